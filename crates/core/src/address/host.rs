@@ -1,0 +1,158 @@
+//! Hosts of TCP targets.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{AddressError, IpProblem};
+use crate::number::parse_c_unsigned;
+
+/// The host of a TCP target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A literal address.
+    Ip(IpAddr),
+    /// A literal address together with the interface that it is valid on.
+    Scoped {
+        /// The address, usually a link-local one.
+        addr: Ipv6Addr,
+        /// The interface's name or number.
+        zone: String,
+    },
+    /// `*`: this machine, at `::1` and then at `127.0.0.1`.
+    Loopback,
+    /// A name for the resolver.
+    Name(HostName),
+}
+
+impl Host {
+    /// Reads a host that stands outside of brackets.
+    pub(super) fn parse(text: &str) -> Result<Self, AddressError> {
+        if text == "*" {
+            return Ok(Self::Loopback);
+        }
+        if text.contains(':') {
+            return Self::parse_v6(text);
+        }
+        if let Some(addr) = parse_inet_aton(text) {
+            return usable(IpAddr::V4(addr)).map(Self::Ip);
+        }
+        HostName::parse(text).map(Self::Name)
+    }
+
+    /// Reads an IPv6 address with or without a zone, as it stands between brackets.
+    pub(super) fn parse_v6(text: &str) -> Result<Self, AddressError> {
+        let malformed = || AddressError::Ipv6Malformed(text.to_owned());
+        let Some((addr, zone)) = text.split_once('%') else {
+            let addr: Ipv6Addr = text.parse().map_err(|_| malformed())?;
+            if addr.is_unicast_link_local() {
+                return Err(AddressError::ZoneMissing(addr));
+            }
+            return usable(IpAddr::V6(addr)).map(Self::Ip);
+        };
+        let addr: Ipv6Addr = addr.parse().map_err(|_| malformed())?;
+        if !is_interface(zone) {
+            return Err(AddressError::ZoneInvalid(zone.to_owned()));
+        }
+        usable(IpAddr::V6(addr))?;
+        Ok(Self::Scoped { addr, zone: zone.to_owned() })
+    }
+}
+
+impl fmt::Display for Host {
+    /// Prints the host as it stands before a port: IPv6 addresses in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(addr)) => addr.fmt(f),
+            Self::Ip(IpAddr::V6(addr)) => write!(f, "[{addr}]"),
+            Self::Scoped { addr, zone } => write!(f, "[{addr}%{zone}]"),
+            Self::Loopback => f.write_str("*"),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// Refuses addresses that no TCP connection can lead to and no TCP socket can be bound to.
+pub(super) fn usable(addr: IpAddr) -> Result<IpAddr, AddressError> {
+    let problem = if addr.to_canonical().is_multicast() {
+        IpProblem::Multicast
+    } else {
+        match addr.to_canonical() {
+            IpAddr::V4(v4) if v4.is_broadcast() => IpProblem::Broadcast,
+            IpAddr::V4(v4) if v4.octets()[0] == 0 && !v4.is_unspecified() => IpProblem::ThisNetwork,
+            _ => return Ok(addr),
+        }
+    };
+    Err(AddressError::IpUnusable { addr, problem })
+}
+
+/// Reads an IPv4 address in all the forms that `inet_aton()` takes: one to four parts, each decimal, octal or
+/// hexadecimal, the last one filling what the others leave.
+fn parse_inet_aton(text: &str) -> Option<Ipv4Addr> {
+    let mut parts = text.split('.');
+    let last = inet_aton_part(parts.next_back()?)?;
+    let mut high: u64 = 0;
+    let mut free_bits = 32;
+    for part in parts {
+        let part = inet_aton_part(part).filter(|part| *part <= 0xff)?;
+        free_bits = u32::checked_sub(free_bits, 8).filter(|left| *left > 0)?;
+        high |= part << free_bits;
+    }
+    let last_fits = last < 1 << free_bits;
+    last_fits.then_some(high | last).and_then(|bits| u32::try_from(bits).ok()).map(Ipv4Addr::from)
+}
+
+fn inet_aton_part(text: &str) -> Option<u64> {
+    parse_c_unsigned(text).ok()
+}
+
+/// What the kernel takes as an interface's name, or its number. It would take brackets too, but nobody could tell them
+/// from those around the address.
+fn is_interface(zone: &str) -> bool {
+    let forbidden = |byte: u8| b"/:%[]".contains(&byte) || !byte.is_ascii_graphic();
+    (1..=15).contains(&zone.len()) && zone != "." && zone != ".." && !zone.bytes().any(forbidden)
+}
+
+/// A host name that a resolver can be asked for: at most 253 bytes, labels of letters, digits, `-` and `_`. Whether
+/// it exists is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostName(String);
+
+impl HostName {
+    fn parse(text: &str) -> Result<Self, AddressError> {
+        let invalid = || AddressError::HostNameInvalid(text.to_owned());
+        if text.is_empty() {
+            return Err(AddressError::HostMissing);
+        }
+        if !text.is_ascii() {
+            return Err(AddressError::HostNameNotAscii(text.to_owned()));
+        }
+        let relative = text.strip_suffix('.').unwrap_or(text);
+        if relative.len() > 253 || !relative.split('.').all(is_label) {
+            return Err(invalid());
+        }
+        if relative.split('.').all(looks_numeric) {
+            return Err(AddressError::Ipv4Malformed(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name, with a dot at its end if it was given one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(allowed)
+}
+
+fn looks_numeric(label: &str) -> bool {
+    label.bytes().all(|byte| byte.is_ascii_digit()) || inet_aton_part(label).is_some()
+}

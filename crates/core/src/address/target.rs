@@ -1,0 +1,129 @@
+//! What to connect to.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::{AbstractName, AddressError, Host, Port, UnixPath, unix::is_socket_name, vsock};
+
+/// What sessions are connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// `/path`: a UNIX socket in the file system.
+    Unix(UnixPath),
+    /// `@name`: a UNIX socket in the abstract namespace.
+    Abstract(AbstractName),
+    /// `vsock:CID:PORT`: a port of a virtual machine or of its host.
+    Vsock {
+        /// The context id.
+        cid: u32,
+        /// The port.
+        port: u32,
+    },
+    /// `HOST:PORT` or `HOST`: TCP.
+    Tcp {
+        /// The host.
+        host: Host,
+        /// The port, 80 if none was given.
+        port: Port,
+    },
+}
+
+impl Target {
+    /// Reads a target as systemd-socket-proxyd does, with IPv6 addresses in brackets and vsock added.
+    ///
+    /// # Errors
+    /// An [`AddressError`] if the target can never work, whatever a resolver says. It does not repeat the text.
+    pub fn parse(text: &OsStr) -> Result<Self, AddressError> {
+        match text.as_bytes() {
+            [] => return Err(AddressError::Empty),
+            [b'/', ..] => return UnixPath::parse(text).map(Self::Unix),
+            [b'@', name @ ..] => return AbstractName::parse(name).map(Self::Abstract),
+            _ => {}
+        }
+        let text = text
+            .to_str()
+            .ok_or_else(|| AddressError::HostNameNotAscii(text.to_string_lossy().into_owned()))?;
+        if let Some(rest) = text.strip_prefix("vsock:") {
+            let (cid, port) = vsock::parse(rest)?;
+            let cid = cid.ok_or(AddressError::VsockCidMissing { port })?;
+            return Ok(Self::Vsock { cid, port });
+        }
+        // As a host's name it could only be reached at its default port. "vsock." means the host.
+        if text == "vsock" {
+            return Err(AddressError::VsockWithoutCid { port: String::new() });
+        }
+        refuse_other_notations(text)?;
+        let (host, port) = parse_host_and_port(text)?;
+        Ok(Self::Tcp { host, port: port.unwrap_or(Port::HTTP) })
+    }
+}
+
+impl fmt::Display for Target {
+    /// Prints the target so that it can be parsed again (unless bytes of a UNIX name are not UTF-8).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.fmt(f),
+            Self::Abstract(name) => name.fmt(f),
+            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Tells those who are used to other notations how to write it here.
+fn refuse_other_notations(text: &str) -> Result<(), AddressError> {
+    if let Some(address) = ["tcp:", "unix:"].iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        // A host may be called "unix", but then only a port follows.
+        if address.contains([':', '/', '@']) {
+            return Err(AddressError::PrefixNotTaken {
+                address: address.trim_start_matches("//").to_owned(),
+            });
+        }
+    }
+    if text.contains('/') {
+        return Err(if text.contains("://") {
+            AddressError::Url
+        } else {
+            AddressError::RelativePath { path: text.to_owned() }
+        });
+    }
+    if is_socket_name(text) && !text.contains(':') {
+        return Err(AddressError::RelativePath { path: text.to_owned() });
+    }
+    Ok(())
+}
+
+/// Splits `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`. Without brackets the last colon counts.
+pub(super) fn parse_host_and_port(text: &str) -> Result<(Host, Option<Port>), AddressError> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let (address, rest) = inner.split_once(']').ok_or(AddressError::BracketUnclosed)?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(Port::parse(port)?),
+            None if rest.is_empty() => None,
+            None => return Err(AddressError::BracketTrailing(rest.to_owned())),
+        };
+        return Ok((Host::parse_v6(address)?, port));
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return match Host::parse(text) {
+            Err(AddressError::IpUnusable { .. }) if text.parse::<u16>().is_ok() => {
+                Err(AddressError::BareNumber { number: text.to_owned() })
+            }
+            host => Ok((host?, None)),
+        };
+    };
+    match Host::parse(host) {
+        // "::1" has been taken apart into ":" and "1".
+        Err(AddressError::Ipv6Malformed(_)) if is_bare_v6(text) => {
+            Err(AddressError::Ipv6WithoutPort { addr: text.to_owned() })
+        }
+        Err(AddressError::HostMissing) => Err(AddressError::HostMissingBeforePort { port: port.to_owned() }),
+        host => Ok((host?, Some(Port::parse(port)?))),
+    }
+}
+
+fn is_bare_v6(text: &str) -> bool {
+    text.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
+}

@@ -1,0 +1,65 @@
+//! Delays between tries that grow from one try to the next.
+
+use std::time::Duration;
+
+/// A deterministic series of delays: the first one, then twice the last one, never more than the cap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    first: Duration,
+    cap: Duration,
+    upcoming: Duration,
+}
+
+impl Backoff {
+    /// For polling a TCP target that is still starting: short enough that a quick start is not made slow by waiting
+    /// for the next try, long enough that a slow one costs nothing.
+    pub const COLD_START: Self = Self::new(Duration::from_millis(1), Duration::from_millis(50));
+
+    /// A series that starts with `first` and grows to `cap`. If `first` is above `cap`, all delays are `cap`.
+    pub const fn new(first: Duration, cap: Duration) -> Self {
+        let first = if first.as_nanos() > cap.as_nanos() { cap } else { first };
+        Self { first, cap, upcoming: first }
+    }
+
+    /// How long to wait before the next try.
+    pub fn next_delay(&mut self) -> Duration {
+        let delay = self.upcoming;
+        self.upcoming = delay.saturating_mul(2).min(self.cap);
+        delay
+    }
+
+    /// Starts again from the first delay.
+    pub fn reset(&mut self) {
+        self.upcoming = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(backoff: &mut Backoff, count: usize) -> Vec<u128> {
+        (0..count).map(|_| backoff.next_delay().as_millis()).collect()
+    }
+
+    #[test]
+    fn doubles_up_to_the_cap() {
+        let mut backoff = Backoff::COLD_START;
+        assert_eq!(millis(&mut backoff, 8), [1, 2, 4, 8, 16, 32, 50, 50]);
+        backoff.reset();
+        assert_eq!(millis(&mut backoff, 2), [1, 2]);
+    }
+
+    #[test]
+    fn first_above_cap_is_the_cap() {
+        let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
+        assert_eq!(millis(&mut backoff, 2), [1000, 1000]);
+    }
+
+    #[test]
+    fn huge_delays_do_not_overflow() {
+        let mut backoff = Backoff::new(Duration::MAX, Duration::MAX);
+        assert_eq!(backoff.next_delay(), Duration::MAX);
+        assert_eq!(backoff.next_delay(), Duration::MAX);
+    }
+}

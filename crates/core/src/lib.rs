@@ -1,0 +1,12 @@
+//! Decisions and parsers of dormouse.
+//!
+//! Nothing in this crate does I/O, reads a clock or draws random numbers: bytes, text and (where time matters)
+//! durations go in, values come out. Whatever is decided here can therefore be tested without a socket.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod backoff;
+pub mod getopt;
+pub mod number;
+pub mod proxy_protocol;
+pub mod timespan;

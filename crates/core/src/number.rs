@@ -1,0 +1,128 @@
+//! Unsigned numbers on the command line, in the grammar of systemd's `safe_atou()`.
+
+use std::fmt;
+
+/// Parses a number as systemd does: leading white space, a sign, `0x…`, `0b…`, `0o…` and C octal (`010` is 8) are
+/// taken, trailing characters are not. The only number that may carry a `-` is zero.
+///
+/// # Errors
+/// [`NumberError::Invalid`] if the text is not a number from end to end, [`NumberError::OutOfRange`] if it is
+/// negative or above [`u32::MAX`].
+pub fn parse_u32(text: &str) -> Result<u32, NumberError> {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
+    let (radix, rest) = split_long_prefix(text);
+    let rest = rest.trim_start_matches(is_c_space);
+    let (negative, digits) = match rest.as_bytes().first() {
+        Some(b'-') => (true, rest.get(1..).unwrap_or_default()),
+        Some(b'+') => (false, rest.get(1..).unwrap_or_default()),
+        _ => (false, rest),
+    };
+    let magnitude = match radix {
+        Some(radix) => parse_digits(digits, radix),
+        None => parse_c_unsigned(digits),
+    }?;
+    if negative && magnitude != 0 {
+        return Err(NumberError::OutOfRange);
+    }
+    u32::try_from(magnitude).map_err(|_| NumberError::OutOfRange)
+}
+
+/// Parses digits as C's `strtoul(…, 0)` does, without white space or sign: `0x` is hexadecimal, another leading
+/// zero octal. All of the text must be digits.
+pub(crate) fn parse_c_unsigned(digits: &str) -> Result<u64, NumberError> {
+    if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        parse_digits(hex, 16)
+    } else if digits.starts_with('0') {
+        parse_digits(digits, 8)
+    } else {
+        parse_digits(digits, 10)
+    }
+}
+
+/// The prefixes that systemd adds to C's own. They are only seen before a sign, never after one.
+fn split_long_prefix(text: &str) -> (Option<u32>, &str) {
+    for (prefix, radix) in [("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8)] {
+        if let Some(rest) = text.strip_prefix(prefix) {
+            return (Some(radix), rest);
+        }
+    }
+    (None, text)
+}
+
+fn parse_digits(digits: &str, radix: u32) -> Result<u64, NumberError> {
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(NumberError::Invalid);
+    }
+    u64::from_str_radix(digits, radix).map_err(|_| NumberError::OutOfRange)
+}
+
+/// What C's `isspace()` says in the C locale; `strtoul()` skips it before the sign.
+fn is_c_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
+}
+
+/// Why a text is not a number from 0 to [`u32::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberError {
+    /// Not a number, or something follows the number.
+    Invalid,
+    /// A number, but negative or above [`u32::MAX`].
+    OutOfRange,
+}
+
+impl fmt::Display for NumberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid => f.write_str("not a number"),
+            Self::OutOfRange => write!(f, "out of range (0 to {})", u32::MAX),
+        }
+    }
+}
+
+impl std::error::Error for NumberError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_what_the_original_takes() {
+        for (text, number) in [
+            ("0", 0),
+            ("256", 256),
+            ("4294967295", u32::MAX),
+            (" \t5", 5),
+            ("\u{b}7", 7),
+            ("+5", 5),
+            ("-0", 0),
+            ("0x10", 16),
+            ("0X1F", 31),
+            ("+0x10", 16),
+            ("010", 8),
+            ("+010", 8),
+            ("00", 0),
+            ("0b1", 1),
+            ("0B11", 3),
+            ("0b 1", 1),
+            ("0b+1", 1),
+            ("0b-0", 0),
+            ("0o7", 7),
+            ("0O17", 15),
+        ] {
+            assert_eq!(parse_u32(text), Ok(number), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rejects_what_the_original_rejects() {
+        for text in [
+            "", " ", "+", "-", "abc", "5 ", "5x", "5.0", "1e3", "0x", "0b", "0o", "08", "0o8", "0b2", "+0b1",
+            "0b0b1", "00x5", "0x 5", "0x-5", "+-5", "\u{662}",
+        ] {
+            assert_eq!(parse_u32(text), Err(NumberError::Invalid), "{text:?}");
+        }
+        for text in ["-1", "-5", "4294967296", "0x100000000", "99999999999999999999999", "0b-1"] {
+            assert_eq!(parse_u32(text), Err(NumberError::OutOfRange), "{text:?}");
+        }
+    }
+}

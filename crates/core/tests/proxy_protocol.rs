@@ -1,0 +1,404 @@
+//! The PROXY codec: cases by hand, properties, and the `ppp` crate as a second opinion.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as its body does"
+)]
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use dormouse_core::proxy_protocol::{
+    Addresses, DecodeError, Decoded, Decoder, EncodeError, MAX_V2_PAYLOAD, Tlv, Version, encode, encode_v2,
+};
+use ppp::{HeaderResult, v1, v2};
+use proptest::prelude::*;
+
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+fn inet(src: &str, dst: &str) -> Addresses {
+    Addresses::Inet { src: src.parse().unwrap(), dst: dst.parse().unwrap() }
+}
+
+fn encoded(version: Version, addresses: &Addresses) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(version, addresses, &mut out);
+    out
+}
+
+fn line(addresses: &Addresses) -> String {
+    String::from_utf8(encoded(Version::V1, addresses)).unwrap()
+}
+
+fn v2_header(version_and_command: u8, family: u8, length: u16, payload: &[u8]) -> Vec<u8> {
+    [SIGNATURE, &[version_and_command, family], &length.to_be_bytes(), payload].concat()
+}
+
+fn addresses_of(decoded: Decoded) -> Addresses {
+    match decoded {
+        Decoded::Header { addresses, .. } => addresses,
+        other => panic!("not a header: {other:?}"),
+    }
+}
+
+#[test]
+fn v1_lines() {
+    for (src, dst, expected) in [
+        ("192.0.2.1:1", "198.51.100.2:65535", "PROXY TCP4 192.0.2.1 198.51.100.2 1 65535\r\n"),
+        ("[2001:db8::1]:1000", "[::1]:80", "PROXY TCP6 2001:db8::1 ::1 1000 80\r\n"),
+        (
+            "[::ffff:192.0.2.1]:5",
+            "[::ffff:127.0.0.1]:6",
+            "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:127.0.0.1 5 6\r\n",
+        ),
+        ("192.0.2.1:1", "[::1]:2", "PROXY UNKNOWN\r\n"),
+    ] {
+        assert_eq!(line(&inet(src, dst)), expected);
+    }
+    assert_eq!(line(&Addresses::Unix { src: vec![], dst: b"/run/x".to_vec() }), "PROXY UNKNOWN\r\n");
+    assert_eq!(line(&Addresses::Unknown), "PROXY UNKNOWN\r\n");
+}
+
+#[test]
+fn v2_bytes() {
+    let v4 = inet("192.0.2.1:258", "198.51.100.2:80");
+    assert_eq!(
+        encoded(Version::V2, &v4),
+        v2_header(0x21, 0x11, 12, &[192, 0, 2, 1, 198, 51, 100, 2, 1, 2, 0, 80])
+    );
+    assert_eq!(encoded(Version::V2, &Addresses::Unknown), v2_header(0x20, 0, 0, &[]));
+
+    let unix = encoded(Version::V2, &Addresses::Unix { src: b"\0name".to_vec(), dst: b"/run/x".to_vec() });
+    assert_eq!(unix.len(), 16 + 216);
+    assert!(unix[16..].starts_with(b"\0name\0"));
+    assert!(unix[16 + 108..].starts_with(b"/run/x\0"));
+}
+
+#[test]
+fn v2_without_a_form_is_local() {
+    let too_long = Addresses::Unix { src: vec![b'x'; 109], dst: vec![] };
+    for addresses in [too_long, inet("192.0.2.1:1", "[::1]:2")] {
+        assert_eq!(encoded(Version::V2, &addresses), encoded(Version::V2, &Addresses::Unknown));
+    }
+}
+
+#[test]
+fn tlvs_are_bounded() {
+    let v4 = inet("192.0.2.1:1", "192.0.2.2:2");
+    let tlv = |length| [Tlv { kind: 0xe0, value: vec![7; length] }];
+    let mut out = Vec::new();
+    encode_v2(&v4, &tlv(MAX_V2_PAYLOAD - 12 - 3), &mut out).unwrap();
+    assert_eq!(out.len(), 16 + MAX_V2_PAYLOAD);
+    assert!(matches!(Decoder::decode(&out), Decoded::Header { tlvs, .. } if tlvs.len() == 1));
+
+    let mut out = Vec::new();
+    let error = encode_v2(&v4, &tlv(MAX_V2_PAYLOAD - 12 - 2), &mut out).unwrap_err();
+    assert_eq!(error, EncodeError::TooLong { length: MAX_V2_PAYLOAD + 1 });
+    assert!(out.is_empty());
+}
+
+#[test]
+fn unmapped_only_if_both_are_mapped() {
+    let mapped = inet("[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:2");
+    assert_eq!(mapped.unmapped(), inet("192.0.2.1:1", "192.0.2.2:2"));
+    let one = inet("[::ffff:192.0.2.1]:1", "[::1]:2");
+    assert_eq!(one.clone().unmapped(), one);
+    assert_eq!(Addresses::Unknown.unmapped(), Addresses::Unknown);
+}
+
+#[test]
+fn what_is_not_a_header() {
+    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"PROXYFOO", b"PROXY\r\n", b"\r\n\r\n\r", b"P\r", b"\0"] {
+        assert_eq!(Decoder::decode(bytes), Decoded::NotProxy, "{bytes:?}");
+    }
+    for bytes in [&b""[..], b"P", b"PROXY", b"PROXY TCP4 1.2", b"\r\n", SIGNATURE] {
+        assert_eq!(Decoder::decode(bytes), Decoded::NeedMore, "{bytes:?}");
+    }
+}
+
+#[test]
+fn v1_read() {
+    let bytes = b"PROXY TCP4 192.0.2.1 198.51.100.2 1 65535\r\nhello";
+    assert_eq!(
+        Decoder::decode(bytes),
+        Decoded::Header {
+            version: Version::V1,
+            addresses: inet("192.0.2.1:1", "198.51.100.2:65535"),
+            tlvs: vec![],
+            consumed: bytes.len() - 5
+        }
+    );
+    for unknown in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY UNKNOWN \xff what ever\r\n"] {
+        assert_eq!(addresses_of(Decoder::decode(unknown)), Addresses::Unknown);
+    }
+    let longest = format!("PROXY UNKNOWN {}\r\n", "f".repeat(107 - 16));
+    assert_eq!(longest.len(), 107);
+    assert_eq!(addresses_of(Decoder::decode(longest.as_bytes())), Addresses::Unknown);
+}
+
+#[test]
+fn v1_broken() {
+    for text in [
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n",
+        "PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 +1 2\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 65536\r\n",
+        "PROXY TCP4 192.0.2.1 192.0.2.2  2\r\n",
+        "PROXY TCP4 ::1 ::1 1 2\r\n",
+        "PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+        "PROXY TCP6 ::1%lo ::1 1 2\r\n",
+        "PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n",
+        "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        "PROXY UNKNOWNS\r\n",
+        "PROXY \r\n",
+    ] {
+        assert_eq!(
+            Decoder::decode(text.as_bytes()),
+            Decoded::Invalid(DecodeError::MalformedLine),
+            "{text:?}"
+        );
+    }
+    assert_eq!(Decoder::decode(b"PROXY UNKNOWN\n"), Decoded::Invalid(DecodeError::BareLineFeed));
+    let endless = format!("PROXY UNKNOWN {}", "f".repeat(200));
+    assert_eq!(Decoder::decode(endless.as_bytes()), Decoded::Invalid(DecodeError::LineTooLong));
+}
+
+#[test]
+fn v2_read() {
+    let payload = [192, 0, 2, 1, 198, 51, 100, 2, 1, 2, 0, 80, /* TLV */ 4, 0, 1, 9];
+    let bytes = [v2_header(0x21, 0x11, 16, &payload), b"hello".to_vec()].concat();
+    assert_eq!(
+        Decoder::decode(&bytes),
+        Decoded::Header {
+            version: Version::V2,
+            addresses: inet("192.0.2.1:258", "198.51.100.2:80"),
+            tlvs: vec![Tlv { kind: 4, value: vec![9] }],
+            consumed: bytes.len() - 5
+        }
+    );
+}
+
+/// What a sender that does not know has put into the payload does not matter.
+#[test]
+fn v2_unknown() {
+    for header in [
+        v2_header(0x20, 0x00, 0, &[]),
+        v2_header(0x20, 0x11, 12, &[1; 12]),
+        v2_header(0x20, 0x11, 3, &[1; 3]),
+        v2_header(0x20, 0xff, 5, &[0xff; 5]),
+        v2_header(0x21, 0x00, 5, &[0xff; 5]),
+        v2_header(0x21, 0x12, 12, &[1; 12]),
+        v2_header(0x21, 0x20, 36, &[1; 36]),
+    ] {
+        let decoded = Decoder::decode(&header);
+        assert!(
+            matches!(&decoded, Decoded::Header { addresses: Addresses::Unknown, tlvs, consumed, .. }
+                if tlvs.is_empty() && *consumed == header.len()),
+            "{header:?}: {decoded:?}"
+        );
+    }
+}
+
+#[test]
+fn v2_broken() {
+    for (header, error) in [
+        (v2_header(0x11, 0x11, 12, &[0; 12]), DecodeError::VersionOrCommand(0x11)),
+        (v2_header(0x22, 0x11, 12, &[0; 12]), DecodeError::VersionOrCommand(0x22)),
+        (v2_header(0x21, 0x13, 12, &[0; 12]), DecodeError::Family(0x13)),
+        (v2_header(0x21, 0x41, 12, &[0; 12]), DecodeError::Family(0x41)),
+        (v2_header(0x21, 0x11, 11, &[0; 11]), DecodeError::AddressesCutShort { length: 11 }),
+        (v2_header(0x21, 0x11, 4097, &[]), DecodeError::TooLong { length: 4097 }),
+        (v2_header(0x21, 0x11, 14, &[0; 14]), DecodeError::TlvCutShort),
+        (v2_header(0x21, 0x11, 16, &[1; 16]), DecodeError::TlvCutShort),
+    ] {
+        assert_eq!(Decoder::decode(&header), Decoded::Invalid(error), "{header:?}");
+    }
+}
+
+fn socket_v4() -> impl Strategy<Value = SocketAddr> {
+    any::<(Ipv4Addr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn socket_v6() -> impl Strategy<Value = SocketAddr> {
+    let mapped = any::<Ipv4Addr>().prop_map(|addr| addr.to_ipv6_mapped());
+    (prop_oneof![any::<Ipv6Addr>(), mapped], any::<u16>()).prop_map(SocketAddr::from)
+}
+
+/// A name as the kernel gives it: nothing, a path, or an abstract name (which may hold zero bytes, but whose last one
+/// could not be told from the padding).
+fn unix_name() -> impl Strategy<Value = Vec<u8>> {
+    let abstract_name = (prop::collection::vec(any::<u8>(), 0..107), 1..=255_u8)
+        .prop_map(|(middle, last)| [&[0], &middle[..], &[last]].concat());
+    prop_oneof![Just(vec![]), prop::collection::vec(1..=255_u8, 1..=108), abstract_name]
+}
+
+fn some_inet() -> impl Strategy<Value = Addresses> {
+    let v4 = (socket_v4(), socket_v4()).prop_map(|(src, dst)| Addresses::Inet { src, dst });
+    let v6 = (socket_v6(), socket_v6()).prop_map(|(src, dst)| Addresses::Inet { src, dst });
+    prop_oneof![v4, v6]
+}
+
+fn some_addresses() -> impl Strategy<Value = Addresses> {
+    let unix = (unix_name(), unix_name()).prop_map(|(src, dst)| Addresses::Unix { src, dst });
+    prop_oneof![4 => some_inet(), 2 => unix, 1 => Just(Addresses::Unknown)]
+}
+
+fn some_tlvs() -> impl Strategy<Value = Vec<Tlv>> {
+    let tlv = (any::<u8>(), prop::collection::vec(any::<u8>(), 0..20));
+    prop::collection::vec(tlv.prop_map(|(kind, value)| Tlv { kind, value }), 0..4)
+}
+
+/// Bytes that are nearly headers: whole ones with one byte changed, or with a cut.
+fn nearly_a_header() -> impl Strategy<Value = Vec<u8>> {
+    let header = (some_addresses(), some_tlvs(), any::<bool>()).prop_map(|(addresses, tlvs, v1)| {
+        let mut out = Vec::new();
+        if v1 {
+            encode(Version::V1, &addresses, &mut out);
+        } else {
+            encode_v2(&addresses, &tlvs, &mut out).unwrap();
+        }
+        out
+    });
+    (header, any::<prop::sample::Index>(), any::<u8>(), any::<bool>(), any::<prop::sample::Index>()).prop_map(
+        |(mut bytes, place, byte, change, end)| {
+            if change {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            } else {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            bytes
+        },
+    )
+}
+
+/// Every answer but "need more" must stay the same whatever follows.
+fn check_every_prefix(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let at_once = Decoder::decode(bytes);
+    for end in 0..=bytes.len() {
+        let so_far = Decoder::decode(&bytes[..end]);
+        if so_far != Decoded::NeedMore {
+            prop_assert_eq!(so_far, at_once, "after {} bytes", end);
+            return Ok(());
+        }
+    }
+    prop_assert_eq!(at_once, Decoded::NeedMore);
+    prop_assert!(bytes.len() < 16 + MAX_V2_PAYLOAD);
+    Ok(())
+}
+
+/// What `ppp` reads, in our terms; `None` if it wants more or finds an error.
+fn second_opinion(bytes: &[u8]) -> Option<(Addresses, usize)> {
+    Some(match HeaderResult::parse(bytes) {
+        HeaderResult::V1(header) => {
+            let header = header.ok()?;
+            let addresses = match header.addresses {
+                v1::Addresses::Tcp4(ip) => Addresses::Inet {
+                    src: (ip.source_address, ip.source_port).into(),
+                    dst: (ip.destination_address, ip.destination_port).into(),
+                },
+                v1::Addresses::Tcp6(ip) => Addresses::Inet {
+                    src: (ip.source_address, ip.source_port).into(),
+                    dst: (ip.destination_address, ip.destination_port).into(),
+                },
+                v1::Addresses::Unknown => Addresses::Unknown,
+            };
+            (addresses, header.header.len())
+        }
+        HeaderResult::V2(header) => {
+            let header = header.ok()?;
+            let stream = header.command == v2::Command::Proxy && header.protocol == v2::Protocol::Stream;
+            let addresses = match header.addresses {
+                _ if !stream => Addresses::Unknown,
+                v2::Addresses::IPv4(ip) => Addresses::Inet {
+                    src: (ip.source_address, ip.source_port).into(),
+                    dst: (ip.destination_address, ip.destination_port).into(),
+                },
+                v2::Addresses::IPv6(ip) => Addresses::Inet {
+                    src: (ip.source_address, ip.source_port).into(),
+                    dst: (ip.destination_address, ip.destination_port).into(),
+                },
+                v2::Addresses::Unix(names) => {
+                    Addresses::Unix { src: trimmed(&names.source), dst: trimmed(&names.destination) }
+                }
+                v2::Addresses::Unspecified => Addresses::Unknown,
+            };
+            (addresses, header.len())
+        }
+    })
+}
+
+fn trimmed(name: &[u8]) -> Vec<u8> {
+    let end = if name[0] == 0 {
+        name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    } else {
+        name.iter().position(|byte| *byte == 0).unwrap_or(name.len())
+    };
+    name[..end].to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn v1_round_trip(addresses in some_inet(), tail in prop::collection::vec(any::<u8>(), 0..4)) {
+        let header = encoded(Version::V1, &addresses);
+        prop_assert!(header.len() <= 107);
+        let decoded = Decoder::decode(&[&header[..], &tail].concat());
+        let consumed = header.len();
+        prop_assert_eq!(decoded, Decoded::Header { version: Version::V1, addresses, tlvs: vec![], consumed });
+    }
+
+    #[test]
+    fn v2_round_trip(addresses in some_addresses(), tlvs in some_tlvs(), tail in any::<[u8; 3]>()) {
+        let mut header = Vec::new();
+        encode_v2(&addresses, &tlvs, &mut header).unwrap();
+        let decoded = Decoder::decode(&[&header[..], &tail].concat());
+        let consumed = header.len();
+        prop_assert_eq!(decoded, Decoded::Header { version: Version::V2, addresses, tlvs, consumed });
+    }
+
+    #[test]
+    fn answers_are_final(bytes in nearly_a_header()) {
+        check_every_prefix(&bytes)?;
+    }
+
+    #[test]
+    fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        check_every_prefix(&bytes)?;
+        check_every_prefix(&[b"PROXY ", &bytes[..], b"\r\n"].concat())?;
+        check_every_prefix(&[SIGNATURE, &bytes].concat())?;
+    }
+
+    #[test]
+    fn ppp_reads_what_we_write(addresses in some_addresses()) {
+        let v2 = encoded(Version::V2, &addresses);
+        prop_assert_eq!(second_opinion(&v2), Some((addresses.clone(), v2.len())));
+        let v1 = encoded(Version::V1, &addresses);
+        let expected = match addresses {
+            Addresses::Unix { .. } => Addresses::Unknown,
+            other => other,
+        };
+        prop_assert_eq!(second_opinion(&v1), Some((expected, v1.len())));
+    }
+
+    /// Where both find a header, it is the same one; and where `ppp` finds one, we do, but for what we refuse on
+    /// purpose.
+    #[test]
+    fn ppp_reads_what_we_read(bytes in nearly_a_header()) {
+        match (Decoder::decode(&bytes), second_opinion(&bytes)) {
+            (Decoded::Header { addresses, consumed, .. }, Some(theirs)) => {
+                prop_assert_eq!((addresses, consumed), theirs);
+            }
+            // It does not look at TLVs until it is asked for them, and takes lines that are too long.
+            (Decoded::Invalid(DecodeError::TlvCutShort | DecodeError::TooLong { .. }), _) => {}
+            (ours, Some(theirs)) => prop_assert!(false, "ppp reads {:?}, we say {:?}", theirs, ours),
+            // It is stricter than the specification about the payload of LOCAL headers.
+            (Decoded::Header { addresses, .. }, None) => prop_assert_eq!(addresses, Addresses::Unknown),
+            (_, None) => {}
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Who is let in: at most so many sessions at once, and no more than there are descriptors for.
+
+mod descriptors;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+pub use descriptors::{Budget, raise_limit};
+
+/// The most sessions there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cap(NonZeroU32);
+
+impl Cap {
+    /// The original's default, 256.
+    pub const DEFAULT: Self = match NonZeroU32::new(256) {
+        Some(cap) => Self(cap),
+        None => Self(NonZeroU32::MIN),
+    };
+
+    /// A cap of so many; none would serve nobody.
+    pub fn new(sessions: u32) -> Option<Self> {
+        NonZeroU32::new(sessions).map(Self)
+    }
+
+    /// How many.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// What happens to a client that arrives at the cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtLimit {
+    /// It is accepted and closed, as the original does.
+    Refuse,
+    /// It waits in the listener's backlog.
+    Queue,
+}
+
+/// Counts the sessions.
+#[derive(Debug)]
+pub struct Admission {
+    open: AtomicUsize,
+    /// What the administrator allows.
+    cap: usize,
+    at_limit: AtLimit,
+    /// What the descriptors allow; above that, clients wait in the backlog whatever `at_limit` says, because they
+    /// were promised to be served.
+    fits: usize,
+    left: Notify,
+    idle: Notify,
+}
+
+/// A session's place. Dropping it frees the place.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+}
+
+/// What is done with a client that arrives now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Let it in.
+    Free,
+    /// Turn it away.
+    Refuse,
+    /// Leave it in the backlog until a session ends.
+    Wait,
+}
+
+impl Admission {
+    /// Admits `cap` sessions, of which `fits` have descriptors.
+    pub fn new(cap: Cap, at_limit: AtLimit, fits: usize) -> Arc<Self> {
+        let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
+        let open = AtomicUsize::new(0);
+        Arc::new(Self { open, cap, at_limit, fits: fits.max(1), left: Notify::new(), idle: Notify::new() })
+    }
+
+    /// Whether there is a place.
+    pub fn room(&self) -> Room {
+        let open = self.open();
+        if open >= self.cap && self.at_limit == AtLimit::Refuse {
+            Room::Refuse
+        } else if open >= self.cap.min(self.fits) {
+            Room::Wait
+        } else {
+            Room::Free
+        }
+    }
+
+    /// Takes a place. All listeners run on one thread, so what [`Self::room`] said just before still holds.
+    pub fn enter(self: &Arc<Self>) -> Permit {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Permit { admission: Arc::clone(self) }
+    }
+
+    /// How many sessions are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until a session ends. Wakes all that wait.
+    pub async fn session_ended(&self) {
+        self.left.notified().await;
+    }
+
+    /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
+    pub async fn became_idle(&self) {
+        self.idle.notified().await;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let before = self.admission.open.fetch_sub(1, Ordering::AcqRel);
+        self.admission.left.notify_waiters();
+        if before == 1 {
+            self.admission.idle.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_is_hard_and_a_place_comes_back() {
+        let admission = Admission::new(Cap::new(1).unwrap(), AtLimit::Refuse, 100);
+        let permit = admission.enter();
+        assert_eq!(admission.room(), Room::Refuse);
+        drop(permit);
+        assert_eq!(admission.room(), Room::Free);
+    }
+
+    #[test]
+    fn without_descriptors_clients_wait_even_where_the_cap_refuses() {
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, 1);
+        let _permit = admission.enter();
+        assert_eq!(admission.room(), Room::Wait);
+    }
+}

@@ -1,0 +1,177 @@
+//! One definition of each flag, from which the parser, the help and the manual are made.
+
+use std::fmt::Write as _;
+
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
+
+/// A flag of `dormouse proxy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flag {
+    Help,
+    Version,
+    ConnectionsMax,
+    ExitIdleTime,
+    ProxyProtocol,
+    AtLimit,
+    ConnectTimeout,
+    DrainTimeout,
+    HalfCloseTimeout,
+    IdleTimeout,
+    Listen,
+    LogLevel,
+    Wait,
+}
+
+/// All that is to be said of a flag.
+pub(crate) struct Definition {
+    pub(crate) flag: Flag,
+    pub(crate) spec: OptSpec,
+    /// What stands for its argument.
+    pub(crate) value: &'static str,
+    /// Lines of help.
+    help: &'static [&'static str],
+    /// What the manual says.
+    pub(crate) manual: &'static str,
+}
+
+impl Definition {
+    /// The words that its argument is one of, if it is.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
+        self.value.split('|').filter(|_| self.value.contains('|'))
+    }
+}
+
+/// An option of the original.
+const fn original(flag: Flag, short: Option<char>, long: &'static str, value: &'static str) -> Definition {
+    let arg = if value.is_empty() { Arg::No } else { Arg::Required };
+    Definition {
+        flag,
+        spec: OptSpec { short, long, arg, tier: Tier::Original },
+        value,
+        help: &[],
+        manual: "",
+    }
+}
+
+/// An option of ours.
+const fn ours(flag: Flag, long: &'static str, value: &'static str) -> Definition {
+    let spec = OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Ours };
+    Definition { flag, spec, value, help: &[], manual: "" }
+}
+
+/// The flags of `dormouse proxy`, the original's first.
+pub(crate) const PROXY: &[Definition] = &[
+    Definition {
+        help: &["Serve at most so many connections at once (256)"],
+        manual: "The most connections that are served at once, 256 unless told. Further ones meet --at-limit=. The soft \
+                 limit on descriptors is raised to what this needs.",
+        ..original(Flag::ConnectionsMax, Some('c'), "connections-max", "N")
+    },
+    Definition {
+        help: &["Exit after so long without a connection (infinity)"],
+        manual: "Exit when there was no connection for so long, from the start on. With 0 exit right after the last \
+                 connection. Together with StopWhenUnneeded= in the service behind, both stop when nobody needs them. \
+                 Whoever connects meanwhile waits in the service manager's socket.",
+        ..original(Flag::ExitIdleTime, None, "exit-idle-time", "SPAN")
+    },
+    Definition {
+        help: &["Tell the target the client's address by a PROXY header"],
+        manual: "Send a PROXY protocol header with the client's address before its bytes. A client that version 1 has no \
+                 form for (a UNIX socket's) is sent as UNKNOWN; version 2 knows UNIX sockets.",
+        ..original(Flag::ProxyProtocol, None, "proxy-protocol", "v1|v2")
+    },
+    Definition {
+        help: &["Hold a client for so long while the target is not there", "(30s; 0 turns it away at once)"],
+        manual: "While the target refuses, is missing, is unreachable or has a full backlog, hold the client for so long \
+                 and pass it on the moment the target answers: a UNIX socket's appearance is watched, everything else is \
+                 tried again after 1 ms growing to 50 ms. This covers a target that starts and one that restarts. A \
+                 client that leaves with nothing to deliver is dropped at once. 0 turns clients away at once.",
+        ..ours(Flag::Wait, "wait", "SPAN")
+    },
+    Definition {
+        help: &["At the limit turn clients away (refuse) or leave them in", "the backlog (queue)"],
+        manual: "What happens to a client beyond --connections-max=: refuse accepts and closes it, queue leaves it in \
+                 the socket's backlog until a connection ends.",
+        ..ours(Flag::AtLimit, "at-limit", "refuse|queue")
+    },
+    Definition {
+        help: &["Give up on an address after so long (5s)"],
+        manual: "How long one address of the target may take to answer. A name's addresses are tried in the resolver's \
+                 order, each with a head start of 250 ms over the next.",
+        ..ours(Flag::ConnectTimeout, "connect-timeout", "SPAN")
+    },
+    Definition {
+        help: &["End a session that moved no byte for so long (infinity)"],
+        manual: "End a session in which neither side sent a byte for so long.",
+        ..ours(Flag::IdleTimeout, "idle-timeout", "SPAN")
+    },
+    Definition {
+        help: &["End a session of which one side has ended and the other", "moved no byte for so long (60s)"],
+        manual: "End a session of which one side has ended its stream while the other moved no byte for so long.",
+        ..ours(Flag::HalfCloseTimeout, "half-close-timeout", "SPAN")
+    },
+    Definition {
+        help: &["On SIGTERM let open sessions go on for so long (0)"],
+        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long. A second signal ends them \
+                 at once.",
+        ..ours(Flag::DrainTimeout, "drain-timeout", "SPAN")
+    },
+    Definition {
+        help: &[
+            "Listen here when the service manager passes no socket:",
+            "HOST:PORT, *:PORT, /path, @abstract, vsock:CID:PORT;",
+            "may be given several times",
+        ],
+        manual: "Listen on this address when no socket is passed in: HOST:PORT, *:PORT for all addresses, /path, \
+                 @abstract or vsock:CID:PORT. Port 0 lets the kernel choose; the choice is logged. May be given several \
+                 times.",
+        ..ours(Flag::Listen, "listen", "ADDRESS")
+    },
+    Definition {
+        help: &["What is logged (info); debug: a line for each session"],
+        manual: "Log lines up to this level; info unless told. Without the option SYSTEMD_LOG_LEVEL= \
+                 counts. debug logs a line for each session: who, how long held, how many bytes, why it ended.",
+        ..ours(Flag::LogLevel, "log-level", "err|warning|notice|info|debug")
+    },
+    Definition {
+        help: &["Show this help"],
+        manual: "Show a short help.",
+        ..original(Flag::Help, Some('h'), "help", "")
+    },
+    Definition {
+        help: &["Show the version"],
+        manual: "Show the version.",
+        ..original(Flag::Version, None, "version", "")
+    },
+];
+
+/// The flags' help, a block each, as `--help` shows it.
+pub(crate) fn help(definitions: &[Definition]) -> String {
+    const COLUMN: usize = 33;
+    let mut text = String::new();
+    for Definition { spec, value, help, .. } in definitions {
+        let short = spec.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let equals = if value.is_empty() { "" } else { "=" };
+        let value = if value.len() > 12 { "LEVEL" } else { value };
+        let left = format!("  {short}--{}{equals}{value}", spec.long);
+        for (row, line) in help.iter().enumerate() {
+            let left = if row == 0 { left.as_str() } else { "" };
+            // A String takes whatever is written to it.
+            let _ = writeln!(text, "{left:COLUMN$} {line}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_help_that_fits_a_terminal() {
+        for line in help(PROXY).lines() {
+            assert!(line.len() <= 100, "{line}");
+        }
+        assert!(PROXY.iter().all(|definition| !definition.help.is_empty() && !definition.manual.is_empty()));
+    }
+}

@@ -1,0 +1,238 @@
+//! `dormouse proxy`: the original's command line, to the letter, and ours beside it.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::process::ExitCode;
+
+use dormouse_core::address::{ListenAddress, Target};
+use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
+use dormouse_core::number::parse_u32;
+use dormouse_core::proxy_protocol::Version;
+use dormouse_core::timespan::TimeSpan;
+
+use super::flags::{self, Flag};
+use super::{Passed, version};
+use crate::admission::{AtLimit, Cap};
+use crate::ledger::log::Level;
+use crate::proxy::{self, Settings};
+
+pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
+    match parse(argv0, args) {
+        Ok(Request::Help) => {
+            print!("{}", help());
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Version) => {
+            println!("{}", version());
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Request {
+    Help,
+    Version,
+    Serve(Box<Settings>),
+}
+
+/// What is wrong with the command line. The first five are the original's words.
+#[derive(Debug)]
+enum UsageError {
+    Option(GetoptError),
+    NoTarget,
+    TooMany,
+    Argument { flag: &'static str, value: String },
+    LimitTooLow,
+    Target { text: String, reason: dormouse_core::address::AddressError },
+    Listen { text: String, reason: dormouse_core::address::AddressError },
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(error) => write!(f, "{error}"),
+            Self::NoTarget => f.write_str("Not enough parameters."),
+            Self::TooMany => f.write_str("Too many parameters."),
+            Self::Argument { flag, value } => write!(f, "Failed to parse --{flag}= argument: {value}"),
+            Self::LimitTooLow => f.write_str("Connection limit is too low."),
+            Self::Target { text, reason } => write!(f, "Target \"{text}\" can never work: {reason}"),
+            Self::Listen { text, reason } => {
+                write!(f, "Failed to parse --listen= argument: {text}: {reason}")
+            }
+        }
+    }
+}
+
+fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
+    let specs: Vec<OptSpec> = flags::PROXY.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new(argv0, &specs, args);
+    let mut settings = Partial::default();
+    // In the order in which they stand, as getopt does: a --help before a mistake still helps.
+    for option in getopt.by_ref() {
+        let option = option.map_err(UsageError::Option)?;
+        let Some(definition) = flags::PROXY.get(option.index) else { continue };
+        let value = option.value.unwrap_or_default();
+        match definition.flag {
+            Flag::Help => return Ok(Request::Help),
+            Flag::Version => return Ok(Request::Version),
+            flag => settings.set(flag, definition.spec.long, &value)?,
+        }
+    }
+    let mut positionals = getopt.positionals().into_iter();
+    let target = positionals.next().ok_or(UsageError::NoTarget)?;
+    if positionals.next().is_some() {
+        return Err(UsageError::TooMany);
+    }
+    let parsed = Target::parse(&target)
+        .map_err(|reason| UsageError::Target { text: target.to_string_lossy().into_owned(), reason })?;
+    Ok(Request::Serve(Box::new(settings.complete(parsed))))
+}
+
+/// The settings as far as they were given.
+#[derive(Default)]
+struct Partial {
+    connections_max: Option<Cap>,
+    exit_idle_time: Option<TimeSpan>,
+    proxy_protocol: Option<Version>,
+    wait: Option<TimeSpan>,
+    at_limit: Option<AtLimit>,
+    connect_timeout: Option<TimeSpan>,
+    idle_timeout: Option<TimeSpan>,
+    half_close_timeout: Option<TimeSpan>,
+    drain_timeout: Option<TimeSpan>,
+    listen: Vec<ListenAddress>,
+    log_level: Option<Level>,
+}
+
+impl Partial {
+    fn set(&mut self, flag: Flag, name: &'static str, value: &OsStr) -> Result<(), UsageError> {
+        let bad = || UsageError::Argument { flag: name, value: value.to_string_lossy().into_owned() };
+        let text = value.to_str().ok_or_else(bad)?;
+        let span = || text.parse::<TimeSpan>().map_err(|_| bad());
+        match flag {
+            Flag::ConnectionsMax => {
+                let number = parse_u32(text).map_err(|_| bad())?;
+                self.connections_max = Some(Cap::new(number).ok_or(UsageError::LimitTooLow)?);
+            }
+            Flag::ExitIdleTime => self.exit_idle_time = Some(span()?),
+            Flag::ProxyProtocol => {
+                self.proxy_protocol = Some(match text {
+                    "v1" => Version::V1,
+                    "v2" => Version::V2,
+                    _ => return Err(bad()),
+                });
+            }
+            Flag::Wait => self.wait = Some(span()?),
+            Flag::AtLimit => {
+                self.at_limit = Some(match text {
+                    "refuse" => AtLimit::Refuse,
+                    "queue" => AtLimit::Queue,
+                    _ => return Err(bad()),
+                });
+            }
+            Flag::ConnectTimeout => self.connect_timeout = Some(span()?),
+            Flag::IdleTimeout => self.idle_timeout = Some(span()?),
+            Flag::HalfCloseTimeout => self.half_close_timeout = Some(span()?),
+            Flag::DrainTimeout => self.drain_timeout = Some(span()?),
+            Flag::Listen => {
+                let listen = ListenAddress::parse(text)
+                    .map_err(|reason| UsageError::Listen { text: text.to_owned(), reason })?;
+                self.listen.push(listen);
+            }
+            Flag::LogLevel => self.log_level = Some(Level::parse(text).ok_or_else(bad)?),
+            Flag::Help | Flag::Version => {}
+        }
+        Ok(())
+    }
+
+    fn complete(self, target: Target) -> Settings {
+        let seconds = TimeSpan::from_secs;
+        // A session limit of zero would end every session; as elsewhere with systemd, zero switches it off.
+        let limit = |span: Option<TimeSpan>, default: TimeSpan| {
+            span.unwrap_or(default).finite().filter(|s| !s.is_zero())
+        };
+        Settings {
+            target,
+            listen: self.listen,
+            cap: self.connections_max.unwrap_or(Cap::DEFAULT),
+            at_limit: self.at_limit.unwrap_or(AtLimit::Refuse),
+            exit_idle_time: self.exit_idle_time.unwrap_or(TimeSpan::Infinite).finite(),
+            proxy_protocol: self.proxy_protocol,
+            wait: self.wait.unwrap_or(seconds(30)),
+            connect_timeout: limit(self.connect_timeout, seconds(5)),
+            idle_timeout: limit(self.idle_timeout, TimeSpan::Infinite),
+            half_close_timeout: limit(self.half_close_timeout, seconds(60)),
+            drain_timeout: self.drain_timeout.unwrap_or(TimeSpan::ZERO),
+            log_level: self.log_level,
+        }
+    }
+}
+
+fn help() -> String {
+    format!(
+        "dormouse proxy [OPTIONS...] HOST:PORT\n\
+         dormouse proxy [OPTIONS...] /PATH | @ABSTRACT | vsock:CID:PORT\n\n\
+         Pass connections on to a socket elsewhere, and hold them while nobody listens there yet.\n\
+         Takes the place of systemd-socket-proxyd: its options mean what they mean there.\n\n\
+         {}\n\
+         A SPAN is a time span as in systemd.time(7), \"1min 30s\" for example; a number alone is seconds.\n\
+         See dormouse-proxy(8), systemd.socket(5).\n",
+        flags::help(flags::PROXY)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Request, String> {
+        parse("dormouse".as_ref(), args.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    fn settings(args: &[&str]) -> Settings {
+        match parsed(args) {
+            Ok(Request::Serve(settings)) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_originals_abbreviations_still_mean_the_same() {
+        assert_eq!(settings(&["--conn=5", "/x"]).cap.get(), 5);
+        assert_eq!(settings(&["/x", "-c5"]).cap.get(), 5);
+        assert!(matches!(parsed(&["--v"]), Ok(Request::Version)));
+        assert!(matches!(parsed(&["--h", "--bogus"]), Ok(Request::Help)));
+    }
+
+    #[test]
+    fn the_originals_messages() {
+        for (args, message) in [
+            (&[][..], "Not enough parameters."),
+            (&["a:1", "b:1"], "Too many parameters."),
+            (&["-c", "0", "a:1"], "Connection limit is too low."),
+            (&["-c", "5 ", "a:1"], "Failed to parse --connections-max= argument: 5 "),
+            (&["--exit-idle-time=x", "a:1"], "Failed to parse --exit-idle-time= argument: x"),
+            (&["--bogus"], "dormouse: unrecognized option '--bogus'"),
+        ] {
+            assert_eq!(parsed(args).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn zero_switches_a_session_limit_off() {
+        assert_eq!(settings(&["--half-close-timeout=0", "/x"]).half_close_timeout, None);
+        assert_eq!(settings(&["--exit-idle-time=0", "/x"]).exit_idle_time, Some(std::time::Duration::ZERO));
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a server could not be connected to, and whether trying again is worth it.
+
+use std::fmt;
+
+use dormouse_sys::resolve::ResolveError;
+use rustix::io::Errno;
+
+use super::Endpoint;
+
+/// No address of a target took the connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// Its name has no address.
+    Unresolved(ResolveError),
+    /// What each address said.
+    AllFailed(Vec<AddressFailed>),
+}
+
+/// What one address said.
+#[derive(Debug)]
+pub struct AddressFailed {
+    /// The address.
+    pub address: Endpoint,
+    /// The kernel's word; `ETIMEDOUT` also when our own patience ended.
+    pub error: Errno,
+}
+
+impl ConnectError {
+    /// Whether this can pass while the server starts or restarts: it is not there yet, or is busy. What needs an
+    /// administrator (a permission, a socket of another kind) does not pass by waiting.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => true,
+            Self::AllFailed(failures) => failures.iter().any(|failure| may_pass(failure.error)),
+        }
+    }
+
+    /// Whether it is a limit of ours, and not the server, that failed.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => false,
+            Self::AllFailed(failures) => failures.iter().all(|failure| {
+                matches!(
+                    failure.error,
+                    Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL
+                )
+            }),
+        }
+    }
+}
+
+fn may_pass(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::CONNREFUSED
+            | Errno::NOENT
+            // The directory that the socket will be in.
+            | Errno::NOTDIR
+            // A UNIX socket's full backlog, which means busy.
+            | Errno::AGAIN
+            | Errno::NETUNREACH
+            | Errno::HOSTUNREACH
+            | Errno::NETDOWN
+            | Errno::HOSTDOWN
+            | Errno::TIMEDOUT
+            | Errno::CONNRESET
+            | Errno::CONNABORTED
+            // A vsock guest that is not up, or an interface without an address yet.
+            | Errno::NODEV
+            | Errno::ADDRNOTAVAIL
+            // Limits of ours that pass when a session ends.
+            | Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOBUFS
+            | Errno::NOMEM
+    )
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unresolved(error) => write!(f, "{error}"),
+            Self::AllFailed(failures) => {
+                f.write_str("Failed to connect to server: ")?;
+                for (index, failure) in failures.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "; " };
+                    write!(f, "{separator}{}: {}", failure.address, text(failure.error))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The kernel's word, as far as it means something else to a reader than to the kernel.
+fn text(error: Errno) -> String {
+    match error {
+        Errno::AGAIN => "its backlog is full".to_owned(),
+        error => std::io::Error::from(error).to_string(),
+    }
+}
+
+impl std::error::Error for ConnectError {}

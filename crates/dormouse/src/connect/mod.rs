@@ -1,0 +1,82 @@
+//! From a target to a connected socket: its addresses, tried in the resolver's order with a head start each, and the
+//! options that the socket gets.
+
+mod dial;
+mod endpoint;
+mod error;
+pub mod options;
+mod resolve;
+pub mod watch;
+
+use std::time::Duration;
+
+use dormouse_core::address::Target;
+use dormouse_relay::Stream;
+use dormouse_sys::resolve::ResolveError;
+use rustix::net::SocketAddrUnix;
+
+pub use endpoint::{Endpoint, Peer};
+pub use error::{AddressFailed, ConnectError};
+use resolve::NameCache;
+
+/// How to reach a server: its addresses, or the way to them.
+#[derive(Debug)]
+pub struct Route {
+    addresses: Addresses,
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Addresses {
+    Fixed(Vec<Endpoint>),
+    Named(NameCache),
+}
+
+impl Route {
+    /// Prepares the way to a target. Literals and UNIX names are completed here, once; names are resolved when they
+    /// are needed. `timeout`: for each address.
+    ///
+    /// # Errors
+    /// When a zone is no interface of this machine, or a service has no port.
+    pub fn new(target: &Target, timeout: Option<Duration>) -> Result<Self, ResolveError> {
+        let fixed = |endpoint: Endpoint| Addresses::Fixed(vec![endpoint]);
+        let named = |reason: rustix::io::Errno| ResolveError {
+            asked: target.to_string(),
+            reason: reason.to_string(),
+        };
+        let addresses = match target {
+            Target::Unix(path) => fixed(SocketAddrUnix::new(path.as_path()).map_err(named)?.into()),
+            Target::Abstract(name) => {
+                fixed(SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(named)?.into())
+            }
+            Target::Vsock { cid, port } => {
+                fixed(dormouse_sys::vsock::VsockAddr { cid: *cid, port: *port }.into())
+            }
+            Target::Tcp { host, port } => resolve::prepare(host, port)?,
+        };
+        Ok(Self { addresses, timeout })
+    }
+
+    /// The path of the server's socket in the file system, if it has one: its appearance can be watched.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match &self.addresses {
+            Addresses::Fixed(endpoints) => endpoints.first().and_then(Endpoint::path),
+            Addresses::Named(_) => None,
+        }
+    }
+
+    /// Connects, once, to the first address that answers. `says_first`: bytes of the client are already here, so
+    /// that the handshake's last packet may carry them.
+    ///
+    /// # Errors
+    /// When no address took the connection, with what each of them said.
+    pub async fn connect(&self, says_first: bool) -> Result<Stream, ConnectError> {
+        match &self.addresses {
+            Addresses::Fixed(endpoints) => dial::race(endpoints, self.timeout, says_first).await,
+            Addresses::Named(cache) => {
+                let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
+                dial::race(&endpoints, self.timeout, says_first).await
+            }
+        }
+    }
+}

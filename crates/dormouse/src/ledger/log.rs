@@ -1,0 +1,229 @@
+//! Log lines on standard error, with priorities when it is the journal (sd-daemon(3)).
+//!
+//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions: lines are
+//! written by a thread of their own behind a bounded queue, which starts with the first line.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How grave a line is, by syslog(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something failed for good.
+    Err = 3,
+    /// Somebody should look.
+    Warning = 4,
+    /// Unusual, but right.
+    Notice = 5,
+    /// What an administrator wants to know.
+    Info = 6,
+    /// Every session.
+    Debug = 7,
+}
+
+impl Level {
+    /// Reads a level as systemd writes them: a name or a number.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "emerg" | "alert" | "crit" | "err" | "error" | "0" | "1" | "2" | "3" => Some(Self::Err),
+            "warning" | "warn" | "4" => Some(Self::Warning),
+            "notice" | "5" => Some(Self::Notice),
+            "info" | "6" => Some(Self::Info),
+            "debug" | "7" => Some(Self::Debug),
+            _ => None,
+        }
+    }
+}
+
+/// A kind of line that comes again and again while its cause lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recurring {
+    /// The limit of connections is reached.
+    AtLimit,
+    /// A system limit keeps us from accepting.
+    AcceptPaused,
+    /// A listener told of an error of one connection.
+    AcceptFailed,
+    /// The server does not take connections.
+    Unserved,
+    /// A client's address has no form in the PROXY header.
+    ClientUnknown,
+    /// A session could not be set up for a reason of ours.
+    Internal,
+}
+
+const KINDS: usize = 6;
+/// A kind of line is told at most so often; in between it is counted.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Lines that may wait for the writer.
+const QUEUE: usize = 1024;
+
+/// The log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    level: Level,
+    journal: bool,
+    writer: OnceLock<Option<Writer>>,
+    recent: Mutex<[Recent; KINDS]>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Recent {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+#[derive(Debug)]
+struct Writer {
+    queue: SyncSender<String>,
+    progress: Arc<Progress>,
+}
+
+/// How many lines wait, and how many were lost.
+#[derive(Debug, Default)]
+struct Progress {
+    state: Mutex<(usize, u64)>,
+    written: Condvar,
+}
+
+impl Log {
+    /// A log of lines up to this level, on standard error.
+    pub fn new(level: Option<Level>) -> Self {
+        let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
+        let level = level.or_else(told).unwrap_or(Level::Info);
+        let recent = Mutex::new([Recent::default(); KINDS]);
+        Self {
+            inner: Arc::new(Inner { level, journal: stderr_is_journal(), writer: OnceLock::new(), recent }),
+        }
+    }
+
+    /// Whether lines of this level are written at all.
+    pub fn wants(&self, level: Level) -> bool {
+        level <= self.inner.level
+    }
+
+    /// Writes a line.
+    pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
+        if self.wants(level) {
+            let priority = if self.inner.journal { format!("<{}>", level as u8) } else { String::new() };
+            self.write(format!("{priority}{text}\n"));
+        }
+    }
+
+    /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
+    pub fn recurring(&self, kind: Recurring, level: Level, text: fmt::Arguments<'_>) {
+        if !self.wants(level) {
+            return;
+        }
+        let untold = {
+            let mut recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(recent) = recent.get_mut(kind as usize) else { return };
+            let now = Instant::now();
+            if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
+                recent.untold += 1;
+                return;
+            }
+            recent.told = Some(now);
+            std::mem::take(&mut recent.untold)
+        };
+        match untold {
+            0 => self.line(level, text),
+            count => self.line(level, format_args!("{text} ({count} more like this since it was last told)")),
+        }
+    }
+
+    /// Waits until all lines are written, but not for long: the reader may be stuck.
+    pub fn flush(&self) {
+        let Some(Some(writer)) = self.inner.writer.get() else { return };
+        let state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let written =
+            writer
+                .progress
+                .written
+                .wait_timeout_while(state, Duration::from_millis(500), |state| state.0 > 0);
+        drop(written);
+    }
+
+    fn write(&self, line: String) {
+        let Some(writer) = self.inner.writer.get_or_init(Writer::start) else { return };
+        let mut state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match writer.queue.try_send(line) {
+            Ok(()) => state.0 += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => state.1 += 1,
+        }
+    }
+}
+
+impl Writer {
+    /// `None` if no thread can be had: then there is no log, and everything else goes on.
+    fn start() -> Option<Self> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let progress = Arc::new(Progress::default());
+        let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
+        let shared = Arc::clone(&progress);
+        thread.spawn(move || shared.write_all(&lines)).ok()?;
+        Some(Self { queue, progress })
+    }
+}
+
+impl Progress {
+    fn write_all(&self, lines: &Receiver<String>) {
+        for line in lines {
+            // A standard error that takes nothing more is nobody's to mend.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            let lost = {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.0 = state.0.saturating_sub(1);
+                std::mem::take(&mut state.1)
+            };
+            if lost > 0 {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{lost} log lines were lost, because nobody read them in time"
+                );
+            }
+            self.written.notify_all();
+        }
+    }
+}
+
+/// Whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.
+fn stderr_is_journal() -> bool {
+    let matches = || {
+        let stream = std::env::var("JOURNAL_STREAM").ok()?;
+        let (device, inode) = stream.split_once(':')?;
+        let stat = rustix::fs::fstat(std::io::stderr()).ok()?;
+        Some(device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
+    };
+    matches().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_systemds() {
+        assert_eq!(Level::parse("debug"), Some(Level::Debug));
+        assert_eq!(Level::parse("4"), Some(Level::Warning));
+        assert_eq!(Level::parse("loud"), None);
+    }
+
+    #[test]
+    fn what_recurs_is_told_once_and_counted() {
+        let log = Log::new(Some(Level::Err));
+        for _ in 0..5 {
+            log.recurring(Recurring::AtLimit, Level::Err, format_args!("a line of a test that recurs"));
+        }
+        let recent = log.inner.recent.lock().unwrap()[Recurring::AtLimit as usize];
+        assert_eq!(recent.untold, 4);
+    }
+}

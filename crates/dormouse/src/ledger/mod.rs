@@ -1,0 +1,144 @@
+//! What is told of sessions: one record each, the totals, the log. Nothing else counts anything.
+
+pub mod log;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dormouse_relay::Report;
+use tokio::sync::Notify;
+
+use crate::connect::Peer;
+use crate::service::Refusal;
+use log::{Level, Log, Recurring};
+
+/// How a session went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was relayed to its end.
+    Relayed(Report),
+    /// No server took it.
+    Unserved(Refusal),
+}
+
+/// A session's record.
+#[derive(Debug)]
+pub struct Record {
+    /// Who connected.
+    pub client: Peer,
+    /// From accepting it to the server's socket.
+    pub held: Duration,
+    /// From accepting it to its end.
+    pub lasted: Duration,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, lasted) = (self.held.as_secs_f64() * 1e3, self.lasted.as_secs_f64() * 1e3);
+        match &self.outcome {
+            Outcome::Relayed(Report { upstream_bytes, downstream_bytes, end }) => write!(
+                f,
+                "Session from {}: held {held:.1} ms, lasted {lasted:.1} ms, {upstream_bytes} bytes up, \
+                 {downstream_bytes} bytes down: {end}",
+                self.client
+            ),
+            Outcome::Unserved(refusal) => {
+                write!(f, "Session from {}: lasted {lasted:.1} ms, not served: {refusal}", self.client)
+            }
+        }
+    }
+}
+
+/// The totals, and the log that they go to.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Where lines go.
+    pub log: Log,
+    open: AtomicUsize,
+    accepted: AtomicU64,
+    unserved: AtomicU64,
+    refused: AtomicU64,
+    changed: Notify,
+}
+
+/// The totals at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Sessions that are open now.
+    pub open: usize,
+    /// Sessions since the start.
+    pub accepted: u64,
+    /// Those of them that no server took.
+    pub unserved: u64,
+    /// Clients turned away at the limit.
+    pub refused: u64,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} open, {} accepted, {} not served", self.open, self.accepted, self.unserved)?;
+        if self.refused > 0 { write!(f, ", {} refused", self.refused) } else { Ok(()) }
+    }
+}
+
+impl Ledger {
+    /// Empty totals.
+    pub fn new(log: Log) -> Self {
+        Self {
+            log,
+            open: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            unserved: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    /// A session begins.
+    pub fn begin(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// A session has ended.
+    pub fn end(&self, record: impl FnOnce() -> Record, served: bool) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if !served {
+            self.unserved.fetch_add(1, Ordering::Relaxed);
+        }
+        self.changed.notify_one();
+        if self.log.wants(Level::Debug) {
+            self.log.line(Level::Debug, format_args!("{}", record()));
+        }
+    }
+
+    /// A client was turned away at the limit.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+        self.log.recurring(
+            Recurring::AtLimit,
+            Level::Warning,
+            format_args!("Hit connection limit, refusing connection."),
+        );
+    }
+
+    /// The totals now.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            open: self.open.load(Ordering::Relaxed),
+            accepted: self.accepted.load(Ordering::Relaxed),
+            unserved: self.unserved.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until a total has changed since the last time that this was awaited.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}

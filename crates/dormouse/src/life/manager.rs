@@ -1,0 +1,46 @@
+//! What the service manager is told while we live.
+
+use std::time::Duration;
+
+use dormouse_sys::notify::Notifier;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::ledger::Ledger;
+
+/// The manager's `STATUS=` is renewed at most so often.
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Tells the manager the totals whenever they changed. Never ends.
+pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    let mut told = None;
+    loop {
+        ledger.changed().await;
+        let totals = ledger.totals();
+        if told != Some(totals) {
+            manager.send(&format!("STATUS=Processing requests... {totals}"));
+            told = Some(totals);
+            sleep(STATUS_PERIOD).await;
+        }
+    }
+}
+
+/// Tells the manager that the event loop turns, twice in the time that it grants (`WATCHDOG_USEC`). Never ends.
+pub async fn watchdog(manager: Option<&Notifier>) {
+    let (Some(manager), Some(granted)) = (manager, granted()) else { return std::future::pending().await };
+    let mut ticks = interval(granted / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        manager.send("WATCHDOG=1");
+    }
+}
+
+/// The time that the manager grants between two signs of life, if it wants any of this very process.
+fn granted() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let granted = number("WATCHDOG_USEC").filter(|granted| *granted > 1)?;
+    let meant = std::env::var_os("WATCHDOG_PID")
+        .is_none_or(|_| number("WATCHDOG_PID") == Some(std::process::id().into()));
+    meant.then(|| Duration::from_micros(granted))
+}

@@ -1,0 +1,89 @@
+//! Sockets that the service manager passed.
+
+use std::fmt;
+
+use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
+use rustix::net::{SocketType, sockopt};
+
+use super::Listener;
+use crate::cli;
+
+/// What was passed.
+#[derive(Debug)]
+pub enum Passed {
+    /// Nothing at all.
+    Nothing,
+    /// Listening sockets (Accept=no).
+    Listeners(Vec<Listener>),
+    /// One connected socket (Accept=yes).
+    Connected(std::os::fd::OwnedFd),
+}
+
+/// Why what was passed cannot be used. In the original's words, then the reason.
+#[derive(Debug)]
+pub enum PassedError {
+    /// The variables promise what is not there.
+    Variables(ListenFdsError),
+    /// One of them is something else.
+    NotAStream {
+        /// Its name.
+        name: String,
+        /// What it is instead.
+        is: &'static str,
+    },
+}
+
+impl fmt::Display for PassedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variables(error) => write!(f, "Failed to receive sockets from parent. ({error})"),
+            Self::NotAStream { name, is } => {
+                write!(f, "Passed in socket is not a stream socket. (\"{name}\" is {is}; use ListenStream=)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PassedError {}
+
+/// Tells listeners from a connected socket, and refuses everything else.
+///
+/// # Errors
+/// When one of them is neither: nothing is served then, as with the original.
+pub fn sort(passed: cli::Passed) -> Result<Passed, PassedError> {
+    let mut passed = passed.map_err(PassedError::Variables)?;
+    if passed.is_empty() {
+        return Ok(Passed::Nothing);
+    }
+    if let [only] = passed.as_slice() {
+        if is_stream(only).is_ok() && !is_listening(only) && rustix::net::getpeername(&only.fd).is_ok() {
+            return Ok(passed.pop().map_or(Passed::Nothing, |only| Passed::Connected(only.fd)));
+        }
+    }
+    let mut listeners = Vec::with_capacity(passed.len());
+    for socket in passed {
+        let refused = |is| PassedError::NotAStream { name: socket.name.clone(), is };
+        is_stream(&socket).map_err(refused)?;
+        if !is_listening(&socket) {
+            return Err(refused("not listening"));
+        }
+        // Accepting must never wait: another process may share the socket and be faster.
+        let _ = rustix::io::ioctl_fionbio(&socket.fd, true);
+        listeners.push(Listener::new(socket.fd, socket.name));
+    }
+    Ok(Passed::Listeners(listeners))
+}
+
+fn is_stream(socket: &PassedFd) -> Result<(), &'static str> {
+    match sockopt::socket_type(&socket.fd) {
+        Ok(SocketType::STREAM) => Ok(()),
+        Ok(SocketType::DGRAM) => Err("a datagram socket"),
+        Ok(SocketType::SEQPACKET) => Err("a seqpacket socket"),
+        Ok(_) => Err("a socket of another type"),
+        Err(_) => Err("no socket"),
+    }
+}
+
+fn is_listening(socket: &PassedFd) -> bool {
+    sockopt::socket_acceptconn(&socket.fd).unwrap_or(false)
+}

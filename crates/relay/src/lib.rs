@@ -1,0 +1,19 @@
+//! Two sockets joined: what one side sends, the other receives, and the way one side ends is the way the other
+//! sees it end.
+//!
+//! Bytes are copied through one buffer of the thread while they come in small pieces, and spliced through a pooled
+//! pipe while they come in bulk. An idle session holds two descriptors and no buffer. A half-closed stream keeps its
+//! other half; a reset arrives as a reset; a slow reader costs at most one buffer, and no CPU time.
+
+#![forbid(unsafe_code)]
+
+mod direction;
+mod pipes;
+mod report;
+mod session;
+mod stream;
+
+pub use pipes::Pipes;
+pub use report::{End, Operation, Report, Side};
+pub use session::{Limits, Relay};
+pub use stream::{Stream, reset_on_close};

@@ -1,0 +1,127 @@
+//! Pipes for bulk flows: made when needed, lent for as long as bytes are in flight, given back empty.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use crate::direction::Broken;
+use crate::report::Operation;
+
+/// How much one splice may move. Large enough that the cost of the call does not show.
+pub(crate) const PIPE_SIZE: usize = 1 << 20;
+/// A pipe that the kernel made smaller than this (pipe-user-pages-soft, pipe(7)) is slower than copying.
+const WORTHWHILE: usize = 128 << 10;
+/// Half of what pipe-user-pages-soft allows an unprivileged user by default.
+const MAX_PIPES: usize = 32;
+/// Kept for the next bulk flow; more than that are closed when they come back.
+const MAX_SPARE: usize = 8;
+
+/// The process's pipes: bounded in number, shared by all sessions.
+#[derive(Debug)]
+pub struct Pipes {
+    pool: Mutex<Pool>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    spare: Vec<Ends>,
+    lent: usize,
+    /// The kernel refused a pipe worth having: until one comes back, asking again is a waste.
+    refused: bool,
+}
+
+#[derive(Debug)]
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// A pipe on loan. Given back if it is empty, else closed.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    ends: Option<Ends>,
+    home: Arc<Pipes>,
+    /// Bytes in it.
+    pub(crate) held: usize,
+}
+
+impl Pipes {
+    /// A pool that opens at most so many descriptors, two a pipe, and never more than the kernel's default allowance
+    /// for pipes. Flows that find none are copied.
+    pub fn new(max_descriptors: usize) -> Arc<Self> {
+        Arc::new(Self { pool: Mutex::default(), limit: (max_descriptors / 2).min(MAX_PIPES) })
+    }
+
+    /// How many descriptors the pool may hold at most.
+    pub fn max_descriptors(&self) -> usize {
+        self.limit * 2
+    }
+
+    /// An empty pipe, or none if there are enough already or the kernel refuses one that is worth having.
+    pub(crate) fn lend(self: &Arc<Self>) -> Option<Pipe> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.lent >= self.limit || pool.refused {
+            return None;
+        }
+        let Some(ends) = pool.spare.pop().or_else(open) else {
+            pool.refused = pool.lent > 0;
+            return None;
+        };
+        pool.lent += 1;
+        Some(Pipe { ends: Some(ends), home: Arc::clone(self), held: 0 })
+    }
+}
+
+fn open() -> Option<Ends> {
+    let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
+    let size = fcntl_setpipe_size(&write, PIPE_SIZE).unwrap_or(0);
+    (size >= WORTHWHILE).then_some(Ends { read, write })
+}
+
+impl Pipe {
+    /// Takes out what is held, for a sink that cannot be spliced to.
+    pub(crate) fn empty(&mut self) -> Result<Vec<u8>, Broken> {
+        let mut bytes = vec![0; self.held];
+        let mut taken = 0;
+        while let (Some(ends), Some(room @ [_, ..])) = (&self.ends, bytes.get_mut(taken..)) {
+            let read = rustix::io::read(&ends.read, room);
+            taken += read.map_err(|error| Broken { operation: Operation::Read, error })?;
+        }
+        self.held = 0;
+        Ok(bytes)
+    }
+
+    pub(crate) fn ends(&self) -> Option<(&OwnedFd, &OwnedFd)> {
+        self.ends.as_ref().map(|ends| (&ends.read, &ends.write))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let mut pool = self.home.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.lent -= 1;
+        pool.refused = false;
+        if self.held == 0 && pool.spare.len() < MAX_SPARE {
+            pool.spare.extend(self.ends.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_pipe_comes_back_and_a_filled_one_does_not() {
+        let pipes = Pipes::new(2);
+        let mut first = pipes.lend().unwrap();
+        assert!(pipes.lend().is_none(), "bounded");
+        first.held = 1;
+        drop(first);
+        assert!(pipes.pool.lock().unwrap().spare.is_empty());
+        drop(pipes.lend().unwrap());
+        assert_eq!(pipes.pool.lock().unwrap().spare.len(), 1);
+    }
+}

@@ -1,0 +1,258 @@
+//! Both directions of a session, and the clocks over them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::direction::{Broken, Direction, Pause};
+use crate::pipes::Pipes;
+use crate::report::{End, Operation, Report, Side};
+use crate::stream::Stream;
+
+/// How long a session may be silent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// After one side ended its stream, without a byte from the other. `None`: for ever.
+    pub half_close: Option<Duration>,
+    /// Without a byte either way. `None`: for ever.
+    pub idle: Option<Duration>,
+}
+
+impl Limits {
+    /// Keeps one timer set that is due before any of these. A runtime interrupts its wait for each timer that is due
+    /// before all others, which would happen at the end of every session; so it does not. Never ends.
+    pub async fn keep_timer_ahead(self) {
+        let shortest = self.half_close.into_iter().chain(self.idle).min();
+        let Some(shortest) = shortest else { return std::future::pending().await };
+        loop {
+            sleep((shortest / 2).max(Duration::from_secs(1))).await;
+        }
+    }
+}
+
+/// A session: resolves to its report when it is over. Dropping it closes both sockets.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Relay {
+    downstream: Stream,
+    upstream: Stream,
+    /// From the client to the server.
+    up: Direction,
+    /// From the server to the client.
+    down: Direction,
+    pipes: Arc<Pipes>,
+    limits: Limits,
+    silence: Option<Silence>,
+    /// This side refused a write by a reset; it may have sent something before that.
+    refused: Option<(Side, Errno)>,
+}
+
+/// The clock that runs while a session could end by silence.
+#[derive(Debug)]
+struct Silence {
+    timer: Pin<Box<Sleep>>,
+    last_moved: Instant,
+    moved: u64,
+}
+
+impl Relay {
+    /// Joins a client and a server. `first` is sent to the server before anything that the client says.
+    pub fn new(
+        downstream: Stream,
+        upstream: Stream,
+        first: Vec<u8>,
+        limits: Limits,
+        pipes: Arc<Pipes>,
+    ) -> Self {
+        Self {
+            downstream,
+            upstream,
+            up: Direction::new(first),
+            down: Direction::new(Vec::new()),
+            pipes,
+            limits,
+            silence: None,
+            refused: None,
+        }
+    }
+
+    /// What has been moved so far, for a session that ends like this.
+    pub fn report(&self, end: End) -> Report {
+        Report { upstream_bytes: self.up.passed, downstream_bytes: self.down.passed, end }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let up = self.up.pump(&mut self.downstream, &mut self.upstream, &self.pipes, self.down.ended());
+            let up = match up.or_else(|broken| self.broken(Side::Downstream, broken)) {
+                Ok(pause) => pause,
+                Err(end) => return Poll::Ready(end),
+            };
+            let down = self.down.pump(&mut self.upstream, &mut self.downstream, &self.pipes, self.up.ended());
+            let down = match down.or_else(|broken| self.broken(Side::Upstream, broken)) {
+                Ok(pause) => pause,
+                Err(end) => return Poll::Ready(end),
+            };
+            if let Some(end) = self.over() {
+                return Poll::Ready(end);
+            }
+            let news = match self.poll_events(cx, up, down) {
+                Ok(news) => news,
+                Err(end) => return Poll::Ready(end),
+            };
+            if up == Pause::Turn || down == Pause::Turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !news {
+                return self.poll_silence(cx);
+            }
+        }
+    }
+
+    /// Takes up new events; true when there are any.
+    fn poll_events(&mut self, cx: &mut Context<'_>, up: Pause, down: Pause) -> Result<bool, End> {
+        let mut news = false;
+        let sides = [
+            (Side::Downstream, &mut self.downstream, up == Pause::Sink || self.up.source_ended()),
+            (Side::Upstream, &mut self.upstream, down == Pause::Sink || self.down.source_ended()),
+        ];
+        for (side, stream, watch) in sides {
+            let before = (stream.readable, stream.writable, stream.hung_up);
+            let watched = stream.poll_events(cx, watch);
+            watched.map_err(|error| End::Failed {
+                side,
+                operation: Operation::Watch,
+                error: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+            })?;
+            news |= before != (stream.readable, stream.writable, stream.hung_up);
+            // Nobody reads from it now, so the error has to be asked for.
+            if stream.hung_up && !before.2 {
+                if let Some(error) = stream.take_error() {
+                    return Err(ended_by(side, Operation::Read, error));
+                }
+            }
+        }
+        Ok(news)
+    }
+
+    /// How the session ended, if it did.
+    fn over(&self) -> Option<End> {
+        match (self.up.ended(), self.down.ended(), self.refused) {
+            (true, true, Some((side, Errno::PIPE))) => Some(End::Gone(side)),
+            (true, true, Some((side, _))) => Some(End::Reset(side)),
+            (true, true, None) => Some(End::Finished),
+            (true, false, _) if self.downstream.hung_up => Some(End::Gone(Side::Downstream)),
+            (false, true, _) if self.upstream.hung_up => Some(End::Gone(Side::Upstream)),
+            _ => None,
+        }
+    }
+
+    /// A socket failed while bytes came from this source. A sink that refuses bytes may have said something before
+    /// it went away, so its own direction goes on to its end.
+    fn broken(&mut self, source: Side, broken: Broken) -> Result<Pause, End> {
+        let Broken { operation, error } = broken;
+        let sink = source.other();
+        let (this, opposite) = match source {
+            Side::Downstream => (&mut self.up, &self.down),
+            Side::Upstream => (&mut self.down, &self.up),
+        };
+        match (operation, error) {
+            (Operation::Write, Errno::PIPE | Errno::CONNRESET) if !opposite.ended() => {
+                this.cut();
+                self.refused = Some((sink, error));
+                Ok(Pause::Ended)
+            }
+            (Operation::Write, _) => Err(ended_by(sink, operation, error)),
+            _ => Err(ended_by(source, operation, error)),
+        }
+    }
+
+    /// Ends a session in which nothing moved for too long. Called when there is nothing else to do.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let half_closed = match (self.up.source_ended(), self.down.source_ended()) {
+            (true, _) => Some(Side::Downstream),
+            (_, true) => Some(Side::Upstream),
+            _ => None,
+        };
+        let by_half = half_closed.and_then(|side| Some((self.limits.half_close?, side)));
+        let (limit, end) = match (by_half, self.limits.idle) {
+            (Some((limit, side)), idle) if idle.is_none_or(|idle| limit <= idle) => {
+                (limit, End::HalfCloseTimeout(side, limit))
+            }
+            (_, Some(limit)) => (limit, End::IdleTimeout(limit)),
+            _ => return Poll::Pending,
+        };
+        let moved = self.up.passed + self.down.passed;
+        let silence = self.silence.get_or_insert_with(|| {
+            let now = Instant::now();
+            Silence { timer: Box::pin(sleep_until(far(now, limit))), last_moved: now, moved }
+        });
+        if silence.moved != moved {
+            silence.moved = moved;
+            silence.last_moved = Instant::now();
+        }
+        loop {
+            let deadline = far(silence.last_moved, limit);
+            // Bytes only move the deadline back: the timer is set anew when it fires, not at each of them.
+            if silence.timer.deadline() > deadline {
+                silence.timer.as_mut().reset(deadline);
+            }
+            ready!(silence.timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(end);
+            }
+            silence.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Closes both sockets so that each peer sees how it ended.
+    fn close(&self, end: End) {
+        match end {
+            End::Finished | End::Gone(_) => {}
+            End::Reset(side) => match side.other() {
+                Side::Downstream => self.downstream.reset_on_close(),
+                Side::Upstream => self.upstream.reset_on_close(),
+            },
+            End::Failed { .. } => {
+                self.downstream.reset_on_close();
+                self.upstream.reset_on_close();
+            }
+            // Bytes that were taken and never delivered must not look like an orderly end.
+            End::HalfCloseTimeout(..) | End::IdleTimeout(_) => {
+                if self.up.holds_bytes() || self.down.holds_bytes() {
+                    self.downstream.reset_on_close();
+                    self.upstream.reset_on_close();
+                }
+            }
+        }
+    }
+}
+
+impl Future for Relay {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        let end = ready!(self.poll_end(cx));
+        self.close(end);
+        Poll::Ready(self.report(end))
+    }
+}
+
+fn ended_by(side: Side, operation: Operation, error: Errno) -> End {
+    match error {
+        Errno::CONNRESET | Errno::PIPE => End::Reset(side),
+        error => End::Failed { side, operation, error },
+    }
+}
+
+/// A point so far from another; spans that the clock cannot hold are as good as for ever.
+fn far(from: Instant, span: Duration) -> Instant {
+    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    from.checked_add(span.min(FOREVER)).unwrap_or(from + Duration::from_secs(3600))
+}

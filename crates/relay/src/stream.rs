@@ -1,0 +1,138 @@
+//! One connected stream socket in the event loop, and what is known of its readiness.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use dormouse_sys::watch::watch;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv, sockopt};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A connected, non-blocking stream socket of any family.
+///
+/// Readiness is edge-triggered: a flag says "maybe", is set by an event, and cleared by a short read or by EAGAIN.
+/// Only readability is watched until a write blocks, because watching writability costs wake-ups.
+#[derive(Debug)]
+pub struct Stream {
+    /// `None` only while it is registered anew.
+    fd: Option<AsyncFd<OwnedFd>>,
+    watched: Watched,
+    /// There may be something to read.
+    pub(crate) readable: bool,
+    /// There may be room to write.
+    pub(crate) writable: bool,
+    /// Both halves are closed: by a reset, by the peer's close (UNIX), or by both ends of stream (TCP).
+    pub(crate) hung_up: bool,
+}
+
+/// What the event loop looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Readable,
+    Both,
+}
+
+impl Stream {
+    /// Takes a connected, non-blocking socket. `readable`: whether something is already known to wait in it.
+    ///
+    /// # Errors
+    /// When the event loop cannot watch it (a limit of the system).
+    pub fn new(socket: OwnedFd, readable: bool) -> io::Result<Self> {
+        let fd = watch(socket, Interest::READABLE)?;
+        Ok(Self { fd: Some(fd), watched: Watched::Readable, readable, writable: true, hung_up: false })
+    }
+
+    /// Takes a socket whose connecting was awaited through this registration, readable and writable.
+    pub fn from_connected(fd: AsyncFd<OwnedFd>) -> Self {
+        Self { fd: Some(fd), watched: Watched::Both, readable: false, writable: true, hung_up: false }
+    }
+
+    /// The socket, where it is not just being registered anew.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(|fd| fd.get_ref().as_fd())
+    }
+
+    /// Takes up what the event loop knows, and has the task woken when it learns more.
+    ///
+    /// `watch_hang_up`: also look for the peer's disappearance, which readability alone does not show once the
+    /// stream ended or while nothing is read because the other side is stuck.
+    pub(crate) fn poll_events(&mut self, cx: &mut Context<'_>, watch_hang_up: bool) -> io::Result<()> {
+        if !self.writable {
+            self.watch_writable()?;
+        }
+        let Some(fd) = &self.fd else { return Ok(()) };
+        if !self.readable {
+            if let Poll::Ready(guard) = fd.poll_read_ready(cx) {
+                self.readable = true;
+                guard?.clear_ready();
+            }
+        }
+        while !self.hung_up && (watch_hang_up || !self.writable) {
+            let Poll::Ready(guard) = fd.poll_write_ready(cx) else { break };
+            let mut guard = guard?;
+            self.hung_up = guard.ready().is_write_closed();
+            self.writable = true;
+            guard.clear_ready();
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer is known to have left without anything to deliver: a reset, or its end of stream before
+    /// its first byte. A peer that said something and then half-closed still waits for its answer, and one that said
+    /// something and closed still wants it delivered; the two look the same.
+    pub async fn departed(&mut self) {
+        std::future::poll_fn(|cx| self.poll_departed(cx)).await;
+    }
+
+    fn poll_departed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.poll_events(cx, true).is_err() {
+                // Not watchable any more; what comes next will meet the reason.
+                return Poll::Ready(());
+            }
+            let Some(socket) = self.socket() else { return Poll::Ready(()) };
+            match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
+                Ok((0, _)) => return Poll::Ready(()),
+                // Something is there to deliver. A later reset shows as a hang-up.
+                Ok(_) if self.hung_up => return self.take_error().map_or(Poll::Pending, |_| Poll::Ready(())),
+                Err(Errno::INTR) => {}
+                // Only now, with the readiness taken back, will the next byte wake us.
+                Err(Errno::AGAIN) if self.readable => self.readable = false,
+                Ok(_) | Err(Errno::AGAIN) => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn watch_writable(&mut self) -> io::Result<()> {
+        if self.watched == Watched::Both {
+            return Ok(());
+        }
+        if let Some(fd) = self.fd.take() {
+            self.fd = Some(watch(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
+            self.watched = Watched::Both;
+        }
+        Ok(())
+    }
+
+    /// The error that the kernel keeps for this socket, a reset for example; asking clears it.
+    pub(crate) fn take_error(&self) -> Option<Errno> {
+        sockopt::socket_error(self.socket()?).ok()?.err()
+    }
+
+    /// Makes the coming close a reset where the family has one.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(socket) = self.socket() {
+            reset_on_close(socket);
+        }
+    }
+}
+
+/// Makes the coming close of this socket a reset (`SO_LINGER` of zero, socket(7)); families without resets ignore it.
+pub fn reset_on_close(socket: BorrowedFd<'_>) {
+    // A socket that refuses closes as usual: there is nothing better to be done.
+    let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+}

@@ -1,0 +1,206 @@
+//! Sockets passed in by a service manager (`sd_listen_fds(3)`).
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The first passed descriptor, `SD_LISTEN_FDS_START`.
+const FIRST: RawFd = 3;
+/// `PID_FS_MAGIC` of linux/magic.h: only there is an inode number a process identity.
+const PID_FS_MAGIC: u64 = 0x5049_4446;
+
+/// One descriptor that the service manager handed to this process.
+#[derive(Debug)]
+pub struct PassedFd {
+    /// The descriptor, close-on-exec.
+    pub fd: OwnedFd,
+    /// Its `FileDescriptorName=`, or `unknown` where the manager gave none.
+    pub name: String,
+}
+
+/// Why the passed descriptors could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenFdsError {
+    /// `LISTEN_FDS` is zero, not a number, or reaches past the descriptors there can be.
+    BadCount(String),
+    /// The descriptor of this number was promised but not passed.
+    NotPassed(RawFd),
+    /// `LISTEN_FDNAMES` holds another number of names than `LISTEN_FDS` says.
+    NameCount {
+        /// How many names there are.
+        names: usize,
+        /// How many descriptors there are.
+        fds: usize,
+    },
+}
+
+impl fmt::Display for ListenFdsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadCount(value) => write!(f, "LISTEN_FDS={value} is not a positive number of descriptors"),
+            Self::NotPassed(fd) => write!(f, "LISTEN_FDS promises descriptor {fd}, which was not passed"),
+            Self::NameCount { names, fds } => {
+                write!(f, "LISTEN_FDNAMES has {names} names for {fds} descriptors")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenFdsError {}
+
+/// Takes the descriptors that the service manager passed to this process. To be called first thing in `main`.
+///
+/// Returns an empty list where none were meant for this process (`LISTEN_PID` or `LISTEN_PIDFDID` unset or
+/// another's, or no `LISTEN_FDS`). The variables stay; they name this process, so no child takes them for its own.
+///
+/// # Errors
+/// When descriptors were meant for this process but cannot be taken.
+pub fn take() -> Result<Vec<PassedFd>, ListenFdsError> {
+    let variables = Variables::read();
+    if !variables.are_ours() {
+        return Ok(Vec::new());
+    }
+    let Some(count) = &variables.fds else { return Ok(Vec::new()) };
+    let count = parse_count(count)?;
+    let names = split_names(variables.names.as_deref(), count)?;
+    let mut passed = Vec::new();
+    for (fd, name) in (FIRST..).zip(names) {
+        let fd = claim(fd).ok_or(ListenFdsError::NotPassed(fd))?;
+        passed.push(PassedFd { fd, name });
+    }
+    Ok(passed)
+}
+
+/// The protocol's variables as they came.
+struct Variables {
+    pid: Option<OsString>,
+    pidfd_id: Option<OsString>,
+    fds: Option<OsString>,
+    names: Option<OsString>,
+}
+
+impl Variables {
+    fn read() -> Self {
+        let get = |name| std::env::var_os(name);
+        Self {
+            pid: get("LISTEN_PID"),
+            pidfd_id: get("LISTEN_PIDFDID"),
+            fds: get("LISTEN_FDS"),
+            names: get("LISTEN_FDNAMES"),
+        }
+    }
+
+    /// Whether this very process is meant: by its number, and by its pidfd's inode where both sides know it.
+    fn are_ours(&self) -> bool {
+        let Some(pid) = self.pid.as_ref().and_then(|pid| pid.to_str()?.parse::<u32>().ok()) else {
+            return false;
+        };
+        if pid != std::process::id() {
+            return false;
+        }
+        match (self.pidfd_id.as_ref().and_then(|id| id.to_str()?.parse::<u64>().ok()), own_pidfd_id()) {
+            (Some(told), Some(own)) => told == own,
+            _ => true,
+        }
+    }
+}
+
+/// The inode number of a pidfd for this process, where the kernel has pidfs (6.9).
+fn own_pidfd_id() -> Option<u64> {
+    let pid = rustix::process::getpid();
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+    let magic = rustix::fs::fstatfs(&pidfd).ok()?.f_type;
+    #[expect(clippy::cast_sign_loss, reason = "f_type is a bit pattern whose sign means nothing")]
+    let is_pidfs = magic as u64 == PID_FS_MAGIC;
+    if is_pidfs { Some(rustix::fs::fstat(&pidfd).ok()?.st_ino) } else { None }
+}
+
+fn parse_count(value: &OsString) -> Result<usize, ListenFdsError> {
+    let bad = || ListenFdsError::BadCount(value.to_string_lossy().into_owned());
+    let count: i32 = value.to_str().and_then(|text| text.trim_start().parse().ok()).ok_or_else(bad)?;
+    let count = usize::try_from(count).map_err(|_| bad())?;
+    // More than the descriptor table can hold is no count at all, and nothing is allocated for it.
+    if count == 0 || count > (1 << 20) { Err(bad()) } else { Ok(count) }
+}
+
+/// Splits `LISTEN_FDNAMES` at each ':' without merging; without the variable every name is `unknown`.
+fn split_names(names: Option<&std::ffi::OsStr>, count: usize) -> Result<Vec<String>, ListenFdsError> {
+    let Some(names) = names else { return Ok(vec!["unknown".to_owned(); count]) };
+    let names: Vec<String> = names.to_string_lossy().split(':').map(str::to_owned).collect();
+    if names.len() == count {
+        Ok(names)
+    } else {
+        Err(ListenFdsError::NameCount { names: names.len(), fds: count })
+    }
+}
+
+/// Takes over an inherited descriptor, which is close-on-exec from now on; `None` if there is none of this number.
+///
+/// Whatever this process opened itself is close-on-exec already (as all of Rust's libraries do it), and what was
+/// inherited over exec cannot be: so nobody else's descriptor is ever taken, nor one taken twice.
+fn claim(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD and F_SETFD touch no memory, and any number may be asked about: a closed one gives EBADF.
+    let inherited = unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFD);
+        flags >= 0
+            && flags & libc::FD_CLOEXEC == 0
+            && libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) >= 0
+    };
+    // SAFETY: it is open, nobody in this process opened it (see above), and it is claimed but once.
+    inherited.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() {
+        assert_eq!(parse_count(&"2".into()), Ok(2));
+        for bad in ["0", "-1", "", "x", "1x", "99999999999"] {
+            assert!(parse_count(&bad.into()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_split_without_merging() {
+        assert_eq!(split_names(Some("a::b".as_ref()), 3).unwrap(), ["a", "", "b"]);
+        assert_eq!(split_names(None, 2).unwrap(), ["unknown", "unknown"]);
+        assert_eq!(split_names(Some("a".as_ref()), 2), Err(ListenFdsError::NameCount { names: 1, fds: 2 }));
+    }
+
+    #[test]
+    fn only_what_was_inherited_is_claimed_and_once() {
+        use std::os::fd::{AsRawFd, IntoRawFd};
+        let ours = std::fs::File::open("/dev/null").unwrap();
+        assert!(claim(ours.as_raw_fd()).is_none(), "opened by this process");
+        rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::empty()).unwrap();
+        let number = ours.into_raw_fd();
+        let claimed = claim(number).unwrap();
+        assert!(claim(number).is_none(), "twice");
+        drop(claimed);
+        assert!(claim(1 << 19).is_none(), "never opened");
+    }
+
+    #[test]
+    fn another_process_is_not_us() {
+        let variables =
+            |pid: &str| Variables { pid: Some(pid.into()), pidfd_id: None, fds: None, names: None };
+        assert!(variables(&std::process::id().to_string()).are_ours());
+        assert!(!variables("1").are_ours());
+        assert!(!variables("junk").are_ours());
+    }
+
+    #[test]
+    fn a_foreign_pidfd_is_not_us() {
+        let Some(own) = own_pidfd_id() else { return };
+        let variables = |id: u64| Variables {
+            pid: Some(std::process::id().to_string().into()),
+            pidfd_id: Some(id.to_string().into()),
+            fds: None,
+            names: None,
+        };
+        assert!(variables(own).are_ours());
+        assert!(!variables(own ^ 1).are_ours());
+    }
+}

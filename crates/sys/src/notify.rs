@@ -1,0 +1,112 @@
+//! Telling the service manager how it goes (`sd_notify(3)`), over UNIX datagrams or, from inside a virtual machine,
+//! over vsock.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, sendto, socket_with,
+};
+
+use crate::vsock::VsockAddr;
+
+/// Where `NOTIFY_SOCKET` points.
+#[derive(Debug, Clone)]
+enum Destination {
+    Unix(SocketAddrUnix),
+    Vsock(VsockAddr),
+}
+
+/// The service manager's ear. Cheap to clone; sending never blocks.
+#[derive(Debug)]
+pub struct Notifier {
+    destination: Destination,
+    socket: OwnedFd,
+}
+
+impl Notifier {
+    /// The manager named by `NOTIFY_SOCKET`; `None` where nobody listens, or the address is of no known kind.
+    ///
+    /// The variable stays: whoever starts children has to keep it from them.
+    pub fn from_env() -> Option<Self> {
+        Self::to(&std::env::var_os("NOTIFY_SOCKET")?)
+    }
+
+    /// The manager at this address: `/path`, `@abstract` or `vsock:CID:PORT`.
+    pub fn to(address: &OsString) -> Option<Self> {
+        let destination = parse(address.as_bytes())?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = match &destination {
+            Destination::Unix(_) => socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?,
+            Destination::Vsock(_) => return Some(Self { socket: vsock_socket()?, destination }),
+        };
+        Some(Self { destination, socket })
+    }
+
+    /// Sends one state, for example `READY=1\nSTATUS=…`. A manager that does not listen is no error of ours.
+    pub fn send(&self, state: &str) {
+        let sent = match &self.destination {
+            Destination::Unix(address) => {
+                sendto(&self.socket, state.as_bytes(), SendFlags::NOSIGNAL, address)
+            }
+            Destination::Vsock(address) => {
+                // A stream or seqpacket socket carries one message a connection.
+                let Some(fresh) = vsock_socket() else { return };
+                connect(&fresh, address).and_then(|()| send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL))
+            }
+        };
+        // The manager may be restarting or its queue full; the next state says it again.
+        let _ = sent;
+    }
+}
+
+fn parse(address: &[u8]) -> Option<Destination> {
+    if let Some(name) = address.strip_prefix(b"@") {
+        return SocketAddrUnix::new_abstract_name(name).ok().map(Destination::Unix);
+    }
+    if address.starts_with(b"/") {
+        return SocketAddrUnix::new(address).ok().map(Destination::Unix);
+    }
+    let (kind, rest) = std::str::from_utf8(address).ok()?.split_once(':')?;
+    if !matches!(kind, "vsock" | "vsock-stream" | "vsock-seqpacket") {
+        return None;
+    }
+    let (cid, port) = rest.split_once(':')?;
+    Some(Destination::Vsock(VsockAddr { cid: cid.parse().ok()?, port: port.parse().ok()? }))
+}
+
+fn vsock_socket() -> Option<OwnedFd> {
+    let open = |kind| socket_with(AddressFamily::VSOCK, kind, SocketFlags::CLOEXEC, None);
+    open(SocketType::SEQPACKET).or_else(|_| open(SocketType::STREAM)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    #[test]
+    fn reaches_a_path_and_an_abstract_name() {
+        let name = format!("dormouse-notify-{}", std::process::id());
+        let abstract_ear = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let path = std::env::temp_dir().join(&name);
+        let path_ear = UnixDatagram::bind(&path).unwrap();
+        for (address, ear) in [(format!("@{name}"), abstract_ear), (path.display().to_string(), path_ear)] {
+            Notifier::to(&address.into()).unwrap().send("READY=1");
+            let mut heard = [0; 16];
+            let length = ear.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], b"READY=1");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn addresses() {
+        assert!(matches!(parse(b"vsock:2:1234"), Some(Destination::Vsock(VsockAddr { cid: 2, port: 1234 }))));
+        for junk in [&b"relative"[..], b"", b"vsock:2", b"vsock:x:1", b"tcp:1:2"] {
+            assert!(parse(junk).is_none());
+        }
+    }
+}
