@@ -35,14 +35,14 @@ pub async fn serve(shared: Arc<Shared>, socket: OwnedFd, permit: Permit) {
     shared.ledger.begin();
     // Asked for while the client is surely there, and only if somebody wants to know.
     let wanted = shared.ledger.log.wants(Level::Debug) || shared.proxy_protocol.is_some();
-    let peer = wanted.then(|| Peer::of(&socket));
-    let (outcome, held) = relay(&shared, socket, peer.as_ref(), began).await;
+    let peer = wanted.then(|| Box::new(Peer::of(&socket)));
+    let (outcome, held) = relay(&shared, socket, peer.as_deref(), began).await;
     let served = !matches!(outcome, Outcome::Unserved(_));
     if let Outcome::Unserved(refusal) = &outcome {
         tell(&shared.ledger, refusal);
     }
     let record = || Record {
-        client: peer.unwrap_or_else(Peer::unknown),
+        client: peer.map_or_else(Peer::unknown, |peer| *peer),
         held: held.duration_since(began),
         lasted: began.elapsed(),
         outcome,
@@ -90,5 +90,20 @@ fn tell(ledger: &Ledger, refusal: &Refusal) {
     if refusal.is_fault() {
         let kind = if refusal.is_ours() { Recurring::Internal } else { Recurring::Unserved };
         ledger.log.recurring(kind, Level::Err, format_args!("{refusal}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a session costs while it is idle, besides what the runtime keeps for its two sockets.
+    #[test]
+    fn a_session_stays_small() {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, OwnedFd, Permit) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(serve);
+        assert!(bytes <= 896, "{bytes} bytes");
     }
 }

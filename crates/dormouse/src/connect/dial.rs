@@ -124,3 +124,63 @@ async fn established(socket: OwnedFd) -> std::io::Result<Stream> {
     sockopt::socket_error(fd.get_ref())??;
     Ok(Stream::from_connected(fd))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{SocketAddr, TcpListener};
+    use std::time::Instant;
+
+    fn endpoint(listener: &TcpListener) -> Endpoint {
+        Endpoint::Inet(listener.local_addr().unwrap())
+    }
+
+    /// A port whose backlog is full: the kernel drops what comes, as a dead host would.
+    fn black_hole() -> (Endpoint, Vec<OwnedFd>) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let open = || socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        let listener = open();
+        rustix::net::bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&listener).unwrap()).unwrap();
+        let mut kept = vec![listener];
+        for _ in 0..4 {
+            let client = open();
+            let _ = connect(&client, &address);
+            kept.push(client);
+        }
+        (Endpoint::Inet(address), kept)
+    }
+
+    fn refusing() -> Endpoint {
+        endpoint(&TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_dead_first_address_costs_its_head_start_and_no_more() {
+        let (dead, _kept) = black_hole();
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let began = Instant::now();
+        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false).await.unwrap();
+        assert!(began.elapsed() >= HEAD_START / 2, "the first address was tried first");
+        assert!(began.elapsed() < HEAD_START * 4, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_costs_nothing() {
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let began = Instant::now();
+        race(&[refusing(), refusing(), endpoint(&live)], None, false).await.unwrap();
+        assert!(began.elapsed() < HEAD_START, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn the_error_tells_of_every_address() {
+        let (dead, _kept) = black_hole();
+        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false).await.unwrap_err();
+        let ConnectError::AllFailed(failures) = error else { panic!("{error}") };
+        let mut errors: Vec<_> = failures.iter().map(|failure| failure.error).collect();
+        errors.sort_by_key(|error| error.raw_os_error());
+        assert_eq!(errors, [Errno::TIMEDOUT, Errno::CONNREFUSED]);
+    }
+}

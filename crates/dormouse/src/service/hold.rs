@@ -88,3 +88,88 @@ async fn at(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Route;
+    use dormouse_core::address::Target;
+    use dormouse_core::timespan::TimeSpan;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
+        let route = Route::new(&Target::parse(path.as_os_str()).unwrap(), None).unwrap();
+        Arc::new(Service::new(route, wait))
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("dormouse-hold-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    fn client() -> (UnixStream, Stream) {
+        let (far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (far, Stream::new(near.into(), false).unwrap())
+    }
+
+    #[tokio::test]
+    async fn all_that_wait_go_when_the_socket_appears() {
+        let directory = directory("all");
+        let path = directory.join("socket");
+        let service = service(&path, TimeSpan::from_secs(20));
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let service = Arc::clone(&service);
+            waiting.spawn(async move {
+                let (_far, mut near) = client();
+                service.lease(&mut near, false).await.map(drop)
+            });
+        }
+        tokio::task::yield_now().await;
+        let _server = UnixListener::bind(&path).unwrap();
+        let all = async {
+            while let Some(leased) = waiting.join_next().await {
+                leased.unwrap().unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_dropped_and_the_next_one_tries() {
+        let directory = directory("leaves");
+        let path = directory.join("socket");
+        let service = service(&path, TimeSpan::from_secs(20));
+        let (far, mut near) = client();
+        let leaving = service.lease(&mut near, false);
+        let (_far, mut near) = client();
+        let staying = service.lease(&mut near, false);
+        let meanwhile = async {
+            drop(far);
+            tokio::task::yield_now().await;
+            UnixListener::bind(&path).unwrap()
+        };
+        let (left, stayed, _server) = tokio::join!(leaving, staying, meanwhile);
+        assert!(matches!(left, Err(Refusal::ClientLeft)), "{left:?}");
+        stayed.unwrap();
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let path = PathBuf::from("/nonexistent/dormouse/socket");
+        let service = service(&path, TimeSpan::from_secs(30));
+        let (_far, mut near) = client();
+        let began = Instant::now();
+        let refusal = service.lease(&mut near, false).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
+        assert_eq!(began.elapsed().as_secs(), 30);
+        assert!(refusal.to_string().contains("No such file"), "{refusal}");
+    }
+}
