@@ -9,4 +9,5 @@ pub mod backoff;
 pub mod getopt;
 pub mod number;
 pub mod proxy_protocol;
+pub mod service;
 pub mod timespan;

@@ -1,0 +1,44 @@
+//! dormouse and its peers side by side: see `docs/benchmarks.md`.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod case;
+mod cli;
+mod error;
+mod load;
+mod metric;
+mod net;
+mod poller;
+mod proc;
+mod process;
+mod report;
+mod run;
+mod site;
+mod subjects;
+
+use std::{env, process::ExitCode};
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let done = cli::parse(env::args_os().skip(1)).and_then(|command| match command {
+        Command::Help(text) => {
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(plan) => run::run(&plan),
+        Command::Backend { mode, at } => {
+            process::die_with_parent()?;
+            backend::serve(mode, &at).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Client { load, front, span } => {
+            process::die_with_parent()?;
+            load::client(load, &front, span).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Launch(args) => process::launch(args.into_iter()).map(|()| ExitCode::SUCCESS),
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("dormouse-bench: {error}");
+        ExitCode::FAILURE
+    })
+}

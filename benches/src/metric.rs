@@ -1,0 +1,125 @@
+//! What is measured, by name, unit and which way is better.
+
+use crate::load::{Direction, Ending};
+
+/// What a value is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    GibPerSecond,
+    PerSecond,
+    Microseconds,
+    Milliseconds,
+    CpuSeconds,
+    CpuPercent,
+    Kibibytes,
+    Count,
+}
+
+impl Unit {
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::GibPerSecond => "GiB/s",
+            Self::PerSecond => "/s",
+            Self::Microseconds => "µs",
+            Self::Milliseconds => "ms",
+            Self::CpuSeconds => "CPU s",
+            Self::CpuPercent => "% of a core",
+            Self::Kibibytes => "KiB",
+            Self::Count => "",
+        }
+    }
+
+    /// Whether more is better.
+    pub(crate) fn more_is_better(self) -> bool {
+        matches!(self, Self::GibPerSecond | Self::PerSecond)
+    }
+}
+
+/// Which table a metric belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// There is a value without a proxy: shown as a ratio to that.
+    Speed,
+    /// A proxy's own cost: shown as a ratio to the original's.
+    Cost,
+    /// Small enough numbers to be shown as they are.
+    Absolute,
+}
+
+/// One row of the report.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    /// Unique; rows are shown in the order of [`ALL`].
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) kind: Kind,
+}
+
+/// One value of one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) metric: &'static Metric,
+    pub(crate) value: f64,
+}
+
+impl Reading {
+    pub(crate) fn new(metric: &'static Metric, value: f64) -> Self {
+        Self { metric, value }
+    }
+}
+
+macro_rules! metrics {
+    ($($name:ident = $key:literal, $title:literal, $unit:ident, $kind:ident;)*) => {
+        $(pub(crate) static $name: Metric =
+            Metric { key: $key, title: $title, unit: Unit::$unit, kind: Kind::$kind };)*
+        /// Every metric, in the order of the report.
+        pub(crate) static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+metrics! {
+    BULK_UP_1 = "bulk.up.1", "bulk up, 1 stream", GibPerSecond, Speed;
+    BULK_DOWN_1 = "bulk.down.1", "bulk down, 1 stream", GibPerSecond, Speed;
+    BULK_UP_8 = "bulk.up.8", "bulk up, 8 streams", GibPerSecond, Speed;
+    BULK_DOWN_8 = "bulk.down.8", "bulk down, 8 streams", GibPerSecond, Speed;
+    MESSAGES = "messages", "messages/s, 64 sessions, 64 B", PerSecond, Speed;
+    CONNECTIONS_FIN = "connections.fin", "connections/s, ended by FIN", PerSecond, Speed;
+    CONNECTIONS_RESET = "connections.reset", "connections/s, ended by reset", PerSecond, Speed;
+    LATENCY_P50 = "latency.p50", "ping-pong, median", Microseconds, Speed;
+    LATENCY_P99 = "latency.p99", "ping-pong, 99th percentile", Microseconds, Speed;
+    BULK_UP_1_CPU = "bulk.up.1.cpu", "CPU per GiB up, 1 stream", CpuSeconds, Cost;
+    BULK_DOWN_1_CPU = "bulk.down.1.cpu", "CPU per GiB down, 1 stream", CpuSeconds, Cost;
+    BULK_UP_8_CPU = "bulk.up.8.cpu", "CPU per GiB up, 8 streams", CpuSeconds, Cost;
+    BULK_DOWN_8_CPU = "bulk.down.8.cpu", "CPU per GiB down, 8 streams", CpuSeconds, Cost;
+    MESSAGES_CPU = "messages.cpu", "CPU per million messages", CpuSeconds, Cost;
+    CONNECTIONS_FIN_CPU = "connections.fin.cpu", "CPU per 10 000 connections, FIN", CpuSeconds, Cost;
+    CONNECTIONS_RESET_CPU = "connections.reset.cpu", "CPU per 10 000 connections, reset", CpuSeconds, Cost;
+    STARTUP = "startup", "exec → first byte at the backend", Milliseconds, Cost;
+    IDLE_REST = "idle.rest", "resident at rest", Kibibytes, Cost;
+    IDLE_USER = "idle.user", "user memory an idle session, KiB", Kibibytes, Absolute;
+    IDLE_KERNEL = "idle.kernel", "kernel memory an idle session with both its ends, KiB", Kibibytes, Absolute;
+    IDLE_DESCRIPTORS = "idle.descriptors", "descriptors an idle session", Count, Absolute;
+    IDLE_PIPES = "idle.pipes", "pipes an idle session", Count, Absolute;
+    IDLE_IN_PIPES = "idle.in_pipes", "bytes in pipes an idle session, KiB", Kibibytes, Absolute;
+    STUCK = "stuck", "CPU with 100 stuck readers, %", CpuPercent, Absolute;
+    LIMIT = "limit", "CPU at the descriptor limit, %", CpuPercent, Absolute;
+}
+
+/// The rate and the cost of a bulk transfer; 8 streams stand for any number above one.
+pub(crate) fn bulk(direction: Direction, streams: usize) -> (&'static Metric, &'static Metric) {
+    match (direction, streams) {
+        (Direction::Up, 1) => (&BULK_UP_1, &BULK_UP_1_CPU),
+        (Direction::Down, 1) => (&BULK_DOWN_1, &BULK_DOWN_1_CPU),
+        (Direction::Up, _) => (&BULK_UP_8, &BULK_UP_8_CPU),
+        (Direction::Down, _) => (&BULK_DOWN_8, &BULK_DOWN_8_CPU),
+    }
+}
+
+/// The rate and the cost of connections.
+pub(crate) fn connections(ending: Ending) -> (&'static Metric, &'static Metric) {
+    match ending {
+        Ending::Fin => (&CONNECTIONS_FIN, &CONNECTIONS_FIN_CPU),
+        Ending::Reset => (&CONNECTIONS_RESET, &CONNECTIONS_RESET_CPU),
+    }
+}

@@ -1,0 +1,51 @@
+//! Clients that are held, in the order in which they came.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// One held client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(u64);
+
+/// Those that are held. All have the same patience, so that the first one is also the first to lose it.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    queue: VecDeque<(WaiterId, Instant)>,
+    issued: u64,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, deadline: Instant) -> WaiterId {
+        self.issued += 1;
+        let waiter = WaiterId(self.issued);
+        self.queue.push_back((waiter, deadline));
+        waiter
+    }
+
+    pub(super) fn remove(&mut self, waiter: WaiterId) -> bool {
+        let place = self.queue.iter().position(|(id, _)| *id == waiter);
+        place.and_then(|place| self.queue.remove(place)).is_some()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<WaiterId> {
+        self.queue.pop_front().map(|(waiter, _)| waiter)
+    }
+
+    /// The next one whose patience is over.
+    pub(super) fn pop_overdue(&mut self, now: Instant) -> Option<WaiterId> {
+        self.deadline().filter(|deadline| *deadline <= now)?;
+        self.pop()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.queue.front().map(|(_, deadline)| *deadline)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

@@ -1,0 +1,323 @@
+//! The service machine under random schedules. Each seed makes one: clients that come and go, starts that are slow,
+//! fail or never end, crashes, freezes that do not work. After every step the invariants hold, and in the end
+//! everybody was told.
+//!
+//! `DORMOUSE_SEEDS=10000 cargo test -p dormouse-core --test service` runs more than CI does; `DORMOUSE_SEED=N` replays
+//! one.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what fails fails it")]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+
+const SEEDS: u64 = 256;
+const STEPS: usize = 400;
+
+/// A small generator of numbers, the same for a seed everywhere (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn millis(&mut self, bound: u64) -> Duration {
+        Duration::from_millis(self.below(bound))
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What is behind: does what it is told, in its own time, if at all.
+#[derive(Default)]
+struct Backend {
+    /// What it will say, and when.
+    says: Option<(Instant, Event)>,
+    starting: bool,
+    running: bool,
+    frozen: bool,
+}
+
+struct World {
+    seed: u64,
+    random: Random,
+    now: Instant,
+    machine: Machine,
+    policy: Policy,
+    backend: Backend,
+    held: BTreeSet<WaiterId>,
+    /// Leases; whether each counts as use.
+    leases: Vec<bool>,
+    warm: bool,
+    log: Vec<String>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let policy = Policy {
+            hold_timeout: Duration::from_millis(100 + random.below(20_000)),
+            hold_max: 1 + usize::try_from(random.below(8)).unwrap(),
+            start_timeout: Duration::from_millis(50 + random.below(10_000)),
+            stop_timeout: Duration::from_secs(20),
+            freeze_after: random.chance(50).then(|| random.millis(5_000)),
+            stop_after: random.chance(80).then(|| random.millis(20_000)),
+            minimum_uptime: random.millis(5_000),
+            stop_foreign: random.chance(50),
+            ..Policy::default()
+        };
+        let now = Instant::now();
+        Self {
+            seed,
+            random,
+            now,
+            machine: Machine::new(policy.clone(), now),
+            policy,
+            backend: Backend::default(),
+            held: BTreeSet::new(),
+            leases: Vec::new(),
+            warm: false,
+            log: Vec::new(),
+        }
+    }
+
+    fn run(mut self) {
+        for _ in 0..STEPS {
+            let step = self.random.below(100);
+            self.step(step);
+        }
+        // Everybody goes home; then everything comes to rest, and nobody is forgotten.
+        self.set_warm(false);
+        for _ in 0..STEPS {
+            while let Some(counted) = self.leases.pop() {
+                let mut out = Vec::new();
+                self.machine.release(self.now, counted, &mut out);
+                self.obey(out);
+            }
+            let Some(next) = self.next_moment() else { break };
+            self.now = next;
+            self.moment();
+        }
+        self.assert(self.held.is_empty(), "somebody waits for ever");
+        let rests =
+            matches!(self.machine.state(), State::Stopped | State::Failed | State::Idle | State::Frozen);
+        self.assert(rests, "it does not come to rest");
+        let sleeps = self.policy.stop_after.is_some() && self.policy.stop_foreign;
+        self.assert(!sleeps || !self.backend.running, "it does not go to sleep");
+    }
+
+    fn step(&mut self, step: u64) {
+        let mut out = Vec::new();
+        match step {
+            0..30 => self.client_arrives(),
+            30..38 => {
+                if let Some(waiter) = self.held.pop_first() {
+                    self.log.push(format!("{waiter:?} leaves"));
+                    self.machine.leave(waiter);
+                }
+            }
+            38..60 => {
+                if !self.leases.is_empty() {
+                    let index = usize::try_from(self.random.below(self.leases.len() as u64)).unwrap();
+                    let counted = self.leases.swap_remove(index);
+                    self.machine.release(self.now, counted, &mut out);
+                }
+            }
+            60..64 => {
+                if let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
+                    *lease = false;
+                    self.machine.quiet(self.now, &mut out);
+                }
+            }
+            64..68 => {
+                if let Some(lease) = self.leases.iter_mut().find(|counted| !**counted) {
+                    *lease = true;
+                    self.machine.busy(self.now, &mut out);
+                }
+            }
+            68..71 if self.backend.running => {
+                self.backend = Backend::default();
+                let failed = self.random.chance(50);
+                self.log.push(format!("exits, failed {failed}"));
+                self.machine.event(self.now, Event::Exited { failed }, &mut out);
+            }
+            71..73 => {
+                // Stray news must not hurt.
+                let stray = match self.random.below(4) {
+                    0 => Event::Stopped,
+                    1 => Event::Frozen,
+                    2 => Event::Thawed,
+                    _ => Event::FreezeFailed,
+                };
+                if self.backend.says.is_none() {
+                    self.machine.event(self.now, stray, &mut out);
+                }
+            }
+            73..75 => {
+                let warm = self.random.chance(30);
+                self.set_warm(warm);
+            }
+            _ => {
+                self.now += self.random.millis(3_000);
+                self.moment();
+            }
+        }
+        self.obey(out);
+        self.check();
+    }
+
+    fn client_arrives(&mut self) {
+        let wakes = self.random.chance(80);
+        let before = self.machine.state();
+        let mut out = Vec::new();
+        let arrival = self.machine.arrive(self.now, wakes, &mut out);
+        self.log.push(format!("client, wakes {wakes}: {arrival:?}"));
+        match arrival {
+            Arrival::Granted => self.grant(),
+            Arrival::Held(waiter) => {
+                let new = self.held.insert(waiter);
+                self.assert(new, "a waiter's name is used twice");
+                self.assert(
+                    wakes || !matches!(before, State::Stopped | State::Frozen),
+                    "woken by whom it must not",
+                );
+            }
+            Arrival::Refused(Refusal::Overflow) => {
+                self.assert(self.held.len() == self.policy.hold_max, "turned away although there is room");
+            }
+            Arrival::Refused(Refusal::Asleep) => self.assert(!wakes, "turned away although it may wake"),
+            Arrival::Refused(Refusal::Backoff) => {
+                self.assert(matches!(before, State::Failed | State::Stopping), "a backoff without a failure");
+            }
+            Arrival::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),
+        }
+        self.obey(out);
+    }
+
+    fn set_warm(&mut self, warm: bool) {
+        let mut out = Vec::new();
+        self.warm = warm;
+        self.machine.keep_warm(self.now, warm, &mut out);
+        self.obey(out);
+    }
+
+    fn next_moment(&self) -> Option<Instant> {
+        let says = self.backend.says.map(|(at, _)| at);
+        [says, self.machine.deadline()].into_iter().flatten().min().map(|at| at.max(self.now))
+    }
+
+    /// Lets everything happen that is due by now.
+    fn moment(&mut self) {
+        let mut out = Vec::new();
+        if let Some((at, event)) = self.backend.says.filter(|(at, _)| *at <= self.now) {
+            self.log.push(format!("{event:?}, due {:?} ago", self.now - at));
+            self.backend.says = None;
+            match event {
+                Event::Answers => (self.backend.running, self.backend.starting) = (true, false),
+                Event::StartFailed | Event::Stopped => self.backend = Backend::default(),
+                Event::Frozen => self.backend.frozen = true,
+                Event::Thawed => self.backend.frozen = false,
+                Event::FreezeFailed | Event::Exited { .. } => {}
+            }
+            self.machine.event(self.now, event, &mut out);
+        }
+        self.machine.tick(self.now, &mut out);
+        self.obey(out);
+        self.assert(self.machine.deadline().is_none_or(|at| at > self.now), "a deadline stays in the past");
+        self.check();
+    }
+
+    fn obey(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.log.push(format!("{action:?}"));
+            let slow = self.random.millis(8_000);
+            match action {
+                Action::Start => {
+                    self.assert(!self.backend.starting && !self.backend.running, "started twice");
+                    self.backend.starting = true;
+                    // Some never answer; the start timeout is for them.
+                    let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
+                    self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
+                }
+                Action::Stop => self.backend.says = Some((self.now + slow, Event::Stopped)),
+                Action::Freeze => {
+                    self.assert(self.backend.running && !self.backend.frozen, "frozen twice");
+                    let event = if self.random.chance(80) { Event::Frozen } else { Event::FreezeFailed };
+                    self.backend.says = Some((self.now + slow, event));
+                }
+                Action::Thaw => {
+                    self.assert(self.backend.frozen, "thawed although it is not frozen");
+                    self.backend.says = Some((self.now + slow, Event::Thawed));
+                }
+                Action::Grant(waiter) => {
+                    self.told(waiter);
+                    self.grant();
+                }
+                Action::Refuse(waiter, _) => self.told(waiter),
+            }
+        }
+    }
+
+    fn told(&mut self, waiter: WaiterId) {
+        let held = self.held.remove(&waiter);
+        self.assert(held, "an answer to nobody");
+    }
+
+    fn grant(&mut self) {
+        self.assert(self.backend.running && !self.backend.frozen, "a lease on what does not run");
+        self.leases.push(true);
+    }
+
+    fn check(&self) {
+        let state = self.machine.state();
+        self.assert(self.machine.held() == self.held.len(), "the number of waiters");
+        self.assert(self.held.len() <= self.policy.hold_max, "too many waiters");
+        self.assert(self.machine.leases() == self.leases.len(), "the number of leases");
+        let in_use = self.leases.iter().any(|counted| *counted);
+        self.assert(state != State::Idle || !in_use, "idle although in use");
+        self.assert(state != State::Ready || in_use, "in use by nobody");
+        self.assert(
+            !matches!(state, State::Ready | State::Idle) || self.held.is_empty(),
+            "held although it is up",
+        );
+        self.assert(state != State::Frozen || self.held.is_empty(), "held although nothing thaws it");
+        self.assert(state != State::Stopped || self.held.is_empty(), "held although nothing starts it");
+        let clock = self.machine.deadline();
+        let sleeps = (self.policy.stop_after.is_some() || self.policy.freeze_after.is_some())
+            && self.policy.stop_foreign;
+        let idles = state == State::Idle && !self.warm;
+        self.assert(!idles || !sleeps || clock.is_some(), "the idle clock does not run");
+        self.assert(state != State::Ready || clock.is_none(), "the idle clock runs although it is used");
+    }
+
+    #[track_caller]
+    fn assert(&self, holds: bool, what: &str) {
+        if !holds {
+            let log = self.log.iter().rev().take(40).rev().cloned().collect::<Vec<_>>().join("\n  ");
+            panic!("DORMOUSE_SEED={}: {what}; {:?}\n  {log}", self.seed, self.machine);
+        }
+    }
+}
+
+#[test]
+fn invariants_hold_under_random_schedules() {
+    let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    if let Some(seed) = number("DORMOUSE_SEED") {
+        return World::new(seed).run();
+    }
+    for seed in 0..number("DORMOUSE_SEEDS").unwrap_or(SEEDS) {
+        World::new(seed).run();
+    }
+}

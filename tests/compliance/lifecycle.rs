@@ -1,0 +1,202 @@
+//! Signals, draining, and what is written to the log.
+
+use dormouse_tests::notify::Manager;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Ending, Failure, Family, Launch, Listener, Result, Subject};
+use rustix::process::Signal;
+
+use crate::case::Expect::{Differs, Same};
+use crate::case::cases;
+use crate::rig::{A_WHILE, Plan, ending, exchange, log_of};
+
+cases! {
+    sigterm: "SIGTERM without sessions" => Differs {
+        difference: "clean-stop",
+        original: "killed by signal 15",
+        ours: "exit 0",
+    }, |s| signalled(s, Signal::TERM);
+    sigint: "SIGINT without sessions" => Differs {
+        difference: "clean-stop",
+        original: "killed by signal 2",
+        ours: "exit 0",
+    }, |s| signalled(s, Signal::INT);
+    sigterm_tells: "what the service manager is told at SIGTERM" => Differs {
+        difference: "clean-stop",
+        original: "nothing",
+        ours: "STOPPING=1",
+    }, |s| {
+        let manager = Manager::at_path()?;
+        let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
+        let open = rig.session()?;
+        rig.subject.signal(Signal::TERM)?;
+        rig.subject.wait(SOON)?;
+        drop(open);
+        let stopping = manager.wait_for("STOPPING", "1", A_WHILE);
+        Ok(if stopping.is_ok() { "STOPPING=1" } else { "nothing" }.to_owned())
+    };
+    sigterm_ends_sessions: "SIGTERM with a session" => Differs {
+        difference: "clean-stop",
+        original: "killed by signal 15, the session has ended",
+        ours: "exit 0, the session has ended",
+    }, |s| {
+        let mut rig = Plan::new(s).start()?;
+        let (client, server) = rig.session()?;
+        rig.subject.signal(Signal::TERM)?;
+        let end = ending(&mut rig.subject, SOON)?;
+        client.receive_to_end(SOON)?;
+        server.receive_to_end(SOON)?;
+        Ok(format!("{end}, the session has ended"))
+    };
+    sigterm_keeps_queue: "a client that comes after SIGTERM" => Same("served by the next"), |s| {
+        let mut rig = Plan::new(s).start()?;
+        exchange_once(&rig)?;
+        rig.subject.signal(Signal::TERM)?;
+        rig.subject.wait(SOON)?;
+        let crate::rig::Rig { subject, front, back } = rig;
+        drop(subject);
+        let client = dormouse_tests::Stream::connect(front.address(), SOON)?;
+        let rig = Plan::new(s).start_between(front, back)?;
+        let server = rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?;
+        exchange(&client, &server)?;
+        Ok("served by the next".to_owned())
+    };
+    sigpipe: "SIGPIPE" => Differs {
+        difference: "sigpipe",
+        original: "killed by signal 13",
+        ours: "still running",
+    }, |s| {
+        let mut rig = Plan::new(s).start()?;
+        exchange_once(&rig)?;
+        rig.subject.signal(Signal::PIPE)?;
+        rig.state_after(A_WHILE)
+    };
+
+    drain: "--drain-timeout=10s: a session at SIGTERM" => Differs {
+        difference: "drain",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=10s'",
+        ours: "goes on, newcomers are left in the queue, then exit 0",
+    }, drain;
+    drain_ends: "--drain-timeout=300ms: a session that does not end" => Differs {
+        difference: "drain",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
+        ours: "exit 0, the session has ended",
+    }, |s| {
+        let mut rig = Plan::new(s).args(["--drain-timeout=300ms"]).start()?;
+        if s == Subject::Original {
+            return rig.state_after(SOON);
+        }
+        let (client, server) = rig.session()?;
+        rig.subject.signal(Signal::TERM)?;
+        let status = rig.subject.wait(SOON)?;
+        client.receive_to_end(SOON)?;
+        server.receive_to_end(SOON)?;
+        Ok(format!("exit {}, the session has ended", status.code().unwrap_or(-1)))
+    };
+    second_sigterm: "--drain-timeout=1h: a second SIGTERM" => Differs {
+        difference: "drain",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        ours: "still running, then exit 0",
+    }, |s| {
+        let mut rig = Plan::new(s).args(["--drain-timeout=1h"]).start()?;
+        if s == Subject::Original {
+            return rig.state_after(SOON);
+        }
+        let (client, server) = rig.session()?;
+        exchange(&client, &server)?;
+        rig.subject.signal(Signal::TERM)?;
+        let first = rig.state_after(A_WHILE)?;
+        exchange(&client, &server)?;
+        rig.subject.signal(Signal::TERM)?;
+        let status = rig.subject.wait(SOON)?;
+        Ok(format!("{first}, then exit {}", status.code().unwrap_or(-1)))
+    };
+
+    quiet: "what is written about a session" => Same("nothing"), |s| {
+        let (mut rig, client, server) = Plan::new(s).args(["--exit-idle-time=50ms"]).start_with_session()?;
+        drop((client, server));
+        ending(&mut rig.subject, SOON)?;
+        let log = log_of(&rig.subject);
+        Ok(if log.is_empty() { "nothing".to_owned() } else { log })
+    };
+    debug: "what is written about a session with SYSTEMD_LOG_LEVEL=debug" => Differs {
+        difference: "session-log",
+        original: "a line at the start",
+        ours: "a line at the end",
+    }, |s| {
+        let plan = Plan::new(s).args(["--exit-idle-time=50ms"]);
+        let plan = plan.launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
+        let (mut rig, client, server) = plan.start_with_session()?;
+        let at_start = rig.subject.stderr().wait_for("New connection from ", A_WHILE / 2).is_ok();
+        let before = log_of(&rig.subject);
+        drop((client, server));
+        ending(&mut rig.subject, SOON)?;
+        let after = log_of(&rig.subject);
+        let port = rig.back.address().port().to_string();
+        Ok(match (at_start, after.len() > before.len() && after.contains(&port)) {
+            (true, _) => "a line at the start".to_owned(),
+            (false, true) => "a line at the end".to_owned(),
+            (false, false) => format!("before {before:?}, after {after:?}"),
+        })
+    };
+    repeated_errors: "three clients of a backend that is not there (--wait=0)" => Differs {
+        difference: "errors-once",
+        original: "3 lines",
+        ours: "1 lines",
+    }, |s| {
+        let back = Listener::bound(Family::Tcp4)?;
+        let plan = Plan::new(s).ours(["--wait=0"]);
+        let mut rig = plan.start_before(back)?;
+        for _ in 0..3 {
+            rig.client()?.receive_to_end(SOON)?;
+        }
+        // Whatever is written about a client is written by the time that the next one is dropped, or shortly after.
+        rig.subject.stderr().wait_for("\n", SOON)?;
+        let state = rig.state_after(A_WHILE)?;
+        if state != "still running" {
+            return Ok(state);
+        }
+        Ok(format!("{} lines", rig.subject.stderr().line_count()))
+    };
+    log_level_unknown: "a log level that is none, in the environment" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "loud")).start()?.beginning();
+}
+
+fn signalled(subject: Subject, signal: Signal) -> Result<String> {
+    let mut rig = Plan::new(subject).start()?;
+    exchange_once(&rig)?;
+    rig.subject.signal(signal)?;
+    ending(&mut rig.subject, SOON)
+}
+
+fn exchange_once(rig: &crate::rig::Rig) -> Result<()> {
+    let (client, server) = rig.session()?;
+    exchange(&client, &server)
+}
+
+fn drain(subject: Subject) -> Result<String> {
+    let mut rig = Plan::new(subject).args(["--drain-timeout=10s"]).start()?;
+    if subject == Subject::Original {
+        return rig.state_after(SOON);
+    }
+    let (client, server) = rig.session()?;
+    rig.subject.signal(Signal::TERM)?;
+    // The signal may be taken a moment later: only then is a newcomer left alone.
+    let newcomer = dormouse_tests::wait::until("newcomer that is left in the queue", SOON, || {
+        let newcomer = rig.client()?;
+        if !rig.back.has_waiting(A_WHILE)? {
+            return Ok(Some(newcomer));
+        }
+        rig.back.accept(SOON).map(|_| None)
+    })?;
+    exchange(&client, &server)?;
+    if let Some(how @ (Ending::Fin | Ending::Reset)) = newcomer.ended_within(A_WHILE / 10)? {
+        return Ok(format!("newcomers are dropped by {how:?}"));
+    }
+    drop((client, server));
+    let status = rig.subject.wait(SOON)?;
+    let next = Launch::new(subject).arg(rig.back.address().to_string()).pass(&rig.front).start()?;
+    let server = rig.back.accept(SOON).map_err(|failure| next.with_log(&failure))?;
+    exchange(&newcomer, &server)?;
+    let code = status.code().ok_or_else(|| Failure::Unexpected(format!("{status}")))?;
+    Ok(format!("goes on, newcomers are left in the queue, then exit {code}"))
+}

@@ -1,0 +1,136 @@
+//! What the service manager is told.
+
+use std::time::Duration;
+
+use dormouse_tests::notify::Manager;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Result, Subject};
+
+use crate::case::Expect::{ChangedAndDiffers, Same};
+use crate::case::cases;
+use crate::rig::{A_WHILE, Plan, ending, exchange};
+
+cases! {
+    ready: "at the start" => ChangedAndDiffers {
+        difference: "status-text",
+        v252: "nothing",
+        v261: "READY=1 STATUS=Processing requests...",
+        ours: "READY=1 STATUS=*",
+    }, |s| {
+        let manager = Manager::at_path()?;
+        let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
+        told(&manager, "READY")
+    };
+    ready_abstract: "at the start, to an abstract socket" => ChangedAndDiffers {
+        difference: "status-text",
+        v252: "nothing",
+        v261: "READY=1 STATUS=Processing requests...",
+        ours: "READY=1 STATUS=*",
+    }, |s| {
+        let manager = Manager::at_abstract_name()?;
+        let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
+        told(&manager, "READY")
+    };
+    ready_means_serving: "once READY=1 is there" => Same("serves"), |s| {
+        let manager = Manager::at_path()?;
+        let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
+        told(&manager, "READY")?;
+        rig.beginning()
+    };
+    stopping: "at the idle exit" => ChangedAndDiffers {
+        difference: "status-text",
+        v252: "nothing",
+        v261: "STOPPING=1 STATUS=Shutting down...",
+        ours: "STOPPING=1 *",
+    }, |s| {
+        let manager = Manager::at_path()?;
+        let plan = Plan::new(s).args(["--exit-idle-time=100ms"]).launch(|l| l.notify(&manager));
+        let (mut rig, client, server) = plan.start_with_session()?;
+        drop((client, server));
+        ending(&mut rig.subject, SOON)?;
+        told(&manager, "STOPPING")
+    };
+    error_number: "when the command line is wrong" => Same("ERRNO=22*"), |s| {
+        let manager = Manager::at_path()?;
+        let mut rig = Plan::new(s).args(["-c0"]).launch(|l| l.notify(&manager)).start()?;
+        ending(&mut rig.subject, SOON)?;
+        told(&manager, "ERRNO")
+    };
+    nobody_listens: "NOTIFY_SOCKET leads nowhere" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "/run/no-such-directory/n")).start()?.beginning();
+    nonsense: "NOTIFY_SOCKET is no address" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "nonsense")).start()?.beginning();
+
+    watchdog: "WATCHDOG_USEC is set" => Same("again and again"), |s| {
+        let manager = Manager::at_path()?;
+        let launch = |l: dormouse_tests::Launch| l.notify(&manager).env("WATCHDOG_USEC", "200000");
+        let _rig = Plan::new(s).launch(launch).start()?;
+        watchdog(&manager)
+    };
+    watchdog_of_another: "WATCHDOG_PID is another's" => Same("never"), |s| {
+        let manager = Manager::at_path()?;
+        let launch = |l: dormouse_tests::Launch| {
+            l.notify(&manager).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1")
+        };
+        let _rig = Plan::new(s).launch(launch).start()?;
+        watchdog(&manager)
+    };
+}
+
+/// The message that assigns `key`, its lines in one; `nothing` where none comes.
+fn told(manager: &Manager, key: &str) -> Result<String> {
+    // Where one is expected, it comes far sooner.
+    match manager.wait_until(key, A_WHILE * 2, |message| message.get(key).is_some()) {
+        Ok(message) => Ok(message.text.trim_end().replace('\n', " ")),
+        Err(failure) if failure.is_timeout() => Ok("nothing".to_owned()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn watchdog(manager: &Manager) -> Result<String> {
+    let times = |message: &dormouse_tests::notify::Message| message.get("WATCHDOG") == Some("1");
+    let third = || manager.messages().iter().filter(|message| times(message)).count() >= 3;
+    let seen =
+        dormouse_tests::wait::until("three watchdog messages", A_WHILE * 2, || Ok(third().then_some(())));
+    match seen {
+        Ok(()) => Ok("again and again".to_owned()),
+        Err(failure) if failure.is_timeout() => {
+            let count = manager.messages().iter().filter(|message| times(message)).count();
+            Ok(if count == 0 { "never".to_owned() } else { format!("{count} times") })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// STATUS= follows the sessions, and not more often than once a second.
+#[test]
+fn status_follows_sessions() {
+    let verdict = status();
+    assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
+}
+
+fn status() -> Result<()> {
+    let manager = Manager::at_path()?;
+    let rig = Plan::new(Subject::Ours).launch(|l| l.notify(&manager)).start()?;
+    manager.wait_for("READY", "1", SOON).map_err(|failure| rig.subject.with_log(&failure))?;
+    let already = manager.messages().len();
+    let sessions = (0..3).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;
+    for (client, server) in &sessions {
+        exchange(client, server)?;
+    }
+    let tells_three = |message: &dormouse_tests::notify::Message| {
+        message.get("STATUS").is_some_and(|status| status.contains('3'))
+    };
+    manager.wait_until("STATUS= with three sessions", SOON, tells_three)?;
+    let times: Vec<_> = manager.messages().iter().skip(already).map(|message| message.at).collect();
+    for pair in times.windows(2) {
+        if let [one, next] = pair {
+            let apart = next.duration_since(*one);
+            if apart < Duration::from_millis(900) {
+                let what = format!("two STATUS= messages {apart:?} apart");
+                return Err(dormouse_tests::Failure::Unexpected(what));
+            }
+        }
+    }
+    Ok(())
+}

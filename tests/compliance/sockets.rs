@@ -1,0 +1,141 @@
+//! Sockets passed in: which are taken, which are refused, and whose they are.
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Family, Launch, ListenPid, Listener, Result, Stream, Subject};
+use socket2::{Domain, Socket, Type};
+
+use crate::case::Expect::{Changed, Differs, Same};
+use crate::case::cases;
+use crate::rig::{Plan, ending, exchange};
+
+/// Nobody's process id: 1 is the init process.
+const FOREIGN: &str = "1";
+
+const NONE_PASSED: &str = "exit 1: Didn't get any sockets passed in.*";
+const NOT_RECEIVED: &str = "exit 1: Failed to receive sockets from parent.*";
+const NOT_A_STREAM: &str = "exit 1: Passed in socket is not a stream socket.*";
+
+cases! {
+    pid_unset: "LISTEN_PID is not set" => Same(NONE_PASSED),
+        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Unset)).start()?.beginning();
+    pid_foreign: "LISTEN_PID is another's" => Same(NONE_PASSED),
+        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Text(FOREIGN.to_owned()))).start()?.beginning();
+    pid_junk: "LISTEN_PID is no number" => Same(NOT_RECEIVED),
+        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Text("me".to_owned()))).start()?.beginning();
+    fds_unset: "LISTEN_PID without LISTEN_FDS" => Same(NONE_PASSED), |s| {
+        let mut subject = Launch::new(s).env("LISTEN_PID", FOREIGN).arg("127.0.0.1:9").start()?;
+        ending(&mut subject, SOON)
+    };
+    fds_zero: "LISTEN_FDS=0" => Same(NOT_RECEIVED), |s| with_count(s, "0");
+    fds_junk: "LISTEN_FDS=junk" => Same(NOT_RECEIVED), |s| with_count(s, "junk");
+    fds_empty: "LISTEN_FDS=" => Same(NOT_RECEIVED), |s| with_count(s, "");
+    fds_negative: "LISTEN_FDS=-1" => Same(NOT_RECEIVED), |s| with_count(s, "-1");
+    fds_too_many: "LISTEN_FDS=2 with one socket" => Differs {
+        difference: "own-descriptors",
+        original: NOT_A_STREAM,
+        ours: NOT_RECEIVED,
+    }, |s| with_count(s, "2");
+    fds_huge: "LISTEN_FDS above what descriptors can be" => Same(NOT_RECEIVED),
+        |s| with_count(s, "2147483647");
+    pidfd_id_foreign: "LISTEN_PIDFDID is another's" => Changed { v252: "serves", v261: NONE_PASSED },
+        |s| Plan::new(s).launch(|l| l.env("LISTEN_PIDFDID", "1")).start()?.beginning();
+
+    names_ignored: "LISTEN_FDNAMES names the socket" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.names("web")).start()?.beginning();
+    names_miscounted: "LISTEN_FDNAMES has more names than sockets" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.names("web:mail:news")).start()?.beginning();
+    names_invalid: "LISTEN_FDNAMES is not valid" => Same("serves"),
+        |s| Plan::new(s).launch(|l| l.names("a\tb")).start()?.beginning();
+
+    tcp4: "a TCP listener on IPv4" => Same("serves"), |s| from(s, Family::Tcp4);
+    tcp6: "a TCP listener on IPv6" => Same("serves"), |s| from(s, Family::Tcp6);
+    unix: "a UNIX listener with a path" => Same("serves"), |s| from(s, Family::Unix);
+    abstract_name: "a UNIX listener with an abstract name" => Same("serves"), |s| from(s, Family::Abstract);
+    several: "four listeners, one of each family" => Same("each serves"), several;
+    many: "forty listeners" => Same("each serves"), |s| all_serve(s, &[Family::Abstract; 40]);
+
+    datagram: "a datagram socket" => Same(NOT_A_STREAM), |s| {
+        refused(s, &socket(Domain::IPV4, Type::DGRAM)?)
+    };
+    seqpacket: "a seqpacket listener" => Same(NOT_A_STREAM), |s| {
+        let (one, _other) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).doing(|| "pair".to_owned())?;
+        refused(s, &one)
+    };
+    not_listening: "a stream socket that does not listen" => Same(NOT_A_STREAM),
+        |s| refused(s, &Listener::bound(Family::Tcp4)?);
+    not_a_socket: "a file instead of a socket" => Same("exit 1: *"), |s| {
+        let file = std::fs::File::open("/proc/self/stat").doing(|| "open /proc/self/stat".to_owned())?;
+        refused(s, &file)
+    };
+    one_bad_of_two: "a good listener and a datagram socket" => Same(NOT_A_STREAM), |s| {
+        let bad = socket(Domain::IPV4, Type::DGRAM)?;
+        Plan::new(s).launch(|l| l.pass(&bad)).start()?.beginning()
+    };
+    connected: "one connected socket (Accept=yes)" => Differs {
+        difference: "accept-yes",
+        original: NOT_A_STREAM,
+        ours: "one session, then exit 0",
+    }, connected;
+    connected_beside_listener: "a connected socket and a listener" => Same("exit 1: *"), |s| {
+        let (one, _other) = Stream::pair()?;
+        Plan::new(s).launch(|l| l.pass(&one)).start()?.beginning()
+    };
+}
+
+fn with_count(subject: Subject, count: &str) -> Result<String> {
+    Plan::new(subject).launch(|l| l.listen_fds(count)).start()?.beginning()
+}
+
+fn from(subject: Subject, front: Family) -> Result<String> {
+    Plan::new(subject).between(front, Family::Tcp4).start()?.beginning()
+}
+
+fn socket(domain: Domain, kind: Type) -> Result<Socket> {
+    Socket::new(domain, kind, None).doing(|| "make a socket".to_owned())
+}
+
+/// How a subject ends that gets only this descriptor.
+fn refused(subject: Subject, fd: &impl std::os::fd::AsFd) -> Result<String> {
+    let mut running = Launch::new(subject).arg("127.0.0.1:9").pass(fd).start()?;
+    ending(&mut running, SOON)
+}
+
+fn several(subject: Subject) -> Result<String> {
+    all_serve(subject, &Family::ALL)
+}
+
+/// Passes a listener of each family and has a session through each.
+fn all_serve(subject: Subject, families: &[Family]) -> Result<String> {
+    let back = Listener::bind(Family::Tcp4)?;
+    let fronts = families.iter().map(|family| Listener::bind(*family)).collect::<Result<Vec<_>>>()?;
+    let launch = Launch::new(subject).arg(back.address().to_string());
+    let running = fronts.iter().fold(launch, Launch::pass).start()?;
+    for front in &fronts {
+        let client = Stream::connect(front.address(), SOON)?;
+        let server = back.accept(SOON).map_err(|failure| running.with_log(&failure))?;
+        exchange(&client, &server)?;
+    }
+    Ok("each serves".to_owned())
+}
+
+fn connected(subject: Subject) -> Result<String> {
+    let back = Listener::bind(Family::Tcp4)?;
+    let (client, passed) = Stream::pair()?;
+    let target = back.address().to_string();
+    let mut running = Launch::new(subject).arg(target).pass(&passed).start()?;
+    drop(passed);
+    if subject == Subject::Original {
+        return ending(&mut running, SOON);
+    }
+    let server = back.accept(SOON).map_err(|failure| running.with_log(&failure))?;
+    exchange(&client, &server)?;
+    client.finish()?;
+    server.send(b"the last words", SOON)?;
+    drop(server);
+    let last = client.receive_to_end(SOON)?;
+    if last.bytes != b"the last words" {
+        return Ok(format!("the client read {:?}", String::from_utf8_lossy(&last.bytes)));
+    }
+    Ok(format!("one session, then {}", ending(&mut running, SOON)?))
+}

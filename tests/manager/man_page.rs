@@ -1,0 +1,138 @@
+//! The examples of the original's manual page, word for word but for the path of the program.
+//!
+//! nginx.service is Debian's own; what the manual page says about nginx (where it listens, that it has a private
+//! network) is added in its configuration and in a drop-in.
+
+use std::{path::Path, time::Duration};
+
+use dormouse_tests::Result;
+
+use super::{
+    machine::{BY_THE_ORIGINALS_NAME, DORMOUSE, Machine, SETTLE, case, ensure, write},
+    visitor::curl,
+};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+case!(System, simple_example_under_the_originals_name, LIMIT, |machine| simple(
+    machine,
+    BY_THE_ORIGINALS_NAME
+));
+
+case!(System, simple_example_as_dormouse_proxy, LIMIT, |machine| simple(
+    machine,
+    &format!("{DORMOUSE} proxy")
+));
+
+case!(System, namespace_example_under_the_originals_name, LIMIT, |machine| namespace(
+    machine,
+    BY_THE_ORIGINALS_NAME
+));
+
+case!(System, namespace_example_as_dormouse_proxy, LIMIT, |machine| namespace(
+    machine,
+    &format!("{DORMOUSE} proxy")
+));
+
+case!(System, both_stop_when_idle, LIMIT, |machine| {
+    let example = SIMPLE_SERVICE.replace("proxyd /run", "proxyd --exit-idle-time=300ms /run");
+    set_up(machine, &example, BY_THE_ORIGINALS_NAME, "unix:/run/nginx/socket", NGINX_IDLE)?;
+    for _ in 0..3 {
+        serves(machine)?;
+        machine.wait_inactive(&["proxy-to-nginx.service", "nginx.service"])?;
+        machine.expect("nginx.service", "Result", "success")?;
+        machine.expect("proxy-to-nginx.service", "Result", "success")?;
+        machine.wait("proxy-to-nginx.socket", "SubState", "listening", SETTLE)?;
+    }
+    Ok(())
+});
+
+const SOCKET: &str = "\
+[Socket]
+ListenStream=80
+
+[Install]
+WantedBy=sockets.target
+";
+
+const SIMPLE_SERVICE: &str = "\
+[Unit]
+Requires=nginx.service
+After=nginx.service
+Requires=proxy-to-nginx.socket
+After=proxy-to-nginx.socket
+
+[Service]
+Type=notify
+ExecStart=/usr/lib/systemd/systemd-socket-proxyd /run/nginx/socket
+PrivateTmp=yes
+PrivateNetwork=yes
+";
+
+const NAMESPACE_SERVICE: &str = "\
+[Unit]
+Requires=nginx.service
+After=nginx.service
+Requires=proxy-to-nginx.socket
+After=proxy-to-nginx.socket
+JoinsNamespaceOf=nginx.service
+
+[Service]
+Type=notify
+ExecStart=/usr/lib/systemd/systemd-socket-proxyd 127.0.0.1:8080
+PrivateTmp=yes
+PrivateNetwork=yes
+";
+
+/// The path of the program in the examples.
+const ORIGINAL: &str = "/usr/lib/systemd/systemd-socket-proxyd";
+
+/// /run/nginx has to come from somewhere.
+const NGINX_PLAIN: &str = "[Service]\nRuntimeDirectory=nginx\n";
+
+const NGINX_IDLE: &str = "[Unit]\nStopWhenUnneeded=yes\n[Service]\nRuntimeDirectory=nginx\n";
+
+const NGINX_PRIVATE: &str = "[Service]\nPrivateTmp=yes\nPrivateNetwork=yes\n";
+
+fn simple(machine: &Machine, program: &str) -> Result<()> {
+    set_up(machine, SIMPLE_SERVICE, program, "unix:/run/nginx/socket", NGINX_PLAIN)?;
+    serves(machine)
+}
+
+fn namespace(machine: &Machine, program: &str) -> Result<()> {
+    set_up(machine, NAMESPACE_SERVICE, program, "8080", NGINX_PRIVATE)?;
+    serves(machine)
+}
+
+/// Does what the examples say, up to the commands of "Enabling the proxy".
+fn set_up(machine: &Machine, service: &str, program: &str, listen: &str, drop_in: &str) -> Result<()> {
+    let nginx = format!(
+        "\
+user www-data;
+pid /run/nginx.pid;
+events {{ worker_connections 64; }}
+http {{
+    server {{
+        listen {listen};
+        location / {{ return 200 \"hello from nginx\\n\"; }}
+    }}
+}}
+"
+    );
+    write(Path::new("/etc/nginx/nginx.conf"), &nginx)?;
+    machine.install(&[
+        ("nginx.service.d/example.conf", drop_in),
+        ("proxy-to-nginx.socket", SOCKET),
+        ("proxy-to-nginx.service", &service.replace(ORIGINAL, program)),
+    ])?;
+    machine.systemctl(&["enable", "--now", "proxy-to-nginx.socket"]).map(drop)
+}
+
+fn serves(machine: &Machine) -> Result<()> {
+    machine.expect("proxy-to-nginx.service", "ActiveState", "inactive")?;
+    machine.expect("nginx.service", "ActiveState", "inactive")?;
+    let answer = curl("http://localhost:80/")?;
+    ensure(answer == "hello from nginx\n", || format!("the answer is {answer:?}"))?;
+    machine.expect("proxy-to-nginx.service", "ActiveState", "active")?;
+    machine.expect("nginx.service", "ActiveState", "active")
+}

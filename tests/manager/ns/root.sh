@@ -1,0 +1,133 @@
+# shellcheck shell=bash
+# Sourced by user.sh and system.sh: what both need to give a service manager a machine of its own.
+#
+# The machine is a set of namespaces whose root is an overlay: everything of the host can be read, every write goes to
+# a tmpfs and is gone with the namespaces. /proc, /sys, /dev, /run and the cgroup tree are fresh.
+#
+# Nothing of the host may be bound into it writable. systemd-tmpfiles obeys Debian's "D /tmp" and empties what it finds
+# there, and a chmod on a device node of the host would be a chmod on the host.
+
+# -d SECONDS    kill everything after so long (default 120)
+# -m FROM:TO    show the host's file FROM at TO, read-only; repeatable. FROM need not be readable for others by its path.
+# -u UID        the user and group that the user manager and the command run as (user.sh only)
+parse_options() {
+    deadline=120 user=1000 files=()
+    local option
+    while getopts d:m:u: option; do
+        case $option in
+        d) deadline=$OPTARG ;;
+        m) files+=("$OPTARG") ;;
+        u) user=$OPTARG ;;
+        *) exit 2 ;;
+        esac
+    done
+    shift $((OPTIND - 1))
+    command=("$@")
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || { echo "needs root: namespaces, mounts and a cgroup of its own" >&2; exit 77; }
+    local tool
+    for tool in unshare nsenter setpriv ip /usr/lib/systemd/systemd /usr/lib/systemd/systemd-journald; do
+        command -v "$tool" >/dev/null || { echo "$tool is missing: run scripts/test-deps.sh" >&2; exit 77; }
+    done
+}
+
+# On the host. Sets cgroup and scratch, both for this run alone. The process id in the names lets a later run tell what
+# a killed one left behind.
+claim() {
+    local tree owner old
+    tree=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+    [ -n "$tree" ] || { echo "no cgroup2 hierarchy is mounted" >&2; exit 77; }
+    for old in "$tree"/dormouse-ns.* "${TMPDIR:-/tmp}"/dormouse-ns.*; do
+        owner=${old##*dormouse-ns.} owner=${owner%%.*}
+        if [ -d "$old" ] && [ ! -d "/proc/$owner" ]; then
+            case $old in
+            "$tree"/*) find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true ;;
+            *) rm -rf --one-file-system "$old" ;;
+            esac
+        fi
+    done
+    cgroup=$tree/dormouse-ns.$$
+    mkdir "$cgroup"
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/dormouse-ns.$$.XXXXXX")
+}
+
+# On the host, when all processes are dead: the kernel empties a killed cgroup in its own time.
+release() {
+    local try
+    for try in {1..100}; do
+        find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null && break
+        sleep 0.05
+    done
+    [ "$try" -lt 100 ] || echo "could not remove $cgroup" >&2
+    rm -rf --one-file-system "$scratch"
+}
+
+# In the new namespaces: makes the root and enters it.
+make_root() {
+    local root=$scratch/root layers=$scratch/layers entry name major minor from to
+    mkdir -p "$root" "$layers"
+    mount --make-rprivate /
+    mount -t tmpfs tmpfs "$layers"
+    mkdir "$layers/upper" "$layers/work"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$layers/upper,workdir=$layers/work" "$root"
+
+    mount -t proc proc "$root/proc"
+    # Kernel settings are the host's, but for those of the network, which belong to the namespace.
+    for entry in sys sys/net sysrq-trigger; do
+        [ ! -e "$root/proc/$entry" ] || mount --bind "$root/proc/$entry" "$root/proc/$entry"
+    done
+    for entry in sys sysrq-trigger; do
+        [ ! -e "$root/proc/$entry" ] || mount -o remount,bind,ro "$root/proc/$entry"
+    done
+    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
+    mount -t cgroup2 none "$root/sys/fs/cgroup"
+
+    mount -t tmpfs -o mode=755,nosuid tmpfs "$root/dev"
+    mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
+    while read -r name major minor; do
+        mknod -m 666 "$root/dev/$name" c "$major" "$minor"
+    done <<'NODES'
+null 1 3
+zero 1 5
+full 1 7
+random 1 8
+urandom 1 9
+tty 5 0
+NODES
+    # The manager writes to the console where it has no journal yet: this one leads to /dev/null.
+    mknod -m 600 "$root/dev/console" c 1 3
+    mount -t devpts -o newinstance,mode=620,ptmxmode=666,gid=5 devpts "$root/dev/pts"
+    mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
+    mount -t mqueue mqueue "$root/dev/mqueue"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    ln -s /proc/self/fd "$root/dev/fd"
+    for entry in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${entry%:*}" "$root/dev/${entry#*:}"; done
+
+    mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
+    mkdir "$root/run/lock" "$root/run/user" "$root/run/host"
+    for entry in "${files[@]}"; do
+        from=${entry%%:*} to=$root${entry#*:}
+        mkdir -p "$(dirname "$to")"
+        rm -f "$to"
+        : >"$to"
+        mount --bind "$from" "$to"
+        mount -o remount,bind,ro "$to"
+    done
+
+    : >"$root/etc/fstab"
+    rm -f "$root/etc/resolv.conf"
+    : >"$root/etc/resolv.conf"
+    mkdir -p "$root/etc/systemd/journald.conf.d"
+    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\nRuntimeMaxUse=64M\n' \
+        >"$root/etc/systemd/journald.conf.d/50-tests.conf"
+    ip link set lo up
+
+    cd "$root"
+    pivot_root . run/host
+    cd /
+    umount -l /run/host
+    rmdir /run/host
+    mount --make-rshared /
+}

@@ -1,0 +1,131 @@
+//! Stopped and restarted while there are sessions.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use dormouse_tests::{Address, Failure, Result, Stream};
+
+use super::{
+    machine::{DORMOUSE, Machine, SETTLE, case, ensure},
+    nginx::{self, Start, Upstream, WEB_SERVICE},
+    visitor::{PATIENCE, ask, receive_answer},
+};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+case!(User, drains_under_the_user_manager, LIMIT, drains);
+
+case!(System, drains_under_the_system_manager, LIMIT, drains);
+
+case!(User, stops_draining_in_time_under_the_user_manager, LIMIT, stops_draining_in_time);
+
+case!(System, stops_draining_in_time_under_the_system_manager, LIMIT, stops_draining_in_time);
+
+case!(User, restarts_under_load_under_the_user_manager, LIMIT, restarts_under_load);
+
+case!(System, restarts_under_load_under_the_system_manager, LIMIT, restarts_under_load);
+
+fn set_up(machine: &Machine, options: &str) -> Result<Address> {
+    nginx::configure(machine, Upstream::Unix, Start::Quick)?;
+    let proxy = format!(
+        "\
+[Unit]
+Requires=web.service proxy.socket
+After=web.service proxy.socket
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+ExecStart={DORMOUSE} proxy {options} {}
+",
+        Upstream::Unix.target()
+    );
+    let socket = "[Socket]\nListenStream=127.0.0.1:8080\nTriggerLimitIntervalSec=0\n";
+    machine.install(&[("web.service", WEB_SERVICE), ("proxy.service", &proxy), ("proxy.socket", socket)])?;
+    machine.systemctl(&["start", "proxy.socket"])?;
+    Ok(Address::Tcp(([127, 0, 0, 1], 8080).into()))
+}
+
+/// Half a request, so that nginx waits for the rest of it and the session stays open.
+const FIRST_HALF: &[u8] = b"GET /?n=7 HTTP/1.0\r\n";
+
+/// A session that is open when the stop comes is served to its end. Who comes meanwhile waits in the manager's socket
+/// for the next start.
+fn drains(machine: &Machine) -> Result<()> {
+    let front = set_up(machine, "--drain-timeout=1min")?;
+    ask(&front, 1)?;
+    let open = Stream::connect(&front, PATIENCE)?;
+    open.send(FIRST_HALF, PATIENCE)?;
+    // The program has it by then: this one was accepted later.
+    ask(&front, 2)?;
+    let process = machine.number("proxy.service", "MainPID")?;
+
+    machine.systemctl(&["stop", "--no-block", "proxy.service"])?;
+    machine.wait("proxy.service", "ActiveState", "deactivating", SETTLE)?;
+    let early = Stream::connect(&front, PATIENCE)?;
+    early.send(b"GET /?n=8 HTTP/1.0\r\n\r\n", PATIENCE)?;
+    ensure(early.ended_within(Duration::from_millis(300))?.is_none(), || {
+        "who connected during the drain was turned away".to_owned()
+    })?;
+    machine.expect("proxy.service", "MainPID", &process.to_string())?;
+
+    open.send(b"\r\n", PATIENCE)?;
+    receive_answer(&open, 7)?;
+    receive_answer(&early, 8)?;
+    machine.expect("proxy.service", "Result", "success")?;
+    let next = machine.number("proxy.service", "MainPID")?;
+    ensure(next != process, || "the stopped program served a new visitor".to_owned())
+}
+
+/// A session that does not end is ended when the drain's time is up.
+fn stops_draining_in_time(machine: &Machine) -> Result<()> {
+    let front = set_up(machine, "--drain-timeout=300ms")?;
+    ask(&front, 1)?;
+    let open = Stream::connect(&front, PATIENCE)?;
+    open.send(FIRST_HALF, PATIENCE)?;
+    ask(&front, 2)?;
+
+    machine.systemctl(&["stop", "proxy.service"])?;
+    machine.expect("proxy.service", "Result", "success")?;
+    let received = open.receive_to_end(PATIENCE)?;
+    ensure(received.bytes.is_empty(), || format!("the cut session got {:?}", received.bytes))?;
+    ask(&front, 3)
+}
+
+/// Nobody notices a restart, but for the time it takes.
+fn restarts_under_load(machine: &Machine) -> Result<()> {
+    const VISITORS: u64 = 6;
+    const RESTARTS: u64 = 15;
+    let front = set_up(machine, "--drain-timeout=1min")?;
+    ask(&front, 0)?;
+    let over = AtomicBool::new(false);
+    let served: u64 = thread::scope(|scope| {
+        let visitors: Vec<_> = (0..VISITORS)
+            .map(|visitor| {
+                let (front, over) = (&front, &over);
+                scope.spawn(move || {
+                    let mut served = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        ask(front, visitor * 1_000_000 + served)?;
+                        served += 1;
+                    }
+                    Ok::<_, Failure>(served)
+                })
+            })
+            .collect();
+        let restarted: Result<Vec<_>> =
+            (0..RESTARTS).map(|_| machine.systemctl(&["restart", "proxy.service"])).collect();
+        over.store(true, Ordering::Relaxed);
+        let mut served = 0;
+        for visitor in visitors {
+            served += visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+        }
+        restarted.map(|_| served)
+    })?;
+    println!("{served} requests during {RESTARTS} restarts");
+    ensure(served > VISITORS * RESTARTS, || format!("only {served} requests: there was no load"))?;
+    machine.expect("proxy.socket", "ActiveState", "active")?;
+    machine.expect("proxy.service", "Result", "success")
+}

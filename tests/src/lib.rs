@@ -1,0 +1,22 @@
+//! What the tests of the whole program stand on: starting a subject the way a service manager does, sockets of
+//! every kind with deadlines, notifications, processor time, temporary directories.
+//!
+//! Nothing here waits without a deadline, and nothing sleeps to let "things settle": a wait names the condition
+//! it is for, and its failure says what was being waited for.
+
+#![forbid(unsafe_code)]
+
+pub mod cpu;
+pub mod failure;
+pub mod net;
+pub mod notify;
+pub mod process;
+pub mod rng;
+pub mod subject;
+pub mod temp;
+pub mod wait;
+
+pub use failure::{Failure, Result};
+pub use net::{Address, Ending, Family, Listener, Stream};
+pub use process::{Launch, ListenPid, Running};
+pub use subject::Subject;

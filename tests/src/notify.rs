@@ -1,0 +1,125 @@
+//! The service manager's end of `sd_notify`.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{process, thread};
+
+use crate::Result;
+use crate::failure::Doing;
+use crate::process::Collected;
+use crate::temp::TempDir;
+
+/// A socket that notifications are sent to, and all that has arrived there.
+#[derive(Debug)]
+pub struct Manager {
+    socket: UnixDatagram,
+    name: String,
+    heard: Arc<Collected<Message>>,
+    reader: Option<thread::JoinHandle<()>>,
+    _dir: Option<TempDir>,
+}
+
+/// One notification.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// When it arrived.
+    pub at: Instant,
+    /// Its text: assignments, one a line.
+    pub text: String,
+}
+
+impl Message {
+    /// The value of `key`, if the message assigns it.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+impl Manager {
+    /// Listens at a path.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn at_path() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let path = dir.join("notify");
+        let socket = UnixDatagram::bind(&path).doing(|| format!("bind {}", path.display()))?;
+        Self::start(socket, path.display().to_string(), Some(dir))
+    }
+
+    /// Listens at an abstract name.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn at_abstract_name() -> Result<Self> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dormouse-test-notify-{}-{number}", process::id());
+        let address = SocketAddr::from_abstract_name(&name).doing(|| format!("name @{name}"))?;
+        let socket = UnixDatagram::bind_addr(&address).doing(|| format!("bind @{name}"))?;
+        Self::start(socket, format!("@{name}"), None)
+    }
+
+    fn start(socket: UnixDatagram, name: String, dir: Option<TempDir>) -> Result<Self> {
+        let heard = Arc::new(Collected::default());
+        let ear = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
+        let into = Arc::clone(&heard);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // A length of 0 is the shutdown of the socket by our own drop.
+            while let Ok(length @ 1..) = ear.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+                into.push(Message { at: Instant::now(), text });
+            }
+            into.close();
+        });
+        Ok(Self { socket, name, heard, reader: Some(reader), _dir: dir })
+    }
+
+    /// What belongs into `NOTIFY_SOCKET`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All messages until now.
+    pub fn messages(&self) -> Vec<Message> {
+        self.heard.with(<[Message]>::to_vec)
+    }
+
+    /// Waits for a message that assigns `value` to `key`, earlier ones included.
+    ///
+    /// # Errors
+    /// When none came within `limit`.
+    pub fn wait_for(&self, key: &str, value: &str, limit: Duration) -> Result<Message> {
+        self.wait_until(&format!("notification {key}={value}"), limit, |message| {
+            message.get(key) == Some(value)
+        })
+    }
+
+    /// Waits for a message that `wanted` holds for, earlier ones included.
+    ///
+    /// # Errors
+    /// When none came within `limit`; `what` says what was awaited.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> Result<Message> {
+        self.heard.wait_until(what, limit, |messages| messages.iter().find(|m| wanted(m)).cloned())
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        // The shutdown wakes the reader; without it there is nobody to join.
+        if self.socket.shutdown(std::net::Shutdown::Both).is_ok() {
+            if let Some(reader) = self.reader.take() {
+                let _ = reader.join();
+            }
+        }
+    }
+}

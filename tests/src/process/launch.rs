@@ -1,0 +1,269 @@
+//! How a subject is started.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use command_fds::{CommandFdExt, FdMapping};
+
+use super::{Output, Running};
+use crate::failure::Doing;
+use crate::temp::TempDir;
+use crate::{Failure, Result, Subject, notify};
+
+/// The first descriptor that a service manager passes on.
+const FIRST_PASSED: i32 = 3;
+
+/// The soft limit of descriptors that a service manager gives its services.
+const USUAL_NOFILE: u64 = 1024;
+
+/// Sets what only the process itself can know or do before it becomes the subject: its limits, its pid, its
+/// name. Closes what whoever runs the tests has left open above the passed descriptors.
+const BECOME: &str = r#"
+[ -z "$T_SOFT" ] || { ulimit -S -n "$T_SOFT" && { [ -z "$T_HARD" ] || ulimit -H -n "$T_HARD"; }; } || exit 99
+[ -z "$T_PID" ] || export LISTEN_PID=$$
+for fd in /proc/$$/fd/*; do
+  fd=${fd##*/}
+  [ "$fd" -le "$T_LAST" ] || eval "exec $fd>&-"
+done
+name=$T_NAME
+unset fd T_LAST T_SOFT T_HARD T_PID T_NAME
+exec -a "$name" "$0" "$@"
+"#;
+
+/// The name by which our program is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calling {
+    /// Through a link named `systemd-socket-proxyd`; the original is always called so.
+    AsTheOriginal,
+    /// As `dormouse`; the arguments begin with a subcommand of the caller's.
+    AsDormouse,
+}
+
+/// What the subject finds in `LISTEN_PID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenPid {
+    /// Its own process id, as it should be.
+    Own,
+    /// Nothing: the variable is not set.
+    Unset,
+    /// This text.
+    Text(String),
+}
+
+/// A subject about to be started. By default it is called by the original's name, gets an environment with
+/// nothing but `PATH`, and inherits no descriptor besides its standard streams.
+#[derive(Debug)]
+#[must_use]
+pub struct Launch {
+    subject: Subject,
+    calling: Calling,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    passed: Vec<OwnedFd>,
+    trouble: Option<Failure>,
+    listen_fds: Option<String>,
+    listen_pid: ListenPid,
+    nofile: (u64, Option<u64>),
+    uid: Option<u32>,
+}
+
+impl Launch {
+    /// A launch of `subject`, called by the original's name.
+    pub fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            calling: Calling::AsTheOriginal,
+            args: Vec::new(),
+            env: Vec::new(),
+            passed: Vec::new(),
+            trouble: None,
+            listen_fds: None,
+            listen_pid: ListenPid::Own,
+            nofile: (USUAL_NOFILE, None),
+            uid: None,
+        }
+    }
+
+    /// A launch of our program as `dormouse`; add the subcommand as the first argument.
+    pub fn dormouse() -> Self {
+        Self { calling: Calling::AsDormouse, ..Self::new(Subject::Ours) }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable. `LISTEN_FDS` and `LISTEN_PID` have methods of their own.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Passes a duplicate of `socket` as the next descriptor, from 3 on; the caller keeps its own, as a
+    /// service manager does.
+    pub fn pass(mut self, socket: &impl AsFd) -> Self {
+        match socket.as_fd().try_clone_to_owned() {
+            Ok(fd) => self.passed.push(fd),
+            Err(error) => self.trouble = Some(Failure::io("duplicate a socket to pass", error)),
+        }
+        self
+    }
+
+    /// Gives the passed descriptors names, joined as `LISTEN_FDNAMES` has them.
+    pub fn names(self, names: &str) -> Self {
+        self.env("LISTEN_FDNAMES", names)
+    }
+
+    /// Says something else in `LISTEN_FDS` than the number of passed descriptors.
+    pub fn listen_fds(mut self, text: &str) -> Self {
+        self.listen_fds = Some(text.to_owned());
+        self
+    }
+
+    /// Says something else in `LISTEN_PID` than the subject's process id.
+    pub fn listen_pid(mut self, pid: ListenPid) -> Self {
+        self.listen_pid = pid;
+        self
+    }
+
+    /// Where notifications go.
+    pub fn notify(self, manager: &notify::Manager) -> Self {
+        self.env("NOTIFY_SOCKET", manager.name())
+    }
+
+    /// Limits the number of descriptors, soft and hard, instead of the usual soft limit of 1024.
+    pub fn nofile(mut self, soft: u64, hard: u64) -> Self {
+        self.nofile = (soft, Some(hard));
+        self
+    }
+
+    /// Runs it as this user, with the group of the same number and without privileges. Needs root.
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// Starts it. It has not necessarily become the subject when this returns; sockets and outputs tell that.
+    ///
+    /// # Errors
+    /// When the subject or a helper is missing, or the process cannot be made.
+    pub fn start(mut self) -> Result<Running> {
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
+        let (program, dir) = self.place()?;
+        let argv0 = program.to_string_lossy().into_owned();
+        let mut command = self.command(&program)?;
+        let mappings = std::mem::take(&mut self.passed)
+            .into_iter()
+            .zip(FIRST_PASSED..)
+            .map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd })
+            .collect();
+        command
+            .fd_mappings(mappings)
+            .map_err(|_| Failure::Unexpected("two passed descriptors got one number".to_owned()))?;
+        let mut child = command.spawn().doing(|| format!("start {argv0} through bash"))?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Failure::Unexpected("a child without its pipes".to_owned()));
+        };
+        Ok(Running {
+            child,
+            argv0,
+            stdout: Output::collect("standard output", stdout),
+            stderr: Output::collect("standard error", stderr),
+            _dir: dir,
+        })
+    }
+
+    fn command(&self, program: &Path) -> Result<Command> {
+        let mut command = match self.uid {
+            None => Command::new("bash"),
+            Some(uid) => self.through_setpriv(uid)?,
+        };
+        command.env_clear();
+        for variable in ["PATH", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = std::env::var_os(variable) {
+                command.env(variable, value);
+            }
+        }
+        command.args(["--norc", "-c", BECOME]).arg(program).args(&self.args);
+        command.env("T_NAME", program).env("T_LAST", (2 + self.passed.len()).to_string());
+        let (soft, hard) = self.nofile;
+        command.env("T_SOFT", soft.to_string());
+        if let Some(hard) = hard {
+            command.env("T_HARD", hard.to_string());
+        }
+        self.listening_environment(&mut command);
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
+    }
+
+    fn listening_environment(&self, command: &mut Command) {
+        let count = self.listen_fds.clone().or_else(|| {
+            let passed = self.passed.len();
+            (passed > 0).then(|| passed.to_string())
+        });
+        let Some(count) = count else { return };
+        command.env("LISTEN_FDS", count);
+        match &self.listen_pid {
+            ListenPid::Own => command.env("T_PID", "own"),
+            ListenPid::Unset => command,
+            ListenPid::Text(text) => command.env("LISTEN_PID", text),
+        };
+    }
+
+    fn through_setpriv(&self, uid: u32) -> Result<Command> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Failure::missing(
+                format!("the right to run {} as user {uid}", self.subject),
+                "run the tests as root",
+            ));
+        }
+        let mut command = Command::new("setpriv");
+        command.args([
+            format!("--reuid={uid}"),
+            format!("--regid={uid}"),
+            "--clear-groups".to_owned(),
+            "--inh-caps=-all".to_owned(),
+            "--bounding-set=-all".to_owned(),
+            "bash".to_owned(),
+        ]);
+        Ok(command)
+    }
+
+    /// The path to execute, and the directory that has to live as long as the subject.
+    fn place(&self) -> Result<(std::path::PathBuf, Option<TempDir>)> {
+        let program = self.subject.program()?;
+        if self.subject == Subject::Original {
+            return Ok((program, None));
+        }
+        let dir = TempDir::new()?;
+        let link = dir.join(match self.calling {
+            Calling::AsTheOriginal => "systemd-socket-proxyd",
+            Calling::AsDormouse => "dormouse",
+        });
+        if self.uid.is_some() {
+            // Another user may not reach the directory that the program was built in.
+            fs::copy(&program, &link).doing(|| format!("copy {}", program.display()))?;
+            fs::set_permissions(&link, fs::Permissions::from_mode(0o755))
+                .doing(|| format!("chmod {}", link.display()))?;
+        } else {
+            let program = program.canonicalize().doing(|| format!("find {}", program.display()))?;
+            symlink(program, &link).doing(|| format!("link {}", link.display()))?;
+        }
+        Ok((link, Some(dir)))
+    }
+}

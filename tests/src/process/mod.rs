@@ -1,0 +1,178 @@
+//! Starting a subject as a service manager would, and watching it.
+
+mod collected;
+mod launch;
+mod output;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
+
+pub use self::collected::Collected;
+pub use self::launch::{Calling, Launch, ListenPid};
+pub use self::output::Output;
+use crate::failure::Doing;
+use crate::temp::TempDir;
+use crate::{Failure, Result, cpu, wait};
+
+/// A running subject. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    argv0: String,
+    stdout: Output,
+    stderr: Output,
+    _dir: Option<TempDir>,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The name it was called by, as its messages repeat it.
+    pub fn argv0(&self) -> &str {
+        &self.argv0
+    }
+
+    /// What it has written to its standard output.
+    pub fn stdout(&self) -> &Output {
+        &self.stdout
+    }
+
+    /// What it has written to its standard error.
+    pub fn stderr(&self) -> &Output {
+        &self.stderr
+    }
+
+    /// Waits until it has ended and all its output is read.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let child = &mut self.child;
+        let status = wait::until(&format!("end of {}", self.argv0), limit, || {
+            child.try_wait().doing(|| "wait for the subject".to_owned())
+        })
+        .map_err(|failure| self.with_log(&failure))?;
+        self.stdout.wait_for_end(limit)?;
+        self.stderr.wait_for_end(limit)?;
+        Ok(status)
+    }
+
+    /// Whether it has not ended yet.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().doing(|| "look at the subject".to_owned())?.is_none())
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When it has already been waited for.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.rustix_pid()?;
+        kill_process(pid, signal).doing(|| format!("send {signal:?} to {}", self.argv0))
+    }
+
+    /// Waits until it has been stopped, after `SIGSTOP`.
+    ///
+    /// # Errors
+    /// When it is not within `limit`.
+    pub fn wait_until_stopped(&self, limit: Duration) -> Result<()> {
+        wait::until("stopped subject", limit, || {
+            Ok(self.status_field("State")?.starts_with('T').then_some(()))
+        })
+    }
+
+    /// How much of a core it takes during `window`.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn cpu_share(&self, window: Duration) -> Result<cpu::Share> {
+        cpu::share(self.pid(), window).map_err(|failure| self.with_log(&failure))
+    }
+
+    /// Limits the number of its descriptors, soft and hard, from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn limit_nofile(&self, limit: u64) -> Result<()> {
+        let both = Rlimit { current: Some(limit), maximum: Some(limit) };
+        prlimit(Some(self.rustix_pid()?), Resource::Nofile, both)
+            .doing(|| format!("limit the descriptors of {}", self.argv0))?;
+        Ok(())
+    }
+
+    /// What its open descriptors are (`socket:[…]`, `pipe:[…]`, paths).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn descriptors(&self) -> Result<Vec<PathBuf>> {
+        let path = format!("/proc/{}/fd", self.pid());
+        let entries = fs::read_dir(&path).doing(|| format!("list {path}"))?;
+        // A descriptor may be closed while we look.
+        Ok(entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect())
+    }
+
+    /// A field of /proc/PID/status, such as `VmRSS`, without the white space around it.
+    ///
+    /// # Errors
+    /// When it has ended or the field does not exist.
+    pub fn status_field(&self, field: &str) -> Result<String> {
+        let path = format!("/proc/{}/status", self.pid());
+        let text = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+        text.lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .map(|value| value.trim().to_owned())
+            .ok_or_else(|| Failure::Unexpected(format!("{path} has no field {field}")))
+    }
+
+    /// The failure with what the subject has written so far.
+    pub fn with_log(&self, failure: &Failure) -> Failure {
+        let log = self.stderr.text();
+        let tail = log.len().saturating_sub(2000);
+        let tail = log.get(tail..).unwrap_or(&log);
+        Failure::Unexpected(format!("{failure}; it wrote: {tail:?}"))
+    }
+
+    fn rustix_pid(&self) -> Result<Pid> {
+        i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| Failure::Unexpected(format!("{} is no process id", self.pid())))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended on its own; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Raises the soft limit of this process' own descriptors to at least `needed`.
+///
+/// # Errors
+/// [`Failure::Missing`] when the hard limit is below.
+pub fn raise_own_nofile(needed: u64) -> Result<()> {
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|soft| soft >= needed) {
+        return Ok(());
+    }
+    if now.maximum.is_some_and(|hard| hard < needed) {
+        return Err(Failure::missing(
+            format!("room for {needed} descriptors"),
+            "raise the hard limit (ulimit -Hn) of the tests",
+        ));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: now.maximum })
+        .doing(|| format!("raise the limit of descriptors to {needed}"))
+}

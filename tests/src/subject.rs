@@ -1,0 +1,113 @@
+//! The two programs under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fmt};
+
+use crate::failure::Doing;
+use crate::{Failure, Result};
+
+/// Which program a test looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The program of this workspace.
+    Ours,
+    /// The systemd-socket-proxyd that is installed on this machine.
+    Original,
+}
+
+/// Where distributions install the original.
+const ORIGINAL_PLACES: [&str; 2] =
+    ["/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd"];
+
+impl Subject {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ours, Self::Original];
+
+    /// Where the program is: ours in `$DORMOUSE_BIN`, or in the target directory that the running test is
+    /// from.
+    ///
+    /// # Errors
+    /// [`Failure::Missing`] when it is in none of its places.
+    pub fn program(self) -> Result<PathBuf> {
+        match self {
+            Self::Ours => ours(),
+            Self::Original => original(),
+        }
+    }
+
+    /// The first line that `--version` prints.
+    ///
+    /// # Errors
+    /// When the program is missing or does not say.
+    pub fn version_line(self) -> Result<String> {
+        let program = self.program()?;
+        let mut command = Command::new(&program);
+        if self == Self::Ours {
+            command.arg("proxy");
+        }
+        let output = command.arg("--version").output().doing(|| format!("run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        match text.lines().next() {
+            Some(line) if output.status.success() => Ok(line.to_owned()),
+            _ => Err(Failure::Unexpected(format!("{self} --version: {} {text:?}", output.status))),
+        }
+    }
+
+    /// The release of systemd that the original is from, such as 252.
+    ///
+    /// # Errors
+    /// When the original is missing or does not say its version as `systemd NUMBER …`.
+    pub fn systemd_release() -> Result<u32> {
+        let line = Self::Original.version_line()?;
+        line.strip_prefix("systemd ")
+            .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| Failure::Unexpected(format!("no release number in {line:?}")))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours => "dormouse",
+            Self::Original => "systemd-socket-proxyd",
+        })
+    }
+}
+
+fn ours() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("DORMOUSE_BIN") {
+        let path = PathBuf::from(path);
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(Failure::missing(
+                path.display().to_string(),
+                "DORMOUSE_BIN names it; unset it or build the program there",
+            ))
+        };
+    }
+    let test = env::current_exe().doing(|| "look up the path of the running test".to_owned())?;
+    test.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("dormouse"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            let profile = test.ancestors().nth(2).unwrap_or(Path::new("target")).display();
+            Failure::missing(
+                format!("{profile}/dormouse"),
+                "run `cargo build --workspace` (with the same profile) first",
+            )
+        })
+}
+
+fn original() -> Result<PathBuf> {
+    ORIGINAL_PLACES.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
+        Failure::missing(
+            format!("the original ({})", ORIGINAL_PLACES.join(" or ")),
+            "install the package systemd",
+        )
+    })
+}
