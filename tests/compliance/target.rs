@@ -311,7 +311,7 @@ fn held_over_restart(subject: Subject) -> Result<String> {
     exchange(&client, &server)?;
     drop((client, server));
     let Rig { subject: running, front, back } = rig;
-    drop(back);
+    back.close()?;
     let client = dormouse_tests::Stream::connect(front.address(), SOON)?;
     if let Some(ending) = client.ended_within(A_WHILE)? {
         return Ok(format!("dropped by {ending:?}"));

@@ -39,16 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(40);
 fn all_bytes_arrive_through_the_program() {
     let run_one = env::var("DORMOUSE_SESSION").ok();
     let seed = seed().unwrap();
-    let (sessions, ways) = match &run_one {
-        Some(text) => {
-            let (way, session) = one_session(text).unwrap();
-            (Sessions::Repeated { seed: session, times: count(1).unwrap() }, vec![way])
-        }
-        None => {
-            println!("DORMOUSE_SEED={seed:#x}");
-            let each = count(SESSIONS).unwrap().div_ceil(Way::ALL.len() as u64);
-            (Sessions::Random { seed, count: each }, Way::ALL.to_vec())
-        }
+    let (sessions, ways) = if let Some(text) = &run_one {
+        let (way, session) = one_session(text).unwrap();
+        (Sessions::Repeated { seed: session, times: count(1).unwrap() }, vec![way])
+    } else {
+        println!("DORMOUSE_SEED={seed:#x}");
+        let each = count(SESSIONS).unwrap().div_ceil(Way::ALL.len() as u64);
+        (Sessions::Random { seed, count: each }, Way::ALL.to_vec())
     };
     let wanted = Run { through: Through::Program(Subject::Ours), ways, sessions, patience: PATIENCE };
     let report = run(&wanted).unwrap();

@@ -187,7 +187,7 @@ fn a_seed_always_stands_for_the_same_session() {
 fn every_kind_of_session_occurs() {
     let plans: Vec<Plan> = (0..3000).map(|seed| Plan::new(seed * 0x9e37_79b9)).collect();
     let some = |what: &str, kind: &dyn Fn(&Plan) -> bool| {
-        assert!(plans.iter().filter(|p| kind(p)).count() >= 10, "{what}")
+        assert!(plans.iter().filter(|p| kind(p)).count() >= 10, "{what}");
     };
     some("silent server", &|p| p.server.bytes == 0);
     some("more than a pipe holds", &|p| p.client.bytes > 1 << 20);

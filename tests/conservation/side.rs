@@ -98,7 +98,7 @@ impl Side<'_> {
             let wanted = if position < header { wanted.min(limit_of(header - position)) } else { wanted };
             match self.link.write(content.at(position, wanted)).await {
                 Ok(written) => peer.sent.set(position + written as u64),
-                Err(error) => return self.broken(&self.writing, error, "write"),
+                Err(error) => return broken(&self.writing, error, "write"),
             }
             self.stop_if_due()?;
             rhythm.pause().await;
@@ -115,7 +115,7 @@ impl Side<'_> {
             Ok(()) => self.writing.set(Some(End::Orderly)),
             Err(error) => {
                 peer.finished.set(false);
-                return self.broken(&self.writing, error, "shut down");
+                return broken(&self.writing, error, "shut down");
             }
         }
         Ok(())
@@ -142,7 +142,7 @@ impl Side<'_> {
                 Ok(read) => read,
                 Err(error) => {
                     self.end.happen();
-                    return self.broken(&self.reading, error, "read");
+                    return broken(&self.reading, error, "read");
                 }
             };
             if let Some(wrong) = content.first_difference(position, room.get(..read).unwrap_or_default()) {
@@ -178,22 +178,16 @@ impl Side<'_> {
             _ => u64::MAX,
         }
     }
+}
 
-    fn broken(
-        &self,
-        direction: &Cell<Option<End>>,
-        error: io::Error,
-        call: &str,
-    ) -> std::result::Result<(), Stop> {
-        match error.kind() {
-            kind @ (io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::NotConnected) => {
-                direction.set(Some(End::Broken(kind)));
-                Ok(())
-            }
-            _ => Err(Stop::Failed(Failure::io(call, error))),
+/// Notes that a direction has ended by an error of the kind that a peer causes.
+fn broken(direction: &Cell<Option<End>>, error: io::Error, call: &str) -> std::result::Result<(), Stop> {
+    match error.kind() {
+        kind @ (io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected) => {
+            direction.set(Some(End::Broken(kind)));
+            Ok(())
         }
+        _ => Err(Stop::Failed(Failure::io(call, error))),
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Course {
 struct Program {
     running: Running,
     at_rest: Descriptors,
-    _listener: Listener,
+    listener: Listener,
 }
 
 /// A program's descriptors.
@@ -99,7 +99,7 @@ impl Course {
             Through::Nothing => (door.address()?, None),
             Through::Program(subject) => {
                 let program = Program::start(subject, way.front, &door.address()?)?;
-                (program._listener.address().clone(), Some(program))
+                (program.listener.address().clone(), Some(program))
             }
         };
         Ok((Self { front, program, _dir: dir }, door))
@@ -161,7 +161,7 @@ impl Program {
             }
             count(&running).map(Some)
         })?;
-        Ok(Self { running, at_rest, _listener: listener })
+        Ok(Self { running, at_rest, listener })
     }
 
     fn descriptors(&self) -> Result<Descriptors> {

@@ -68,7 +68,7 @@ JoinsNamespaceOf=web.service
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart={DORMOUSE} proxy --exit-idle-time=300ms 127.0.0.1:8081
+ExecStart={DORMOUSE} proxy --connections-max=2000 --exit-idle-time=300ms 127.0.0.1:8081
 {HARDENING}"
     );
     let socket = "\

@@ -190,10 +190,10 @@ TriggerLimitIntervalSec=0
     let process = machine.number("proxy.service", "MainPID")?;
     let path = format!("/proc/{process}/environ");
     let environment = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-    let names = environment.split('\0').find_map(|variable| variable.strip_prefix("LISTEN_FDNAMES="));
-    let mut names: Vec<_> = names.unwrap_or_default().split(':').collect();
-    names.sort_unstable();
-    ensure(names == ["front", "front", "plain.socket", "plain.socket"], || {
-        format!("the manager passed sockets of the names {names:?}")
+    let passed = environment.split('\0').find_map(|variable| variable.strip_prefix("LISTEN_FDNAMES="));
+    let mut passed: Vec<_> = passed.unwrap_or_default().split(':').collect();
+    passed.sort_unstable();
+    ensure(passed == ["front", "front", "plain.socket", "plain.socket"], || {
+        format!("the manager passed sockets of the names {passed:?}")
     })
 }

@@ -11,8 +11,8 @@ use dormouse_tests::{
 };
 
 use super::{
-    machine::{DORMOUSE, Machine, SETTLE, case, ensure},
-    nginx::{self, Start, Upstream, WEB_SERVICE},
+    machine::{DORMOUSE, Machine, SETTLE, case, ensure, write},
+    nginx::{self, Start, Upstream},
     visitor::ask,
 };
 
@@ -61,21 +61,52 @@ struct Tally {
     woken: u64,
 }
 
+/// Three units: a socket, the program, and its nginx. The rounds go by turns through some of these, since the manager
+/// stops one unneeded unit 16 times in 10 s and no more.
+struct Lane {
+    socket: String,
+    proxy: String,
+    web: String,
+    front: Address,
+}
+
+/// Instances of the template units from this number on; it is a part of their ports.
+const FIRST_LANE: u16 = 10;
+
+const LANES: u16 = 25;
+
+impl Lane {
+    fn new(number: u16) -> Self {
+        Self {
+            socket: format!("proxy@{number}.socket"),
+            proxy: format!("proxy@{number}.service"),
+            web: format!("web@{number}.service"),
+            front: Address::Tcp(([127, 0, 0, 1], 8000 + number).into()),
+        }
+    }
+
+    fn wait_for_sleep(&self, machine: &Machine) -> Result<()> {
+        machine.wait_inactive(&[&self.proxy, &self.web])?;
+        machine.expect(&self.proxy, "Result", "success")?;
+        machine.wait(&self.socket, "SubState", "listening", SETTLE)
+    }
+}
+
 fn no_request_fails(machine: &Machine, upstream: Upstream, rounds: u64) -> Result<()> {
     let seed = seed()?;
     println!("{rounds} rounds with DORMOUSE_SEED={seed:#x}");
-    set_up(machine, upstream)?;
-    let front = Address::Tcp(([127, 0, 0, 1], 8080).into());
+    let lanes = set_up(machine, upstream)?;
     let mut rng = Rng::new(seed);
     let mut tally = Tally::default();
     let mut number = 0;
     let started = Instant::now();
-    for round in 0..rounds {
-        one_round(machine, &front, &mut rng, &mut tally, &mut number)
+    for (round, lane) in (0..rounds).zip(lanes.iter().cycle()) {
+        one_round(machine, lane, &mut rng, &mut tally, &mut number)
             .map_err(|failure| Failure::Unexpected(format!("round {round}: {failure}")))?;
     }
-    machine.expect("proxy.socket", "SubState", "listening")?;
-    machine.expect("proxy.service", "NRestarts", "0")?;
+    for lane in &lanes {
+        machine.expect(&lane.proxy, "NRestarts", "0")?;
+    }
     let Tally { awake, woken } = tally;
     println!(
         "{number} requests; around the exit {awake} rounds met the old process, {woken} a new one; {:.1} s",
@@ -88,31 +119,55 @@ fn no_request_fails(machine: &Machine, upstream: Upstream, rounds: u64) -> Resul
     })
 }
 
-/// The start and trigger limits are off: 200 wakings in a minute are what this is about, and a manager that meets its
-/// limits closes the socket for good.
-fn set_up(machine: &Machine, upstream: Upstream) -> Result<()> {
-    nginx::configure(machine, upstream, Start::Quick)?;
+/// The start and trigger limits are off: wakings in quick succession are what this is about, and a manager that meets
+/// its limits closes the socket for good.
+fn set_up(machine: &Machine, upstream: Upstream) -> Result<Vec<Lane>> {
+    let target = match upstream {
+        Upstream::Tcp => "127.0.0.1:90%i",
+        Upstream::Unix => "%t/web-%i/socket",
+    };
     let proxy = format!(
         "\
 [Unit]
-Requires=web.service proxy.socket
-After=web.service proxy.socket
+Requires=web@%i.service proxy@%i.socket
+After=web@%i.service proxy@%i.socket
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart={DORMOUSE} proxy --exit-idle-time={}ms {}
+ExecStart={DORMOUSE} proxy --exit-idle-time={}ms {target}
 ",
         IDLE.as_millis(),
-        upstream.target()
     );
-    let socket = "[Socket]\nListenStream=127.0.0.1:8080\nTriggerLimitIntervalSec=0\n";
-    machine.install(&[("web.service", WEB_SERVICE), ("proxy.service", &proxy), ("proxy.socket", socket)])?;
-    machine.systemctl(&["start", "proxy.socket"]).map(drop)
+    let web = "\
+[Unit]
+StopWhenUnneeded=yes
+StartLimitIntervalSec=0
+[Service]
+Type=exec
+RuntimeDirectory=web-%i
+ExecStart=/usr/sbin/nginx -e stderr -c %t/nginx-%i.conf
+";
+    let socket = "[Socket]\nListenStream=127.0.0.1:80%i\nTriggerLimitIntervalSec=0\n";
+    machine.install(&[("web@.service", web), ("proxy@.service", &proxy), ("proxy@.socket", socket)])?;
+
+    let runtime = machine.runtime();
+    let lanes: Vec<_> = (FIRST_LANE..FIRST_LANE + LANES).map(Lane::new).collect();
+    for (number, lane) in (FIRST_LANE..).zip(&lanes) {
+        let dir = runtime.join(format!("web-{number}"));
+        let listen = match upstream {
+            Upstream::Tcp => format!("127.0.0.1:{}", 9000 + number),
+            Upstream::Unix => format!("unix:{}/socket", dir.display()),
+        };
+        let configuration = nginx::configuration(&dir, &listen, Start::Quick);
+        write(&runtime.join(format!("nginx-{number}.conf")), &configuration)?;
+        machine.systemctl(&["start", &lane.socket])?;
+    }
+    Ok(lanes)
 }
 
 fn one_round(
     machine: &Machine,
-    front: &Address,
+    lane: &Lane,
     rng: &mut Rng,
     tally: &mut Tally,
     number: &mut u64,
@@ -121,9 +176,9 @@ fn one_round(
         *number += 1;
         *number
     };
-    ask(front, fresh())?;
+    ask(&lane.front, fresh())?;
     let answered = Instant::now();
-    let process = machine.number("proxy.service", "ExecMainPID")?;
+    let process = machine.number(&lane.proxy, "ExecMainPID")?;
 
     // Half of the rounds aim at the exit itself, the others at anything from before it to the end of nginx' stop.
     let window = if rng.chance(50) { Duration::from_millis(6) } else { Duration::from_millis(60) };
@@ -132,7 +187,7 @@ fn one_round(
     let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
     let visitors: Vec<_> = (0..crowd)
         .map(|_| {
-            let (front, number) = (front.clone(), fresh());
+            let (front, number) = (lane.front.clone(), fresh());
             let at = at + rng.duration(Duration::from_micros(500));
             thread::spawn(move || {
                 thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -143,13 +198,11 @@ fn one_round(
     for visitor in visitors {
         visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
     }
-    if machine.number("proxy.service", "ExecMainPID")? == process {
+    if machine.number(&lane.proxy, "ExecMainPID")? == process {
         tally.awake += 1;
     } else {
         tally.woken += 1;
     }
 
-    machine.wait_inactive(&["proxy.service", "web.service"])?;
-    machine.expect("proxy.service", "Result", "success")?;
-    machine.wait("proxy.socket", "SubState", "listening", SETTLE)
+    lane.wait_for_sleep(machine)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -108,6 +109,15 @@ impl Listener {
     /// When the system refuses.
     pub fn listen(&self, backlog: i32) -> Result<()> {
         self.socket.listen(backlog).doing(|| format!("listen on {}", self.address))
+    }
+
+    /// Stops listening and closes it, now: a drop alone takes effect later where another thread is just starting a
+    /// process, which holds a copy of every descriptor for a moment.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn close(self) -> Result<()> {
+        self.socket.shutdown(Shutdown::Both).doing(|| format!("stop listening on {}", self.address))
     }
 
     /// Where it listens; its `Display` is how a target is written on the command line.

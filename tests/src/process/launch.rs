@@ -158,7 +158,7 @@ impl Launch {
     /// Starts it. It has not necessarily become the subject when this returns; sockets and outputs tell that.
     ///
     /// # Errors
-    /// When the subject or a helper is missing, or the process cannot be made.
+    /// When the subject or a tool that starts it (bash, env, setpriv) is missing, or the process cannot be made.
     pub fn start(mut self) -> Result<Running> {
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
@@ -188,17 +188,19 @@ impl Launch {
     }
 
     fn command(&self, program: &Path) -> Result<Command> {
-        let mut command = match self.uid {
-            None => Command::new("bash"),
-            Some(uid) => self.through_setpriv(uid)?,
-        };
+        // Whoever runs the tests in the background may have its children ignore SIGINT.
+        let mut command = Command::new("env");
+        command.arg("--default-signal");
+        if let Some(uid) = self.uid {
+            self.through_setpriv(uid, &mut command)?;
+        }
         command.env_clear();
         for variable in ["PATH", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(variable) {
                 command.env(variable, value);
             }
         }
-        command.args(["--norc", "-c", BECOME]).arg(program).args(&self.args);
+        command.args(["bash", "--norc", "-c", BECOME]).arg(program).args(&self.args);
         command.env("T_NAME", program).env("T_LAST", (2 + self.passed.len()).to_string());
         let (soft, hard) = self.nofile;
         command.env("T_SOFT", soft.to_string());
@@ -225,23 +227,16 @@ impl Launch {
         };
     }
 
-    fn through_setpriv(&self, uid: u32) -> Result<Command> {
+    fn through_setpriv(&self, uid: u32, command: &mut Command) -> Result<()> {
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::missing(
                 format!("the right to run {} as user {uid}", self.subject),
                 "run the tests as root",
             ));
         }
-        let mut command = Command::new("setpriv");
-        command.args([
-            format!("--reuid={uid}"),
-            format!("--regid={uid}"),
-            "--clear-groups".to_owned(),
-            "--inh-caps=-all".to_owned(),
-            "--bounding-set=-all".to_owned(),
-            "bash".to_owned(),
-        ]);
-        Ok(command)
+        command.arg("setpriv").args([format!("--reuid={uid}"), format!("--regid={uid}")]);
+        command.args(["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
+        Ok(())
     }
 
     /// The path to execute, and the directory that has to live as long as the subject.
