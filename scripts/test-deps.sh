@@ -7,7 +7,7 @@ set -euo pipefail
 
 # package               why
 packages=$(sed 's/#.*//' <<'LIST'
-systemd                 # the managers of tests/manager, systemd-socket-proxyd (the original), systemd-analyze (oracle of time spans)
+systemd                 # the managers of tests/manager, the original, and systemd-analyze, the oracle of time spans
 dbus                    # the system bus, which DynamicUser= look-ups and systemd-run need
 util-linux              # unshare, nsenter, setpriv, mount: the throw-away namespaces
 iproute2                # ip: links and addresses inside those namespaces

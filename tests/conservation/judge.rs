@@ -53,8 +53,8 @@ fn before_breaking_off(session: &Session, role: Role, seen: Seen) -> Result<(), 
     }
 }
 
-/// The other broke off. What was received is a prefix, as the comparison byte by byte has shown; here it is about how it
-/// ended.
+/// The other broke off. What was received is a prefix, as the comparison byte by byte has shown; here it is about how
+/// it ended.
 fn survived(session: &Session, role: Role, way: Way, seen: Seen) -> Result<(), String> {
     let (us, other) = (session.of(role), session.of(role.other()));
     let received = us.received.get();

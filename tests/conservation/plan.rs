@@ -59,6 +59,8 @@ pub(crate) struct Pace {
     pub(crate) delay: Duration,
     /// The largest number of bytes at once; each time any number up to it.
     pub(crate) chunk: usize,
+    /// How often in a hundred a chunk is tiny, whatever the largest is.
+    pub(crate) tiny_chance: u64,
     /// How often it pauses at most.
     pub(crate) pauses: u32,
     /// How often in a hundred a chunk is followed by a pause.
@@ -149,6 +151,7 @@ fn pace(rng: &mut Rng, bytes: u64) -> Pace {
     Pace {
         delay,
         chunk: usize::try_from(chunk.max(bytes / MOST_CHUNKS)).unwrap_or(usize::MAX),
+        tiny_chance: if rng.chance(30) { rng.below(70) } else { 0 },
         pauses: u32::try_from(rng.size(30)).unwrap_or(0),
         pause_chance: rng.below(30),
         seed: rng.number(),

@@ -54,6 +54,11 @@ impl Session {
         self.plan.of(role)
     }
 
+    /// How much has been sent and received so far, by both.
+    pub(crate) fn bytes_moved(&self) -> u64 {
+        [&self.client, &self.server].iter().map(|peer| peer.sent.get() + peer.received.get()).sum()
+    }
+
     /// What the peer in this role sends.
     pub(crate) fn content(&self, role: Role) -> Content {
         Content::new(self.header_of(role).then_some(self.number), self.plan.of(role).offset)

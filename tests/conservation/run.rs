@@ -26,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) through: Through,
     pub(crate) ways: Vec<Way>,
     pub(crate) sessions: Sessions,
-    /// How long a session may take.
+    /// How long a session may stand still.
     pub(crate) patience: Duration,
 }
 
@@ -199,7 +199,7 @@ async fn visit(registry: &Rc<Registry>, front: &Address, way: Way, session: Rc<S
         }
         Ok(())
     };
-    let outcome = timeout(patience, whole).await.unwrap_or_else(|_| Err(hung(&session, patience)));
+    let outcome = unless_stuck(&session, patience, whole).await;
     if let Err(failure) = outcome {
         registry.fail(describe(&session, way, Role::Client, &failure));
     }
@@ -239,7 +239,7 @@ async fn receive(registry: &Rc<Registry>, way: Way, link: Link, patience: Durati
         let seen = take_part(&session, Role::Server, link).await?;
         judge(&session, Role::Server, way, seen).map_err(Failure::Unexpected)
     };
-    let outcome = timeout(patience, whole).await.unwrap_or_else(|_| Err(hung(&session, patience)));
+    let outcome = unless_stuck(&session, patience, whole).await;
     if let Err(failure) = outcome {
         registry.fail(describe(&session, way, Role::Server, &failure));
     }
@@ -266,6 +266,30 @@ async fn identify(registry: &Registry, link: &Link) -> Result<Option<Rc<Session>
     Ok(Some(session))
 }
 
+/// Gives up when no byte of the session has moved for as long as `patience`. How long the whole may take depends on what
+/// else the machine does.
+async fn unless_stuck(
+    session: &Session,
+    patience: Duration,
+    whole: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let stuck = async {
+        let mut last = session.bytes_moved();
+        loop {
+            tokio::time::sleep(patience).await;
+            let now = session.bytes_moved();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    };
+    tokio::select! {
+        outcome = whole => outcome,
+        () = stuck => Err(hung(session, patience)),
+    }
+}
+
 fn hung(session: &Session, patience: Duration) -> Failure {
     let state = |role| {
         let peer = session.of(role);
@@ -273,7 +297,7 @@ fn hung(session: &Session, patience: Duration) -> Failure {
         format!("{role:?} sent {sent}, received {received}, finished: {}", peer.finished.get())
     };
     Failure::Unexpected(format!(
-        "hung for {} s: {}; {}",
+        "nothing has moved for {} s: {}; {}",
         patience.as_secs(),
         state(Role::Client),
         state(Role::Server)

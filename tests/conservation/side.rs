@@ -200,6 +200,9 @@ fn limit_of(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// So many bytes are tiny.
+const TINY: usize = 16;
+
 /// Chunks and pauses, in the way a [`Pace`] says.
 struct Rhythm<'a> {
     pace: &'a Pace,
@@ -219,7 +222,9 @@ impl<'a> Rhythm<'a> {
     }
 
     fn chunk(&mut self) -> usize {
-        1 + usize::try_from(self.rng.below(self.pace.chunk as u64)).unwrap_or(0)
+        let tiny = self.rng.chance(self.pace.tiny_chance);
+        let largest = if tiny { TINY.min(self.pace.chunk) } else { self.pace.chunk };
+        1 + usize::try_from(self.rng.below(largest as u64)).unwrap_or(0)
     }
 
     async fn pause(&mut self) {

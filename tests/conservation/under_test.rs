@@ -85,7 +85,7 @@ const SPARE_DESCRIPTORS: usize = 16;
 
 /// What a program may hold in memory after the run. Sessions hold some buffers each; thousands of them are to leave
 /// nothing behind.
-const MOST_MEMORY: u64 = 24 << 20;
+const MOST_MEMORY: u64 = 12 << 20;
 
 impl Course {
     /// Opens the server's door and starts what is to be between.

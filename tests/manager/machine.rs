@@ -57,8 +57,8 @@ macro_rules! case {
 }
 pub(crate) use case;
 
-/// Runs `case`, which is what the test at `path` does, beside a manager of this kind in namespaces of its own, and fails
-/// the test if it fails.
+/// Runs `case`, which is what the test at `path` does, beside a manager of this kind in namespaces of its own, and
+/// fails the test if it fails.
 #[expect(clippy::panic, reason = "this is how a test fails")]
 pub(crate) fn inside(
     path: &str,

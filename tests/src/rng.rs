@@ -55,8 +55,8 @@ impl Rng {
     }
 }
 
-/// The seed of this run: what `DORMOUSE_SEED` says (decimal, or hexadecimal after `0x`), or a new one. A test prints it,
-/// so that its failure can be repeated.
+/// The seed of this run: what `DORMOUSE_SEED` says (decimal, or hexadecimal after `0x`), or a new one. A test prints
+/// it, so that its failure can be repeated.
 ///
 /// # Errors
 /// When the variable does not hold a number.

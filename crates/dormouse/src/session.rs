@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_core::proxy_protocol::{Addresses, Version, encode};
-use dormouse_relay::{Limits, Pipes, Relay, Stream};
+use dormouse_relay::{Kind, Limits, Pipes, Relay, Stream, reset_on_close};
 use rustix::io::ioctl_fionread;
 
 use crate::admission::Permit;
@@ -29,14 +29,23 @@ pub struct Shared {
     pub proxy_protocol: Option<Version>,
 }
 
-/// Serves one accepted, non-blocking socket to its end. `permit` is its place among the sessions.
-pub async fn serve(shared: Arc<Shared>, socket: OwnedFd, permit: Permit) {
+/// A client's socket, connected and non-blocking.
+#[derive(Debug)]
+pub struct Client {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// What it can do.
+    pub kind: Kind,
+}
+
+/// Serves one client to its end. `permit` is its place among the sessions.
+pub async fn serve(shared: Arc<Shared>, client: Client, permit: Permit) {
     let began = Instant::now();
     shared.ledger.begin();
     // Asked for while the client is surely there, and only if somebody wants to know.
     let wanted = shared.ledger.log.wants(Level::Debug) || shared.proxy_protocol.is_some();
-    let peer = wanted.then(|| Box::new(Peer::of(&socket)));
-    let (outcome, held) = relay(&shared, socket, peer.as_deref(), began).await;
+    let peer = wanted.then(|| Box::new(Peer::of(&client.socket)));
+    let (outcome, held) = relay(&shared, client, &permit, peer.as_deref(), began).await;
     let served = !matches!(outcome, Outcome::Unserved(_));
     if let Outcome::Unserved(refusal) = &outcome {
         tell(&shared.ledger, refusal);
@@ -51,15 +60,26 @@ pub async fn serve(shared: Arc<Shared>, socket: OwnedFd, permit: Permit) {
     drop(permit);
 }
 
-async fn relay(shared: &Shared, socket: OwnedFd, peer: Option<&Peer>, began: Instant) -> (Outcome, Instant) {
-    let says_first = ioctl_fionread(&socket).is_ok_and(|bytes| bytes > 0);
-    let mut client = match Stream::new(socket, says_first) {
+async fn relay(
+    shared: &Shared,
+    client: Client,
+    permit: &Permit,
+    peer: Option<&Peer>,
+    began: Instant,
+) -> (Outcome, Instant) {
+    let says_first = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
+    let mut client = match Stream::new(client.socket, client.kind, says_first) {
         Ok(client) => client,
         Err(error) => return (Outcome::Unserved(Refusal::Unwatchable(error)), began),
     };
-    let server = match shared.service.lease(&mut client, says_first).await {
+    let server = match shared.service.lease(&mut client, says_first, permit).await {
         Ok(server) => server,
-        Err(refusal) => return (Outcome::Unserved(refusal), Instant::now()),
+        Err(refusal) => {
+            if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
+                reset_on_close(socket);
+            }
+            return (Outcome::Unserved(refusal), Instant::now());
+        }
     };
     let held = if shared.ledger.log.wants(Level::Debug) { Instant::now() } else { began };
     let first = match (shared.proxy_protocol, peer) {
@@ -100,7 +120,7 @@ mod tests {
     /// What a session costs while it is idle, besides what the runtime keeps for its two sockets.
     #[test]
     fn a_session_stays_small() {
-        fn size<F>(_: impl FnOnce(Arc<Shared>, OwnedFd, Permit) -> F) -> usize {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, Client, Permit) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size(serve);

@@ -1,16 +1,18 @@
 //! One direction of a session: from a source to a sink.
 
 use std::cell::RefCell;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use rustix::pipe::{SpliceFlags, splice};
+use rustix::net::{Shutdown, shutdown};
 
+use crate::descriptors::Gate;
 use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
-use crate::report::Operation;
 use crate::stream::Stream;
+use crate::transfer::{
+    Broken, read, read_with_descriptors, splice_in, splice_out, write, write_with_descriptors,
+};
 
 /// The thread's copy buffer. Bytes stay in it only between a read and the write that follows.
 const BUFFER: usize = 64 << 10;
@@ -20,7 +22,7 @@ const FULL_READS: u8 = 2;
 const SMALL_SPLICE: usize = 16 << 10;
 const SMALL_SPLICES: u8 = 4;
 /// What one direction may move before the other sessions have their turn.
-const TURN: usize = 2 * PIPE_SIZE;
+const TURN: usize = PIPE_SIZE / 2;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
@@ -35,6 +37,8 @@ pub(crate) struct Direction {
     /// Read, but not yet accepted by the sink.
     rest: Option<Box<Rest>>,
     stage: Stage,
+    /// Both ends are UNIX sockets, between which descriptors can travel with the bytes.
+    carries_descriptors: bool,
 }
 
 #[derive(Debug)]
@@ -42,19 +46,34 @@ enum Flow {
     Small {
         full_reads: u8,
     },
-    /// The pipe is lent only while there is something to move.
+    /// The loan lasts only while there is something to move.
     Bulk {
         small_splices: u8,
-        pipe: Option<Pipe>,
+        loan: Option<Loan>,
     },
     /// One of the two sockets cannot be spliced.
     NeverBulk,
 }
 
 #[derive(Debug)]
+struct Loan {
+    pipe: Pipe,
+    /// Where descriptors travel: what may be spliced without losing one.
+    gate: Option<Gate>,
+}
+
+#[derive(Debug)]
 struct Rest {
     bytes: Vec<u8>,
     start: usize,
+    /// They travel with the next byte.
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Rest {
+    fn new(bytes: Vec<u8>, descriptors: Vec<OwnedFd>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, descriptors }))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,18 +98,11 @@ pub(crate) enum Pause {
     Ended,
 }
 
-/// A socket failed; the role says which.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Broken {
-    pub(crate) operation: Operation,
-    pub(crate) error: Errno,
-}
-
 impl Direction {
     /// A direction in which these bytes go first.
-    pub(crate) fn new(prefix: Vec<u8>) -> Self {
-        let rest = (!prefix.is_empty()).then(|| Box::new(Rest { bytes: prefix, start: 0 }));
-        Self { passed: 0, flow: Flow::Small { full_reads: 0 }, rest, stage: Stage::Open }
+    pub(crate) fn new(prefix: Vec<u8>, carries_descriptors: bool) -> Self {
+        let rest = Rest::new(prefix, Vec::new());
+        Self { passed: 0, flow: Flow::Small { full_reads: 0 }, rest, stage: Stage::Open, carries_descriptors }
     }
 
     pub(crate) fn ended(&self) -> bool {
@@ -99,7 +111,7 @@ impl Direction {
 
     /// Whether bytes were taken from the source that the sink did not get.
     pub(crate) fn holds_bytes(&self) -> bool {
-        self.rest.is_some() || matches!(&self.flow, Flow::Bulk { pipe: Some(pipe), .. } if pipe.held > 0)
+        self.rest.is_some() || matches!(&self.flow, Flow::Bulk { loan: Some(loan), .. } if loan.pipe.held > 0)
     }
 
     /// Gives up: the sink takes nothing any more. What is held is lost, and no more is read.
@@ -143,8 +155,8 @@ impl Direction {
             }
             if !source.readable {
                 // An idle direction keeps no pipe.
-                if let Flow::Bulk { pipe, .. } = &mut self.flow {
-                    *pipe = None;
+                if let Flow::Bulk { loan, .. } = &mut self.flow {
+                    *loan = None;
                 }
                 return Ok(Pause::Source);
             }
@@ -162,14 +174,15 @@ impl Direction {
             if !sink.writable {
                 return Ok(false);
             }
-            let sent = write(sink, rest.bytes.get(rest.start..).unwrap_or_default())?;
+            let bytes = rest.bytes.get(rest.start..).unwrap_or_default();
+            let sent = write_with_descriptors(sink, bytes, &mut rest.descriptors)?;
             self.passed += sent as u64;
             rest.start += sent;
             if rest.start >= rest.bytes.len() {
                 self.rest = None;
             }
         }
-        while let Flow::Bulk { pipe: Some(pipe), .. } = &mut self.flow {
+        while let Flow::Bulk { loan: Some(Loan { pipe, .. }), .. } = &mut self.flow {
             if pipe.held == 0 {
                 break;
             }
@@ -179,7 +192,7 @@ impl Direction {
             match splice_out(pipe, sink) {
                 Ok(sent) => self.passed += sent as u64,
                 Err(broken) if broken.error == Errno::INVAL => {
-                    self.rest = Some(Box::new(Rest { bytes: pipe.empty()?, start: 0 }));
+                    self.rest = Rest::new(pipe.empty()?, Vec::new());
                     self.flow = Flow::NeverBulk;
                     return self.flush(sink);
                 }
@@ -191,17 +204,23 @@ impl Direction {
 
     /// Reads once, when nothing is held; returns how much was read.
     fn fill(&mut self, source: &mut Stream, sink: &mut Stream, pipes: &Arc<Pipes>) -> Result<usize, Broken> {
-        if let Flow::Bulk { small_splices, pipe } = &mut self.flow {
-            if *small_splices < SMALL_SPLICES && (pipe.is_some() || lend(pipe, pipes)) {
-                return self.fill_pipe(source);
+        if let Flow::Bulk { small_splices, loan } = &mut self.flow {
+            if *small_splices >= SMALL_SPLICES || !borrow(loan, self.carries_descriptors, source, pipes) {
+                self.flow = Flow::Small { full_reads: 0 };
             }
-            self.flow = Flow::Small { full_reads: 0 };
+        }
+        if let Flow::Bulk { loan: Some(loan), .. } = &mut self.flow {
+            let limit = loan.gate.as_ref().map_or(Some(PIPE_SIZE), |gate| gate.open_for(source));
+            // Where the gate is shut the next bytes are copied, with what travels with them.
+            if let Some(limit) = limit.filter(|limit| *limit > 0) {
+                return self.fill_pipe(source, limit.min(PIPE_SIZE));
+            }
         }
         let (taken, full) = self.copy(source, sink)?;
         if let Flow::Small { full_reads } = &mut self.flow {
             *full_reads = if full { *full_reads + 1 } else { 0 };
             if *full_reads >= FULL_READS {
-                self.flow = Flow::Bulk { small_splices: 0, pipe: None };
+                self.flow = Flow::Bulk { small_splices: 0, loan: None };
             }
         }
         Ok(taken)
@@ -210,27 +229,41 @@ impl Direction {
     /// One read and one write through the thread's buffer; what the sink leaves over is kept on the heap.
     fn copy(&mut self, source: &mut Stream, sink: &mut Stream) -> Result<(usize, bool), Broken> {
         SCRATCH.with_borrow_mut(|buffer| {
-            let Some(taken) = read(source, buffer)? else { return Ok((0, false)) };
+            let mut descriptors = Vec::new();
+            let read = if self.carries_descriptors {
+                read_with_descriptors(source, buffer, &mut descriptors)?
+            } else {
+                read(source, buffer)?
+            };
+            let Some(taken) = read else { return Ok((0, false)) };
             if taken == 0 {
                 self.stage = Stage::Ending;
                 return Ok((0, false));
             }
             let full = taken == buffer.len();
-            // A short read emptied the socket: whatever comes next is a new event.
-            source.readable = full;
+            // A short read emptied the socket, and whatever comes next is a new event; but a read also ends where
+            // descriptors are.
+            source.readable = full || !descriptors.is_empty();
             let bytes = buffer.get(..taken).unwrap_or_default();
-            let sent = if sink.writable { write(sink, bytes)? } else { 0 };
+            let sent = match (sink.writable, descriptors.is_empty()) {
+                (false, _) => 0,
+                (true, true) => write(sink, bytes)?,
+                (true, false) => write_with_descriptors(sink, bytes, &mut descriptors)?,
+            };
             self.passed += sent as u64;
-            if let Some(left @ [_, ..]) = bytes.get(sent..) {
-                self.rest = Some(Box::new(Rest { bytes: left.to_vec(), start: 0 }));
+            if sent < taken {
+                let left = bytes.get(sent..).unwrap_or_default();
+                self.rest = Rest::new(left.to_vec(), descriptors);
             }
             Ok((taken, full))
         })
     }
 
-    fn fill_pipe(&mut self, source: &mut Stream) -> Result<usize, Broken> {
-        let Flow::Bulk { small_splices, pipe: Some(pipe) } = &mut self.flow else { return Ok(0) };
-        match splice_in(source, pipe) {
+    fn fill_pipe(&mut self, source: &mut Stream, limit: usize) -> Result<usize, Broken> {
+        let Flow::Bulk { small_splices, loan: Some(Loan { pipe, .. }) } = &mut self.flow else {
+            return Ok(0);
+        };
+        match splice_in(source, pipe, limit) {
             Ok(None) => Ok(0),
             Ok(Some(0)) => {
                 self.stage = Stage::Ending;
@@ -249,88 +282,13 @@ impl Direction {
     }
 }
 
-fn lend(place: &mut Option<Pipe>, pipes: &Arc<Pipes>) -> bool {
-    *place = pipes.lend();
+/// Makes sure that there is a pipe, and a gate where descriptors travel.
+fn borrow(place: &mut Option<Loan>, carries_descriptors: bool, source: &Stream, pipes: &Arc<Pipes>) -> bool {
+    if place.is_none() {
+        let gate = if carries_descriptors { Gate::new(source).map(Some) } else { Some(None) };
+        *place = gate.and_then(|gate| Some(Loan { pipe: pipes.lend()?, gate }));
+    }
     place.is_some()
-}
-
-/// Reads once: `None` when there is nothing, zero at the end of the stream.
-fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<usize>, Broken> {
-    let failed = |error| Broken { operation: Operation::Read, error };
-    loop {
-        match recv(socket(source, Operation::Read)?, &mut *buffer, RecvFlags::empty()) {
-            Ok((taken, _)) => return Ok(Some(taken)),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                source.readable = false;
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-/// Writes once; zero when there is no room.
-fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
-    let failed = |error| Broken { operation: Operation::Write, error };
-    loop {
-        match send(socket(sink, Operation::Write)?, bytes, SendFlags::NOSIGNAL) {
-            Ok(sent) => return Ok(sent),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                sink.writable = false;
-                return Ok(0);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
-
-/// Fills an empty pipe: `None` when the source has nothing (the pipe being empty, EAGAIN can mean nothing else).
-fn splice_in(source: &mut Stream, pipe: &mut Pipe) -> Result<Option<usize>, Broken> {
-    let failed = |error| Broken { operation: Operation::Read, error };
-    loop {
-        let from = socket(source, Operation::Read)?;
-        let Some((_, to)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
-        match splice(from, None, to, None, PIPE_SIZE, SPLICE) {
-            Ok(taken) => {
-                pipe.held += taken;
-                return Ok(Some(taken));
-            }
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                source.readable = false;
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-fn splice_out(pipe: &mut Pipe, sink: &mut Stream) -> Result<usize, Broken> {
-    let failed = |error| Broken { operation: Operation::Write, error };
-    loop {
-        let to = socket(sink, Operation::Write)?;
-        let Some((from, _)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
-        match splice(from, None, to, None, pipe.held, SPLICE) {
-            Ok(sent) => {
-                pipe.held = pipe.held.saturating_sub(sent);
-                return Ok(sent);
-            }
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                sink.writable = false;
-                return Ok(0);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-fn socket(stream: &Stream, operation: Operation) -> Result<BorrowedFd<'_>, Broken> {
-    stream.socket().ok_or(Broken { operation, error: Errno::BADF })
 }
 
 /// Tells the sink that the stream ended. A sink that is gone already shows it by itself.

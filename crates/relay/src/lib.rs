@@ -7,13 +7,15 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod direction;
 mod pipes;
 mod report;
 mod session;
 mod stream;
+mod transfer;
 
 pub use pipes::Pipes;
 pub use report::{End, Operation, Report, Side};
 pub use session::{Limits, Relay};
-pub use stream::{Stream, reset_on_close};
+pub use stream::{Kind, Stream, reset_on_close};

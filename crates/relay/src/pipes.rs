@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use crate::direction::Broken;
 use crate::report::Operation;
+use crate::transfer::Broken;
 
 /// How much one splice may move. Large enough that the cost of the call does not show.
 pub(crate) const PIPE_SIZE: usize = 1 << 20;
@@ -14,6 +14,8 @@ pub(crate) const PIPE_SIZE: usize = 1 << 20;
 const WORTHWHILE: usize = 128 << 10;
 /// Half of what pipe-user-pages-soft allows an unprivileged user by default.
 const MAX_PIPES: usize = 32;
+/// Its two ends, and the account of a socket that descriptors travel through.
+const PER_PIPE: usize = 3;
 /// Kept for the next bulk flow; more than that are closed when they come back.
 const MAX_SPARE: usize = 8;
 
@@ -48,15 +50,15 @@ pub(crate) struct Pipe {
 }
 
 impl Pipes {
-    /// A pool that opens at most so many descriptors, two a pipe, and never more than the kernel's default allowance
+    /// A pool that opens at most so many descriptors, three for each pipe in use, and never more than the kernel's default allowance
     /// for pipes. Flows that find none are copied.
     pub fn new(max_descriptors: usize) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::default(), limit: (max_descriptors / 2).min(MAX_PIPES) })
+        Arc::new(Self { pool: Mutex::default(), limit: (max_descriptors / PER_PIPE).min(MAX_PIPES) })
     }
 
     /// How many descriptors the pool may hold at most.
     pub fn max_descriptors(&self) -> usize {
-        self.limit * 2
+        self.limit * PER_PIPE
     }
 
     /// An empty pipe, or none if there are enough already or the kernel refuses one that is worth having.
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_empty_pipe_comes_back_and_a_filled_one_does_not() {
-        let pipes = Pipes::new(2);
+        let pipes = Pipes::new(3);
         let mut first = pipes.lend().unwrap();
         assert!(pipes.lend().is_none(), "bounded");
         first.held = 1;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::direction::{Broken, Direction, Pause};
+use crate::direction::{Direction, Pause};
 use crate::pipes::Pipes;
 use crate::report::{End, Operation, Report, Side};
-use crate::stream::Stream;
+use crate::stream::{Kind, Stream};
+use crate::transfer::Broken;
 
 /// How long a session may be silent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,11 +70,12 @@ impl Relay {
         limits: Limits,
         pipes: Arc<Pipes>,
     ) -> Self {
+        let carries_descriptors = downstream.kind == Kind::Unix && upstream.kind == Kind::Unix;
         Self {
             downstream,
             upstream,
-            up: Direction::new(first),
-            down: Direction::new(Vec::new()),
+            up: Direction::new(first, carries_descriptors),
+            down: Direction::new(Vec::new(), carries_descriptors),
             pipes,
             limits,
             silence: None,

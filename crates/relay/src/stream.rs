@@ -20,12 +20,23 @@ pub struct Stream {
     /// `None` only while it is registered anew.
     fd: Option<AsyncFd<OwnedFd>>,
     watched: Watched,
+    /// What kind of socket it is.
+    pub(crate) kind: Kind,
     /// There may be something to read.
     pub(crate) readable: bool,
     /// There may be room to write.
     pub(crate) writable: bool,
     /// Both halves are closed: by a reset, by the peer's close (UNIX), or by both ends of stream (TCP).
     pub(crate) hung_up: bool,
+}
+
+/// What a socket can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A UNIX socket: descriptors may travel with the bytes.
+    Unix,
+    /// Of another family: bytes only.
+    Plain,
 }
 
 /// What the event loop looks for.
@@ -40,14 +51,14 @@ impl Stream {
     ///
     /// # Errors
     /// When the event loop cannot watch it (a limit of the system).
-    pub fn new(socket: OwnedFd, readable: bool) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd, kind: Kind, readable: bool) -> io::Result<Self> {
         let fd = watch(socket, Interest::READABLE)?;
-        Ok(Self { fd: Some(fd), watched: Watched::Readable, readable, writable: true, hung_up: false })
+        Ok(Self { fd: Some(fd), watched: Watched::Readable, kind, readable, writable: true, hung_up: false })
     }
 
     /// Takes a socket whose connecting was awaited through this registration, readable and writable.
-    pub fn from_connected(fd: AsyncFd<OwnedFd>) -> Self {
-        Self { fd: Some(fd), watched: Watched::Both, readable: false, writable: true, hung_up: false }
+    pub fn from_connected(fd: AsyncFd<OwnedFd>, kind: Kind) -> Self {
+        Self { fd: Some(fd), watched: Watched::Both, kind, readable: false, writable: true, hung_up: false }
     }
 
     /// The socket, where it is not just being registered anew.

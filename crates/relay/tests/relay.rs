@@ -5,7 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use dormouse_relay::{End, Limits, Pipes, Relay, Report, Side, Stream};
+use dormouse_relay::{End, Kind, Limits, Pipes, Relay, Report, Side, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn stream(fd: OwnedFd) -> Stream {
     rustix::io::ioctl_fionbio(&fd, true).unwrap();
-    Stream::new(fd, false).unwrap()
+    let unix = rustix::net::sockopt::socket_domain(&fd).unwrap() == rustix::net::AddressFamily::UNIX;
+    Stream::new(fd, if unix { Kind::Unix } else { Kind::Plain }, false).unwrap()
 }
 
 fn join(downstream: OwnedFd, upstream: OwnedFd, limits: Limits) -> JoinHandle<Report> {
@@ -153,4 +154,60 @@ async fn an_idle_session_ends_when_told_to() {
 #[test]
 fn a_session_stays_small() {
     assert!(size_of::<Relay>() <= 512, "{} bytes", size_of::<Relay>());
+}
+
+/// Descriptors among bulk bytes that would be spliced: none is lost, and each comes no later than its byte.
+#[tokio::test]
+async fn descriptors_travel_between_unix_sockets() {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use std::io::{IoSlice, IoSliceMut, Write};
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsFd;
+    const SENT: usize = 40;
+
+    let (client, server, report) = unix(Limits::default());
+    let (client, server) = (client.into_std().unwrap(), server.into_std().unwrap());
+    client.set_nonblocking(false).unwrap();
+    server.set_nonblocking(false).unwrap();
+    let sending = std::thread::spawn(move || {
+        let bulk = vec![0; 1 << 20];
+        for _ in 0..SENT {
+            (&client).write_all(&bulk).unwrap();
+            let file = std::fs::File::open("/dev/null").unwrap();
+            let files = [file.as_fd()];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+            assert_eq!(sendmsg(&client, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap(), 1);
+        }
+    });
+    let receiving = std::thread::spawn(move || {
+        let (mut bytes, mut descriptors, mut marks) = (0, 0, 0);
+        let mut buffer = vec![0; 100_000];
+        loop {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let buffer = &mut [IoSliceMut::new(&mut buffer)];
+            let message = recvmsg(&server, buffer, &mut control, RecvFlags::empty()).unwrap();
+            for ancillary in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(files) = ancillary {
+                    descriptors += files.count();
+                }
+            }
+            bytes += message.bytes;
+            marks += buffer[0].iter().take(message.bytes).filter(|byte| **byte == b'x').count();
+            assert!(descriptors >= marks, "a descriptor came after its byte");
+            if message.bytes == 0 {
+                return (bytes, descriptors);
+            }
+        }
+    });
+    let received = tokio::task::spawn_blocking(move || {
+        sending.join().unwrap();
+        receiving.join().unwrap()
+    });
+    let received = tokio::time::timeout(PATIENCE, received).await.unwrap().unwrap();
+    assert_eq!(received, (SENT * ((1 << 20) + 1), SENT));
+    report.abort();
 }

@@ -1,6 +1,6 @@
 //! Sockets passed in by a service manager (`sd_listen_fds(3)`).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
@@ -21,27 +21,20 @@ pub struct PassedFd {
 /// Why the passed descriptors could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenFdsError {
+    /// `LISTEN_PID` is not a number.
+    BadPid(String),
     /// `LISTEN_FDS` is zero, not a number, or reaches past the descriptors there can be.
     BadCount(String),
     /// The descriptor of this number was promised but not passed.
     NotPassed(RawFd),
-    /// `LISTEN_FDNAMES` holds another number of names than `LISTEN_FDS` says.
-    NameCount {
-        /// How many names there are.
-        names: usize,
-        /// How many descriptors there are.
-        fds: usize,
-    },
 }
 
 impl fmt::Display for ListenFdsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadPid(value) => write!(f, "LISTEN_PID={value} is not a process"),
             Self::BadCount(value) => write!(f, "LISTEN_FDS={value} is not a positive number of descriptors"),
             Self::NotPassed(fd) => write!(f, "LISTEN_FDS promises descriptor {fd}, which was not passed"),
-            Self::NameCount { names, fds } => {
-                write!(f, "LISTEN_FDNAMES has {names} names for {fds} descriptors")
-            }
         }
     }
 }
@@ -57,12 +50,12 @@ impl std::error::Error for ListenFdsError {}
 /// When descriptors were meant for this process but cannot be taken.
 pub fn take() -> Result<Vec<PassedFd>, ListenFdsError> {
     let variables = Variables::read();
-    if !variables.are_ours() {
+    if !variables.are_ours()? {
         return Ok(Vec::new());
     }
     let Some(count) = &variables.fds else { return Ok(Vec::new()) };
     let count = parse_count(count)?;
-    let names = split_names(variables.names.as_deref(), count)?;
+    let names = split_names(variables.names.as_deref(), count);
     let mut passed = Vec::new();
     for (fd, name) in (FIRST..).zip(names) {
         let fd = claim(fd).ok_or(ListenFdsError::NotPassed(fd))?;
@@ -91,16 +84,17 @@ impl Variables {
     }
 
     /// Whether this very process is meant: by its number, and by its pidfd's inode where both sides know it.
-    fn are_ours(&self) -> bool {
-        let Some(pid) = self.pid.as_ref().and_then(|pid| pid.to_str()?.parse::<u32>().ok()) else {
-            return false;
-        };
-        if pid != std::process::id() {
-            return false;
+    fn are_ours(&self) -> Result<bool, ListenFdsError> {
+        let Some(pid) = &self.pid else { return Ok(false) };
+        let number = pid.to_str().and_then(|pid| pid.parse::<u32>().ok());
+        if number.ok_or_else(|| ListenFdsError::BadPid(pid.to_string_lossy().into_owned()))?
+            != std::process::id()
+        {
+            return Ok(false);
         }
         match (self.pidfd_id.as_ref().and_then(|id| id.to_str()?.parse::<u64>().ok()), own_pidfd_id()) {
-            (Some(told), Some(own)) => told == own,
-            _ => true,
+            (Some(told), Some(own)) => Ok(told == own),
+            _ => Ok(true),
         }
     }
 }
@@ -123,15 +117,11 @@ fn parse_count(value: &OsString) -> Result<usize, ListenFdsError> {
     if count == 0 || count > (1 << 20) { Err(bad()) } else { Ok(count) }
 }
 
-/// Splits `LISTEN_FDNAMES` at each ':' without merging; without the variable every name is `unknown`.
-fn split_names(names: Option<&std::ffi::OsStr>, count: usize) -> Result<Vec<String>, ListenFdsError> {
-    let Some(names) = names else { return Ok(vec!["unknown".to_owned(); count]) };
-    let names: Vec<String> = names.to_string_lossy().split(':').map(str::to_owned).collect();
-    if names.len() == count {
-        Ok(names)
-    } else {
-        Err(ListenFdsError::NameCount { names: names.len(), fds: count })
-    }
+/// Splits `LISTEN_FDNAMES` at each ':' without merging. Without the variable, or where it holds another number of
+/// names, every name is `unknown`: the sockets are good all the same.
+fn split_names(names: Option<&OsStr>, count: usize) -> Vec<String> {
+    let names = names.map(|names| names.to_string_lossy().split(':').map(str::to_owned).collect::<Vec<_>>());
+    names.filter(|names| names.len() == count).unwrap_or_else(|| vec!["unknown".to_owned(); count])
 }
 
 /// Takes over an inherited descriptor, which is close-on-exec from now on; `None` if there is none of this number.
@@ -164,9 +154,9 @@ mod tests {
 
     #[test]
     fn names_are_split_without_merging() {
-        assert_eq!(split_names(Some("a::b".as_ref()), 3).unwrap(), ["a", "", "b"]);
-        assert_eq!(split_names(None, 2).unwrap(), ["unknown", "unknown"]);
-        assert_eq!(split_names(Some("a".as_ref()), 2), Err(ListenFdsError::NameCount { names: 1, fds: 2 }));
+        assert_eq!(split_names(Some("a::b".as_ref()), 3), ["a", "", "b"]);
+        assert_eq!(split_names(None, 2), ["unknown", "unknown"]);
+        assert_eq!(split_names(Some("a".as_ref()), 2), ["unknown", "unknown"]);
     }
 
     #[test]
@@ -186,9 +176,9 @@ mod tests {
     fn another_process_is_not_us() {
         let variables =
             |pid: &str| Variables { pid: Some(pid.into()), pidfd_id: None, fds: None, names: None };
-        assert!(variables(&std::process::id().to_string()).are_ours());
-        assert!(!variables("1").are_ours());
-        assert!(!variables("junk").are_ours());
+        assert_eq!(variables(&std::process::id().to_string()).are_ours(), Ok(true));
+        assert_eq!(variables("1").are_ours(), Ok(false));
+        assert_eq!(variables("junk").are_ours(), Err(ListenFdsError::BadPid("junk".to_owned())));
     }
 
     #[test]
@@ -200,7 +190,7 @@ mod tests {
             fds: None,
             names: None,
         };
-        assert!(variables(own).are_ours());
-        assert!(!variables(own ^ 1).are_ours());
+        assert_eq!(variables(own).are_ours(), Ok(true));
+        assert_eq!(variables(own ^ 1).are_ours(), Ok(false));
     }
 }

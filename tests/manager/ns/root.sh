@@ -8,7 +8,7 @@
 # there, and a chmod on a device node of the host would be a chmod on the host.
 
 # -d SECONDS    kill everything after so long (default 120)
-# -m FROM:TO    show the host's file FROM at TO, read-only; repeatable. FROM need not be readable for others by its path.
+# -m FROM:TO    show the host's file FROM at TO, read-only; repeatable. Others need not be able to reach FROM.
 # -u UID        the user and group that the user manager and the command run as (user.sh only)
 parse_options() {
     deadline=120 user=1000 files=()

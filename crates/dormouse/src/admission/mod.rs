@@ -53,6 +53,8 @@ pub struct Admission {
     fits: usize,
     left: Notify,
     idle: Notify,
+    /// Sessions that lack a descriptor. Whatever becomes free is theirs before a newcomer's.
+    starving: AtomicUsize,
 }
 
 /// A session's place. Dropping it frees the place.
@@ -77,7 +79,15 @@ impl Admission {
     pub fn new(cap: Cap, at_limit: AtLimit, fits: usize) -> Arc<Self> {
         let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
         let open = AtomicUsize::new(0);
-        Arc::new(Self { open, cap, at_limit, fits: fits.max(1), left: Notify::new(), idle: Notify::new() })
+        Arc::new(Self {
+            open,
+            cap,
+            at_limit,
+            fits: fits.max(1),
+            left: Notify::new(),
+            idle: Notify::new(),
+            starving: AtomicUsize::new(0),
+        })
     }
 
     /// Whether there is a place.
@@ -85,7 +95,7 @@ impl Admission {
         let open = self.open();
         if open >= self.cap && self.at_limit == AtLimit::Refuse {
             Room::Refuse
-        } else if open >= self.cap.min(self.fits) {
+        } else if open >= self.cap.min(self.fits) || self.starving.load(Ordering::Acquire) > 0 {
             Room::Wait
         } else {
             Room::Free
@@ -103,7 +113,7 @@ impl Admission {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Waits until a session ends. Wakes all that wait.
+    /// Waits until a session ends, or lacks nothing any more. Wakes all that wait.
     pub async fn session_ended(&self) {
         self.left.notified().await;
     }
@@ -111,6 +121,25 @@ impl Admission {
     /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
     pub async fn became_idle(&self) {
         self.idle.notified().await;
+    }
+}
+
+/// A session's cry for a descriptor. Dropping it ends the cry.
+#[derive(Debug)]
+pub struct Starving<'a>(&'a Admission);
+
+impl Permit {
+    /// Tells that this session lacks a descriptor: nobody else is let in meanwhile.
+    pub fn starve(&self) -> Starving<'_> {
+        self.admission.starving.fetch_add(1, Ordering::AcqRel);
+        Starving(&self.admission)
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.0.starving.fetch_sub(1, Ordering::AcqRel);
+        self.0.left.notify_waiters();
     }
 }
 
@@ -134,6 +163,16 @@ mod tests {
         let permit = admission.enter();
         assert_eq!(admission.room(), Room::Refuse);
         drop(permit);
+        assert_eq!(admission.room(), Room::Free);
+    }
+
+    #[test]
+    fn nobody_takes_what_a_starving_session_waits_for() {
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, 256);
+        let permit = admission.enter();
+        let starving = permit.starve();
+        assert_eq!(admission.room(), Room::Wait);
+        drop(starving);
         assert_eq!(admission.room(), Room::Free);
     }
 

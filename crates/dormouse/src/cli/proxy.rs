@@ -9,6 +9,8 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_sys::notify::Notifier;
+use rustix::io::Errno;
 
 use super::flags::{self, Flag};
 use super::{Passed, version};
@@ -28,16 +30,19 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: P
         }
         Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
+            Err(error) => fail(&error, error.errno()),
         },
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, Errno::INVAL),
     }
+}
+
+/// Says why, to whoever reads and to the service manager.
+fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
+    eprintln!("{error}");
+    if let Some(manager) = Notifier::from_env() {
+        manager.send(&format!("ERRNO={}", errno.raw_os_error()));
+    }
+    ExitCode::FAILURE
 }
 
 #[derive(Debug)]

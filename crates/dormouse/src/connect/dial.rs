@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_relay::Stream;
+use dormouse_relay::{Kind, Stream};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
@@ -98,19 +98,19 @@ async fn dial(
     }
     let address = endpoint.to_any();
     match connect(&socket, &address) {
-        Ok(()) => return Stream::new(socket, false).map_err(ours),
+        Ok(()) => return Stream::new(socket, endpoint.kind(), false).map_err(ours),
         Err(Errno::INPROGRESS | Errno::INTR) => {}
         Err(error) => return Err(failed(error)),
     }
     // On this very machine the handshake is over by the time the call returns, and asking again tells.
     match connect(&socket, &address) {
-        Ok(()) | Err(Errno::ISCONN) => return Stream::new(socket, false).map_err(ours),
+        Ok(()) | Err(Errno::ISCONN) => return Stream::new(socket, endpoint.kind(), false).map_err(ours),
         Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => {}
         Err(error) => return Err(failed(error)),
     }
     match patience {
-        None => established(socket).await.map_err(ours),
-        Some(patience) => match timeout(patience, established(socket)).await {
+        None => established(socket, endpoint.kind()).await.map_err(ours),
+        Some(patience) => match timeout(patience, established(socket, endpoint.kind())).await {
             Ok(stream) => stream.map_err(ours),
             Err(_) => Err(failed(Errno::TIMEDOUT)),
         },
@@ -118,11 +118,11 @@ async fn dial(
 }
 
 /// Waits for a connection that is on its way.
-async fn established(socket: OwnedFd) -> std::io::Result<Stream> {
+async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
     let fd = watch(socket, Interest::READABLE | Interest::WRITABLE)?;
     fd.writable().await?.retain_ready();
     sockopt::socket_error(fd.get_ref())??;
-    Ok(Stream::from_connected(fd))
+    Ok(Stream::from_connected(fd, kind))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dormouse_core::proxy_protocol::Addresses;
+use dormouse_relay::Kind;
 use dormouse_sys::vsock::VsockAddr;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
@@ -32,6 +33,11 @@ impl Endpoint {
             Self::Unix(_) => AddressFamily::UNIX,
             Self::Vsock(_) => AddressFamily::VSOCK,
         }
+    }
+
+    /// What its sockets can do.
+    pub fn kind(&self) -> Kind {
+        if self.family() == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain }
     }
 
     /// As the kernel wants it.

@@ -35,6 +35,14 @@ impl ConnectError {
         }
     }
 
+    /// Whether the server took the connection and reset it at once: that is for the client to know.
+    pub fn is_reset(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => false,
+            Self::AllFailed(failures) => failures.iter().any(|failure| failure.error == Errno::CONNRESET),
+        }
+    }
+
     /// Whether it is a limit of ours, and not the server, that failed.
     pub fn is_ours(&self) -> bool {
         match self {
@@ -63,8 +71,6 @@ fn may_pass(error: Errno) -> bool {
             | Errno::NETDOWN
             | Errno::HOSTDOWN
             | Errno::TIMEDOUT
-            | Errno::CONNRESET
-            | Errno::CONNABORTED
             // A vsock guest that is not up, or an interface without an address yet.
             | Errno::NODEV
             | Errno::ADDRNOTAVAIL

@@ -5,17 +5,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_relay::Kind;
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{AddressFamily, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 use super::Listener;
 use crate::admission::{Admission, Room};
+use crate::connect::options;
 use crate::ledger::log::{Level, Recurring};
-use crate::session::{self, Shared};
+use crate::session::{self, Client, Shared};
 
 /// After so many clients the others have their turn.
 const BATCH: usize = 64;
@@ -31,7 +33,10 @@ pub async fn accept_all(
     admission: Arc<Admission>,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    let Listener { socket, name: _, file: _file } = listener;
+    let Listener { socket, name: _, family, file: _file } = listener;
+    let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
+    // Those that came before we were there inherited nothing from the listener.
+    let mut inherits = false;
     let socket = watch(socket, Interest::READABLE)?;
     loop {
         let mut ready = socket.readable().await?;
@@ -43,7 +48,12 @@ pub async fn accept_all(
                 continue;
             }
             match accept(&socket, &shared) {
-                Accepted::Client(client) if room == Room::Free => {
+                Accepted::Client(socket) if room == Room::Free => {
+                    if !inherits {
+                        // Without the options it is only less well.
+                        let _ = options::prepare(&socket, family);
+                    }
+                    let client = Client { socket, kind };
                     tokio::spawn(session::serve(Arc::clone(&shared), client, admission.enter()));
                 }
                 Accepted::Client(_) => shared.ledger.refuse(),
@@ -51,6 +61,7 @@ pub async fn accept_all(
                 Accepted::Nobody => {
                     ready.clear_ready();
                     drained = true;
+                    inherits = true;
                     break;
                 }
                 Accepted::NoRoom => {

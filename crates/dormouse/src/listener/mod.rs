@@ -20,17 +20,17 @@ use crate::connect::options;
 pub struct Listener {
     socket: OwnedFd,
     name: String,
+    family: AddressFamily,
     /// Removes the socket's file when we stop listening.
     file: Option<open::SocketFile>,
 }
 
 impl Listener {
     fn new(socket: OwnedFd, name: String) -> Self {
-        if let Ok(family @ (AddressFamily::INET | AddressFamily::INET6)) = sockopt::socket_domain(&socket) {
-            // Accepted sockets inherit them; without them it is only less well.
-            let _ = options::prepare(&socket, family);
-        }
-        Self { socket, name, file: None }
+        let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
+        // Accepted sockets inherit the options; without them it is only less well.
+        let _ = options::prepare(&socket, family);
+        Self { socket, name, family, file: None }
     }
 
     /// The listening socket.

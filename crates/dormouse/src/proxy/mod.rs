@@ -11,6 +11,7 @@ use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
 use dormouse_sys::resolve::ResolveError;
+use rustix::io::Errno;
 
 use crate::admission::{AtLimit, Cap};
 use crate::cli::Passed;
@@ -85,6 +86,22 @@ impl fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
+impl ProxyError {
+    /// The kernel's number for it, as the service manager is told (`ERRNO=`, `sd_notify(3)`).
+    pub fn errno(&self) -> Errno {
+        let error = match self {
+            Self::Open(error) => &error.error,
+            Self::Runtime(error) | Self::Listener { error, .. } => error,
+            Self::Passed(_) | Self::NoSockets | Self::Target(_) => return Errno::INVAL,
+        };
+        Errno::from_io_error(error).unwrap_or(Errno::IO)
+    }
+}
+
+/// After so many turns of sessions new events are looked for, so that a bulk flow's turns do not keep the others
+/// waiting for long.
+const EVENT_INTERVAL: u32 = 16;
+
 /// What is served.
 enum Source {
     Listeners(Vec<Listener>),
@@ -106,8 +123,11 @@ pub fn run(settings: Settings, passed: Passed) -> Result<(), ProxyError> {
         }
     };
     let manager = Notifier::from_env();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ProxyError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .map_err(ProxyError::Runtime)?;
     let result = runtime.block_on(serve::serve(settings, source, manager));
     // A resolver's thread may hang for long; nobody waits for it.
     runtime.shutdown_background();

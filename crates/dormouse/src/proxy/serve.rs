@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use dormouse_core::timespan::TimeSpan;
-use dormouse_relay::{Limits, Pipes};
+use dormouse_relay::{Kind, Limits, Pipes};
 use dormouse_sys::notify::Notifier;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, sockopt};
@@ -20,7 +20,7 @@ use crate::ledger::log::{Level, Log};
 use crate::life::{Signals, idle_exit, report_status, watchdog};
 use crate::listener::{Listener, accept_all};
 use crate::service::Service;
-use crate::session::{self, Shared};
+use crate::session::{self, Client, Shared};
 
 pub(super) async fn serve(
     settings: Settings,
@@ -87,11 +87,12 @@ async fn serve_one(
     let _ = rustix::io::ioctl_fionbio(&socket, true);
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
+    let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
     if let Some(manager) = manager {
         manager.send(READY);
     }
     tokio::select! {
-        () = session::serve(Arc::clone(shared), socket, admission.enter()) => {}
+        () = session::serve(Arc::clone(shared), Client { socket, kind }, admission.enter()) => {}
         () = signals.next() => {}
         () = watchdog(manager) => {}
     }

@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Refusal, Service};
+use crate::admission::{Permit, Starving};
 use crate::connect::ConnectError;
 use crate::connect::watch::PathWatch;
 
@@ -23,51 +24,79 @@ impl Turn {
     }
 }
 
+/// What a held client last met.
+struct Failure<'a> {
+    permit: &'a Permit,
+    error: ConnectError,
+    /// While it lacks a descriptor that a newcomer might take.
+    _starving: Option<Starving<'a>>,
+}
+
+impl<'a> Failure<'a> {
+    fn new(permit: &'a Permit, error: ConnectError) -> Self {
+        Self { permit, _starving: error.is_ours().then(|| permit.starve()), error }
+    }
+
+    /// Keeps the failure of a try, if another try is worth it.
+    fn or_again(&mut self, tried: Result<Stream, ConnectError>) -> Option<Result<Stream, ConnectError>> {
+        match tried {
+            Err(error) if error.may_pass() => {
+                *self = Self::new(self.permit, error);
+                None
+            }
+            result => Some(result),
+        }
+    }
+}
+
 impl Service {
     /// Holds a client after a first failure until the server takes it.
-    pub(super) async fn hold(&self, client: &mut Stream, first: ConnectError) -> Result<Stream, Refusal> {
+    pub(super) async fn hold(
+        &self,
+        client: &mut Stream,
+        permit: &Permit,
+        first: ConnectError,
+    ) -> Result<Stream, Refusal> {
         let since = Instant::now();
         let deadline = self.wait.finite().and_then(|wait| since.checked_add(wait));
-        let mut last = first;
+        let mut failure = Failure::new(permit, first);
         let outcome = tokio::select! {
             biased;
-            connected = self.await_server(&mut last) => Some(connected),
+            connected = self.await_server(&mut failure) => Some(connected),
             () = client.departed() => return Err(Refusal::ClientLeft),
             () = at(deadline) => None,
         };
         match outcome {
             Some(Ok(server)) => Ok(server),
             Some(Err(error)) => Err(Refusal::Unreachable(error)),
-            None => Err(Refusal::HoldTimeout(since.elapsed(), last)),
+            None => Err(Refusal::HoldTimeout(since.elapsed(), failure.error)),
         }
     }
 
-    async fn await_server(&self, last: &mut ConnectError) -> Result<Stream, ConnectError> {
+    async fn await_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
         let mut found = self.turn.found.subscribe();
         loop {
             tokio::select! {
                 _turn = self.turn.trying.lock() => {
-                    let server = self.poll_server(last).await;
+                    let server = self.poll_server(failure).await;
                     self.turn.found.send_modify(|times| *times += 1);
                     return server;
                 }
                 _ = found.changed() => {}
             }
-            match self.route.connect(true).await {
-                Err(error) if error.may_pass() => *last = error,
-                result => return result,
+            if let Some(result) = failure.or_again(self.route.connect(true).await) {
+                return result;
             }
         }
     }
 
     /// Tries until the server is there, as soon as something tells of it and otherwise with growing delays.
-    async fn poll_server(&self, last: &mut ConnectError) -> Result<Stream, ConnectError> {
+    async fn poll_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
         let mut watch = self.route.path().and_then(PathWatch::new);
         let mut backoff = Backoff::COLD_START;
         loop {
-            match self.route.connect(true).await {
-                Err(error) if error.may_pass() => *last = error,
-                result => return result,
+            if let Some(result) = failure.or_again(self.route.connect(true).await) {
+                return result;
             }
             let delay = sleep(backoff.next_delay());
             match &mut watch {
@@ -92,9 +121,11 @@ async fn at(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::{Admission, AtLimit, Cap};
     use crate::connect::Route;
     use dormouse_core::address::Target;
     use dormouse_core::timespan::TimeSpan;
+    use dormouse_relay::Kind;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -103,6 +134,10 @@ mod tests {
     fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
         let route = Route::new(&Target::parse(path.as_os_str()).unwrap(), None).unwrap();
         Arc::new(Service::new(route, wait))
+    }
+
+    fn permit() -> Permit {
+        Admission::new(Cap::DEFAULT, AtLimit::Refuse, 256).enter()
     }
 
     fn directory(name: &str) -> PathBuf {
@@ -114,7 +149,7 @@ mod tests {
     fn client() -> (UnixStream, Stream) {
         let (far, near) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        (far, Stream::new(near.into(), false).unwrap())
+        (far, Stream::new(near.into(), Kind::Unix, false).unwrap())
     }
 
     #[tokio::test]
@@ -127,7 +162,7 @@ mod tests {
             let service = Arc::clone(&service);
             waiting.spawn(async move {
                 let (_far, mut near) = client();
-                service.lease(&mut near, false).await.map(drop)
+                service.lease(&mut near, false, &permit()).await.map(drop)
             });
         }
         tokio::task::yield_now().await;
@@ -147,9 +182,10 @@ mod tests {
         let path = directory.join("socket");
         let service = service(&path, TimeSpan::from_secs(20));
         let (far, mut near) = client();
-        let leaving = service.lease(&mut near, false);
+        let (first, second) = (permit(), permit());
+        let leaving = service.lease(&mut near, false, &first);
         let (_far, mut near) = client();
-        let staying = service.lease(&mut near, false);
+        let staying = service.lease(&mut near, false, &second);
         let meanwhile = async {
             drop(far);
             tokio::task::yield_now().await;
@@ -167,7 +203,7 @@ mod tests {
         let service = service(&path, TimeSpan::from_secs(30));
         let (_far, mut near) = client();
         let began = Instant::now();
-        let refusal = service.lease(&mut near, false).await.unwrap_err();
+        let refusal = service.lease(&mut near, false, &permit()).await.unwrap_err();
         assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
         assert_eq!(began.elapsed().as_secs(), 30);
         assert!(refusal.to_string().contains("No such file"), "{refusal}");

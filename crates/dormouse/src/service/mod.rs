@@ -9,6 +9,7 @@ use std::time::Duration;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 
+use crate::admission::Permit;
 use crate::connect::{ConnectError, Route};
 use hold::Turn;
 
@@ -37,6 +38,11 @@ impl Refusal {
     /// Whether anybody has to look after it; a client that leaves is nobody's fault.
     pub fn is_fault(&self) -> bool {
         !matches!(self, Self::ClientLeft)
+    }
+
+    /// Whether the server reset the connection as soon as it had it.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.is_reset())
     }
 
     /// Whether a limit of ours is the reason.
@@ -68,16 +74,21 @@ impl Service {
         Self { route, wait, turn: Turn::new() }
     }
 
-    /// Connects a server for this client, which has bytes waiting already or not.
+    /// Connects a server for this client, which has bytes waiting already or not. `permit` is its place.
     ///
     /// # Errors
     /// When the client gets none, and why.
-    pub async fn lease(&self, client: &mut Stream, says_first: bool) -> Result<Stream, Refusal> {
+    pub async fn lease(
+        &self,
+        client: &mut Stream,
+        says_first: bool,
+        permit: &Permit,
+    ) -> Result<Stream, Refusal> {
         match self.route.connect(says_first).await {
             Ok(server) => Ok(server),
             Err(error) if self.wait.is_zero() || !error.may_pass() => Err(Refusal::Unreachable(error)),
             // Boxed: most sessions never come here, and all would carry it.
-            Err(error) => Box::pin(self.hold(client, error)).await,
+            Err(error) => Box::pin(self.hold(client, permit, error)).await,
         }
     }
 }

@@ -1,0 +1,144 @@
+//! Single reads and writes, with what they say of a stream's readiness.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::pipe::{SpliceFlags, splice};
+
+use crate::descriptors::{post, receive};
+use crate::pipes::Pipe;
+use crate::report::Operation;
+use crate::stream::Stream;
+
+/// A socket failed; the operation says which of the two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Broken {
+    pub(crate) operation: Operation,
+    pub(crate) error: Errno,
+}
+
+/// Reads once: `None` when there is nothing, zero at the end of the stream.
+pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<usize>, Broken> {
+    let failed = |error| Broken { operation: Operation::Read, error };
+    loop {
+        match recv(socket(source, Operation::Read)?, &mut *buffer, RecvFlags::empty()) {
+            Ok((taken, _)) => return Ok(Some(taken)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                source.readable = false;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Writes once; zero when there is no room.
+pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
+    let failed = |error| Broken { operation: Operation::Write, error };
+    loop {
+        match send(socket(sink, Operation::Write)?, bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) => return Ok(sent),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                sink.writable = false;
+                return Ok(0);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Reads once, and takes the descriptors that travel with the bytes.
+pub(crate) fn read_with_descriptors(
+    source: &mut Stream,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<Option<usize>, Broken> {
+    let failed = |error| Broken { operation: Operation::Read, error };
+    loop {
+        match receive(socket(source, Operation::Read)?, buffer, descriptors) {
+            Ok(taken) => return Ok(Some(taken)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                source.readable = false;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Writes once, with these descriptors at the first byte; they are gone when a byte is.
+pub(crate) fn write_with_descriptors(
+    sink: &mut Stream,
+    bytes: &[u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<usize, Broken> {
+    if descriptors.is_empty() {
+        return write(sink, bytes);
+    }
+    let failed = |error| Broken { operation: Operation::Write, error };
+    loop {
+        match post(socket(sink, Operation::Write)?, bytes, descriptors) {
+            Ok(sent) => {
+                descriptors.clear();
+                return Ok(sent);
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                sink.writable = false;
+                return Ok(0);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+/// Fills an empty pipe: `None` when the source has nothing (the pipe being empty, EAGAIN can mean nothing else).
+pub(crate) fn splice_in(source: &mut Stream, pipe: &mut Pipe, limit: usize) -> Result<Option<usize>, Broken> {
+    let failed = |error| Broken { operation: Operation::Read, error };
+    loop {
+        let from = socket(source, Operation::Read)?;
+        let Some((_, to)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
+        match splice(from, None, to, None, limit, SPLICE) {
+            Ok(taken) => {
+                pipe.held += taken;
+                return Ok(Some(taken));
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                source.readable = false;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+pub(crate) fn splice_out(pipe: &mut Pipe, sink: &mut Stream) -> Result<usize, Broken> {
+    let failed = |error| Broken { operation: Operation::Write, error };
+    loop {
+        let to = socket(sink, Operation::Write)?;
+        let Some((from, _)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
+        match splice(from, None, to, None, pipe.held, SPLICE) {
+            Ok(sent) => {
+                pipe.held = pipe.held.saturating_sub(sent);
+                return Ok(sent);
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                sink.writable = false;
+                return Ok(0);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn socket(stream: &Stream, operation: Operation) -> Result<BorrowedFd<'_>, Broken> {
+    stream.socket().ok_or(Broken { operation, error: Errno::BADF })
+}
