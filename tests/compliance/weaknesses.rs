@@ -183,8 +183,13 @@ fn judge_cpu(subject: &Running) -> Result<String> {
 }
 
 fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
-    const CLIENTS: usize = 60;
-    let clients = (0..CLIENTS).map(|_| rig.client()).collect::<Result<Vec<_>>>()?;
+    const CLIENTS: u8 = 60;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let client = rig.client()?;
+        client.send(&[number], SOON)?;
+        clients.push(Some(client));
+    }
     // All that fit come at once; then there is a pause.
     let mut open = Vec::new();
     while rig.back.has_waiting(A_WHILE)? {
@@ -202,14 +207,13 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
     }
     // Each session that ends makes room for the next, until all have been served.
     let mut served = 0;
-    for client in clients {
+    for _ in 0..CLIENTS {
         let end = match open.pop() {
             Some(first) => first,
             None => rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?,
         };
-        // Which client's it is does not matter: the client's end ends it as well as the server's.
-        drop((client, end));
-        served += 1;
+        let number = end.receive(1, SOON)?.first().copied().unwrap_or(CLIENTS);
+        served += u8::from(clients.get_mut(usize::from(number)).and_then(Option::take).is_some());
     }
     Ok(if served == CLIENTS { format!("{state}; serves again when there is room") } else { state })
 }

@@ -96,12 +96,14 @@ const NGINX_PRIVATE: &str = "[Service]\nPrivateTmp=yes\nPrivateNetwork=yes\n";
 
 fn simple(machine: &Machine, program: &str) -> Result<()> {
     set_up(machine, SIMPLE_SERVICE, program, "unix:/run/nginx/socket", NGINX_PLAIN)?;
-    serves(machine)
+    serves(machine)?;
+    stays(machine)
 }
 
 fn namespace(machine: &Machine, program: &str) -> Result<()> {
     set_up(machine, NAMESPACE_SERVICE, program, "8080", NGINX_PRIVATE)?;
-    serves(machine)
+    serves(machine)?;
+    stays(machine)
 }
 
 /// Does what the examples say, up to the commands of "Enabling the proxy".
@@ -128,11 +130,15 @@ http {{
     machine.systemctl(&["enable", "--now", "proxy-to-nginx.socket"]).map(drop)
 }
 
+/// The commands of "Enabling the proxy", of which the first has been run.
 fn serves(machine: &Machine) -> Result<()> {
     machine.expect("proxy-to-nginx.service", "ActiveState", "inactive")?;
     machine.expect("nginx.service", "ActiveState", "inactive")?;
     let answer = curl("http://localhost:80/")?;
-    ensure(answer == "hello from nginx\n", || format!("the answer is {answer:?}"))?;
+    ensure(answer == "hello from nginx\n", || format!("the answer is {answer:?}"))
+}
+
+fn stays(machine: &Machine) -> Result<()> {
     machine.expect("proxy-to-nginx.service", "ActiveState", "active")?;
     machine.expect("nginx.service", "ActiveState", "active")
 }

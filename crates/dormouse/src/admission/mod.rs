@@ -1,6 +1,7 @@
 //! Who is let in: at most so many sessions at once, and no more than there are descriptors for.
 
 mod descriptors;
+mod spare;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 pub use descriptors::{Budget, raise_limit};
+use spare::Spare;
 
 /// The most sessions there may be at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,7 @@ pub struct Admission {
     idle: Notify,
     /// Sessions that lack a descriptor. Whatever becomes free is theirs before a newcomer's.
     starving: AtomicUsize,
+    spare: Spare,
 }
 
 /// A session's place. Dropping it frees the place.
@@ -87,6 +90,7 @@ impl Admission {
             left: Notify::new(),
             idle: Notify::new(),
             starving: AtomicUsize::new(0),
+            spare: Spare::keep(),
         })
     }
 
@@ -132,13 +136,16 @@ impl Permit {
     /// Tells that this session lacks a descriptor: nobody else is let in meanwhile.
     pub fn starve(&self) -> Starving<'_> {
         self.admission.starving.fetch_add(1, Ordering::AcqRel);
+        self.admission.spare.release();
         Starving(&self.admission)
     }
 }
 
 impl Drop for Starving<'_> {
     fn drop(&mut self) {
-        self.0.starving.fetch_sub(1, Ordering::AcqRel);
+        if self.0.starving.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.spare.restore();
+        }
         self.0.left.notify_waiters();
     }
 }

@@ -92,9 +92,16 @@ impl Service {
 
     /// Tries until the server is there, as soon as something tells of it and otherwise with growing delays.
     async fn poll_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
-        let mut watch = self.route.path().and_then(PathWatch::new);
+        let mut watch = None;
         let mut backoff = Backoff::COLD_START;
         loop {
+            // Watching before trying, so that nothing is missed in between; but a descriptor that is lacking must not
+            // go into watching.
+            watch = match watch {
+                _ if failure.error.is_ours() => None,
+                None => self.route.path().and_then(PathWatch::new),
+                watching => watching,
+            };
             if let Some(result) = failure.or_again(self.route.connect(true).await) {
                 return result;
             }

@@ -1,0 +1,32 @@
+//! One descriptor kept for bad times. When clients have taken all that there are and none is left for a server, it
+//! is let go, so that one session after another can still be served.
+
+use std::fs::File;
+use std::sync::{Mutex, PoisonError};
+
+/// The descriptor, while times are good.
+#[derive(Debug)]
+pub(super) struct Spare(Mutex<Option<File>>);
+
+impl Spare {
+    pub(super) fn keep() -> Self {
+        Self(Mutex::new(open()))
+    }
+
+    /// Lets it go; whoever asks next gets it.
+    pub(super) fn release(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Takes one back, if there is one again.
+    pub(super) fn restore(&self) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            *spare = open();
+        }
+    }
+}
+
+fn open() -> Option<File> {
+    File::open("/dev/null").ok()
+}
