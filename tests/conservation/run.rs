@@ -1,6 +1,7 @@
 //! A run: many sessions through each way.
 
 use std::{
+    cell::Cell,
     fmt,
     rc::Rc,
     sync::Arc,
@@ -225,14 +226,18 @@ async fn serve(door: Door, way: Way, registry: Rc<Registry>, patience: Duration)
 }
 
 async fn receive(registry: &Rc<Registry>, way: Way, link: Link, patience: Duration) {
-    let session = match timeout(patience, identify(registry, &link)).await {
+    let have = Cell::new(0);
+    let session = match timeout(patience, identify(registry, &link, &have)).await {
         Ok(Ok(Some(session))) => session,
         Ok(Ok(None)) => {
             registry.orphans.set(registry.orphans.get() + 1);
             return;
         }
         Ok(Err(failure)) => return registry.fail(format!("{way}: {failure}")),
-        Err(_) => return registry.fail(format!("{way}: a connection stayed open without a header")),
+        Err(_) => {
+            let (have, secs) = (have.get(), patience.as_secs());
+            return registry.fail(format!("{way}: a connection stayed open for {secs} s with {have} bytes"));
+        }
     };
     session.server.begin();
     let whole = async {
@@ -247,16 +252,15 @@ async fn receive(registry: &Rc<Registry>, way: Way, link: Link, patience: Durati
 }
 
 /// Finds out whose connection this is; nobody's when it ended before it said so.
-async fn identify(registry: &Registry, link: &Link) -> Result<Option<Rc<Session>>> {
+async fn identify(registry: &Registry, link: &Link, have: &Cell<usize>) -> Result<Option<Rc<Session>>> {
     if let Some(session) = registry.next_without_header() {
         return Ok(Some(session));
     }
     let mut header = [0; HEADER];
-    let mut have = 0;
-    while have < HEADER {
-        match link.read(header.get_mut(have..).unwrap_or_default()).await {
+    while have.get() < HEADER {
+        match link.read(header.get_mut(have.get()..).unwrap_or_default()).await {
             Ok(0) | Err(_) => return Ok(None),
-            Ok(read) => have += read,
+            Ok(read) => have.set(have.get() + read),
         }
     }
     let number = u64::from_be_bytes(header);

@@ -18,7 +18,8 @@ host)
     # The cgroup becomes the user's, as Delegate=yes in user@.service would make it.
     chown "$user:$user" "$cgroup" "$cgroup"/cgroup.{procs,threads,subtree_control}
     status=0
-    NS_STAGE=cgroup NS_CGROUP=$cgroup NS_SCRATCH=$scratch timeout --signal=KILL "$deadline" \
+    NS_STAGE=cgroup NS_CGROUP=$cgroup NS_SCRATCH=$scratch \
+        setpriv --pdeathsig KILL timeout --signal=KILL "$deadline" \
         setpriv --pdeathsig KILL unshare --pid --mount --fork --kill-child "$0" "$@" || status=$?
     exit $status
     ;;
