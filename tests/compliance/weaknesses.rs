@@ -21,7 +21,7 @@ use rustix::net::{
     SendFlags,
 };
 
-use crate::case::Expect::{ChangedAndDiffers, Differs};
+use crate::case::Expect::{ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
 use crate::rig::{A_WHILE, Plan, Rig, exchange};
 
@@ -90,6 +90,7 @@ cases! {
         original: "delayed",
         ours: "prompt",
     }, nagle;
+    #[alone] nagle_of_the_server: "a server answers in two writes" => Same("prompt"), nagle_of_the_server;
     #[alone] pipe_pages: "the smallest pipe of 160 sessions without privileges" => Differs {
         difference: "no-idle-pipes",
         original: "8192 bytes",
@@ -247,13 +248,37 @@ fn nagle(subject: Subject) -> Result<String> {
         client.receive(6, SOON)?;
         times.push(begun.elapsed());
     }
+    Ok(promptness(times))
+}
+
+fn promptness(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    let median = times.get(ROUNDS / 2).copied().unwrap_or_default();
-    Ok(match median.as_millis() {
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    match median.as_millis() {
         30.. => "delayed".to_owned(),
         0..10 => "prompt".to_owned(),
         _ => format!("{median:?}"),
-    })
+    }
+}
+
+/// A server that leaves Nagle's algorithm on answers the first request of a session in two writes: the second waits
+/// until the first is acknowledged, which a proxy that saves acknowledgements would delay.
+fn nagle_of_the_server(subject: Subject) -> Result<String> {
+    const ROUNDS: usize = 11;
+    let rig = Plan::new(subject).start()?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let client = rig.client()?;
+        client.send(b"request", SOON)?;
+        let server = rig.back.accept(SOON)?;
+        server.receive(7, SOON)?;
+        let begun = Instant::now();
+        server.send(b"head", SOON)?;
+        server.send(b"body", SOON)?;
+        client.receive(8, SOON)?;
+        times.push(begun.elapsed());
+    }
+    Ok(promptness(times))
 }
 
 fn smallest_pipe(subject: Subject) -> Result<String> {

@@ -22,6 +22,7 @@ pub struct Stream {
     watched: Watched,
     /// What kind of socket it is.
     pub(crate) kind: Kind,
+    acknowledges: Acknowledges,
     /// There may be something to read.
     pub(crate) readable: bool,
     /// There may be room to write.
@@ -39,6 +40,13 @@ pub enum Kind {
     Plain,
 }
 
+/// When the kernel acknowledges what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acknowledges {
+    Promptly,
+    Later,
+}
+
 /// What the event loop looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watched {
@@ -53,12 +61,48 @@ impl Stream {
     /// When the event loop cannot watch it (a limit of the system).
     pub fn new(socket: OwnedFd, kind: Kind, readable: bool) -> io::Result<Self> {
         let fd = watch(socket, Interest::READABLE)?;
-        Ok(Self { fd: Some(fd), watched: Watched::Readable, kind, readable, writable: true, hung_up: false })
+        Ok(Self {
+            fd: Some(fd),
+            watched: Watched::Readable,
+            kind,
+            acknowledges: Acknowledges::Promptly,
+            readable,
+            writable: true,
+            hung_up: false,
+        })
     }
 
     /// Takes a socket whose connecting was awaited through this registration, readable and writable.
     pub fn from_connected(fd: AsyncFd<OwnedFd>, kind: Kind) -> Self {
-        Self { fd: Some(fd), watched: Watched::Both, kind, readable: false, writable: true, hung_up: false }
+        Self {
+            fd: Some(fd),
+            watched: Watched::Both,
+            kind,
+            acknowledges: Acknowledges::Promptly,
+            readable: false,
+            writable: true,
+            hung_up: false,
+        }
+    }
+
+    /// Says that this TCP socket was told to delay acknowledgements (`TCP_QUICKACK` off), so that the handshake's last
+    /// one travels with the first bytes. From the first write on they are prompt again: a peer that writes twice and
+    /// waits in between (Nagle's algorithm) must not wait for us.
+    #[must_use]
+    pub fn with_delayed_acknowledgement(mut self, delayed: bool) -> Self {
+        self.acknowledges = if delayed { Acknowledges::Later } else { Acknowledges::Promptly };
+        self
+    }
+
+    /// To be called after each write.
+    pub(crate) fn written(&mut self) {
+        if self.acknowledges == Acknowledges::Later {
+            self.acknowledges = Acknowledges::Promptly;
+            if let Some(socket) = self.socket() {
+                // Where it cannot be set, the kernel finds the right mode after a while.
+                let _ = sockopt::set_tcp_quickack(socket, true);
+            }
+        }
     }
 
     /// The socket, where it is not just being registered anew.

@@ -39,7 +39,10 @@ pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
     let failed = |error| Broken { operation: Operation::Write, error };
     loop {
         match send(socket(sink, Operation::Write)?, bytes, SendFlags::NOSIGNAL) {
-            Ok(sent) => return Ok(sent),
+            Ok(sent) => {
+                sink.written();
+                return Ok(sent);
+            }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 sink.writable = false;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dormouse_relay::{Kind, Stream};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{SocketAddrAny, SocketFlags, SocketType, connect, socket_with, sockopt};
 use tokio::io::Interest;
 use tokio::time::{sleep, timeout};
 
@@ -88,32 +88,44 @@ async fn dial(
     let family = endpoint.family();
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(failed)?;
-    if matches!(family, AddressFamily::INET | AddressFamily::INET6) {
-        // Without them it is only less well; a socket that refuses them is still a socket.
-        let _ = prepare_fresh(&socket);
-        if says_first {
-            // The handshake's last acknowledgement then travels with the client's bytes instead of before them.
-            let _ = sockopt::set_tcp_quickack(&socket, false);
-        }
+    // The handshake's last acknowledgement can travel with the client's bytes instead of before them.
+    let mut delayed = false;
+    if let Endpoint::Inet(address) = endpoint {
+        // Without the options it is only less well; a socket that refuses them is still a socket.
+        let _ = prepare_fresh(&socket, address.ip());
+        delayed = says_first && sockopt::set_tcp_quickack(&socket, false).is_ok();
     }
-    let address = endpoint.to_any();
-    match connect(&socket, &address) {
-        Ok(()) => return Stream::new(socket, endpoint.kind(), false).map_err(ours),
+    let kind = endpoint.kind();
+    let connected = |socket| Stream::new(socket, kind, false).map_err(ours);
+    let stream = match begin(&socket, &endpoint.to_any()).map_err(failed)? {
+        Progress::Connected => connected(socket),
+        Progress::OnItsWay => match patience {
+            None => established(socket, kind).await.map_err(ours),
+            Some(patience) => match timeout(patience, established(socket, kind)).await {
+                Ok(stream) => stream.map_err(ours),
+                Err(_) => Err(failed(Errno::TIMEDOUT)),
+            },
+        },
+    };
+    stream.map(|stream| stream.with_delayed_acknowledgement(delayed))
+}
+
+enum Progress {
+    Connected,
+    OnItsWay,
+}
+
+fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
+    match connect(socket, address) {
+        Ok(()) => return Ok(Progress::Connected),
         Err(Errno::INPROGRESS | Errno::INTR) => {}
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     }
     // On this very machine the handshake is over by the time the call returns, and asking again tells.
-    match connect(&socket, &address) {
-        Ok(()) | Err(Errno::ISCONN) => return Stream::new(socket, endpoint.kind(), false).map_err(ours),
-        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    match patience {
-        None => established(socket, endpoint.kind()).await.map_err(ours),
-        Some(patience) => match timeout(patience, established(socket, endpoint.kind())).await {
-            Ok(stream) => stream.map_err(ours),
-            Err(_) => Err(failed(Errno::TIMEDOUT)),
-        },
+    match connect(socket, address) {
+        Ok(()) | Err(Errno::ISCONN) => Ok(Progress::Connected),
+        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::OnItsWay),
+        Err(error) => Err(error),
     }
 }
 
@@ -128,6 +140,7 @@ async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::AddressFamily;
     use std::net::{SocketAddr, TcpListener};
     use std::time::Instant;
 

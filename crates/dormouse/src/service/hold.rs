@@ -27,21 +27,23 @@ impl Turn {
 /// What a held client last met.
 struct Failure<'a> {
     permit: &'a Permit,
+    /// Bytes of the client are at hand.
+    says_first: bool,
     error: ConnectError,
     /// While it lacks a descriptor that a newcomer might take.
     _starving: Option<Starving<'a>>,
 }
 
 impl<'a> Failure<'a> {
-    fn new(permit: &'a Permit, error: ConnectError) -> Self {
-        Self { permit, _starving: error.is_ours().then(|| permit.starve()), error }
+    fn new(permit: &'a Permit, says_first: bool, error: ConnectError) -> Self {
+        Self { permit, says_first, _starving: error.is_ours().then(|| permit.starve()), error }
     }
 
     /// Keeps the failure of a try, if another try is worth it.
     fn or_again(&mut self, tried: Result<Stream, ConnectError>) -> Option<Result<Stream, ConnectError>> {
         match tried {
             Err(error) if error.may_pass() => {
-                *self = Self::new(self.permit, error);
+                *self = Self::new(self.permit, self.says_first, error);
                 None
             }
             result => Some(result),
@@ -54,12 +56,13 @@ impl Service {
     pub(super) async fn hold(
         &self,
         client: &mut Stream,
+        says_first: bool,
         permit: &Permit,
         first: ConnectError,
     ) -> Result<Stream, Refusal> {
         let since = Instant::now();
         let deadline = self.wait.finite().and_then(|wait| since.checked_add(wait));
-        let mut failure = Failure::new(permit, first);
+        let mut failure = Failure::new(permit, says_first, first);
         let outcome = tokio::select! {
             biased;
             connected = self.await_server(&mut failure) => Some(connected),
@@ -84,7 +87,7 @@ impl Service {
                 }
                 _ = found.changed() => {}
             }
-            if let Some(result) = failure.or_again(self.route.connect(true).await) {
+            if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
                 return result;
             }
         }
@@ -102,7 +105,7 @@ impl Service {
                 None => self.route.path().and_then(PathWatch::new),
                 watching => watching,
             };
-            if let Some(result) = failure.or_again(self.route.connect(true).await) {
+            if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
                 return result;
             }
             let delay = sleep(backoff.next_delay());

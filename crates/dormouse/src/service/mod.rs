@@ -88,7 +88,7 @@ impl Service {
             Ok(server) => Ok(server),
             Err(error) if self.wait.is_zero() || !error.may_pass() => Err(Refusal::Unreachable(error)),
             // Boxed: most sessions never come here, and all would carry it.
-            Err(error) => Box::pin(self.hold(client, permit, error)).await,
+            Err(error) => Box::pin(self.hold(client, says_first, permit, error)).await,
         }
     }
 }
