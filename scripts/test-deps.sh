@@ -16,7 +16,6 @@ curl                    # the client that the documentation shows
 nginx                   # the backend behind units; a peer in the benchmarks
 libnginx-mod-stream     # nginx as a TCP proxy: a peer in the benchmarks
 haproxy                 # a peer in the benchmarks
-rinetd                  # a peer in the benchmarks
 socat                   # a peer in the benchmarks; odd sockets in tests
 redis-server            # a backend that speaks first-byte-from-client TCP and UNIX sockets
 postgresql              # a backend with long sessions over TCP and UNIX sockets (server binaries; not started)

@@ -95,7 +95,7 @@ fn role(name: &str, args: &[OsString]) -> Result<Command> {
 fn bench(args: Vec<OsString>) -> Result<Command> {
     let mut rounds = None;
     let mut only: Option<Vec<String>> = None;
-    let mut peers: Vec<String> = subjects::peer_names().into_iter().map(str::to_owned).collect();
+    let mut peers: Vec<String> = subjects::default_peers().into_iter().map(str::to_owned).collect();
     let mut also = Vec::new();
     let mut transports = vec![Transport::Tcp, Transport::Unix];
     let (mut seed, mut quick, mut gate, mut ours, mut markdown) = (1, false, false, true, None);

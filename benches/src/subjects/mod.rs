@@ -92,6 +92,11 @@ pub(crate) fn peer_names() -> Vec<&'static str> {
     KNOWN.iter().map(|known| known.name).collect()
 }
 
+/// The peers that are taken without being named: those that do the same work. rinetd cuts half-closed streams.
+pub(crate) fn default_peers() -> Vec<&'static str> {
+    KNOWN.iter().filter(|known| !matches!(known.kind, Kind::Rinetd)).map(|known| known.name).collect()
+}
+
 /// No proxy at all.
 pub(crate) fn direct() -> Subject {
     Subject { name: DIRECT.into(), kind: Kind::Direct, program: PathBuf::new() }

@@ -23,6 +23,7 @@ stream {{
         listen {} backlog=4096{small};
         proxy_pass {};
         proxy_buffer_size 64k;
+        proxy_half_close on;
         proxy_timeout 1h;
     }}
 }}
