@@ -61,6 +61,9 @@ struct World {
     /// Leases; whether each counts as use.
     leases: Vec<bool>,
     warm: bool,
+    /// When it began to answer, and when somebody last had use of it.
+    up_since: Instant,
+    last_use: Instant,
     log: Vec<String>,
 }
 
@@ -89,6 +92,8 @@ impl World {
             held: BTreeSet::new(),
             leases: Vec::new(),
             warm: false,
+            up_since: now,
+            last_use: now,
             log: Vec::new(),
         }
     }
@@ -102,6 +107,7 @@ impl World {
         self.set_warm(false);
         for _ in 0..STEPS {
             while let Some(counted) = self.leases.pop() {
+                self.used(counted);
                 let mut out = Vec::new();
                 self.machine.release(self.now, counted, &mut out);
                 self.obey(out);
@@ -132,12 +138,14 @@ impl World {
                 if !self.leases.is_empty() {
                     let index = usize::try_from(self.random.below(self.leases.len() as u64)).unwrap();
                     let counted = self.leases.swap_remove(index);
+                    self.used(counted);
                     self.machine.release(self.now, counted, &mut out);
                 }
             }
             60..64 => {
                 if let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
                     *lease = false;
+                    self.last_use = self.now;
                     self.machine.quiet(self.now, &mut out);
                 }
             }
@@ -225,7 +233,10 @@ impl World {
             self.log.push(format!("{event:?}, due {:?} ago", self.now - at));
             self.backend.says = None;
             match event {
-                Event::Answers => (self.backend.running, self.backend.starting) = (true, false),
+                Event::Answers => {
+                    (self.backend.running, self.backend.starting) = (true, false);
+                    (self.up_since, self.last_use) = (self.now, self.now);
+                }
                 Event::StartFailed | Event::Stopped => self.backend = Backend::default(),
                 Event::Frozen => self.backend.frozen = true,
                 Event::Thawed => self.backend.frozen = false,
@@ -251,9 +262,13 @@ impl World {
                     let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
                     self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
                 }
-                Action::Stop => self.backend.says = Some((self.now + slow, Event::Stopped)),
+                Action::Stop => {
+                    self.assert_may_sleep(self.policy.stop_after);
+                    self.backend.says = Some((self.now + slow, Event::Stopped));
+                }
                 Action::Freeze => {
                     self.assert(self.backend.running && !self.backend.frozen, "frozen twice");
+                    self.assert_may_sleep(self.policy.freeze_after);
                     let event = if self.random.chance(80) { Event::Frozen } else { Event::FreezeFailed };
                     self.backend.says = Some((self.now + slow, event));
                 }
@@ -273,6 +288,22 @@ impl World {
     fn told(&mut self, waiter: WaiterId) {
         let held = self.held.remove(&waiter);
         self.assert(held, "an answer to nobody");
+    }
+
+    fn used(&mut self, counted: bool) {
+        if counted {
+            self.last_use = self.now;
+        }
+    }
+
+    /// What runs sleeps only when nobody has use of it, long enough after the last use and after its start.
+    fn assert_may_sleep(&self, after: Option<Duration>) {
+        if self.backend.running {
+            let long_enough = after.is_some_and(|after| self.now >= self.last_use + after);
+            let mature = self.now >= self.up_since + self.policy.minimum_uptime;
+            self.assert(long_enough && mature, "it sleeps too early");
+            self.assert(!self.warm && !self.leases.contains(&true), "it sleeps although it is wanted");
+        }
     }
 
     fn grant(&mut self) {
