@@ -7,7 +7,9 @@
 pub mod address;
 pub mod backoff;
 pub mod getopt;
+pub mod network;
 pub mod number;
 pub mod proxy_protocol;
 pub mod service;
 pub mod timespan;
+pub mod warm;

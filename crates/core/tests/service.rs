@@ -61,6 +61,8 @@ struct World {
     /// Leases; whether each counts as use.
     leases: Vec<bool>,
     warm: bool,
+    /// Another waits for its place.
+    evicted: bool,
     /// When it began to answer, and when somebody last had use of it.
     up_since: Instant,
     last_use: Instant,
@@ -79,6 +81,7 @@ impl World {
             stop_after: random.chance(80).then(|| random.millis(20_000)),
             minimum_uptime: random.millis(5_000),
             stop_foreign: random.chance(50),
+            stable_after: random.millis(2_000),
             ..Policy::default()
         };
         let now = Instant::now();
@@ -92,6 +95,7 @@ impl World {
             held: BTreeSet::new(),
             leases: Vec::new(),
             warm: false,
+            evicted: false,
             up_since: now,
             last_use: now,
             log: Vec::new(),
@@ -177,6 +181,15 @@ impl World {
                 let warm = self.random.chance(30);
                 self.set_warm(warm);
             }
+            75..77 => {
+                self.log.push("wanted by no client".to_owned());
+                self.machine.wake(self.now, &mut out);
+            }
+            77..79 => {
+                self.log.push("evicted".to_owned());
+                self.evicted = true;
+                self.machine.evict(self.now, &mut out);
+            }
             _ => {
                 self.now += self.random.millis(3_000);
                 self.moment();
@@ -258,6 +271,7 @@ impl World {
                 Action::Start => {
                     self.assert(!self.backend.starting && !self.backend.running, "started twice");
                     self.backend.starting = true;
+                    self.evicted = false;
                     // Some never answer; the start timeout is for them.
                     let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
                     self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
@@ -299,7 +313,7 @@ impl World {
     /// What runs sleeps only when nobody has use of it, long enough after the last use and after its start.
     fn assert_may_sleep(&self, after: Option<Duration>) {
         if self.backend.running {
-            let long_enough = after.is_some_and(|after| self.now >= self.last_use + after);
+            let long_enough = self.evicted || after.is_some_and(|after| self.now >= self.last_use + after);
             let mature = self.now >= self.up_since + self.policy.minimum_uptime;
             self.assert(long_enough && mature, "it sleeps too early");
             self.assert(!self.warm && !self.leases.contains(&true), "it sleeps although it is wanted");
@@ -330,6 +344,10 @@ impl World {
             && self.policy.stop_foreign;
         let idles = state == State::Idle && !self.warm;
         self.assert(!idles || !sleeps || clock.is_some(), "the idle clock does not run");
+        self.assert(
+            state != State::Failed || !self.warm || clock.is_some(),
+            "kept warm, and nobody tries again",
+        );
         self.assert(state != State::Ready || clock.is_none(), "the idle clock runs although it is used");
     }
 

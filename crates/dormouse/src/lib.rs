@@ -8,10 +8,13 @@
 
 pub mod admission;
 pub mod cli;
+pub mod config;
 pub mod connect;
+pub mod demo;
 pub mod ledger;
 pub mod life;
 pub mod listener;
 pub mod proxy;
+pub mod run;
 pub mod service;
 pub mod session;

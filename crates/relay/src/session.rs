@@ -83,9 +83,20 @@ impl Relay {
         }
     }
 
+    /// Counts bytes that the server got before, from what the client said.
+    pub fn after(mut self, sent: u64) -> Self {
+        self.up.passed = sent;
+        self
+    }
+
     /// What has been moved so far, for a session that ends like this.
     pub fn report(&self, end: End) -> Report {
         Report { upstream_bytes: self.up.passed, downstream_bytes: self.down.passed, end }
+    }
+
+    /// How many bytes were moved so far, both ways.
+    pub fn moved(&self) -> u64 {
+        self.up.passed + self.down.passed
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -190,7 +201,7 @@ impl Relay {
             (_, Some(limit)) => (limit, End::IdleTimeout(limit)),
             _ => return Poll::Pending,
         };
-        let moved = self.up.passed + self.down.passed;
+        let moved = self.moved();
         let silence = self.silence.get_or_insert_with(|| {
             let now = Instant::now();
             Silence { timer: Box::pin(sleep_until(far(now, limit))), last_moved: now, moved }

@@ -110,6 +110,32 @@ impl Stream {
         self.fd.as_ref().map(|fd| fd.get_ref().as_fd())
     }
 
+    /// What kind of socket it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Waits until there is something to read; false if the peer left first, or ended its stream without a word.
+    pub async fn speaks(&mut self) -> bool {
+        std::future::poll_fn(|cx| self.poll_speaks(cx)).await
+    }
+
+    fn poll_speaks(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.poll_events(cx, true).is_err() {
+                return Poll::Ready(false);
+            }
+            let Some(socket) = self.socket() else { return Poll::Ready(false) };
+            match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
+                Ok((said, _)) => return Poll::Ready(said > 0),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if self.readable => self.readable = false,
+                Err(Errno::AGAIN) => return Poll::Pending,
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+    }
+
     /// Takes up what the event loop knows, and has the task woken when it learns more.
     ///
     /// `watch_hang_up`: also look for the peer's disappearance, which readability alone does not show once the

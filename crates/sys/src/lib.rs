@@ -4,6 +4,7 @@
 //! Everything here is a thin, typed door: what is decided with it is decided elsewhere.
 
 pub mod listen_fds;
+pub mod local_time;
 pub mod notify;
 pub mod resolve;
 pub mod vsock;

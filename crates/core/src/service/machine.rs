@@ -26,6 +26,8 @@ pub struct Machine {
     foreign: bool,
     /// It is wanted awake, whether it is used or not.
     kept_warm: bool,
+    /// Another waits for its place: it sleeps as soon as nobody uses it.
+    evicted: bool,
     backoff: Backoff,
 }
 
@@ -61,6 +63,7 @@ impl Machine {
             up_since: now,
             foreign: false,
             kept_warm: false,
+            evicted: false,
         }
     }
 
@@ -155,11 +158,41 @@ impl Machine {
         self.tick(now, out);
     }
 
+    /// Somebody who is no client wants it awake. It sleeps again by the usual rules.
+    pub fn wake(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.wanted(now, out);
+    }
+
+    /// Another waits for its place (an exclusive group): it is stopped as soon as nobody uses it, but not before its
+    /// minimum uptime, so that two that are wanted in turn do not thrash.
+    pub fn evict(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.evicted = !matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
+        self.tick(now, out);
+    }
+
+    /// What is being started turned out to be somebody else's: it ran already.
+    pub fn found_running(&mut self) {
+        self.foreign |= self.phase == Phase::Starting;
+    }
+
+    /// Whether somebody else has started it.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// Whether a client that arrives now gets a lease at once.
+    pub fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
     /// Something became known.
     pub fn event(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
         match (event, self.phase) {
-            (Event::Answers, Phase::Starting) => self.up(now, false, out),
-            (Event::Answers, Phase::Stopped | Phase::Failed { .. }) => self.up(now, true, out),
+            (Event::Answers, Phase::Starting) => self.up(now, out),
+            (Event::Answers, Phase::Stopped | Phase::Failed { .. }) => {
+                self.foreign = true;
+                self.up(now, out);
+            }
             (Event::StartFailed | Event::Exited { .. }, Phase::Starting)
             | (Event::Stopped | Event::Exited { .. }, Phase::Stopping { failed: true }) => {
                 self.fail(now, out);
@@ -187,7 +220,8 @@ impl Machine {
     /// When [`Self::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
-            Phase::Stopped | Phase::Failed { .. } => None,
+            Phase::Stopped => None,
+            Phase::Failed { until } => self.kept_warm.then_some(until),
             Phase::Starting => Some(after(self.since, self.policy.start_timeout)),
             Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => Some(self.answer_due()),
             Phase::Up => [self.freezes_at(), self.stops_at()].into_iter().flatten().min(),
@@ -212,6 +246,7 @@ impl Machine {
                 self.enter(now, Phase::Stopping { failed: false });
                 out.push(Action::Stop);
             }
+            Phase::Failed { until } if self.kept_warm && until <= now => self.wanted(now, out),
             Phase::Up if due(self.freezes_at()) => {
                 self.enter(now, Phase::Freezing);
                 out.push(Action::Freeze);
@@ -234,6 +269,8 @@ impl Machine {
         match self.phase {
             Phase::Failed { until } if now < until => {}
             Phase::Stopped | Phase::Failed { .. } => {
+                self.foreign = false;
+                self.evicted = false;
                 self.enter(now, Phase::Starting);
                 out.push(Action::Start);
             }
@@ -250,8 +287,7 @@ impl Machine {
         !self.waiting.is_empty() || self.in_use > 0 || self.kept_warm
     }
 
-    fn up(&mut self, now: Instant, foreign: bool, out: &mut Vec<Action>) {
-        self.foreign = foreign;
+    fn up(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.up_since = now;
         self.unused_since = now;
         self.awake(now, out);
@@ -279,10 +315,14 @@ impl Machine {
     }
 
     fn exited(&mut self, now: Instant, failed: bool, out: &mut Vec<Action>) {
-        if now.duration_since(self.up_since) >= self.policy.minimum_uptime {
+        let lasted = now.duration_since(self.up_since);
+        if lasted >= self.policy.minimum_uptime {
             self.backoff.reset();
         }
-        if failed {
+        // It did answer, so the next client may start it at once. But what would be started again by us, over and
+        // over, is given the time that a failed start gets.
+        let at_once = !self.waiting.is_empty() || self.kept_warm;
+        if failed && at_once && lasted < self.policy.stable_after {
             self.fail(now, out);
         } else {
             self.stopped(now, out);
@@ -309,11 +349,16 @@ impl Machine {
     }
 
     fn freezes_at(&self) -> Option<Instant> {
-        if self.phase == Phase::Up { self.sleeps_at(self.policy.freeze_after?) } else { None }
+        if self.phase == Phase::Up && !self.evicted {
+            self.sleeps_at(self.policy.freeze_after?)
+        } else {
+            None
+        }
     }
 
     fn stops_at(&self) -> Option<Instant> {
-        self.sleeps_at(self.policy.stop_after?)
+        let stop_after = if self.evicted { Some(Duration::ZERO) } else { self.policy.stop_after };
+        self.sleeps_at(stop_after?)
     }
 
     /// When it has been unused for so long, if it is unused and may sleep at all.

@@ -23,6 +23,8 @@ pub struct Policy {
     pub minimum_uptime: Duration,
     /// How long after a failed start nobody tries again; growing while it keeps failing.
     pub backoff: Backoff,
+    /// A crash sooner than so long after it answered counts as a failed start where it would be started again at once.
+    pub stable_after: Duration,
     /// Whether it is frozen and stopped even if somebody else has started it.
     pub stop_foreign: bool,
 }
@@ -38,6 +40,7 @@ impl Default for Policy {
             stop_after: Some(Duration::from_secs(5 * 60)),
             minimum_uptime: Duration::from_secs(60),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            stable_after: Duration::from_secs(1),
             stop_foreign: false,
         }
     }

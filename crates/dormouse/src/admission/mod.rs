@@ -43,15 +43,21 @@ pub enum AtLimit {
     Queue,
 }
 
-/// Counts the sessions.
+/// Counts the sessions of one service.
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicUsize,
     /// What the administrator allows.
     cap: usize,
     at_limit: AtLimit,
-    /// What the descriptors allow; above that, clients wait in the backlog whatever `at_limit` says, because they
-    /// were promised to be served.
+    pool: Arc<Pool>,
+}
+
+/// Counts the sessions of the process, and what its descriptors allow.
+#[derive(Debug)]
+pub struct Pool {
+    open: AtomicUsize,
+    /// Above that, clients wait in the backlog whatever their service says, because they were promised to be served.
     fits: usize,
     left: Notify,
     idle: Notify,
@@ -77,15 +83,11 @@ pub enum Room {
     Wait,
 }
 
-impl Admission {
-    /// Admits `cap` sessions, of which `fits` have descriptors.
-    pub fn new(cap: Cap, at_limit: AtLimit, fits: usize) -> Arc<Self> {
-        let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
-        let open = AtomicUsize::new(0);
+impl Pool {
+    /// Descriptors for so many sessions.
+    pub fn new(fits: usize) -> Arc<Self> {
         Arc::new(Self {
-            open,
-            cap,
-            at_limit,
+            open: AtomicUsize::new(0),
             fits: fits.max(1),
             left: Notify::new(),
             idle: Notify::new(),
@@ -94,12 +96,31 @@ impl Admission {
         })
     }
 
+    /// How many sessions are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
+    pub async fn became_idle(&self) {
+        self.idle.notified().await;
+    }
+}
+
+impl Admission {
+    /// Admits `cap` sessions, as far as the pool has descriptors.
+    pub fn new(cap: Cap, at_limit: AtLimit, pool: &Arc<Pool>) -> Arc<Self> {
+        let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
+        Arc::new(Self { open: AtomicUsize::new(0), cap, at_limit, pool: Arc::clone(pool) })
+    }
+
     /// Whether there is a place.
     pub fn room(&self) -> Room {
         let open = self.open();
+        let pool = &self.pool;
         if open >= self.cap && self.at_limit == AtLimit::Refuse {
             Room::Refuse
-        } else if open >= self.cap.min(self.fits) || self.starving.load(Ordering::Acquire) > 0 {
+        } else if open >= self.cap || pool.open() >= pool.fits || pool.starving.load(Ordering::Acquire) > 0 {
             Room::Wait
         } else {
             Room::Free
@@ -109,6 +130,7 @@ impl Admission {
     /// Takes a place. All listeners run on one thread, so what [`Self::room`] said just before still holds.
     pub fn enter(self: &Arc<Self>) -> Permit {
         self.open.fetch_add(1, Ordering::AcqRel);
+        self.pool.open.fetch_add(1, Ordering::AcqRel);
         Permit { admission: Arc::clone(self) }
     }
 
@@ -119,25 +141,20 @@ impl Admission {
 
     /// Waits until a session ends, or lacks nothing any more. Wakes all that wait.
     pub async fn session_ended(&self) {
-        self.left.notified().await;
-    }
-
-    /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
-    pub async fn became_idle(&self) {
-        self.idle.notified().await;
+        self.pool.left.notified().await;
     }
 }
 
 /// A session's cry for a descriptor. Dropping it ends the cry.
 #[derive(Debug)]
-pub struct Starving<'a>(&'a Admission);
+pub struct Starving<'a>(&'a Pool);
 
 impl Permit {
     /// Tells that this session lacks a descriptor: nobody else is let in meanwhile.
     pub fn starve(&self) -> Starving<'_> {
-        self.admission.starving.fetch_add(1, Ordering::AcqRel);
-        self.admission.spare.release();
-        Starving(&self.admission)
+        self.admission.pool.starving.fetch_add(1, Ordering::AcqRel);
+        self.admission.pool.spare.release();
+        Starving(&self.admission.pool)
     }
 }
 
@@ -152,10 +169,12 @@ impl Drop for Starving<'_> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let before = self.admission.open.fetch_sub(1, Ordering::AcqRel);
-        self.admission.left.notify_waiters();
+        self.admission.open.fetch_sub(1, Ordering::AcqRel);
+        let pool = &self.admission.pool;
+        let before = pool.open.fetch_sub(1, Ordering::AcqRel);
+        pool.left.notify_waiters();
         if before == 1 {
-            self.admission.idle.notify_one();
+            pool.idle.notify_one();
         }
     }
 }
@@ -166,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_cap_is_hard_and_a_place_comes_back() {
-        let admission = Admission::new(Cap::new(1).unwrap(), AtLimit::Refuse, 100);
+        let admission = Admission::new(Cap::new(1).unwrap(), AtLimit::Refuse, &Pool::new(100));
         let permit = admission.enter();
         assert_eq!(admission.room(), Room::Refuse);
         drop(permit);
@@ -175,7 +194,7 @@ mod tests {
 
     #[test]
     fn nobody_takes_what_a_starving_session_waits_for() {
-        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, 256);
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256));
         let permit = admission.enter();
         let starving = permit.starve();
         assert_eq!(admission.room(), Room::Wait);
@@ -185,7 +204,7 @@ mod tests {
 
     #[test]
     fn without_descriptors_clients_wait_even_where_the_cap_refuses() {
-        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, 1);
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(1));
         let _permit = admission.enter();
         assert_eq!(admission.room(), Room::Wait);
     }

@@ -100,6 +100,12 @@ impl Peer {
         Self { far: None, near: None }
     }
 
+    /// Its address, if it came over IP.
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        let far = SocketAddr::try_from(self.far.clone()?).ok()?;
+        Some(far.ip())
+    }
+
     /// The two ends, as a PROXY header tells them.
     pub fn proxy_addresses(&self) -> Addresses {
         let (Some(far), Some(near)) = (&self.far, &self.near) else { return Addresses::Unknown };

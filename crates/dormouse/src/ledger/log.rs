@@ -65,6 +65,7 @@ const QUEUE: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Log {
     inner: Arc<Inner>,
+    recent: Arc<Mutex<[Recent; KINDS]>>,
 }
 
 #[derive(Debug)]
@@ -72,7 +73,6 @@ struct Inner {
     level: Level,
     journal: bool,
     writer: OnceLock<Option<Writer>>,
-    recent: Mutex<[Recent; KINDS]>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,10 +99,14 @@ impl Log {
     pub fn new(level: Option<Level>) -> Self {
         let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
         let level = level.or_else(told).unwrap_or(Level::Info);
-        let recent = Mutex::new([Recent::default(); KINDS]);
-        Self {
-            inner: Arc::new(Inner { level, journal: stderr_is_journal(), writer: OnceLock::new(), recent }),
-        }
+        let inner = Inner { level, journal: stderr_is_journal(), writer: OnceLock::new() };
+        Self { inner: Arc::new(inner), recent: Arc::default() }
+    }
+
+    /// The same log for somebody else: what recurs there is counted apart.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), recent: Arc::default() }
     }
 
     /// Whether lines of this level are written at all.
@@ -124,7 +128,7 @@ impl Log {
             return;
         }
         let untold = {
-            let mut recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(recent) = recent.get_mut(kind as usize) else { return };
             let now = Instant::now();
             if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
@@ -223,7 +227,7 @@ mod tests {
         for _ in 0..5 {
             log.recurring(Recurring::AtLimit, Level::Err, format_args!("a line of a test that recurs"));
         }
-        let recent = log.inner.recent.lock().unwrap()[Recurring::AtLimit as usize];
+        let recent = log.recent.lock().unwrap()[Recurring::AtLimit as usize];
         assert_eq!(recent.untold, 4);
     }
 }

@@ -3,6 +3,7 @@
 pub mod log;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ impl fmt::Display for Record {
 pub struct Ledger {
     /// Where lines go.
     pub log: Log,
+    /// Counts the same for several.
+    parent: Option<Arc<Ledger>>,
     open: AtomicUsize,
     accepted: AtomicU64,
     unserved: AtomicU64,
@@ -89,6 +92,7 @@ impl Ledger {
     pub fn new(log: Log) -> Self {
         Self {
             log,
+            parent: None,
             open: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             unserved: AtomicU64::new(0),
@@ -97,29 +101,46 @@ impl Ledger {
         }
     }
 
+    /// Empty totals that are also counted by another.
+    pub fn within(parent: Arc<Self>, log: Log) -> Self {
+        Self { parent: Some(parent), ..Self::new(log) }
+    }
+
     /// A session begins.
     pub fn begin(&self) {
+        if let Some(parent) = &self.parent {
+            parent.begin();
+        }
         self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
-    /// A session has ended.
-    pub fn end(&self, record: impl FnOnce() -> Record, served: bool) {
+    /// A session has ended; `label` begins its line in the log.
+    pub fn end(&self, label: &str, record: impl FnOnce() -> Record, served: bool) {
+        self.count_end(served);
+        if self.log.wants(Level::Debug) {
+            self.log.line(Level::Debug, format_args!("{label}{}", record()));
+        }
+    }
+
+    fn count_end(&self, served: bool) {
+        if let Some(parent) = &self.parent {
+            parent.count_end(served);
+        }
         self.open.fetch_sub(1, Ordering::Relaxed);
         if !served {
             self.unserved.fetch_add(1, Ordering::Relaxed);
         }
         self.changed.notify_one();
-        if self.log.wants(Level::Debug) {
-            self.log.line(Level::Debug, format_args!("{}", record()));
-        }
     }
 
     /// A client was turned away at the limit.
     pub fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
+        for ledger in std::iter::once(self).chain(self.parent.as_deref()) {
+            ledger.refused.fetch_add(1, Ordering::Relaxed);
+            ledger.changed.notify_one();
+        }
         self.log.recurring(
             Recurring::AtLimit,
             Level::Warning,

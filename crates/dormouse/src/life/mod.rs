@@ -2,8 +2,11 @@
 
 mod idle;
 mod manager;
+mod serve;
 mod signals;
+pub mod vigil;
 
 pub use idle::idle_exit;
 pub use manager::{report_status, watchdog};
+pub use serve::{Life, ListenerDied, Open, READY};
 pub use signals::Signals;

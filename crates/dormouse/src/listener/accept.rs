@@ -42,6 +42,13 @@ pub async fn accept_all(
         let mut ready = socket.readable().await?;
         let mut drained = false;
         for _ in 0..BATCH {
+            if !shared.service.has_room(admission.open()) {
+                tokio::select! {
+                    () = shared.service.room_changed() => {}
+                    () = admission.session_ended() => {}
+                }
+                continue;
+            }
             let room = admission.room();
             if room == Room::Wait {
                 admission.session_ended().await;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use dormouse_core::address::ListenAddress;
@@ -47,18 +47,18 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Listens.
+/// Listens. `mode`: the permissions of a UNIX socket's file; as the umask says if `None`.
 ///
 /// # Errors
 /// When the kernel does not let us, or somebody else listens there.
-pub fn open(address: &ListenAddress) -> Result<Listener, OpenError> {
+pub fn open(address: &ListenAddress, mode: Option<u32>) -> Result<Listener, OpenError> {
     let failed = |operation| {
         let address = address.clone();
         move |error: std::io::Error| OpenError { address, operation, error }
     };
     let listener = match address {
         ListenAddress::Tcp(tcp) => open_tcp(*tcp).map_err(failed("bind"))?,
-        ListenAddress::Unix(path) => return open_path(path.as_path()).map_err(failed("bind")),
+        ListenAddress::Unix(path) => return open_path(path.as_path(), mode).map_err(failed("bind")),
         ListenAddress::Abstract(name) => {
             let name =
                 SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(|e| failed("bind")(e.into()))?;
@@ -99,7 +99,7 @@ fn open_tcp(address: SocketAddr) -> std::io::Result<OwnedFd> {
 
 /// Listens under a temporary name first and then moves it, so that nobody meets the name before it works. A file
 /// that a dead program left is replaced; one that somebody listens on is not.
-fn open_path(path: &Path) -> std::io::Result<Listener> {
+fn open_path(path: &Path, mode: Option<u32>) -> std::io::Result<Listener> {
     let target = SocketAddrUnix::new(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(Errno::EXIST.into()),
@@ -117,6 +117,9 @@ fn open_path(path: &Path) -> std::io::Result<Listener> {
     let _ = fs::remove_file(&bound);
     let socket = socket(AddressFamily::UNIX)?;
     bind(&socket, &listener)?;
+    if let Some(mode) = mode {
+        fs::set_permissions(&bound, fs::Permissions::from_mode(mode))?;
+    }
     listen(&socket, BACKLOG)?;
     if bound != path {
         fs::rename(&bound, path).inspect_err(|_| drop(fs::remove_file(&bound)))?;
@@ -179,13 +182,13 @@ mod tests {
         let directory = directory("stale");
         let path = directory.join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let ours = open_path(&path).unwrap();
+        let ours = open_path(&path, None).unwrap();
         UnixStream::connect(&path).unwrap();
-        assert_eq!(open_path(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        assert_eq!(open_path(&path, None).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
         drop(ours);
         assert!(!path.exists());
         fs::write(&path, "precious").unwrap();
-        assert!(open_path(&path).is_err());
+        assert!(open_path(&path, None).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         fs::remove_dir_all(directory).unwrap();
     }
@@ -194,7 +197,7 @@ mod tests {
     fn a_file_that_somebody_put_in_the_place_of_ours_stays() {
         let directory = directory("replaced");
         let path = directory.join("s");
-        let ours = open_path(&path).unwrap();
+        let ours = open_path(&path, None).unwrap();
         fs::remove_file(&path).unwrap();
         let _theirs = UnixListener::bind(&path).unwrap();
         drop(ours);

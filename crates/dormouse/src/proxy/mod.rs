@@ -118,7 +118,8 @@ pub fn run(settings: Settings, passed: Passed) -> Result<(), ProxyError> {
         listener::Passed::Connected(socket) => Source::Connected(socket),
         listener::Passed::Nothing if settings.listen.is_empty() => return Err(ProxyError::NoSockets),
         listener::Passed::Nothing => {
-            let opened: Result<_, _> = settings.listen.iter().map(listener::open).collect();
+            let opened: Result<_, _> =
+                settings.listen.iter().map(|address| listener::open(address, None)).collect();
             Source::Listeners(opened.map_err(ProxyError::Open)?)
         }
     };

@@ -1,24 +1,18 @@
 //! From the first client to the last.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::{Kind, Limits, Pipes};
 use dormouse_sys::notify::Notifier;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, sockopt};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
 use super::{ProxyError, Settings, Source};
-use crate::admission::{Admission, raise_limit};
+use crate::admission::{Admission, Pool, raise_limit};
 use crate::connect::{Route, options};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Signals, idle_exit, report_status, watchdog};
-use crate::listener::{Listener, accept_all};
+use crate::life::{Life, ListenerDied, Open, READY, Signals, watchdog};
 use crate::service::Service;
 use crate::session::{self, Client, Shared};
 
@@ -43,13 +37,16 @@ pub(super) async fn serve(
     }
     let route = Route::new(&settings.target, settings.connect_timeout).map_err(ProxyError::Target)?;
     let mut signals = Signals::register().map_err(ProxyError::Runtime)?;
-    let admission = Admission::new(settings.cap, settings.at_limit, budget.sessions);
+    let pool = Pool::new(budget.sessions);
+    let admission = Admission::new(settings.cap, settings.at_limit, &pool);
     let shared = Arc::new(Shared {
-        service: Service::new(route, settings.wait),
-        ledger: Ledger::new(log.clone()),
+        label: String::new(),
+        service: Service::always_there(route, settings.wait),
+        ledger: Arc::new(Ledger::new(log.clone())),
         limits: Limits { half_close: settings.half_close_timeout, idle: settings.idle_timeout },
         pipes: Pipes::new(budget.pipes),
         proxy_protocol: settings.proxy_protocol,
+        quiet: None,
     });
     let result = match source {
         Source::Connected(socket) => {
@@ -58,12 +55,22 @@ pub(super) async fn serve(
         }
         Source::Listeners(listeners) => {
             let life = Life {
-                settings: &settings,
-                admission: &admission,
-                shared: &shared,
+                exit_idle_time: settings.exit_idle_time,
+                drain_timeout: settings.drain_timeout,
+                pool: &pool,
+                ledger: &shared.ledger,
+                log: &log,
                 manager: manager.as_ref(),
             };
-            life.serve_all(listeners, &mut signals).await
+            let open = Open {
+                listeners,
+                admission,
+                shared: Arc::clone(&shared),
+                behind: settings.target.to_string(),
+                announce: !settings.listen.is_empty(),
+            };
+            let served = life.serve(vec![open], &mut signals).await;
+            served.map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
         }
     };
     if let Some(manager) = &manager {
@@ -72,8 +79,6 @@ pub(super) async fn serve(
     log.flush();
     result
 }
-
-const READY: &str = "READY=1\nSTATUS=Processing requests...";
 
 /// An Accept=yes connection: one session.
 async fn serve_one(
@@ -95,117 +100,5 @@ async fn serve_one(
         () = session::serve(Arc::clone(shared), Client { socket, kind }, admission.enter()) => {}
         () = signals.next() => {}
         () = watchdog(manager) => {}
-    }
-}
-
-/// The life of a proxy with listeners.
-struct Life<'a> {
-    settings: &'a Settings,
-    admission: &'a Arc<Admission>,
-    shared: &'a Arc<Shared>,
-    manager: Option<&'a Notifier>,
-}
-
-impl Life<'_> {
-    async fn serve_all(&self, listeners: Vec<Listener>, signals: &mut Signals) -> Result<(), ProxyError> {
-        let own = self.settings.listen.len();
-        let level = if own > 0 { Level::Info } else { Level::Debug };
-        let mut duplicates = Vec::with_capacity(listeners.len());
-        let mut accepting = JoinSet::new();
-        for listener in listeners {
-            let name = listener.to_string();
-            let target = &self.settings.target;
-            self.shared.ledger.log.line(level, format_args!("Listening on {name} for {target}."));
-            duplicates.push(listener.socket().try_clone().map_err(ProxyError::Runtime)?);
-            let accepted = accept_all(listener, Arc::clone(self.admission), Arc::clone(self.shared));
-            accepting.spawn(async move { (name, accepted.await) });
-        }
-        if let Some(manager) = self.manager {
-            manager.send(READY);
-        }
-        let why = tokio::select! {
-            why = self.until_idle(&duplicates) => why,
-            () = signals.next() => Why::Told,
-            died = accepting.join_next() => Why::died(died),
-            () = report_status(self.manager, &self.shared.ledger) => Why::Idle,
-            () = watchdog(self.manager) => Why::Idle,
-            () = self.shared.limits.keep_timer_ahead() => Why::Idle,
-        };
-        // Whoever comes now waits in the service manager's socket.
-        drop(duplicates);
-        accepting.shutdown().await;
-        match why {
-            Why::Idle => Ok(()),
-            Why::Told => {
-                self.drain(signals).await;
-                Ok(())
-            }
-            Why::Died { name, error } => Err(ProxyError::Listener { name, error }),
-        }
-    }
-
-    /// Waits until it is idle, and nobody has just come.
-    async fn until_idle(&self, listeners: &[OwnedFd]) -> Why {
-        loop {
-            idle_exit(self.settings.exit_idle_time, self.admission).await;
-            if !anybody_waits(listeners) {
-                return Why::Idle;
-            }
-            // The accept loops are about to take it, and the silence begins anew.
-        }
-    }
-
-    /// Lets open sessions go on for as long as was granted, or until the next signal.
-    async fn drain(&self, signals: &mut Signals) {
-        let granted = self.settings.drain_timeout;
-        if granted.is_zero() || self.admission.open() == 0 {
-            return;
-        }
-        if let Some(manager) = self.manager {
-            manager.send("STOPPING=1\nSTATUS=Waiting for open connections to end...");
-        }
-        let ended = async {
-            while self.admission.open() > 0 {
-                self.admission.became_idle().await;
-            }
-        };
-        tokio::select! {
-            () = ended => {}
-            () = after(granted) => {}
-            () = signals.next() => {}
-            () = watchdog(self.manager) => {}
-        }
-    }
-}
-
-/// Why serving ends.
-enum Why {
-    Idle,
-    Told,
-    Died { name: String, error: io::Error },
-}
-
-impl Why {
-    fn died(joined: Option<Result<(String, io::Result<()>), tokio::task::JoinError>>) -> Self {
-        match joined {
-            Some(Ok((name, Err(error)))) => Self::Died { name, error },
-            Some(Ok((name, Ok(())))) => Self::Died { name, error: io::ErrorKind::Other.into() },
-            Some(Err(error)) => Self::Died { name: "a listener".to_owned(), error: error.into() },
-            None => Self::Idle,
-        }
-    }
-}
-
-fn anybody_waits(listeners: &[OwnedFd]) -> bool {
-    let mut polled: Vec<PollFd<'_>> =
-        listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)).collect();
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
-async fn after(span: TimeSpan) {
-    match span.finite().and_then(|span| Instant::now().checked_add(span)) {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

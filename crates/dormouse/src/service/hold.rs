@@ -2,11 +2,12 @@
 //! crowd; when it gets through, all others go at once.
 
 use dormouse_core::backoff::Backoff;
+use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Refusal, Service};
+use super::{Refusal, Server};
 use crate::admission::{Permit, Starving};
 use crate::connect::ConnectError;
 use crate::connect::watch::PathWatch;
@@ -51,7 +52,29 @@ impl<'a> Failure<'a> {
     }
 }
 
-impl Service {
+/// How long a client waits, over all that it waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) since: Instant,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Patience {
+    pub(super) fn new(wait: TimeSpan) -> Self {
+        let since = Instant::now();
+        Self { since, deadline: wait.finite().and_then(|wait| since.checked_add(wait)) }
+    }
+
+    /// Waits until it is over, or for ever.
+    pub(super) async fn over(self) {
+        match self.deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Server {
     /// Holds a client after a first failure until the server takes it.
     pub(super) async fn hold(
         &self,
@@ -59,20 +82,19 @@ impl Service {
         says_first: bool,
         permit: &Permit,
         first: ConnectError,
+        patience: Patience,
     ) -> Result<Stream, Refusal> {
-        let since = Instant::now();
-        let deadline = self.wait.finite().and_then(|wait| since.checked_add(wait));
         let mut failure = Failure::new(permit, says_first, first);
         let outcome = tokio::select! {
             biased;
             connected = self.await_server(&mut failure) => Some(connected),
             () = client.departed() => return Err(Refusal::ClientLeft),
-            () = at(deadline) => None,
+            () = patience.over() => None,
         };
         match outcome {
             Some(Ok(server)) => Ok(server),
             Some(Err(error)) => Err(Refusal::Unreachable(error)),
-            None => Err(Refusal::HoldTimeout(since.elapsed(), failure.error)),
+            None => Err(Refusal::HoldTimeout(patience.since.elapsed(), failure.error)),
         }
     }
 
@@ -120,21 +142,13 @@ impl Service {
     }
 }
 
-/// Waits for a deadline, or for ever without one.
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, AtLimit, Cap};
+    use crate::admission::{Admission, AtLimit, Cap, Pool};
     use crate::connect::Route;
+    use crate::service::{Service, Visitor};
     use dormouse_core::address::Target;
-    use dormouse_core::timespan::TimeSpan;
     use dormouse_relay::Kind;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
@@ -143,11 +157,11 @@ mod tests {
 
     fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
         let route = Route::new(&Target::parse(path.as_os_str()).unwrap(), None).unwrap();
-        Arc::new(Service::new(route, wait))
+        Arc::new(Service::always_there(route, wait))
     }
 
     fn permit() -> Permit {
-        Admission::new(Cap::DEFAULT, AtLimit::Refuse, 256).enter()
+        Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
     }
 
     fn directory(name: &str) -> PathBuf {
@@ -172,7 +186,8 @@ mod tests {
             let service = Arc::clone(&service);
             waiting.spawn(async move {
                 let (_far, mut near) = client();
-                service.lease(&mut near, false, &permit()).await.map(drop)
+                let place = permit();
+                service.lease(Visitor::new(&mut near, false, &place), Vec::new()).await.map(drop)
             });
         }
         tokio::task::yield_now().await;
@@ -193,9 +208,9 @@ mod tests {
         let service = service(&path, TimeSpan::from_secs(20));
         let (far, mut near) = client();
         let (first, second) = (permit(), permit());
-        let leaving = service.lease(&mut near, false, &first);
+        let leaving = service.lease(Visitor::new(&mut near, false, &first), Vec::new());
         let (_far, mut near) = client();
-        let staying = service.lease(&mut near, false, &second);
+        let staying = service.lease(Visitor::new(&mut near, false, &second), Vec::new());
         let meanwhile = async {
             drop(far);
             tokio::task::yield_now().await;
@@ -213,7 +228,8 @@ mod tests {
         let service = service(&path, TimeSpan::from_secs(30));
         let (_far, mut near) = client();
         let began = Instant::now();
-        let refusal = service.lease(&mut near, false, &permit()).await.unwrap_err();
+        let place = permit();
+        let refusal = service.lease(Visitor::new(&mut near, false, &place), Vec::new()).await.unwrap_err();
         assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
         assert_eq!(began.elapsed().as_secs(), 30);
         assert!(refusal.to_string().contains("No such file"), "{refusal}");

@@ -1,94 +1,245 @@
 //! What stands behind a listener. A session asks it for a server and gets a connected socket, waits for one (hold),
 //! or is told why not.
+//!
+//! A server may sleep: [`sleeper`] is where sessions meet its state machine, the driver carries out what the machine
+//! wants, `ready` finds out that it answers, `wake` is a client's way through all of it. A server that nobody has to
+//! wake has none of that, only the hold.
 
+mod choice;
+mod driver;
+mod group;
 mod hold;
+mod ready;
+mod refusal;
+pub mod sleeper;
+mod wake;
 
-use std::fmt;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use dormouse_core::service::Policy;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
+use dormouse_sys::resolve::ResolveError;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
-use crate::admission::Permit;
-use crate::connect::{ConnectError, Route};
-use hold::Turn;
+use crate::admission::{AtLimit, Permit};
+use crate::config::model::{Network, ServiceConfig, WakeOn};
+use crate::connect::Route;
+use crate::ledger::log::Log;
+use driver::Driver;
+pub use group::Groups;
+use hold::{Patience, Turn};
+use ready::Readiness;
+pub use refusal::Refusal;
+use sleeper::{Lease, Sleeper};
 
-/// A service of one server that nobody has to wake: it is there, or on its way.
+/// A service: its servers, and the rules by which clients get to them.
 #[derive(Debug)]
 pub struct Service {
-    route: Route,
-    wait: TimeSpan,
-    turn: Turn,
+    servers: Vec<Server>,
+    rules: Rules,
+    /// Somebody who waited does not any more.
+    room: Arc<Notify>,
 }
 
-/// Why a session gets no server.
+/// One server.
 #[derive(Debug)]
-pub enum Refusal {
-    /// The server cannot be connected to, and waiting would not help or was not wanted.
-    Unreachable(ConnectError),
-    /// It was not there in time; its last word.
-    HoldTimeout(Duration, ConnectError),
-    /// The client left while it was held.
-    ClientLeft,
-    /// The client's socket cannot be watched: a limit of ours.
-    Unwatchable(std::io::Error),
+struct Server {
+    route: Arc<Route>,
+    turn: Turn,
+    /// `None`: it is there, or on its way; nobody has to wake it.
+    sleeper: Option<Arc<Sleeper>>,
 }
 
-impl Refusal {
-    /// Whether anybody has to look after it; a client that leaves is nobody's fault.
-    pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::ClientLeft)
-    }
-
-    /// Whether the server reset the connection as soon as it had it.
-    pub fn is_reset(&self) -> bool {
-        matches!(self, Self::Unreachable(error) if error.is_reset())
-    }
-
-    /// Whether a limit of ours is the reason.
-    pub fn is_ours(&self) -> bool {
-        match self {
-            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_ours(),
-            Self::ClientLeft => false,
-            Self::Unwatchable(_) => true,
-        }
-    }
+/// The rules for clients.
+#[derive(Debug)]
+struct Rules {
+    wait: TimeSpan,
+    held_max: usize,
+    overflow: AtLimit,
+    on: WakeOn,
+    allow: Option<Vec<Network>>,
+    soft: Option<NonZeroU32>,
+    replay: bool,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) => write!(f, "{error}"),
-            Self::HoldTimeout(after, error) => {
-                write!(f, "Gave up after holding the client for {} s: {error}", after.as_secs_f64())
-            }
-            Self::ClientLeft => f.write_str("the client left while it was held"),
-            Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
-        }
+/// A client that asks for a server.
+#[derive(Debug)]
+pub struct Visitor<'a> {
+    client: &'a mut Stream,
+    says_first: bool,
+    permit: &'a Permit,
+    address: Option<IpAddr>,
+}
+
+/// What a client gets.
+#[derive(Debug)]
+pub struct Leased {
+    /// A connection to the server.
+    pub server: Stream,
+    /// The client's hold on a server that sleeps.
+    pub lease: Option<Lease>,
+    /// What the server gets before anything that is read from the client.
+    pub first: Vec<u8>,
+    /// Bytes that it got already.
+    pub sent: u64,
+}
+
+impl<'a> Visitor<'a> {
+    /// A client; `says_first`: it has bytes waiting already. `permit` is its place.
+    pub fn new(client: &'a mut Stream, says_first: bool, permit: &'a Permit) -> Self {
+        Self { client, says_first, permit, address: None }
+    }
+
+    /// Where it comes from, as far as that matters ([`Service::asks_who`]).
+    #[must_use]
+    pub fn from(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
     }
 }
 
 impl Service {
-    /// A service behind this route; a client is held for at most `wait` while the server is not there.
-    pub fn new(route: Route, wait: TimeSpan) -> Self {
-        Self { route, wait, turn: Turn::new() }
+    /// One server that nobody has to wake; a client is held for at most `wait` while it is not there.
+    pub fn always_there(route: Route, wait: TimeSpan) -> Self {
+        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None };
+        Self { servers: vec![server], rules: Rules::of_waiting(wait), room: Arc::default() }
     }
 
-    /// Connects a server for this client, which has bytes waiting already or not. `permit` is its place.
+    /// A service as it is configured. The tasks of servers that sleep go to `drivers`, and end at a word from `end`.
+    ///
+    /// # Errors
+    /// When an address cannot be completed.
+    pub fn new(
+        config: &ServiceConfig,
+        log: &Log,
+        groups: &mut Groups,
+        drivers: &mut JoinSet<()>,
+        end: &Arc<Notify>,
+    ) -> Result<Self, ResolveError> {
+        let room = Arc::new(Notify::new());
+        let mut servers = Vec::with_capacity(config.servers.len());
+        for server in &config.servers {
+            let route = Arc::new(Route::new(&server.to, config.timeouts.connect)?);
+            let sleeper = server.wake.as_ref().map(|wake| {
+                let name = match config.servers.as_slice() {
+                    [_] => config.name.clone(),
+                    _ => format!("{}/{}", config.name, server.name),
+                };
+                let sleeper = Sleeper::new(name, policy(config), Arc::clone(&room), log.clone());
+                let driver = Driver {
+                    sleeper: Arc::clone(&sleeper),
+                    route: Arc::clone(&route),
+                    wake: wake.clone(),
+                    readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
+                    stop_timeout: config.waking.stop_timeout,
+                    keep_warm: config.idle.keep_warm.clone(),
+                    group: config.exclusive.as_deref().map(|name| groups.get(name)),
+                    log: log.clone(),
+                };
+                drivers.spawn(driver.run(Arc::clone(end)));
+                sleeper
+            });
+            servers.push(Server { route, turn: Turn::new(), sleeper });
+        }
+        let rules = Rules {
+            wait: config.hold.timeout,
+            held_max: usize::try_from(config.hold.max.get()).unwrap_or(usize::MAX),
+            overflow: config.hold.overflow,
+            on: config.waking.on,
+            allow: config.waking.allow.clone(),
+            soft: config.soft,
+            replay: config.replay,
+        };
+        Ok(Self { servers, rules, room })
+    }
+
+    /// Gets a server for a client. `first` is what the server is told before anything that the client says.
     ///
     /// # Errors
     /// When the client gets none, and why.
-    pub async fn lease(
-        &self,
-        client: &mut Stream,
-        says_first: bool,
-        permit: &Permit,
-    ) -> Result<Stream, Refusal> {
-        match self.route.connect(says_first).await {
-            Ok(server) => Ok(server),
-            Err(error) if self.wait.is_zero() || !error.may_pass() => Err(Refusal::Unreachable(error)),
-            // Boxed: most sessions never come here, and all would carry it.
-            Err(error) => Box::pin(self.hold(client, says_first, permit, error)).await,
+    pub async fn lease(&self, visitor: Visitor<'_>, first: Vec<u8>) -> Result<Leased, Refusal> {
+        let server = match self.servers.as_slice() {
+            [server @ Server { sleeper: None, .. }] => server,
+            // Boxed: those who need not wake anything would carry it.
+            _ => return Box::pin(self.wake_and_lease(visitor, first)).await,
+        };
+        let Visitor { client, says_first, permit, .. } = visitor;
+        let server = match server.route.connect(says_first).await {
+            Ok(connected) => connected,
+            Err(error) if self.rules.wait.is_zero() || !error.may_pass() => {
+                return Err(Refusal::Unreachable(error));
+            }
+            // Boxed: most sessions never come here.
+            Err(error) => {
+                let patience = Patience::new(self.rules.wait);
+                Box::pin(server.hold(client, says_first, permit, error, patience)).await?
+            }
+        };
+        Ok(Leased { server, lease: None, first, sent: 0 })
+    }
+
+    /// Whether it matters where a client comes from.
+    pub fn asks_who(&self) -> bool {
+        self.rules.allow.is_some()
+    }
+
+    /// Whether one more client may be accepted while so many are here: not while as many wait as may, and more are to
+    /// stay in the backlog.
+    pub fn has_room(&self, open: usize) -> bool {
+        if self.rules.overflow == AtLimit::Refuse || self.servers.iter().any(Server::is_up) {
+            return true;
         }
+        let leases: usize = self.sleepers().map(|sleeper| sleeper.load().0).sum();
+        open.saturating_sub(leases) < self.rules.held_max
+    }
+
+    /// Waits until [`Self::has_room`] may have changed.
+    pub async fn room_changed(&self) {
+        self.room.notified().await;
+    }
+
+    /// The servers that sleep.
+    pub fn sleepers(&self) -> impl Iterator<Item = &Arc<Sleeper>> {
+        self.servers.iter().filter_map(|server| server.sleeper.as_ref())
+    }
+}
+
+impl Server {
+    fn is_up(&self) -> bool {
+        self.sleeper.as_ref().is_none_or(|sleeper| sleeper.is_up())
+    }
+}
+
+impl Rules {
+    fn of_waiting(wait: TimeSpan) -> Self {
+        Self {
+            wait,
+            held_max: usize::MAX,
+            overflow: AtLimit::Refuse,
+            on: WakeOn::Connect,
+            allow: None,
+            soft: None,
+            replay: false,
+        }
+    }
+}
+
+fn policy(config: &ServiceConfig) -> Policy {
+    let waking = &config.waking;
+    Policy {
+        hold_timeout: config.hold.timeout.finite().unwrap_or(std::time::Duration::MAX),
+        hold_max: usize::try_from(config.hold.max.get()).unwrap_or(usize::MAX),
+        start_timeout: waking.start_timeout,
+        // Whoever stops enforces it before that.
+        stop_timeout: waking.stop_timeout.saturating_add(std::time::Duration::from_secs(20)),
+        freeze_after: config.idle.freeze,
+        stop_after: config.idle.stop,
+        minimum_uptime: config.idle.minimum_uptime,
+        stop_foreign: waking.stop_foreign,
+        ..Policy::default()
     }
 }

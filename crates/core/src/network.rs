@@ -1,0 +1,111 @@
+//! Address ranges: `10.0.0.0/8`, `::1`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network {
+    /// Its first address.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether this address is in it; an IPv4 address that is written as IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let theirs = address.to_canonical();
+        self.address.is_ipv4() == theirs.is_ipv4()
+            && first(theirs, self.prefix) == first(self.address, self.prefix)
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// Reads `ADDRESS` or `ADDRESS/BITS`. IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) becomes IPv4.
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
+        let bits = width(address);
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Err(NetworkError::Prefix { bits });
+            }
+            Some(digits) => {
+                digits.parse().ok().filter(|prefix| *prefix <= bits).ok_or(NetworkError::Prefix { bits })?
+            }
+        };
+        let network = match (address, address.to_canonical()) {
+            (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if prefix >= 96 => Self { address: v4, prefix: prefix - 96 },
+            _ => Self { address, prefix },
+        };
+        let start = first(network.address, network.prefix);
+        if start == network.address {
+            Ok(network)
+        } else {
+            Err(NetworkError::HostBits(Self { address: start, ..network }))
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.prefix == width(self.address) {
+            self.address.fmt(f)
+        } else {
+            write!(f, "{}/{}", self.address, self.prefix)
+        }
+    }
+}
+
+/// How many bits an address has.
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The address with all but its leading bits cleared.
+fn first(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+/// Why a text is not an address range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkError {
+    /// What stands before the `/` is no IP address.
+    Address,
+    /// What stands behind the `/` is not a number of bits.
+    Prefix {
+        /// The most that there can be.
+        bits: u8,
+    },
+    /// The address has bits behind those that count; a single host or this range was meant.
+    HostBits(Network),
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => f.write_str("not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
+            Self::Prefix { bits } => write!(f, "behind the / stands a number of bits, 0 to {bits}"),
+            Self::HostBits(network) => write!(f, "the range begins at another address (write {network})"),
+        }
+    }
+}
+
+impl std::error::Error for NetworkError {}

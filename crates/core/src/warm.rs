@@ -1,0 +1,176 @@
+//! Times of the week in which a service is kept awake: `Mon-Fri 08:00-18:00`.
+//!
+//! Times are local ones, as a pair of a day (0 is Monday) and the minute since midnight. What the clock shows is for
+//! the caller to find out.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Such a time, every week, in local time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmWindow {
+    /// Bit 0 is Monday.
+    pub days: u8,
+    /// Minutes since midnight.
+    pub from: u16,
+    /// Minutes since midnight; at most 1440. Before `from`: it ends on the next day.
+    pub until: u16,
+}
+
+/// Minutes of a day and of a week.
+const DAY: u16 = 24 * 60;
+const WEEK: u16 = 7 * DAY;
+const EVERY_DAY: u8 = 0b111_1111;
+const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+impl WarmWindow {
+    /// Whether it is open at this minute of this day (0 is Monday). Its first minute is in it, the one at which it
+    /// ends is not.
+    pub fn contains(&self, day: u8, minute: u16) -> bool {
+        let now = minute_of_week(day, minute);
+        self.starts().any(|start| since(start, now) < self.length())
+    }
+
+    /// When it opens, in minutes since Monday's midnight.
+    fn starts(&self) -> impl Iterator<Item = u16> {
+        let from = self.from;
+        (0..7u8).filter(|day| self.days & (1 << day) != 0).map(move |day| minute_of_week(day, from))
+    }
+
+    /// How many minutes it stays open.
+    fn length(&self) -> u16 {
+        let (from, until) = (self.from.min(DAY), self.until.min(DAY));
+        until + if until < from { DAY } else { 0 } - from
+    }
+}
+
+/// Whether one of the windows is open at this minute of this day (0 is Monday).
+pub fn is_warm(windows: &[WarmWindow], day: u8, minute: u16) -> bool {
+    windows.iter().any(|window| window.contains(day, minute))
+}
+
+/// In how many minutes after the beginning of this minute of this day [`is_warm`] changes; `None`: never.
+pub fn next_change(windows: &[WarmWindow], day: u8, minute: u16) -> Option<u16> {
+    let now = minute_of_week(day, minute);
+    let warm_at = |time: u16| is_warm(windows, u8::try_from(time / DAY).unwrap_or_default(), time % DAY);
+    let warm = warm_at(now);
+    windows
+        .iter()
+        .flat_map(|window| window.starts().flat_map(|start| [start, (start + window.length()) % WEEK]))
+        .filter(|edge| warm_at(*edge) != warm)
+        .map(|edge| since(now, edge))
+        .min()
+}
+
+fn minute_of_week(day: u8, minute: u16) -> u16 {
+    (u16::from(day % 7) * DAY + minute % WEEK) % WEEK
+}
+
+/// The minutes from `earlier` to the next `later`, both in minutes of the week.
+fn since(earlier: u16, later: u16) -> u16 {
+    (later + WEEK - earlier) % WEEK
+}
+
+impl FromStr for WarmWindow {
+    type Err = WarmWindowError;
+
+    /// Reads `[DAYS] HH:MM-HH:MM`. Days are names or the first three letters of them, single or as ranges, with commas
+    /// between; without any, every day is meant. A window that ends before it begins ends on the next day.
+    fn from_str(text: &str) -> Result<Self, WarmWindowError> {
+        let text = text.trim();
+        let (days, times) = match text.rsplit_once(char::is_whitespace) {
+            Some((days, times)) => (parse_days(days)?, times),
+            None => (EVERY_DAY, text),
+        };
+        let (from, until) = times.split_once('-').ok_or_else(|| WarmWindowError::Times(times.to_owned()))?;
+        let (from, until) = (parse_time(from)?, parse_time(until)?);
+        if from == until || from == DAY {
+            return Err(WarmWindowError::NoLength);
+        }
+        // Midnight at the end is the end of the same day.
+        let until = if until == 0 { DAY } else { until };
+        Ok(Self { days, from, until })
+    }
+}
+
+fn parse_days(text: &str) -> Result<u8, WarmWindowError> {
+    let mut days = 0;
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (mut day, last) = (parse_day(first)?, parse_day(last)?);
+        days |= 1 << day;
+        while day != last {
+            day = (day + 1) % 7;
+            days |= 1 << day;
+        }
+    }
+    Ok(days)
+}
+
+fn parse_day(text: &str) -> Result<u8, WarmWindowError> {
+    let text = text.trim();
+    NAMES
+        .iter()
+        .zip(0..)
+        .find(|(name, _)| name.eq_ignore_ascii_case(text) || short(name).eq_ignore_ascii_case(text))
+        .map(|(_, day)| day)
+        .ok_or_else(|| WarmWindowError::Day(text.to_owned()))
+}
+
+fn short(name: &str) -> &str {
+    name.get(..3).unwrap_or(name)
+}
+
+fn parse_time(text: &str) -> Result<u16, WarmWindowError> {
+    let wrong = || WarmWindowError::Time(text.to_owned());
+    let number = |digits: &str, length: std::ops::RangeInclusive<usize>| {
+        let plain = length.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u16>().ok().filter(|_| plain)
+    };
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let hour = number(hour, 1..=2).ok_or_else(wrong)?;
+    let minute = number(minute, 2..=2).filter(|minute| *minute < 60).ok_or_else(wrong)?;
+    Some(hour * 60 + minute).filter(|time| *time <= DAY).ok_or_else(wrong)
+}
+
+impl fmt::Display for WarmWindow {
+    /// Prints the window so that it can be parsed again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.days & EVERY_DAY != EVERY_DAY {
+            let mut separator = "";
+            for (name, _) in NAMES.iter().zip(0..).filter(|(_, day)| self.days & (1u8 << day) != 0) {
+                write!(f, "{separator}{}", short(name))?;
+                separator = ",";
+            }
+            f.write_str(" ")?;
+        }
+        let (from, until) = (self.from, self.until);
+        write!(f, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60)
+    }
+}
+
+/// Why a text is not a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WarmWindowError {
+    /// Not the name of a day.
+    Day(String),
+    /// Not two times with a dash between.
+    Times(String),
+    /// Not a time of the day.
+    Time(String),
+    /// It begins and ends at the same time.
+    NoLength,
+}
+
+impl fmt::Display for WarmWindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day(text) => write!(f, "'{text}' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
+            Self::Times(text) => write!(f, "'{text}' is not a time from and until (write 08:00-18:00)"),
+            Self::Time(text) => write!(f, "'{text}' is not a time of the day (00:00 to 24:00)"),
+            Self::NoLength => f.write_str("it ends when it begins (write 00:00-24:00 for whole days)"),
+        }
+    }
+}
+
+impl std::error::Error for WarmWindowError {}

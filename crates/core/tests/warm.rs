@@ -1,0 +1,113 @@
+//! Times of the week: what is read, and that edges are where the answer changes.
+
+use dormouse_core::warm::{WarmWindow, is_warm, next_change};
+use proptest::prelude::*;
+
+const DAY: u16 = 24 * 60;
+const WEEK: u16 = 7 * DAY;
+
+fn window(text: &str) -> WarmWindow {
+    text.parse().unwrap()
+}
+
+#[test]
+fn windows_are_read() {
+    for (text, days, from, until) in [
+        ("Mon-Fri 08:00-18:00", 0b001_1111, 480, 1080),
+        ("Sat,Sun 10:00-12:00", 0b110_0000, 600, 720),
+        ("Sat-Mon 10:00-12:00", 0b110_0001, 600, 720),
+        ("mon,WEDNESDAY, Fri  8:00-9:30", 0b001_0101, 480, 570),
+        ("22:00-06:00", 0b111_1111, 1320, 360),
+        ("00:00-24:00", 0b111_1111, 0, 1440),
+        ("22:00-00:00", 0b111_1111, 1320, 1440),
+    ] {
+        assert_eq!(window(text), WarmWindow { days, from, until }, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_window_says_why() {
+    for (text, reason) in [
+        ("", "'' is not a time from and until (write 08:00-18:00)"),
+        ("Mon-Fri", "'Mon' is not a time of the day (00:00 to 24:00)"),
+        ("Mon-Fry 08:00-18:00", "'Fry' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
+        ("Mon 08:00", "'08:00' is not a time from and until (write 08:00-18:00)"),
+        ("Mon 08:00-25:00", "'25:00' is not a time of the day (00:00 to 24:00)"),
+        ("Mon 8:0-9:00", "'8:0' is not a time of the day (00:00 to 24:00)"),
+        ("Mon +8:00-9:00", "'+8:00' is not a time of the day (00:00 to 24:00)"),
+        ("08:00-08:00", "it ends when it begins (write 00:00-24:00 for whole days)"),
+        ("24:00-08:00", "it ends when it begins (write 00:00-24:00 for whole days)"),
+        (", 08:00-18:00", "'' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
+    ] {
+        let said = text.parse::<WarmWindow>().map_err(|error| error.to_string());
+        assert_eq!(said, Err(reason.to_owned()), "{text:?}");
+    }
+}
+
+#[test]
+fn a_night_belongs_to_the_day_on_which_it_begins() {
+    let night = window("Sun 22:00-06:00");
+    assert!(!night.contains(6, 21 * 60 + 59));
+    assert!(night.contains(6, 22 * 60));
+    assert!(night.contains(0, 5 * 60 + 59));
+    assert!(!night.contains(0, 6 * 60));
+    assert!(!night.contains(6, 0));
+}
+
+#[test]
+fn the_next_change_is_known() {
+    let office = [window("Mon-Fri 08:00-18:00")];
+    assert_eq!(next_change(&office, 0, 0), Some(480));
+    assert_eq!(next_change(&office, 0, 480), Some(600));
+    assert_eq!(next_change(&office, 4, 1080), Some(6 * 60 + 2 * DAY + 480));
+    // Windows that touch have no edge between them.
+    let joined = [window("08:00-12:00"), window("12:00-18:00")];
+    assert_eq!(next_change(&joined, 2, 480), Some(600));
+    assert_eq!(next_change(&[window("00:00-24:00")], 3, 77), None);
+    assert_eq!(next_change(&[], 3, 77), None);
+}
+
+fn windows() -> impl Strategy<Value = Vec<WarmWindow>> {
+    let one = (1u8..128, 0..DAY, 1..=DAY)
+        .prop_filter("has a length", |(_, from, until)| from != until)
+        .prop_map(|(days, from, until)| WarmWindow { days, from, until });
+    prop::collection::vec(one, 0..4)
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered_and_a_printed_window_is_read_back(text in "\\PC{0,30}", windows in windows()) {
+        let _ = text.parse::<WarmWindow>();
+        for window in windows {
+            prop_assert_eq!(window.to_string().parse(), Ok(window));
+        }
+    }
+
+    #[test]
+    fn a_window_is_open_as_often_as_it_is_long(windows in windows(), day in 0u8..7) {
+        for mut window in windows {
+            window.days = 1 << day;
+            let open = (0..WEEK).filter(|time| window.contains((time / DAY) as u8, time % DAY)).count();
+            let length = (window.until + if window.until < window.from { DAY } else { 0 }) - window.from;
+            prop_assert_eq!(open, usize::from(length));
+        }
+    }
+
+    #[test]
+    fn nothing_changes_before_the_next_change(windows in windows(), now in 0..WEEK) {
+        let warm_at = |time: u16| is_warm(&windows, (time % WEEK / DAY) as u8, time % DAY);
+        let first = (1..=WEEK).find(|ahead| warm_at(now + ahead) != warm_at(now));
+        prop_assert_eq!(next_change(&windows, (now / DAY) as u8, now % DAY), first);
+    }
+
+    #[test]
+    fn no_time_of_any_clock_panics(windows in windows(), day: u8, minute: u16) {
+        let _ = (is_warm(&windows, day, minute), next_change(&windows, day, minute));
+    }
+
+    #[test]
+    fn no_window_of_any_numbers_panics(days: u8, from: u16, until: u16, day: u8, minute: u16) {
+        let window = WarmWindow { days, from, until };
+        let _ = (window.contains(day, minute), window.to_string(), next_change(&[window], day, minute));
+    }
+}

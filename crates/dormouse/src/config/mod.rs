@@ -1,0 +1,281 @@
+//! What is to be served, as a file or the command line says it.
+//!
+//! Files and flags become the same tree of values that know their places, and one reader reads both. It reads on after
+//! an error, so that all that is wrong is told at once.
+
+mod endpoint;
+mod files;
+pub(crate) mod keys;
+pub mod model;
+pub(crate) mod near;
+mod parts;
+pub(crate) mod report;
+mod service;
+pub mod shell;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tree;
+mod value;
+mod wake;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dormouse_core::timespan::TimeSpan;
+
+pub use files::{DEFAULT, load};
+use model::Config;
+pub use report::Problem;
+use report::{Place, Report};
+use service::Draft;
+use tree::{Node, Value};
+use value::{Field, Section};
+
+use crate::ledger::log::Level;
+
+/// What the same configuration means differently in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    /// We run as root.
+    pub root: bool,
+}
+
+impl Surroundings {
+    /// Those that we run in.
+    pub fn here() -> Self {
+        Self { root: rustix::process::geteuid().is_root() }
+    }
+}
+
+/// A file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, as it is told where something is wrong.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+    /// It may hold the keys of one service, which is called as the file is.
+    pub of_one_service: bool,
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The configuration, or all that is wrong; never empty then.
+    pub result: Result<Config, Vec<Problem>>,
+    /// What somebody should look at.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads files. Several are one configuration.
+pub fn read(sources: &[Source], surroundings: Surroundings) -> Outcome {
+    let mut report = Report::default();
+    let mut whole = Whole::default();
+    for source in sources {
+        whole.read_file(source, surroundings, &mut report);
+    }
+    whole.finish(sources.first().map(|source| Place::file(&source.path)), report)
+}
+
+/// Reads what flags said: one service, whose keys are in the node.
+pub(crate) fn read_flags(
+    name: &str,
+    service: &Node,
+    general: Vec<(String, Node)>,
+    surroundings: Surroundings,
+    mut report: Report,
+) -> Outcome {
+    let mut whole = Whole::default();
+    let general = Node { place: service.place.clone(), value: Value::Table(general) };
+    whole.general(&general, &mut report);
+    whole.service(name, service, surroundings, &mut report);
+    whole.finish(None, report)
+}
+
+/// Changes what a file says by what a flag says beside it.
+pub(crate) fn override_general(config: &mut Config, general: Vec<(String, Node)>, report: &mut Report) {
+    let node = Node { place: Place::flag(""), value: Value::Table(general) };
+    let mut whole = Whole::default();
+    whole.general(&node, report);
+    config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
+    config.drain_timeout = whole.drain_timeout.map_or(config.drain_timeout, |(span, _)| span);
+}
+
+/// The configuration as far as it is read.
+#[derive(Default)]
+struct Whole {
+    log_level: Option<(Level, Place)>,
+    drain_timeout: Option<(TimeSpan, Place)>,
+    services: Vec<Draft>,
+}
+
+impl Whole {
+    fn read_file(&mut self, source: &Source, surroundings: Surroundings, report: &mut Report) {
+        let before = report.errors.len();
+        let node = tree::parse(&source.path, &source.text, report);
+        let broken: Vec<_> = report.errors.iter().skip(before).filter_map(Problem::line).collect();
+        let Some(node) = node else { return };
+        let mut inner = Report::default();
+        match source.path.file_stem().and_then(|stem| stem.to_str()) {
+            Some(name) if source.of_one_service && is_of_one_service(&node) => {
+                self.service(name, &node, surroundings, &mut inner);
+            }
+            _ => self.general(&node, &mut inner),
+        }
+        self.services(&node, source, surroundings, &mut inner);
+        // What the parser could not read is told by the parser; what follows from that is not.
+        inner.errors.retain(|problem| {
+            broken.is_empty() || !problem.absence && problem.line().is_none_or(|line| !broken.contains(&line))
+        });
+        report.errors.append(&mut inner.errors);
+        report.warnings.append(&mut inner.warnings);
+    }
+
+    /// Reads what concerns all services.
+    fn general(&mut self, node: &Node, report: &mut Report) {
+        let Some(section) = Section::open(node, "", keys::TOP, report) else { return };
+        if let Some(field) = section.get("log_level") {
+            let level = field.parsed(report, |text| {
+                Level::parse(text).ok_or("not a level; write err, warning, notice, info or debug")
+            });
+            once(&mut self.log_level, level, &field, report);
+        }
+        if let Some(field) = section.get("drain_timeout") {
+            let span = field.span(report);
+            once(&mut self.drain_timeout, span, &field, report);
+        }
+    }
+
+    fn services(&mut self, node: &Node, source: &Source, surroundings: Surroundings, report: &mut Report) {
+        let Value::Table(entries) = &node.value else { return };
+        for (_, services) in entries.iter().filter(|(name, _)| name == "services") {
+            let Value::Table(services) = &services.value else {
+                let found = services.value.kind();
+                report.error(
+                    &services.place,
+                    format!("takes a table for each service, not {found}; write [services.web]"),
+                );
+                continue;
+            };
+            for (name, service) in services {
+                self.service(name, service, surroundings, report);
+            }
+        }
+        if entries.is_empty() && source.of_one_service {
+            report.warning(&node.place, "says nothing; write a service's keys, or take it away");
+        }
+    }
+
+    fn service(&mut self, name: &str, node: &Node, surroundings: Surroundings, report: &mut Report) {
+        if let Some(other) = self.services.iter().find(|other| other.config.name == name) {
+            let message =
+                format!("another service is called {name} ({}); give it a name of its own", other.place);
+            report.error(&node.place, message);
+        }
+        self.services.extend(service::read(name, node, surroundings, report));
+    }
+
+    /// Looks at all services together.
+    fn finish(self, place: Option<Place>, mut report: Report) -> Outcome {
+        if self.services.is_empty() && report.errors.is_empty() {
+            let place = place.unwrap_or_else(|| Place::flag(""));
+            report.absence(
+                &place,
+                "no service is configured; write for example [services.web] with listen and to",
+            );
+        }
+        self.listeners_differ(&mut report);
+        self.groups_have_members(&mut report);
+        let Report { errors, warnings } = report;
+        let config = Config {
+            log_level: self.log_level.map(|(level, _)| level),
+            drain_timeout: self.drain_timeout.map_or(TimeSpan::ZERO, |(span, _)| span),
+            services: self.services.into_iter().map(|draft| draft.config).collect(),
+        };
+        Outcome {
+            result: if errors.is_empty() { Ok(config) } else { Err(in_order(errors)) },
+            warnings: in_order(warnings),
+        }
+    }
+
+    fn listeners_differ(&self, report: &mut Report) {
+        for (number, draft) in self.services.iter().enumerate() {
+            for (listen, place) in draft.config.listen.iter().zip(&draft.listen) {
+                let others = self.services.iter().take(number);
+                let clash = others
+                    .flat_map(|other| {
+                        other.config.listen.iter().zip(&other.listen).map(move |found| (other, found))
+                    })
+                    .find(|(_, (theirs, _))| listen.covers(theirs) || theirs.covers(listen));
+                if let Some((other, (theirs, at))) = clash {
+                    let name = &other.config.name;
+                    let message = if listen == theirs {
+                        format!("{listen} is where {name} listens ({at}); choose another address")
+                    } else {
+                        format!(
+                            "{listen} is not free beside {theirs}, where {name} listens ({at}); choose another address"
+                        )
+                    };
+                    report.error(place, message);
+                }
+            }
+        }
+    }
+
+    fn groups_have_members(&self, report: &mut Report) {
+        let mut groups: BTreeMap<&str, Vec<&Draft>> = BTreeMap::new();
+        for draft in &self.services {
+            if let Some(group) = &draft.config.exclusive {
+                groups.entry(group).or_default().push(draft);
+            }
+        }
+        for (group, members) in groups {
+            if let [Draft { exclusive: Some(place), .. }] = members.as_slice() {
+                report.warning(
+                    place,
+                    format!("{group} has no other member; check its spelling, or take it out"),
+                );
+            }
+        }
+    }
+}
+
+/// Keeps what was said first, and reports that it was said again.
+fn once<T>(kept: &mut Option<(T, Place)>, value: Option<T>, field: &Field<'_>, report: &mut Report) {
+    match kept {
+        Some((_, place)) => {
+            report.error(field.place(), format!("is given in {place}, too; keep one of them"))
+        }
+        None => *kept = value.map(|value| (value, field.place().clone())),
+    }
+}
+
+/// Whether a file has the keys of a service at its top.
+fn is_of_one_service(node: &Node) -> bool {
+    let Value::Table(entries) = &node.value else { return false };
+    let general = |name: &str| keys::TOP.iter().any(|key| key.path == name);
+    !entries.is_empty() && !entries.iter().any(|(name, _)| general(name))
+}
+
+/// In the order in which a reader finds it: file by file, line by line.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let mut files: Vec<Option<PathBuf>> = Vec::new();
+    for problem in &problems {
+        let file = problem.file();
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    let rank = |problem: &Problem| files.iter().position(|file| *file == problem.file());
+    problems.sort_by_key(|problem| (rank(problem), problem.line()));
+    problems
+}
+
+/// The name that a service has when flags configure it.
+pub(crate) const UNNAMED: &str = "main";
+
+/// A file that nothing stands beside.
+#[doc(hidden)]
+pub fn single(path: &Path, text: &str) -> Source {
+    Source { path: path.to_owned(), text: text.to_owned(), of_one_service: false }
+}

@@ -1,0 +1,169 @@
+//! The configuration as types that cannot be wrong. The file and the flags are two ways to write the same.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_core::address::{ListenAddress, Target};
+pub use dormouse_core::network::Network;
+use dormouse_core::proxy_protocol::Version;
+use dormouse_core::timespan::TimeSpan;
+use dormouse_core::warm::WarmWindow;
+use dormouse_wake::Wake;
+
+use crate::admission::{AtLimit, Cap};
+use crate::ledger::log::Level;
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What is logged; `None`: as the environment says.
+    pub log_level: Option<Level>,
+    /// How long open sessions may go on after SIGTERM.
+    pub drain_timeout: TimeSpan,
+    /// The services, in the order in which they were written; names are unique.
+    pub services: Vec<ServiceConfig>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceConfig {
+    /// Its name: letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Where clients arrive; never empty.
+    pub listen: Vec<Listen>,
+    /// Where they go; never empty.
+    pub servers: Vec<ServerConfig>,
+    /// With several servers that are woken (`balance = "first"`): how many sessions each holds before the next is woken.
+    pub soft: Option<NonZeroU32>,
+    /// When a server that was started is taken for ready.
+    pub ready: Ready,
+    /// How long that must have lasted.
+    pub settle: Duration,
+    /// Clients that wait.
+    pub hold: Hold,
+    /// When it sleeps.
+    pub idle: Idle,
+    /// Who may wake it, and by what.
+    pub waking: Waking,
+    /// Only one service of a group runs at a time.
+    pub exclusive: Option<String>,
+    /// Whether what a client said is sent again when a connection ends before the server's first byte in a cold start.
+    pub replay: bool,
+    /// How many sessions at once, over all listeners (HAProxy's maxconn).
+    pub maxconn: Cap,
+    /// What happens to the next one.
+    pub at_limit: AtLimit,
+    /// The header that the server gets.
+    pub proxy_protocol: Option<Version>,
+    /// The clocks of a session.
+    pub timeouts: Timeouts,
+}
+
+/// Where clients arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket that we open.
+    Open {
+        /// Its address.
+        address: ListenAddress,
+        /// Of a UNIX socket's file; as the umask says if `None`.
+        mode: Option<u32>,
+    },
+    /// The sockets that the service manager passed under this name (`fd:NAME`, `FileDescriptorName=`).
+    Inherited(String),
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Its name, unique in its service.
+    pub name: String,
+    /// How it is reached.
+    pub to: Target,
+    /// How it is woken; without, it is taken to be there.
+    pub wake: Option<Wake>,
+}
+
+/// When a server is taken for ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// When it takes a connection.
+    Connect,
+    /// When it says so itself: `READY=1`, a unit's start job that is done.
+    Notify,
+    /// When the container's health check says so.
+    Healthy,
+    /// When this file exists.
+    File(PathBuf),
+    /// When this command exits with 0.
+    Command(Vec<std::ffi::OsString>),
+    /// When it answers `send` with something that contains `expect`.
+    Expect {
+        /// Said first; may be empty.
+        send: Vec<u8>,
+        /// What it must answer; never empty.
+        expect: Vec<u8>,
+    },
+}
+
+/// Clients that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// How long; infinity is for ever.
+    pub timeout: TimeSpan,
+    /// How many.
+    pub max: NonZeroU32,
+    /// What happens to the next one.
+    pub overflow: AtLimit,
+}
+
+/// When a service sleeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    /// It is stopped after so long without use. `None`: never.
+    pub stop: Option<Duration>,
+    /// It is frozen after so long without use. `None`: never.
+    pub freeze: Option<Duration>,
+    /// A session that moved no byte for so long is no use. `None`: every session is.
+    pub quiet: Option<Duration>,
+    /// It is neither frozen nor stopped before it ran for so long.
+    pub minimum_uptime: Duration,
+    /// When it is kept awake, used or not.
+    pub keep_warm: Vec<WarmWindow>,
+}
+
+/// Who may wake a service, by what, and how long waking may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waking {
+    /// What a client has to do.
+    pub on: WakeOn,
+    /// Only these may wake it; everybody if `None`. Clients of UNIX sockets always may.
+    pub allow: Option<Vec<Network>>,
+    /// Whether what somebody else has started is frozen and stopped, too.
+    pub stop_foreign: bool,
+    /// How long a start may take.
+    pub start_timeout: Duration,
+    /// How long a stop may take before it is enforced.
+    pub stop_timeout: Duration,
+}
+
+/// What wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WakeOn {
+    /// A connection.
+    Connect,
+    /// A client's first byte.
+    Data,
+}
+
+/// The clocks of a session; `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long an address may take to answer.
+    pub connect: Option<Duration>,
+    /// How long a session may be silent.
+    pub idle: Option<Duration>,
+    /// How long it may be silent when half of it is closed.
+    pub half_close: Option<Duration>,
+}

@@ -1,0 +1,140 @@
+//! `dormouse demo`: a service that sleeps until somebody connects, with everything built in.
+
+mod server;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dormouse_core::address::{AddressError, ListenAddress, Target};
+use dormouse_core::timespan::TimeSpan;
+use dormouse_wake::Wake;
+use dormouse_wake::exec::Exec;
+
+use crate::admission::{AtLimit, Cap};
+use crate::cli::Passed;
+use crate::config::model::{
+    Config, Hold, Idle, Listen, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
+};
+use crate::ledger::log::Level;
+use crate::life::Open;
+use crate::run::{RunError, run_and_tell};
+pub use server::serve;
+
+/// The hidden command that the demo starts: its server.
+pub const SERVER: &str = "demo-server";
+
+/// It sleeps after so long without a session.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Why there is no demo.
+#[derive(Debug)]
+pub enum DemoError {
+    /// No place for the server's socket.
+    Directory(PathBuf, io::Error),
+    /// Its name cannot be an address.
+    Address(AddressError),
+    /// It did not run.
+    Run(RunError),
+}
+
+impl fmt::Display for DemoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path, error) => write!(f, "Failed to make {}: {error}", path.display()),
+            Self::Address(error) => {
+                write!(f, "The temporary directory's name is no good for a socket: {error}")
+            }
+            Self::Run(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for DemoError {}
+
+/// Runs the demo until it is interrupted.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(passed: Passed) -> Result<(), DemoError> {
+    let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
+    let made = fs::DirBuilder::new().mode(0o700).create(&directory);
+    made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
+    let result = config(&directory)
+        .map_err(DemoError::Address)
+        .and_then(|config| run_and_tell(config, passed, tell).map_err(DemoError::Run));
+    // What is left in the directory is the socket of a server that was killed.
+    let _ = fs::remove_dir_all(&directory);
+    result
+}
+
+fn tell(open: &[Open]) {
+    let address = open.iter().flat_map(|service| &service.listeners).map(ToString::to_string).next();
+    println!(
+        "A web server sleeps behind this address; it takes a second to start.\n\
+         In another terminal:\n\n    \
+         curl http://{}/\n\n\
+         It goes back to sleep {} s after the last session. Ctrl-C ends the demo.\n",
+        address.unwrap_or_default(),
+        IDLE.as_secs()
+    );
+}
+
+fn config(directory: &Path) -> Result<Config, AddressError> {
+    let socket = directory.join("server.sock");
+    let exec = Exec {
+        argv: vec!["/proc/self/exe".into(), SERVER.into(), socket.clone().into()],
+        environment: Vec::new(),
+        directory: None,
+        notify: false,
+    };
+    let server = ServerConfig {
+        name: "demo".to_owned(),
+        to: Target::parse(socket.as_os_str())?,
+        wake: Some(Wake::Exec(exec)),
+    };
+    let listen = ListenAddress::parse("127.0.0.1:0")?;
+    let service = ServiceConfig {
+        name: "demo".to_owned(),
+        listen: vec![Listen::Open { address: listen, mode: None }],
+        servers: vec![server],
+        soft: None,
+        ready: Ready::Connect,
+        settle: Duration::ZERO,
+        hold: Hold {
+            timeout: TimeSpan::from_secs(30),
+            max: NonZeroU32::MIN.saturating_add(1023),
+            overflow: AtLimit::Refuse,
+        },
+        idle: Idle {
+            stop: Some(IDLE),
+            freeze: None,
+            quiet: None,
+            minimum_uptime: Duration::ZERO,
+            keep_warm: Vec::new(),
+        },
+        waking: Waking {
+            on: WakeOn::Connect,
+            allow: None,
+            stop_foreign: false,
+            start_timeout: Duration::from_secs(120),
+            stop_timeout: Duration::from_secs(10),
+        },
+        exclusive: None,
+        replay: true,
+        maxconn: Cap::DEFAULT,
+        at_limit: AtLimit::Queue,
+        proxy_protocol: None,
+        timeouts: Timeouts {
+            connect: Some(Duration::from_secs(5)),
+            idle: None,
+            half_close: Some(Duration::from_secs(60)),
+        },
+    };
+    // Every session is to be seen.
+    Ok(Config { log_level: Some(Level::Debug), drain_timeout: TimeSpan::ZERO, services: vec![service] })
+}

@@ -1,0 +1,252 @@
+//! The task that owns a server that sleeps: carries out what the machine wants, and tells it what came of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_core::service::Event;
+use dormouse_core::warm::WarmWindow;
+use dormouse_wake::{Context, Line, News, Order, Wake, Waker};
+use tokio::sync::Notify;
+use tokio::time::{sleep, sleep_until};
+
+use super::group::{Group, Place};
+use super::ready::{Probe, Readiness};
+use super::sleeper::Sleeper;
+use crate::connect::Route;
+use crate::ledger::log::{Level, Log};
+
+/// A server that sleeps, and what it takes to wake it.
+pub(super) struct Driver {
+    pub(super) sleeper: Arc<Sleeper>,
+    pub(super) route: Arc<Route>,
+    pub(super) wake: Wake,
+    pub(super) readiness: Readiness,
+    pub(super) stop_timeout: Duration,
+    pub(super) keep_warm: Vec<WarmWindow>,
+    pub(super) group: Option<Arc<Group>>,
+    pub(super) log: Log,
+}
+
+/// How often the clock on the wall is looked at.
+const WALL_CLOCK: Duration = Duration::from_secs(20);
+
+impl Driver {
+    /// Drives until it is told to end, then puts to sleep what it has started.
+    pub(super) async fn run(self, end: Arc<Notify>) {
+        let mut drive = Drive {
+            waker: dormouse_wake::spawn(self.wake.clone(), self.context()),
+            driver: &self,
+            says: Arc::new(Notify::new()),
+            probe: None,
+            place: None,
+            entering: None,
+            evicted: false,
+        };
+        tokio::select! {
+            () = drive.turn() => {}
+            () = end.notified() => {}
+        }
+        drive.end().await;
+    }
+
+    fn context(&self) -> Context {
+        let (name, log) = (self.sleeper.name().to_owned(), self.log.clone());
+        let tell = Arc::new(move |line: Line<'_>| match line {
+            Line::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
+            Line::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
+            Line::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
+        });
+        Context { name: self.sleeper.name().to_owned(), stop_timeout: self.stop_timeout, tell }
+    }
+}
+
+struct Drive<'a> {
+    driver: &'a Driver,
+    waker: Waker,
+    /// The server has said that it is ready.
+    says: Arc<Notify>,
+    /// Looks whether it answers.
+    probe: Option<Probe>,
+    /// Its place in the exclusive group, from before its start until after its end.
+    place: Option<Place>,
+    /// Waits for it.
+    entering: Option<Entering>,
+    /// It knows already that another wants the place.
+    evicted: bool,
+}
+
+type Entering = Pin<Box<dyn Future<Output = Place> + Send>>;
+
+impl Drive<'_> {
+    async fn turn(&mut self) {
+        let sleeper = &self.driver.sleeper;
+        let mut wall_clock = Box::pin(sleep(Duration::ZERO));
+        loop {
+            let due = sleeper.tick();
+            while let Some(order) = sleeper.next_order() {
+                self.order(order).await;
+            }
+            tokio::select! {
+                () = sleeper.nudge.notified() => {}
+                news = self.waker.news.recv() => match news {
+                    Some(news) => self.hear(news),
+                    None => self.revive(),
+                },
+                first = answer(&mut self.probe) => {
+                    self.probe = None;
+                    sleeper.answers(first);
+                }
+                place = entered(&mut self.entering) => {
+                    self.entering = None;
+                    self.place = Some(place);
+                    self.pass(Order::Start).await;
+                }
+                () = wanted_elsewhere(self.driver.group.as_ref(), self.place.is_some() && !self.evicted) => {
+                    self.evicted = true;
+                    sleeper.evict();
+                }
+                () = at(due) => {}
+                () = &mut wall_clock, if !self.driver.keep_warm.is_empty() => {
+                    let (day, minute) = dormouse_sys::local_time::day_and_minute();
+                    let warm = self.driver.keep_warm.iter().any(|window| window.contains(day, minute));
+                    sleeper.keep_warm(warm);
+                    wall_clock = Box::pin(sleep(WALL_CLOCK));
+                }
+            }
+        }
+    }
+
+    async fn order(&mut self, order: Order) {
+        match order {
+            Order::Start => {
+                self.says = Arc::new(Notify::new());
+                self.evicted = false;
+                if let (Some(group), None) = (&self.driver.group, &self.place) {
+                    self.entering = Some(Box::pin(Arc::clone(group).enter()));
+                    return;
+                }
+            }
+            Order::Stop if self.entering.is_some() => {
+                // It never came to start.
+                self.entering = None;
+                self.driver.sleeper.event(Event::Stopped, None);
+                return;
+            }
+            Order::Stop => self.probe = None,
+            Order::Freeze | Order::Thaw => {}
+        }
+        self.pass(order).await;
+    }
+
+    async fn pass(&mut self, order: Order) {
+        // A waker takes its orders at once; one that has died shows at its news.
+        let _ = self.waker.orders.send(order).await;
+    }
+
+    fn hear(&mut self, news: News) {
+        let sleeper = &self.driver.sleeper;
+        match news {
+            News::Launched { foreign } => {
+                if foreign {
+                    sleeper.found_running();
+                }
+                self.look();
+            }
+            News::Running => self.look(),
+            News::Ready => self.says.notify_one(),
+            News::StartFailed(error) => {
+                self.over();
+                sleeper.event(Event::StartFailed, Some(error.to_string()));
+            }
+            News::Exited(how) => {
+                self.over();
+                let event = Event::Exited { failed: how.is_err() };
+                sleeper.event(event, how.err().map(|error| error.to_string()));
+            }
+            News::Stopped => {
+                self.over();
+                sleeper.event(Event::Stopped, None);
+            }
+            News::Frozen => sleeper.event(Event::Frozen, None),
+            News::FreezeFailed(error) => {
+                let name = sleeper.name();
+                self.driver.log.line(Level::Warning, format_args!("{name}: {error}"));
+                sleeper.event(Event::FreezeFailed, None);
+            }
+            News::Thawed => sleeper.event(Event::Thawed, None),
+        }
+    }
+
+    fn look(&mut self) {
+        self.probe = Some(self.driver.readiness.probe(&self.driver.route, &self.says));
+    }
+
+    fn over(&mut self) {
+        self.probe = None;
+        self.place = None;
+    }
+
+    /// The waker's task has ended although it had no reason to.
+    fn revive(&mut self) {
+        let name = self.driver.sleeper.name();
+        self.driver
+            .log
+            .line(Level::Err, format_args!("{name}: the waker ended unexpectedly, starting it anew."));
+        self.waker = dormouse_wake::spawn(self.driver.wake.clone(), self.driver.context());
+        self.over();
+        self.driver
+            .sleeper
+            .event(Event::Exited { failed: true }, Some("its waker ended unexpectedly".to_owned()));
+    }
+
+    /// Stops what we have started, and lets the waker end.
+    async fn end(mut self) {
+        let patience = self.driver.stop_timeout + Duration::from_secs(1);
+        if self.driver.sleeper.is_ours_to_stop() {
+            self.pass(Order::Stop).await;
+            let stopped = async {
+                while let Some(news) = self.waker.news.recv().await {
+                    if matches!(news, News::Stopped) {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(patience, stopped).await;
+        }
+        drop(self.waker.orders);
+        let mut news = self.waker.news;
+        let ended = async { while news.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(patience, ended).await;
+        self.waker.task.abort();
+    }
+}
+
+async fn answer(probe: &mut Option<Probe>) -> Option<dormouse_relay::Stream> {
+    match probe {
+        Some(probe) => probe.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn entered(entering: &mut Option<Entering>) -> Place {
+    match entering {
+        Some(entering) => entering.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wanted_elsewhere(group: Option<&Arc<Group>>, has_place: bool) {
+    match group {
+        Some(group) if has_place => group.wanted().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

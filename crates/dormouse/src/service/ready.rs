@@ -1,0 +1,133 @@
+//! Finding out that a server that was started answers.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::backoff::Backoff;
+use dormouse_relay::Stream;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::config::model::Ready;
+use crate::connect::Route;
+use crate::connect::watch::PathWatch;
+
+/// How to find out.
+#[derive(Debug, Clone)]
+pub(super) struct Readiness {
+    pub(super) ready: Ready,
+    pub(super) settle: Duration,
+}
+
+/// Ends when the server answers, with the connection that showed it.
+pub(super) type Probe = Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;
+
+/// A command or an exchange that takes longer is tried again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Readiness {
+    /// Looks until the server answers. `says`: it has said so itself.
+    pub(super) fn probe(&self, route: &Arc<Route>, says: &Arc<Notify>) -> Probe {
+        let (readiness, route, says) = (self.clone(), Arc::clone(route), Arc::clone(says));
+        Box::pin(async move {
+            loop {
+                let found = readiness.look(&route, &says).await;
+                if readiness.settle.is_zero() {
+                    return found;
+                }
+                drop(found);
+                sleep(readiness.settle).await;
+                // Still, after that time?
+                if matches!(readiness.ready, Ready::Notify | Ready::Healthy)
+                    || readiness.once(&route).await.is_some()
+                {
+                    return None;
+                }
+            }
+        })
+    }
+
+    async fn look(&self, route: &Route, says: &Notify) -> Option<Stream> {
+        let path = match &self.ready {
+            Ready::Notify | Ready::Healthy => {
+                says.notified().await;
+                return None;
+            }
+            Ready::File(path) => Some(path.as_path()),
+            Ready::Connect | Ready::Expect { .. } => route.path(),
+            Ready::Command(_) => None,
+        };
+        let mut backoff = Backoff::COLD_START;
+        let mut watch = path.and_then(PathWatch::new);
+        loop {
+            if let Some(found) = self.once(route).await {
+                return found;
+            }
+            let delay = sleep(backoff.next_delay());
+            match &mut watch {
+                None => delay.await,
+                Some(watch) => tokio::select! {
+                    () = watch.changed() => backoff.reset(),
+                    () = delay => {}
+                },
+            }
+        }
+    }
+
+    /// One look.
+    async fn once(&self, route: &Route) -> Option<Option<Stream>> {
+        match &self.ready {
+            Ready::Notify | Ready::Healthy => Some(None),
+            Ready::Connect => route.connect(false).await.ok().map(Some),
+            Ready::File(path) => Path::exists(path).then_some(None),
+            Ready::Command(argv) => succeeds(argv).await.then_some(None),
+            Ready::Expect { send, expect } => {
+                let server = route.connect(false).await.ok()?;
+                let heard = timeout(PATIENCE, exchange(server, send, expect)).await;
+                (heard == Ok(true)).then_some(None)
+            }
+        }
+    }
+}
+
+async fn succeeds(argv: &[std::ffi::OsString]) -> bool {
+    let Some((program, args)) = argv.split_first() else { return false };
+    let mut command = tokio::process::Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    for variable in
+        ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+    {
+        command.env_remove(variable);
+    }
+    matches!(timeout(PATIENCE, command.status()).await, Ok(Ok(status)) if status.success())
+}
+
+/// Says one thing and listens for another. The connection has done its duty then.
+async fn exchange(mut server: Stream, says: &[u8], expect: &[u8]) -> bool {
+    /// More than this is not looked through.
+    const MOST: usize = 4096;
+    let Some(socket) = server.socket() else { return false };
+    if !says.is_empty() && send(socket, says, SendFlags::NOSIGNAL) != Ok(says.len()) {
+        return false;
+    }
+    let mut heard = Vec::new();
+    while heard.len() < MOST && server.speaks().await {
+        let Some(socket) = server.socket() else { return false };
+        let mut piece = [0; 1024];
+        match recv(socket, &mut piece, RecvFlags::empty()) {
+            Ok((length, _)) => heard.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => return false,
+        }
+        if heard.windows(expect.len().max(1)).any(|window| window == expect) {
+            return true;
+        }
+    }
+    false
+}

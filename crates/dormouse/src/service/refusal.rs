@@ -1,0 +1,76 @@
+//! Why a session gets no server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::service::Refusal as Asleep;
+
+use crate::connect::ConnectError;
+
+/// Why a session gets no server.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The server cannot be connected to, and waiting would not help or was not wanted.
+    Unreachable(ConnectError),
+    /// It was not there in time; its last word.
+    HoldTimeout(Duration, ConnectError),
+    /// It sleeps and was not woken, or not in time; with why, as far as that is known.
+    Asleep(Asleep, Option<Arc<str>>),
+    /// It took connections and ended them before its first byte, until the client's time was over.
+    Dropped(Duration),
+    /// The client left while it was held.
+    ClientLeft,
+    /// The client said nothing for so long, and only a first byte wakes the service.
+    Silent(Duration),
+    /// The client's socket cannot be watched: a limit of ours.
+    Unwatchable(std::io::Error),
+}
+
+impl Refusal {
+    /// Whether anybody has to look after it; a client that leaves is nobody's fault.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::ClientLeft | Self::Silent(_) | Self::Asleep(Asleep::Asleep, _))
+    }
+
+    /// Whether the server reset the connection as soon as it had it.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.is_reset())
+    }
+
+    /// Whether a limit of ours is the reason.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_ours(),
+            Self::Unwatchable(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => write!(f, "{error}"),
+            Self::HoldTimeout(after, error) => {
+                write!(f, "Gave up after holding the client for {} s: {error}", after.as_secs_f64())
+            }
+            Self::Asleep(refusal, None) => write!(f, "{refusal}"),
+            Self::Asleep(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
+            Self::Dropped(after) => write!(
+                f,
+                "Gave up after {} s: the server takes connections and ends them before its first byte",
+                after.as_secs_f64()
+            ),
+            Self::ClientLeft => f.write_str("the client left while it was held"),
+            Self::Silent(after) => {
+                write!(
+                    f,
+                    "the client said nothing for {} s, and only data wakes the service",
+                    after.as_secs_f64()
+                )
+            }
+            Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! A server that sleeps until somebody connects: the state machine of the core, and those who wait for it.
+//!
+//! Sessions and the driver (its task) meet here. A client that finds the server awake gets its lease without a word to
+//! the driver.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+use dormouse_relay::Stream;
+use dormouse_wake::Order;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::ledger::log::{Level, Log};
+
+/// A server that sleeps.
+#[derive(Debug)]
+pub struct Sleeper {
+    /// Its name in the log.
+    name: String,
+    log: Log,
+    inner: Mutex<Inner>,
+    /// The driver has something to do.
+    pub(super) nudge: Notify,
+    /// Counts how often the server went away. Leases from before are of no use then.
+    lost: watch::Sender<u64>,
+    /// Somebody who waited does not any more.
+    pub(super) room: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    machine: Machine,
+    waiters: HashMap<WaiterId, oneshot::Sender<Answer>>,
+    /// What the waker is to be told. The machine has at most one order under way, and a stop behind it.
+    orders: VecDeque<Order>,
+    /// When the driver looks after the machine next.
+    armed: Option<Instant>,
+    /// The server has said something since it was started.
+    proven: bool,
+    /// The connection that showed that the server is ready, for the first client.
+    first: Option<Stream>,
+    /// Why the last start failed, or the server ended.
+    reason: Option<Arc<str>>,
+    /// The state that was told last.
+    told: State,
+    /// When the start that is under way, or was last, began; and how long the last one took.
+    began: Instant,
+    cold_start: Option<Duration>,
+}
+
+type Answer = Result<Option<Stream>, Refusal>;
+
+/// A client's hold on an awake server. Dropping it is how the server learns that the session ended.
+#[derive(Debug)]
+pub struct Lease {
+    sleeper: Arc<Sleeper>,
+    counted: bool,
+}
+
+/// A place among those that wait. Dropping it gives it up.
+#[derive(Debug)]
+pub(super) struct Ticket<'a> {
+    sleeper: &'a Arc<Sleeper>,
+    waiter: WaiterId,
+    answer: oneshot::Receiver<Answer>,
+}
+
+/// What a client gets that asks.
+pub(super) enum Asked<'a> {
+    Granted(Lease),
+    Held(Ticket<'a>),
+    Refused(Refusal),
+}
+
+impl Sleeper {
+    pub(super) fn new(name: String, policy: Policy, room: Arc<Notify>, log: Log) -> Arc<Self> {
+        let now = Instant::now();
+        let machine = Machine::new(policy, now);
+        let inner = Inner {
+            told: machine.state(),
+            machine,
+            waiters: HashMap::new(),
+            orders: VecDeque::new(),
+            armed: None,
+            proven: false,
+            first: None,
+            reason: None,
+            began: now,
+            cold_start: None,
+        };
+        let lost = watch::Sender::new(0);
+        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), lost, room })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks for a lease. `wakes`: this client may wake the server.
+    pub(super) fn ask(self: &Arc<Self>, wakes: bool) -> Asked<'_> {
+        self.step(|inner, now, out| match inner.machine.arrive(now, wakes, out) {
+            Arrival::Granted => Asked::Granted(Lease { sleeper: Arc::clone(self), counted: true }),
+            Arrival::Held(waiter) => {
+                let (tell, answer) = oneshot::channel();
+                inner.waiters.insert(waiter, tell);
+                Asked::Held(Ticket { sleeper: self, waiter, answer })
+            }
+            Arrival::Refused(refusal) => Asked::Refused(refusal),
+        })
+    }
+
+    /// Whether a client that arrives now is served at once.
+    pub(super) fn is_up(&self) -> bool {
+        self.lock().machine.is_up()
+    }
+
+    /// Sessions that have it, and clients that wait for it.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.machine.leases(), inner.machine.held())
+    }
+
+    /// Where it stands, since when, and how long its last cold start took.
+    pub fn state(&self) -> (State, Instant, Option<Duration>) {
+        let inner = self.lock();
+        (inner.machine.state(), inner.machine.since(), inner.cold_start)
+    }
+
+    /// Wakes it for nobody in particular; it sleeps again by the usual rules.
+    pub fn wake(&self) {
+        self.step(|inner, now, out| inner.machine.wake(now, out));
+    }
+
+    pub(super) fn keep_warm(&self, warm: bool) {
+        self.step(|inner, now, out| inner.machine.keep_warm(now, warm, out));
+    }
+
+    pub(super) fn evict(&self) {
+        self.step(|inner, now, out| inner.machine.evict(now, out));
+    }
+
+    pub(super) fn found_running(&self) {
+        self.lock().machine.found_running();
+    }
+
+    /// The first byte of a server since its start: from now on a connection that ends early is the server's will.
+    pub fn prove(&self) {
+        self.lock().proven = true;
+    }
+
+    /// Whether the server has said nothing yet since its start.
+    pub(super) fn is_unproven(&self) -> bool {
+        !self.lock().proven
+    }
+
+    /// Something became known; `reason` says why, if it is a failure.
+    pub(super) fn event(&self, event: Event, reason: Option<String>) {
+        self.step(|inner, now, out| {
+            if let Some(reason) = reason {
+                inner.reason = Some(reason.into());
+            }
+            inner.machine.event(now, event, out);
+        });
+        if matches!(event, Event::Stopped | Event::Exited { .. } | Event::StartFailed) {
+            self.lost.send_modify(|times| *times += 1);
+        }
+    }
+
+    /// The server answers, on this connection if it came to one.
+    pub(super) fn answers(&self, first: Option<Stream>) {
+        self.step(|inner, now, out| {
+            inner.first = first;
+            inner.machine.event(now, Event::Answers, out);
+        });
+        // Perhaps nobody was left to take it.
+        self.lock().first = None;
+    }
+
+    /// Whether it runs, and because of us.
+    pub(super) fn is_ours_to_stop(&self) -> bool {
+        let inner = self.lock();
+        !matches!(inner.machine.state(), State::Stopped | State::Failed) && !inner.machine.is_foreign()
+    }
+
+    /// Why the last start failed, or the server ended.
+    pub(super) fn reason(&self) -> Option<Arc<str>> {
+        self.lock().reason.clone()
+    }
+
+    /// Does what is due, and says when something is due next.
+    pub(super) fn tick(&self) -> Option<Instant> {
+        self.step(|inner, now, out| inner.machine.tick(now, out));
+        let mut inner = self.lock();
+        inner.armed = inner.machine.deadline();
+        inner.armed
+    }
+
+    pub(super) fn next_order(&self) -> Option<Order> {
+        self.lock().orders.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One step of the machine, and all that follows from it.
+    fn step<R>(&self, act: impl FnOnce(&mut Inner, Instant, &mut Vec<Action>) -> R) -> R {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let held = inner.machine.held();
+        let mut out = Vec::new();
+        let result = act(&mut inner, now, &mut out);
+        let mut nudge = false;
+        // What nobody takes any more changes the machine again.
+        while !out.is_empty() {
+            let mut further = Vec::new();
+            for action in out {
+                nudge |= inner.obey(now, action, &mut further);
+            }
+            out = further;
+        }
+        let due = inner.machine.deadline();
+        nudge |= due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed));
+        let freed = inner.machine.held() < held || inner.machine.is_up();
+        inner.tell_state(&self.name, &self.log, now);
+        drop(inner);
+        if nudge {
+            self.nudge.notify_one();
+        }
+        if freed && held > 0 {
+            self.room.notify_waiters();
+        }
+        result
+    }
+}
+
+impl Inner {
+    /// Carries out an action; true if the driver has to.
+    fn obey(&mut self, now: Instant, action: Action, further: &mut Vec<Action>) -> bool {
+        let order = match action {
+            Action::Grant(waiter) => {
+                let answer = Ok(self.first.take());
+                let taken = self.waiters.remove(&waiter).is_some_and(|tell| tell.send(answer).is_ok());
+                if !taken {
+                    self.machine.release(now, true, further);
+                }
+                return false;
+            }
+            Action::Refuse(waiter, refusal) => {
+                if let Some(tell) = self.waiters.remove(&waiter) {
+                    // Whoever has just left needs no answer.
+                    let _ = tell.send(Err(refusal));
+                }
+                return false;
+            }
+            Action::Start => {
+                self.proven = false;
+                self.began = now;
+                self.reason = None;
+                Order::Start
+            }
+            Action::Stop => Order::Stop,
+            Action::Freeze => Order::Freeze,
+            Action::Thaw => Order::Thaw,
+        };
+        self.orders.push_back(order);
+        true
+    }
+
+    fn tell_state(&mut self, name: &str, log: &Log, now: Instant) {
+        let (before, state) = (self.told, self.machine.state());
+        if state == before {
+            return;
+        }
+        self.told = state;
+        // Coming and going is told by the sessions.
+        let quiet = matches!(
+            (before, state),
+            (State::Ready, State::Idle)
+                | (State::Idle, State::Ready)
+                | (State::Freezing | State::Thawing, State::Ready | State::Idle)
+        );
+        let level = if quiet { Level::Debug } else { Level::Info };
+        match state {
+            State::Starting => {
+                let held = self.machine.held();
+                log.line(level, format_args!("{name}: {before} → {state}, {held} waiting."));
+            }
+            State::Ready | State::Idle if before == State::Starting => {
+                let took = now.duration_since(self.began);
+                self.cold_start = Some(took);
+                log.line(level, format_args!("{name}: {state} after {:.3} s.", took.as_secs_f64()));
+            }
+            State::Failed => {
+                let reason = self.reason.as_deref().unwrap_or("it did not answer in time");
+                log.line(Level::Err, format_args!("{name}: {before} → {state}: {reason}"));
+            }
+            State::Stopped if self.reason.is_some() && before != State::Stopping => {
+                let reason = self.reason.as_deref().unwrap_or_default();
+                log.line(Level::Warning, format_args!("{name}: {before} → {state}: {reason}"));
+            }
+            _ => log.line(level, format_args!("{name}: {before} → {state}.")),
+        }
+    }
+}
+
+impl Ticket<'_> {
+    /// Waits for the answer: a lease, and for the first one the connection that showed that the server is ready.
+    pub(super) async fn answer(&mut self) -> Result<(Lease, Option<Stream>), Refusal> {
+        match (&mut self.answer).await {
+            Ok(Ok(first)) => Ok((Lease { sleeper: Arc::clone(self.sleeper), counted: true }, first)),
+            Ok(Err(refusal)) => Err(refusal),
+            // The machine forgets nobody; whoever it did would be told that.
+            Err(_) => Err(Refusal::StartFailed),
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        let waiter = self.waiter;
+        // Granted between our last look and now: nobody will use it.
+        let granted = matches!(self.answer.try_recv(), Ok(Ok(_)));
+        self.sleeper.step(|inner, now, out| {
+            if granted {
+                inner.machine.release(now, true, out);
+            } else if inner.waiters.remove(&waiter).is_some() {
+                inner.machine.leave(waiter);
+            }
+        });
+    }
+}
+
+impl Lease {
+    /// Whose it is.
+    pub fn sleeper(&self) -> &Arc<Sleeper> {
+        &self.sleeper
+    }
+
+    /// The session has moved nothing for long, and is no use.
+    pub fn quiet(&mut self) {
+        if std::mem::replace(&mut self.counted, false) {
+            self.sleeper.step(|inner, now, out| inner.machine.quiet(now, out));
+        }
+    }
+
+    /// The session moves bytes again.
+    pub fn busy(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.sleeper.step(|inner, now, out| inner.machine.busy(now, out));
+        }
+    }
+
+    /// Is told when the server goes away.
+    pub(super) fn losses(&self) -> watch::Receiver<u64> {
+        self.sleeper.lost.subscribe()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let counted = self.counted;
+        self.sleeper.step(|inner, now, out| inner.machine.release(now, counted, out));
+    }
+}

@@ -1,0 +1,178 @@
+//! A client's way to a server that sleeps: ask for a lease, wait, connect, and make sure that somebody is there.
+
+use dormouse_core::backoff::Backoff;
+use dormouse_core::service::Refusal as Asleep;
+use dormouse_relay::{Kind, Said, Stream, Verdict};
+use tokio::time::sleep;
+
+use super::hold::Patience;
+use super::sleeper::{Asked, Lease, Sleeper};
+use super::{Leased, Refusal, Server, Service, Visitor};
+use crate::config::model::WakeOn;
+
+/// A try that came to nothing.
+enum Missed {
+    /// Nothing helps this client.
+    Refused(Refusal),
+    /// This server does not help; another might.
+    Next(Refusal),
+    /// The server went away meanwhile: ask anew.
+    Gone,
+}
+
+impl Service {
+    pub(super) async fn wake_and_lease(
+        &self,
+        mut visitor: Visitor<'_>,
+        first: Vec<u8>,
+    ) -> Result<Leased, Refusal> {
+        let patience = Patience::new(self.rules.wait);
+        if self.rules.on == WakeOn::Data && !self.servers.iter().any(Server::is_up) {
+            first_word(&mut visitor, patience).await?;
+        }
+        let mut said = Said::new(first);
+        let mut backoff = Backoff::COLD_START;
+        loop {
+            let (mut server, lease) = self.lease_some(&mut visitor, patience).await?;
+            if self.is_on_trial(lease.as_ref(), visitor.client, &server) {
+                let verdict = tokio::select! {
+                    verdict = said.listen(visitor.client, &mut server) => verdict,
+                    () = patience.over() => Verdict::TooMuch,
+                };
+                match (verdict, &lease) {
+                    (Verdict::Answered, Some(lease)) => lease.sleeper().prove(),
+                    (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}
+                    (Verdict::ClientLeft, _) => return Err(Refusal::ClientLeft),
+                    (Verdict::Dropped(_), _) => {
+                        drop((server, lease));
+                        said.forget_server();
+                        tokio::select! {
+                            () = sleep(backoff.next_delay()) => continue,
+                            () = patience.over() => return Err(Refusal::Dropped(patience.since.elapsed())),
+                        }
+                    }
+                }
+            }
+            let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
+            return Ok(Leased { server, lease, first: said.into_rest(), sent });
+        }
+    }
+
+    /// A server that has said nothing since its start may not be there yet, although it takes connections. Where
+    /// descriptors travel with the bytes, what was said cannot be said again.
+    fn is_on_trial(&self, lease: Option<&Lease>, client: &Stream, server: &Stream) -> bool {
+        let carries_descriptors = client.kind() == Kind::Unix && server.kind() == Kind::Unix;
+        self.rules.replay && !carries_descriptors && lease.is_some_and(|lease| lease.sleeper().is_unproven())
+    }
+
+    /// Gets a connection from the first server that gives one.
+    async fn lease_some(
+        &self,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Stream, Option<Lease>), Refusal> {
+        let mut failed = vec![false; self.servers.len()];
+        let mut last = Refusal::Asleep(Asleep::StartFailed, None);
+        while let Some(index) = self.choose(&failed) {
+            let Some(server) = self.servers.get(index) else { break };
+            match self.lease_from(server, visitor, patience).await {
+                Ok(leased) => return Ok(leased),
+                Err(Missed::Refused(refusal)) => return Err(refusal),
+                Err(Missed::Gone) => {}
+                Err(Missed::Next(refusal)) => {
+                    last = refusal;
+                    if let Some(failed) = failed.get_mut(index) {
+                        *failed = true;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn lease_from(
+        &self,
+        server: &Server,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Stream, Option<Lease>), Missed> {
+        let Some(sleeper) = &server.sleeper else {
+            return match server.route.connect(visitor.says_first).await {
+                Ok(connected) => Ok((connected, None)),
+                Err(error) if self.servers.len() > 1 => Err(Missed::Next(Refusal::Unreachable(error))),
+                Err(error) if !error.may_pass() => Err(Missed::Refused(Refusal::Unreachable(error))),
+                Err(error) => {
+                    let held = server
+                        .hold(visitor.client, visitor.says_first, visitor.permit, error, patience)
+                        .await;
+                    held.map(|connected| (connected, None)).map_err(Missed::Refused)
+                }
+            };
+        };
+        let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
+        let mut losses = lease.losses();
+        let connected = match first {
+            Some(connected) => Ok(connected),
+            None => server.route.connect(visitor.says_first).await,
+        };
+        let error = match connected {
+            Ok(connected) => return Ok((connected, Some(lease))),
+            Err(error) if !error.may_pass() => return Err(Missed::Next(Refusal::Unreachable(error))),
+            Err(error) => error,
+        };
+        // It was awake a moment ago. Either it comes back by itself, or it is known soon that it went away.
+        tokio::select! {
+            held = server.hold(visitor.client, visitor.says_first, visitor.permit, error, patience) => match held {
+                Ok(connected) => Ok((connected, Some(lease))),
+                Err(refusal) => Err(Missed::Refused(refusal)),
+            },
+            _ = losses.changed() => Err(Missed::Gone),
+        }
+    }
+
+    /// Waits for a lease as long as the client has patience.
+    async fn await_lease(
+        &self,
+        sleeper: &std::sync::Arc<Sleeper>,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Lease, Option<Stream>), Missed> {
+        let asleep = |refusal| Refusal::Asleep(refusal, sleeper.reason());
+        let mut ticket = match sleeper.ask(self.may_wake(visitor)) {
+            Asked::Granted(lease) => return Ok((lease, None)),
+            Asked::Held(ticket) => ticket,
+            Asked::Refused(refusal @ (Asleep::Overflow | Asleep::Asleep)) => {
+                return Err(Missed::Refused(asleep(refusal)));
+            }
+            Asked::Refused(refusal) => return Err(Missed::Next(asleep(refusal))),
+        };
+        tokio::select! {
+            biased;
+            answer = ticket.answer() => answer.map_err(|refusal| match refusal {
+                Asleep::StartFailed | Asleep::Backoff => Missed::Next(asleep(refusal)),
+                _ => Missed::Refused(asleep(refusal)),
+            }),
+            () = visitor.client.departed() => Err(Missed::Refused(Refusal::ClientLeft)),
+            () = patience.over() => Err(Missed::Refused(asleep(Asleep::HoldTimeout))),
+        }
+    }
+
+    /// Clients of UNIX sockets have no address, and always may.
+    fn may_wake(&self, visitor: &Visitor<'_>) -> bool {
+        match (&self.rules.allow, visitor.address) {
+            (Some(allowed), Some(address)) => allowed.iter().any(|network| network.contains(address)),
+            _ => true,
+        }
+    }
+}
+
+/// Waits until the client says something.
+async fn first_word(visitor: &mut Visitor<'_>, patience: Patience) -> Result<(), Refusal> {
+    if visitor.says_first {
+        return Ok(());
+    }
+    tokio::select! {
+        says = visitor.client.speaks() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
+        () = patience.over() => Err(Refusal::Silent(patience.since.elapsed())),
+    }
+}

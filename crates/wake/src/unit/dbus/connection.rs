@@ -1,0 +1,246 @@
+//! A connection: calls and their answers, and signals to those who watch.
+
+use std::collections::HashMap;
+use std::io::{Error, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::auth::authenticate;
+use super::decode::{FIXED, Kind, Message, rest};
+use super::encode::{Arg, Call, call};
+
+/// So many calls may wait to be sent.
+const CALLS: usize = 16;
+/// Longer messages are passed over: nothing that we ask for is.
+const LONG: usize = 256 * 1024;
+/// How long somebody may take to answer; a manager may be busy with reading its files again.
+const ANSWER: Duration = Duration::from_secs(25);
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::unit) enum Failure {
+    /// The connection is gone, or nobody answers.
+    Gone(String),
+    /// An error is the answer.
+    Error {
+        /// Its name.
+        name: String,
+        /// What whoever answers says about it.
+        text: String,
+    },
+}
+
+/// Who gets signals.
+pub(in crate::unit) trait Watcher: Send + Sync {
+    /// A signal came. Must not block.
+    fn signal(&self, message: &Message);
+    /// The connection is gone: there will be no more.
+    fn gone(&self);
+}
+
+/// A connection to a service manager or to a bus.
+pub(in crate::unit) struct Connection {
+    shared: Arc<Shared>,
+    outgoing: mpsc::Sender<Vec<u8>>,
+    carrier: JoinHandle<()>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    serial: u32,
+    gone: bool,
+    calls: HashMap<u32, oneshot::Sender<Message>>,
+    watchers: Vec<Weak<dyn Watcher>>,
+}
+
+impl Connection {
+    /// Shakes hands over a socket that is connected.
+    ///
+    /// # Errors
+    /// When the other side does not want us, or does not speak D-Bus.
+    pub(in crate::unit) async fn over(socket: UnixStream) -> Result<Self, Error> {
+        let (reader, mut writer) = socket.into_split();
+        let mut reader = BufReader::new(reader);
+        authenticate(&mut reader, &mut writer).await?;
+        let shared = Arc::new(Shared { state: Mutex::default() });
+        let (outgoing, calls) = mpsc::channel(CALLS);
+        let carrier = tokio::spawn(carry(reader, writer, calls, Arc::clone(&shared)));
+        Ok(Self { shared, outgoing, carrier })
+    }
+
+    /// Calls a method and waits for its answer, which has to have this signature.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(in crate::unit) async fn call(
+        &self,
+        destination: Option<&str>,
+        (path, interface, member): (&str, &str, &str),
+        args: &[Arg<'_>],
+    ) -> Result<Message, Failure> {
+        let (serial, answer) = self.shared.expect_answer();
+        let _forgotten = Forget { shared: &self.shared, serial };
+        let bytes = call(serial, Call { destination, path, interface, member }, args);
+        let done = async {
+            self.outgoing.send(bytes).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(ANSWER, done).await {
+            Ok(Some(message)) if message.kind == Kind::Answer => Ok(message),
+            Ok(Some(message)) => {
+                let text = message.first_text().unwrap_or_default();
+                Err(Failure::Error { name: message.error, text })
+            }
+            Ok(None) => Err(Failure::Gone("the connection to it is lost".to_owned())),
+            Err(_) => Err(Failure::Gone(format!("no answer within {} s", ANSWER.as_secs()))),
+        }
+    }
+
+    /// Tells this one of all signals, until it is dropped.
+    pub(in crate::unit) fn watch(&self, watcher: &Arc<dyn Watcher>) {
+        let gone = {
+            let mut state = self.shared.lock();
+            state.watchers.retain(|watcher| watcher.strong_count() > 0);
+            state.watchers.push(Arc::downgrade(watcher));
+            state.gone
+        };
+        if gone {
+            watcher.gone();
+        }
+    }
+
+    /// Whether it still works, as far as is known.
+    pub(in crate::unit) fn is_gone(&self) -> bool {
+        self.shared.lock().gone
+    }
+
+    /// Gives it up.
+    pub(in crate::unit) fn close(&self) {
+        self.carrier.abort();
+        self.shared.end();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expect_answer(&self) -> (u32, oneshot::Receiver<Message>) {
+        let (answer, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        // Zero is no serial.
+        state.serial = state.serial.checked_add(1).unwrap_or(1);
+        let serial = state.serial;
+        if !state.gone {
+            state.calls.insert(serial, answer);
+        }
+        (serial, receiver)
+    }
+
+    fn take(&self, message: Message) {
+        match (message.kind, message.answers) {
+            (Kind::Answer | Kind::Error, Some(serial)) => {
+                let call = self.lock().calls.remove(&serial);
+                if let Some(call) = call {
+                    let _ = call.send(message);
+                }
+            }
+            (Kind::Signal, _) => {
+                for watcher in self.watchers() {
+                    watcher.signal(&message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&self) {
+        {
+            let mut state = self.lock();
+            state.gone = true;
+            state.calls.clear();
+        }
+        for watcher in self.watchers() {
+            watcher.gone();
+        }
+    }
+
+    fn watchers(&self) -> Vec<Arc<dyn Watcher>> {
+        self.lock().watchers.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// A call that nobody waits for any more.
+struct Forget<'a> {
+    shared: &'a Shared,
+    serial: u32,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().calls.remove(&self.serial);
+    }
+}
+
+/// Carries messages both ways until one way ends.
+async fn carry(
+    mut reader: BufReader<OwnedReadHalf>,
+    mut writer: OwnedWriteHalf,
+    mut calls: mpsc::Receiver<Vec<u8>>,
+    shared: Arc<Shared>,
+) {
+    let reading = async {
+        while let Ok(message) = receive(&mut reader).await {
+            if let Some(message) = message {
+                shared.take(message);
+            }
+        }
+    };
+    let writing = async {
+        while let Some(bytes) = calls.recv().await {
+            if writer.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
+    }
+    shared.end();
+}
+
+/// The next message; none if it was passed over.
+async fn receive(reader: &mut BufReader<OwnedReadHalf>) -> Result<Option<Message>, Error> {
+    let broken = |_| Error::from(ErrorKind::InvalidData);
+    let mut fixed = [0; FIXED];
+    reader.read_exact(&mut fixed).await?;
+    let length = rest(&fixed).map_err(broken)?;
+    if length > LONG {
+        let mut left = reader.take(u64::try_from(length).unwrap_or(u64::MAX));
+        tokio::io::copy(&mut left, &mut tokio::io::sink()).await?;
+        return Ok(None);
+    }
+    let mut rest = vec![0; length];
+    reader.read_exact(&mut rest).await?;
+    // Signals of others may hold types that we do not know.
+    Ok(Message::parse(fixed, &rest).ok())
+}

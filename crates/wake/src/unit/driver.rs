@@ -1,0 +1,415 @@
+//! Carries out orders, and tells what becomes of the unit.
+
+use std::time::Duration;
+
+use dormouse_core::backoff::Backoff;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::Unit;
+use super::dbus::Value;
+use super::link::{Link, Trouble, UNIT};
+use super::reason;
+use super::state::{Phase, Seen};
+use crate::{Context, Line, News, Operation, WakeError};
+
+/// How long an order waits for a manager that is away: less than clients are held by default.
+const AWAY: Duration = Duration::from_secs(20);
+/// How long an order waits for a manager that was never there.
+const NEVER: Duration = Duration::from_secs(2);
+/// How long a unit may take to end after SIGKILL.
+const KILLED: Duration = Duration::from_secs(5);
+/// When a job has vanished and its end has not come: how long until the unit is looked at again.
+const LATE: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver {
+    unit: Unit,
+    context: Context,
+    news: Sender<News>,
+    link: Option<Link>,
+    /// Between tries to reach the manager.
+    backoff: Backoff,
+    /// The manager was there once.
+    known: bool,
+    /// It has been said that it is away.
+    mourned: bool,
+    told: Told,
+    /// It runs because we have started it.
+    ours: bool,
+}
+
+/// What was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It does not run.
+    Down,
+    /// It was launched, and may still be starting.
+    Launched,
+    /// It runs.
+    Up,
+}
+
+impl Driver {
+    pub(super) fn new(unit: Unit, context: Context, news: Sender<News>) -> Self {
+        Self {
+            unit,
+            context,
+            news,
+            link: None,
+            backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(5)),
+            known: false,
+            mourned: false,
+            told: Told::Down,
+            ours: false,
+        }
+    }
+
+    /// Waits until something changes, and tells what. To be called again and again; may be given up at any time.
+    pub(super) async fn watch(&mut self) {
+        let watched = match &self.link {
+            Some(link) => link.changed().await,
+            None => self.connect().await,
+        };
+        let watched = match watched {
+            Ok(()) => self.notice().await,
+            trouble => trouble,
+        };
+        match watched {
+            Ok(()) => {}
+            Err(Trouble::Away(reason)) => self.lose(&reason),
+            // Not even its state may be asked for, or it is no unit at all: an order will tell.
+            Err(Trouble::Refused { .. }) => sleep(LATE).await,
+        }
+    }
+
+    /// Starts it.
+    pub(super) async fn start(&mut self) {
+        let started = loop {
+            if let Err(reason) = self.reach(AWAY).await {
+                break Err(reason);
+            }
+            match self.try_start().await {
+                Err(Trouble::Away(reason)) => self.lose(&reason),
+                Ok(started) => break started,
+                Err(Trouble::Refused { name, text }) => break Err(reason::refusal(&self.unit, &name, &text)),
+            }
+        };
+        if let Err(reason) = started {
+            self.ours = false;
+            self.tell(News::StartFailed(self.error(Operation::Start, reason))).await;
+            self.told = Told::Down;
+        }
+    }
+
+    /// Stops it; when this is over it is stopped, or nothing more can be done about it.
+    pub(super) async fn stop(&mut self) {
+        let limit = self.context.stop_timeout;
+        match timeout(limit, self.stop_in_good_order()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => self.warn(&self.error(Operation::Stop, reason).to_string()),
+            Err(_) => {
+                let unit = &self.unit;
+                self.warn(&format!("{unit} has not stopped within {} s: killing it", limit.as_secs_f32()));
+                if timeout(KILLED, self.kill()).await.is_err() {
+                    self.warn(&format!("{} has not stopped although it was killed", self.unit));
+                }
+            }
+        }
+        self.ours = false;
+        self.tell(News::Stopped).await;
+        self.told = Told::Down;
+    }
+
+    /// Freezes it.
+    pub(super) async fn freeze(&mut self) {
+        let limit = self.context.stop_timeout;
+        let frozen = match timeout(limit, self.order("FreezeUnit")).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Trouble::Away(reason))) => Err(reason),
+            Ok(Err(Trouble::Refused { name, text })) => Err(reason::refusal(&self.unit, &name, &text)),
+            Err(_) => Err(format!("it was not frozen within {} s", limit.as_secs_f32())),
+        };
+        match frozen {
+            Ok(()) => self.tell(News::Frozen).await,
+            Err(reason) => {
+                // It may be on its way nevertheless.
+                let _ = timeout(limit, self.order("ThawUnit")).await;
+                self.tell(News::FreezeFailed(self.error(Operation::Freeze, reason))).await;
+            }
+        }
+    }
+
+    /// Thaws it.
+    pub(super) async fn thaw(&mut self) {
+        let limit = self.context.stop_timeout;
+        let thawed = match timeout(limit, self.order("ThawUnit")).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Trouble::Away(reason))) => Err(reason),
+            Ok(Err(Trouble::Refused { name, text })) => Err(reason::refusal(&self.unit, &name, &text)),
+            Err(_) => Err(format!("it was not thawed within {} s", limit.as_secs_f32())),
+        };
+        match thawed {
+            Ok(()) => self.tell(News::Thawed).await,
+            // Whoever waits for it has nothing to wait for; if it has ended, that is why.
+            Err(reason) => {
+                self.tell(News::Exited(Err(self.error(Operation::Thaw, reason)))).await;
+                self.told = Told::Down;
+            }
+        }
+    }
+
+    async fn order(&mut self, method: &str) -> Result<(), Trouble> {
+        loop {
+            self.reach(AWAY).await.map_err(Trouble::Away)?;
+            match self.link()?.order(method).await {
+                Err(Trouble::Away(reason)) => self.lose(&reason),
+                done => return done,
+            }
+        }
+    }
+
+    /// `Ok(Err(…))`: it cannot be started.
+    async fn try_start(&mut self) -> Result<Result<(), String>, Trouble> {
+        let mut asked = None;
+        loop {
+            let seen = self.link()?.look().await?;
+            if seen.load != "loaded" && seen.phase() != Phase::Up {
+                return Ok(Err(self.why_not_loaded(&seen).await?));
+            }
+            match seen.phase() {
+                Phase::Up if !seen.is_to_stop() => {
+                    self.thaw_if_frozen().await?;
+                    self.launched(Told::Up).await;
+                    self.tell(News::Ready).await;
+                    return Ok(Ok(()));
+                }
+                Phase::Rising | Phase::Restarting if !seen.is_to_stop() => {
+                    self.launched(Told::Launched).await;
+                    return Ok(Ok(()));
+                }
+                // Whoever stops it is let finish; it goes up again as soon as it is down.
+                Phase::Up | Phase::Falling | Phase::Rising | Phase::Restarting => {
+                    self.link()?.changed().await?;
+                }
+                Phase::Down | Phase::Failed => match &asked {
+                    None => {
+                        let link = self.link()?;
+                        // What starts when somebody connects has a backoff of its own; the manager's limit on starts
+                        // would close it for good.
+                        let _ = link.order("ResetFailedUnit").await;
+                        asked = Some(link.enqueue("StartUnit").await?);
+                        self.ours = true;
+                    }
+                    Some(job) => {
+                        let link = self.link()?;
+                        if let Some(result) = link.ended(job) {
+                            // Its end may be older than its job's.
+                            let seen = link.look().await?;
+                            if matches!(seen.phase(), Phase::Down | Phase::Failed) {
+                                return Ok(Err(reason::of_start(link, &self.unit, &seen, &result).await?));
+                            }
+                        } else if seen.job.is_some() {
+                            link.changed().await?;
+                        } else if let Ok(lost) = timeout(LATE, link.changed()).await {
+                            lost?;
+                        } else {
+                            return Ok(Err(reason::of_start(link, &self.unit, &seen, "").await?));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    async fn launched(&mut self, told: Told) {
+        self.tell(News::Launched { foreign: !self.ours }).await;
+        self.told = told;
+    }
+
+    async fn thaw_if_frozen(&self) -> Result<(), Trouble> {
+        let link = self.link()?;
+        // Managers before 246 freeze nothing.
+        match link.property(UNIT, "FreezerState").await? {
+            Some(Value::Text(state)) if state != "running" => link.order("ThawUnit").await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn why_not_loaded(&self, seen: &Seen) -> Result<String, Trouble> {
+        reason::not_loaded(self.link()?, &self.unit, seen).await
+    }
+
+    /// The error is a reason.
+    async fn stop_in_good_order(&mut self) -> Result<(), String> {
+        loop {
+            self.reach(self.context.stop_timeout).await?;
+            match self.try_stop().await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Away(reason)) => self.lose(&reason),
+                Err(Trouble::Refused { name, text }) => {
+                    return Err(reason::refusal(&self.unit, &name, &text));
+                }
+            }
+        }
+    }
+
+    async fn try_stop(&mut self) -> Result<(), Trouble> {
+        let link = self.link()?;
+        let seen = link.look().await?;
+        if is_over(&seen) {
+            return Ok(());
+        }
+        if seen.phase() == Phase::Up {
+            self.thaw_if_frozen().await?;
+        }
+        let job = link.enqueue("StopUnit").await?;
+        loop {
+            if link.ended(&job).is_some() || is_over(&link.look().await?) {
+                return Ok(());
+            }
+            link.changed().await?;
+        }
+    }
+
+    async fn kill(&mut self) {
+        loop {
+            if self.reach(KILLED).await.is_err() {
+                return;
+            }
+            match self.try_kill().await {
+                Ok(()) => return,
+                Err(Trouble::Away(reason)) => self.lose(&reason),
+                Err(Trouble::Refused { name, text }) => {
+                    return self.warn(&reason::refusal(&self.unit, &name, &text));
+                }
+            }
+        }
+    }
+
+    async fn try_kill(&mut self) -> Result<(), Trouble> {
+        let link = self.link()?;
+        link.kill().await?;
+        loop {
+            if is_over(&link.look().await?) {
+                return Ok(());
+            }
+            link.changed().await?;
+        }
+    }
+
+    /// Looks at the unit, and tells what is new.
+    async fn notice(&mut self) -> Result<(), Trouble> {
+        let link = self.link()?;
+        let seen = link.look().await?;
+        match (self.told, seen.phase()) {
+            (Told::Down, Phase::Up) if !seen.is_to_stop() => {
+                self.tell(News::Running).await;
+                self.told = Told::Up;
+            }
+            (Told::Launched, Phase::Up) => {
+                self.tell(News::Ready).await;
+                self.told = Told::Up;
+            }
+            (Told::Launched, Phase::Rising | Phase::Restarting)
+            | (Told::Up, Phase::Up)
+            | (Told::Down, Phase::Up | Phase::Rising | Phase::Restarting) => {}
+            (Told::Down, Phase::Down | Phase::Failed | Phase::Falling) => self.ours = false,
+            // Its manager starts it again: whoever wants it waits for that, and nobody else is told of a failure.
+            (Told::Up, Phase::Rising | Phase::Restarting) => {
+                let reason = reason::of_end(link, &self.unit).await?;
+                if let Err(reason) = reason {
+                    self.warn(&format!("{}; its manager starts it again", self.error(Operation::Run, reason)));
+                }
+                self.exited(Ok(())).await;
+            }
+            (Told::Up | Told::Launched, Phase::Falling | Phase::Down | Phase::Failed) => {
+                let reason = reason::of_end(link, &self.unit).await?;
+                self.ours = false;
+                self.exited(reason).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn exited(&mut self, how: Result<(), String>) {
+        let how = how.map_err(|reason| self.error(Operation::Run, reason));
+        self.tell(News::Exited(how)).await;
+        self.told = Told::Down;
+    }
+
+    /// Sees to it that the manager can be asked, or gives the reason why it cannot.
+    async fn reach(&mut self, patience: Duration) -> Result<(), String> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        self.backoff.reset();
+        let deadline = Instant::now() + if self.known { patience } else { patience.min(NEVER) };
+        let mut last = format!("{} does not answer", self.unit.manager);
+        loop {
+            match timeout_at(deadline, self.connect()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(Trouble::Refused { name, text })) => {
+                    return Err(reason::refusal(&self.unit, &name, &text));
+                }
+                Ok(Err(Trouble::Away(reason))) => last = reason,
+                Err(_) => return Err(last),
+            }
+        }
+    }
+
+    /// Tries once to reach the manager, after a pause that grows from try to try.
+    async fn connect(&mut self) -> Result<(), Trouble> {
+        if self.mourned {
+            sleep(self.backoff.next_delay()).await;
+        }
+        match Link::to(&self.unit).await {
+            Ok(link) => {
+                self.link = Some(link);
+                self.backoff.reset();
+                self.known = true;
+                if std::mem::take(&mut self.mourned) {
+                    self.note(&format!("{} is there again", self.unit.manager));
+                }
+                Ok(())
+            }
+            Err(Trouble::Away(reason)) => {
+                self.lose(&reason);
+                Err(Trouble::Away(reason))
+            }
+            refused => refused.map(drop),
+        }
+    }
+
+    fn lose(&mut self, reason: &str) {
+        self.link = None;
+        if !std::mem::replace(&mut self.mourned, true) {
+            self.note(&format!("{} does not answer: {reason}; trying again", self.unit.manager));
+        }
+    }
+
+    fn link(&self) -> Result<&Link, Trouble> {
+        self.link.as_ref().ok_or_else(|| Trouble::Away("there is no connection to it".to_owned()))
+    }
+
+    fn error(&self, operation: Operation, reason: String) -> WakeError {
+        WakeError { what: self.unit.to_string(), operation, reason }
+    }
+
+    /// Whoever does not listen any more drops the orders, too.
+    async fn tell(&self, news: News) {
+        let _ = self.news.send(news).await;
+    }
+
+    fn note(&self, line: &str) {
+        (self.context.tell)(Line::Notice(line));
+    }
+
+    fn warn(&self, line: &str) {
+        (self.context.tell)(Line::Warning(line));
+    }
+}
+
+/// It is down, and nothing is about to change that.
+fn is_over(seen: &Seen) -> bool {
+    matches!(seen.phase(), Phase::Down | Phase::Failed) && seen.job.is_none()
+}

@@ -1,0 +1,228 @@
+//! Why a unit could not be started, or ended: in the manager's words, and what to do about it.
+
+use super::dbus::Value;
+use super::link::{Link, Trouble, UNIT};
+use super::state::Seen;
+use super::{Manager, Unit};
+
+/// A call that the manager has refused.
+pub(super) fn refusal(unit: &Unit, error: &str, text: &str) -> String {
+    let name = &unit.name;
+    match error.rsplit('.').next().unwrap_or_default() {
+        "AccessDenied" | "InteractiveAuthorizationRequired" | "AuthFailed" => format!(
+            "not permitted ({text}); run dormouse as root, allow org.freedesktop.systemd1.manage-units for its user \
+             in a polkit rule, or make {name} a unit of the user's own manager"
+        ),
+        "NoSuchUnit" => not_found(unit),
+        "NotSupported" => {
+            format!("{text}; freezing needs systemd 246 and the unified cgroup hierarchy: leave `freeze` out")
+        }
+        "UnknownMethod" => format!("this systemd is too old for that ({text})"),
+        "OnlyByDependency" => format!("{text}; take RefuseManualStart= out of the unit"),
+        "ShuttingDown" | "TransactionIsDestructive" => format!("{text}; the manager may be shutting down"),
+        _ if text.is_empty() => error.to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// A unit that the manager could not read.
+pub(super) async fn not_loaded(link: &Link, unit: &Unit, seen: &Seen) -> Result<String, Trouble> {
+    let name = &unit.name;
+    Ok(match seen.load.as_str() {
+        "not-found" => not_found(unit),
+        "masked" => format!("it is masked; `{} unmask {name}` allows it again", systemctl(unit)),
+        state => {
+            let text = match link.property(UNIT, "LoadError").await? {
+                Some(Value::Pair(_, text)) if !text.is_empty() => text,
+                _ => state.to_owned(),
+            };
+            format!("its file is not right ({text}); `systemd-analyze{} verify {name}` says more", flag(unit))
+        }
+    })
+}
+
+/// A start that has not brought it up. `result`: the job's; empty if unknown.
+pub(super) async fn of_start(
+    link: &Link,
+    unit: &Unit,
+    seen: &Seen,
+    result: &str,
+) -> Result<String, Trouble> {
+    let what = match result {
+        "canceled" => "somebody else has cancelled the start".to_owned(),
+        "dependency" => {
+            let dependencies = systemctl(unit);
+            return Ok(format!(
+                "a unit that it needs could not be started; `{dependencies} list-dependencies {}` shows which",
+                unit.name
+            ));
+        }
+        "timeout" => "its start job has timed out".to_owned(),
+        "assert" => "an Assert…= of the unit does not hold".to_owned(),
+        "unsupported" => "units of its kind are not supported here".to_owned(),
+        "once" => "it is started once only, and has been".to_owned(),
+        "done" | "skipped" if link.property(UNIT, "ConditionResult").await? == Some(Value::Number(0)) => {
+            "a Condition…= of the unit does not hold".to_owned()
+        }
+        "done" | "skipped" if seen.active != "failed" => {
+            "it has ended already (Type=oneshot needs RemainAfterExit=yes)".to_owned()
+        }
+        _ => match ending(link, unit).await? {
+            Some(how) => how,
+            None => "its manager does not say why".to_owned(),
+        },
+    };
+    Ok(with_remedy(&what, unit))
+}
+
+/// An end that we did not ask for; an error if it was not in good order.
+pub(super) async fn of_end(link: &Link, unit: &Unit) -> Result<Result<(), String>, Trouble> {
+    Ok(match ending(link, unit).await? {
+        Some(how) => Err(with_remedy(&how, unit)),
+        None => Ok(()),
+    })
+}
+
+/// What the unit's result says; none if it ended in good order.
+async fn ending(link: &Link, unit: &Unit) -> Result<Option<String>, Trouble> {
+    let Some(interface) = interface(&unit.name) else { return Ok(None) };
+    let result = match link.property(&interface, "Result").await? {
+        Some(Value::Text(result)) if result != "success" => result,
+        _ => return Ok(None),
+    };
+    let code = link.property(&interface, "ExecMainCode").await?;
+    let status = link.property(&interface, "ExecMainStatus").await?;
+    Ok(Some(words(&result, number(code.as_ref()), number(status.as_ref()), unit)))
+}
+
+fn number(value: Option<&Value>) -> i64 {
+    match value {
+        Some(Value::Number(number)) => *number,
+        _ => 0,
+    }
+}
+
+/// `code` and `status` are those of waitid(2) for the main process.
+fn words(result: &str, code: i64, status: i64, unit: &Unit) -> String {
+    const EXITED: i64 = 1;
+    const KILLED: i64 = 2;
+    const DUMPED: i64 = 3;
+    let process = match code {
+        EXITED if status != 0 => format!(": its main process exited with {status}{}", meaning(status)),
+        KILLED => format!(": its main process was killed by signal {status}{}", signal(status)),
+        DUMPED => format!(": its main process dumped core on signal {status}{}", signal(status)),
+        _ => String::new(),
+    };
+    match result {
+        "start-limit-hit" => format!(
+            "result start-limit-hit{process}; it was restarted too often; `{} reset-failed {}` allows it again",
+            systemctl(unit),
+            unit.name
+        ),
+        "timeout" => format!("result timeout: it did not start or stop in the time that its unit gives it{process}"),
+        "protocol" => format!("result protocol: it did not do what its Type= asks for{process}"),
+        "resources" => "result resources: a file, a process or a mount could not be had".to_owned(),
+        result => format!("result {result}{process}"),
+    }
+}
+
+/// What the manager itself exits with in the process's place, systemd.exec(5).
+fn meaning(status: i64) -> &'static str {
+    match status {
+        200 => " (200/CHDIR: its directory is not there)",
+        203 => " (203/EXEC: the program could not be executed)",
+        216 => " (216/GROUP: there is no such group)",
+        217 => " (217/USER: there is no such user)",
+        218 => " (218/CAPABILITIES)",
+        226 => " (226/NAMESPACE: its mounts could not be made)",
+        _ => "",
+    }
+}
+
+fn signal(number: i64) -> &'static str {
+    match number {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        3 => " (SIGQUIT)",
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        14 => " (SIGALRM)",
+        15 => " (SIGTERM)",
+        31 => " (SIGSYS)",
+        _ => "",
+    }
+}
+
+fn with_remedy(what: &str, unit: &Unit) -> String {
+    format!("{what}; see `journalctl{} -u {}`", flag(unit), unit.name)
+}
+
+fn not_found(unit: &Unit) -> String {
+    let whose = match unit.manager {
+        Manager::System => "is it a unit of the user's manager?",
+        Manager::User => "is it a unit of the system's manager?",
+    };
+    format!(
+        "there is no such unit; `{} list-unit-files` shows all, `{0} daemon-reload` reads new ones; {whose}",
+        systemctl(unit)
+    )
+}
+
+fn systemctl(unit: &Unit) -> &'static str {
+    match unit.manager {
+        Manager::System => "systemctl",
+        Manager::User => "systemctl --user",
+    }
+}
+
+fn flag(unit: &Unit) -> &'static str {
+    match unit.manager {
+        Manager::System => "",
+        Manager::User => " --user",
+    }
+}
+
+/// The interface of its kind: `org.freedesktop.systemd1.Service` for a service.
+fn interface(name: &str) -> Option<String> {
+    let (_, suffix) = name.rsplit_once('.')?;
+    let mut letters = suffix.chars();
+    let first = letters.next()?.to_ascii_uppercase();
+    Some(format!("org.freedesktop.systemd1.{first}{}", letters.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(manager: Manager) -> Unit {
+        Unit { name: "web.service".to_owned(), manager }
+    }
+
+    #[test]
+    fn an_end_names_the_result_and_the_process() {
+        let unit = unit(Manager::System);
+        assert_eq!(words("exit-code", 1, 3, &unit), "result exit-code: its main process exited with 3");
+        let killed = words("signal", 2, 9, &unit);
+        assert_eq!(killed, "result signal: its main process was killed by signal 9 (SIGKILL)");
+    }
+
+    #[test]
+    fn remedies_are_for_the_right_manager() {
+        let limit = words("start-limit-hit", 1, 1, &unit(Manager::User));
+        assert!(limit.contains("`systemctl --user reset-failed web.service`"), "{limit}");
+        let denied = refusal(&unit(Manager::System), "org.freedesktop.DBus.Error.AccessDenied", "no");
+        assert!(denied.contains("polkit"), "{denied}");
+        assert!(with_remedy("", &unit(Manager::User)).contains("`journalctl --user -u web.service`"));
+    }
+
+    #[test]
+    fn the_interface_is_that_of_the_kind() {
+        assert_eq!(interface("a.b.service").as_deref(), Some("org.freedesktop.systemd1.Service"));
+        assert_eq!(interface("nothing"), None);
+    }
+}

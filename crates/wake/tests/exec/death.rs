@@ -1,0 +1,71 @@
+//! Whoever drives it, or guards it, is killed: nothing of it may stay.
+
+use std::time::Duration;
+
+use crate::rig::{Drive, Rig, Watched, shell, until};
+
+/// A shell, a child in another session that ignores SIGTERM, and an orphan.
+const FAMILY: &str = "echo pid $$; setsid sh -c 'trap \"\" TERM; echo pid $$; while :; do sleep 1; done' &
+    (setsid sh -c 'echo pid $$; exec sleep 1000' &) ; while :; do sleep 1; done";
+
+#[test]
+fn nothing_is_left_when_its_driver_is_killed() {
+    // A stop timeout is waited for where SIGTERM is ignored: that of the driver is 5 s.
+    for frozen in [false, true] {
+        let mut drive = Drive::start(&[], FAMILY);
+        drive.say("start");
+        until("three processes", || drive.text().matches("pid ").count() == 3);
+        if frozen {
+            drive.say("freeze");
+            drive.wrote("Frozen");
+        }
+        let all: Vec<_> =
+            drive.all().into_iter().filter(|pid| *pid != drive.child.id().cast_signed()).map(Watched::new).collect();
+        assert!(all.len() >= 4, "the guard and three of its: {}", drive.text());
+        drive.kill();
+        for one in &all {
+            one.ended();
+        }
+        until("nothing carries the mark", || drive.all().is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_left_when_its_driver_is_killed_while_it_starts() {
+    for round in 0..30u64 {
+        let mut drive = Drive::start(&[], "setsid sleep 1000 & exec sleep 1000");
+        drive.say("start");
+        // Anywhere in the start, which takes some milliseconds: the moment is what is tried out here.
+        std::thread::sleep(Duration::from_micros(round * 500));
+        drive.kill();
+        until("nothing carries the mark", || drive.all().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_guard_is_killed() {
+    let mut rig = Rig::new(shell(FAMILY));
+    for round in 1..4 {
+        rig.start().await;
+        let all = rig.said_more("pid ", 3 * round).await;
+        let all: Vec<_> = all.iter().skip(3 * (round - 1)).map(|pid| Watched::new(pid.parse().unwrap())).collect();
+        let guard = all.iter().map(Watched::parent).find(|parent| {
+            std::fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|name| name.starts_with("guard:"))
+        });
+        Watched::new(guard.unwrap()).kill();
+        let error = rig.exited().await.unwrap_err();
+        assert!(error.reason.contains("guard"), "{error}");
+        assert!(all.iter().all(Watched::has_ended));
+    }
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn the_program_alone_is_killed() {
+    let mut rig = Rig::new(shell("echo pid $$; exec sleep 1000"));
+    rig.start().await;
+    rig.watched(1).await[0].kill();
+    assert!(rig.exited().await.unwrap_err().reason.starts_with("it was killed by SIGKILL"));
+    rig.stop().await;
+    rig.close().await;
+}

@@ -1,0 +1,87 @@
+//! Freezing and thawing, seen from outside.
+
+use std::time::Duration;
+
+use dormouse_wake::{News, Order};
+
+use crate::rig::{Drive, Rig, Watched, field, needs, shell, until};
+
+/// Two processes that count in files, one of them in another session.
+const COUNTERS: &str = "setsid sh -c 'echo pid $$; while :; do echo x >>two; sleep 0.005; done' &
+    echo pid $$; while :; do echo x >>one; sleep 0.005; done";
+
+#[tokio::test]
+async fn nothing_of_it_moves_until_it_is_thawed() {
+    let dir = crate::rig::TempDir::new();
+    let mut it = shell(COUNTERS);
+    it.directory = Some(dir.0.clone());
+    let mut rig = Rig::new(it);
+    rig.start().await;
+    let all = rig.watched(2).await;
+    let counted = || {
+        ["one", "two"].map(|name| std::fs::metadata(dir.0.join(name)).map_or(0, |file| file.len()))
+    };
+    until("both count", || counted().iter().all(|count| *count > 0));
+    for _ in 0..5 {
+        rig.order(Order::Freeze).await;
+        let news = rig.news().await;
+        assert!(matches!(news, News::Frozen), "{news:?}");
+        let before = counted();
+        rig.quiet(Duration::from_millis(100)).await;
+        assert_eq!(counted(), before, "something moves");
+        rig.order(Order::Thaw).await;
+        assert!(matches!(rig.news().await, News::Thawed));
+        until("both count again", || counted().iter().zip(before).all(|(now, before)| *now > before));
+    }
+    // Frozen, it can be stopped, and started again.
+    rig.order(Order::Freeze).await;
+    assert!(matches!(rig.news().await, News::Frozen));
+    rig.stop().await;
+    assert!(all.iter().all(Watched::has_ended));
+    rig.start().await;
+    rig.close().await;
+}
+
+#[test]
+fn without_a_group_of_our_own_it_is_stopped_by_signals() {
+    needs("setpriv", "util-linux");
+    // Another user may make no groups.
+    let through: &[&str] = if rustix::process::geteuid().is_root() {
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    } else {
+        &[]
+    };
+    let drive = Drive::start(through, "echo pid $$; setsid sh -c 'echo pid $$; exec sleep 1000' & while :; do sleep 0.01; done");
+    drive.say("start");
+    until("two processes", || drive.text().matches("pid ").count() == 2);
+    let pids: Vec<i32> = drive
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("Output(\"pid ")?.strip_suffix("\")")?.parse().ok())
+        .collect();
+    for _ in 0..3 {
+        let before = drive.text().matches("Frozen").count();
+        drive.say("freeze");
+        until("frozen", || drive.text().matches("Frozen").count() > before);
+        assert!(pids.iter().all(|pid| field(*pid, 0) == "T"), "{}", drive.text());
+        let before = drive.text().matches("Thawed").count();
+        drive.say("thaw");
+        until("thawed", || drive.text().matches("Thawed").count() > before);
+        until("it moves", || pids.iter().all(|pid| field(*pid, 0) != "T"));
+    }
+    drive.say("freeze");
+    until("frozen", || drive.text().matches("Frozen").count() == 4);
+    drive.say("stop");
+    drive.wrote("Stopped");
+    until("nothing is left but the driver", || drive.all().len() == 1);
+}
+
+#[tokio::test]
+async fn what_does_not_run_cannot_be_frozen() {
+    let mut rig = Rig::new(shell("true"));
+    rig.order(Order::Freeze).await;
+    assert!(matches!(rig.news().await, News::FreezeFailed(_)));
+    rig.order(Order::Thaw).await;
+    assert!(matches!(rig.news().await, News::Thawed));
+    rig.close().await;
+}

@@ -1,0 +1,299 @@
+//! A waker with its lines, and processes to be watched from outside.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dormouse_wake::exec::Exec;
+use dormouse_wake::{Context, Line, News, Order, Wake, WakeError, Waker};
+use rustix::process::{Pid, Signal};
+
+/// Far above what anything here takes on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// The stop timeout of the programs here.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A waker that is driven by hand.
+pub(crate) struct Rig {
+    waker: Waker,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Rig {
+    /// A waker of this program.
+    pub(crate) fn new(exec: Exec) -> Self {
+        Self::with_stop_timeout(exec, STOP_TIMEOUT)
+    }
+
+    pub(crate) fn with_stop_timeout(exec: Exec, stop_timeout: Duration) -> Self {
+        dormouse_wake::exec::set_guard_program(example("guard"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&lines);
+        let tell = Arc::new(move |line: Line<'_>| {
+            let line = match line {
+                Line::Output(text) => text.to_owned(),
+                Line::Notice(text) => format!("notice: {text}"),
+                Line::Warning(text) => format!("warning: {text}"),
+            };
+            into.lock().unwrap().push(line);
+        });
+        let context = Context { name: "web".to_owned(), stop_timeout, tell };
+        Self { waker: dormouse_wake::spawn(Wake::Exec(exec), context), lines }
+    }
+
+    pub(crate) async fn order(&self, order: Order) {
+        self.waker.orders.send(order).await.unwrap();
+    }
+
+    /// The next news.
+    pub(crate) async fn news(&mut self) -> News {
+        let news = tokio::time::timeout(SOON, self.waker.news.recv()).await;
+        news.unwrap_or_else(|_| panic!("no news; lines: {:?}", self.lines())).expect("the task has ended")
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.order(Order::Start).await;
+        let news = self.news().await;
+        assert!(matches!(news, News::Launched { foreign: false }), "{news:?}");
+    }
+
+    pub(crate) async fn start_fails(&mut self) -> WakeError {
+        self.order(Order::Start).await;
+        match self.news().await {
+            News::StartFailed(error) => error,
+            news => panic!("{news:?}"),
+        }
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.order(Order::Stop).await;
+        let news = self.news().await;
+        assert!(matches!(news, News::Stopped), "{news:?}");
+    }
+
+    /// Waits for the news of its end.
+    pub(crate) async fn exited(&mut self) -> Result<(), WakeError> {
+        match self.news().await {
+            News::Exited(how) => how,
+            news => panic!("{news:?}"),
+        }
+    }
+
+    /// No news for so long.
+    pub(crate) async fn quiet(&mut self, time: Duration) {
+        let news = tokio::time::timeout(time, self.waker.news.recv()).await;
+        assert!(news.is_err(), "{news:?}");
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// What follows `prefix` in the first line that has it, now or later.
+    pub(crate) async fn said(&self, prefix: &str) -> String {
+        self.said_more(prefix, 1).await.remove(0)
+    }
+
+    /// The same for the first `count` such lines.
+    pub(crate) async fn said_more(&self, prefix: &str, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let lines = self.lines();
+            let found: Vec<_> =
+                lines.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
+            if found.len() >= count {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "no line {prefix:?} in {lines:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The processes whose numbers it wrote as `pid NUMBER`.
+    pub(crate) async fn watched(&self, count: usize) -> Vec<Watched> {
+        let said = self.said_more("pid ", count).await;
+        said.iter().map(|pid| Watched::new(pid.trim().parse().unwrap())).collect()
+    }
+
+    /// Ends the orders; the task must end by itself.
+    pub(crate) async fn close(self) {
+        drop(self.waker.orders);
+        tokio::time::timeout(SOON, self.waker.task).await.expect("the task goes on").unwrap();
+    }
+}
+
+/// A process that somebody else started, held so that its number stays its own.
+pub(crate) struct Watched {
+    pub(crate) pid: i32,
+    fd: std::os::fd::OwnedFd,
+}
+
+impl Watched {
+    pub(crate) fn new(pid: i32) -> Self {
+        let flags = rustix::process::PidfdFlags::empty();
+        let fd = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), flags);
+        Self { pid, fd: fd.unwrap_or_else(|error| panic!("process {pid}: {error}")) }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&self) {
+        let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec::try_from(SOON).unwrap();
+        let ready = rustix::event::poll(&mut fds, Some(&limit)).unwrap();
+        assert_eq!(ready, 1, "process {} goes on: {}", self.pid, stat(self.pid));
+    }
+
+    /// Whether it has ended, without waiting.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+    }
+
+    pub(crate) fn kill(&self) {
+        rustix::process::pidfd_send_signal(&self.fd, Signal::KILL).unwrap();
+    }
+
+    /// Its parent's number.
+    pub(crate) fn parent(&self) -> i32 {
+        field(self.pid, 1).parse().unwrap()
+    }
+}
+
+pub(crate) fn stat(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
+}
+
+/// A field behind the name in /proc/PID/stat, the state being the first.
+pub(crate) fn field(pid: i32, index: usize) -> String {
+    let stat = stat(pid);
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(index).unwrap().to_owned()
+}
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !check() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A program with arguments.
+pub(crate) fn exec(argv: &[&str]) -> Exec {
+    Exec { argv: argv.iter().map(OsString::from).collect(), environment: Vec::new(), directory: None, notify: false }
+}
+
+/// A script of the shell.
+pub(crate) fn shell(script: &str) -> Exec {
+    exec(&["/bin/sh", "-c", script])
+}
+
+/// An example program of this crate, which cargo builds along with the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing: cargo build -p dormouse-wake --examples", path.display());
+    path
+}
+
+/// Fails when a program that a test cannot do without is not installed.
+pub(crate) fn needs(program: &str, package: &str) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    assert!(found, "{program} is missing: install the package {package}");
+}
+
+/// A directory that goes away with its test.
+pub(crate) struct TempDir(pub(crate) PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("dormouse-wake-test-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The example `drive` in a process of its own, with what it writes in a file.
+pub(crate) struct Drive {
+    pub(crate) child: Child,
+    out: PathBuf,
+    mark: String,
+    _dir: TempDir,
+}
+
+impl Drive {
+    /// Starts it through `through` (a tool that takes a command line), for this script of the shell.
+    pub(crate) fn start(through: &[&str], script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = TempDir::new();
+        // Another user may not reach the directory that it was built in.
+        let program = dir.0.join("drive");
+        fs::copy(example("drive"), &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let out = dir.0.join("out");
+        let file = fs::File::create(&out).unwrap();
+        let mark = format!("DORMOUSE_TEST={}", dir.0.display());
+        let mut command = Command::new("env");
+        command.arg(&mark).args(through).arg(program).args(["exec", "--", "/bin/sh", "-c", script]);
+        command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().unwrap(), out, mark, _dir: dir }
+    }
+
+    pub(crate) fn say(&self, word: &str) {
+        use std::io::Write;
+        writeln!(self.child.stdin.as_ref().unwrap(), "{word}").unwrap();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
+    }
+
+    pub(crate) fn wrote(&self, text: &str) {
+        let deadline = Instant::now() + SOON;
+        while !self.text().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", self.text());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// All processes that carry its mark, itself included.
+    pub(crate) fn all(&self) -> Vec<i32> {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid: &i32| {
+                fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                    environ.split(|byte| *byte == 0).any(|variable| variable == self.mark.as_bytes())
+                })
+            })
+            .collect()
+    }
+
+    /// Kills it, and it alone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in self.all() {
+            let _ = rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
