@@ -19,6 +19,19 @@ haproxy                 # a peer in the benchmarks
 socat                   # a peer in the benchmarks; odd sockets in tests
 redis-server            # a backend that speaks first-byte-from-client TCP and UNIX sockets
 postgresql              # a backend with long sessions over TCP and UNIX sockets (server binaries; not started)
+podman                  # containers, rootless and rootful
+crun                    # runs rootless ones
+runc                    # runs rootful ones
+conmon                  # watches over each
+netavark                # the network of rootful ones
+aardvark-dns            # and its names
+slirp4netns             # the network of rootless ones
+uidmap                  # the user namespace of rootless ones
+fuse-overlayfs          # their files where the kernel's overlay cannot be used
+dbus-user-session       # a user's bus, by which a rootless container gets its cgroup
+docker.io               # the other engine of containers
+busybox-static          # what runs in the containers, so that no registry is needed
+mmdebstrap              # makes the files of a Debian 13, for its systemd and Podman with Quadlet
 gcc                     # links Rust programs
 g++                     # builds the fuzzing engine
 python3                 # clients and servers of a few lines

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    load::{Direction, Ending, Span, bulk, connections, idle, latency, messages, startup, stuck},
+    load::{Direction, Ending, Span, Way, bulk, cold, connections, idle, latency, messages, startup, stuck},
     metric::{self, Metric, Reading},
     net::Family,
     site::{Site, Transport},
@@ -24,6 +24,8 @@ pub(crate) struct Amounts {
     pub(crate) idle: usize,
     /// Starts of the program in one round.
     pub(crate) starts: usize,
+    /// Cold starts or thaws of a kind in one round.
+    pub(crate) wakes: usize,
     /// How long the CPU is watched when nothing can be done.
     pub(crate) standstill: Duration,
 }
@@ -36,6 +38,7 @@ impl Amounts {
         connections_window: Duration::from_secs(4),
         idle: 2000,
         starts: 40,
+        wakes: 50,
         standstill: Duration::from_secs(3),
     };
     /// Enough to see that everything works.
@@ -46,6 +49,7 @@ impl Amounts {
         connections_window: Duration::from_secs(2),
         idle: 200,
         starts: 5,
+        wakes: 3,
         standstill: Duration::from_millis(300),
     };
 }
@@ -61,10 +65,11 @@ pub(crate) enum Case {
     Idle,
     Stuck,
     Limit,
+    Cold(Way),
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Bulk { direction: Direction::Up, streams: 1 },
         Self::Bulk { direction: Direction::Down, streams: 1 },
         Self::Bulk { direction: Direction::Up, streams: 8 },
@@ -77,6 +82,11 @@ impl Case {
         Self::Idle,
         Self::Stuck,
         Self::Limit,
+        Self::Cold(Way::Tcp),
+        Self::Cold(Way::Unix),
+        Self::Cold(Way::Notify),
+        Self::Cold(Way::Whole),
+        Self::Cold(Way::Thaw),
     ];
 
     /// The word that `--only` takes.
@@ -90,6 +100,7 @@ impl Case {
             Self::Idle => "idle",
             Self::Stuck => "stuck",
             Self::Limit => "limit",
+            Self::Cold(_) => "cold",
         }
     }
 
@@ -108,13 +119,18 @@ impl Case {
         match self {
             Self::Bulk { direction, streams } => key.starts_with(metric::bulk(direction, streams).0.key),
             Self::Connections(ending) => key.starts_with(metric::connections(ending).0.key),
+            Self::Cold(way) => [metric::cold(way).0.key, metric::cold(way).1.key].contains(&key),
             _ => key.split('.').next() == Some(self.group()),
         }
     }
 
     /// Whether this measure exists on the transport: UNIX sockets have no reset of their own.
     pub(crate) fn possible(self, transport: Transport) -> bool {
-        self != Self::Connections(Ending::Reset) || transport.client_side() == Family::Tcp
+        match self {
+            Self::Connections(Ending::Reset) => transport.client_side() == Family::Tcp,
+            Self::Cold(way) => way.possible(transport),
+            _ => true,
+        }
     }
 
     /// Whether this measure means anything for the subject.
@@ -122,6 +138,8 @@ impl Case {
         let proxied = subject.kind != Kind::Direct;
         let speaks = !proxied || subject.speaks(transport.client_side(), transport.server_side());
         let meant = match self {
+            Self::Cold(way) => way.suits(subject, transport),
+            _ if !subject.carries() => false,
             Self::Bulk { .. } | Self::Messages | Self::Connections(_) | Self::Latency => true,
             Self::Startup => subject.takes_listener(),
             // A process for each session is another order of magnitude.
@@ -152,6 +170,7 @@ impl Case {
             Self::Idle => idle::measure(amounts.idle, site),
             Self::Stuck => stuck::measure_readers(amounts.standstill, site),
             Self::Limit => stuck::measure_limit(amounts.standstill, site),
+            Self::Cold(way) => cold::measure(way, amounts.wakes, site),
         }
     }
 }
@@ -161,6 +180,7 @@ impl fmt::Display for Case {
         match self {
             Self::Bulk { direction, streams } => write!(f, "bulk {direction}, {streams} streams"),
             Self::Connections(ending) => write!(f, "connections ended by {ending}"),
+            Self::Cold(way) => write!(f, "cold: {}", way.title()),
             _ => f.write_str(self.group()),
         }
     }

@@ -21,7 +21,7 @@ cargo run --release -p dormouse-bench -- [OPTIONS]
 
   --rounds N          rounds over all subjects, in a new order each (5)
   --only A,B          only these measures: bulk messages connections latency
-                      startup idle stuck limit
+                      startup idle stuck limit cold
   --peers A,B|none    the peers to compare with (PEERS)
   --also NAME=PATH    another build of dormouse as a column of its own
   --transport A,B     of tcp, unix (UNIX sockets on both sides), bridge
@@ -49,6 +49,10 @@ pub(crate) enum Command {
         front: Endpoint,
         span: Span,
     },
+    Woken {
+        at: Endpoint,
+        delay: Duration,
+    },
     /// What follows is for [`crate::process::launch`].
     Launch(Vec<OsString>),
 }
@@ -72,7 +76,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command>
     let first = args.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
     match first.as_str() {
         "launch" => Ok(Command::Launch(args.split_off(1))),
-        "backend" | "client" => role(&first, &args),
+        "backend" | "client" | "woken" => role(&first, &args),
         _ => bench(args),
     }
 }
@@ -87,6 +91,10 @@ fn role(name: &str, args: &[OsString]) -> Result<Command> {
             load: load.parse()?,
             front: front.parse()?,
             span: Span { warm: milliseconds(warm)?, window: milliseconds(window)? },
+        }),
+        ("woken", [at, microseconds]) => Ok(Command::Woken {
+            at: at.parse()?,
+            delay: microseconds.parse().map(Duration::from_micros).map_err(|_| wrong())?,
         }),
         _ => Err(wrong()),
     }

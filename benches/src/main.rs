@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod site;
 mod subjects;
+mod woken;
 
 use std::{env, process::ExitCode};
 
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         Command::Client { load, front, span } => {
             process::die_with_parent()?;
             load::client(load, &front, span).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Woken { at, delay } => {
+            process::die_with_parent()?;
+            woken::serve(&at, delay).map(|()| ExitCode::SUCCESS)
         }
         Command::Launch(args) => process::launch(args.into_iter()).map(|()| ExitCode::SUCCESS),
     });

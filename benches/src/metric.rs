@@ -1,6 +1,6 @@
 //! What is measured, by name, unit and which way is better.
 
-use crate::load::{Direction, Ending};
+use crate::load::{Direction, Ending, Way};
 
 /// What a value is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,17 @@ metrics! {
     IDLE_IN_PIPES = "idle.in_pipes", "bytes in pipes an idle session, KiB", Kibibytes, Absolute;
     STUCK = "stuck", "CPU with 100 stuck readers, %", CpuPercent, Absolute;
     LIMIT = "limit", "CPU at the descriptor limit, %", CpuPercent, Absolute;
+    COLD_TCP_P50 = "cold.tcp.p50", "cold start, TCP polled: listen() → first byte, median, ms", Milliseconds, Absolute;
+    COLD_TCP_P99 = "cold.tcp.p99", "cold start, TCP polled: 99th percentile, ms", Milliseconds, Absolute;
+    COLD_UNIX_P50 = "cold.unix.p50", "cold start, UNIX: listen() → first byte, median, ms", Milliseconds, Absolute;
+    COLD_UNIX_P99 = "cold.unix.p99", "cold start, UNIX: 99th percentile, ms", Milliseconds, Absolute;
+    COLD_NOTIFY_P50 =
+        "cold.notify.p50", "cold start, READY=1: listen() → first byte, median, ms", Milliseconds, Absolute;
+    COLD_NOTIFY_P99 = "cold.notify.p99", "cold start, READY=1: 99th percentile, ms", Milliseconds, Absolute;
+    COLD_WHOLE_P50 = "cold.whole.p50", "whole cold start: connect() → first byte, median, ms", Milliseconds, Absolute;
+    COLD_WHOLE_P99 = "cold.whole.p99", "whole cold start: 99th percentile, ms", Milliseconds, Absolute;
+    COLD_THAW_P50 = "cold.thaw.p50", "thaw: connect() → first byte, median, ms", Milliseconds, Absolute;
+    COLD_THAW_P99 = "cold.thaw.p99", "thaw: 99th percentile, ms", Milliseconds, Absolute;
 }
 
 /// The rate and the cost of a bulk transfer; 8 streams stand for any number above one.
@@ -121,5 +132,16 @@ pub(crate) fn connections(ending: Ending) -> (&'static Metric, &'static Metric) 
     match ending {
         Ending::Fin => (&CONNECTIONS_FIN, &CONNECTIONS_FIN_CPU),
         Ending::Reset => (&CONNECTIONS_RESET, &CONNECTIONS_RESET_CPU),
+    }
+}
+
+/// The median and the 99th percentile of waking.
+pub(crate) fn cold(way: Way) -> (&'static Metric, &'static Metric) {
+    match way {
+        Way::Tcp => (&COLD_TCP_P50, &COLD_TCP_P99),
+        Way::Unix => (&COLD_UNIX_P50, &COLD_UNIX_P99),
+        Way::Notify => (&COLD_NOTIFY_P50, &COLD_NOTIFY_P99),
+        Way::Whole => (&COLD_WHOLE_P50, &COLD_WHOLE_P99),
+        Way::Thaw => (&COLD_THAW_P50, &COLD_THAW_P99),
     }
 }

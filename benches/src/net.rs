@@ -80,8 +80,7 @@ impl Endpoint {
 
     /// Listens here; the endpoint returned has the port that was chosen.
     pub(crate) fn listen(&self) -> Result<(OwnedFd, Self)> {
-        let listener = self.bound()?;
-        listen(&listener, BACKLOG).doing(|| format!("listen on {self}"))?;
+        let listener = Self::listening(self.bound()?)?;
         let bound = self.name(&listener)?;
         Ok((listener, bound))
     }
@@ -94,7 +93,14 @@ impl Endpoint {
         }
     }
 
-    fn bound(&self) -> Result<OwnedFd> {
+    /// The second step of [`Self::listen`].
+    pub(crate) fn listening(bound: OwnedFd) -> Result<OwnedFd> {
+        listen(&bound, BACKLOG).doing(|| "listen".into())?;
+        Ok(bound)
+    }
+
+    /// The first step of [`Self::listen`].
+    pub(crate) fn bound(&self) -> Result<OwnedFd> {
         let socket = stream(self.family(), SocketFlags::CLOEXEC)?;
         if self.family() == Family::Tcp {
             sockopt::set_socket_reuseaddr(&socket, true).doing(|| format!("set SO_REUSEADDR for {self}"))?;

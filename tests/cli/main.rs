@@ -3,12 +3,19 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
+
 use std::collections::BTreeSet;
 
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Launch, Result};
 
-const MANUAL: &str = include_str!("../../docs/man/dormouse-proxy.8");
+/// The commands that take flags, and their pages.
+const COMMANDS: [(&str, &str); 3] = [
+    ("proxy", include_str!("../../docs/man/dormouse-proxy.8")),
+    ("run", include_str!("../../docs/man/dormouse-run.8")),
+    ("check", include_str!("../../docs/man/dormouse-check.8")),
+];
 const COMPLETION: &str = include_str!("../../docs/completions/dormouse.bash");
 
 /// The long options in a text: words that begin with two dashes.
@@ -22,39 +29,64 @@ fn options_in(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What `dormouse proxy --help` says.
-fn help() -> Result<String> {
-    let mut subject = Launch::dormouse().args(["proxy", "--help"]).start()?;
+/// What `dormouse COMMAND --help` says.
+fn help(command: &str) -> Result<String> {
+    let mut subject = Launch::dormouse().args([command, "--help"]).start()?;
     let status = subject.wait(SOON)?;
     if !status.success() {
-        return Err(Failure::Unexpected(format!("--help: {status}, {:?}", subject.stderr().text())));
+        return Err(Failure::Unexpected(format!(
+            "{command} --help: {status}, {:?}",
+            subject.stderr().text()
+        )));
     }
     Ok(subject.stdout().text())
 }
 
 #[test]
 fn the_manual_describes_each_option_of_the_help_and_no_other() {
-    let help = options_in(&help().unwrap());
-    assert!(help.contains("exit-idle-time"), "--help names {help:?}");
-    // The manual's options each begin an item; other programs' may be mentioned elsewhere.
-    let items: String = MANUAL.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
-    assert_eq!(options_in(&items), help);
+    for (command, manual) in COMMANDS {
+        let help = options_in(&help(command).unwrap());
+        assert!(help.contains("help"), "{command} --help names {help:?}");
+        // The manual's options each begin an item; other programs' may be mentioned elsewhere.
+        let items: String = manual.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
+        assert_eq!(options_in(&items), help, "{command}");
+    }
 }
 
 #[test]
 fn the_completion_knows_each_option_of_the_help() {
-    let known = options_in(COMPLETION);
-    let missing: Vec<_> = options_in(&help().unwrap()).difference(&known).cloned().collect();
-    assert!(missing.is_empty(), "docs/completions/dormouse.bash does not know {missing:?}");
+    for (command, _) in COMMANDS {
+        let known: String = COMPLETION
+            .lines()
+            .filter(|line| line.trim_start().starts_with(&format!("{command}:*)")))
+            .collect();
+        let known = options_in(&known);
+        assert_eq!(known, options_in(&help(command).unwrap()), "{command} in docs/completions/dormouse.bash");
+    }
 }
 
 #[test]
 fn each_option_of_the_help_is_taken() {
-    for option in options_in(&help().unwrap()) {
-        let mut subject =
-            Launch::dormouse().args(["proxy", &format!("--{option}"), "127.0.0.1:9"]).start().unwrap();
-        subject.wait(SOON).unwrap();
-        let said = subject.stderr().text();
-        assert!(!said.contains("unrecognized"), "--{option}: {said}");
+    for (command, _) in COMMANDS {
+        for option in options_in(&help(command).unwrap()) {
+            let mut subject =
+                Launch::dormouse().args([command, &format!("--{option}"), "127.0.0.1:9"]).start().unwrap();
+            subject.wait(SOON).unwrap();
+            let said = subject.stderr().text();
+            assert!(!said.contains("unrecognized"), "{command} --{option}: {said}");
+        }
     }
+}
+
+#[test]
+fn each_page_of_the_manual_is_printed() {
+    for (page, text) in COMMANDS.into_iter().chain([("toml", include_str!("../../docs/man/dormouse.toml.5"))])
+    {
+        let mut subject = Launch::dormouse().args(["manual", page]).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success());
+        assert_eq!(subject.stdout().text(), text, "{page}");
+    }
+    let mut subject = Launch::dormouse().args(["manual", "nothing"]).start().unwrap();
+    assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
+    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, check, toml.\n");
 }

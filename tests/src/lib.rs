@@ -8,6 +8,7 @@
 
 pub mod cpu;
 pub mod failure;
+pub mod machine;
 pub mod net;
 pub mod notify;
 pub mod process;

@@ -1,6 +1,7 @@
 //! The measures: what a client does, and what is read off meanwhile. One file each.
 
 pub(crate) mod bulk;
+pub(crate) mod cold;
 pub(crate) mod connections;
 mod hold;
 pub(crate) mod idle;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub(crate) use bulk::Direction;
+pub(crate) use cold::Way;
 pub(crate) use connections::Ending;
 pub(crate) use hold::Manner;
 

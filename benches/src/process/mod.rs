@@ -97,7 +97,8 @@ pub(crate) fn readable(
     }
 }
 
-fn own_path() -> Result<PathBuf> {
+/// The bench's own program.
+pub(crate) fn own_path() -> Result<PathBuf> {
     env::current_exe().doing(|| "find the bench's own program".into())
 }
 

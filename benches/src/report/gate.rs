@@ -7,9 +7,9 @@ use super::{
 use crate::{
     cli::Plan,
     metric::{
-        BULK_DOWN_1, BULK_DOWN_8, BULK_UP_1, BULK_UP_8, CONNECTIONS_FIN, CONNECTIONS_RESET, IDLE_DESCRIPTORS,
-        IDLE_IN_PIPES, IDLE_PIPES, IDLE_REST, IDLE_USER, LATENCY_P50, LIMIT, MESSAGES, Metric, STARTUP,
-        STUCK,
+        BULK_DOWN_1, BULK_DOWN_8, BULK_UP_1, BULK_UP_8, COLD_NOTIFY_P50, COLD_TCP_P50, COLD_THAW_P50,
+        COLD_UNIX_P50, CONNECTIONS_FIN, CONNECTIONS_RESET, IDLE_DESCRIPTORS, IDLE_IN_PIPES, IDLE_PIPES,
+        IDLE_REST, IDLE_USER, LATENCY_P50, LIMIT, MESSAGES, Metric, STARTUP, STUCK,
     },
     run::Results,
     site::Transport,
@@ -58,6 +58,13 @@ static BOUNDS: &[Bound] = &[
     Bound { metrics: &[&IDLE_DESCRIPTORS], against: Against::Nothing, limit: Limit::AtMost(2.0) },
     Bound { metrics: &[&IDLE_PIPES, &IDLE_IN_PIPES], against: Against::Nothing, limit: Limit::AtMost(0.0) },
     Bound { metrics: &[&STUCK, &LIMIT], against: Against::Nothing, limit: Limit::AtMost(2.0) },
+    Bound {
+        metrics: &[&COLD_UNIX_P50, &COLD_NOTIFY_P50],
+        against: Against::Nothing,
+        limit: Limit::AtMost(1.0),
+    },
+    Bound { metrics: &[&COLD_TCP_P50], against: Against::Nothing, limit: Limit::AtMost(15.0) },
+    Bound { metrics: &[&COLD_THAW_P50], against: Against::Nothing, limit: Limit::AtMost(5.0) },
 ];
 
 /// Prints a line for each bound on what was to be measured; false if one is missed or has no value.

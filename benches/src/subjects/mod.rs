@@ -2,6 +2,8 @@
 
 mod haproxy;
 mod nginx;
+mod podman;
+mod waking;
 
 use std::{
     env, fs,
@@ -18,6 +20,8 @@ use crate::{
     net::{Endpoint, Family},
     process::{Running, Start, start},
 };
+
+pub(crate) use waking::{Asleep, Woken};
 
 /// More sessions than any load opens, and what fits a hard limit of 20 000 descriptors at two each.
 const CONNECTIONS: &str = "8000";
@@ -43,6 +47,8 @@ pub(crate) enum Kind {
     Nginx,
     Socat,
     Rinetd,
+    /// No proxy: what a start takes by itself.
+    Podman,
 }
 
 /// A program under measurement.
@@ -85,6 +91,7 @@ const KNOWN: &[Known] = &[
     Known { name: NGINX, kind: Kind::Nginx, package: "nginx", paths: &["/usr/sbin/nginx"] },
     Known { name: "socat", kind: Kind::Socat, package: "socat", paths: &["/usr/bin/socat"] },
     Known { name: "rinetd", kind: Kind::Rinetd, package: "rinetd", paths: &["/usr/sbin/rinetd"] },
+    Known { name: "podman", kind: Kind::Podman, package: "podman runc", paths: &["/usr/bin/podman"] },
 ];
 
 /// The names that `--peers` takes.
@@ -193,6 +200,11 @@ impl Subject {
         }
     }
 
+    /// Whether sessions can go through it, or past it.
+    pub(crate) fn carries(&self) -> bool {
+        self.kind != Kind::Podman
+    }
+
     /// Whether dormouse is compared with it.
     pub(crate) fn is_peer(&self) -> bool {
         !matches!(self.kind, Kind::Direct | Kind::Dormouse)
@@ -228,7 +240,7 @@ impl Subject {
             return self.start_on(place, front, Some(listener), false);
         }
         let mut proxy = self.start_on(place, endpoint.reserve()?, None, false)?;
-        await_listening(&mut proxy)?;
+        await_listening(&proxy.front, proxy.running.as_mut())?;
         Ok(proxy)
     }
 
@@ -250,7 +262,7 @@ impl Subject {
         let mut command = Command::new(&self.program);
         let target = place.target.to_string();
         match self.kind {
-            Kind::Direct => {}
+            Kind::Direct | Kind::Podman => {}
             Kind::Dormouse => {
                 command.args(["proxy", "-c", CONNECTIONS, &target]);
             }
@@ -294,7 +306,7 @@ impl Subject {
             Kind::Direct => return "no proxy".into(),
             Kind::HaProxy { .. } | Kind::Nginx | Kind::Rinetd => ("-v", 0),
             Kind::Socat => ("-V", 1),
-            Kind::Dormouse | Kind::Original => ("--version", 0),
+            Kind::Dormouse | Kind::Original | Kind::Podman => ("--version", 0),
         };
         let Ok(output) = Command::new(&self.program).arg(flag).output() else { return "?".into() };
         let text = [output.stdout, output.stderr].concat();
@@ -307,19 +319,19 @@ fn written(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Waits for the kernel to list the socket as listening; a connection would count as a session.
-fn await_listening(proxy: &mut Proxy) -> Result<()> {
+fn await_listening(front: &Endpoint, mut running: Option<&mut Running>) -> Result<()> {
     const AT_MOST: Duration = Duration::from_secs(10);
     let until = Instant::now() + AT_MOST;
     while Instant::now() < until {
-        if let Some(running) = &mut proxy.running {
+        if let Some(running) = &mut running {
             running.check()?;
         }
-        if is_listening(&proxy.front)? {
+        if is_listening(front)? {
             return Ok(());
         }
         sleep(Duration::from_millis(2));
     }
-    Err(Error::Late { awaited: format!("listener at {}", proxy.front), after: AT_MOST })
+    Err(Error::Late { awaited: format!("listener at {front}"), after: AT_MOST })
 }
 
 fn is_listening(endpoint: &Endpoint) -> Result<bool> {
@@ -331,6 +343,10 @@ fn is_listening(endpoint: &Endpoint) -> Result<bool> {
         // Flag ACCEPTCON, path.
         Endpoint::Unix(path) => ("/proc/net/unix", [" 00010000 ".into(), format!(" {}", path.display())]),
     };
+    // A socket may listen before it gets the name that it is known by.
+    if matches!(endpoint, Endpoint::Unix(path) if !path.exists()) {
+        return Ok(false);
+    }
     let text = fs::read_to_string(list).doing(|| format!("read {list}"))?;
     Ok(text.lines().any(|line| words.iter().all(|word| line.contains(word.as_str()))))
 }

@@ -2,29 +2,35 @@
 
 use std::time::Duration;
 
-/// A deterministic series of delays: the first one, then twice the last one, never more than the cap.
+/// A deterministic series of delays: the first one, each further one longer by the same factor, never more than the cap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
     cap: Duration,
+    /// Each delay is longer than the last one by this part of it.
+    grows_by: (u32, u32),
     upcoming: Duration,
 }
 
 impl Backoff {
     /// For polling a TCP target that is still starting: short enough that a quick start is not made slow by waiting
     /// for the next try, long enough that a slow one costs nothing.
-    pub const COLD_START: Self = Self::new(Duration::from_millis(1), Duration::from_millis(50));
+    /// Each delay is an eighth of the time since the first try: a start takes no more than that longer, half of it on
+    /// the average.
+    pub const COLD_START: Self =
+        Self { grows_by: (1, 8), ..Self::new(Duration::from_millis(1), Duration::from_millis(50)) };
 
     /// A series that starts with `first` and grows to `cap`. If `first` is above `cap`, all delays are `cap`.
     pub const fn new(first: Duration, cap: Duration) -> Self {
         let first = if first.as_nanos() > cap.as_nanos() { cap } else { first };
-        Self { first, cap, upcoming: first }
+        Self { first, cap, grows_by: (1, 1), upcoming: first }
     }
 
     /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
         let delay = self.upcoming;
-        self.upcoming = delay.saturating_mul(2).min(self.cap);
+        let (part, of) = self.grows_by;
+        self.upcoming = delay.saturating_add(delay.saturating_mul(part) / of.max(1)).min(self.cap);
         delay
     }
 
@@ -44,10 +50,24 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_cap() {
-        let mut backoff = Backoff::COLD_START;
+        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
         assert_eq!(millis(&mut backoff, 8), [1, 2, 4, 8, 16, 32, 50, 50]);
         backoff.reset();
         assert_eq!(millis(&mut backoff, 2), [1, 2]);
+    }
+
+    #[test]
+    fn a_cold_start_is_never_noticed_much_later_than_its_length() {
+        let (mut backoff, mut passed) = (Backoff::COLD_START, Duration::ZERO);
+        for tries in 0.. {
+            let delay = backoff.next_delay();
+            assert!(delay <= Duration::from_millis(1) + passed / 7, "{delay:?} after {passed:?}");
+            passed += delay;
+            if delay == Duration::from_millis(50) {
+                assert!(tries < 40, "{tries} tries");
+                break;
+            }
+        }
     }
 
     #[test]

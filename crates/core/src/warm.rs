@@ -134,13 +134,26 @@ fn parse_time(text: &str) -> Result<u16, WarmWindowError> {
 }
 
 impl fmt::Display for WarmWindow {
-    /// Prints the window so that it can be parsed again.
+    /// Prints the window so that it can be parsed again: `Mon-Fri 08:00-18:00`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days & EVERY_DAY != EVERY_DAY {
             let mut separator = "";
-            for (name, _) in NAMES.iter().zip(0..).filter(|(_, day)| self.days & (1u8 << day) != 0) {
-                write!(f, "{separator}{}", short(name))?;
-                separator = ",";
+            let mut day = 0;
+            while let Some(first) = NAMES.get(day) {
+                let run =
+                    NAMES.iter().enumerate().skip(day).take_while(|(day, _)| self.days & (1 << day) != 0);
+                match run.last() {
+                    None => {}
+                    Some((last, _)) if last == day => write!(f, "{separator}{}", short(first))?,
+                    Some((last, name)) => {
+                        write!(f, "{separator}{}-{}", short(first), short(name))?;
+                        day = last;
+                    }
+                }
+                if self.days & (1 << day) != 0 {
+                    separator = ",";
+                }
+                day += 1;
             }
             f.write_str(" ")?;
         }

@@ -7,7 +7,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what fails fails it")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
@@ -57,12 +57,17 @@ struct World {
     machine: Machine,
     policy: Policy,
     backend: Backend,
-    held: BTreeSet<WaiterId>,
+    /// Who waits, and since when.
+    held: BTreeMap<WaiterId, Instant>,
     /// Leases; whether each counts as use.
     leases: Vec<bool>,
     warm: bool,
     /// Another waits for its place.
     evicted: bool,
+    /// Somebody else has started it.
+    foreign: bool,
+    /// Since when it is not tried again.
+    failed_since: Option<Instant>,
     /// When it began to answer, and when somebody last had use of it.
     up_since: Instant,
     last_use: Instant,
@@ -92,10 +97,12 @@ impl World {
             machine: Machine::new(policy.clone(), now),
             policy,
             backend: Backend::default(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             leases: Vec::new(),
             warm: false,
             evicted: false,
+            foreign: false,
+            failed_since: None,
             up_since: now,
             last_use: now,
             log: Vec::new(),
@@ -133,7 +140,7 @@ impl World {
         match step {
             0..30 => self.client_arrives(),
             30..38 => {
-                if let Some(waiter) = self.held.pop_first() {
+                if let Some((waiter, _)) = self.held.pop_first() {
                     self.log.push(format!("{waiter:?} leaves"));
                     self.machine.leave(waiter);
                 }
@@ -185,6 +192,22 @@ impl World {
                 self.log.push("wanted by no client".to_owned());
                 self.machine.wake(self.now, &mut out);
             }
+            79..81
+                if self.backend.starting
+                    || self.backend.running && !self.foreign && self.random.chance(10) =>
+            {
+                let stopping =
+                    matches!(self.machine.state(), State::Stopping | State::Stopped | State::Failed);
+                self.log.push("found running".to_owned());
+                self.foreign |= !stopping;
+                self.machine.found_running();
+            }
+            81..83 => self.all_are_quiet(),
+            77..79 if self.evicted && self.random.chance(30) => {
+                self.log.push("spared".to_owned());
+                self.evicted = false;
+                self.machine.spare();
+            }
             77..79 => {
                 self.log.push("evicted".to_owned());
                 self.evicted = true;
@@ -208,8 +231,8 @@ impl World {
         match arrival {
             Arrival::Granted => self.grant(),
             Arrival::Held(waiter) => {
-                let new = self.held.insert(waiter);
-                self.assert(new, "a waiter's name is used twice");
+                let known = self.held.insert(waiter, self.now);
+                self.assert(known.is_none(), "a waiter's name is used twice");
                 self.assert(
                     wakes || !matches!(before, State::Stopped | State::Frozen),
                     "woken by whom it must not",
@@ -225,6 +248,22 @@ impl World {
             Arrival::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),
         }
         self.obey(out);
+    }
+
+    /// All sessions fall silent, for so long that much of what follows from that happens.
+    fn all_are_quiet(&mut self) {
+        while let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
+            *lease = false;
+            self.last_use = self.now;
+            let mut out = Vec::new();
+            self.machine.quiet(self.now, &mut out);
+            self.obey(out);
+        }
+        for _ in 0..self.random.below(4) {
+            let Some(next) = self.next_moment() else { break };
+            self.now = next;
+            self.moment();
+        }
     }
 
     fn set_warm(&mut self, warm: bool) {
@@ -269,9 +308,12 @@ impl World {
             let slow = self.random.millis(8_000);
             match action {
                 Action::Start => {
-                    self.assert(!self.backend.starting && !self.backend.running, "started twice");
+                    let given_up = self.foreign && !self.policy.stop_foreign && self.backend.starting;
+                    self.assert(given_up || !self.backend.starting && !self.backend.running, "started twice");
+                    let patient = self.failed_since.is_none_or(|at| self.now >= at + Duration::from_secs(1));
+                    self.assert(patient, "started again without a pause");
                     self.backend.starting = true;
-                    self.evicted = false;
+                    (self.evicted, self.foreign) = (false, false);
                     // Some never answer; the start timeout is for them.
                     let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
                     self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
@@ -301,7 +343,7 @@ impl World {
 
     fn told(&mut self, waiter: WaiterId) {
         let held = self.held.remove(&waiter);
-        self.assert(held, "an answer to nobody");
+        self.assert(held.is_some(), "an answer to nobody");
     }
 
     fn used(&mut self, counted: bool) {
@@ -312,6 +354,7 @@ impl World {
 
     /// What runs sleeps only when nobody has use of it, long enough after the last use and after its start.
     fn assert_may_sleep(&self, after: Option<Duration>) {
+        self.assert(!self.foreign || self.policy.stop_foreign, "somebody else's is put to sleep");
         if self.backend.running {
             let long_enough = self.evicted || after.is_some_and(|after| self.now >= self.last_use + after);
             let mature = self.now >= self.up_since + self.policy.minimum_uptime;
@@ -325,8 +368,9 @@ impl World {
         self.leases.push(true);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let state = self.machine.state();
+        self.failed_since = (state == State::Failed).then(|| self.machine.since());
         self.assert(self.machine.held() == self.held.len(), "the number of waiters");
         self.assert(self.held.len() <= self.policy.hold_max, "too many waiters");
         self.assert(self.machine.leases() == self.leases.len(), "the number of leases");
@@ -338,8 +382,12 @@ impl World {
             "held although it is up",
         );
         self.assert(state != State::Frozen || self.held.is_empty(), "held although nothing thaws it");
-        self.assert(state != State::Stopped || self.held.is_empty(), "held although nothing starts it");
+        let down = matches!(state, State::Stopped | State::Failed);
+        self.assert(!down || self.held.is_empty(), "held although nothing starts it");
+        self.assert(state != State::Frozen || !in_use, "in use although nothing thaws it");
         let clock = self.machine.deadline();
+        let ends = self.held.values().next().map(|came| *came + self.policy.hold_timeout);
+        self.assert(ends.is_none() || clock.is_some_and(|at| Some(at) <= ends), "nothing ends the wait");
         let sleeps = (self.policy.stop_after.is_some() || self.policy.freeze_after.is_some())
             && self.policy.stop_foreign;
         let idles = state == State::Idle && !self.warm;

@@ -1,4 +1,5 @@
 //! Times of the week: what is read, and that edges are where the answer changes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as its body does")]
 
 use dormouse_core::warm::{WarmWindow, is_warm, next_change};
 use proptest::prelude::*;
@@ -22,6 +23,13 @@ fn windows_are_read() {
         ("22:00-00:00", 0b111_1111, 1320, 1440),
     ] {
         assert_eq!(window(text), WarmWindow { days, from, until }, "{text}");
+    }
+}
+
+#[test]
+fn windows_are_printed_as_one_would_write_them() {
+    for text in ["Mon-Fri 08:00-18:00", "Sat-Sun 10:00-12:00", "Mon,Wed-Fri,Sun 09:05-24:00", "22:00-06:00"] {
+        assert_eq!(window(text).to_string(), text);
     }
 }
 

@@ -124,7 +124,10 @@ impl Said {
         while server.readable {
             let Some(socket) = server.socket() else { return Some(Verdict::Dropped(Errno::BADF)) };
             match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
-                Ok((0, _)) if self.told_end => return Some(Verdict::Ended),
+                // The reset by which somebody who is gone answers bytes is no order at all.
+                Ok((0, _)) if self.told_end => {
+                    return Some(server.take_error().map_or(Verdict::Ended, Verdict::Dropped));
+                }
                 Ok((0, _)) => return Some(Verdict::Dropped(Errno::PIPE)),
                 Ok(_) => return Some(Verdict::Answered),
                 Err(Errno::AGAIN) => server.readable = false,
@@ -133,5 +136,73 @@ impl Said {
             }
         }
         if server.hung_up { server.take_error().map(Verdict::Dropped) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Kind;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown as End, TcpListener, TcpStream};
+
+    /// A connection: the far end, and ours.
+    fn connection() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (far, Stream::new(near.into(), Kind::Plain, false).unwrap())
+    }
+
+    /// A client that has said all that it wants to say.
+    fn client(words: &[u8]) -> (TcpStream, Stream) {
+        let (mut far, near) = connection();
+        far.write_all(words).unwrap();
+        far.shutdown(End::Write).unwrap();
+        (far, near)
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_before_the_clients_last_word_has_not_heard_it() {
+        let (_client, mut near) = client(b"hello");
+        let (server, mut near_server) = connection();
+        drop(server);
+        assert!(!near_server.speaks().await, "the end has arrived");
+        let verdict = Said::new(Vec::new()).listen(&mut near, &mut near_server).await;
+        assert!(matches!(verdict, Verdict::Dropped(_)), "{verdict:?}");
+    }
+
+    #[tokio::test]
+    async fn who_hears_all_and_has_nothing_to_answer_ends_in_good_order() {
+        let (_client, mut near) = client(b"hello");
+        let (mut server, mut near_server) = connection();
+        let hearing = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).unwrap();
+            heard
+        });
+        let mut said = Said::new(b"header ".to_vec());
+        assert_eq!(said.listen(&mut near, &mut near_server).await, Verdict::Ended);
+        assert_eq!(hearing.join().unwrap(), b"header hello");
+    }
+
+    #[tokio::test]
+    async fn what_was_said_is_kept_for_the_next_server() {
+        let (_client, mut near) = client(b"hello");
+        let (server, mut near_server) = connection();
+        drop(server);
+        let mut said = Said::new(b"header ".to_vec());
+        assert!(matches!(said.listen(&mut near, &mut near_server).await, Verdict::Dropped(_)));
+        said.forget_server();
+        let (mut server, mut near_server) = connection();
+        server.write_all(b"x").unwrap();
+        assert_eq!(said.listen(&mut near, &mut near_server).await, Verdict::Answered);
+        let sent = said.sent();
+        let mut heard = vec![0; sent];
+        server.read_exact(&mut heard).unwrap();
+        heard.extend(said.into_rest());
+        // What is not read yet is the relay's.
+        assert!(b"header hello".starts_with(&heard) && heard.len() >= 7, "{heard:?}");
     }
 }

@@ -21,7 +21,9 @@ async fn main() -> ExitCode {
         return dormouse_wake::exec::guard::main(std::env::args_os().skip(2));
     }
     let Some(wake) = parse(&args) else {
-        eprintln!("drive exec|notify -- PROGRAM… | unit NAME MANAGER | container NAME [SOCKET] [healthy] | command START STOP…");
+        eprintln!(
+            "drive exec|notify -- PROGRAM… | unit NAME MANAGER | container NAME [SOCKET] [healthy] | command START STOP…"
+        );
         return ExitCode::FAILURE;
     };
     let tell = Arc::new(|line: Line<'_>| println!("{line:?}"));

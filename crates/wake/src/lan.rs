@@ -107,8 +107,7 @@ impl Waking {
         };
         let socket = UdpSocket::bind(any).await?;
         socket.set_broadcast(true)?;
-        let mut waking =
-            Self { socket, pauses: PAUSES.into_iter(), next: Instant::now(), complained: false };
+        let mut waking = Self { socket, pauses: PAUSES.into_iter(), next: Instant::now(), complained: false };
         waking.send(it).await?;
         Ok(waking)
     }

@@ -98,8 +98,11 @@ pub enum News {
     Ready,
     /// It could not be started, or ended before it was ready.
     StartFailed(WakeError),
-    /// Nobody asked, and it runs: somebody else has started it, or it ran before us.
-    Running,
+    /// Nobody asked, and it runs: it ran before us, or somebody has started it since.
+    Running {
+        /// Somebody else; not what watches over what we have started (`Restart=`).
+        foreign: bool,
+    },
     /// It ended by itself, or somebody else ended it; with the reason if not in good order.
     Exited(Result<(), WakeError>),
     /// The stop is done.

@@ -109,15 +109,23 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 pub(crate) fn spawn_failure(program: &OsStr, error: &io::Error) -> String {
     let path = program.as_bytes().contains(&b'/');
     let remedy = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT) if path => "check the path, and the interpreter in its first line if it is a script",
+        Some(Errno::NOENT) if path => {
+            "check the path, and the interpreter in its first line if it is a script"
+        }
         Some(Errno::NOENT) => "no directory of PATH has it: install it, or give its full path",
-        Some(Errno::ACCESS) => "make it executable (chmod +x) and reachable for the user that dormouse runs as",
-        Some(Errno::NOEXEC) => "it is no program for this machine; a script needs a first line such as #!/bin/sh",
+        Some(Errno::ACCESS) => {
+            "make it executable (chmod +x) and reachable for the user that dormouse runs as"
+        }
+        Some(Errno::NOEXEC) => {
+            "it is no program for this machine; a script needs a first line such as #!/bin/sh"
+        }
         Some(Errno::AGAIN) => {
             "no more processes are allowed: end some, or raise the limit (TasksMax=, LimitNPROC=, ulimit -u, kernel.pid_max)"
         }
         Some(Errno::NOMEM) => "there is no memory left for another process: free some, or raise MemoryMax=",
-        Some(Errno::MFILE | Errno::NFILE) => "no descriptors are left: raise the limit (LimitNOFILE=, ulimit -n)",
+        Some(Errno::MFILE | Errno::NFILE) => {
+            "no descriptors are left: raise the limit (LimitNOFILE=, ulimit -n)"
+        }
         Some(Errno::TOOBIG) => "its arguments and environment are too long",
         Some(Errno::TXTBSY) => "it is being written at this moment; try again when that is done",
         _ => "see whether it can be started by hand, as the user that dormouse runs as",
@@ -162,7 +170,8 @@ impl Lines {
             self.told = 0;
             let room = LINE.saturating_sub(self.buffer.len());
             // An error of a pipe is its end for us.
-            self.ended = !matches!((&mut self.pipe).take(room as u64).read_buf(&mut self.buffer).await, Ok(1..));
+            self.ended =
+                !matches!((&mut self.pipe).take(room as u64).read_buf(&mut self.buffer).await, Ok(1..));
         }
     }
 

@@ -9,14 +9,16 @@
 
 # -d SECONDS    kill everything after so long (default 120)
 # -m FROM:TO    show the host's file FROM at TO, read-only; repeatable. Others need not be able to reach FROM.
+# -t TREE       the machine's files are those of this directory instead of the host's
 # -u UID        the user and group that the user manager and the command run as (user.sh only)
 parse_options() {
-    deadline=120 user=1000 files=()
+    deadline=120 user=1000 files=() tree=/
     local option
-    while getopts d:m:u: option; do
+    while getopts d:m:t:u: option; do
         case $option in
         d) deadline=$OPTARG ;;
         m) files+=("$OPTARG") ;;
+        t) tree=$OPTARG ;;
         u) user=$OPTARG ;;
         *) exit 2 ;;
         esac
@@ -71,7 +73,7 @@ make_root() {
     mount --make-rprivate /
     mount -t tmpfs tmpfs "$layers"
     mkdir "$layers/upper" "$layers/work"
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$layers/upper,workdir=$layers/work" "$root"
+    mount -t overlay overlay -o "lowerdir=$tree,upperdir=$layers/upper,workdir=$layers/work" "$root"
 
     mount -t proc proc "$root/proc"
     # Kernel settings are the host's, but for those of the network, which belong to the namespace.
@@ -85,7 +87,7 @@ make_root() {
     mount -t cgroup2 none "$root/sys/fs/cgroup"
 
     mount -t tmpfs -o mode=755,nosuid tmpfs "$root/dev"
-    mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
+    mkdir "$root/dev/net" "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
     while read -r name major minor; do
         mknod -m 666 "$root/dev/$name" c "$major" "$minor"
     done <<'NODES'
@@ -95,12 +97,18 @@ full 1 7
 random 1 8
 urandom 1 9
 tty 5 0
+fuse 10 229
+net/tun 10 200
 NODES
     # The manager writes to the console where it has no journal yet: this one leads to /dev/null.
     mknod -m 600 "$root/dev/console" c 1 3
     mount -t devpts -o newinstance,mode=620,ptmxmode=666,gid=5 devpts "$root/dev/pts"
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
     mount -t mqueue mqueue "$root/dev/mqueue"
+    # A container of an unprivileged user gets its /proc only where one that hides nothing can be seen.
+    mkdir -m 700 "$root/dev/.proc"
+    mkdir "$root/dev/.proc/whole"
+    mount -t proc proc "$root/dev/.proc/whole"
     ln -s pts/ptmx "$root/dev/ptmx"
     ln -s /proc/self/fd "$root/dev/fd"
     for entry in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${entry%:*}" "$root/dev/${entry#*:}"; done

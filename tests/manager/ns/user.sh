@@ -46,6 +46,10 @@ getent passwd "$user" >/dev/null || {
     echo "tester:x:$user:$user::/run/home:/bin/bash" >>/etc/passwd
     echo "tester:x:$user:" >>/etc/group
 }
+# Ranges for the user namespaces of containers; and Quadlet's units wait here for the network of a system manager.
+echo "$user:200000:65536" >/etc/subuid
+echo "$user:200000:65536" >/etc/subgid
+ln -sf /dev/null /etc/systemd/user/podman-user-wait-network-online.service
 home=/run/home runtime=/run/user/$user
 mkdir -m 700 $home "$runtime"
 chown "$user:$user" $home "$runtime"

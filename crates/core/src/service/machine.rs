@@ -170,9 +170,20 @@ impl Machine {
         self.tick(now, out);
     }
 
-    /// What is being started turned out to be somebody else's: it ran already.
+    /// Nobody waits for its place any more: the usual rules again.
+    pub fn spare(&mut self) {
+        self.evicted = false;
+    }
+
+    /// What is being started turned out to be somebody else's: it ran already. It may have answered meanwhile.
     pub fn found_running(&mut self) {
-        self.foreign |= self.phase == Phase::Starting;
+        self.foreign |= !matches!(self.phase, Phase::Stopped | Phase::Failed { .. } | Phase::Stopping { .. });
+    }
+
+    /// What runs is ours after all: it was started again by what watches over it.
+    pub fn claim(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.foreign = false;
+        self.tick(now, out);
     }
 
     /// Whether somebody else has started it.
@@ -238,9 +249,13 @@ impl Machine {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         match self.phase {
             Phase::Starting if now >= after(self.since, self.policy.start_timeout) => {
-                self.refuse_all(Refusal::StartFailed, out);
-                self.enter(now, Phase::Stopping { failed: true });
-                out.push(Action::Stop);
+                if self.may_stop() {
+                    self.refuse_all(Refusal::StartFailed, out);
+                    self.enter(now, Phase::Stopping { failed: true });
+                    out.push(Action::Stop);
+                } else {
+                    self.fail(now, out);
+                }
             }
             Phase::Up | Phase::Frozen if due(self.stops_at()) => {
                 self.enter(now, Phase::Stopping { failed: false });
@@ -363,9 +378,13 @@ impl Machine {
 
     /// When it has been unused for so long, if it is unused and may sleep at all.
     fn sleeps_at(&self, unused: Duration) -> Option<Instant> {
-        let may = self.policy.stop_foreign || !self.foreign;
         let mature = after(self.up_since, self.policy.minimum_uptime);
-        (may && !self.is_wanted()).then(|| after(self.unused_since, unused).max(mature))
+        (self.may_stop() && !self.is_wanted()).then(|| after(self.unused_since, unused).max(mature))
+    }
+
+    /// What somebody else has started is not ours to stop.
+    fn may_stop(&self) -> bool {
+        self.policy.stop_foreign || !self.foreign
     }
 
     fn enter(&mut self, now: Instant, phase: Phase) {

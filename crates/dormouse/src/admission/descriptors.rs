@@ -1,6 +1,6 @@
 //! How many sessions the process's descriptors allow.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use dormouse_sys::limits::raise_descriptors;
 
 /// A session holds two sockets.
 const PER_SESSION: u64 = 2;
@@ -22,17 +22,9 @@ pub struct Budget {
 /// Raises the soft limit on descriptors to what so many sessions need, as far as the hard limit allows, and says
 /// what fits.
 pub fn raise_limit(sessions: u32) -> Budget {
-    let limits = getrlimit(Resource::Nofile);
-    let (soft, hard) = (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX));
     let wanted =
         u64::from(sessions).saturating_mul(PER_SESSION).saturating_add(RESERVE + MAX_PIPE_DESCRIPTORS);
-    let mut limit = soft;
-    if soft < wanted {
-        let raised = Rlimit { current: Some(wanted.min(hard)), maximum: limits.maximum };
-        if setrlimit(Resource::Nofile, raised).is_ok() {
-            limit = wanted.min(hard);
-        }
-    }
+    let limit = raise_descriptors(wanted);
     share(limit, sessions)
 }
 

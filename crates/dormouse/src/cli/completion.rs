@@ -2,22 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::COMMANDS;
-use super::flags::PROXY;
+use super::check::CHECK;
+use super::flags::{Definition, PROXY};
+use super::run_flags::RUN;
+use super::{COMMANDS, manual};
 
 /// The script. docs/completions/dormouse.bash is this text.
 pub(super) fn bash() -> String {
-    let mut flags = Vec::new();
-    let mut choices = String::new();
-    for definition in PROXY {
-        let long = definition.spec.long;
-        flags.push(if definition.value.is_empty() { format!("--{long}") } else { format!("--{long}=") });
-        let words: Vec<_> = definition.choices().collect();
-        if !words.is_empty() {
-            // A String takes whatever is written to it.
-            let _ = writeln!(choices, "        --{long}) words='{}' ;;", words.join(" "));
-        }
+    let mut commands = String::new();
+    for branch in [branch("run", RUN), branch("check", CHECK), branch("proxy", PROXY)] {
+        commands.push_str(&branch);
     }
+    let pages: Vec<_> = manual::names().collect();
+    // A String takes whatever is written to it.
+    let _ = writeln!(commands, "        manual:*) words='{}' ;;", pages.join(" "));
+    let names: Vec<_> = COMMANDS.iter().map(|(name, _)| *name).collect();
     format!(
         r#"# bash completion for dormouse
 _dormouse() {{
@@ -25,11 +24,10 @@ _dormouse() {{
     [ "$word" = = ] && word=
     [ "$before" = = ] && before=${{COMP_WORDS[COMP_CWORD-2]}}
     if [ "$COMP_CWORD" = 1 ]; then
-        words='{commands}'
+        words='{names}'
     else
-        case $before in
-{choices}        *) words='{flags}' ;;
-        esac
+        case ${{COMP_WORDS[1]}}:$before in
+{commands}        esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
     [[ ${{COMPREPLY[0]-}} == *= ]] && compopt -o nospace
@@ -37,9 +35,28 @@ _dormouse() {{
 }}
 complete -o default -F _dormouse dormouse
 "#,
-        commands = COMMANDS.join(" "),
-        flags = flags.join(" "),
+        names = names.join(" "),
     )
+}
+
+/// What follows a command: the words that a flag takes, else its flags.
+fn branch<F>(command: &str, definitions: &[Definition<F>]) -> String {
+    let mut flags = Vec::new();
+    let mut text = String::new();
+    for definition in definitions {
+        let long = definition.spec.long;
+        flags.push(if definition.value.is_empty() { format!("--{long}") } else { format!("--{long}=") });
+        let words: Vec<_> = definition.choices().collect();
+        if !words.is_empty() {
+            // A String takes whatever is written to it.
+            let _ = writeln!(text, "        {command}:--{long}) words='{}' ;;", words.join(" "));
+        }
+        if matches!(definition.value, "FILE" | "PATH") {
+            let _ = writeln!(text, "        {command}:--{long}) ;;");
+        }
+    }
+    let _ = writeln!(text, "        {command}:*) words='{}' ;;", flags.join(" "));
+    text
 }
 
 #[cfg(test)]

@@ -23,18 +23,19 @@ pub(crate) enum Flag {
 }
 
 /// All that is to be said of a flag.
-pub(crate) struct Definition {
-    pub(crate) flag: Flag,
+pub(crate) struct Definition<F = Flag> {
+    /// What it stands for in its command.
+    pub(crate) flag: F,
     pub(crate) spec: OptSpec,
     /// What stands for its argument.
     pub(crate) value: &'static str,
     /// Lines of help.
-    help: &'static [&'static str],
+    pub(crate) help: &'static [&'static str],
     /// What the manual says.
     pub(crate) manual: &'static str,
 }
 
-impl Definition {
+impl<F> Definition<F> {
     /// The words that its argument is one of, if it is.
     pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
         self.value.split('|').filter(|_| self.value.contains('|'))
@@ -146,7 +147,7 @@ pub(crate) const PROXY: &[Definition] = &[
 ];
 
 /// The flags' help, a block each, as `--help` shows it.
-pub(crate) fn help(definitions: &[Definition]) -> String {
+pub(crate) fn help<F>(definitions: &[Definition<F>]) -> String {
     const COLUMN: usize = 33;
     let mut text = String::new();
     for Definition { spec, value, help, .. } in definitions {

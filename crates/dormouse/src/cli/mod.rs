@@ -1,21 +1,36 @@
 //! The command line: which command is meant, and under which name.
 
+mod check;
 mod completion;
 mod flags;
 mod manual;
 mod proxy;
+mod run;
+mod run_flags;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
 
+use crate::config::Problem;
+
 /// The name under which the program behaves as the one that it takes the place of.
 const ORIGINAL: &str = "systemd-socket-proxyd";
 
-/// The commands, as they are completed.
-const COMMANDS: [&str; 5] = ["proxy", "help", "version", "manual", "completion"];
+/// The commands and what they do, as they are told and completed.
+const COMMANDS: &[(&str, &str)] = &[
+    ("run", "Serve what sleeps until somebody connects"),
+    ("check", "Say all that is wrong with a configuration, or what it would do"),
+    ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
+    ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
+    ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
+    ("version", "Show the version"),
+    ("manual", "Print a manual page (proxy, run, check, toml), for man(1)"),
+    ("completion", "Print the completion for bash"),
+];
 
 /// What the service manager passed to the process.
 pub type Passed = Result<Vec<PassedFd>, ListenFdsError>;
@@ -32,7 +47,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         return ExitCode::FAILURE;
     };
     match command.to_str() {
+        Some("run") => run::run(args, passed),
+        Some("check") => check::run(args),
         Some("proxy") => proxy::run(&argv0, args, passed),
+        Some("demo") => end(crate::demo::run(passed)),
+        // Not for people: what the demo starts, and what stands between us and a program that we start.
+        Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
+        Some("guard") => dormouse_wake::exec::guard::main(args),
         Some("-h" | "--help" | "help") => {
             print!("{}", usage());
             ExitCode::SUCCESS
@@ -41,10 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
             println!("{}", version());
             ExitCode::SUCCESS
         }
-        Some("manual") => {
-            print!("{}", manual::proxy());
-            ExitCode::SUCCESS
-        }
+        Some("manual") => print_page(args.next().as_deref()),
         Some("completion") => {
             print!("{}", completion::bash());
             ExitCode::SUCCESS
@@ -53,22 +71,53 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
             eprintln!("Unknown command {}.", command.to_string_lossy());
             eprintln!(
                 "Known: {}. To take the place of {ORIGINAL}: dormouse proxy TARGET",
-                COMMANDS.join(", ")
+                COMMANDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
             );
             ExitCode::FAILURE
         }
     }
 }
 
+fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the page of this name; without one, that of `dormouse proxy`.
+fn print_page(name: Option<&OsStr>) -> ExitCode {
+    let name = name.map_or("proxy".into(), OsStr::to_string_lossy);
+    if let Some(page) = manual::page(&name) {
+        print!("{page}");
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("No page {name:?}. Known: {}.", manual::names().collect::<Vec<_>>().join(", "));
+    ExitCode::FAILURE
+}
+
+/// Everything that is wrong, a line each.
+struct Told<'a>(&'a [Problem]);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for problem in self.0 {
+            write!(f, "{separator}{problem}")?;
+            separator = "\n";
+        }
+        Ok(())
+    }
+}
+
 fn usage() -> String {
+    let commands: Vec<_> = COMMANDS.iter().map(|(name, does)| format!("  {name:11} {does}\n")).collect();
+    let commands = commands.concat();
     format!(
-        "{}\n\nUsage: dormouse COMMAND [OPTIONS...]\n\n\
-         Commands:\n\
-         \x20 proxy       Pass connections on to one target, in the place of {ORIGINAL}\n\
-         \x20 help        Show this help; `dormouse COMMAND --help` tells of one command\n\
-         \x20 version     Show the version\n\
-         \x20 manual      Print the manual page of `dormouse proxy`, for man(1)\n\
-         \x20 completion  Print the completion for bash\n",
+        "{}\n\nUsage: dormouse COMMAND [OPTIONS...]\n\nCommands:\n{commands}",
         env!("CARGO_PKG_DESCRIPTION")
     )
 }

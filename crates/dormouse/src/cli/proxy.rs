@@ -37,7 +37,7 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: P
 }
 
 /// Says why, to whoever reads and to the service manager.
-fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
+pub(super) fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
     eprintln!("{error}");
     if let Some(manager) = Notifier::from_env() {
         manager.send(&format!("ERRNO={}", errno.raw_os_error()));

@@ -10,6 +10,7 @@ pub mod model;
 pub(crate) mod near;
 mod parts;
 pub(crate) mod report;
+mod servers;
 mod service;
 pub mod shell;
 #[cfg(test)]
@@ -244,7 +245,7 @@ impl Whole {
 fn once<T>(kept: &mut Option<(T, Place)>, value: Option<T>, field: &Field<'_>, report: &mut Report) {
     match kept {
         Some((_, place)) => {
-            report.error(field.place(), format!("is given in {place}, too; keep one of them"))
+            report.error(field.place(), format!("is given in {place}, too; keep one of them"));
         }
         None => *kept = value.map(|value| (value, field.place().clone())),
     }

@@ -50,7 +50,7 @@ pub struct ServiceConfig {
     pub exclusive: Option<String>,
     /// Whether what a client said is sent again when a connection ends before the server's first byte in a cold start.
     pub replay: bool,
-    /// How many sessions at once, over all listeners (HAProxy's maxconn).
+    /// How many sessions at once, over all listeners (`HAProxy`'s maxconn).
     pub maxconn: Cap,
     /// What happens to the next one.
     pub at_limit: AtLimit,

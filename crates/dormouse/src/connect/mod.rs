@@ -5,6 +5,7 @@ mod dial;
 mod endpoint;
 mod error;
 pub mod options;
+pub mod pace;
 mod resolve;
 pub mod watch;
 

@@ -13,24 +13,26 @@ use dormouse_sys::watch::watch;
 #[derive(Debug)]
 pub struct PathWatch {
     path: PathBuf,
-    inotify: AsyncFd<OwnedFd>,
+    /// There until the end.
+    inotify: Option<AsyncFd<OwnedFd>>,
 }
 
 impl PathWatch {
     /// Begins to watch; `None` where the system has no more watches to give (polling is left then).
     pub fn new(path: &Path) -> Option<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        let watch = Self { path: path.to_owned(), inotify: watch(fd, Interest::READABLE).ok()? };
+        let watch = Self { path: path.to_owned(), inotify: Some(watch(fd, Interest::READABLE).ok()?) };
         watch.watch_nearest()?;
         Some(watch)
     }
 
     /// Waits until something changed on the way to the path.
     pub async fn changed(&mut self) {
+        let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
-            let Ok(mut guard) = self.inotify.readable().await else { return std::future::pending().await };
+            let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
             let mut events = [0; 4096];
-            match rustix::io::read(self.inotify.get_ref(), &mut events) {
+            match rustix::io::read(inotify.get_ref(), &mut events) {
                 Ok(_) => break,
                 Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
                 Err(_) => return std::future::pending().await,
@@ -48,9 +50,10 @@ impl PathWatch {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
+        let inotify = self.inotify.as_ref()?;
         let mut added = 0;
         for directory in self.path.ancestors().skip(1) {
-            if inotify::add_watch(self.inotify.get_ref(), directory, flags).is_ok() {
+            if inotify::add_watch(inotify.get_ref(), directory, flags).is_ok() {
                 added += 1;
             }
             if added == 2 {
@@ -58,6 +61,16 @@ impl PathWatch {
             }
         }
         (added > 0).then_some(())
+    }
+}
+
+impl Drop for PathWatch {
+    /// The kernel takes its time over the end of an inotify descriptor that watched something (10 to 25 ms): not here,
+    /// where a client and all sessions would wait with it.
+    fn drop(&mut self) {
+        let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
+        // Without a thread to be had, it is closed here after all.
+        let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(inotify));
     }
 }
 

@@ -9,7 +9,7 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Signals, idle_exit, report_status, vigil, watchdog};
 use crate::admission::{Admission, Pool};
@@ -20,6 +20,9 @@ use crate::session::Shared;
 
 /// What the service manager is told when everything works.
 pub const READY: &str = "READY=1\nSTATUS=Processing requests...";
+
+/// The start is over after so long, and what only it needed may go.
+const STARTED: Duration = Duration::from_millis(100);
 
 /// A service with its listeners.
 #[derive(Debug)]
@@ -80,6 +83,10 @@ impl Life<'_> {
         }
         let mut looking = JoinSet::new();
         looking.spawn(vigil::keep());
+        looking.spawn(async {
+            sleep(STARTED).await;
+            dormouse_sys::code::let_go();
+        });
         if let Some(manager) = self.manager {
             manager.send(READY);
         }

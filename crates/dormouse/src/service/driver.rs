@@ -43,6 +43,7 @@ impl Driver {
             place: None,
             entering: None,
             evicted: false,
+            ours_again: false,
         };
         tokio::select! {
             () = drive.turn() => {}
@@ -73,8 +74,10 @@ struct Drive<'a> {
     place: Option<Place>,
     /// Waits for it.
     entering: Option<Entering>,
-    /// It knows already that another wants the place.
+    /// It knows that another wants the place.
     evicted: bool,
+    /// What runs without our asking is what we had started before.
+    ours_again: bool,
 }
 
 type Entering = Pin<Box<dyn Future<Output = Place> + Send>>;
@@ -88,6 +91,7 @@ impl Drive<'_> {
             while let Some(order) = sleeper.next_order() {
                 self.order(order).await;
             }
+            let group = self.driver.group.as_ref().filter(|_| self.place.is_some());
             tokio::select! {
                 () = sleeper.nudge.notified() => {}
                 news = self.waker.news.recv() => match news {
@@ -97,15 +101,18 @@ impl Drive<'_> {
                 first = answer(&mut self.probe) => {
                     self.probe = None;
                     sleeper.answers(first);
+                    if std::mem::take(&mut self.ours_again) {
+                        sleeper.claim();
+                    }
                 }
                 place = entered(&mut self.entering) => {
                     self.entering = None;
                     self.place = Some(place);
                     self.pass(Order::Start).await;
                 }
-                () = wanted_elsewhere(self.driver.group.as_ref(), self.place.is_some() && !self.evicted) => {
-                    self.evicted = true;
-                    sleeper.evict();
+                wanted = wanted_changes(group, self.evicted) => {
+                    self.evicted = wanted;
+                    sleeper.evict(wanted);
                 }
                 () = at(due) => {}
                 () = &mut wall_clock, if !self.driver.keep_warm.is_empty() => {
@@ -154,7 +161,10 @@ impl Drive<'_> {
                 }
                 self.look();
             }
-            News::Running => self.look(),
+            News::Running { foreign } => {
+                self.ours_again = !foreign;
+                self.look();
+            }
             News::Ready => self.says.notify_one(),
             News::StartFailed(error) => {
                 self.over();
@@ -237,10 +247,10 @@ async fn entered(entering: &mut Option<Entering>) -> Place {
     }
 }
 
-async fn wanted_elsewhere(group: Option<&Arc<Group>>, has_place: bool) {
+async fn wanted_changes(group: Option<&Arc<Group>>, was: bool) -> bool {
     match group {
-        Some(group) if has_place => group.wanted().await,
-        _ => std::future::pending().await,
+        Some(group) => group.wanted_changes(was).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -38,9 +38,13 @@ impl Group {
         }
     }
 
-    /// For who has the place: waits until another wants it.
-    pub(super) async fn wanted(&self) {
-        while self.waiting.load(Ordering::Acquire) == 0 {
+    /// For who has the place: waits until that another wants it is not as it `was` any more.
+    pub(super) async fn wanted_changes(&self, was: bool) -> bool {
+        loop {
+            let wanted = self.waiting.load(Ordering::Acquire) > 0;
+            if wanted != was {
+                return wanted;
+            }
             self.changed.notified().await;
         }
     }
@@ -59,6 +63,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
     }
 }
 

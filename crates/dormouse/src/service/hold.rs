@@ -1,16 +1,15 @@
 //! Holding clients while a server is on its way. One of them tries, so that a server that starts does not meet a
 //! crowd; when it gets through, all others go at once.
 
-use dormouse_core::backoff::Backoff;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Refusal, Server};
 use crate::admission::{Permit, Starving};
 use crate::connect::ConnectError;
-use crate::connect::watch::PathWatch;
+use crate::connect::pace::Pace;
 
 /// Whose turn it is to try, and how often the server was found to be there.
 #[derive(Debug)]
@@ -117,27 +116,13 @@ impl Server {
 
     /// Tries until the server is there, as soon as something tells of it and otherwise with growing delays.
     async fn poll_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
-        let mut watch = None;
-        let mut backoff = Backoff::COLD_START;
+        let mut pace = Pace::new(self.route.path());
         loop {
-            // Watching before trying, so that nothing is missed in between; but a descriptor that is lacking must not
-            // go into watching.
-            watch = match watch {
-                _ if failure.error.is_ours() => None,
-                None => self.route.path().and_then(PathWatch::new),
-                watching => watching,
-            };
+            pace.watch(failure.error.is_ours());
             if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
                 return result;
             }
-            let delay = sleep(backoff.next_delay());
-            match &mut watch {
-                None => delay.await,
-                Some(watch) => tokio::select! {
-                    () = watch.changed() => backoff.reset(),
-                    () = delay => {}
-                },
-            }
+            pace.next_try().await;
         }
     }
 }
@@ -208,15 +193,21 @@ mod tests {
         let service = service(&path, TimeSpan::from_secs(20));
         let (far, mut near) = client();
         let (first, second) = (permit(), permit());
-        let leaving = service.lease(Visitor::new(&mut near, false, &first), Vec::new());
+        let gone = tokio::sync::Notify::new();
+        let leaving = async {
+            let left = service.lease(Visitor::new(&mut near, false, &first), Vec::new()).await;
+            gone.notify_one();
+            left
+        };
         let (_far, mut near) = client();
         let staying = service.lease(Visitor::new(&mut near, false, &second), Vec::new());
         let meanwhile = async {
             drop(far);
-            tokio::task::yield_now().await;
+            gone.notified().await;
             UnixListener::bind(&path).unwrap()
         };
-        let (left, stayed, _server) = tokio::join!(leaving, staying, meanwhile);
+        let all = async { tokio::join!(leaving, staying, meanwhile) };
+        let (left, stayed, _server) = tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
         assert!(matches!(left, Err(Refusal::ClientLeft)), "{left:?}");
         stayed.unwrap();
         std::fs::remove_dir_all(directory).unwrap();

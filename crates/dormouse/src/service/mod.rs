@@ -162,10 +162,9 @@ impl Service {
     /// # Errors
     /// When the client gets none, and why.
     pub async fn lease(&self, visitor: Visitor<'_>, first: Vec<u8>) -> Result<Leased, Refusal> {
-        let server = match self.servers.as_slice() {
-            [server @ Server { sleeper: None, .. }] => server,
+        let [server @ Server { sleeper: None, .. }] = self.servers.as_slice() else {
             // Boxed: those who need not wake anything would carry it.
-            _ => return Box::pin(self.wake_and_lease(visitor, first)).await,
+            return Box::pin(self.wake_and_lease(visitor, first)).await;
         };
         let Visitor { client, says_first, permit, .. } = visitor;
         let server = match server.route.connect(says_first).await {

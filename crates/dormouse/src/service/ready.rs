@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::backoff::Backoff;
 use dormouse_relay::Stream;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -16,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::model::Ready;
 use crate::connect::Route;
-use crate::connect::watch::PathWatch;
+use crate::connect::pace::Pace;
 
 /// How to find out.
 #[derive(Debug, Clone)]
@@ -63,20 +62,13 @@ impl Readiness {
             Ready::Connect | Ready::Expect { .. } => route.path(),
             Ready::Command(_) => None,
         };
-        let mut backoff = Backoff::COLD_START;
-        let mut watch = path.and_then(PathWatch::new);
+        let mut pace = Pace::new(path);
         loop {
+            pace.watch(false);
             if let Some(found) = self.once(route).await {
                 return found;
             }
-            let delay = sleep(backoff.next_delay());
-            match &mut watch {
-                None => delay.await,
-                Some(watch) => tokio::select! {
-                    () = watch.changed() => backoff.reset(),
-                    () = delay => {}
-                },
-            }
+            pace.next_try().await;
         }
     }
 
@@ -96,8 +88,8 @@ impl Readiness {
     }
 }
 
-async fn succeeds(argv: &[std::ffi::OsString]) -> bool {
-    let Some((program, args)) = argv.split_first() else { return false };
+async fn succeeds(command: &[std::ffi::OsString]) -> bool {
+    let Some((program, args)) = command.split_first() else { return false };
     let mut command = tokio::process::Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     for variable in

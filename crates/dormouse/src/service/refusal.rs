@@ -28,9 +28,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether anybody has to look after it; a client that leaves is nobody's fault.
+    /// Whether anybody has to be told; a client that leaves is nobody's fault, and a failed start was told already.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::ClientLeft | Self::Silent(_) | Self::Asleep(Asleep::Asleep, _))
+        !matches!(
+            self,
+            Self::ClientLeft | Self::Silent(_) | Self::Asleep(Asleep::Asleep | Asleep::StartFailed, _)
+        )
     }
 
     /// Whether the server reset the connection as soon as it had it.

@@ -23,8 +23,8 @@ pub struct Sleeper {
     inner: Mutex<Inner>,
     /// The driver has something to do.
     pub(super) nudge: Notify,
-    /// Counts how often the server went away. Leases from before are of no use then.
-    lost: watch::Sender<u64>,
+    /// Tells of the run that has begun when the server went away. Leases from before are of no use then.
+    run: watch::Sender<u32>,
     /// Somebody who waited does not any more.
     pub(super) room: Arc<Notify>,
 }
@@ -37,6 +37,8 @@ struct Inner {
     orders: VecDeque<Order>,
     /// When the driver looks after the machine next.
     armed: Option<Instant>,
+    /// How often the server went away: the number of its run.
+    run: u32,
     /// The server has said something since it was started.
     proven: bool,
     /// The connection that showed that the server is ready, for the first client.
@@ -50,12 +52,14 @@ struct Inner {
     cold_start: Option<Duration>,
 }
 
-type Answer = Result<Option<Stream>, Refusal>;
+type Answer = Result<(u32, Option<Stream>), Refusal>;
 
 /// A client's hold on an awake server. Dropping it is how the server learns that the session ended.
 #[derive(Debug)]
 pub struct Lease {
     sleeper: Arc<Sleeper>,
+    /// The run that it is for.
+    run: u32,
     counted: bool,
 }
 
@@ -84,14 +88,15 @@ impl Sleeper {
             waiters: HashMap::new(),
             orders: VecDeque::new(),
             armed: None,
+            run: 0,
             proven: false,
             first: None,
             reason: None,
             began: now,
             cold_start: None,
         };
-        let lost = watch::Sender::new(0);
-        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), lost, room })
+        let run = watch::Sender::new(0);
+        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), run, room })
     }
 
     /// Its name.
@@ -102,7 +107,9 @@ impl Sleeper {
     /// Asks for a lease. `wakes`: this client may wake the server.
     pub(super) fn ask(self: &Arc<Self>, wakes: bool) -> Asked<'_> {
         self.step(|inner, now, out| match inner.machine.arrive(now, wakes, out) {
-            Arrival::Granted => Asked::Granted(Lease { sleeper: Arc::clone(self), counted: true }),
+            Arrival::Granted => {
+                Asked::Granted(Lease { sleeper: Arc::clone(self), run: inner.run, counted: true })
+            }
             Arrival::Held(waiter) => {
                 let (tell, answer) = oneshot::channel();
                 inner.waiters.insert(waiter, tell);
@@ -138,8 +145,16 @@ impl Sleeper {
         self.step(|inner, now, out| inner.machine.keep_warm(now, warm, out));
     }
 
-    pub(super) fn evict(&self) {
-        self.step(|inner, now, out| inner.machine.evict(now, out));
+    /// Another waits for its place, or nobody any more.
+    pub(super) fn evict(&self, wanted: bool) {
+        self.step(
+            |inner, now, out| if wanted { inner.machine.evict(now, out) } else { inner.machine.spare() },
+        );
+    }
+
+    /// What runs is ours after all, and sleeps by our rules.
+    pub(super) fn claim(&self) {
+        self.step(|inner, now, out| inner.machine.claim(now, out));
     }
 
     pub(super) fn found_running(&self) {
@@ -158,14 +173,17 @@ impl Sleeper {
 
     /// Something became known; `reason` says why, if it is a failure.
     pub(super) fn event(&self, event: Event, reason: Option<String>) {
-        self.step(|inner, now, out| {
+        let gone = matches!(event, Event::Stopped | Event::Exited { .. } | Event::StartFailed);
+        let run = self.step(|inner, now, out| {
             if let Some(reason) = reason {
                 inner.reason = Some(reason.into());
             }
+            inner.run = inner.run.wrapping_add(u32::from(gone));
             inner.machine.event(now, event, out);
+            inner.run
         });
-        if matches!(event, Event::Stopped | Event::Exited { .. } | Event::StartFailed) {
-            self.lost.send_modify(|times| *times += 1);
+        if gone {
+            self.run.send_replace(run);
         }
     }
 
@@ -242,7 +260,7 @@ impl Inner {
     fn obey(&mut self, now: Instant, action: Action, further: &mut Vec<Action>) -> bool {
         let order = match action {
             Action::Grant(waiter) => {
-                let answer = Ok(self.first.take());
+                let answer = Ok((self.run, self.first.take()));
                 let taken = self.waiters.remove(&waiter).is_some_and(|tell| tell.send(answer).is_ok());
                 if !taken {
                     self.machine.release(now, true, further);
@@ -294,8 +312,13 @@ impl Inner {
                 self.cold_start = Some(took);
                 log.line(level, format_args!("{name}: {state} after {:.3} s.", took.as_secs_f64()));
             }
-            State::Failed => {
-                let reason = self.reason.as_deref().unwrap_or("it did not answer in time");
+            // A start that failed, or takes too long and is given up; the end of it was told then.
+            State::Failed | State::Stopping
+                if before == State::Starting || state == State::Failed && before != State::Stopping =>
+            {
+                let waited = now.duration_since(self.began).as_secs_f64();
+                let late = || format!("it did not answer within {waited:.1} s").into();
+                let reason = self.reason.get_or_insert_with(late);
                 log.line(Level::Err, format_args!("{name}: {before} → {state}: {reason}"));
             }
             State::Stopped if self.reason.is_some() && before != State::Stopping => {
@@ -311,7 +334,9 @@ impl Ticket<'_> {
     /// Waits for the answer: a lease, and for the first one the connection that showed that the server is ready.
     pub(super) async fn answer(&mut self) -> Result<(Lease, Option<Stream>), Refusal> {
         match (&mut self.answer).await {
-            Ok(Ok(first)) => Ok((Lease { sleeper: Arc::clone(self.sleeper), counted: true }, first)),
+            Ok(Ok((run, first))) => {
+                Ok((Lease { sleeper: Arc::clone(self.sleeper), run, counted: true }, first))
+            }
             Ok(Err(refusal)) => Err(refusal),
             // The machine forgets nobody; whoever it did would be told that.
             Err(_) => Err(Refusal::StartFailed),
@@ -355,9 +380,15 @@ impl Lease {
         }
     }
 
-    /// Is told when the server goes away.
-    pub(super) fn losses(&self) -> watch::Receiver<u64> {
-        self.sleeper.lost.subscribe()
+    /// Which run of the server it is for.
+    pub(super) fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Waits until the server goes away, or has gone since the lease was given.
+    pub(super) async fn lost(&self) {
+        // The sender lives as long as the sleeper.
+        let _ = self.sleeper.run.subscribe().wait_for(|run| *run != self.run).await;
     }
 }
 
@@ -365,5 +396,62 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let counted = self.counted;
         self.sleeper.step(|inner, now, out| inner.machine.release(now, counted, out));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> Arc<Sleeper> {
+        let (policy, log) = (Policy::default(), Log::new(Some(Level::Err)));
+        Sleeper::new("test".to_owned(), policy, Arc::default(), log)
+    }
+
+    fn held(sleeper: &Arc<Sleeper>) -> Ticket<'_> {
+        let Asked::Held(ticket) = sleeper.ask(true) else { panic!("not held") };
+        ticket
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_knows_that_its_server_went_before_it_was_looked_at() {
+        let sleeper = sleeper();
+        let mut ticket = held(&sleeper);
+        sleeper.answers(None);
+        sleeper.event(Event::Exited { failed: false }, None);
+        let (lease, _) = ticket.answer().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(1), lease.lost()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_on_what_is_there_is_not_lost() {
+        let sleeper = sleeper();
+        let mut ticket = held(&sleeper);
+        sleeper.event(Event::StartFailed, Some("once".to_owned()));
+        assert_eq!(ticket.answer().await.unwrap_err(), Refusal::StartFailed);
+        // Somebody else starts it.
+        sleeper.answers(None);
+        let Asked::Granted(lease) = sleeper.ask(true) else { panic!("not granted") };
+        let lost = tokio::time::timeout(Duration::from_secs(1), lease.lost());
+        assert!(lost.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_granted_to_nobody_is_given_back() {
+        let sleeper = sleeper();
+        let ticket = held(&sleeper);
+        sleeper.answers(None);
+        assert_eq!(sleeper.load(), (1, 0));
+        drop(ticket);
+        assert_eq!(sleeper.load(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_answers_before_it_is_known_whose_it_is_is_not_ours_to_stop() {
+        let sleeper = sleeper();
+        let _ticket = held(&sleeper);
+        sleeper.answers(None);
+        sleeper.found_running();
+        assert!(!sleeper.is_ours_to_stop());
     }
 }

@@ -10,6 +10,10 @@ use super::sleeper::{Asked, Lease, Sleeper};
 use super::{Leased, Refusal, Server, Service, Visitor};
 use crate::config::model::WakeOn;
 
+/// A client that met the end of so many runs of a server, each before the first byte, is not tried again: what it says
+/// may be why.
+const FALLS: u32 = 3;
+
 /// A try that came to nothing.
 enum Missed {
     /// Nothing helps this client.
@@ -32,6 +36,7 @@ impl Service {
         }
         let mut said = Said::new(first);
         let mut backoff = Backoff::COLD_START;
+        let (mut falls, mut fell) = (0, None);
         loop {
             let (mut server, lease) = self.lease_some(&mut visitor, patience).await?;
             if self.is_on_trial(lease.as_ref(), visitor.client, &server) {
@@ -44,7 +49,13 @@ impl Service {
                     (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}
                     (Verdict::ClientLeft, _) => return Err(Refusal::ClientLeft),
                     (Verdict::Dropped(_), _) => {
+                        let run = lease.as_ref().map(Lease::run);
+                        falls += u32::from(fell != run);
+                        fell = run;
                         drop((server, lease));
+                        if falls >= FALLS {
+                            return Err(Refusal::Dropped(patience.since.elapsed()));
+                        }
                         said.forget_server();
                         tokio::select! {
                             () = sleep(backoff.next_delay()) => continue,
@@ -110,7 +121,6 @@ impl Service {
             };
         };
         let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
-        let mut losses = lease.losses();
         let connected = match first {
             Some(connected) => Ok(connected),
             None => server.route.connect(visitor.says_first).await,
@@ -126,7 +136,7 @@ impl Service {
                 Ok(connected) => Ok((connected, Some(lease))),
                 Err(refusal) => Err(Missed::Refused(refusal)),
             },
-            _ = losses.changed() => Err(Missed::Gone),
+            () = lease.lost() => Err(Missed::Gone),
         }
     }
 

@@ -40,9 +40,10 @@ impl Outcome {
             Self::Done => None,
             Self::Ended(_, reason) => Some(format!("the {which} command failed: {reason}")),
             Self::NotRun(reason) => Some(format!("the {which} command cannot be run: {reason}")),
-            Self::Overdue(limit) => {
-                Some(format!("the {which} command was killed, as it took longer than {} s", limit.as_secs_f32()))
-            }
+            Self::Overdue(limit) => Some(format!(
+                "the {which} command was killed, as it took longer than {} s",
+                limit.as_secs_f32()
+            )),
         }
     }
 }
@@ -62,12 +63,12 @@ pub(super) struct Job {
 
 impl Job {
     /// Starts it. `heard`: its output is told.
-    pub(super) fn start(argv: &[OsString], context: &Context, heard: bool) -> Result<Self, Outcome> {
-        let Some((program, args)) = argv.split_first() else {
+    pub(super) fn start(line: &[OsString], context: &Context, heard: bool) -> Result<Self, Outcome> {
+        let Some((program, words)) = line.split_first() else {
             return Err(Outcome::NotRun("it is empty; name a program".to_owned()));
         };
         let mut command = Command::new(program);
-        command.args(args).env_clear().envs(environment(&context.name));
+        command.args(words).env_clear().envs(environment(&context.name));
         command.process_group(0).stdin(Stdio::null());
         let not_run = |error: io::Error| Outcome::NotRun(spawn_failure(program, &error));
         let mut lines = None;
@@ -92,8 +93,12 @@ impl Job {
             }
         };
         self.group = None;
-        self.let_go(context, readers).await;
-        match status.map(Ending::from) {
+        let ending = status.map(Ending::from);
+        if !ending.as_ref().is_ok_and(|ending| ending.is_success()) {
+            self.hear_last(context).await;
+        }
+        self.let_go(context, readers);
+        match ending {
             Ok(ending) if ending.is_success() => Outcome::Done,
             Ok(ending) => Outcome::Ended(ending, format!("{ending}{}", self.last_words)),
             Err(error) => Outcome::NotRun(format!("its end was not told: {error}")),
@@ -107,15 +112,13 @@ impl Job {
         context: &Context,
         readers: &mut Readers,
     ) -> Outcome {
-        match timeout(limit, self.wait(context, readers)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.signal(Signal::KILL);
-                // What SIGKILL does not end hangs in the kernel, and is left there.
-                let _ = timeout(GRACE, self.wait(context, readers)).await;
-                Outcome::Overdue(limit)
-            }
+        if let Ok(outcome) = timeout(limit, self.wait(context, readers)).await {
+            return outcome;
         }
+        self.signal(Signal::KILL);
+        // What SIGKILL does not end hangs in the kernel, and is left there.
+        let _ = timeout(GRACE, self.wait(context, readers)).await;
+        Outcome::Overdue(limit)
     }
 
     /// Asks it to end, and kills it if it does not.
@@ -145,8 +148,8 @@ impl Job {
         }
     }
 
-    /// Takes what it wrote last. What it left behind may write on.
-    async fn let_go(&mut self, context: &Context, readers: &mut Readers) {
+    /// Takes what it wrote last.
+    async fn hear_last(&mut self, context: &Context) {
         let late = sleep(LAST_OUTPUT);
         tokio::pin!(late);
         while self.output.is_some() {
@@ -156,6 +159,10 @@ impl Job {
                 () = &mut late => break,
             }
         }
+    }
+
+    /// What it left behind may write on, and whoever waits for its end does not wait for that.
+    fn let_go(&mut self, context: &Context, readers: &mut Readers) {
         while readers.try_join_next().is_some() {}
         let Some(mut lines) = self.output.take() else { return };
         if readers.len() >= READERS {

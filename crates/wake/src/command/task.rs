@@ -102,7 +102,7 @@ impl Task {
         match (runs, self.state) {
             (Some(true), State::Down) => {
                 self.state = State::Up { seen: true };
-                self.tell(News::Running).await;
+                self.tell(News::Running { foreign: true }).await;
             }
             (Some(true), State::Up { .. }) => self.state = State::Up { seen: true },
             // What was started and is not seen yet may still be on its way.
@@ -198,11 +198,12 @@ impl Task {
             if self.judge(outcome) != Some(true) {
                 return;
             }
-            if Instant::now() + pause > deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 let text = format!("{} still runs after its stop command, by its status command", self.it);
                 return self.line(&Line::Warning(&text));
             }
-            sleep(pause).await;
+            sleep(pause.min(left)).await;
             pause = (pause * 2).min(LATER);
         }
     }
@@ -290,9 +291,7 @@ impl Task {
     async fn run_bounded(&mut self, argv: Option<Vec<std::ffi::OsString>>, which: &str) -> Option<String> {
         let argv = argv?;
         let outcome = match Job::start(&argv, &self.context, true) {
-            Ok(mut job) => {
-                job.wait_within(self.context.stop_timeout, &self.context, &mut self.readers).await
-            }
+            Ok(mut job) => job.wait_within(self.context.stop_timeout, &self.context, &mut self.readers).await,
             Err(outcome) => outcome,
         };
         outcome.failure(which)

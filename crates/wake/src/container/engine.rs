@@ -207,7 +207,14 @@ pub(super) fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            let digits = [byte >> 4, byte & 15].map(u32::from);
+            encoded.extend(
+                digits
+                    .iter()
+                    .filter_map(|digit| char::from_digit(*digit, 16))
+                    .map(|c| c.to_ascii_uppercase()),
+            );
         }
     }
     encoded

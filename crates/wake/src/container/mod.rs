@@ -11,6 +11,7 @@
 
 mod engine;
 mod inspect;
+mod orders;
 mod places;
 mod process;
 mod quadlet;

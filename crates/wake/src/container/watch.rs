@@ -73,15 +73,16 @@ impl Watch {
                     self.process = None;
                     return Hint::Ended;
                 }
-                piece = next_piece(self.events.as_mut()) => match piece {
-                    Some(piece) => if let Some(hint) = self.take(&piece) {
-                        return hint;
-                    },
-                    None => {
+                piece = next_piece(self.events.as_mut()) => {
+                    let Some(piece) = piece else {
                         self.events = None;
                         self.later();
+                        continue;
+                    };
+                    if let Some(hint) = self.take(&piece) {
+                        return hint;
                     }
-                },
+                }
                 opened = open(engine, &self.path, self.again), if self.events.is_none() => match opened {
                     Ok(following) => {
                         self.events = Some(Events { following, unfinished: Vec::new() });

@@ -26,6 +26,8 @@ const OURSELVES: &str = "/proc/self/exe";
 const LINE: usize = 4096;
 /// How long it may take until what was killed has ended.
 const KILLED: Duration = Duration::from_secs(2);
+/// Tells the guard the soft limit on descriptors that the program is to have.
+pub(super) const DESCRIPTORS: &str = "DORMOUSE_DESCRIPTORS";
 /// Given to the program, so that it is known again when its guard is gone.
 const RUN: &str = "DORMOUSE_RUN";
 
@@ -65,6 +67,9 @@ impl Guarded {
         command.arg0("dormouse").arg("guard").arg(stop_timeout.as_millis().to_string()).arg("--");
         command.args(&exec.argv);
         command.env_clear().envs(environment).env(RUN, &run);
+        if let Some(limit) = dormouse_sys::limits::inherited_descriptors() {
+            command.env(DESCRIPTORS, limit.to_string());
+        }
         if let Some(directory) = &exec.directory {
             command.current_dir(directory);
         }
@@ -139,7 +144,8 @@ fn left_of(session: Option<i32>, run: &str) -> Vec<Pid> {
     let mark = format!("{RUN}={run}");
     let mut found = Vec::new();
     for entry in all.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+        else {
             continue;
         };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };

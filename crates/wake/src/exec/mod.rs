@@ -29,7 +29,7 @@ pub struct Exec {
     pub environment: Vec<(OsString, OsString)>,
     /// Where it runs; where we run if `None`.
     pub directory: Option<PathBuf>,
-    /// It says by `READY=1` when it is ready (`NOTIFY_SOCKET`, sd_notify(3)).
+    /// It says by `READY=1` when it is ready (`NOTIFY_SOCKET`, `sd_notify(3)`).
     pub notify: bool,
 }
 

@@ -85,7 +85,8 @@ fn directory() -> io::Result<PathBuf> {
     let mut tried = Err(io::ErrorKind::NotFound.into());
     for base in ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"].map(std::env::var_os) {
         // Several runtime directories are joined by colons; any of them will do.
-        let base = base.as_ref().and_then(|base| base.to_str()?.split(':').next()).filter(|base| !base.is_empty());
+        let base =
+            base.as_ref().and_then(|base| base.to_str()?.split(':').next()).filter(|base| !base.is_empty());
         if let Some(base) = base {
             tried = fresh(Path::new(base));
             if tried.is_ok() {
@@ -130,10 +131,10 @@ mod tests {
 
     #[test]
     fn messages() {
-        assert_eq!(parse(b"READY=1\nSTATUS=all well\nMAINPID=1"), Told {
-            ready: true,
-            status: Some("all well".to_owned())
-        });
+        assert_eq!(
+            parse(b"READY=1\nSTATUS=all well\nMAINPID=1"),
+            Told { ready: true, status: Some("all well".to_owned()) }
+        );
         for nothing in [&b"READY=0"[..], b"", b"\xff\xfe", b"READY", b"STOPPING=1"] {
             assert_eq!(parse(nothing), Told::default());
         }

@@ -75,20 +75,29 @@ enum End {
 
 impl<'a> Running<'a> {
     /// Has a guard start it.
-    pub(super) fn start(it: &'a Exec, context: &'a Context, news: &'a Sender<News>) -> Result<Self, WakeError> {
+    pub(super) fn start(
+        it: &'a Exec,
+        context: &'a Context,
+        news: &'a Sender<News>,
+    ) -> Result<Self, WakeError> {
         let failed = |reason| failure(it, Operation::Start, reason);
         if let Some(directory) = it.directory.as_ref().filter(|directory| !directory.is_dir()) {
             let directory = directory.display();
-            return Err(failed(format!("its directory {directory} does not exist; create it, or name another")));
+            return Err(failed(format!(
+                "its directory {directory} does not exist; create it, or name another"
+            )));
         }
         let ear = if it.notify { Some(Ear::open()) } else { None }.transpose().map_err(|error| {
-            failed(format!("no socket for its notifications: {error}; see that /tmp or RuntimeDirectory= can be written"))
+            failed(format!(
+                "no socket for its notifications: {error}; see that /tmp or RuntimeDirectory= can be written"
+            ))
         })?;
         let mut environment = environment(&context.name);
         environment.extend(ear.iter().map(|ear| ("NOTIFY_SOCKET".into(), ear.path().into())));
         environment.extend(it.environment.iter().cloned());
-        let (guard, output) = Guarded::start(it, environment, context.stop_timeout)
-            .map_err(|error| failed(format!("its guard: {}", spawn_failure("/proc/self/exe".as_ref(), &error))))?;
+        let (guard, output) = Guarded::start(it, environment, context.stop_timeout).map_err(|error| {
+            failed(format!("its guard: {}", spawn_failure("/proc/self/exe".as_ref(), &error)))
+        })?;
         Ok(Self {
             it,
             context,
@@ -152,7 +161,10 @@ impl<'a> Running<'a> {
                 }
             }
             (Some(Order::Start), Phase::Stopping | Phase::Clearing) => self.start_again = true,
-            (Some(Order::Start), Phase::Starting) => {}
+            // Under way; the answer follows.
+            (Some(Order::Start), Phase::Starting)
+            | (Some(Order::Freeze), Phase::Freezing)
+            | (Some(Order::Thaw), Phase::Thawing) => {}
             (Some(Order::Start), _) => self.news(News::Launched { foreign: false }).await,
             (Some(Order::Stop), _) => {
                 self.start_again = false;
@@ -164,7 +176,6 @@ impl<'a> Running<'a> {
                 self.guard.ask(Ask::Freeze).await;
             }
             (Some(Order::Freeze), Phase::Frozen) => self.news(News::Frozen).await,
-            (Some(Order::Freeze), Phase::Freezing) => {}
             (Some(Order::Freeze), Phase::Starting | Phase::Stopping | Phase::Clearing) => {
                 let reason = "it does not run".to_owned();
                 self.news(News::FreezeFailed(failure(self.it, Operation::Freeze, reason))).await;
@@ -173,7 +184,6 @@ impl<'a> Running<'a> {
                 self.phase = Phase::Thawing;
                 self.guard.ask(Ask::Thaw).await;
             }
-            (Some(Order::Thaw), Phase::Thawing) => {}
             (Some(Order::Thaw), _) => self.news(News::Thawed).await,
         }
     }
@@ -199,10 +209,10 @@ impl<'a> Running<'a> {
                 self.phase = Phase::Up;
                 self.news(News::Thawed).await;
             }
-            (Said::MainEnded(ending), phase) if phase != Phase::Stopping && phase != Phase::Clearing => {
-                if !ending.is_success() {
-                    self.fail(ending).await;
-                }
+            (Said::MainEnded(ending), phase)
+                if !ending.is_success() && phase != Phase::Stopping && phase != Phase::Clearing =>
+            {
+                self.fail(ending).await;
             }
             (Said::Warning(text), _) => self.tell(Line::Warning(&format!("{}: {text}", self.it))),
             // Answers to what is not wanted any more.
@@ -258,7 +268,9 @@ impl<'a> Running<'a> {
                     _ => Some(News::Exited(Err(failure(
                         self.it,
                         Operation::Run,
-                        reason("was killed, and so was all of it; see who did, the kernel's memory killer for one"),
+                        reason(
+                            "was killed, and so was all of it; see who did, the kernel's memory killer for one",
+                        ),
                     )))),
                 }
             }

@@ -1,10 +1,13 @@
 //! Carries out orders, and tells what becomes of the unit.
 
+mod reach;
+mod stop;
+
 use std::time::Duration;
 
 use dormouse_core::backoff::Backoff;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::Unit;
 use super::dbus::Value;
@@ -15,10 +18,6 @@ use crate::{Context, Line, News, Operation, WakeError};
 
 /// How long an order waits for a manager that is away: less than clients are held by default.
 const AWAY: Duration = Duration::from_secs(20);
-/// How long an order waits for a manager that was never there.
-const NEVER: Duration = Duration::from_secs(2);
-/// How long a unit may take to end after SIGKILL.
-const KILLED: Duration = Duration::from_secs(5);
 /// When a job has vanished and its end has not come: how long until the unit is looked at again.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -101,25 +100,6 @@ impl Driver {
         }
     }
 
-    /// Stops it; when this is over it is stopped, or nothing more can be done about it.
-    pub(super) async fn stop(&mut self) {
-        let limit = self.context.stop_timeout;
-        match timeout(limit, self.stop_in_good_order()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => self.warn(&self.error(Operation::Stop, reason).to_string()),
-            Err(_) => {
-                let unit = &self.unit;
-                self.warn(&format!("{unit} has not stopped within {} s: killing it", limit.as_secs_f32()));
-                if timeout(KILLED, self.kill()).await.is_err() {
-                    self.warn(&format!("{} has not stopped although it was killed", self.unit));
-                }
-            }
-        }
-        self.ours = false;
-        self.tell(News::Stopped).await;
-        self.told = Told::Down;
-    }
-
     /// Freezes it.
     pub(super) async fn freeze(&mut self) {
         let limit = self.context.stop_timeout;
@@ -127,13 +107,15 @@ impl Driver {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Trouble::Away(reason))) => Err(reason),
             Ok(Err(Trouble::Refused { name, text })) => Err(reason::refusal(&self.unit, &name, &text)),
-            Err(_) => Err(format!("it was not frozen within {} s", limit.as_secs_f32())),
+            Err(_) => {
+                // It may be on its way nevertheless.
+                let _ = timeout(limit, self.order("ThawUnit")).await;
+                Err(format!("it was not frozen within {} s", limit.as_secs_f32()))
+            }
         };
         match frozen {
             Ok(()) => self.tell(News::Frozen).await,
             Err(reason) => {
-                // It may be on its way nevertheless.
-                let _ = timeout(limit, self.order("ThawUnit")).await;
                 self.tell(News::FreezeFailed(self.error(Operation::Freeze, reason))).await;
             }
         }
@@ -239,71 +221,15 @@ impl Driver {
         reason::not_loaded(self.link()?, &self.unit, seen).await
     }
 
-    /// The error is a reason.
-    async fn stop_in_good_order(&mut self) -> Result<(), String> {
-        loop {
-            self.reach(self.context.stop_timeout).await?;
-            match self.try_stop().await {
-                Ok(()) => return Ok(()),
-                Err(Trouble::Away(reason)) => self.lose(&reason),
-                Err(Trouble::Refused { name, text }) => {
-                    return Err(reason::refusal(&self.unit, &name, &text));
-                }
-            }
-        }
-    }
-
-    async fn try_stop(&mut self) -> Result<(), Trouble> {
-        let link = self.link()?;
-        let seen = link.look().await?;
-        if is_over(&seen) {
-            return Ok(());
-        }
-        if seen.phase() == Phase::Up {
-            self.thaw_if_frozen().await?;
-        }
-        let job = link.enqueue("StopUnit").await?;
-        loop {
-            if link.ended(&job).is_some() || is_over(&link.look().await?) {
-                return Ok(());
-            }
-            link.changed().await?;
-        }
-    }
-
-    async fn kill(&mut self) {
-        loop {
-            if self.reach(KILLED).await.is_err() {
-                return;
-            }
-            match self.try_kill().await {
-                Ok(()) => return,
-                Err(Trouble::Away(reason)) => self.lose(&reason),
-                Err(Trouble::Refused { name, text }) => {
-                    return self.warn(&reason::refusal(&self.unit, &name, &text));
-                }
-            }
-        }
-    }
-
-    async fn try_kill(&mut self) -> Result<(), Trouble> {
-        let link = self.link()?;
-        link.kill().await?;
-        loop {
-            if is_over(&link.look().await?) {
-                return Ok(());
-            }
-            link.changed().await?;
-        }
-    }
-
     /// Looks at the unit, and tells what is new.
     async fn notice(&mut self) -> Result<(), Trouble> {
         let link = self.link()?;
         let seen = link.look().await?;
         match (self.told, seen.phase()) {
             (Told::Down, Phase::Up) if !seen.is_to_stop() => {
-                self.tell(News::Running).await;
+                self.tell(News::Running { foreign: !self.ours }).await;
+                self.told = Told::Launched;
+                self.tell(News::Ready).await;
                 self.told = Told::Up;
             }
             (Told::Launched, Phase::Up) => {
@@ -318,12 +244,21 @@ impl Driver {
             (Told::Up, Phase::Rising | Phase::Restarting) => {
                 let reason = reason::of_end(link, &self.unit).await?;
                 if let Err(reason) = reason {
-                    self.warn(&format!("{}; its manager starts it again", self.error(Operation::Run, reason)));
+                    self.warn(&format!(
+                        "{}; its manager starts it again",
+                        self.error(Operation::Run, reason)
+                    ));
                 }
                 self.exited(Ok(())).await;
             }
-            (Told::Up | Told::Launched, Phase::Falling | Phase::Down | Phase::Failed) => {
-                let reason = reason::of_end(link, &self.unit).await?;
+            (told @ (Told::Up | Told::Launched), Phase::Falling | Phase::Down | Phase::Failed) => {
+                let reason = match reason::of_end(link, &self.unit).await? {
+                    Ok(()) if told == Told::Launched => Err(reason::too_early(&self.unit, &seen)),
+                    reason => reason,
+                };
+                if reason.is_ok() {
+                    self.note(&format!("{} was stopped, not by us", self.unit));
+                }
                 self.ours = false;
                 self.exited(reason).await;
             }
@@ -335,60 +270,6 @@ impl Driver {
         let how = how.map_err(|reason| self.error(Operation::Run, reason));
         self.tell(News::Exited(how)).await;
         self.told = Told::Down;
-    }
-
-    /// Sees to it that the manager can be asked, or gives the reason why it cannot.
-    async fn reach(&mut self, patience: Duration) -> Result<(), String> {
-        if self.link.is_some() {
-            return Ok(());
-        }
-        self.backoff.reset();
-        let deadline = Instant::now() + if self.known { patience } else { patience.min(NEVER) };
-        let mut last = format!("{} does not answer", self.unit.manager);
-        loop {
-            match timeout_at(deadline, self.connect()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(Trouble::Refused { name, text })) => {
-                    return Err(reason::refusal(&self.unit, &name, &text));
-                }
-                Ok(Err(Trouble::Away(reason))) => last = reason,
-                Err(_) => return Err(last),
-            }
-        }
-    }
-
-    /// Tries once to reach the manager, after a pause that grows from try to try.
-    async fn connect(&mut self) -> Result<(), Trouble> {
-        if self.mourned {
-            sleep(self.backoff.next_delay()).await;
-        }
-        match Link::to(&self.unit).await {
-            Ok(link) => {
-                self.link = Some(link);
-                self.backoff.reset();
-                self.known = true;
-                if std::mem::take(&mut self.mourned) {
-                    self.note(&format!("{} is there again", self.unit.manager));
-                }
-                Ok(())
-            }
-            Err(Trouble::Away(reason)) => {
-                self.lose(&reason);
-                Err(Trouble::Away(reason))
-            }
-            refused => refused.map(drop),
-        }
-    }
-
-    fn lose(&mut self, reason: &str) {
-        self.link = None;
-        if !std::mem::replace(&mut self.mourned, true) {
-            self.note(&format!("{} does not answer: {reason}; trying again", self.unit.manager));
-        }
-    }
-
-    fn link(&self) -> Result<&Link, Trouble> {
-        self.link.as_ref().ok_or_else(|| Trouble::Away("there is no connection to it".to_owned()))
     }
 
     fn error(&self, operation: Operation, reason: String) -> WakeError {
@@ -407,9 +288,4 @@ impl Driver {
     fn warn(&self, line: &str) {
         (self.context.tell)(Line::Warning(line));
     }
-}
-
-/// It is down, and nothing is about to change that.
-fn is_over(seen: &Seen) -> bool {
-    matches!(seen.phase(), Phase::Down | Phase::Failed) && seen.job.is_none()
 }

@@ -60,7 +60,7 @@ impl Link {
     /// Connects, and listens from then on.
     pub(super) async fn to(unit: &Unit) -> Result<Self, Trouble> {
         let wire = Wire::to(unit.manager).await.map_err(|reason| {
-            Trouble::Away(format!("{} is not there ({reason}); {}", unit.manager, remedy(unit.manager)))
+            Trouble::Away(format!("it is not there ({reason}); {}", remedy(unit.manager)))
         })?;
         let row = list(&wire, &unit.name).await?;
         let hints = Arc::new(Hints {
@@ -73,7 +73,8 @@ impl Link {
         let watcher: Arc<dyn Watcher> = Arc::<Hints>::clone(&hints);
         wire.connection().watch(&watcher);
         let Hints { id, path, .. } = &*hints;
-        let changes = format!("path='{path}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{UNIT}'");
+        let changes =
+            format!("path='{path}',interface='{PROPERTIES}',member='PropertiesChanged',arg0='{UNIT}'");
         let ends = format!("path='{MANAGER_PATH}',interface='{MANAGER}',member='JobRemoved',arg2='{id}'");
         for rule in [changes, ends] {
             wire.subscribe(&rule).await.map_err(|failure| trouble(&wire, failure))?;

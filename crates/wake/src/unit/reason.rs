@@ -42,12 +42,7 @@ pub(super) async fn not_loaded(link: &Link, unit: &Unit, seen: &Seen) -> Result<
 }
 
 /// A start that has not brought it up. `result`: the job's; empty if unknown.
-pub(super) async fn of_start(
-    link: &Link,
-    unit: &Unit,
-    seen: &Seen,
-    result: &str,
-) -> Result<String, Trouble> {
+pub(super) async fn of_start(link: &Link, unit: &Unit, seen: &Seen, result: &str) -> Result<String, Trouble> {
     let what = match result {
         "canceled" => "somebody else has cancelled the start".to_owned(),
         "dependency" => {
@@ -64,15 +59,23 @@ pub(super) async fn of_start(
         "done" | "skipped" if link.property(UNIT, "ConditionResult").await? == Some(Value::Number(0)) => {
             "a Condition…= of the unit does not hold".to_owned()
         }
-        "done" | "skipped" if seen.active != "failed" => {
-            "it has ended already (Type=oneshot needs RemainAfterExit=yes)".to_owned()
-        }
+        "done" | "skipped" if seen.active != "failed" => return Ok(too_early(unit, seen)),
         _ => match ending(link, unit).await? {
             Some(how) => how,
             None => "its manager does not say why".to_owned(),
         },
     };
     Ok(with_remedy(&what, unit))
+}
+
+/// An end in good order before it was up.
+pub(super) fn too_early(unit: &Unit, seen: &Seen) -> String {
+    let what = if seen.is_to_stop() {
+        "somebody else has stopped it"
+    } else {
+        "it has ended before it was up (Type=oneshot needs RemainAfterExit=yes)"
+    };
+    with_remedy(what, unit)
 }
 
 /// An end that we did not ask for; an error if it was not in good order.
@@ -92,7 +95,11 @@ async fn ending(link: &Link, unit: &Unit) -> Result<Option<String>, Trouble> {
     };
     let code = link.property(&interface, "ExecMainCode").await?;
     let status = link.property(&interface, "ExecMainStatus").await?;
-    Ok(Some(words(&result, number(code.as_ref()), number(status.as_ref()), unit)))
+    let words = words(&result, number(code.as_ref()), number(status.as_ref()), unit);
+    Ok(Some(match number(link.property(&interface, "NRestarts").await?.as_ref()) {
+        0 => words,
+        restarts => format!("{words}, after {restarts} restarts by its manager"),
+    }))
 }
 
 fn number(value: Option<&Value>) -> i64 {
@@ -119,7 +126,9 @@ fn words(result: &str, code: i64, status: i64, unit: &Unit) -> String {
             systemctl(unit),
             unit.name
         ),
-        "timeout" => format!("result timeout: it did not start or stop in the time that its unit gives it{process}"),
+        "timeout" => {
+            format!("result timeout: it did not start or stop in the time that its unit gives it{process}")
+        }
         "protocol" => format!("result protocol: it did not do what its Type= asks for{process}"),
         "resources" => "result resources: a file, a process or a mount could not be had".to_owned(),
         result => format!("result {result}{process}"),

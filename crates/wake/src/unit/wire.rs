@@ -77,7 +77,11 @@ impl Wire {
     }
 
     /// Calls a method of the manager or of one of its units.
-    pub(super) async fn call(&self, method: (&str, &str, &str), args: &[Arg<'_>]) -> Result<Message, Failure> {
+    pub(super) async fn call(
+        &self,
+        method: (&str, &str, &str),
+        args: &[Arg<'_>],
+    ) -> Result<Message, Failure> {
         self.connection.call(self.owner.as_deref(), method, args).await
     }
 
@@ -119,13 +123,16 @@ async fn within(connecting: impl Future<Output = Result<Wire, Failure>>) -> Resu
 
 async fn direct(path: &Path) -> Result<Wire, Failure> {
     let socket = UnixStream::connect(path).await.map_err(|error| gone(&error))?;
-    let wire = Wire { connection: Connection::over(socket).await.map_err(|error| gone(&error))?, owner: None };
+    let wire =
+        Wire { connection: Connection::over(socket).await.map_err(|error| gone(&error))?, owner: None };
     let _ = wire.call((MANAGER_PATH, MANAGER, "Subscribe"), &[]).await;
     Ok(wire)
 }
 
 async fn over_bus(place: &Place) -> Result<Wire, Failure> {
-    let connection = Connection::over(place.connect().await.map_err(|error| gone(&error))?).await.map_err(|error| gone(&error))?;
+    let connection = Connection::over(place.connect().await.map_err(|error| gone(&error))?)
+        .await
+        .map_err(|error| gone(&error))?;
     connection.call(Some(BUS), (BUS_PATH, BUS, "Hello"), &[]).await?;
     let rule = format!("type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'");
     add_match(&connection, &rule).await?;

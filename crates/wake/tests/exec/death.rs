@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rig::{Drive, Rig, Watched, shell, until};
+use crate::rig::{Drive, Rig, Watched, is_guard, shell, until};
 
 /// A shell, a child in another session that ignores SIGTERM, and an orphan.
 const FAMILY: &str = "echo pid $$; setsid sh -c 'trap \"\" TERM; echo pid $$; while :; do sleep 1; done' &
@@ -19,8 +19,12 @@ fn nothing_is_left_when_its_driver_is_killed() {
             drive.say("freeze");
             drive.wrote("Frozen");
         }
-        let all: Vec<_> =
-            drive.all().into_iter().filter(|pid| *pid != drive.child.id().cast_signed()).map(Watched::new).collect();
+        let all: Vec<_> = drive
+            .all()
+            .into_iter()
+            .filter(|pid| *pid != drive.child.id().cast_signed())
+            .map(Watched::new)
+            .collect();
         assert!(all.len() >= 4, "the guard and three of its: {}", drive.text());
         drive.kill();
         for one in &all {
@@ -48,10 +52,9 @@ async fn nothing_is_left_when_the_guard_is_killed() {
     for round in 1..4 {
         rig.start().await;
         let all = rig.said_more("pid ", 3 * round).await;
-        let all: Vec<_> = all.iter().skip(3 * (round - 1)).map(|pid| Watched::new(pid.parse().unwrap())).collect();
-        let guard = all.iter().map(Watched::parent).find(|parent| {
-            std::fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|name| name.starts_with("guard:"))
-        });
+        let all: Vec<_> =
+            all.iter().skip(3 * (round - 1)).map(|pid| Watched::new(pid.parse().unwrap())).collect();
+        let guard = all.iter().map(Watched::parent).find(|parent| is_guard(*parent));
         Watched::new(guard.unwrap()).kill();
         let error = rig.exited().await.unwrap_err();
         assert!(error.reason.contains("guard"), "{error}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_wake::{News, Operation, Order};
 
-use crate::rig::{Rig, TempDir, exec, needs, shell, until};
+use crate::rig::{Rig, TempDir, exec, is_guard, needs, shell, until};
 
 const SERVER: [&str; 5] = ["python3", "-u", "-m", "http.server", "0"];
 
@@ -23,10 +23,8 @@ async fn a_server_runs_answers_and_is_stopped() {
     for _ in 0..2 {
         let lines = rig.lines().len();
         rig.start().await;
-        let port = loop {
-            let said = rig.said_more("Serving HTTP on 127.0.0.1 port ", 1 + usize::from(lines > 0)).await;
-            break said.last().unwrap().split(' ').next().unwrap().parse::<u16>().unwrap();
-        };
+        let said = rig.said_more("Serving HTTP on 127.0.0.1 port ", 1 + usize::from(lines > 0)).await;
+        let port: u16 = said.last().unwrap().split(' ').next().unwrap().parse().unwrap();
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.write_all(b"GET /hello HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -59,9 +57,11 @@ async fn what_cannot_be_started_is_told_with_a_remedy() {
     let not_executable = TempDir::new();
     let script = not_executable.0.join("script");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
-    for (program, remedy) in
-        [("/nonexistent/x", "check the path"), ("nonexistent-x", "PATH"), (script.to_str().unwrap(), "chmod +x")]
-    {
+    for (program, remedy) in [
+        ("/nonexistent/x", "check the path"),
+        ("nonexistent-x", "PATH"),
+        (script.to_str().unwrap(), "chmod +x"),
+    ] {
         let mut rig = Rig::new(exec(&[program]));
         let error = rig.start_fails().await;
         assert!(error.operation == Operation::Start && error.reason.contains(remedy), "{error}");
@@ -83,7 +83,8 @@ async fn a_daemon_that_forked_away_runs_on() {
     let socket = dir.0.join("redis.sock");
     let pidfile = dir.0.join("pid");
     let daemon = || {
-        let mut it = exec(&["redis-server", "--daemonize", "yes", "--port", "0", "--save", "", "--unixsocket"]);
+        let mut it =
+            exec(&["redis-server", "--daemonize", "yes", "--port", "0", "--save", "", "--unixsocket"]);
         it.argv.extend([socket.clone().into(), "--pidfile".into(), pidfile.clone().into(), "--dir".into()]);
         it.argv.push(dir.0.clone().into());
         it
@@ -100,7 +101,10 @@ async fn a_daemon_that_forked_away_runs_on() {
     until("redis answers", answers);
     let pid = || std::fs::read_to_string(&pidfile).ok()?.trim().parse().ok();
     until("a pid file", || pid().is_some());
-    crate::rig::Watched::new(pid().unwrap()).kill();
+    let daemon = crate::rig::Watched::new(pid().unwrap());
+    until("its first process has ended", || is_guard(daemon.parent()));
+    rig.quiet(Duration::from_millis(300)).await;
+    daemon.kill();
     assert_eq!(rig.exited().await.unwrap_err().reason.split(';').next().unwrap(), "it was killed by SIGKILL");
     rig.close().await;
 }
@@ -126,7 +130,8 @@ async fn what_a_failed_program_left_behind_is_ended_before_the_next_start() {
 #[tokio::test]
 async fn it_says_itself_that_it_is_ready() {
     needs("systemd-notify", "systemd");
-    let mut it = shell("echo socket $NOTIFY_SOCKET; systemd-notify --ready --status='all well'; exec sleep 1000");
+    let mut it =
+        shell("echo socket $NOTIFY_SOCKET; systemd-notify --ready --status='all well'; exec sleep 1000");
     it.notify = true;
     let mut rig = Rig::new(it);
     rig.start().await;

@@ -1,5 +1,12 @@
 //! Real programs behind the waker `exec`: started, stopped, frozen, killed, forked away, left alone.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail as its body does"
+)]
+
 mod death;
 mod freeze;
 mod life;

@@ -173,6 +173,10 @@ pub(crate) fn field(pid: i32, index: usize) -> String {
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(index).unwrap().to_owned()
 }
 
+pub(crate) fn is_guard(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("guard:"))
+}
+
 /// Waits until it is so.
 pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
@@ -184,7 +188,12 @@ pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
 
 /// A program with arguments.
 pub(crate) fn exec(argv: &[&str]) -> Exec {
-    Exec { argv: argv.iter().map(OsString::from).collect(), environment: Vec::new(), directory: None, notify: false }
+    Exec {
+        argv: argv.iter().map(OsString::from).collect(),
+        environment: Vec::new(),
+        directory: None,
+        notify: false,
+    }
 }
 
 /// A script of the shell.

@@ -67,12 +67,13 @@ pub(super) fn signal(all: &[Pid], signal: Signal) -> Result<(), Pid> {
     refused
 }
 
-/// Whether it is stopped by a signal, or has ended: it does nothing any more until it is told to.
+/// Whether one that was sent SIGSTOP does nothing any more until it is told to: it is stopped, has ended, or waits in the
+/// kernel, as a shell does for its stopped child (vfork), and stops before it leaves that.
 pub(super) fn is_still(pid: Pid) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
     // The name, in brackets, may hold anything, brackets included.
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't' | 'Z' | 'X') | None)
+    matches!(state, Some('T' | 't' | 'D' | 'Z' | 'X') | None)
 }
 
 fn children(parent: Pid) -> Vec<Pid> {

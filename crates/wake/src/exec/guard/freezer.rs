@@ -2,6 +2,7 @@
 //!
 //! The group is made at the first freeze: moving a process costs milliseconds, and a start must not.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(super) struct Freezer {
     group: Option<PathBuf>,
     /// No group of our own can be had.
     groupless: bool,
+    /// What was sent SIGSTOP.
+    asked: HashSet<Pid>,
     /// Since when it is being frozen.
     since: Option<Instant>,
 }
@@ -43,6 +46,7 @@ impl Freezer {
     /// Begins; [`Self::go_on`] is to be called until it is done.
     pub(super) fn begin(&mut self) {
         self.since = Some(Instant::now());
+        self.asked.clear();
         if self.group.is_none() && !self.groupless {
             self.group = make_group();
             self.groupless = self.group.is_none();
@@ -61,9 +65,13 @@ impl Freezer {
                 .is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
                 && family.iter().all(|pid| is_member(*pid, group))
         } else {
-            let moving: Vec<Pid> = family.into_iter().filter(|pid| !is_still(*pid)).collect();
+            let moving: Vec<Pid> =
+                family.into_iter().filter(|pid| !self.asked.contains(pid) || !is_still(*pid)).collect();
+            self.asked.extend(&moving);
             if let Err(pid) = signal(&moving, Signal::STOP) {
-                return Progress::Failed(format!("process {pid} belongs to somebody else and cannot be stopped"));
+                return Progress::Failed(format!(
+                    "process {pid} belongs to somebody else and cannot be stopped"
+                ));
             }
             moving.is_empty()
         };
@@ -112,7 +120,8 @@ impl Freezer {
         self.groupless = true;
         let Some(group) = &self.group else { return };
         let _ = fs::write(group.join("cgroup.freeze"), "0");
-        if let (Some(parent), Ok(members)) = (group.parent(), fs::read_to_string(group.join("cgroup.procs"))) {
+        if let (Some(parent), Ok(members)) = (group.parent(), fs::read_to_string(group.join("cgroup.procs")))
+        {
             for pid in members.lines() {
                 let _ = fs::write(parent.join("cgroup.procs"), pid);
             }

@@ -20,12 +20,12 @@ use rustix::process::{Pid, Signal, getpid, set_child_subreaper, setsid};
 
 use self::family::{Reaped, descendants, reap, signal};
 use self::freezer::{Freezer, Progress};
+use super::guarded::DESCRIPTORS;
 use super::notify;
 use super::protocol::{Ask, Said};
 use crate::process::Ending;
 
 /// The end of a child, and those that would end us before what we guard.
-
 const KEPT_OFF: [Signal; 6] =
     [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::TERM];
 /// How often it is looked whether all has come to rest, and how often what does not die is killed again, at first.
@@ -64,6 +64,9 @@ fn guard(stop_timeout: Duration, program: &OsString, args: impl Iterator<Item = 
         let _ = rustix::thread::set_name(&name);
     }
     set_child_subreaper(Some(getpid()))?;
+    if let Some(limit) = std::env::var(DESCRIPTORS).ok().and_then(|limit| limit.parse().ok()) {
+        dormouse_sys::limits::set_descriptors(limit);
+    }
     let signals = signals()?;
     let mut guard = Guard {
         orders: Some(orders),
@@ -126,7 +129,12 @@ enum Stop {
 impl Guard {
     fn start(&mut self, program: &OsString, args: impl Iterator<Item = OsString>) -> bool {
         // A group of its own: a script that signals its group (`kill 0`) must not mean us.
-        let child = Command::new(program).args(args).stdin(Stdio::null()).process_group(0).spawn();
+        let child = Command::new(program)
+            .args(args)
+            .env_remove(DESCRIPTORS)
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn();
         match child {
             Ok(child) => {
                 self.main = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

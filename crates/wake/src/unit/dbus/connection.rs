@@ -244,3 +244,90 @@ async fn receive(reader: &mut BufReader<OwnedReadHalf>) -> Result<Option<Message
     // Signals of others may hold types that we do not know.
     Ok(Message::parse(fixed, &rest).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails instead of waiting for ever.
+    async fn soon<T>(work: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(10), work).await.expect("it should have come soon")
+    }
+
+    const METHOD: (&str, &str, &str) = ("/a", "a.b", "Do");
+
+    /// A connection, and its other side after the handshake.
+    async fn pair() -> (Connection, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"DATA\r\nOK 0123\r\n").await.unwrap();
+        let connection = soon(Connection::over(ours)).await.unwrap();
+        let mut handshake = [0; 29];
+        soon(theirs.read_exact(&mut handshake)).await.unwrap();
+        assert!(handshake.ends_with(b"BEGIN\r\n"));
+        (connection, theirs)
+    }
+
+    /// An answer to a call, with an empty body.
+    fn answer(serial: u8) -> Vec<u8> {
+        let mut bytes = vec![b'l', 2, 0, 1, 0, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0];
+        bytes.extend([5, 1, b'u', 0, serial, 0, 0, 0]);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_calls_in_any_order() {
+        let (connection, mut theirs) = pair().await;
+        let call = || connection.call(None, METHOD, &[Arg::Text("x")]);
+        let answers = async {
+            let mut calls = [0; 96];
+            theirs.read_exact(&mut calls).await.unwrap();
+            theirs.write_all(&answer(2)).await.unwrap();
+            theirs.write_all(&answer(77)).await.unwrap();
+            theirs.write_all(&answer(1)).await.unwrap();
+        };
+        let (one, two, ()) = soon(async { tokio::join!(call(), call(), answers) }).await;
+        assert_eq!((one.unwrap().answers, two.unwrap().answers), (Some(1), Some(2)));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_on_a_connection_that_ends() {
+        let (connection, theirs) = pair().await;
+        let call = connection.call(None, METHOD, &[]);
+        let end = async { drop(theirs) };
+        let (called, ()) = soon(async { tokio::join!(call, end) }).await;
+        assert!(matches!(called, Err(Failure::Gone(_))), "{called:?}");
+        assert!(connection.is_gone());
+        let again = soon(connection.call(None, METHOD, &[])).await;
+        assert!(matches!(again, Err(Failure::Gone(_))), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn nonsense_ends_the_connection() {
+        let (connection, mut theirs) = pair().await;
+        theirs.write_all(&[b'x'; 64]).await.unwrap();
+        let called = soon(connection.call(None, METHOD, &[])).await;
+        assert!(matches!(called, Err(Failure::Gone(_))), "{called:?}");
+    }
+
+    #[tokio::test]
+    async fn long_messages_are_passed_over() {
+        let (connection, mut theirs) = pair().await;
+        let long = LONG + 8;
+        let mut bytes = vec![b'l', 4, 0, 1];
+        bytes.extend(u32::try_from(long).unwrap().to_le_bytes());
+        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.resize(bytes.len() + long, 0);
+        bytes.extend(answer(1));
+        let send = async { theirs.write_all(&bytes).await.unwrap() };
+        let (called, ()) = soon(async { tokio::join!(connection.call(None, METHOD, &[]), send) }).await;
+        assert!(called.is_ok(), "{called:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_told_so() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"REJECTED EXTERNAL\r\n").await.unwrap();
+        let refused = soon(Connection::over(ours)).await.err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+    }
+}

@@ -1,0 +1,258 @@
+//! `dormouse check`: all that is wrong with a configuration, or what it would do.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::timespan::TimeSpan;
+use dormouse_wake::Wake;
+use dormouse_wake::container::{Container, quadlet_unit};
+use dormouse_wake::unit::Manager;
+
+use super::Told;
+use super::flags::{self, Definition};
+use crate::admission::AtLimit;
+use crate::config::model::{Config, Listen, Ready, ServerConfig, ServiceConfig, WakeOn};
+use crate::config::{self, Surroundings};
+
+/// The flags of `dormouse check`.
+pub(crate) const CHECK: &[Definition<()>] = &[Definition {
+    flag: (),
+    spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
+    value: "",
+    help: &["Show this help"],
+    manual: "Show a short help.",
+}];
+
+pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let specs: Vec<OptSpec> = CHECK.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new("dormouse check", &specs, args);
+    match getopt.next() {
+        Some(Ok(_)) => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Some(Err(error)) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+        None => {}
+    }
+    let mut files = getopt.positionals().into_iter().map(PathBuf::from);
+    let file = files.next();
+    if files.next().is_some() {
+        eprintln!("One file is checked at a time; see dormouse check --help.");
+        return ExitCode::FAILURE;
+    }
+    let outcome = config::load(file.as_deref(), Surroundings::here());
+    for warning in &outcome.warnings {
+        eprintln!("{warning} (warning)");
+    }
+    match outcome.result {
+        Ok(config) => {
+            print!("{}", describe(&config));
+            tell_of_quadlets(&config);
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{}", Told(&problems));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    format!(
+        "dormouse check [FILE]\n\n\
+         Say all that is wrong with a configuration (/etc/dormouse/dormouse.toml and services.d/*.toml beside it unless\n\
+         told), or what would be opened, started and stopped. Nothing is opened or started.\n\n\
+         {}\n\
+         See dormouse-check(8), dormouse.toml(5).\n",
+        flags::help(CHECK)
+    )
+}
+
+/// What would be opened, started and stopped.
+fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    for service in &config.services {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "service {}", service.name);
+        for (what, how) in lines(service) {
+            let _ = writeln!(text, "  {what:12} {how}");
+        }
+    }
+    text
+}
+
+fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    lines.extend(service.listen.iter().map(|listen| ("listens on", listen_on(listen))));
+    lines.extend(service.servers.iter().map(|server| ("goes to", server_at(server))));
+    let limit = match service.at_limit {
+        AtLimit::Refuse => "further ones are turned away",
+        AtLimit::Queue => "further ones wait in the backlog",
+    };
+    lines.push(("serves", format!("{} sessions at once, {limit}", service.maxconn.get())));
+    let overflow = match service.hold.overflow {
+        AtLimit::Refuse => "further ones are turned away",
+        AtLimit::Queue => "further ones wait in the backlog",
+    };
+    let (max, hold) = (service.hold.max, service.hold.timeout);
+    lines.push(("holds", format!("{max} clients for {hold} while nobody answers, {overflow}")));
+    if service.servers.iter().all(|server| server.wake.is_none()) {
+        return lines;
+    }
+    let waking = &service.waking;
+    let by = match waking.on {
+        WakeOn::Connect => "a connection",
+        WakeOn::Data => "the first byte of a client",
+    };
+    let from = match &waking.allow {
+        None => "anybody".to_owned(),
+        Some(networks) => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    lines.push(("woken by", format!("{by}, from {from}")));
+    let settle = match service.settle {
+        Duration::ZERO => String::new(),
+        settle => format!(", for {}", TimeSpan::Finite(settle)),
+    };
+    let start = TimeSpan::Finite(waking.start_timeout);
+    lines.push(("ready when", format!("{}{settle}; within {start}", readiness(&service.ready))));
+    lines.push(("sleeps", sleep(service)));
+    if let Some(group) = &service.exclusive {
+        lines.push(("runs alone", format!("in the group {group}")));
+    }
+    if let Some(soft) = service.soft {
+        lines.push(("grows", format!("by the next server when each that runs has {soft} sessions")));
+    }
+    lines
+}
+
+fn listen_on(listen: &Listen) -> String {
+    match listen {
+        Listen::Open { address, mode: None } => address.to_string(),
+        Listen::Open { address, mode: Some(mode) } => format!("{address}, mode {mode:04o}"),
+        Listen::Inherited(name) => format!("the sockets passed in as {name}"),
+    }
+}
+
+fn server_at(server: &ServerConfig) -> String {
+    let ServerConfig { name, to, wake } = server;
+    let how = match wake {
+        None => "is there".to_owned(),
+        Some(Wake::Unit(unit)) => {
+            let manager = match unit.manager {
+                Manager::System => "system",
+                Manager::User => "user",
+            };
+            format!("started and stopped as unit {} of the {manager} manager", unit.name)
+        }
+        Some(Wake::Container(container)) => format!("started and stopped as container {}", container.name),
+        Some(Wake::Exec(exec)) => format!("started and stopped as a process: {}", command(&exec.argv)),
+        Some(Wake::Command(commands)) => {
+            let stop = commands.stop.as_ref().map_or_else(
+                || "; it is not stopped".to_owned(),
+                |stop| format!("; stopped by: {}", command(stop)),
+            );
+            format!("started by: {}{stop}", command(&commands.start))
+        }
+        Some(Wake::Lan(machine)) => {
+            format!("woken by a packet for {} to {}", mac(machine.mac), machine.broadcast)
+        }
+    };
+    format!("{to} ({name}), {how}")
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn readiness(ready: &Ready) -> String {
+    match ready {
+        Ready::Connect => "it takes a connection".to_owned(),
+        Ready::Notify => "it says so".to_owned(),
+        Ready::Healthy => "its health check says so".to_owned(),
+        Ready::File(path) => format!("{} exists", path.display()),
+        Ready::Command(argv) => format!("this command succeeds: {}", command(argv)),
+        Ready::Expect { send, expect } if send.is_empty() => format!("it says {}", bytes(expect)),
+        Ready::Expect { send, expect } => format!("it answers {} with {}", bytes(send), bytes(expect)),
+    }
+}
+
+fn bytes(bytes: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(bytes))
+}
+
+fn sleep(service: &ServiceConfig) -> String {
+    let idle = &service.idle;
+    let after =
+        |verb: &str, span: Option<Duration>| Some(format!("{verb} after {}", TimeSpan::Finite(span?)));
+    let steps: Vec<_> =
+        [after("frozen", idle.freeze), after("stopped", idle.stop)].into_iter().flatten().collect();
+    if steps.is_empty() {
+        return "never".to_owned();
+    }
+    let mut text = format!("{} without a session", steps.join(", "));
+    if let Some(quiet) = idle.quiet {
+        // A String takes whatever is written to it.
+        let _ = write!(text, " that moved a byte in the last {}", TimeSpan::Finite(quiet));
+    }
+    if !idle.minimum_uptime.is_zero() {
+        let _ = write!(text, ", not before it ran for {}", TimeSpan::Finite(idle.minimum_uptime));
+    }
+    for window in &idle.keep_warm {
+        let _ = write!(text, ", awake at {window}");
+    }
+    if !service.waking.stop_foreign {
+        text.push_str(", if it was started here");
+    }
+    text
+}
+
+/// A command as one would type it.
+fn command(argv: &[OsString]) -> String {
+    let word = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.into_owned()
+        } else if word.chars().any(char::is_control) {
+            format!("{word:?}")
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A container that a unit makes is better woken as that unit.
+fn tell_of_quadlets(config: &Config) {
+    let containers = config.services.iter().flat_map(|service| {
+        let name = &service.name;
+        service.servers.iter().filter_map(move |server| match &server.wake {
+            Some(Wake::Container(container)) => Some((name, container)),
+            _ => None,
+        })
+    });
+    for (service, container) in containers {
+        if let Some(unit) = unit_of(container) {
+            eprintln!(
+                "services.{service}: container {} belongs to the Quadlet {unit}: use wake = {{ unit = \"{unit}\" }} (warning)",
+                container.name
+            );
+        }
+    }
+}
+
+/// Asks the engine, and for no longer than it takes to be sure that it does not answer.
+fn unit_of(container: &Container) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let unit = runtime.block_on(async { tokio::time::timeout(PATIENCE, quadlet_unit(container)).await });
+    runtime.shutdown_background();
+    unit.ok().flatten()
+}

@@ -1,0 +1,106 @@
+//! The manual pages, made from the definitions of flags and keys.
+
+mod pages;
+
+use std::fmt::Write as _;
+
+use super::check::CHECK;
+use super::flags::{Definition, PROXY};
+use super::run_flags::RUN;
+use crate::config::keys::{self, Key};
+
+/// The names by which pages are asked for, and the files that they are.
+const PAGES: [(&str, &str); 4] = [
+    ("proxy", "dormouse-proxy.8"),
+    ("run", "dormouse-run.8"),
+    ("check", "dormouse-check.8"),
+    ("toml", "dormouse.toml.5"),
+];
+
+/// The names of the pages.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PAGES.iter().map(|(name, _)| *name)
+}
+
+/// The page of this name (or file name), for man(1).
+pub(super) fn page(name: &str) -> Option<String> {
+    let stem = |file: &'static str| file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let (name, _) = PAGES.iter().find(|(short, file)| [*short, *file, stem(file)].contains(&name))?;
+    Some(match *name {
+        "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual)),
+        "run" => around(pages::RUN, &options(RUN, Definition::description)),
+        "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual)),
+        _ => around(pages::TOML, &configuration()),
+    })
+}
+
+fn around((head, tail): (&str, &str), middle: &str) -> String {
+    format!("{head}{middle}{tail}")
+}
+
+fn options<F>(definitions: &[Definition<F>], description: impl Fn(&Definition<F>) -> &'static str) -> String {
+    let mut text = String::new();
+    for definition in definitions {
+        let Definition { spec, value, .. } = definition;
+        let short = spec.short.map_or_else(String::new, |short| format!(", \\fB\\-{short}\\fR"));
+        let equals = if value.is_empty() { String::new() } else { format!("=\\fI{}\\fR", roff(value)) };
+        let manual = roff(description(definition));
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, ".TP\n\\fB\\-\\-{}\\fR{equals}{short}\n{manual}", roff(spec.long));
+    }
+    text
+}
+
+/// The keys, a section for each table.
+fn configuration() -> String {
+    let mut text = String::from(".SH TOP LEVEL\n");
+    text.extend(keys::TOP.iter().map(described));
+    text.push_str(".SH SERVICES\nThe keys of [services.\\fINAME\\fR]:\n");
+    text.extend(keys::SERVICE.iter().filter(|key| key.table().is_empty()).map(described));
+    let tables =
+        keys::SERVICE.iter().filter(|key| keys::SERVICE.iter().any(|inner| inner.table() == key.path));
+    for table in tables {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, ".SS \"The table {}\"", roff(table.path));
+        text.extend(keys::SERVICE.iter().filter(|key| key.table() == table.path).map(described));
+    }
+    text
+}
+
+fn described(key: &Key) -> String {
+    let Key { takes, example, default, manual, .. } = key;
+    let default = if default.is_empty() { String::new() } else { format!(" Default: {}.", roff(default)) };
+    format!(
+        ".TP\n\\fB{}\\fR = \\fI{}\\fR\n{}{default} Takes {}.\n",
+        roff(key.name()),
+        roff(example),
+        roff(manual),
+        roff(takes),
+    )
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_pages_are_in_step() {
+        for (name, file) in PAGES {
+            let path = format!("{}/../../docs/man/{file}", env!("CARGO_MANIFEST_DIR"));
+            let shipped = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(page(name) == Some(shipped), "run: cargo run -- manual {name} > docs/man/{file}");
+        }
+    }
+
+    #[test]
+    fn pages_have_several_names() {
+        for name in ["toml", "dormouse.toml", "dormouse.toml.5"] {
+            assert_eq!(page(name), page("toml"));
+        }
+        assert_eq!(page("nothing"), None);
+    }
+}

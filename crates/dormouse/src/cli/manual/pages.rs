@@ -1,0 +1,178 @@
+//! What stands around the definitions in the manual pages: a head and a tail each.
+
+pub(super) const PROXY: (&str, &str) = (
+    r#".TH DORMOUSE\-PROXY 8 "" "dormouse" "dormouse"
+.SH NAME
+dormouse\-proxy \- pass connections on to a socket elsewhere, and hold them until it answers
+.SH SYNOPSIS
+.B dormouse proxy
+[\fIOPTIONS\fR...] \fIHOST\fR:\fIPORT\fR
+.br
+.B dormouse proxy
+[\fIOPTIONS\fR...] \fI/PATH\fR | @\fIABSTRACT\fR | vsock:\fICID\fR:\fIPORT\fR
+.SH DESCRIPTION
+Accepts connections on the sockets that the service manager passes (or on \fB\-\-listen=\fR), connects each to the
+target, and passes bytes on both ways until both sides have ended. While the target is not there yet, clients are held.
+.PP
+It takes the place of \fBsystemd\-socket\-proxyd\fR(8): called by that name, or as \fBdormouse proxy\fR, it takes the
+same options, and a unit that ran the one runs the other with only the path changed.
+.PP
+The target is an IPv4 or IPv6 address (with or without brackets) or a name, with a port or a service name, 80 if there
+is none; the path of a UNIX socket; an abstract UNIX name; or a vsock port. What can never work is refused at start.
+.PP
+With an Accept=yes socket unit the one connection that is passed in is served, and the program exits.
+.SH OPTIONS
+"#,
+    r#".PP
+A \fISPAN\fR is a time span as in \fBsystemd.time\fR(7), for example "1min 30s"; a number alone is seconds. For the
+timeouts of sessions and addresses, 0 and infinity mean none.
+.SH EXIT STATUS
+0 on success: told to stop, idle, or the one session served. 1 on failure.
+.SH SIGNALS
+.TP
+SIGTERM, SIGINT
+Stop accepting, wait for \fB\-\-drain\-timeout=\fR, end. A second one ends at once.
+.SH ENVIRONMENT
+LISTEN_FDS, LISTEN_PID, LISTEN_PIDFDID, LISTEN_FDNAMES (\fBsd_listen_fds\fR(3)); NOTIFY_SOCKET (\fBsd_notify\fR(3));
+WATCHDOG_USEC, WATCHDOG_PID (\fBsd_watchdog_enabled\fR(3)); SYSTEMD_LOG_LEVEL; JOURNAL_STREAM.
+.SH EXAMPLE
+A web server that listens on /run/nginx/socket sleeps until somebody comes to port 80, and again after five minutes:
+.PP
+.nf
+# proxy\-to\-nginx.socket
+[Socket]
+ListenStream=80
+[Install]
+WantedBy=sockets.target
+
+# proxy\-to\-nginx.service
+[Unit]
+Requires=nginx.service proxy\-to\-nginx.socket
+After=nginx.service proxy\-to\-nginx.socket
+[Service]
+Type=notify
+ExecStart=/usr/bin/dormouse proxy \-\-exit\-idle\-time=5min /run/nginx/socket
+.fi
+.PP
+with StopWhenUnneeded=yes in nginx.service.
+.SH SEE ALSO
+\fBsystemd\-socket\-proxyd\fR(8), \fBsystemd.socket\fR(5), \fBsystemd.time\fR(7)
+"#,
+);
+
+pub(super) const RUN: (&str, &str) = (
+    r#".TH DORMOUSE\-RUN 8 "" "dormouse" "dormouse"
+.SH NAME
+dormouse\-run \- serve what sleeps until somebody connects
+.SH SYNOPSIS
+.B dormouse run
+[\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-drain\-timeout=\fISPAN\fR]
+.br
+.B dormouse run
+\fB\-\-listen=\fIADDRESS\fR \fB\-\-to=\fIADDRESS\fR [\fIOPTIONS\fR...]
+.SH DESCRIPTION
+Listens in the place of services that sleep. When somebody connects, the client is held, what is behind is woken (a
+program, a systemd unit, a container, commands of your own, a machine that a packet wakes), and the client is passed on
+the moment it answers. When nobody needs it any more, it is frozen or stopped. One start is under way however many
+clients wait. After a start that failed, the next client starts it again, after a pause that grows from 1 s to 60 s.
+.PP
+The services stand in a file, \fBdormouse.toml\fR(5). One service needs no file: flags say the same. What is wrong with
+either is told all at once, and \fBdormouse\-check\fR(8) tells it without starting anything.
+.SH OPTIONS
+"#,
+    r#".PP
+A \fISPAN\fR is a time span as in \fBsystemd.time\fR(7), for example "1min 30s"; a number alone is seconds. For the
+timeouts of sessions and addresses, 0 and infinity mean none. A \fICOMMAND\fR is split as a shell would, quotes
+honoured, but no shell runs it: write sh \-c '...' where you need one.
+.SH EXIT STATUS
+0 when told to stop. 1 on failure.
+.SH SIGNALS
+.TP
+SIGTERM, SIGINT
+Stop accepting, wait for \fB\-\-drain\-timeout=\fR, put to sleep what was woken, end. A second one ends at once.
+.SH ENVIRONMENT
+LISTEN_FDS, LISTEN_PID, LISTEN_PIDFDID, LISTEN_FDNAMES (\fBsd_listen_fds\fR(3)); NOTIFY_SOCKET (\fBsd_notify\fR(3));
+WATCHDOG_USEC, WATCHDOG_PID (\fBsd_watchdog_enabled\fR(3)); SYSTEMD_LOG_LEVEL; JOURNAL_STREAM.
+.SH FILES
+/etc/dormouse/dormouse.toml, /etc/dormouse/services.d/*.toml
+.SH EXAMPLES
+A web server that runs while somebody uses it, and for ten minutes longer:
+.PP
+.nf
+dormouse run \-\-listen=127.0.0.1:8080 \-\-to=127.0.0.1:9000 \e
+    \-\-exec='python3 \-m http.server \-\-bind 127.0.0.1 9000' \-\-idle=10min
+.fi
+.PP
+A container that is frozen after a minute and stopped after half an hour:
+.PP
+.nf
+dormouse run \-\-listen='*:80' \-\-to=127.0.0.1:8080 \-\-container=httpd \-\-ready=healthy \e
+    \-\-freeze=1min \-\-idle=30min
+.fi
+.SH SEE ALSO
+\fBdormouse.toml\fR(5), \fBdormouse\-check\fR(8), \fBdormouse\-proxy\fR(8), \fBsystemd.time\fR(7)
+"#,
+);
+
+pub(super) const CHECK: (&str, &str) = (
+    r#".TH DORMOUSE\-CHECK 8 "" "dormouse" "dormouse"
+.SH NAME
+dormouse\-check \- say all that is wrong with a configuration, or what it would do
+.SH SYNOPSIS
+.B dormouse check
+[\fIFILE\fR]
+.SH DESCRIPTION
+Reads the file as \fBdormouse\-run\fR(8) would: /etc/dormouse/dormouse.toml and services.d/*.toml beside it unless told.
+If something is wrong, all of it is told on standard error, a line each, as
+.PP
+.nf
+FILE:LINE: KEY: what is wrong; what to do
+.fi
+.PP
+Otherwise what would be opened, started and stopped is told on standard output, service by service. Nothing is opened or
+started. What somebody should look at, but does not keep it from starting, is told on standard error and marked
+(warning): among it a container that a Quadlet makes, which is better woken as its unit; the container engine is asked
+for that, if it runs.
+.SH OPTIONS
+"#,
+    r".SH EXIT STATUS
+0 if it could be started, with warnings or without. 1 if something is wrong.
+.SH FILES
+/etc/dormouse/dormouse.toml, /etc/dormouse/services.d/*.toml
+.SH SEE ALSO
+\fBdormouse.toml\fR(5), \fBdormouse\-run\fR(8)
+",
+);
+
+pub(super) const TOML: (&str, &str) = (
+    r#".TH DORMOUSE.TOML 5 "" "dormouse" "dormouse"
+.SH NAME
+dormouse.toml \- which services sleep, where they listen, and what wakes them
+.SH SYNOPSIS
+/etc/dormouse/dormouse.toml
+.br
+/etc/dormouse/services.d/*.toml
+.SH DESCRIPTION
+A TOML file (https://toml.io) that \fBdormouse\-run\fR(8) reads. Beside it, files in services.d are read in the order of
+their names; each has the same layout, or holds the keys of one service at its top, which is then called as the file is.
+Another file that is named with \fB\-\-config=\fR is read alone.
+.PP
+Unknown keys are errors. \fBdormouse\-check\fR(8) tells all that is wrong, and what the file means.
+.PP
+A time span is a string as in \fBsystemd.time\fR(7), for example "1min 30s", or a number of seconds; "infinity" is for
+ever. A command is a string that is split as a shell would, quotes honoured, or a list of words; no shell runs it: write
+["sh", "\-c", "..."] where you need one.
+"#,
+    r#".SH EXAMPLE
+.nf
+[services.web]
+listen = ["*:80", "unix:/run/web.sock?mode=0660"]
+to     = "127.0.0.1:8080"
+wake   = { unit = "nginx.service" }
+hold   = { timeout = "30s", max = 1024 }
+idle   = { freeze = "1min", stop = "30min" }
+.fi
+.SH SEE ALSO
+\fBdormouse\-run\fR(8), \fBdormouse\-check\fR(8), \fBsystemd.time\fR(7)
+"#,
+);

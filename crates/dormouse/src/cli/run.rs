@@ -1,0 +1,327 @@
+//! `dormouse run`: services from a file, or one from flags.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
+use rustix::io::Errno;
+
+use super::flags::{self, Definition};
+use super::proxy::fail;
+use super::run_flags::{RUN, RunFlag};
+use super::{Passed, Told};
+use crate::config::near::nearest;
+use crate::config::report::{Place, Report};
+use crate::config::tree::{Node, Value};
+use crate::config::{self, Outcome, Surroundings};
+
+pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
+    let outcome = match parse(args, Surroundings::here()) {
+        Request::Help => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Request::Serve(outcome) => outcome,
+    };
+    for warning in &outcome.warnings {
+        eprintln!("{warning} (warning)");
+    }
+    match outcome.result {
+        Ok(config) => match crate::run::run(config, passed) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.errno()),
+        },
+        Err(problems) => fail(&Told(&problems), Errno::INVAL),
+    }
+}
+
+#[derive(Debug)]
+enum Request {
+    Help,
+    Serve(Outcome),
+}
+
+fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
+    let specs: Vec<OptSpec> = RUN.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new("dormouse run", &specs, args);
+    let mut given = Given::default();
+    for option in getopt.by_ref() {
+        match option {
+            Ok(option) => {
+                let Some(definition) = RUN.get(option.index) else { continue };
+                if definition.flag == RunFlag::Help {
+                    return Request::Help;
+                }
+                given.take(definition, option.value.unwrap_or_default());
+            }
+            Err(error) => given.report.error(&Place::flag(""), unknown(&error)),
+        }
+    }
+    for word in getopt.positionals() {
+        let word = word.to_string_lossy();
+        let message =
+            format!("{word:?} follows no flag; write --config={word} for a file, --to={word} for a server");
+        given.report.error(&Place::flag(""), message);
+    }
+    Request::Serve(given.finish(surroundings))
+}
+
+/// getopt's words, and what was probably meant.
+fn unknown(error: &GetoptError) -> String {
+    let Wrong::Unrecognized(given) = &error.problem else { return error.to_string() };
+    let name = given.split('=').next().unwrap_or_default();
+    match nearest(name, RUN.iter().map(|definition| definition.spec.long)) {
+        Some(meant) => format!("{error}; did you mean --{meant}?"),
+        None => format!("{error}; see dormouse run --help"),
+    }
+}
+
+/// What flags said.
+#[derive(Default)]
+struct Given {
+    config: Option<PathBuf>,
+    name: Option<String>,
+    /// Flags that say something of the service.
+    service_flags: Vec<&'static str>,
+    service: Vec<(String, Node)>,
+    general: Vec<(String, Node)>,
+    report: Report,
+}
+
+impl Given {
+    fn take(&mut self, definition: &Definition<RunFlag>, value: OsString) {
+        let long = definition.spec.long;
+        let place = Place::flag(&format!("--{long}"));
+        if definition.flag == RunFlag::Config {
+            self.config = Some(value.into());
+            return;
+        }
+        let text = match value.into_string() {
+            Ok(text) => text,
+            Err(value) => {
+                self.report.error(&place, format!("{:?} is not UTF-8", value.to_string_lossy()));
+                return;
+            }
+        };
+        if !matches!(definition.flag, RunFlag::General(_)) {
+            self.service_flags.push(long);
+        }
+        let node = |value| Node { place: place.clone(), value };
+        match definition.flag {
+            RunFlag::Help | RunFlag::Config => {}
+            RunFlag::Name => self.name = Some(text),
+            RunFlag::General(name) => {
+                self.general.retain(|(other, _)| other != name);
+                self.general.push((name.to_owned(), node(Value::Text(text))));
+            }
+            RunFlag::Key(path) => set(&mut self.service, path, node(Value::Text(text))),
+            RunFlag::Word(path, word) => set(&mut self.service, path, node(Value::Text(word.to_owned()))),
+            RunFlag::Switch(path, on) => set(&mut self.service, path, node(Value::Switch(on))),
+            RunFlag::Repeated(path) => {
+                let list = node(Value::List(vec![node(Value::Text(text))]));
+                set(&mut self.service, path, list);
+            }
+        }
+    }
+
+    fn finish(mut self, surroundings: Surroundings) -> Outcome {
+        let Some(flag) = self.service_flags.first() else {
+            return self.read_file(surroundings);
+        };
+        if self.config.is_some() {
+            let message = format!("says what is served, and so does --{flag}; use one of them");
+            self.report.error(&Place::flag("--config"), message);
+        }
+        let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
+        let name = self.name.as_deref().unwrap_or(config::UNNAMED);
+        config::read_flags(name, &service, self.general, surroundings, self.report)
+    }
+
+    fn read_file(mut self, surroundings: Surroundings) -> Outcome {
+        let mut outcome = config::load(self.config.as_deref(), surroundings);
+        match &mut outcome.result {
+            Ok(config) => config::override_general(config, self.general, &mut self.report),
+            Err(problems) => self.report.errors.append(problems),
+        }
+        if !self.report.errors.is_empty() {
+            outcome.result = Err(self.report.errors);
+        }
+        outcome
+    }
+}
+
+/// Sets a key in a table, or in one of its tables. What is said twice counts as said last; lists grow.
+fn set(table: &mut Vec<(String, Node)>, path: &str, node: Node) {
+    let (name, inner) = match path.split_once('.') {
+        Some((name, inner)) => (name, Some(inner)),
+        None => (path, None),
+    };
+    let position = table.iter().position(|(found, _)| found == name).unwrap_or_else(|| {
+        let value = if inner.is_some() { Value::Table(Vec::new()) } else { Value::List(Vec::new()) };
+        table.push((name.to_owned(), Node { place: node.place.clone(), value }));
+        table.len() - 1
+    });
+    let Some((_, found)) = table.get_mut(position) else { return };
+    match (inner, &mut found.value, node.value) {
+        (Some(inner), Value::Table(entries), value) => set(entries, inner, Node { value, ..node }),
+        (None, Value::List(elements), Value::List(more)) => elements.extend(more),
+        (_, _, value) => *found = Node { value, ..node },
+    }
+}
+
+fn help() -> String {
+    format!(
+        "dormouse run [--config=FILE] [--log-level=LEVEL] [--drain-timeout=SPAN]\n\
+         dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
+         Serve what sleeps until somebody connects: hold the client, wake what is behind, pass the client on the\n\
+         moment it answers, put it to sleep again when nobody needs it.\n\n\
+         {}\n\
+         A SPAN is a time span as in systemd.time(7), \"1min 30s\" for example; a number alone is seconds.\n\
+         A COMMAND is split as a shell would, but no shell runs it.\n\
+         See dormouse-run(8), dormouse.toml(5).\n",
+        flags::help(RUN)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dormouse_wake::Wake;
+    use dormouse_wake::unit::Manager;
+
+    use super::*;
+    use crate::config::model::{Config, Ready};
+
+    fn config(args: &[&str]) -> Config {
+        match outcome(args).result {
+            Ok(config) => config,
+            Err(problems) => panic!("{}", Told(&problems)),
+        }
+    }
+
+    fn outcome(args: &[&str]) -> Outcome {
+        match parse(args.iter().map(OsString::from), Surroundings { root: false }) {
+            Request::Serve(outcome) => outcome,
+            Request::Help => panic!("help"),
+        }
+    }
+
+    fn errors(args: &[&str]) -> Vec<String> {
+        outcome(args).result.unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn one_service_needs_no_file() {
+        let config = config(&[
+            "--listen=127.0.0.1:8080",
+            "--listen",
+            "unix:/run/web.sock?mode=0660",
+            "--to=127.0.0.1:9000",
+            "--exec=python3 -m http.server 9000",
+            "--idle=10min",
+            "--freeze=1min",
+            "--ready=file:/run/ready",
+            "--no-replay",
+            "--hold-max=7",
+            "--wake-allow=10.0.0.0/8",
+            "--wake-allow=::1",
+            "--drain-timeout=1s",
+        ]);
+        let [service] = config.services.as_slice() else { panic!() };
+        assert_eq!(service.name, "main");
+        assert_eq!(service.listen.len(), 2);
+        assert!(matches!(&service.servers[0].wake, Some(Wake::Exec(exec)) if exec.argv.len() == 4));
+        assert_eq!(service.idle.stop, Some(Duration::from_secs(600)));
+        assert_eq!(service.idle.freeze, Some(Duration::from_secs(60)));
+        assert_eq!(service.idle.minimum_uptime, Duration::from_secs(60));
+        assert_eq!(service.ready, Ready::File("/run/ready".into()));
+        assert!(!service.replay);
+        assert_eq!(service.hold.max.get(), 7);
+        assert_eq!(service.waking.allow.as_ref().unwrap().len(), 2);
+        assert_eq!(config.drain_timeout, dormouse_core::timespan::TimeSpan::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_said_last_counts() {
+        let config = config(&["--listen=@a", "--to=@b", "--unit=a", "--unit=b", "--user", "--system"]);
+        let Some(Wake::Unit(unit)) = &config.services[0].servers[0].wake else { panic!() };
+        assert_eq!((unit.name.as_str(), unit.manager), ("b.service", Manager::System));
+    }
+
+    #[test]
+    fn errors_name_the_flag_and_what_to_do() {
+        let base = ["--listen=@a", "--to=@b"];
+        for (more, expected) in [
+            (
+                &["--exec=a", "--hold=30x"][..],
+                "--hold: \"30x\": not a time span (write for example 500ms, 30s, 1min 30s, infinity)",
+            ),
+            (
+                &["--exec=a", "--hold-max=0"],
+                "--hold-max: at least 1 is held; to turn clients away at once write --hold=0",
+            ),
+            (
+                &["--exec=a", "--maxconn=many"],
+                "--maxconn: takes a number from 1 to 4294967295; for example --maxconn=4096",
+            ),
+            (
+                &["--exec=a", "--overflow=drop"],
+                "--overflow: takes \"refuse\" or \"queue\", not \"drop\"; for example --overflow=queue",
+            ),
+            (
+                &["--exec=a", "--ready=healthy"],
+                "--ready: only a container is healthy; wake one (--container=NAME), or use connect",
+            ),
+            (
+                &["--exec=a", "--freeze=5min"],
+                "--freeze: it would be stopped before it is frozen; stay below --idle, which is 5min",
+            ),
+            (&["--exec=a", "--unit=b"], "--exec: is another way to wake than --unit; keep one of them"),
+            (&["--stop=a"], "--stop: belongs to --start, which is missing; add it or take this out"),
+            (
+                &["--exec=a && b"],
+                "--exec: \"a && b\": no shell runs here that knows '&'; quote it in '…', or run sh -c '…'",
+            ),
+            (
+                &["--idle=5min"],
+                "--idle: means nothing without something to wake; add --exec=, --unit= or another, or take it out",
+            ),
+            (
+                &["--exec=a", "--to=@c"],
+                "--to: one thing that is woken is one server; give one; several servers, each with its own wake, stand in a file (--config)",
+            ),
+            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop"),
+            (
+                &["--exec=a", "--keep-warm=25:00-26:00"],
+                "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
+            ),
+            (&["--idel=5min"], "dormouse run: unrecognized option '--idel=5min'; did you mean --idle?"),
+            (
+                &["x.toml"],
+                "\"x.toml\" follows no flag; write --config=x.toml for a file, --to=x.toml for a server",
+            ),
+            (&["--config=x.toml"], "--config: says what is served, and so does --listen; use one of them"),
+            (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
+        ] {
+            assert_eq!(errors(&[&base[..], more].concat()), [expected]);
+        }
+        assert_eq!(
+            errors(&["--exec=a"]),
+            [
+                "--listen is missing; for example --listen=127.0.0.1:8080",
+                "--to is missing; for example --to=127.0.0.1:9000"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_default_file_says_what_can_be_done() {
+        let errors = errors(&["--config=/nonexistent/x.toml", "--log-level=loud"]);
+        assert_eq!(
+            errors,
+            ["/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name"]
+        );
+    }
+}

@@ -1,0 +1,339 @@
+//! One definition of each key, from which the reader knows what is known, and from which the manual is made.
+
+/// All that is to be said of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// From the service on: `idle.stop`. At the top level: its name.
+    pub(crate) path: &'static str,
+    /// What it takes, in words.
+    pub(crate) takes: &'static str,
+    /// A value, in TOML.
+    pub(crate) example: &'static str,
+    /// What counts without it, in TOML or in words; empty if that needs no saying.
+    pub(crate) default: &'static str,
+    /// The flag of `dormouse run` that says the same.
+    pub(crate) flag: Option<&'static str>,
+    /// What the manual says.
+    pub(crate) manual: &'static str,
+}
+
+impl Key {
+    /// Its name in its table.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// The table that it stands in: `idle`; empty for the service itself.
+    pub(crate) fn table(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+}
+
+const fn key(path: &'static str, takes: &'static str, example: &'static str) -> Key {
+    Key { path, takes, example, default: "", flag: None, manual: "" }
+}
+
+const fn flagged(path: &'static str, flag: &'static str, takes: &'static str, example: &'static str) -> Key {
+    Key { flag: Some(flag), ..key(path, takes, example) }
+}
+
+const SPAN: &str = "a time span";
+const COMMAND: &str = "a command: a string or a list of strings";
+const TABLE: &str = "a table";
+const TEXT: &str = "a string";
+const TEXTS: &str = "a string or a list of strings";
+const SWITCH: &str = "true or false";
+const COUNT: &str = "a number";
+
+/// The key of a service with this path.
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    SERVICE.iter().find(|key| key.path == path)
+}
+
+/// What stands at the top of a file.
+pub(crate) const TOP: &[Key] = &[
+    Key {
+        default: "\"info\"",
+        manual: "What is logged: err, warning, notice, info or debug. debug logs a line for each session. Without it \
+                 SYSTEMD_LOG_LEVEL= counts.",
+        ..flagged("log_level", "--log-level", TEXT, "\"info\"")
+    },
+    Key {
+        default: "\"0\"",
+        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long. A second signal ends \
+                 them at once.",
+        ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
+    },
+    Key {
+        manual: "The services, each a table with a name of its own: letters, digits, '-', '_' and '.'.",
+        ..key(
+            "services",
+            "a table for each service",
+            "{ web = { listen = \"127.0.0.1:80\", to = \"127.0.0.1:8080\" } }",
+        )
+    },
+];
+
+/// What stands in a service, in the order in which it is explained.
+pub(crate) const SERVICE: &[Key] = &[
+    Key {
+        manual: "Where clients arrive. HOST:PORT (an IP address or localhost); *:PORT or [::]:PORT for all addresses; \
+                 /PATH or unix:/PATH, with ?mode=0660 behind it for the file's mode; @ABSTRACT; vsock:CID:PORT; fd:NAME \
+                 for the sockets that the service manager passes under this name (FileDescriptorName= of the socket \
+                 unit). Port 0 lets the kernel choose; the choice is logged.",
+        ..flagged("listen", "--listen", TEXTS, "\"127.0.0.1:8080\"")
+    },
+    Key {
+        manual: "Where clients go: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. A list is several \
+                 servers with nothing to wake; what is woken stands in [[services.NAME.servers]].",
+        ..flagged("to", "--to", TEXTS, "\"127.0.0.1:9000\"")
+    },
+    Key {
+        manual: "In the place of to, a table for each server: its name, where it is (to), how it is woken (wake).",
+        ..key("servers", "a list of tables", "[{ name = \"a\", to = \"127.0.0.1:9000\" }]")
+    },
+    Key {
+        default: "server1, server2 and so on",
+        manual: "The server's name in the log, unique in its service.",
+        ..key("servers.name", TEXT, "\"a\"")
+    },
+    Key { manual: "Where the server is, as for a service.", ..key("servers.to", TEXT, "\"127.0.0.1:9000\"") },
+    Key {
+        manual: "How the server is woken, as for a service; on, allow, stop_foreign and the timeouts stand in the \
+                 service's own wake.",
+        ..key("servers.wake", TABLE, "{ unit = \"nginx.service\" }")
+    },
+    Key {
+        manual: "How what is behind the service is woken and put to sleep: one of unit, container, exec, start and wol, \
+                 with what belongs to it. Without it the service is a bridge to something that is there.",
+        ..key("wake", TABLE, "{ unit = \"nginx.service\" }")
+    },
+    Key {
+        manual: "A systemd unit; .service is added to a name without a suffix. What somebody else has started is used, \
+                 and not stopped unless stop_foreign is set.",
+        ..flagged("wake.unit", "--unit", TEXT, "\"nginx.service\"")
+    },
+    Key {
+        default: "\"system\" for root, otherwise \"user\"",
+        manual: "Whose unit it is: the system's service manager's or that of the user.",
+        ..key("wake.manager", "\"system\" or \"user\"", "\"system\"")
+    },
+    Key {
+        manual: "A container of Podman or Docker, by its name or id. One that a Quadlet makes is woken as its unit.",
+        ..flagged("wake.container", "--container", TEXT, "\"httpd\"")
+    },
+    Key {
+        default: "looked for in the usual places",
+        manual: "The socket of the container engine's API.",
+        ..flagged("wake.engine", "--engine", "an absolute path", "\"/run/podman/podman.sock\"")
+    },
+    Key {
+        manual: "A program that is started and stopped as a process of its own group. A string is split as a shell \
+                 would, but no shell runs it.",
+        ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server 9000\"")
+    },
+    Key {
+        manual: "Added to the environment of exec's program.",
+        ..key("wake.environment", "a table of strings", "{ PORT = \"9000\" }")
+    },
+    Key { manual: "Where exec's program runs.", ..key("wake.directory", "an absolute path", "\"/srv/web\"") },
+    Key {
+        manual: "A command that starts what is behind and then ends, with 0 if that worked.",
+        ..flagged("wake.start", "--start", COMMAND, "\"virsh start web\"")
+    },
+    Key {
+        manual: "The command that stops it again. Without it, it is not stopped.",
+        ..flagged("wake.stop", "--stop", COMMAND, "\"virsh shutdown web\"")
+    },
+    Key {
+        manual: "The command that freezes it.",
+        ..flagged("wake.freeze", "--freeze-command", COMMAND, "\"virsh suspend web\"")
+    },
+    Key {
+        manual: "The command that thaws it.",
+        ..flagged("wake.thaw", "--thaw", COMMAND, "\"virsh resume web\"")
+    },
+    Key {
+        manual: "A command that ends with 0 while it runs, and with something else while it does not.",
+        ..flagged("wake.status", "--status", COMMAND, "\"virsh-is-running web\"")
+    },
+    Key {
+        manual: "The hardware address of a machine that a Wake-on-LAN packet wakes. It is not put to sleep from here.",
+        ..flagged("wake.wol", "--wol", "a hardware address", "\"aa:bb:cc:dd:ee:ff\"")
+    },
+    Key {
+        default: "\"255.255.255.255:9\"",
+        manual: "Where the packet goes.",
+        ..key("wake.broadcast", "an IP address with or without a port", "\"192.168.1.255:9\"")
+    },
+    Key {
+        default: "\"connect\"",
+        manual: "What wakes: a connection, or only a client's first byte (data), so that whoever just looks whether the \
+                 port is open wakes nothing. data is nothing for protocols in which the server speaks first.",
+        ..flagged("wake.on", "--wake-on", "\"connect\" or \"data\"", "\"data\"")
+    },
+    Key {
+        default: "everybody",
+        manual: "Only clients from these addresses may wake it; the others are served while it is awake. Clients of \
+                 UNIX sockets always may.",
+        ..flagged("wake.allow", "--wake-allow", TEXTS, "[\"10.0.0.0/8\", \"::1\"]")
+    },
+    Key {
+        default: "false",
+        manual: "Freeze and stop also what somebody else has started.",
+        ..flagged("wake.stop_foreign", "--stop-foreign", SWITCH, "true")
+    },
+    Key {
+        default: "\"120s\"",
+        manual: "How long it may take from the start until it is ready.",
+        ..flagged("wake.start_timeout", "--start-timeout", SPAN, "\"120s\"")
+    },
+    Key {
+        default: "\"10s\"",
+        manual: "How long a stop may take before it is enforced.",
+        ..flagged("wake.stop_timeout", "--stop-timeout", SPAN, "\"10s\"")
+    },
+    Key {
+        default: "\"connect\"",
+        manual: "When a server that was started is ready: connect (it takes a connection), notify (a unit's start job is \
+                 done, exec's program says READY=1 as in sd_notify(3)), healthy (the container's health check says so), \
+                 file:PATH, command:COMMAND or expect:TEXT; or a table with one of the keys below.",
+        ..flagged("ready", "--ready", "a string or a table", "\"connect\"")
+    },
+    Key {
+        manual: "It is ready when this file exists.",
+        ..key("ready.file", "an absolute path", "\"/run/web/ready\"")
+    },
+    Key {
+        manual: "It is ready when this command ends with 0.",
+        ..key("ready.command", COMMAND, "\"pg_isready -q\"")
+    },
+    Key { manual: "It is ready when what it says contains this.", ..key("ready.expect", TEXT, "\"+PONG\"") },
+    Key {
+        default: "\"\"",
+        manual: "Said to it first, before something is expected.",
+        ..key("ready.send", TEXT, "\"PING\\r\\n\"")
+    },
+    Key { manual: "The same as settle of the service.", ..key("ready.settle", SPAN, "\"500ms\"") },
+    Key {
+        default: "\"0\"",
+        manual: "How long it must have been ready before clients are passed on.",
+        ..flagged("settle", "--settle", SPAN, "\"500ms\"")
+    },
+    Key {
+        manual: "What happens to clients while nobody answers yet.",
+        ..key("hold", TABLE, "{ timeout = \"30s\", max = 1024 }")
+    },
+    Key {
+        default: "\"30s\"",
+        manual: "How long a client waits at most. 0 turns it away at once, infinity lets it wait for ever.",
+        ..flagged("hold.timeout", "--hold", SPAN, "\"30s\"")
+    },
+    Key {
+        default: "1024",
+        manual: "How many clients wait at most.",
+        ..flagged("hold.max", "--hold-max", COUNT, "1024")
+    },
+    Key {
+        default: "\"refuse\"",
+        manual: "What happens to the next one: it is turned away (refuse), or left in the listener's backlog (queue).",
+        ..flagged("hold.overflow", "--overflow", "\"refuse\" or \"queue\"", "\"queue\"")
+    },
+    Key {
+        manual: "When it sleeps. A time span alone is idle.stop.",
+        ..key("idle", "a time span or a table", "\"10min\"")
+    },
+    Key {
+        default: "\"5min\"",
+        manual: "It is stopped after so long without a session; infinity: never.",
+        ..flagged("idle.stop", "--idle", SPAN, "\"5min\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "It is frozen after so long without a session: it keeps its memory and wakes in an instant.",
+        ..flagged("idle.freeze", "--freeze", SPAN, "\"1min\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "A session that moved no byte for so long does not count as one.",
+        ..flagged("idle.quiet", "--quiet", SPAN, "\"15min\"")
+    },
+    Key {
+        default: "\"60s\"",
+        manual: "It is neither frozen nor stopped before it ran for so long.",
+        ..flagged("idle.minimum_uptime", "--minimum-uptime", SPAN, "\"60s\"")
+    },
+    Key {
+        manual: "When it is kept awake, used or not, in local time: [DAYS] HH:MM-HH:MM, for example \"Sat,Sun \
+                 10:00-12:00\" or, every day and over midnight, \"22:00-06:00\".",
+        ..flagged("idle.keep_warm", "--keep-warm", TEXTS, "[\"Mon-Fri 08:00-18:00\"]")
+    },
+    Key {
+        manual: "The name of a group of services of which one runs at a time: the start of one stops the others when \
+                 they are idle.",
+        ..key("exclusive", TEXT, "\"gpu\"")
+    },
+    Key {
+        default: "\"first\"",
+        manual: "Which server gets a session: the first that has room.",
+        ..key("balance", "\"first\"", "\"first\"")
+    },
+    Key {
+        manual: "With several servers that are woken: how many sessions each holds before the next is woken.",
+        ..key("soft", COUNT, "20")
+    },
+    Key {
+        default: "true",
+        manual: "While it starts, a connection that ends before the server's first byte is tried again, and what the \
+                 client said so far (up to 64 KiB) is sent again. Switch it off for protocols in which that does harm.",
+        ..flagged("replay", "--no-replay", SWITCH, "false")
+    },
+    Key {
+        default: "4096",
+        manual: "How many sessions at once, over all its listeners.",
+        ..flagged("maxconn", "--maxconn", COUNT, "4096")
+    },
+    Key {
+        default: "\"queue\"",
+        manual: "What happens to the next one: it waits in the listener's backlog (queue), or is turned away (refuse).",
+        ..flagged("at_limit", "--at-limit", "\"queue\" or \"refuse\"", "\"queue\"")
+    },
+    Key {
+        default: "none",
+        manual: "Tell the server the client's address by a PROXY protocol header of this version.",
+        ..flagged("proxy_protocol", "--proxy-protocol", "\"v1\" or \"v2\"", "\"v2\"")
+    },
+    Key {
+        manual: "The clocks of a session; 0 and infinity switch one off.",
+        ..key("timeout", TABLE, "{ connect = \"5s\", half_close = \"60s\" }")
+    },
+    Key {
+        default: "\"5s\"",
+        manual: "How long an address of the server may take to answer.",
+        ..flagged("timeout.connect", "--connect-timeout", SPAN, "\"5s\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "End a session in which neither side sent a byte for so long.",
+        ..flagged("timeout.idle", "--idle-timeout", SPAN, "\"1h\"")
+    },
+    Key {
+        default: "\"60s\"",
+        manual: "End a session of which one side has ended its stream while the other moved no byte for so long.",
+        ..flagged("timeout.half_close", "--half-close-timeout", SPAN, "\"60s\"")
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_is_explained_and_its_example_and_default_are_toml() {
+        for key in TOP.iter().chain(SERVICE) {
+            assert!(key.manual.ends_with('.'), "{}", key.path);
+            let text = format!("key = {}", key.example);
+            assert!(toml::de::DeTable::parse(&text).is_ok(), "{}: {}", key.path, key.example);
+        }
+    }
+}

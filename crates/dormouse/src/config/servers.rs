@@ -1,0 +1,122 @@
+//! The servers of a service: one target and one wake, several targets, or a table each.
+
+use std::collections::HashSet;
+
+use super::model::ServerConfig;
+use super::report::{Place, Report};
+use super::tree::Value;
+use super::value::{Field, Section, quoted};
+use super::{Surroundings, endpoint, keys, wake};
+
+/// Reads them. What is wrong is reported.
+pub(super) fn servers(
+    section: &Section<'_>,
+    wake_section: Option<&Section<'_>>,
+    surroundings: Surroundings,
+    report: &mut Report,
+) -> Vec<ServerConfig> {
+    let numbered = |number: usize| format!("server{}", number + 1);
+    match (section.get("to"), section.get("servers")) {
+        (None, None) => {
+            let example = section.place.write("to", "\"127.0.0.1:9000\"");
+            report.absence(
+                section.place,
+                format!("{} is missing; for example {example}", section.place.call("to")),
+            );
+            if let Some(wake_section) = wake_section {
+                wake::wake(wake_section, surroundings, report);
+            }
+            Vec::new()
+        }
+        (Some(to), Some(servers)) => {
+            report.error(to.place(), "the servers are told by servers, too; keep one of them");
+            listed(&servers, surroundings, report)
+        }
+        (None, Some(servers)) => {
+            if let Some(wake_section) = wake_section {
+                wake::belongs_elsewhere(wake_section, false, report);
+            }
+            listed(&servers, surroundings, report)
+        }
+        (Some(to), None) => {
+            let wake = wake_section.and_then(|section| wake::wake(section, surroundings, report));
+            let targets = to.several(report, endpoint::target);
+            if wake.is_some() && targets.len() > 1 {
+                let advice = if to.place().is_flag() {
+                    "give one; several servers, each with its own wake, stand in a file (--config)"
+                } else {
+                    "write [[services.NAME.servers]], each with its own wake"
+                };
+                report.error(to.place(), format!("one thing that is woken is one server; {advice}"));
+            }
+            let servers = targets.into_iter().enumerate();
+            servers
+                .map(|(number, to)| ServerConfig { name: numbered(number), to, wake: wake.clone() })
+                .collect()
+        }
+    }
+}
+
+/// The servers that have tables of their own.
+fn listed(field: &Field<'_>, surroundings: Surroundings, report: &mut Report) -> Vec<ServerConfig> {
+    let Value::List(nodes) = &field.node.value else {
+        field.wrong_kind(report);
+        return Vec::new();
+    };
+    if nodes.is_empty() {
+        report.error(field.place(), "is empty; write [[services.NAME.servers]] for each server");
+    }
+    let mut names = HashSet::new();
+    let mut servers = Vec::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let Some(section) = Section::open(node, "servers", keys::SERVICE, report) else {
+            let message = format!(
+                "takes a table, not {}; for example {{ to = \"127.0.0.1:9000\" }}",
+                node.value.kind()
+            );
+            report.error(&node.place, message);
+            continue;
+        };
+        let name_field = section.get("name");
+        let name = match &name_field {
+            Some(field) => field.text(report).map(str::to_owned),
+            None => Some(format!("server{}", number + 1)),
+        };
+        if let Some(name) = &name {
+            let place = name_field.map_or(&node.place, |field| field.place());
+            check_name(name, place, report);
+            if !names.insert(name.clone()) {
+                report.error(place, format!("another server is called {name}; give it a name of its own"));
+            }
+        }
+        let wake = section.get("wake").and_then(|field| {
+            let Some(section) = Section::open(field.node, "wake", keys::SERVICE, report) else {
+                field.wrong_kind(report);
+                return None;
+            };
+            wake::belongs_elsewhere(&section, true, report);
+            wake::wake(&section, surroundings, report)
+        });
+        let Some(to) = section.get("to") else {
+            report.absence(&node.place, "to is missing; for example to = \"127.0.0.1:9000\"");
+            continue;
+        };
+        let to = to.parsed(report, endpoint::target);
+        servers.extend(to.zip(name).map(|(to, name)| ServerConfig { name, to, wake }));
+    }
+    servers
+}
+
+/// Reports a name that neither a service nor a server can have.
+pub(super) fn check_name(name: &str, place: &Place, report: &mut Report) {
+    if !is_name(name) {
+        let message = format!("{} is no name; it is made of letters, digits, '-', '_' and '.'", quoted(name));
+        report.error(place, message);
+    }
+}
+
+/// Whether this can be the name of a service or of a server.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with(['.', '-'])
+}

@@ -1,0 +1,145 @@
+//! A command in one string, split as a shell would split it. No shell runs it.
+
+use std::fmt;
+
+/// Splits at white space; quotes of both kinds and backslashes keep it. What only a shell could do is refused rather
+/// than handed to the program as a word.
+///
+/// # Errors
+/// A [`SplitError`] if quotes stay open, nothing is there, or a shell is needed.
+pub fn split(text: &str) -> Result<Vec<String>, SplitError> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next() {
+                        Some('\'') => break,
+                        Some(letter) => word.push(letter),
+                        None => return Err(SplitError::Open('\'')),
+                    }
+                }
+            }
+            '"' => double_quoted(&mut letters, word.get_or_insert_default())?,
+            '\\' => match letters.next() {
+                Some('\n') => {}
+                Some(letter) => word.get_or_insert_default().push(letter),
+                None => return Err(SplitError::Open('\\')),
+            },
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' => return Err(SplitError::Shell(letter)),
+            '~' if word.is_none() => return Err(SplitError::Shell('~')),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    match words.first() {
+        Some(program) if !program.is_empty() => Ok(words),
+        _ => Err(SplitError::Empty),
+    }
+}
+
+/// Reads on to the closing quote.
+fn double_quoted(letters: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), SplitError> {
+    loop {
+        match letters.next() {
+            Some('"') => return Ok(()),
+            Some('\\') => match letters.next() {
+                Some('\n') => {}
+                Some(letter @ ('"' | '\\' | '$' | '`')) => word.push(letter),
+                Some(letter) => word.extend(['\\', letter]),
+                None => return Err(SplitError::Open('"')),
+            },
+            Some(letter @ ('$' | '`')) => return Err(SplitError::Shell(letter)),
+            Some(letter) => word.push(letter),
+            None => return Err(SplitError::Open('"')),
+        }
+    }
+}
+
+/// Why a text is not a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitError {
+    /// No program is named.
+    Empty,
+    /// This is opened (a backslash: begun) and not closed.
+    Open(char),
+    /// This means something to a shell, and none runs.
+    Shell(char),
+}
+
+impl fmt::Display for SplitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("names no program"),
+            Self::Open('\\') => f.write_str("ends with a backslash; double it to mean itself"),
+            Self::Open(quote) => write!(f, "a {quote} is not closed"),
+            Self::Shell(letter) => {
+                write!(f, "no shell runs here that knows '{letter}'; quote it in '…', or run sh -c '…'")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SplitError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_are_split_as_a_shell_splits_them() {
+        for (text, words) in [
+            ("python3 -m http.server 9000", &["python3", "-m", "http.server", "9000"][..]),
+            ("  a\t b\n", &["a", "b"]),
+            ("a 'b c' \"d e\"", &["a", "b c", "d e"]),
+            ("a'b'\"c\"d", &["abcd"]),
+            ("a '' \"\"", &["a", "", ""]),
+            (r"a b\ c \' \\", &["a", "b c", "'", "\\"]),
+            (r#"a "x\"y" "\$1" "\n""#, &["a", "x\"y", "$1", "\\n"]),
+            ("sh -c 'echo $HOME | cat; exit'", &["sh", "-c", "echo $HOME | cat; exit"]),
+            ("a=1 #x {y} *.c x~", &["a=1", "#x", "{y}", "*.c", "x~"]),
+        ] {
+            assert_eq!(split(text).unwrap(), words, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_shell_or_has_no_end_is_refused() {
+        for (text, error) in [
+            ("", SplitError::Empty),
+            (" ", SplitError::Empty),
+            ("'' a", SplitError::Empty),
+            ("a 'b", SplitError::Open('\'')),
+            ("a \"b", SplitError::Open('"')),
+            ("a \"b\\", SplitError::Open('"')),
+            ("a \\", SplitError::Open('\\')),
+            ("cd /x && a", SplitError::Shell('&')),
+            ("a | b", SplitError::Shell('|')),
+            ("a >/dev/null", SplitError::Shell('>')),
+            ("a $HOME", SplitError::Shell('$')),
+            ("a \"$HOME\"", SplitError::Shell('$')),
+            ("a ~/x", SplitError::Shell('~')),
+        ] {
+            assert_eq!(split(text), Err(error), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in "[ab'\"\\\\ $\\n~]{0,20}") {
+            let _ = split(&text);
+        }
+
+        #[test]
+        fn quoted_words_come_out_as_they_went_in(words in prop::collection::vec("\\PC{1,10}", 1..5)) {
+            let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+            prop_assert_eq!(split(&quoted.join(" ")), Ok(words));
+        }
+    }
+}

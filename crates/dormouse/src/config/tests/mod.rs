@@ -1,0 +1,150 @@
+//! Wrong files and what is said of them; right ones and what they mean.
+
+mod random;
+mod wrong;
+
+use std::time::Duration;
+
+use dormouse_core::timespan::TimeSpan;
+use dormouse_wake::Wake;
+use dormouse_wake::unit::Manager;
+
+use super::model::{Config, Ready, ServiceConfig, WakeOn};
+use super::*;
+use crate::admission::AtLimit;
+
+fn outcome(text: &str) -> Outcome {
+    read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
+}
+
+fn config(text: &str) -> Config {
+    match outcome(text).result {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+}
+
+/// The only service, with what every one needs.
+fn service(keys: &str) -> ServiceConfig {
+    let [service] = config(&format!("{BASE}{keys}")).services.try_into().unwrap();
+    service
+}
+
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    lines(&outcome(text).result.expect_err(text))
+}
+
+const BASE: &str = "[services.web]\nlisten = '127.0.0.1:80'\nto = '127.0.0.1:81'\n";
+const WOKEN: &str = "wake.unit = 'x'\n";
+
+#[test]
+fn what_somebody_should_look_at_is_a_warning() {
+    for (keys, expected) in [
+        (
+            "exclusive = 'gpu'\n",
+            "d.toml:5: services.web.exclusive: gpu has no other member; check its spelling, or take it out",
+        ),
+        (
+            "idle.keep_warm = '00:00-24:00'\n",
+            "d.toml:5: services.web.idle.keep_warm: covers the whole week: it never sleeps; idle.stop = \"infinity\" says so",
+        ),
+    ] {
+        let outcome = outcome(&format!("{BASE}{WOKEN}{keys}"));
+        assert_eq!(lines(&outcome.warnings), [expected]);
+        assert!(outcome.result.is_ok());
+    }
+}
+
+#[test]
+fn defaults_are_the_fields() {
+    let service = service(WOKEN);
+    assert_eq!(service.ready, Ready::Connect);
+    assert_eq!(service.hold.timeout, TimeSpan::from_secs(30));
+    assert_eq!((service.hold.max.get(), service.hold.overflow), (1024, AtLimit::Refuse));
+    assert_eq!(service.idle.stop, Some(Duration::from_secs(300)));
+    assert_eq!((service.idle.freeze, service.idle.quiet), (None, None));
+    assert_eq!(service.idle.minimum_uptime, Duration::from_secs(60));
+    assert_eq!((service.waking.on, service.waking.allow.is_none()), (WakeOn::Connect, true));
+    assert_eq!(service.waking.start_timeout, Duration::from_secs(120));
+    assert_eq!(service.waking.stop_timeout, Duration::from_secs(10));
+    assert!(service.replay && !service.waking.stop_foreign);
+    assert_eq!((service.maxconn.get(), service.at_limit), (4096, AtLimit::Queue));
+    assert_eq!(service.timeouts.connect, Some(Duration::from_secs(5)));
+    assert_eq!((service.timeouts.idle, service.timeouts.half_close), (None, Some(Duration::from_secs(60))));
+}
+
+#[test]
+fn short_forms_mean_the_same() {
+    let stop = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.stop;
+    assert_eq!(stop("idle = '10min'"), stop("idle.stop = 600"));
+    assert_eq!(stop("idle = 'infinity'"), None);
+    let ready = |keys: &str| service(&format!("{WOKEN}{keys}")).ready;
+    assert_eq!(ready("ready = 'file:/x'"), ready("ready.file = '/x'"));
+    assert_eq!(ready("ready = 'command:a b'"), ready("ready.command = ['a', 'b']"));
+    assert_eq!(ready("ready = 'expect:x'"), ready("ready = { expect = 'x' }"));
+    assert_eq!(service(&format!("{WOKEN}ready = {{ settle = '1s' }}")).settle, Duration::from_secs(1));
+}
+
+#[test]
+fn wakers_learn_how_they_tell() {
+    let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
+    assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), Wake::Exec(exec) if exec.notify));
+    assert!(matches!(wake("wake.container = 'a'\nready = 'healthy'"), Wake::Container(it) if it.healthy));
+    assert!(
+        matches!(wake(WOKEN), Wake::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
+    );
+    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Surroundings { root: false });
+    let server = &as_user.result.unwrap().services[0].servers[0];
+    assert!(matches!(&server.wake, Some(Wake::Unit(unit)) if unit.manager == Manager::User));
+    assert!(
+        matches!(wake("wake.wol = 'AA-bb-cc-dd-ee-0f'"), Wake::Lan(it) if it.mac[5] == 15 && it.broadcast.port() == 9)
+    );
+}
+
+#[test]
+fn what_cannot_be_stopped_is_not_promised_to_be() {
+    assert_eq!(service("wake.start = 'a'").idle.stop, None);
+    assert_eq!(service("").idle.stop, None);
+}
+
+#[test]
+fn one_socket_takes_in_what_another_would_in_the_same_service() {
+    let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
+    let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
+}
+
+#[test]
+fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
+    let config = config(include_str!("../../../../../docs/examples/dormouse.toml"));
+    let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database"]);
+    assert!(outcome(include_str!("../../../../../docs/examples/dormouse.toml")).warnings.is_empty());
+}
+
+#[test]
+fn each_key_that_is_known_is_read() {
+    // A value of a kind that no key takes is refused by whoever reads it.
+    for key in keys::SERVICE {
+        if key.path.starts_with("servers") {
+            continue;
+        }
+        let base = BASE.lines().filter(|line| !line.starts_with(&format!("{} =", key.path)));
+        let base: Vec<_> = base.collect();
+        let said = errors(&format!("{}\n{} = 1979-05-27\n", base.join("\n"), key.path));
+        assert!(
+            said.iter().any(|line| line.contains("a date or time") || line.contains("belongs to")),
+            "{}: {said:?}",
+            key.path
+        );
+    }
+    for key in keys::SERVICE.iter().filter(|key| key.table() == "servers") {
+        let text =
+            format!("[services.web]\nlisten = '@a'\n[[services.web.servers]]\n{} = 1979-05-27\n", key.name());
+        assert!(errors(&text).iter().any(|line| line.contains("a date or time")), "{}", key.path);
+    }
+}

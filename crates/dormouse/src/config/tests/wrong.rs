@@ -1,0 +1,433 @@
+//! Wrong files, and each word that is said of them.
+
+use super::*;
+
+#[test]
+fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
+    for (text, expected) in [
+        ("", "d.toml: no service is configured; write for example [services.web] with listen and to"),
+        (
+            "services = 1",
+            "d.toml:1: services: takes a table for each service, not a number; write [services.web]",
+        ),
+        (
+            "[services]\nweb = 1",
+            "d.toml:2: services.web: takes a table, not a number; for example [services.web]",
+        ),
+        (
+            "[services.'a b']\nlisten = '@a'\nto = '@b'",
+            "d.toml:1: services.\"a b\": \"a b\" is no name; it is made of letters, digits, '-', '_' and '.'",
+        ),
+        ("[servces.web]", "d.toml:1: servces: unknown key; did you mean services?"),
+        (
+            "log_level = 'loud'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: log_level: \"loud\": not a level; write err, warning, notice, info or debug",
+        ),
+        (
+            "[services.web]\nto = '@b'",
+            "d.toml:1: services.web: listen is missing; for example listen = \"127.0.0.1:8080\"",
+        ),
+        (
+            "[services.web]\nlisten = '@b'",
+            "d.toml:1: services.web: to is missing; for example to = \"127.0.0.1:9000\"",
+        ),
+        (
+            "[services.web]\nlisten = []\nto = '@b'",
+            "d.toml:2: services.web.listen: is empty; for example listen = \"127.0.0.1:8080\"",
+        ),
+        (
+            "[services.web]\nlisten = ['@a',\n80]\nto = '@b'",
+            "d.toml:3: services.web.listen: takes a string or a list of strings, not a number; for example listen = \"127.0.0.1:8080\"",
+        ),
+        (
+            "[services.web]\nlisten = '8080'\nto = '@b'",
+            "d.toml:2: services.web.listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses",
+        ),
+        (
+            "[services.web]\nlisten = '/a?mod=1'\nto = '@b'",
+            "d.toml:2: services.web.listen: \"/a?mod=1\": only a mode may follow the path; write ?mode=0660",
+        ),
+        (
+            "[services.web]\nlisten = '/a?mode=999'\nto = '@b'",
+            "d.toml:2: services.web.listen: \"/a?mode=999\": the mode is an octal number from 0000 to 0777; write ?mode=0660",
+        ),
+        (
+            "[services.web]\nlisten = 'fd:'\nto = '@b'",
+            "d.toml:2: services.web.listen: \"fd:\": a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
+        ),
+        (
+            "[services.web]\nlisten = ['@a', '@a']\nto = '@b'",
+            "d.toml:2: services.web.listen: \"@a\" is there twice; keep one",
+        ),
+        (
+            "[services.web]\nlisten = '*:80'\nto = '127.0.0.1:80'",
+            "d.toml:2: services.web.listen: its own server is here (127.0.0.1:80): it would connect to itself",
+        ),
+        (
+            "[services.web]\nlisten = '@a'\nto = '9000'",
+            "d.toml:3: services.web.to: \"9000\": 9000 alone is a host, not a port; did you mean 127.0.0.1:9000?",
+        ),
+        (
+            "[services.web]\nlisten = '@a'\nto = ['@b', '@c']\nwake.unit = 'x'",
+            "d.toml:3: services.web.to: one thing that is woken is one server; write [[services.NAME.servers]], each with its own wake",
+        ),
+    ] {
+        assert_eq!(errors(text), [expected], "{text}");
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
+    for (keys, expected) in [
+        ("hodl = {}", "services.web.hodl: unknown key; did you mean hold?"),
+        ("wake.unit = 'a'\nidle.stpo = '1s'", "services.web.idle.stpo: unknown key; did you mean stop?"),
+        ("hold.retries = 1", "services.web.hold.retries: unknown key; known here: timeout, max, overflow"),
+        (
+            "start_timeout = '9s'",
+            "services.web.start_timeout: unknown key; it stands in the service's wake: wake = { start_timeout = \"120s\" }",
+        ),
+        (
+            "hold.timeout = '30x'",
+            "services.web.hold.timeout: \"30x\": not a time span (write for example 500ms, 30s, 1min 30s, infinity)",
+        ),
+        (
+            "hold.timeout = true",
+            "services.web.hold.timeout: takes a time span, not true or false; for example timeout = \"30s\"",
+        ),
+        (
+            "hold.timeout = -1",
+            "services.web.hold.timeout: takes a time span, not a number; for example timeout = \"30s\"",
+        ),
+        (
+            "hold.timeout = 1.5",
+            "services.web.hold.timeout: takes a time span, not a number with a fraction; for example timeout = \"30s\"",
+        ),
+        (
+            "hold = '30s'",
+            "services.web.hold: takes a table, not \"30s\"; for example hold = { timeout = \"30s\", max = 1024 }",
+        ),
+        (
+            "hold.max = 0",
+            "services.web.hold.max: at least 1 is held; to turn clients away at once write hold.timeout = \"0\"",
+        ),
+        (
+            "hold.max = 99999999999",
+            "services.web.hold.max: takes a number from 1 to 4294967295; for example max = 1024",
+        ),
+        ("hold.max = '7'", "services.web.hold.max: takes a number, not \"7\"; for example max = 1024"),
+        (
+            "hold.overflow = 'drop'",
+            "services.web.hold.overflow: takes \"refuse\" or \"queue\", not \"drop\"; for example overflow = \"queue\"",
+        ),
+        (
+            "maxconn = 0",
+            "services.web.maxconn: takes a number from 1 to 4294967295; for example maxconn = 4096",
+        ),
+        (
+            "proxy_protocol = 2",
+            "services.web.proxy_protocol: takes \"v1\" or \"v2\", not a number; for example proxy_protocol = \"v2\"",
+        ),
+        ("balance = 'leastconn'", "services.web.balance: leastconn is not there yet; only \"first\" is"),
+        (
+            "balance = 'best'",
+            "services.web.balance: takes \"first\", not \"best\"; for example balance = \"first\"",
+        ),
+        (
+            "idle = '5min'",
+            "services.web.idle: means nothing without something to wake; add wake = { unit = \"nginx.service\" }, or take it out",
+        ),
+        (
+            "ready = 'notify'",
+            "services.web.ready: means nothing without something to wake; add wake = { unit = \"nginx.service\" }, or take it out",
+        ),
+        (
+            "wake.on = 'data'",
+            "services.web.wake: does not say what is woken; add one of wake.unit, wake.container, wake.exec, wake.start, wake.wol",
+        ),
+        (
+            "wake = 'nginx'",
+            "services.web.wake: takes a table, not \"nginx\"; for example wake = { unit = \"nginx.service\" }",
+        ),
+        (
+            "wake = { unit = 'a', exec = 'b' }",
+            "services.web.wake.exec: is another way to wake than wake.unit; keep one of them",
+        ),
+        (
+            "wake = { unit = 'a', directory = '/b' }",
+            "services.web.wake.directory: belongs to wake.exec, which is missing; add it or take this out",
+        ),
+        (
+            "wake.stop = 'a'",
+            "services.web.wake.stop: belongs to wake.start, which is missing; add it or take this out",
+        ),
+        ("wake.unit = 'a@'", "services.web.wake.unit: \"a@\": a template; name an instance, a@NAME.service"),
+        (
+            "wake.unit = 'a b'",
+            "services.web.wake.unit: \"a b\": not the name of a unit; write it as systemctl shows it",
+        ),
+        (
+            "wake.unit = '.service'",
+            "services.web.wake.unit: \".service\": not the name of a unit; write it as systemctl shows it",
+        ),
+        (
+            "wake.unit = 'a.scope'",
+            "services.web.wake.unit: \"a.scope\": a scope unit cannot be started; name a service",
+        ),
+        (
+            "wake = { unit = 'a', manager = 'me' }",
+            "services.web.wake.manager: takes \"system\" or \"user\", not \"me\"; for example manager = \"system\"",
+        ),
+        (
+            "wake.container = '/a'",
+            "services.web.wake.container: \"/a\": not the name of a container; write it as podman ps shows it",
+        ),
+        (
+            "wake = { container = 'a', engine = 'tcp://x' }",
+            "services.web.wake.engine: \"tcp://x\": not an absolute path; begin it with /",
+        ),
+        ("wake.exec = ''", "services.web.wake.exec: \"\": names no program"),
+        (
+            "wake.exec = []",
+            "services.web.wake.exec: names no program; for example exec = \"python3 -m http.server 9000\"",
+        ),
+        (
+            "wake.exec = ['a', 1]",
+            "services.web.wake.exec: takes a command: a string or a list of strings, not a number; for example exec = \"python3 -m http.server 9000\"",
+        ),
+        (
+            "wake.exec = ['a', \"\\u0000\"]",
+            "services.web.wake.exec: contains a zero byte, which no program can be given",
+        ),
+        (
+            "wake.exec = 'a | b'",
+            "services.web.wake.exec: \"a | b\": no shell runs here that knows '|'; quote it in '…', or run sh -c '…'",
+        ),
+        (
+            "wake = { exec = 'a', environment = { A = 1 } }",
+            "services.web.wake.environment.A: takes a string, not a number; for example A = \"1\"",
+        ),
+        (
+            "wake = { start = 'a', stop = 'b', freeze = 'c' }",
+            "services.web.wake.freeze: works only together with wake.thaw, which is missing",
+        ),
+        (
+            "wake.wol = 'aa:bb'",
+            "services.web.wake.wol: \"aa:bb\": not a hardware address; write for example aa:bb:cc:dd:ee:ff",
+        ),
+        (
+            "wake.wol = 'aa:bb:cc:dd:ee:ff'\nidle.freeze = '1s'",
+            "services.web.idle.freeze: a machine that a packet wakes cannot be frozen from here",
+        ),
+        (
+            "wake = { unit = 'a', allow = ['10.1.2.3/8'] }",
+            "services.web.wake.allow: \"10.1.2.3/8\": the range begins at another address (write 10.0.0.0/8)",
+        ),
+        (
+            "wake = { unit = 'a', allow = [] }",
+            "services.web.wake.allow: is empty; for example allow = [\"10.0.0.0/8\", \"::1\"]",
+        ),
+        (
+            "wake = { unit = 'a', start_timeout = 'infinity' }",
+            "services.web.wake.start_timeout: needs an end; for example start_timeout = \"120s\"",
+        ),
+        (
+            "wake = { unit = 'a', start_timeout = 0 }",
+            "services.web.wake.start_timeout: nothing starts in no time; write for example 120s",
+        ),
+        (
+            "wake = { unit = 'a', stop_foreign = 'yes' }",
+            "services.web.wake.stop_foreign: takes true or false, not \"yes\"; for example stop_foreign = true",
+        ),
+        (
+            "wake.unit = 'a'\nready = 'healthy'",
+            "services.web.ready: only a container is healthy; wake one (wake.container = \"NAME\"), or use connect",
+        ),
+        (
+            "wake.container = 'a'\nready = 'notify'",
+            "services.web.ready: notify is not what containers do; use healthy (its health check) or connect",
+        ),
+        (
+            "wake = { start = 'a' }\nready = 'notify'",
+            "services.web.ready: commands do not notify; use connect, file:PATH or command:COMMAND",
+        ),
+        (
+            "wake.unit = 'a'\nready = 'soon'",
+            "services.web.ready: \"soon\": write connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT",
+        ),
+        (
+            "wake.unit = 'a'\nready = { file = 'x' }",
+            "services.web.ready.file: \"x\": not an absolute path; begin it with /",
+        ),
+        (
+            "wake.unit = 'a'\nready = { send = 'x' }",
+            "services.web.ready.send: something has to be expected then; add for example expect = \"+PONG\"",
+        ),
+        (
+            "wake.unit = 'a'\nready = { file = '/x', expect = 'y' }",
+            "services.web.ready.expect: is another way to be ready than ready.file; keep one of them",
+        ),
+        (
+            "wake.unit = 'a'\nready = { settle = '1s' }\nsettle = '1s'",
+            "services.web.settle: is given in ready, too; keep one of them",
+        ),
+        (
+            "wake.unit = 'a'\nidle = { freeze = '10min' }",
+            "services.web.idle.freeze: it would be stopped before it is frozen; stay below idle.stop, which is 5min",
+        ),
+        (
+            "wake.unit = 'a'\nidle.quiet = 0",
+            "services.web.idle.quiet: no session would count as use; write for example 15min, or infinity",
+        ),
+        (
+            "wake.unit = 'a'\nidle = true",
+            "services.web.idle: takes a time span or a table, not true or false; for example idle = \"10min\"",
+        ),
+        (
+            "wake.unit = 'a'\nidle.keep_warm = 'Fri'",
+            "services.web.idle.keep_warm: \"Fri\": 'Fri' is not a time from and until (write 08:00-18:00)",
+        ),
+        (
+            "wake.unit = 'a'\nidle.keep_warm = '08:00-08:00'",
+            "services.web.idle.keep_warm: \"08:00-08:00\": it ends when it begins (write 00:00-24:00 for whole days)",
+        ),
+        ("wake.start = 'a'\nidle = '5min'", "services.web.idle: nothing says how to stop it; add wake.stop"),
+        (
+            "wake = { start = 'a', stop = 'b' }\nidle.freeze = '1s'",
+            "services.web.idle.freeze: nothing says how; add wake.freeze and wake.thaw",
+        ),
+        (
+            "wake.unit = 'a'\nsoft = 3",
+            "services.web.soft: needs several servers that are woken, and there is one; add another or take it out",
+        ),
+        ("wake.unit = 'a'\nexclusive = ''", "services.web.exclusive: \"\": a group needs a name"),
+    ] {
+        let said = errors(&format!("{BASE}{keys}\n"));
+        let line = 3
+            + keys
+                .lines()
+                .position(|line| {
+                    let name = expected.split(": ").next().unwrap().trim_start_matches("services.web.");
+                    line.starts_with(name) || line.starts_with(name.split('.').next().unwrap())
+                })
+                .unwrap()
+            + 1;
+        let expected = format!("d.toml:{line}: {expected}");
+        assert_eq!(said, [expected], "{keys}");
+    }
+}
+
+#[test]
+fn servers_of_their_own_are_checked_one_by_one() {
+    let text = "[services.web]\nlisten = '@a'\nwake = { exec = 'x', on = 'data' }\nsoft = 2\n\
+                [[services.web.servers]]\nname = 'a'\nto = '@b'\nwake = { exec = 'x', on = 'data' }\n\
+                [[services.web.servers]]\nname = 'a'\nto = '@c'\nwake.exce = 'x'\n\
+                [[services.web.servers]]\n";
+    assert_eq!(
+        errors(text),
+        [
+            "d.toml:3: services.web.wake.exec: belongs to one server; write it into the wake of its servers entry",
+            "d.toml:4: services.web.soft: needs several servers that are woken, and there is one; add another or take it out",
+            "d.toml:8: services.web.servers.wake.on: is the same for all servers; write it into the wake of the service",
+            "d.toml:10: services.web.servers.name: another server is called a; give it a name of its own",
+            "d.toml:12: services.web.servers.wake.exce: unknown key; did you mean exec?",
+            "d.toml:13: services.web.servers: to is missing; for example to = \"127.0.0.1:9000\"",
+        ]
+    );
+}
+
+#[test]
+fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+    let text =
+        "log_level = 'loud'\n[services.b]\nlisten = 8080\nhodl = 1\n[services.a]\nto = '@x'\nmaxconn = 0\n";
+    assert_eq!(
+        errors(text),
+        [
+            "d.toml:1: log_level: \"loud\": not a level; write err, warning, notice, info or debug",
+            "d.toml:2: services.b: to is missing; for example to = \"127.0.0.1:9000\"",
+            "d.toml:3: services.b.listen: takes a string or a list of strings, not a number; for example listen = \"127.0.0.1:8080\"",
+            "d.toml:4: services.b.hodl: unknown key; did you mean hold?",
+            "d.toml:5: services.a: listen is missing; for example listen = \"127.0.0.1:8080\"",
+            "d.toml:7: services.a.maxconn: takes a number from 1 to 4294967295; for example maxconn = 4096",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_toml_hides_only_what_follows_from_it() {
+    assert_eq!(
+        errors("[services.web]\nlisten = nowhere\nto = '@b'\nhodl = 1\n"),
+        [
+            "d.toml:2: not TOML: a string stands in quotes; write \"nowhere\"",
+            "d.toml:4: services.web.hodl: unknown key; did you mean hold?",
+        ]
+    );
+    assert_eq!(
+        errors("[services.web]\nlisten = '@a'\nlisten = '@b'\nto = '@c'\n[services.web]\n"),
+        ["d.toml:3: listen: written twice; keep one", "d.toml:5: web: written twice; keep one"]
+    );
+}
+
+#[test]
+fn forgotten_quotes_are_recognised() {
+    for (value, said) in [
+        ("127.0.0.1:80", "a string stands in quotes; write \"127.0.0.1:80\""),
+        ("/run/x # here", "a string stands in quotes; write \"/run/x\""),
+        ("*:80", "a string stands in quotes; write \"*:80\""),
+        ("5min", "a string stands in quotes; write \"5min\""),
+        ("nginx.service", "a string stands in quotes; write \"nginx.service\""),
+        ("True", "write true"),
+        ("", "a value is missing"),
+        ("[a, b]", "a string stands in quotes"),
+        ("\"abc", "invalid basic string, expected `\"`"),
+    ] {
+        let said = format!("d.toml:2: not TOML: {said}");
+        let errors = errors(&format!("[services.web]\nlisten = {value}\nto = '@b'"));
+        assert!(errors.contains(&said), "{value}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_read_hides_the_rest() {
+    let said = errors("[services.web\nlisten = '@a'\nhodl = 1\n");
+    assert_eq!(said, ["d.toml:1: not TOML: unclosed table, expected `]`"]);
+}
+
+#[test]
+fn services_do_not_take_each_others_place() {
+    let two = |a: &str, b: &str| {
+        format!("[services.a]\nlisten = '{a}'\nto = '@x'\n[services.b]\nlisten = '{b}'\nto = '@y'\n")
+    };
+    for (a, b, said) in [
+        ("@s", "@s", "@s is where a listens (d.toml:2); choose another address"),
+        (
+            "/s?mode=0600",
+            "/s",
+            "/s is not free beside /s?mode=0600, where a listens (d.toml:2); choose another address",
+        ),
+        ("fd:x", "fd:x", "fd:x is where a listens (d.toml:2); choose another address"),
+        (
+            "*:80",
+            "127.0.0.1:80",
+            "127.0.0.1:80 is not free beside [::]:80, where a listens (d.toml:2); choose another address",
+        ),
+        (
+            "127.0.0.1:80",
+            "0.0.0.0:80",
+            "0.0.0.0:80 is not free beside 127.0.0.1:80, where a listens (d.toml:2); choose another address",
+        ),
+    ] {
+        assert_eq!(errors(&two(a, b)), [format!("d.toml:5: services.b.listen: {said}")]);
+    }
+    for (a, b) in [("127.0.0.1:80", "127.0.0.2:80"), ("0.0.0.0:80", "[::1]:80"), ("*:0", "*:0"), ("@s", "/s")]
+    {
+        config(&two(a, b));
+    }
+}
+
+#[test]
+fn what_is_wrong_stays_a_line_whatever_it_repeats() {
+    let said = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
+    let expected = r#"d.toml:2: services.web.listen: "a\n\u{1b}:80": 'a\n\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;
+    assert_eq!(said, [expected]);
+}

@@ -1,0 +1,248 @@
+//! The table `wake`: what is woken, who may wake it.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse_wake::Wake;
+use dormouse_wake::command::Commands;
+use dormouse_wake::container::Container;
+use dormouse_wake::exec::Exec;
+use dormouse_wake::lan::Machine;
+use dormouse_wake::unit::{Manager, Unit};
+
+use super::Surroundings;
+use super::model::{WakeOn, Waking};
+use super::report::Report;
+use super::tree::Value;
+use super::value::{Field, Section};
+
+/// The keys of which one says what is woken.
+pub(super) const KINDS: [&str; 5] = ["unit", "container", "exec", "start", "wol"];
+
+/// What belongs to a kind.
+const BELONGS: [(&str, &str); 9] = [
+    ("manager", "unit"),
+    ("engine", "container"),
+    ("environment", "exec"),
+    ("directory", "exec"),
+    ("stop", "start"),
+    ("freeze", "start"),
+    ("thaw", "start"),
+    ("status", "start"),
+    ("broadcast", "wol"),
+];
+
+/// What belongs to the service, however many servers it has.
+const WAKING: [&str; 5] = ["on", "allow", "stop_foreign", "start_timeout", "stop_timeout"];
+
+/// Reads what is woken. `None` if nothing is, or if it is wrong.
+pub(super) fn wake(section: &Section<'_>, surroundings: Surroundings, report: &mut Report) -> Option<Wake> {
+    let kinds: Vec<_> = KINDS.iter().filter_map(|kind| section.get(kind)).collect();
+    let call = |field: &Field<'_>| field.place().call(field.key.path);
+    if let [first, others @ ..] = kinds.as_slice() {
+        for other in others {
+            let message = format!("is another way to wake than {}; keep one of them", call(first));
+            report.error(other.place(), message);
+        }
+    }
+    for (name, kind) in BELONGS {
+        if let (Some(field), None) = (section.get(name), section.get(kind)) {
+            let owner = field.place().call(&format!("wake.{kind}"));
+            report.error(
+                field.place(),
+                format!("belongs to {owner}, which is missing; add it or take this out"),
+            );
+        }
+    }
+    let field = kinds.first()?;
+    match field.key.name() {
+        "unit" => unit(field, section, surroundings, report).map(Wake::Unit),
+        "container" => container(field, section, report).map(Wake::Container),
+        "exec" => exec(field, section, report).map(Wake::Exec),
+        "start" => commands(field, section, report).map(Wake::Command),
+        _ => machine(field, section, report).map(Wake::Lan),
+    }
+}
+
+/// Whether this key says what is woken, or belongs to one that does.
+pub(super) fn is_kind(name: &str) -> bool {
+    KINDS.contains(&name) || BELONGS.iter().any(|(belonging, _)| *belonging == name)
+}
+
+/// Reports what a table says that has to stand in another one: the service's, or its servers'.
+pub(super) fn belongs_elsewhere(section: &Section<'_>, in_server: bool, report: &mut Report) {
+    let (names, advice): (Vec<&str>, _) = if in_server {
+        (WAKING.to_vec(), "is the same for all servers; write it into the wake of the service")
+    } else {
+        let belonging = BELONGS.iter().map(|(name, _)| *name);
+        (
+            KINDS.into_iter().chain(belonging).collect(),
+            "belongs to one server; write it into the wake of its servers entry",
+        )
+    };
+    for field in names.into_iter().filter_map(|name| section.get(name)) {
+        report.error(field.place(), advice);
+    }
+}
+
+/// Reads who may wake the service, and how long that may take.
+pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waking {
+    let get = |name| section.and_then(|section| section.get(name));
+    let on = get("on")
+        .and_then(|field| field.choice(&[("connect", WakeOn::Connect), ("data", WakeOn::Data)], report));
+    let allow = get("allow").map(|field| field.several(report, str::parse));
+    let stop_foreign = get("stop_foreign").and_then(|field| field.switch(report));
+    let start_timeout = get("start_timeout").and_then(|field| {
+        let span = field.duration(report)?;
+        if span.is_zero() {
+            report.error(field.place(), "nothing starts in no time; write for example 120s");
+        }
+        Some(span)
+    });
+    let stop_timeout = get("stop_timeout").and_then(|field| field.duration(report));
+    Waking {
+        on: on.unwrap_or(WakeOn::Connect),
+        allow,
+        stop_foreign: stop_foreign.unwrap_or(false),
+        start_timeout: start_timeout.unwrap_or(Duration::from_secs(120)),
+        stop_timeout: stop_timeout.unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+fn unit(
+    field: &Field<'_>,
+    section: &Section<'_>,
+    surroundings: Surroundings,
+    report: &mut Report,
+) -> Option<Unit> {
+    let managers = [("system", Manager::System), ("user", Manager::User)];
+    let manager = section.get("manager").and_then(|field| field.choice(&managers, report));
+    let default = if surroundings.root { Manager::System } else { Manager::User };
+    let name = field.parsed(report, unit_name)?;
+    Some(Unit { name, manager: manager.unwrap_or(default) })
+}
+
+/// A unit's name with its suffix, as systemd would take it.
+fn unit_name(text: &str) -> Result<String, String> {
+    const TYPES: [&str; 11] = [
+        "service",
+        "socket",
+        "target",
+        "path",
+        "timer",
+        "mount",
+        "automount",
+        "swap",
+        "slice",
+        "scope",
+        "device",
+    ];
+    // They come and go with something else.
+    const NOT_STARTED: [&str; 2] = ["scope", "device"];
+    let suffix = text.rsplit_once('.').map(|(_, suffix)| suffix).filter(|suffix| TYPES.contains(suffix));
+    let name = if suffix.is_some() { text.to_owned() } else { format!("{text}.service") };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    let stem = name.rsplit_once('.').map_or("", |(stem, _)| stem);
+    if stem.is_empty() || stem.starts_with('@') || name.len() > 255 || !text.bytes().all(allowed) {
+        return Err("not the name of a unit; write it as systemctl shows it".to_owned());
+    }
+    if let Some(template) = stem.strip_suffix('@') {
+        return Err(format!("a template; name an instance, {template}@NAME.{}", suffix.unwrap_or("service")));
+    }
+    match suffix.filter(|suffix| NOT_STARTED.contains(suffix)) {
+        Some(suffix) => Err(format!("a {suffix} unit cannot be started; name a service")),
+        None => Ok(name),
+    }
+}
+
+fn container(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Option<Container> {
+    let engine = section.get("engine").and_then(|field| field.parsed(report, engine));
+    let name = field.parsed(report, |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if begins && text.bytes().all(allowed) {
+            Ok(text.to_owned())
+        } else {
+            Err("not the name of a container; write it as podman ps shows it")
+        }
+    })?;
+    Some(Container { name, engine, healthy: false })
+}
+
+/// The path of an engine's socket, also as `DOCKER_HOST` has it.
+fn engine(text: &str) -> Result<PathBuf, &'static str> {
+    super::value::absolute_path(text.strip_prefix("unix://").unwrap_or(text))
+}
+
+fn exec(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Option<Exec> {
+    let environment = section.get("environment").map(|field| environment(&field, report)).unwrap_or_default();
+    let directory = section.get("directory").and_then(|field| field.absolute_path(report));
+    Some(Exec { argv: field.command(report)?, environment, directory, notify: false })
+}
+
+fn environment(field: &Field<'_>, report: &mut Report) -> Vec<(OsString, OsString)> {
+    let Value::Table(entries) = &field.node.value else {
+        field.wrong_kind(report);
+        return Vec::new();
+    };
+    let mut variables = Vec::new();
+    for (name, node) in entries {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            report.error(&node.place, "not the name of a variable; it has no '=' in it");
+        }
+        match &node.value {
+            Value::Text(text) if text.contains('\0') => {
+                report.error(&node.place, "contains a zero byte, which no program can be given");
+            }
+            Value::Text(text) => variables.push((name.into(), text.into())),
+            other => {
+                let message = format!("takes a string, not {}; for example {name} = \"1\"", other.kind());
+                report.error(&node.place, message);
+            }
+        }
+    }
+    variables
+}
+
+fn commands(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Option<Commands> {
+    let mut read = |name| section.get(name).and_then(|field| field.command(report));
+    let (stop, freeze, thaw, status) = (read("stop"), read("freeze"), read("thaw"), read("status"));
+    for (one, other) in [("freeze", "thaw"), ("thaw", "freeze")] {
+        if let (Some(field), None) = (section.get(one), section.get(other)) {
+            let missing = field.place().call(&format!("wake.{other}"));
+            report.error(field.place(), format!("works only together with {missing}, which is missing"));
+        }
+    }
+    Some(Commands { start: field.command(report)?, stop, freeze, thaw, status })
+}
+
+fn machine(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Option<Machine> {
+    let broadcast = section.get("broadcast").and_then(|field| {
+        field.parsed(report, |text| {
+            let with_port = text.parse::<SocketAddr>().ok();
+            let alone = text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, DISCARD));
+            with_port
+                .or(alone)
+                .ok_or("not an IP address with or without a port; write for example 192.168.1.255:9")
+        })
+    });
+    let default = SocketAddr::new(Ipv4Addr::BROADCAST.into(), DISCARD);
+    let mac = field.parsed(report, |text| {
+        mac(text).ok_or("not a hardware address; write for example aa:bb:cc:dd:ee:ff")
+    })?;
+    Some(Machine { mac, broadcast: broadcast.unwrap_or(default) })
+}
+
+/// The port at which nobody listens.
+const DISCARD: u16 = 9;
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut bytes = Vec::new();
+    for part in text.split(if text.contains('-') { '-' } else { ':' }) {
+        let plain = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(part, 16).ok().filter(|_| plain)?);
+    }
+    bytes.try_into().ok()
+}

@@ -1,0 +1,25 @@
+//! Any text is answered as a configuration: with services, or with what is wrong, a line each.
+#![no_main]
+
+use std::path::PathBuf;
+
+use dormouse::config::{Source, Surroundings, read, shell};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (bool, bool, &str)| {
+    let (root, of_one_service, text) = input;
+    let path = PathBuf::from("web.toml");
+    let source = Source { path, text: text.to_owned(), of_one_service };
+    let outcome = read(&[source], Surroundings { root });
+    match outcome.result {
+        Ok(config) => assert!(!config.services.is_empty()),
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            for problem in problems {
+                let line = problem.to_string();
+                assert!(line.starts_with("web.toml") && !line.contains('\n'), "{line}");
+            }
+        }
+    }
+    let _ = shell::split(text);
+});

@@ -1,0 +1,126 @@
+//! `dormouse check` from outside: what it prints where, and how it ends.
+
+use std::fs;
+use std::path::Path;
+
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Launch, Result};
+
+/// How it ended, and what was on its standard output and error.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn dormouse(args: &[&str]) -> Result<Said> {
+    let mut subject = Launch::dormouse().args(args).start()?;
+    let code = subject.wait(SOON)?.code();
+    Ok(Said { code, out: subject.stdout().text(), err: subject.stderr().text() })
+}
+
+fn check(file: &Path) -> Result<Said> {
+    dormouse(&["check", &file.to_string_lossy()])
+}
+
+#[test]
+fn a_right_file_says_what_would_be_opened_started_and_stopped() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(
+        &file,
+        "[services.web]\nlisten = ['127.0.0.1:8080', 'unix:/run/web.sock?mode=0660', 'fd:web']\nto = '/run/b.sock'\n\
+         wake = { exec = 'python3 -m http.server', on = 'data', allow = '10.0.0.0/8' }\n\
+         idle = { freeze = '1min', stop = '10min', keep_warm = 'Mon-Fri 08:00-18:00' }\n",
+    )
+    .unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert_eq!(
+        said.out,
+        "service web\n\
+         \x20 listens on   127.0.0.1:8080\n\
+         \x20 listens on   /run/web.sock, mode 0660\n\
+         \x20 listens on   the sockets passed in as web\n\
+         \x20 goes to      /run/b.sock (server1), started and stopped as a process: python3 -m http.server\n\
+         \x20 serves       4096 sessions at once, further ones wait in the backlog\n\
+         \x20 holds        1024 clients for 30s while nobody answers, further ones are turned away\n\
+         \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
+         \x20 ready when   it takes a connection; within 2min\n\
+         \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it ran for 1min, \
+         awake at Mon-Fri 08:00-18:00, if it was started here\n"
+    );
+}
+
+#[test]
+fn a_wrong_file_says_all_that_is_wrong() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(&file, "[services.web]\nlisten = 8080\nhodl.max = 0\nhold.max = 0\n").unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    let name = file.display();
+    assert_eq!(
+        said.err,
+        format!(
+            "{name}:1: services.web: to is missing; for example to = \"127.0.0.1:9000\"\n\
+             {name}:2: services.web.listen: takes a string or a list of strings, not a number; for example listen = \
+             \"127.0.0.1:8080\"\n\
+             {name}:3: services.web.hodl: unknown key; did you mean hold?\n\
+             {name}:4: services.web.hold.max: at least 1 is held; to turn clients away at once write hold.timeout = \
+             \"0\"\n"
+        )
+    );
+}
+
+#[test]
+fn a_warning_keeps_nothing_from_starting() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(&file, "[services.web]\nlisten = '@a'\nto = '@b'\nwake.exec = 'x'\nexclusive = 'gpu'\n")
+        .unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!(said.code, Some(0));
+    assert!(
+        said.err.ends_with(": gpu has no other member; check its spelling, or take it out (warning)\n"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.contains("runs alone   in the group gpu"), "{}", said.out);
+}
+
+#[test]
+fn what_cannot_be_read_is_told() {
+    let dir = TempDir::new().unwrap();
+    let said = check(&dir.join("nothing.toml")).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert!(
+        said.err.ends_with(
+            "nothing.toml: cannot be read: No such file or directory (os error 2); check the name\n"
+        )
+    );
+    let said = dormouse(&["check", "a", "b"]).unwrap();
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.err, "One file is checked at a time; see dormouse check --help.\n");
+}
+
+#[test]
+fn run_tells_the_same_and_does_not_start() {
+    let said = dormouse(&["run", "--listen=8080", "--hodl=1s", "--exec=x", "--wol=y"]).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert_eq!(
+        said.err,
+        "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
+         --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
+         --to is missing; for example --to=127.0.0.1:9000\n\
+         --wol: is another way to wake than --exec; keep one of them\n"
+    );
+}
+
+#[test]
+fn the_shipped_example_is_right() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/dormouse.toml");
+    let said = check(&file).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+}

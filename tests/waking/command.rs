@@ -1,0 +1,91 @@
+//! `dormouse run` with the user's own commands behind it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail as its body does"
+)]
+
+use std::fs;
+
+use dormouse_tests::process::Launch;
+use dormouse_tests::temp::TempDir;
+
+use crate::exec::scene::{Process, Scene};
+
+/// A server that goes on without its starter, and is known by its number.
+const SERVER: &str = r#"
+import os, socket, sys
+where, pid = sys.argv[1:3]
+if os.fork(): sys.exit(0)
+os.setsid()
+if os.path.exists(where): os.unlink(where)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(where)
+listener.listen(100)
+open(pid, "w").write(str(os.getpid()))
+while True:
+    client, _ = listener.accept()
+    client.sendall(client.recv(100))
+    client.close()
+"#;
+
+struct Commands {
+    scene: Scene,
+}
+
+impl Commands {
+    fn new(flags: &[&str], with_status: bool) -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().display();
+        fs::write(dir.join("server.py"), SERVER).unwrap();
+        let start = format!("--start=python3 -S -E {path}/server.py {path}/socket {path}/pid");
+        // Gone means gone: a stop command that returns earlier makes the next start meet the old server.
+        let stop = format!(
+            "--stop=sh -c 'kill $(cat {path}/pid); while kill -0 $(cat {path}/pid) 2>&-; do sleep 0.01; done; rm {path}/pid'"
+        );
+        let status = format!("--status=sh -c 'kill -0 $(cat {path}/pid)'");
+        let mut all: Vec<&str> = flags.to_vec();
+        all.extend([start.as_str(), stop.as_str()]);
+        if with_status {
+            all.push(&status);
+        }
+        Self { scene: Scene::with(Launch::dormouse(), dir, &all).unwrap() }
+    }
+
+    fn server(&self) -> Process {
+        Process::new(fs::read_to_string(self.scene.dir.join("pid")).unwrap().parse().unwrap())
+    }
+}
+
+#[test]
+fn commands_start_and_stop_it() {
+    for with_status in [false, true] {
+        let commands = Commands::new(&["--idle=300ms"], with_status);
+        for _ in 0..3 {
+            commands.scene.served("hello\n");
+            commands.server().ended();
+        }
+    }
+}
+
+#[test]
+fn what_was_started_by_a_command_outlives_a_killed_dormouse() {
+    let commands = Commands::new(&[], true);
+    commands.scene.served("hello\n");
+    let server = commands.server();
+    commands.scene.dormouse.signal(rustix::process::Signal::KILL).unwrap();
+    let socket = commands.scene.dir.join("socket");
+    std::os::unix::net::UnixStream::connect(socket).unwrap();
+    server.kill();
+    server.ended();
+}
+
+#[test]
+fn a_start_command_that_fails_ends_who_waits_and_tells_why() {
+    let flags = ["--start=sh -c 'echo no such machine; exit 7'", "--stop=true"];
+    let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &flags).unwrap();
+    scene.refused("hello\n");
+    scene.logged("the start command failed: it exited with code 7; it last wrote \"no such machine\"");
+}

@@ -1,0 +1,261 @@
+//! Podman (or Docker) on a machine, with an image that needs no registry.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::machine::{DORMOUSE, Machine, Manager, SETTLE, ensure, write};
+use dormouse_tests::{Address, Ending, Failure, Result, Stream, wait};
+
+/// How long a request may take, waking included.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where dormouse listens.
+pub(crate) fn front() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 8080).into())
+}
+
+/// Where the container's server is.
+pub(crate) const BEHIND: &str = "127.0.0.1:8081";
+
+/// What the server says.
+const WORDS: &str = "hello from the container\n";
+
+/// As process 1 busybox' httpd ignores SIGTERM; this shell does not. `LATE` delays its start.
+const SERVER: &str = r#"#!/bin/sh
+trap 'kill $! 2>/dev/null; exit 0' TERM
+[ -z "$LATE" ] || { sleep "$LATE" & wait $!; }
+httpd -f -p 8081 -h /www &
+wait $!
+"#;
+
+/// An engine, set up.
+pub(crate) struct Podman<'m> {
+    machine: &'m Machine,
+    program: &'static str,
+}
+
+impl<'m> Podman<'m> {
+    /// Sets it up, with the image and its socket.
+    pub(crate) fn new(machine: &'m Machine) -> Result<Self> {
+        need(&["podman", "busybox", "conmon"])?;
+        let podman = Self { machine, program: "podman" };
+        podman.configure()?;
+        podman.make_image()?;
+        machine.systemctl(&["start", "podman.socket"])?;
+        Ok(podman)
+    }
+
+    /// Sets Docker up instead; it is rootful, and has no network but the machine's.
+    pub(crate) fn docker(machine: &'m Machine) -> Result<Self> {
+        need(&["docker", "dockerd", "busybox"])?;
+        let docker = Self { machine, program: "docker" };
+        tmpfs("/var/lib/docker")?;
+        let unit = "[Service]\nType=notify\nExecStart=/usr/sbin/dockerd --iptables=false --bridge=none\n";
+        machine.install(&[("dockerd.service", unit)])?;
+        machine.systemctl(&["start", "dockerd.service"])?;
+        docker.make_image()?;
+        Ok(docker)
+    }
+
+    fn rootful(&self) -> bool {
+        self.machine.manager() == Manager::System
+    }
+
+    fn configure(&self) -> Result<()> {
+        let etc = if self.rootful() {
+            // An overlay, which the machine's root is, cannot hold another's changes.
+            tmpfs("/var/lib/containers")?;
+            PathBuf::from("/etc/containers")
+        } else {
+            home().join(".config/containers")
+        };
+        // crun of Debian 12 wants a limit raised that a machine within a machine may not raise; runc asks the system's
+        // manager where a user's would do.
+        let old = fs::read_to_string("/etc/debian_version").unwrap_or_default().starts_with("12");
+        let runtime = if self.rootful() && old { "runc" } else { "crun" };
+        let text = format!(
+            "\
+[containers]
+# Not every machine has the controllers for limits.
+pids_limit = 0
+default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]
+[engine]
+runtime = \"{runtime}\"
+events_logger = \"file\"
+cgroup_manager = \"systemd\"
+[network]
+network_backend = \"netavark\"
+"
+        );
+        write(&etc.join("containers.conf"), &text)
+    }
+
+    fn make_image(&self) -> Result<()> {
+        let root = home().join("image");
+        for dir in ["bin", "etc", "www", "tmp", "proc", "sys", "dev"] {
+            let dir = root.join(dir);
+            fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
+        }
+        fs::copy("/bin/busybox", root.join("bin/busybox")).doing(|| "copy busybox".to_owned())?;
+        for applet in ["sh", "httpd", "sleep", "wget"] {
+            symlink("busybox", root.join("bin").join(applet)).doing(|| format!("link {applet}"))?;
+        }
+        write(&root.join("www/index.html"), WORDS)?;
+        write(&root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n")?;
+        write(&root.join("bin/web"), SERVER)?;
+        succeed(Command::new("chmod").arg("755").arg(root.join("bin/web")))?;
+        let archive = home().join("image.tar");
+        succeed(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
+        let archive = archive.to_string_lossy().into_owned();
+        // The engines do not agree on how this is written.
+        let between = if self.program == "docker" { " " } else { "=" };
+        let change = format!("CMD{between}[\"/bin/web\"]");
+        self.run(&["import", "--change", &change, &archive, "localhost/web"]).map(drop)
+    }
+
+    /// Runs the engine's command and gives what it prints.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.program);
+        if !self.rootful() {
+            let bus = self.machine.runtime().join("bus");
+            command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()));
+        }
+        succeed(command.args(args))
+    }
+
+    /// Makes a container of the image, called `web`, in the machine's own network.
+    pub(crate) fn create(&self, flags: &[&str], command: &[&str]) -> Result<()> {
+        let args = [&["create", "--name=web"], flags, &["localhost/web"], command].concat();
+        self.run(&args).map(drop)
+    }
+
+    /// `running`, `paused`, `exited` …, or `gone`.
+    pub(crate) fn state(&self) -> Result<String> {
+        match self.run(&["container", "inspect", "--format={{.State.Status}}", "web"]) {
+            Ok(state) => Ok(state.trim().to_owned()),
+            Err(failure) if failure.to_string().to_lowercase().contains("no such container") => {
+                Ok("gone".to_owned())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Waits until the container is in this state.
+    pub(crate) fn wait(&self, state: &str) -> Result<()> {
+        let mut last = String::new();
+        wait::until(&format!("{state} container"), SETTLE, || {
+            last = self.state()?;
+            Ok((last == state).then_some(()))
+        })
+        .map_err(|failure| Failure::Unexpected(format!("{failure}: it is {last}\n{}", self.log())))
+    }
+
+    /// The container's process.
+    pub(crate) fn process(&self) -> Result<String> {
+        Ok(self.run(&["inspect", "--format={{.State.Pid}}", "web"])?.trim().to_owned())
+    }
+
+    /// The engine's own process, if it runs: nobody connected, it ends.
+    pub(crate) fn engine(&self) -> Result<Option<String>> {
+        let pid = self.machine.property("podman.service", "MainPID")?;
+        Ok(Some(pid).filter(|pid| pid != "0"))
+    }
+
+    /// Starts `dormouse run` in front of the container with these flags, as `front.service`. It ends before the
+    /// engine does, so that it can stop what it has started.
+    pub(crate) fn dormouse(&self, flags: &str) -> Result<()> {
+        let unit = format!(
+            "\
+[Unit]
+After=podman.socket podman.service dockerd.service dbus.socket
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+ExecStart={DORMOUSE} run --listen=127.0.0.1:8080 --to={BEHIND} --minimum-uptime=0 --log-level=debug {flags}
+StandardError=append:{}
+",
+            self.log_path().display()
+        );
+        self.machine.install(&[("front.service", &unit)])?;
+        self.machine
+            .systemctl(&["start", "front.service"])
+            .map(drop)
+            .map_err(|failure| self.with_log(failure))
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.machine.runtime().join("front.log")
+    }
+
+    /// What dormouse logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Waits for this in the log.
+    pub(crate) fn wait_for_log(&self, part: &str) -> Result<()> {
+        wait::until(&format!("{part:?} in the log"), SETTLE, || Ok(self.log().contains(part).then_some(())))
+            .map_err(|failure| self.with_log(failure))
+    }
+
+    /// The failure, and what dormouse logged.
+    pub(crate) fn with_log(&self, failure: Failure) -> Failure {
+        match self.log() {
+            log if log.is_empty() => failure,
+            log => Failure::Unexpected(format!("{failure}\ndormouse logged:\n{log}")),
+        }
+    }
+
+    /// Asks the server through dormouse, and fails with the log.
+    pub(crate) fn ask(&self) -> Result<()> {
+        ask().map_err(|failure| self.with_log(failure))
+    }
+}
+
+/// Asks the server through dormouse, and fails unless the answer is whole and ends in good order.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn ask() -> Result<()> {
+    let stream = Stream::connect(&front(), PATIENCE)?;
+    stream.send(b"GET / HTTP/1.0\r\n\r\n", PATIENCE)?;
+    let received = stream.receive_to_end(PATIENCE)?;
+    let text = String::from_utf8_lossy(&received.bytes);
+    let right = text.contains(" 200 OK\r\n") && text.ends_with(&format!("\r\n\r\n{WORDS}"));
+    ensure(right && received.ending == Ending::Fin, || {
+        format!("the answer is {text:?}, ended by {:?}", received.ending)
+    })
+}
+
+fn need(tools: &[&str]) -> Result<()> {
+    for tool in tools {
+        let found = Command::new("which").arg(tool).output().doing(|| "run which".to_owned())?;
+        if !found.status.success() {
+            return Err(Failure::missing(*tool, "run scripts/test-deps.sh"));
+        }
+    }
+    Ok(())
+}
+
+fn tmpfs(path: &str) -> Result<()> {
+    fs::create_dir_all(path).doing(|| format!("make {path}"))?;
+    succeed(Command::new("mount").args(["-t", "tmpfs", "tmpfs", path])).map(drop)
+}
+
+fn home() -> PathBuf {
+    std::env::var_os("HOME").map_or_else(|| Path::new("/root").to_owned(), PathBuf::from)
+}
+
+fn succeed(command: &mut Command) -> Result<String> {
+    let output = command.output().doing(|| format!("run {command:?}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::Unexpected(format!("{command:?}: {} {said}", output.status)))
+    }
+}

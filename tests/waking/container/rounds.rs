@@ -1,0 +1,90 @@
+//! Falling asleep and waking up again, over and over, with requests at any moment, also in that of stopping.
+
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use dormouse_tests::machine::{Machine, case, ensure};
+use dormouse_tests::rng::{Rng, seed};
+use dormouse_tests::{Failure, Result};
+
+use super::debian13;
+use super::podman::{Podman, ask};
+
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// How many rounds there are, unless `DORMOUSE_ROUNDS` says otherwise.
+const ROUNDS: u64 = 100;
+
+/// How long nobody asks before it sleeps.
+const IDLE: Duration = Duration::from_millis(60);
+
+case!(User, no_request_fails_rootless, LIMIT, |machine| no_request_fails(machine, rounds(1)?, ""));
+case!(System, no_request_fails_rootful, LIMIT, |machine| no_request_fails(machine, rounds(2)?, ""));
+case!(User in debian13::tree, no_request_fails_rootless_on_debian_13, LIMIT, |machine| no_request_fails(
+    machine,
+    rounds(2)?,
+    ""
+));
+case!(User, no_request_fails_with_freezing, LIMIT, |machine| no_request_fails(
+    machine,
+    rounds(2)?,
+    "--freeze=20ms"
+));
+
+fn rounds(divisor: u64) -> Result<u64> {
+    let all = match env::var("DORMOUSE_ROUNDS") {
+        Ok(text) => {
+            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))?
+        }
+        Err(_) => ROUNDS,
+    };
+    Ok((all / divisor).max(1))
+}
+
+fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
+    let seed = seed()?;
+    println!("{rounds} rounds with DORMOUSE_SEED={seed:#x}");
+    let mut rng = Rng::new(seed);
+    let podman = Podman::new(machine)?;
+    podman.create(&["--network=host"], &[])?;
+    podman.dormouse(&format!("--container=web --idle={}ms {flags}", IDLE.as_millis()))?;
+    let started = Instant::now();
+    let (mut requests, mut awake) = (0, 0);
+    for round in 0..rounds {
+        one_round(&podman, &mut rng, &mut requests, &mut awake)
+            .map_err(|failure| podman.with_log(Failure::Unexpected(format!("round {round}: {failure}"))))?;
+    }
+    println!(
+        "{requests} requests; {awake} of {rounds} rounds met a container that ran; {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    // A run whose requests all came too early, or all too late, would have tested something else.
+    let enough = rounds / 20;
+    ensure(awake >= enough && rounds - awake >= enough, || {
+        format!("{awake} of {rounds} rounds met a container that ran: too one-sided")
+    })
+}
+
+/// From the first answer until well after the end of the stop, which takes Podman about a tenth of a second.
+fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut u64) -> Result<()> {
+    ask()?;
+    let answered = Instant::now();
+    let process = podman.process()?;
+    let at = answered + rng.duration(Duration::from_millis(250));
+    let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
+    *requests += 1 + crowd;
+    let visitors: Vec<_> = (0..crowd)
+        .map(|_| {
+            let at = at + rng.duration(Duration::from_millis(30));
+            thread::spawn(move || {
+                thread::sleep(at.saturating_duration_since(Instant::now()));
+                ask()
+            })
+        })
+        .collect();
+    for visitor in visitors {
+        visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+    }
+    *awake += u64::from(podman.process()? == process);
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! A dormouse with something behind it that counts its starts.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::until;
+use dormouse_tests::{Failure, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// Far above what anything here takes on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Notes each start with its number, does what `how` says, and answers each client with its own words: a line.
+const SERVER: &str = r#"
+import os, signal, socket, sys, time
+where, starts, how = sys.argv[1:4]
+def note(): open(starts, "a").write("%d\n" % os.getpid())
+def end(*_):
+    time.sleep(0.03)
+    os._exit(0)
+if how == "slow-end": signal.signal(signal.SIGTERM, end)
+if how == "stubborn": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if how in ("deaf", "stuck"):
+    note()
+    time.sleep(1000)
+if how == "crash":
+    note()
+    print("cannot open the database", flush=True)
+    sys.exit(3)
+if os.path.exists(where): os.unlink(where)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(where)
+listener.listen(100)
+note()
+while True:
+    client, _ = listener.accept()
+    words = client.recv(100)
+    client.sendall(words)
+    if how == "lasting": time.sleep(1000)
+    client.close()
+"#;
+
+/// A dormouse, what is behind it, and where both meet.
+pub(crate) struct Scene {
+    pub(crate) dir: TempDir,
+    pub(crate) dormouse: Running,
+    address: String,
+}
+
+impl Scene {
+    /// With the server above.
+    pub(crate) fn new(how: &str, flags: &[&str]) -> Result<Self> {
+        Self::launch(Launch::dormouse(), how, flags)
+    }
+
+    pub(crate) fn launch(launch: Launch, how: &str, flags: &[&str]) -> Result<Self> {
+        let dir = TempDir::new()?;
+        let script = dir.join("server.py");
+        fs::write(&script, SERVER).doing(|| "write the server".to_owned())?;
+        let words = [script, dir.join("socket"), dir.join("starts"), how.into()];
+        let words: Vec<_> = words.iter().map(|word| word.display().to_string()).collect();
+        let exec = format!("--exec=python3 -S -E {}", words.join(" "));
+        let flags: Vec<&str> = flags.iter().copied().chain([exec.as_str()]).collect();
+        Self::with(launch, dir, &flags)
+    }
+
+    /// With what these flags say, behind a socket in this directory.
+    pub(crate) fn with(launch: Launch, dir: TempDir, flags: &[&str]) -> Result<Self> {
+        // Dormouse may run as another user.
+        let mode = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(dir.path(), mode).doing(|| "open the directory".to_owned())?;
+        let dormouse = launch
+            .args(["run", "--listen=127.0.0.1:0", "--minimum-uptime=0"])
+            .arg(format!("--to={}", dir.join("socket").display()))
+            .args(flags)
+            .start()?;
+        dormouse.stderr().wait_for("Listening on", LIMIT).map_err(|failure| dormouse.with_log(&failure))?;
+        let text = dormouse.stderr().text();
+        let address = text.split_once("Listening on ").and_then(|(_, rest)| rest.split(' ').next());
+        let address = address.ok_or_else(|| Failure::Unexpected(text.clone()))?.to_owned();
+        Ok(Self { dir, dormouse, address })
+    }
+
+    pub(crate) fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address).doing(|| format!("connect to {}", self.address))?;
+        stream.set_read_timeout(Some(LIMIT)).doing(|| "set a timeout".to_owned())?;
+        Ok(stream)
+    }
+
+    /// Says a line, and gets what comes back until the end.
+    pub(crate) fn ask(&self, words: &str) -> Result<String> {
+        let mut stream = self.connect()?;
+        stream.write_all(words.as_bytes()).doing(|| "send".to_owned())?;
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).doing(|| "receive".to_owned())?;
+        Ok(heard)
+    }
+
+    /// A request that must be answered.
+    #[track_caller]
+    pub(crate) fn served(&self, words: &str) {
+        match self.ask(words) {
+            Ok(heard) if heard == words => {}
+            other => panic!("{words:?} was answered by {other:?}\n{}", self.log()),
+        }
+    }
+
+    /// A request that is tried until it is answered: while a failed service is left alone, clients are refused.
+    #[track_caller]
+    pub(crate) fn served_again(&self, words: &str) {
+        let served =
+            until("an answer", LIMIT, || Ok((self.ask(words).ok().as_deref() == Some(words)).then_some(())));
+        assert!(served.is_ok(), "{served:?}\n{}", self.log());
+    }
+
+    /// A request that must get no answer.
+    #[track_caller]
+    pub(crate) fn refused(&self, words: &str) {
+        match self.ask(words) {
+            Ok(heard) if heard.is_empty() => {}
+            Err(Failure::Io { source, .. }) if source.kind() != std::io::ErrorKind::WouldBlock => {}
+            other => panic!("{words:?} was answered by {other:?}\n{}", self.log()),
+        }
+    }
+
+    /// The numbers of the servers that were started.
+    pub(crate) fn starts(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.dir.join("starts")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// The last one of so many servers.
+    #[track_caller]
+    pub(crate) fn server(&self, count: usize) -> Process {
+        let pid = until("a start", LIMIT, || {
+            Ok((self.starts().len() >= count).then(|| self.starts().last().copied()))
+        });
+        match pid {
+            Ok(Some(pid)) => Process::new(pid),
+            other => panic!("{other:?}\n{}", self.log()),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn logged(&self, part: &str) {
+        let logged = self.dormouse.stderr().wait_for(part, LIMIT);
+        assert!(logged.is_ok(), "{logged:?}\n{}", self.log());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.dormouse.stderr().text()
+    }
+}
+
+/// A process that is none of our children, held so that its number stays its own.
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    fd: std::os::fd::OwnedFd,
+}
+
+impl Process {
+    #[track_caller]
+    pub(crate) fn new(pid: i32) -> Self {
+        let fd = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        match fd {
+            Some(Ok(fd)) => Self { pid, fd },
+            other => panic!("process {pid}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn kill(&self) {
+        pidfd_send_signal(&self.fd, Signal::KILL)
+            .unwrap_or_else(|error| panic!("kill {}: {error}", self.pid));
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(&self) {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
+        assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "process {} goes on", self.pid);
+    }
+}

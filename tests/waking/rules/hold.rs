@@ -1,0 +1,182 @@
+//! Clients that wait, and what becomes of them.
+
+use std::time::{Duration, Instant};
+
+use dormouse_tests::wait::SOON;
+
+use super::scene::{MOMENT, Place, Scene};
+
+#[test]
+fn nobody_is_held_for_longer_than_was_said() {
+    let scene = Scene::new(&["start"], &["--hold=2s"]).unwrap();
+    let client = scene.client().unwrap();
+    let connected = Instant::now();
+    scene.is_turned_away(&client).unwrap();
+    scene.expect(connected.elapsed() >= Duration::from_millis(1900), "given up too early");
+    scene.told("main: the service was not ready in time").unwrap();
+    // The start goes on, and the next client has the good of it.
+    scene.place.open("start").unwrap();
+    scene.told("main: idle after").unwrap();
+    scene.visit("hello").unwrap();
+    assert_eq!(scene.place.starts(), 1);
+}
+
+#[test]
+fn with_no_time_to_hold_a_client_is_turned_away_at_once_and_still_wakes() {
+    let scene = Scene::new(&[], &["--hold=0"]).unwrap();
+    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.told("main: idle after").unwrap();
+    scene.visit("hello").unwrap();
+}
+
+#[test]
+fn a_client_that_leaves_is_dropped_at_once_and_keeps_nothing_awake() {
+    let scene = Scene::new(&["start"], &["--idle=300ms"]).unwrap();
+    let client = scene.client().unwrap();
+    scene.told("main| starts").unwrap();
+    drop(client);
+    scene.told("not served: the client left while it was held").unwrap();
+    scene.expect(scene.count("ready after") + scene.count("idle after") == 0, "it was not held at all");
+    scene.place.open("start").unwrap();
+    scene.told("main: idle after").unwrap();
+    scene.told("main: stopping → stopped").unwrap();
+    assert_eq!(scene.count("bytes up"), 0);
+}
+
+#[test]
+fn a_client_that_leaves_by_a_reset_is_dropped_at_once() {
+    let scene = Scene::new(&["start"], &[]).unwrap();
+    let client = scene.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    scene.told("main| starts").unwrap();
+    client.reset().unwrap();
+    scene.told("not served: the client left while it was held").unwrap();
+}
+
+#[test]
+fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pause() {
+    let place = Place::new(1).unwrap();
+    place.open("broken").unwrap();
+    let scene = Scene::at(place, &["start", "broken"], &[]).unwrap();
+    let waiting: Vec<_> = (0..5).map(|_| scene.client().unwrap()).collect();
+    scene.told("main| starts").unwrap();
+    scene.place.open("start").unwrap();
+    for client in &waiting {
+        scene.is_turned_away(client).unwrap();
+    }
+    let failed = Instant::now();
+    scene
+        .told(
+            "starting → failed: python3 ended: it exited with code 3; it last wrote \"the disk is on fire\"",
+        )
+        .unwrap();
+    // Those that come now are turned away at once, and start nothing.
+    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.expect(failed.elapsed() < Duration::from_millis(900), "not at once");
+    scene
+        .told("main: the service could not be started a moment ago and is not tried again yet: python3 ended")
+        .unwrap();
+    assert_eq!(scene.place.starts(), 1);
+    // Never a dead socket.
+    scene.place.shut("broken").unwrap();
+    let served = loop {
+        let client = scene.client().unwrap();
+        client.send(b"hello", SOON).unwrap();
+        if client.receive(5, SOON).is_ok() {
+            break failed.elapsed();
+        }
+        scene.expect(failed.elapsed() < SOON, "it stays dead");
+    };
+    scene.expect(served > Duration::from_millis(800), "tried again too early");
+    assert_eq!(scene.place.starts(), 2);
+    // Said once, however many waited: lines for sessions are for whoever looks for errors.
+    let told = scene
+        .log()
+        .lines()
+        .filter(|line| line.contains("disk is on fire") && !line.contains(": Session from"))
+        .count();
+    scene.expect(told == 3, "its own words, the failure, and those that came too soon");
+}
+
+#[test]
+fn what_cannot_be_started_at_all_is_told_with_a_remedy() {
+    let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
+    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.told("main: starting → failed: Failed to start /nonexistent/program").unwrap();
+    scene.told("check the path").unwrap();
+}
+
+#[test]
+fn a_start_that_never_ends_is_given_up_and_killed() {
+    let scene = Scene::new(&["start", "pids"], &["--start-timeout=2s"]).unwrap();
+    let client = scene.client().unwrap();
+    scene.is_turned_away(&client).unwrap();
+    scene.told("main: starting → stopping: it did not answer within 2.0 s").unwrap();
+    scene.told("main: stopping → failed").unwrap();
+    let pids = String::from_utf8(scene.place.read("pids")).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{}", pids.trim()));
+    scene.expect(!process.exists(), "it still runs");
+    // After the pause it has another chance.
+    scene.place.open("start").unwrap();
+    let began = Instant::now();
+    loop {
+        let client = scene.client().unwrap();
+        client.send(b"hello", SOON).unwrap();
+        if client.receive(5, SOON).is_ok() {
+            break;
+        }
+        scene.expect(began.elapsed() < SOON, "it stays dead");
+    }
+    assert_eq!(scene.place.starts(), 2);
+}
+
+#[test]
+fn no_more_are_held_than_may_be() {
+    let scene = Scene::new(&["start"], &["--hold-max=2"]).unwrap();
+    let held = [scene.client().unwrap(), scene.client().unwrap()];
+    // Held, and not still on their way.
+    scene.told("main| starts").unwrap();
+    let third = scene.client().unwrap();
+    scene.is_turned_away(&third).unwrap();
+    scene.told("main: too many clients are held already").unwrap();
+    scene.place.open("start").unwrap();
+    for client in &held {
+        scene.echo(client, "hello").unwrap();
+    }
+}
+
+#[test]
+fn a_client_may_wait_in_the_backlog_instead() {
+    let scene = Scene::new(&["start"], &["--hold-max=2", "--overflow=queue"]).unwrap();
+    let all: Vec<_> = (0..5).map(|_| scene.client().unwrap()).collect();
+    scene.told("main| starts").unwrap();
+    for client in &all {
+        scene.expect(client.ended_within(MOMENT / 5).unwrap().is_none(), "turned away");
+    }
+    scene.place.open("start").unwrap();
+    for client in &all {
+        scene.echo(client, "hello").unwrap();
+    }
+}
+
+/// A server that ends in the very moment in which a client is passed on to it is woken again for it.
+#[test]
+fn nobody_is_left_with_a_server_that_has_just_gone() {
+    let place = Place::new(1).unwrap();
+    // It listens, takes the connection that shows so, and is gone; the second time it stays.
+    let script = "import os, socket, sys\n\
+                  host, port = sys.argv[1].rsplit(':', 1)\n\
+                  listener = socket.socket()\n\
+                  listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+                  listener.bind((host, int(port)))\n\
+                  listener.listen(8)\n\
+                  connection = listener.accept()[0]\n\
+                  if not os.path.exists(sys.argv[2]):\n    open(sys.argv[2], 'w').close()\n    os._exit(0)\n\
+                  connection.sendall(connection.recv(100))\n";
+    let program = place.path("once.py");
+    std::fs::write(&program, script).unwrap();
+    let exec =
+        format!("--exec=python3 {} {} {}", program.display(), place.port(0), place.path("first").display());
+    let scene = Scene::at(place, &[], &[&exec]).unwrap();
+    scene.visit("hello").unwrap();
+}

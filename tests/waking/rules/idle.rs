@@ -1,0 +1,199 @@
+//! When a service sleeps, and what keeps it awake.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dormouse_tests::process::Launch;
+use dormouse_tests::wait::SOON;
+
+use super::scene::{MOMENT, Place, Scene};
+
+#[test]
+fn it_stops_when_nobody_needs_it_and_wakes_again() {
+    let scene = Scene::new(&[], &["--idle=200ms"]).unwrap();
+    let client = scene.client().unwrap();
+    scene.echo(&client, "one").unwrap();
+    // Used, if silently: not idle.
+    scene.expect(
+        client.ended_within(Duration::from_millis(500)).unwrap().is_none(),
+        "stopped while it is used",
+    );
+    scene.expect(scene.count("→ stopping") == 0, "stopped while it is used");
+    let left = Instant::now();
+    drop(client);
+    scene.told("main: idle → stopping").unwrap();
+    scene.expect(left.elapsed() >= Duration::from_millis(200), "stopped too early");
+    scene.told("main: stopping → stopped").unwrap();
+    scene.visit("two").unwrap();
+    assert_eq!(scene.place.starts(), 2);
+}
+
+#[test]
+fn a_client_in_the_moment_of_stopping_is_served_by_the_next_start() {
+    let scene = Scene::new(&["ignore=1"], &["--idle=100ms", "--stop-timeout=700ms"]).unwrap();
+    scene.visit("one").unwrap();
+    scene.told("main| ignores SIGTERM").unwrap();
+    scene.visit("two").unwrap();
+    assert_eq!(scene.place.starts(), 2);
+}
+
+#[test]
+fn it_runs_for_its_minimum_time() {
+    let scene = Scene::new(&[], &["--idle=50ms", "--minimum-uptime=1s"]).unwrap();
+    let began = Instant::now();
+    scene.visit("hello").unwrap();
+    scene.told("main: idle → stopping").unwrap();
+    scene.expect(began.elapsed() >= Duration::from_secs(1), "stopped too early");
+}
+
+#[test]
+fn a_quiet_session_does_not_keep_it_awake() {
+    let scene = Scene::new(&[], &["--idle=300ms", "--quiet=700ms"]).unwrap();
+    let client = scene.client().unwrap();
+    // While it moves bytes it does.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1800) {
+        scene.echo(&client, "x").unwrap();
+        let _ = client.is_readable_within(MOMENT / 3).unwrap();
+    }
+    scene.expect(scene.count("→ stopping") == 0, "stopped while it is used");
+    let silent = Instant::now();
+    scene.is_turned_away(&client).unwrap();
+    scene.expect(silent.elapsed() >= Duration::from_millis(950), "stopped too early");
+    scene.told("main: idle → stopping").unwrap();
+}
+
+#[test]
+fn a_new_client_thaws_it() {
+    let scene = Scene::new(&[], &["--freeze=200ms"]).unwrap();
+    scene.visit("one").unwrap();
+    scene.told("main: freezing → frozen").unwrap();
+    scene.visit("two").unwrap();
+    scene.told("main: frozen → thawing").unwrap();
+    assert_eq!(scene.place.starts(), 1);
+    // And again.
+    scene.told_times("main: freezing → frozen", 2).unwrap();
+}
+
+#[test]
+fn the_bytes_of_a_quiet_session_thaw_it() {
+    let scene = Scene::new(&[], &["--freeze=200ms", "--quiet=200ms"]).unwrap();
+    let client = scene.client().unwrap();
+    for round in 1..=3 {
+        scene.echo(&client, "hello").unwrap();
+        scene.told_times("main: freezing → frozen", round).unwrap();
+    }
+    scene.echo(&client, "hello").unwrap();
+    scene.expect(scene.count("main: frozen → thawing") >= 3, "it was not thawed");
+    assert_eq!(scene.place.starts(), 1);
+}
+
+#[test]
+fn what_is_frozen_for_long_is_stopped() {
+    let scene = Scene::new(&[], &["--freeze=100ms", "--idle=600ms"]).unwrap();
+    scene.visit("one").unwrap();
+    scene.told("main: freezing → frozen").unwrap();
+    scene.told("main: frozen → stopping").unwrap();
+    scene.told("main: stopping → stopped").unwrap();
+    scene.visit("two").unwrap();
+    assert_eq!(scene.place.starts(), 2);
+}
+
+/// A time zone whose clock shows noon about now, and a file with this window.
+fn at_noon(place: Place, window: &str) -> Scene {
+    let hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600 % 24;
+    let east = 12 - i64::try_from(hour).unwrap();
+    // In POSIX's way to say it, west of Greenwich is positive.
+    let zone = format!("NOON{}{}", if east > 0 { '-' } else { '+' }, east.abs());
+    let text = format!(
+        "[services.main]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         idle = {{ stop = \"100ms\", minimum_uptime = \"0\", keep_warm = [\"{window}\"] }}\n",
+        place.port(0),
+        place.server(0, &["pids"]),
+    );
+    Scene::of_file_by(place, &text, Launch::dormouse().env("TZ", zone)).unwrap()
+}
+
+#[test]
+fn at_its_hours_it_is_awake_without_anybody() {
+    let scene = at_noon(Place::new(1).unwrap(), "11:00-14:00");
+    scene.told("main: idle after").unwrap();
+    scene.visit("hello").unwrap();
+    scene.told("Session from").unwrap();
+    // Long past its idle time.
+    let window = Instant::now();
+    while window.elapsed() < Duration::from_millis(500) {
+        scene.visit("hello").unwrap();
+        let _ = scene.client().unwrap().is_readable_within(MOMENT).unwrap();
+    }
+    assert_eq!(scene.place.starts(), 1);
+    scene.expect(scene.count("→ stopping") == 0, "stopped at its hours");
+    // Whoever kills it does not keep it down.
+    let pid = String::from_utf8(scene.place.read("pids")).unwrap();
+    assert!(std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    scene.told("killed by SIGKILL").unwrap();
+    scene.told_times("main| starts", 2).unwrap();
+}
+
+#[test]
+fn at_other_hours_it_sleeps() {
+    let scene = at_noon(Place::new(1).unwrap(), "20:00-22:00");
+    scene.visit("hello").unwrap();
+    scene.told("main: stopping → stopped").unwrap();
+    assert_eq!(scene.place.starts(), 1);
+    let log = scene.log();
+    scene.expect(log.contains("stopped → starting, 1 waiting"), "woken by nobody");
+}
+
+const STATUS: &str = "status = \"test -e RUNS\"\nstop = \"rm RUNS\"\nstart = \"touch RUNS\"\n";
+
+/// Something that somebody else has started, seen by its status command.
+fn foreign(more: &str) -> (Scene, dormouse_tests::Listener) {
+    let place = Place::new(1).unwrap();
+    place.open("runs").unwrap();
+    let server = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap();
+    let runs = place.path("runs").display().to_string();
+    let text = format!(
+        "[services.main]\nlisten = LISTEN\nto = \"{}\"\nidle = {{ stop = \"100ms\", minimum_uptime = \"0\" }}\n\
+         [services.main.wake]\n{more}{}",
+        server.address(),
+        STATUS.replace("RUNS", &runs),
+    );
+    (Scene::of_file(place, &text).unwrap(), server)
+}
+
+/// A client comes, is served and leaves.
+fn comes_and_goes(scene: &Scene, server: &dormouse_tests::Listener) {
+    let client = scene.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    loop {
+        // Those that only look whether it answers say nothing.
+        let accepted = server.accept(SOON).unwrap();
+        if accepted.receive(5, SOON).is_ok() {
+            accepted.send(b"hello", SOON).unwrap();
+            break;
+        }
+    }
+    scene.hears(&client, "hello").unwrap();
+}
+
+#[test]
+fn what_somebody_else_has_started_is_used_and_left_alone() {
+    let (mut scene, server) = foreign("");
+    comes_and_goes(&scene, &server);
+    scene.told("Session from").unwrap();
+    let client = scene.client().unwrap();
+    scene.expect(!client.is_readable_within(Duration::from_millis(400)).unwrap(), "nobody answers here");
+    drop(client);
+    scene.expect(scene.count("→ stopping") == 0, "stopped what is not ours");
+    scene.dormouse.signal(rustix::process::Signal::TERM).unwrap();
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+    scene.expect(scene.place.path("runs").exists(), "stopped what is not ours");
+}
+
+#[test]
+fn what_somebody_else_has_started_is_stopped_where_that_is_wanted() {
+    let (scene, server) = foreign("stop_foreign = true\n");
+    comes_and_goes(&scene, &server);
+    scene.told("main: stopping → stopped").unwrap();
+    scene.expect(!scene.place.path("runs").exists(), "not stopped");
+}

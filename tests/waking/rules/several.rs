@@ -1,0 +1,100 @@
+//! Several services in one process.
+
+use std::fmt::Write as _;
+
+use dormouse_tests::process::Launch;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Family, Listener, Stream};
+
+use super::scene::{Place, Scene};
+
+#[test]
+fn many_services_live_in_one_process_and_wake_one_by_one() {
+    const SERVICES: usize = 12;
+    let place = Place::new(SERVICES).unwrap();
+    let mut text = String::new();
+    for index in 0..SERVICES {
+        let (to, exec) = (place.port(index), place.server(index, &[]));
+        writeln!(
+            text,
+            "[services.s{index}]\nmaxconn = 16\nlisten = LISTEN\nto = \"{to}\"\nwake.exec = \"{exec}\""
+        )
+        .unwrap();
+    }
+    let scene = Scene::of_file(place, &text).unwrap();
+    for index in [7, 3, 11] {
+        scene.visit_of(&format!("s{index}"), "hello").unwrap();
+        scene.told(&format!("s{index}: ready after")).unwrap();
+    }
+    assert_eq!(scene.place.starts(), 3);
+    scene.expect(
+        scene.log().lines().all(|line| line.starts_with('s') || line.starts_with("Listening on")),
+        "a line without a name",
+    );
+}
+
+#[test]
+fn a_start_that_hangs_disturbs_nobody_else() {
+    let place = Place::new(2).unwrap();
+    let text = format!(
+        "[services.hangs]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         [services.works]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         [services.stuck]\nlisten = LISTEN\nto = \"{}\"\n[services.stuck.wake]\nstart = \"sleep 1000\"\nstop = \"true\"\n",
+        place.port(0),
+        place.server(0, &["start"]),
+        place.port(1),
+        place.server(1, &[]),
+        place.port(0),
+    );
+    let scene = Scene::of_file(place, &text).unwrap();
+    let held = [scene.client_of("hangs").unwrap(), scene.client_of("stuck").unwrap()];
+    scene.told("hangs| starts").unwrap();
+    scene.told("stuck: stopped → starting").unwrap();
+    scene.visit_of("works", "hello").unwrap();
+    scene.place.open("start").unwrap();
+    scene.echo(&held[0], "hello").unwrap();
+}
+
+#[test]
+fn sockets_that_were_passed_in_go_to_the_services_that_name_them() {
+    let place = Place::new(2).unwrap();
+    let (tcp, unix, unnamed) = (
+        Listener::bind(Family::Tcp4).unwrap(),
+        Listener::bind(Family::Unix).unwrap(),
+        Listener::bind(Family::Tcp4).unwrap(),
+    );
+    let text = format!(
+        "[services.one]\nlisten = \"fd:web\"\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         [services.two]\nlisten = [\"fd:other\", LISTEN]\nto = \"{}\"\nwake.exec = \"{}\"\n",
+        place.port(0),
+        place.server(0, &["greet=one"]),
+        place.port(1),
+        place.server(1, &["greet=two"]),
+    );
+    let launch = Launch::dormouse().pass(&tcp).pass(&unix).pass(&unnamed).names("web:other:nobody");
+    let scene = Scene::of_file_by(place, &text, launch).unwrap();
+    let hears = |address, words| scene.hears(&Stream::connect(address, SOON).unwrap(), words).unwrap();
+    hears(tcp.address(), "one");
+    hears(unix.address(), "two");
+    hears(&scene.front("two").unwrap(), "two");
+    scene.told("Nobody listens on the passed socket \"nobody\"").unwrap();
+}
+
+#[test]
+fn a_socket_that_was_not_passed_in_is_an_error_that_says_which() {
+    let place = Place::new(1).unwrap();
+    let socket = Listener::bind(Family::Tcp4).unwrap();
+    let mut dormouse = Launch::dormouse()
+        .args(["run", "--listen=fd:web", "--exec=true"])
+        .arg(format!("--to={}", place.port(0)))
+        .pass(&socket)
+        .names("wib")
+        .start()
+        .unwrap();
+    assert!(!dormouse.wait(SOON).unwrap().success());
+    let text = dormouse.stderr().text();
+    assert!(
+        text.contains("fd:web") && text.contains("only wib") && text.contains("FileDescriptorName=web"),
+        "{text}"
+    );
+}
