@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use dormouse_tests::process::Launch;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Ending, Failure, Result, wait};
+use dormouse_tests::{Ending, Failure, Family, Listener, Result, wait};
 use rustix::process::Signal;
 
-use super::scene::{MOMENT, Scene};
+use super::scene::{MOMENT, Place, Scene};
 
 /// The processes that servers were.
 fn processes(scene: &Scene) -> Vec<PathBuf> {
@@ -68,6 +69,25 @@ fn what_is_stopping_is_stopped() {
 #[test]
 fn what_does_not_want_to_end_is_killed() {
     ends_in_good_order(&["ignore=1"], &["--stop-timeout=1s"], "main| accepted");
+}
+
+#[test]
+fn what_a_command_has_started_is_stopped_by_a_command() {
+    let server = Listener::bind(Family::Tcp4).unwrap();
+    let place = Place::new(0).unwrap();
+    let runs = place.path("runs");
+    let launch = Launch::dormouse()
+        .args(["run", "--listen=127.0.0.1:0"])
+        .arg(format!("--to={}", server.address()))
+        .arg(format!("--start=touch {}", runs.display()))
+        .arg(format!("--stop=rm {}", runs.display()));
+    let mut scene = Scene::launch(place, launch).unwrap();
+    let _client = scene.client().unwrap();
+    scene.told("main: ready after").unwrap();
+    scene.expect(runs.exists(), "not started");
+    scene.dormouse.signal(Signal::TERM).unwrap();
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+    scene.expect(!runs.exists(), "left running");
 }
 
 #[test]

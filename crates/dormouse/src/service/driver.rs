@@ -196,6 +196,7 @@ impl Drive<'_> {
     fn over(&mut self) {
         self.probe = None;
         self.place = None;
+        self.ours_again = false;
     }
 
     /// The waker's task has ended although it had no reason to.
