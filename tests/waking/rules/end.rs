@@ -118,6 +118,21 @@ fn a_second_word_ends_it_at_once() {
 }
 
 #[test]
+fn a_second_word_ends_the_time_that_was_granted_and_all_else() {
+    let mut scene = Scene::new(&["pids"], &["--drain-timeout=1min"]).unwrap();
+    let client = scene.client().unwrap();
+    scene.echo(&client, "hello").unwrap();
+    scene.dormouse.signal(Signal::TERM).unwrap();
+    // The session is still served: the first word has been heard as "no more", not as "at once".
+    scene.echo(&client, "still here").unwrap();
+    let told = Instant::now();
+    scene.dormouse.signal(Signal::TERM).unwrap();
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+    scene.expect(told.elapsed() < Duration::from_secs(5), "it took long");
+    none_is_left(&scene).unwrap();
+}
+
+#[test]
 fn sessions_may_go_on_for_the_time_that_was_granted() {
     let mut scene = Scene::new(&["pids"], &["--drain-timeout=20s"]).unwrap();
     let client = scene.client().unwrap();

@@ -8,5 +8,5 @@ pub mod vigil;
 
 pub use idle::idle_exit;
 pub use manager::{report_status, watchdog};
-pub use serve::{Life, ListenerDied, Open, READY};
+pub use serve::{Ended, Life, ListenerDied, Open, READY};
 pub use signals::Signals;

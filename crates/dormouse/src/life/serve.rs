@@ -61,7 +61,7 @@ impl Life<'_> {
     ///
     /// # Errors
     /// When a listener dies, with its name; or cannot be duplicated, without.
-    pub async fn serve(&self, services: Vec<Open>, signals: &mut Signals) -> Result<(), ListenerDied> {
+    pub async fn serve(&self, services: Vec<Open>, signals: &mut Signals) -> Result<Ended, ListenerDied> {
         let mut duplicates = Vec::new();
         let mut accepting = JoinSet::new();
         let mut limits = Vec::new();
@@ -101,11 +101,8 @@ impl Life<'_> {
         drop(duplicates);
         accepting.shutdown().await;
         match why {
-            Why::Idle => Ok(()),
-            Why::Told => {
-                self.drain(signals).await;
-                Ok(())
-            }
+            Why::Idle => Ok(Ended::InGoodOrder),
+            Why::Told => Ok(self.drain(signals).await),
             Why::Died { name, error } => Err(ListenerDied { name, error }),
         }
     }
@@ -122,10 +119,10 @@ impl Life<'_> {
     }
 
     /// Lets open sessions go on for as long as was granted, or until the next signal.
-    async fn drain(&self, signals: &mut Signals) {
+    async fn drain(&self, signals: &mut Signals) -> Ended {
         let granted = self.drain_timeout;
         if granted.is_zero() || self.pool.open() == 0 {
-            return;
+            return Ended::InGoodOrder;
         }
         if let Some(manager) = self.manager {
             manager.send("STOPPING=1\nSTATUS=Waiting for open connections to end...");
@@ -136,12 +133,21 @@ impl Life<'_> {
             }
         };
         tokio::select! {
-            () = ended => {}
-            () = after(granted) => {}
-            () = signals.next() => {}
-            () = watchdog(self.manager) => {}
+            () = ended => Ended::InGoodOrder,
+            () = after(granted) => Ended::InGoodOrder,
+            () = signals.next() => Ended::AtOnce,
+            () = watchdog(self.manager) => Ended::InGoodOrder,
         }
     }
+}
+
+/// How serving has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// There is time for what is left to do.
+    InGoodOrder,
+    /// A second signal came: there is none.
+    AtOnce,
 }
 
 /// A listener that cannot be used any more.

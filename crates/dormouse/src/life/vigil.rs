@@ -3,7 +3,7 @@
 //! A process that sleeps for 20 µs pays more for falling asleep and being woken than for the wait itself. So after an
 //! event the loop looks for the next one a few times before it sleeps, but only as long as that was worth it lately,
 //! and never for long: what KVM does for its guests (`halt_poll_ns`, Documentation/virt/kvm/halt-polling.rst) and the
-//! haltpoll governor inside them. Traffic with longer pauses than [`LONGEST`] is never waited for.
+//! haltpoll governor inside them. Traffic with pauses longer than 50 µs is never waited for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

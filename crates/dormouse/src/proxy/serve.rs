@@ -70,7 +70,7 @@ pub(super) async fn serve(
                 announce: !settings.listen.is_empty(),
             };
             let served = life.serve(vec![open], &mut signals).await;
-            served.map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
+            served.map(drop).map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
         }
     };
     if let Some(manager) = &manager {

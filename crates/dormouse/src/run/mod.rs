@@ -15,7 +15,7 @@ use crate::cli::Passed;
 use crate::config::model::{Config, ServiceConfig};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Life, ListenerDied, Open, Signals};
+use crate::life::{Ended, Life, ListenerDied, Open, Signals};
 use crate::listener::Listener;
 use crate::service::{Groups, Service};
 use crate::session::Shared;
@@ -100,13 +100,16 @@ async fn serve(config: Config, passed: Passed, ready: impl FnOnce(&[Open])) -> R
     if let Some(manager) = &manager {
         manager.send("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
-    end.notify_waiters();
-    tokio::select! {
-        () = async { while drivers.join_next().await.is_some() {} } => {}
-        () = signals.next() => {}
+    // What is not waited for is ended by its guards, or stays as it is.
+    if !matches!(served, Ok(Ended::AtOnce)) {
+        end.notify_waiters();
+        tokio::select! {
+            () = async { while drivers.join_next().await.is_some() {} } => {}
+            () = signals.next() => {}
+        }
     }
     log.flush();
-    served.map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
+    served.map(drop).map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
 }
 
 fn open(service: &ServiceConfig, listeners: Vec<Listener>, shared: Arc<Shared>, pool: &Arc<Pool>) -> Open {
