@@ -10,7 +10,7 @@ use dormouse_tests::rng::{Rng, seed};
 use dormouse_tests::{Failure, Result, Stream};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, ask, front};
+use super::podman::{PATIENCE, Podman, ask, front, start_behind_its_back};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -58,6 +58,20 @@ fn killed_engine(machine: &Machine) -> Result<()> {
     println!("the engine was killed {killed} times");
     ensure(killed >= 15, || format!("the engine was killed only {killed} times"))
 }
+
+case!(User, half_a_start_is_cleared_away, LIMIT, |machine| {
+    let podman = Podman::new(machine)?;
+    podman.create(&["--network=host"], &[])?;
+    podman.dormouse("--container=web --idle=200ms")?;
+    podman.ask()?;
+    podman.wait("exited")?;
+    // As by an engine that was killed after it has started the program, and before it has written that down.
+    podman.run(&["init", "web"])?;
+    let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
+    start_behind_its_back(id.trim())?;
+    podman.ask()?;
+    podman.wait("exited")
+});
 
 fn kill_engine_at(podman: &Podman<'_>, when: Instant) -> Result<u32> {
     thread::sleep(when.saturating_duration_since(Instant::now()));

@@ -250,6 +250,11 @@ fn home() -> PathBuf {
     std::env::var_os("HOME").map_or_else(|| Path::new("/root").to_owned(), PathBuf::from)
 }
 
+/// Has the runtime below the engine start a container that was made ready.
+pub(crate) fn start_behind_its_back(id: &str) -> Result<()> {
+    succeed(Command::new("crun").args(["start", id])).map(drop)
+}
+
 fn succeed(command: &mut Command) -> Result<String> {
     let output = command.output().doing(|| format!("run {command:?}"))?;
     if output.status.success() {

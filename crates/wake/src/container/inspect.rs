@@ -95,6 +95,11 @@ impl Inspection {
         }
     }
 
+    /// It has a process, but the engine does not know that it was started.
+    pub(super) fn is_half_started(&self) -> bool {
+        self.doing() == Doing::Nothing && self.state.pid != 0
+    }
+
     /// Its process, as the engine sees it.
     pub(super) fn process(&self) -> Option<u32> {
         Some(self.state.pid).filter(|pid| *pid != 0 && self.doing() != Doing::Nothing)

@@ -17,18 +17,22 @@ const START: Duration = Duration::from_secs(120);
 const RESTART: Duration = Duration::from_secs(20);
 const ABSENCE: Duration = Duration::from_secs(3);
 
+/// What belonged to a container (a network, a port) may be in the way of its next start for so long after its end.
+const AFTERMATH: Duration = Duration::from_secs(10);
+
 /// Turns true when the order is not wanted any more.
 pub(super) type Cancelled = signal::Receiver<bool>;
 
 impl Task {
     /// Gives whether somebody else had started it.
     pub(super) async fn start(&mut self, mut cancelled: Cancelled) -> Result<bool, WakeError> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::after(self.last_end);
         let mut posted = false;
         loop {
             match self.try_start(&mut posted).await {
                 Ok(foreign) => return Ok(foreign),
                 Err(Trouble::Engine(error)) if patience.has_time_for(&error, posted) => {
+                    self.clear_away(&error, &mut patience).await;
                     if patience.wait(&mut cancelled).await {
                         return Err(self.error(Operation::Start, &"it was given up"));
                     }
@@ -67,6 +71,23 @@ impl Task {
                 let status = self.post("start", START).await?;
                 Ok(status == StatusCode::NOT_MODIFIED && !again)
             }
+        }
+    }
+
+    /// After a start that failed within the engine.
+    async fn clear_away(&mut self, error: &EngineError, patience: &mut Patience) {
+        if !error.is_internal() {
+            return;
+        }
+        if !std::mem::replace(&mut patience.told, true) {
+            self.notice(&format!(
+                "not yet: {error}; its last run has left something behind, so it is tried again"
+            ));
+        }
+        // Its process waits for a start that was given already: the engine will not find its way out by itself.
+        let seen = Inspection::of(&mut self.engine, &self.it.name).await;
+        if seen.is_ok_and(|seen| seen.is_half_started()) {
+            let _ = self.post("stop?t=0", PROMPT).await;
         }
     }
 
@@ -164,6 +185,10 @@ struct Patience {
     pause: Duration,
     /// The engine was cut off in the middle of the work.
     interrupted: bool,
+    /// Until when an error may come from the end of the last run.
+    aftermath: Option<Instant>,
+    /// That it takes patience was told.
+    told: bool,
 }
 
 impl Patience {
@@ -172,7 +197,21 @@ impl Patience {
     }
 
     fn of(limit: Duration) -> Self {
-        Self { since: Instant::now(), limit, pause: QUICKEST, interrupted: false }
+        Self {
+            since: Instant::now(),
+            limit,
+            pause: QUICKEST,
+            interrupted: false,
+            aftermath: None,
+            told: false,
+        }
+    }
+
+    /// For a start after this end of the run before.
+    fn after(last_end: Option<Instant>) -> Self {
+        let now = Instant::now();
+        let recent = last_end.is_some_and(|end| now < end + AFTERMATH);
+        Self { aftermath: recent.then(|| now + AFTERMATH), ..Self::new() }
     }
 
     /// Whether it is worth another try. `at_work`: the engine had begun to do it.
@@ -180,7 +219,9 @@ impl Patience {
         self.interrupted |= at_work && error.passes();
         let limit = if error.is_absent() { ABSENCE.min(self.limit) } else { self.limit };
         // One that was killed in the middle finds its own half of the work in its way, and clears it away as it fails.
-        let passes = error.passes() || (self.interrupted && error.is_internal());
+        let left_over =
+            self.interrupted || self.aftermath.is_some_and(|end| Instant::now() + self.pause < end);
+        let passes = error.passes() || (left_over && error.is_internal());
         passes && !self.spent(limit)
     }
 

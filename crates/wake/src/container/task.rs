@@ -97,6 +97,8 @@ pub(super) struct Task {
     unhealthy: bool,
     /// The process that was seen last.
     pid: Option<u32>,
+    /// When it was last seen to end.
+    pub(super) last_end: Option<Instant>,
 }
 
 /// Somebody waits for the first good health check.
@@ -125,6 +127,7 @@ impl Task {
             health: None,
             unhealthy: false,
             pid: None,
+            last_end: None,
         }
     }
 
@@ -329,6 +332,7 @@ impl Task {
     }
 
     fn asleep(&mut self) {
+        self.last_end = Some(Instant::now());
         self.belief = Belief::Asleep;
         self.health = None;
         self.again = None;
@@ -360,7 +364,7 @@ impl Task {
         WakeError { what: self.it.to_string(), operation, reason: reason.to_string() }
     }
 
-    fn notice(&self, what: &str) {
+    pub(super) fn notice(&self, what: &str) {
         (self.context.tell)(Line::Notice(&format!("{}: {what}", self.it)));
     }
 
