@@ -62,7 +62,11 @@ impl Subject {
                 Ok(Asleep { front, running: None, waiting, container: None, log })
             }
             Kind::Dormouse => {
-                let front = endpoint.reserve()?;
+                let mut front = endpoint.reserve()?;
+                if front == *place.target {
+                    // Both are only reserved, so the kernel may give the same port twice, but not thrice in a row.
+                    front = endpoint.reserve()?;
+                }
                 let command = self.as_waker(&front, place.target, woken)?;
                 let (mut running, _) =
                     start(Start { name: &name, command, listener: None, log: log.clone() }, false)?;

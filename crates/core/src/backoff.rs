@@ -20,6 +20,9 @@ impl Backoff {
     pub const COLD_START: Self =
         Self { grows_by: (1, 8), ..Self::new(Duration::from_millis(1), Duration::from_millis(50)) };
 
+    /// For looking at a server that nobody waits for.
+    pub const UNASKED: Self = Self::new(Duration::from_millis(50), Duration::from_secs(5));
+
     /// A series that starts with `first` and grows to `cap`. If `first` is above `cap`, all delays are `cap`.
     pub const fn new(first: Duration, cap: Duration) -> Self {
         let first = if first.as_nanos() > cap.as_nanos() { cap } else { first };

@@ -114,7 +114,7 @@ fn much_is_not_said_again() {
 
 #[test]
 fn replay_ends_with_the_hold() {
-    let (scene, client) = dropped(&[], &["--hold=3s"], b"hello").unwrap();
+    let (scene, client) = dropped(&[], &["--hold=6s"], b"hello").unwrap();
     scene.is_turned_away(&client).unwrap();
     scene.told("the server takes connections and ends them before its first byte").unwrap();
 }

@@ -29,6 +29,11 @@ impl<'a> Pace<'a> {
         Self { path, watch: None, backoff: Backoff::COLD_START, eager: 0 }
     }
 
+    /// The same for a server that nobody waits for.
+    pub fn unasked(path: Option<&'a Path>) -> Self {
+        Self { backoff: Backoff::UNASKED, ..Self::new(path) }
+    }
+
     /// To be called before each try, so that nothing is missed between it and the wait for the next one.
     /// `short`: descriptors are lacking, and none must go into watching.
     pub fn watch(&mut self, short: bool) {

@@ -159,11 +159,11 @@ impl Drive<'_> {
                 if foreign {
                     sleeper.found_running();
                 }
-                self.look();
+                self.look(true);
             }
             News::Running { foreign } => {
                 self.ours_again = !foreign;
-                self.look();
+                self.look(false);
             }
             News::Ready => self.says.notify_one(),
             News::StartFailed(error) => {
@@ -189,8 +189,8 @@ impl Drive<'_> {
         }
     }
 
-    fn look(&mut self) {
-        self.probe = Some(self.driver.readiness.probe(&self.driver.route, &self.says));
+    fn look(&mut self, asked: bool) {
+        self.probe = Some(self.driver.readiness.probe(&self.driver.route, &self.says, asked));
     }
 
     fn over(&mut self) {

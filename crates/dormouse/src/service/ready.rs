@@ -31,12 +31,12 @@ pub(super) type Probe = Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Readiness {
-    /// Looks until the server answers. `says`: it has said so itself.
-    pub(super) fn probe(&self, route: &Arc<Route>, says: &Arc<Notify>) -> Probe {
+    /// Looks until the server answers. `says`: it has said so itself. `asked`: somebody wants it.
+    pub(super) fn probe(&self, route: &Arc<Route>, says: &Arc<Notify>, asked: bool) -> Probe {
         let (readiness, route, says) = (self.clone(), Arc::clone(route), Arc::clone(says));
         Box::pin(async move {
             loop {
-                let found = readiness.look(&route, &says).await;
+                let found = readiness.look(&route, &says, asked).await;
                 if readiness.settle.is_zero() {
                     return found;
                 }
@@ -52,7 +52,7 @@ impl Readiness {
         })
     }
 
-    async fn look(&self, route: &Route, says: &Notify) -> Option<Stream> {
+    async fn look(&self, route: &Route, says: &Notify, asked: bool) -> Option<Stream> {
         let path = match &self.ready {
             Ready::Notify | Ready::Healthy => {
                 says.notified().await;
@@ -62,7 +62,7 @@ impl Readiness {
             Ready::Connect | Ready::Expect { .. } => route.path(),
             Ready::Command(_) => None,
         };
-        let mut pace = Pace::new(path);
+        let mut pace = if asked { Pace::new(path) } else { Pace::unasked(path) };
         loop {
             pace.watch(false);
             if let Some(found) = self.once(route).await {
