@@ -186,6 +186,24 @@ impl Machine {
         self.tick(now, out);
     }
 
+    /// Other rules from now on. Who is held already keeps the patience that it came with, and a backoff that runs goes
+    /// on.
+    pub fn set_policy(&mut self, now: Instant, policy: Policy, out: &mut Vec<Action>) {
+        if policy.backoff != self.policy.backoff {
+            self.backoff = policy.backoff.clone();
+        }
+        self.policy = policy;
+        self.tick(now, out);
+    }
+
+    /// Why it could not be started may be mended: the next client starts it at once.
+    pub fn forgive(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.backoff.reset();
+        if matches!(self.phase, Phase::Failed { .. }) {
+            self.stopped(now, out);
+        }
+    }
+
     /// Whether somebody else has started it.
     pub fn is_foreign(&self) -> bool {
         self.foreign

@@ -7,7 +7,8 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(u64);
 
-/// Those that are held. All have the same patience, so that the first one is also the first to lose it.
+/// Those that are held. The first one is also the first to lose its patience: where the rules have changed, who came
+/// later waits at least as long.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     queue: VecDeque<(WaiterId, Instant)>,
@@ -16,6 +17,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn push(&mut self, deadline: Instant) -> WaiterId {
+        let deadline = self.queue.back().map_or(deadline, |(_, last)| deadline.max(*last));
         self.issued += 1;
         let waiter = WaiterId(self.issued);
         self.queue.push_back((waiter, deadline));

@@ -1,0 +1,71 @@
+//! Rules that change while the service machine is at work.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what fails fails it")]
+
+use std::time::{Duration, Instant};
+
+use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn policy(stop_after: u64, hold: u64) -> Policy {
+    Policy {
+        stop_after: Some(seconds(stop_after)),
+        hold_timeout: seconds(hold),
+        minimum_uptime: Duration::ZERO,
+        ..Policy::default()
+    }
+}
+
+fn held(machine: &mut Machine, now: Instant, out: &mut Vec<Action>) -> WaiterId {
+    let Arrival::Held(waiter) = machine.arrive(now, true, out) else { panic!("not held") };
+    waiter
+}
+
+#[test]
+fn a_shorter_idle_time_counts_at_once() {
+    let (begin, mut out) = (Instant::now(), Vec::new());
+    let mut machine = Machine::new(policy(600, 30), begin);
+    machine.wake(begin, &mut out);
+    machine.event(begin, Event::Answers, &mut out);
+    out.clear();
+    machine.set_policy(begin + seconds(10), policy(20, 30), &mut out);
+    assert_eq!((machine.deadline(), out.as_slice()), (Some(begin + seconds(20)), &[][..]));
+    machine.set_policy(begin + seconds(11), policy(5, 30), &mut out);
+    assert_eq!(out, [Action::Stop], "it is overdue");
+}
+
+#[test]
+fn who_is_held_keeps_its_patience_and_who_comes_later_has_no_less() {
+    let (begin, mut out) = (Instant::now(), Vec::new());
+    let mut machine = Machine::new(policy(600, 30), begin);
+    let first = held(&mut machine, begin, &mut out);
+    machine.set_policy(begin, policy(600, 10), &mut out);
+    let second = held(&mut machine, begin + seconds(1), &mut out);
+    out.clear();
+    machine.tick(begin + seconds(29), &mut out);
+    assert_eq!(out, []);
+    machine.tick(begin + seconds(30), &mut out);
+    let late = |waiter| Action::Refuse(waiter, Refusal::HoldTimeout);
+    assert_eq!(out, [late(first), late(second)]);
+}
+
+#[test]
+fn what_is_mended_is_tried_at_once() {
+    let (begin, mut out) = (Instant::now(), Vec::new());
+    let mut machine = Machine::new(policy(600, 30), begin);
+    held(&mut machine, begin, &mut out);
+    machine.event(begin, Event::StartFailed, &mut out);
+    assert_eq!(machine.state(), State::Failed);
+    machine.forgive(begin, &mut out);
+    assert_eq!(machine.state(), State::Stopped);
+    out.clear();
+    held(&mut machine, begin, &mut out);
+    assert_eq!(out, [Action::Start]);
+    // What runs has nothing to be forgiven.
+    machine.event(begin, Event::Answers, &mut out);
+    machine.forgive(begin, &mut out);
+    assert_eq!(machine.state(), State::Ready);
+}
