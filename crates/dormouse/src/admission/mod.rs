@@ -1,15 +1,19 @@
 //! Who is let in: at most so many sessions at once, and no more than there are descriptors for.
 
 mod descriptors;
+mod register;
 mod spare;
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 pub use descriptors::{Budget, raise_limit};
+use register::Register;
 use spare::Spare;
 
 /// The most sessions there may be at once.
@@ -51,6 +55,8 @@ pub struct Admission {
     cap: usize,
     at_limit: AtLimit,
     pool: Arc<Pool>,
+    /// Where sessions may have to be ended before their time.
+    register: Option<Register>,
 }
 
 /// Counts the sessions of the process, and what its descriptors allow.
@@ -58,7 +64,7 @@ pub struct Admission {
 pub struct Pool {
     open: AtomicUsize,
     /// Above that, clients wait in the backlog whatever their service says, because they were promised to be served.
-    fits: usize,
+    fits: AtomicUsize,
     left: Notify,
     idle: Notify,
     /// Sessions that lack a descriptor. Whatever becomes free is theirs before a newcomer's.
@@ -88,12 +94,18 @@ impl Pool {
     pub fn new(fits: usize) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
-            fits: fits.max(1),
+            fits: AtomicUsize::new(fits.max(1)),
             left: Notify::new(),
             idle: Notify::new(),
             starving: AtomicUsize::new(0),
             spare: Spare::keep(),
         })
+    }
+
+    /// There are descriptors for so many sessions from now on.
+    pub fn resize(&self, fits: usize) {
+        self.fits.store(fits.max(1), Ordering::Release);
+        self.left.notify_waiters();
     }
 
     /// How many sessions are open.
@@ -110,8 +122,41 @@ impl Pool {
 impl Admission {
     /// Admits `cap` sessions, as far as the pool has descriptors.
     pub fn new(cap: Cap, at_limit: AtLimit, pool: &Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self::with(cap, at_limit, pool, None))
+    }
+
+    /// The same for a service that may be taken away while others stay: its sessions can be ended.
+    pub fn of_mortals(cap: Cap, at_limit: AtLimit, pool: &Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self::with(cap, at_limit, pool, Some(Register::default())))
+    }
+
+    fn with(cap: Cap, at_limit: AtLimit, pool: &Arc<Pool>, register: Option<Register>) -> Self {
         let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
-        Arc::new(Self { open: AtomicUsize::new(0), cap, at_limit, pool: Arc::clone(pool) })
+        Self { open: AtomicUsize::new(0), cap, at_limit, pool: Arc::clone(pool), register }
+    }
+
+    /// Knows the task of a session that was just let in, until its permit is dropped there.
+    pub fn register(&self, task: impl FnOnce() -> AbortHandle) {
+        if let Some(register) = &self.register {
+            register.add(task());
+        }
+    }
+
+    /// Ends all sessions that are open. Gives how many these were.
+    pub fn end_all(&self) -> usize {
+        self.register.as_ref().map_or(0, Register::end_all)
+    }
+
+    /// Waits until no session is open.
+    pub async fn emptied(&self) {
+        loop {
+            let mut left = pin!(self.pool.left.notified());
+            left.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// Whether there is a place.
@@ -120,7 +165,10 @@ impl Admission {
         let pool = &self.pool;
         if open >= self.cap && self.at_limit == AtLimit::Refuse {
             Room::Refuse
-        } else if open >= self.cap || pool.open() >= pool.fits || pool.starving.load(Ordering::Acquire) > 0 {
+        } else if open >= self.cap
+            || pool.open() >= pool.fits.load(Ordering::Acquire)
+            || pool.starving.load(Ordering::Acquire) > 0
+        {
             Room::Wait
         } else {
             Room::Free
@@ -170,6 +218,9 @@ impl Drop for Starving<'_> {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::AcqRel);
+        if let Some(register) = &self.admission.register {
+            register.remove_this();
+        }
         let pool = &self.admission.pool;
         let before = pool.open.fetch_sub(1, Ordering::AcqRel);
         pool.left.notify_waiters();
@@ -200,6 +251,38 @@ mod tests {
         assert_eq!(admission.room(), Room::Wait);
         drop(starving);
         assert_eq!(admission.room(), Room::Free);
+    }
+
+    #[tokio::test]
+    async fn sessions_can_be_ended_and_their_places_come_back() {
+        let pool = Pool::new(10);
+        let admission = Admission::of_mortals(Cap::DEFAULT, AtLimit::Queue, &pool);
+        let let_in = || {
+            let permit = admission.enter();
+            let task = tokio::spawn(async move {
+                std::future::pending::<()>().await;
+                drop(permit);
+            });
+            admission.register(|| task.abort_handle());
+            task
+        };
+        let (first, second) = (let_in(), let_in());
+        tokio::task::yield_now().await;
+        assert_eq!(admission.end_all(), 2);
+        assert_eq!(admission.end_all(), 0);
+        admission.emptied().await;
+        assert_eq!(pool.open(), 0);
+        assert!(first.await.unwrap_err().is_cancelled() && second.await.unwrap_err().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_has_left_is_not_ended() {
+        let admission = Admission::of_mortals(Cap::DEFAULT, AtLimit::Queue, &Pool::new(10));
+        let permit = admission.enter();
+        let task = tokio::spawn(async move { drop(permit) });
+        admission.register(|| task.abort_handle());
+        task.await.unwrap();
+        assert_eq!(admission.end_all(), 0);
     }
 
     #[test]

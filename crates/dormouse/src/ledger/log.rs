@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -70,7 +71,8 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Inner {
-    level: Level,
+    /// A [`Level`].
+    level: AtomicU8,
     journal: bool,
     writer: OnceLock<Option<Writer>>,
 }
@@ -97,10 +99,14 @@ struct Progress {
 impl Log {
     /// A log of lines up to this level, on standard error.
     pub fn new(level: Option<Level>) -> Self {
-        let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
-        let level = level.or_else(told).unwrap_or(Level::Info);
+        let level = AtomicU8::new(level_or_told(level) as u8);
         let inner = Inner { level, journal: stderr_is_journal(), writer: OnceLock::new() };
         Self { inner: Arc::new(inner), recent: Arc::default() }
+    }
+
+    /// Other lines from now on, also for whoever has the same log.
+    pub fn set_level(&self, level: Option<Level>) {
+        self.inner.level.store(level_or_told(level) as u8, Ordering::Relaxed);
     }
 
     /// The same log for somebody else: what recurs there is counted apart.
@@ -111,7 +117,7 @@ impl Log {
 
     /// Whether lines of this level are written at all.
     pub fn wants(&self, level: Level) -> bool {
-        level <= self.inner.level
+        level as u8 <= self.inner.level.load(Ordering::Relaxed)
     }
 
     /// Writes a line.
@@ -197,6 +203,12 @@ impl Progress {
             self.written.notify_all();
         }
     }
+}
+
+/// What is wanted, or what the environment says.
+fn level_or_told(level: Option<Level>) -> Level {
+    let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
+    level.or_else(told).unwrap_or(Level::Info)
 }
 
 /// Whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.

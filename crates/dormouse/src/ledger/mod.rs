@@ -124,6 +124,11 @@ impl Ledger {
         }
     }
 
+    /// So many sessions were ended before their time, without a record of their own.
+    pub fn cut(&self, sessions: usize) {
+        (0..sessions).for_each(|_| self.count_end(true));
+    }
+
     fn count_end(&self, served: bool) {
         if let Some(parent) = &self.parent {
             parent.count_end(served);

@@ -1,8 +1,10 @@
 //! What the service manager is told while we live.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_sys::notify::Notifier;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::ledger::Ledger;
@@ -12,16 +14,46 @@ const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Tells the manager the totals whenever they changed. Never ends.
 pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
+    report_status_and(manager, ledger, &Remark::default()).await;
+}
+
+/// The same, with a remark behind the totals while there is one. Never ends.
+pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, remark: &Remark) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut told = None;
     loop {
-        ledger.changed().await;
+        tokio::select! {
+            () = ledger.changed() => {}
+            () = remark.changed.notified() => told = None,
+        }
         let totals = ledger.totals();
         if told != Some(totals) {
-            manager.send(&format!("STATUS=Processing requests... {totals}"));
+            manager.send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
             told = Some(totals);
             sleep(STATUS_PERIOD).await;
         }
+    }
+}
+
+/// What the manager's status says besides the totals.
+#[derive(Debug, Default)]
+pub struct Remark {
+    text: Mutex<String>,
+    changed: Notify,
+}
+
+impl Remark {
+    /// Says this from now on; nothing more if it is empty. Line ends and what follows them are left out: they would end
+    /// the status.
+    pub fn set(&self, text: &str) {
+        let line = text.lines().next().unwrap_or_default();
+        let line = if line.is_empty() { String::new() } else { format!("; {line}") };
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        self.changed.notify_one();
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,12 +1,14 @@
 //! The process's own life: its start and end towards the service manager, signals, the exit when idle.
 
+mod doors;
 mod idle;
 mod manager;
 mod serve;
 mod signals;
 pub mod vigil;
 
+pub use doors::{Door, Doors};
 pub use idle::idle_exit;
-pub use manager::{report_status, watchdog};
-pub use serve::{Ended, Life, ListenerDied, Open, READY};
-pub use signals::Signals;
+pub use manager::{Remark, report_status, report_status_and, watchdog};
+pub use serve::{Ended, Life, ListenerDied, Open, READY, after, background, drain};
+pub use signals::{Hangups, Signals};

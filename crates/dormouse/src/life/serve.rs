@@ -1,7 +1,7 @@
 //! Serving: from the listeners' first client to the last session's end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Signals, idle_exit, report_status, vigil, watchdog};
+use super::{Door, Doors, Signals, idle_exit, report_status, vigil, watchdog};
 use crate::admission::{Admission, Pool};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::listener::{Listener, accept_all};
+use crate::listener::Listener;
 use crate::session::Shared;
 
 /// What the service manager is told when everything works.
@@ -60,84 +60,87 @@ impl Life<'_> {
     /// Serves until idle, told to end, or a listener died.
     ///
     /// # Errors
-    /// When a listener dies, with its name; or cannot be duplicated, without.
+    /// When a listener dies, or cannot be duplicated; with its name.
     pub async fn serve(&self, services: Vec<Open>, signals: &mut Signals) -> Result<Ended, ListenerDied> {
-        let mut duplicates = Vec::new();
-        let mut accepting = JoinSet::new();
-        let mut limits = Vec::new();
+        let (mut accepting, mut doors) = (Doors::default(), Vec::new());
+        let mut ahead = JoinSet::new();
         for Open { listeners, admission, shared, behind, announce } in services {
-            limits.push(shared.limits);
+            ahead.spawn(shared.limits.keep_timer_ahead());
             let level = if announce { Level::Info } else { Level::Debug };
             for listener in listeners {
                 let name = listener.to_string();
                 self.log.line(level, format_args!("Listening on {name} for {behind}."));
-                let duplicate = listener.socket().try_clone();
-                duplicates.push(duplicate.map_err(|error| ListenerDied { name: name.clone(), error })?);
-                let accepted = accept_all(listener, Arc::clone(&admission), Arc::clone(&shared));
-                accepting.spawn(async move { (name, accepted.await) });
+                let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
+                doors.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
             }
         }
-        let mut ahead = JoinSet::new();
-        for limits in limits {
-            ahead.spawn(limits.keep_timer_ahead());
-        }
-        let mut looking = JoinSet::new();
-        looking.spawn(vigil::keep());
-        looking.spawn(async {
-            sleep(STARTED).await;
-            dormouse_sys::code::let_go();
-        });
+        let _background = background();
         if let Some(manager) = self.manager {
             manager.send(READY);
         }
         let why = tokio::select! {
-            why = self.until_idle(&duplicates) => why,
+            () = self.until_idle(&doors) => Why::Idle,
             () = signals.next() => Why::Told,
-            died = accepting.join_next() => Why::died(died),
+            died = accepting.died() => Why::Died(died),
             () = report_status(self.manager, self.ledger) => Why::Idle,
             () = watchdog(self.manager) => Why::Idle,
         };
         // Whoever comes now waits in the service manager's socket.
-        drop(duplicates);
+        drop(doors);
         accepting.shutdown().await;
         match why {
             Why::Idle => Ok(Ended::InGoodOrder),
-            Why::Told => Ok(self.drain(signals).await),
-            Why::Died { name, error } => Err(ListenerDied { name, error }),
+            Why::Told => Ok(drain(self.drain_timeout, self.pool, self.manager, signals).await),
+            Why::Died(died) => Err(died),
         }
     }
 
     /// Waits until it is idle, and nobody has just come.
-    async fn until_idle(&self, listeners: &[OwnedFd]) -> Why {
+    async fn until_idle(&self, doors: &[Door]) {
         loop {
             idle_exit(self.exit_idle_time, self.pool).await;
-            if !anybody_waits(listeners) {
-                return Why::Idle;
+            if !anybody_waits(doors) {
+                return;
             }
             // The accept loops are about to take it, and the silence begins anew.
         }
     }
+}
 
-    /// Lets open sessions go on for as long as was granted, or until the next signal.
-    async fn drain(&self, signals: &mut Signals) -> Ended {
-        let granted = self.drain_timeout;
-        if granted.is_zero() || self.pool.open() == 0 {
-            return Ended::InGoodOrder;
+/// What goes on beside the sessions for as long as this lives.
+pub fn background() -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(vigil::keep());
+    tasks.spawn(async {
+        sleep(STARTED).await;
+        dormouse_sys::code::let_go();
+    });
+    tasks
+}
+
+/// Lets open sessions go on for as long as was granted, or until the next signal.
+pub async fn drain(
+    granted: TimeSpan,
+    pool: &Pool,
+    manager: Option<&Notifier>,
+    signals: &mut Signals,
+) -> Ended {
+    if granted.is_zero() || pool.open() == 0 {
+        return Ended::InGoodOrder;
+    }
+    if let Some(manager) = manager {
+        manager.send("STOPPING=1\nSTATUS=Waiting for open connections to end...");
+    }
+    let ended = async {
+        while pool.open() > 0 {
+            pool.became_idle().await;
         }
-        if let Some(manager) = self.manager {
-            manager.send("STOPPING=1\nSTATUS=Waiting for open connections to end...");
-        }
-        let ended = async {
-            while self.pool.open() > 0 {
-                self.pool.became_idle().await;
-            }
-        };
-        tokio::select! {
-            () = ended => Ended::InGoodOrder,
-            () = after(granted) => Ended::InGoodOrder,
-            () = signals.next() => Ended::AtOnce,
-            () = watchdog(self.manager) => Ended::InGoodOrder,
-        }
+    };
+    tokio::select! {
+        () = ended => Ended::InGoodOrder,
+        () = after(granted) => Ended::InGoodOrder,
+        () = signals.next() => Ended::AtOnce,
+        () = watchdog(manager) => Ended::InGoodOrder,
     }
 }
 
@@ -163,28 +166,20 @@ pub struct ListenerDied {
 enum Why {
     Idle,
     Told,
-    Died { name: String, error: io::Error },
+    Died(ListenerDied),
 }
 
-impl Why {
-    fn died(joined: Option<Result<(String, io::Result<()>), tokio::task::JoinError>>) -> Self {
-        match joined {
-            Some(Ok((name, Err(error)))) => Self::Died { name, error },
-            Some(Ok((name, Ok(())))) => Self::Died { name, error: io::ErrorKind::Other.into() },
-            Some(Err(error)) => Self::Died { name: "a listener".to_owned(), error: error.into() },
-            None => Self::Idle,
-        }
-    }
-}
-
-fn anybody_waits(listeners: &[OwnedFd]) -> bool {
-    let mut polled: Vec<PollFd<'_>> =
-        listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)).collect();
+fn anybody_waits(doors: &[Door]) -> bool {
+    let listeners = doors.iter().filter_map(Door::listener);
+    let mut polled: Vec<PollFd<'_>> = listeners
+        .map(|listener| PollFd::from_borrowed_fd(listener.socket().as_fd(), PollFlags::IN))
+        .collect();
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-async fn after(span: TimeSpan) {
+/// Waits so long.
+pub async fn after(span: TimeSpan) {
     match span.finite().and_then(|span| Instant::now().checked_add(span)) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -11,6 +11,27 @@ pub struct Signals {
     interrupt: Signal,
 }
 
+/// SIGHUP, from its registration on.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Registers for it: from now on it does not kill.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn register() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; several that come together are one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl Signals {
     /// Registers for them: from now on they do not kill.
     ///

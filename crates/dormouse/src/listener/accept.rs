@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use super::Listener;
+use super::Waiting;
 use crate::admission::{Admission, Room};
 use crate::connect::options;
 use crate::ledger::log::{Level, Recurring};
@@ -29,11 +29,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the listener cannot be used any more, for example because somebody shut it down.
 pub async fn accept_all(
-    listener: Listener,
+    Waiting { socket, family }: Waiting,
     admission: Arc<Admission>,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    let Listener { socket, name: _, family, file: _file } = listener;
     let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
     // Those that came before we were there inherited nothing from the listener.
     let mut inherits = false;
@@ -61,7 +60,9 @@ pub async fn accept_all(
                         let _ = options::prepare(&socket, family);
                     }
                     let client = Client { socket, kind };
-                    tokio::spawn(session::serve(Arc::clone(&shared), client, admission.enter()));
+                    let session = session::serve(Arc::clone(&shared), client, admission.enter());
+                    let session = tokio::spawn(session);
+                    admission.register(|| session.abort_handle());
                 }
                 Accepted::Client(_) => shared.ledger.refuse(),
                 Accepted::Gone => {}

@@ -5,6 +5,7 @@ mod open;
 mod passed;
 
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, sockopt};
@@ -14,6 +15,13 @@ pub use open::{OpenError, open};
 pub use passed::{Passed, PassedError, sort};
 
 use crate::connect::options;
+
+/// What is needed to accept clients.
+#[derive(Debug)]
+pub struct Waiting {
+    socket: OwnedFd,
+    family: AddressFamily,
+}
 
 /// A listening stream socket.
 #[derive(Debug)]
@@ -31,6 +39,21 @@ impl Listener {
         // Accepted sockets inherit the options; without them it is only less well.
         let _ = options::prepare(&socket, family);
         Self { socket, name, family, file: None }
+    }
+
+    /// The socket once more, for a task that accepts on it. The listener stays when that ends.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn waiting(&self) -> io::Result<Waiting> {
+        Ok(Waiting { socket: self.socket.try_clone()?, family: self.family })
+    }
+
+    /// Gives the socket's file this mode from now on, if it has a file of ours.
+    pub fn set_mode(&self, mode: Option<u32>) {
+        if let (Some(file), Some(mode)) = (&self.file, mode) {
+            file.set_mode(mode);
+        }
     }
 
     /// The listening socket.

@@ -150,6 +150,18 @@ impl SocketFile {
     fn of(path: &Path) -> std::io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(path)? })
     }
+
+    /// Somebody may have put another in its place: that one is not ours to change.
+    fn is_ours(&self) -> bool {
+        identity(&self.path).is_ok_and(|identity| identity == self.identity)
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) {
+        if self.is_ours() {
+            // It was ours to open; where it is not ours any more, its mode is not, either.
+            let _ = fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
+        }
+    }
 }
 
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
@@ -159,8 +171,7 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have put another in its place: that one is not ours to remove.
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+        if self.is_ours() {
             let _ = fs::remove_file(&self.path);
         }
     }
