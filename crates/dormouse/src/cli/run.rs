@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
 use rustix::io::Errno;
@@ -15,9 +16,11 @@ use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
 use crate::config::{self, Outcome, Surroundings};
+use crate::run::Reread;
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
-    let outcome = match parse(args, Surroundings::here()) {
+    let args: Vec<OsString> = args.collect();
+    let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
         Request::Help => {
             print!("{}", help());
             return ExitCode::SUCCESS;
@@ -28,11 +31,22 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitC
         eprintln!("{warning} (warning)");
     }
     match outcome.result {
-        Ok(config) => match crate::run::run(config, passed) {
+        Ok(config) => match crate::run::run(config, Arc::new(move || reread(&args)), passed) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.errno()),
         },
         Err(problems) => fail(&Told(&problems), Errno::INVAL),
+    }
+}
+
+/// Reads again what was said at the start, and the file that it names.
+fn reread(args: &[OsString]) -> Reread {
+    let Request::Serve(outcome) = parse(args.iter().cloned(), Surroundings::here()) else {
+        return Reread { result: Err("only help was asked for".to_owned()), warnings: Vec::new() };
+    };
+    Reread {
+        result: outcome.result.map_err(|problems| Told(&problems).to_string()),
+        warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -240,7 +254,7 @@ mod tests {
         assert!(!service.replay);
         assert_eq!(service.hold.max.get(), 7);
         assert_eq!(service.waking.allow.as_ref().unwrap().len(), 2);
-        assert_eq!(config.drain_timeout, dormouse_core::timespan::TimeSpan::from_secs(1));
+        assert_eq!(config.drain_timeout, Some(dormouse_core::timespan::TimeSpan::from_secs(1)));
     }
 
     #[test]

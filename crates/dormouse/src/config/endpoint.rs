@@ -42,8 +42,29 @@ pub(super) fn target(text: &str) -> Result<Target, AddressError> {
 }
 
 impl Listen {
+    /// Whether this is the same socket in two configurations, whatever else is said of it.
+    pub(crate) fn is_same_socket(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Open { address: ours, .. }, Self::Open { address: theirs, .. }) => ours == theirs,
+            _ => self == other,
+        }
+    }
+
+    /// The mode of its file, if one is told.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        match self {
+            Self::Open { mode, .. } => *mode,
+            Self::Inherited(_) => None,
+        }
+    }
+
+    /// Whether the kernel chooses the port: each of these is another socket.
+    pub(crate) fn is_any_port(&self) -> bool {
+        matches!(self, Self::Open { address: ListenAddress::Tcp(address), .. } if address.port() == 0)
+    }
+
     /// Whether whoever listens here leaves nothing for the other: the same socket, or all addresses of its port.
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Inherited(ours), Self::Inherited(theirs)) => ours == theirs,
             (

@@ -99,7 +99,7 @@ pub(crate) fn override_general(config: &mut Config, general: Vec<(String, Node)>
     let mut whole = Whole::default();
     whole.general(&node, report);
     config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
-    config.drain_timeout = whole.drain_timeout.map_or(config.drain_timeout, |(span, _)| span);
+    config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
 }
 
 /// The configuration as far as it is read.
@@ -190,7 +190,7 @@ impl Whole {
         let Report { errors, warnings } = report;
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
-            drain_timeout: self.drain_timeout.map_or(TimeSpan::ZERO, |(span, _)| span),
+            drain_timeout: self.drain_timeout.map(|(span, _)| span),
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
         Outcome {

@@ -19,8 +19,9 @@ use crate::ledger::log::Level;
 pub struct Config {
     /// What is logged; `None`: as the environment says.
     pub log_level: Option<Level>,
-    /// How long open sessions may go on after SIGTERM.
-    pub drain_timeout: TimeSpan,
+    /// How long open sessions may go on after SIGTERM, and under rules that a reload has changed. `None`: not at all at
+    /// the end, and until they end by themselves after a reload.
+    pub drain_timeout: Option<TimeSpan>,
     /// The services, in the order in which they were written; names are unique.
     pub services: Vec<ServiceConfig>,
 }

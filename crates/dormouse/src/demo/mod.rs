@@ -8,6 +8,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::address::{AddressError, ListenAddress, Target};
@@ -21,8 +22,7 @@ use crate::config::model::{
     Config, Hold, Idle, Listen, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
 };
 use crate::ledger::log::Level;
-use crate::life::Open;
-use crate::run::{RunError, run_and_tell};
+use crate::run::{Reread, RunError, run_and_tell};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.
@@ -64,22 +64,22 @@ pub fn run(passed: Passed) -> Result<(), DemoError> {
     let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
     let made = fs::DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
-    let result = config(&directory)
-        .map_err(DemoError::Address)
-        .and_then(|config| run_and_tell(config, passed, tell).map_err(DemoError::Run));
+    let result = config(&directory).map_err(DemoError::Address).and_then(|config| {
+        let same = Reread { result: Ok(config.clone()), warnings: Vec::new() };
+        run_and_tell(config, Arc::new(move || same.clone()), passed, tell).map_err(DemoError::Run)
+    });
     // What is left in the directory is the socket of a server that was killed.
     let _ = fs::remove_dir_all(&directory);
     result
 }
 
-fn tell(open: &[Open]) {
-    let address = open.iter().flat_map(|service| &service.listeners).map(ToString::to_string).next();
+fn tell(listeners: &[String]) {
     println!(
         "A web server sleeps behind this address; it takes a second to start.\n\
          In another terminal:\n\n    \
          curl http://{}/\n\n\
          It goes back to sleep {} s after the last session. Ctrl-C ends the demo.\n",
-        address.unwrap_or_default(),
+        listeners.first().map_or("", String::as_str),
         IDLE.as_secs()
     );
 }
@@ -136,5 +136,5 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         },
     };
     // Every session is to be seen.
-    Ok(Config { log_level: Some(Level::Debug), drain_timeout: TimeSpan::ZERO, services: vec![service] })
+    Ok(Config { log_level: Some(Level::Debug), drain_timeout: None, services: vec![service] })
 }

@@ -1,120 +1,124 @@
 //! `dormouse run`: services, each with its listeners, its servers and what wakes them.
 
 mod error;
+mod house;
+mod plan;
+mod prepare;
+mod reload;
 mod sockets;
+mod standing;
 
-use std::sync::Arc;
-
-use dormouse_relay::{Limits, Pipes};
+use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
-use crate::admission::{Admission, Pool, raise_limit};
 use crate::cli::Passed;
-use crate::config::model::{Config, ServiceConfig};
-use crate::ledger::Ledger;
-use crate::ledger::log::{Level, Log};
-use crate::life::{Ended, Life, ListenerDied, Open, Signals};
-use crate::listener::Listener;
-use crate::service::{Groups, Service};
-use crate::session::Shared;
+use crate::config::model::Config;
+use crate::ledger::log::Log;
+use crate::life::{
+    Ended, Hangups, ListenerDied, READY, Remark, Signals, background, drain, report_status_and, watchdog,
+};
 pub use error::RunError;
+use house::House;
+use reload::Reload;
+pub use reload::{Read, Reread};
 
 /// After so many turns of sessions new events are looked for, so that a bulk flow's turns do not keep the others
 /// waiting for long.
 const EVENT_INTERVAL: u32 = 16;
 
-/// Serves until told to stop, or failed.
+/// Serves until told to stop, or failed. `read` gives the configuration as it is then, at each SIGHUP.
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run(config: Config, passed: Passed) -> Result<(), RunError> {
-    run_and_tell(config, passed, |_| {})
+pub fn run(config: Config, read: Read, passed: Passed) -> Result<(), RunError> {
+    run_and_tell(config, read, passed, |_| {})
 }
 
-/// The same; `ready` is told the listeners of each service when everything is set up.
+/// The same; `ready` is told the names of all listeners when everything is set up.
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run_and_tell(config: Config, passed: Passed, ready: impl FnOnce(&[Open])) -> Result<(), RunError> {
+pub fn run_and_tell(
+    config: Config,
+    read: Read,
+    passed: Passed,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
         .build()
         .map_err(RunError::Runtime)?;
-    let result = runtime.block_on(serve(config, passed, ready));
+    let result = runtime.block_on(serve(config, read, passed, ready));
     // A resolver's thread may hang for long; nobody waits for it.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config, passed: Passed, ready: impl FnOnce(&[Open])) -> Result<(), RunError> {
+async fn serve(
+    config: Config,
+    read: Read,
+    passed: Passed,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), RunError> {
     let manager = Notifier::from_env();
     let log = Log::new(config.log_level);
-    let mut sockets = sockets::sort(passed)?;
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
-    let wanted = config.services.iter().fold(0u32, |sum, service| sum.saturating_add(service.maxconn.get()));
-    let budget = raise_limit(wanted);
-    if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
-        log.line(
-            Level::Notice,
-            format_args!(
-                "The limit of {} descriptors is enough for {} of {wanted} sessions (maxconn); further clients wait in \
-                 the backlog. Raise LimitNOFILE= or lower maxconn.",
-                budget.limit, budget.sessions
-            ),
-        );
+    let mut hangups = Hangups::register().map_err(RunError::Runtime)?;
+    let mut house = House::new(&config, sockets::sort(passed)?, &log);
+    house.turn_to(config).await?;
+    house.warn_of_unused_sockets();
+    ready(&house.listeners());
+    let _background = background();
+    if let Some(manager) = &manager {
+        manager.send(READY);
     }
-    let pool = Pool::new(budget.sessions);
-    let pipes = Pipes::new(budget.pipes);
-    let ledger = Arc::new(Ledger::new(log.clone()));
-    let (mut groups, mut drivers, end) = (Groups::default(), JoinSet::new(), Arc::new(Notify::new()));
-    let mut opened = Vec::with_capacity(config.services.len());
-    for service in &config.services {
-        let listeners = sockets.take(service)?;
-        let log = log.separate();
-        let shared = Arc::new(Shared {
-            label: format!("{}: ", service.name),
-            service: Service::new(service, &log, &mut groups, &mut drivers, &end)
-                .map_err(|error| RunError::Target { service: service.name.clone(), error })?,
-            ledger: Arc::new(Ledger::within(Arc::clone(&ledger), log)),
-            limits: Limits { half_close: service.timeouts.half_close, idle: service.timeouts.idle },
-            pipes: Arc::clone(&pipes),
-            proxy_protocol: service.proxy_protocol,
-            quiet: service.idle.quiet,
-        });
-        opened.push(open(service, listeners, shared, &pool));
-    }
-    sockets.warn_of_the_rest(&log);
-    ready(&opened);
-    let life = Life {
-        exit_idle_time: None,
-        drain_timeout: config.drain_timeout,
-        pool: &pool,
-        ledger: &ledger,
-        log: &log,
-        manager: manager.as_ref(),
+    let served = attend(&mut house, read, &mut signals, &mut hangups, manager.as_ref()).await;
+    // Whoever comes now waits in the service manager's socket.
+    house.close().await;
+    let ended = match &served {
+        Ok(()) => {
+            let granted = house.config.drain_timeout.unwrap_or(TimeSpan::ZERO);
+            drain(granted, &house.pool, manager.as_ref(), &mut signals).await
+        }
+        Err(_) => Ended::InGoodOrder,
     };
-    let served = life.serve(opened, &mut signals).await;
     if let Some(manager) = &manager {
         manager.send("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
     // What is not waited for is ended by its guards, or stays as it is.
-    if !matches!(served, Ok(Ended::AtOnce)) {
-        end.notify_waiters();
+    if ended == Ended::InGoodOrder {
         tokio::select! {
-            () = async { while drivers.join_next().await.is_some() {} } => {}
+            () = house.end() => {}
             () = signals.next() => {}
+            () = watchdog(manager.as_ref()) => {}
         }
     }
     log.flush();
-    served.map(drop).map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
+    served.map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
 }
 
-fn open(service: &ServiceConfig, listeners: Vec<Listener>, shared: Arc<Shared>, pool: &Arc<Pool>) -> Open {
-    let admission = Admission::new(service.maxconn, service.at_limit, pool);
-    let behind: Vec<_> = service.servers.iter().map(|server| server.to.to_string()).collect();
-    let behind = format!("{} ({})", service.name, behind.join(", "));
-    Open { listeners, admission, shared, behind, announce: true }
+/// Until it is told to end, or a listener died.
+async fn attend(
+    house: &mut House,
+    read: Read,
+    signals: &mut Signals,
+    hangups: &mut Hangups,
+    manager: Option<&Notifier>,
+) -> Result<(), ListenerDied> {
+    let (ledger, remark) = (house.ledger.clone(), Remark::default());
+    let beside = async {
+        tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
+    };
+    tokio::pin!(beside);
+    let mut reload = Reload::new(read, manager, &remark);
+    loop {
+        tokio::select! {
+            () = signals.next() => return Ok(()),
+            died = house.watch() => return Err(died),
+            () = hangups.next(), if !reload.is_under_way() => reload.begin(),
+            found = reload.found() => reload.finish(found, house).await,
+            () = &mut beside => {}
+        }
+    }
 }

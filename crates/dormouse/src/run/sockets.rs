@@ -7,7 +7,7 @@ use crate::listener::{self, Listener};
 
 use super::RunError;
 
-/// What the service manager passed, until a service takes it.
+/// What the service manager passed, while no service has it.
 #[derive(Debug)]
 pub(super) struct Sockets(Vec<Listener>);
 
@@ -20,33 +20,39 @@ pub(super) fn sort(passed: Passed) -> Result<Sockets, RunError> {
 }
 
 impl Sockets {
-    /// The listeners of a service.
-    pub(super) fn take(&mut self, service: &ServiceConfig) -> Result<Vec<Listener>, RunError> {
-        let mut taken = Vec::new();
-        for listen in &service.listen {
-            match listen {
-                Listen::Open { address, mode } => {
-                    taken.push(listener::open(address, *mode).map_err(RunError::Open)?);
+    /// The sockets that are meant by one of a service's listeners.
+    pub(super) fn take(
+        &mut self,
+        service: &ServiceConfig,
+        listen: &Listen,
+    ) -> Result<Vec<Listener>, RunError> {
+        match listen {
+            Listen::Open { address, mode } => {
+                listener::open(address, *mode).map(|listener| vec![listener]).map_err(RunError::Open)
+            }
+            Listen::Inherited(name) => {
+                let (ours, rest): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut self.0).into_iter().partition(|socket| socket.to_string() == *name);
+                self.0 = rest;
+                if ours.is_empty() {
+                    let known = self.0.iter().map(ToString::to_string).collect();
+                    return Err(RunError::NotPassed {
+                        service: service.name.clone(),
+                        name: name.clone(),
+                        known,
+                    });
                 }
-                Listen::Inherited(name) => {
-                    let (ours, rest) = std::mem::take(&mut self.0)
-                        .into_iter()
-                        .partition(|socket| socket.to_string() == *name);
-                    self.0 = rest;
-                    let ours: Vec<Listener> = ours;
-                    if ours.is_empty() {
-                        let known = self.0.iter().map(ToString::to_string).collect();
-                        return Err(RunError::NotPassed {
-                            service: service.name.clone(),
-                            name: name.clone(),
-                            known,
-                        });
-                    }
-                    taken.extend(ours);
-                }
+                Ok(ours)
             }
         }
-        Ok(taken)
+    }
+
+    /// Takes back what a service does not need any more: what was passed is kept for another one, what was opened is
+    /// closed.
+    pub(super) fn put_back(&mut self, listen: &Listen, listeners: impl IntoIterator<Item = Listener>) {
+        if matches!(listen, Listen::Inherited(_)) {
+            self.0.extend(listeners);
+        }
     }
 
     pub(super) fn warn_of_the_rest(&self, log: &Log) {

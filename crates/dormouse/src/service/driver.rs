@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use dormouse_core::service::Event;
 use dormouse_core::warm::WarmWindow;
 use dormouse_wake::{Context, Line, News, Order, Wake, Waker};
-use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::group::{Group, Place};
 use super::ready::{Probe, Readiness};
@@ -20,13 +20,24 @@ use crate::ledger::log::{Level, Log};
 /// A server that sleeps, and what it takes to wake it.
 pub(super) struct Driver {
     pub(super) sleeper: Arc<Sleeper>,
-    pub(super) route: Arc<Route>,
+    /// May change at any time.
+    pub(super) habits: watch::Receiver<Arc<Habits>>,
+    pub(super) log: Log,
+    /// Ends when what ran here before is gone, if something did.
+    pub(super) before: Option<oneshot::Receiver<()>>,
+    /// Dropped when nothing is left.
+    pub(super) gone: oneshot::Sender<()>,
+}
+
+/// How a server is woken, found ready and put to sleep.
+#[derive(Debug)]
+pub(super) struct Habits {
     pub(super) wake: Wake,
+    pub(super) route: Arc<Route>,
     pub(super) readiness: Readiness,
     pub(super) stop_timeout: Duration,
     pub(super) keep_warm: Vec<WarmWindow>,
     pub(super) group: Option<Arc<Group>>,
-    pub(super) log: Log,
 }
 
 /// How often the clock on the wall is looked at.
@@ -34,16 +45,24 @@ const WALL_CLOCK: Duration = Duration::from_secs(20);
 
 impl Driver {
     /// Drives until it is told to end, then puts to sleep what it has started.
-    pub(super) async fn run(self, end: Arc<Notify>) {
+    pub(super) async fn run(mut self, end: Arc<Notify>) {
+        if let Some(before) = self.before.take() {
+            // Both ways it is gone.
+            let _ = before.await;
+        }
+        let habits = Arc::clone(&self.habits.borrow_and_update());
         let mut drive = Drive {
-            waker: dormouse_wake::spawn(self.wake.clone(), self.context()),
-            driver: &self,
+            waker: dormouse_wake::spawn(habits.wake.clone(), self.context(&habits)),
+            stale: false,
+            driver: self,
+            habits,
             says: Arc::new(Notify::new()),
             probe: None,
             place: None,
             entering: None,
             evicted: false,
             ours_again: false,
+            wall_clock: Box::pin(sleep(Duration::ZERO)),
         };
         tokio::select! {
             () = drive.turn() => {}
@@ -52,46 +71,50 @@ impl Driver {
         drive.end().await;
     }
 
-    fn context(&self) -> Context {
+    fn context(&self, habits: &Habits) -> Context {
         let (name, log) = (self.sleeper.name().to_owned(), self.log.clone());
         let tell = Arc::new(move |line: Line<'_>| match line {
             Line::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
             Line::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
             Line::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
         });
-        Context { name: self.sleeper.name().to_owned(), stop_timeout: self.stop_timeout, tell }
+        Context { name: self.sleeper.name().to_owned(), stop_timeout: habits.stop_timeout, tell }
     }
 }
 
-struct Drive<'a> {
-    driver: &'a Driver,
+struct Drive {
+    driver: Driver,
+    habits: Arc<Habits>,
     waker: Waker,
+    /// The waker is one of former habits, and is replaced when nothing runs.
+    stale: bool,
     /// The server has said that it is ready.
     says: Arc<Notify>,
     /// Looks whether it answers.
     probe: Option<Probe>,
     /// Its place in the exclusive group, from before its start until after its end.
-    place: Option<Place>,
+    place: Option<(Arc<Group>, Place)>,
     /// Waits for it.
     entering: Option<Entering>,
     /// It knows that another wants the place.
     evicted: bool,
     /// What runs without our asking is what we had started before.
     ours_again: bool,
+    /// When the clock on the wall is looked at next.
+    wall_clock: Pin<Box<Sleep>>,
 }
 
-type Entering = Pin<Box<dyn Future<Output = Place> + Send>>;
+type Entering = Pin<Box<dyn Future<Output = (Arc<Group>, Place)> + Send>>;
 
-impl Drive<'_> {
+impl Drive {
     async fn turn(&mut self) {
-        let sleeper = &self.driver.sleeper;
-        let mut wall_clock = Box::pin(sleep(Duration::ZERO));
+        let sleeper = Arc::clone(&self.driver.sleeper);
         loop {
             let due = sleeper.tick();
             while let Some(order) = sleeper.next_order() {
                 self.order(order).await;
             }
-            let group = self.driver.group.as_ref().filter(|_| self.place.is_some());
+            let group = self.place.as_ref().map(|(group, _)| group);
             tokio::select! {
                 () = sleeper.nudge.notified() => {}
                 news = self.waker.news.recv() => match news {
@@ -115,14 +138,52 @@ impl Drive<'_> {
                     sleeper.evict(wanted);
                 }
                 () = at(due) => {}
-                () = &mut wall_clock, if !self.driver.keep_warm.is_empty() => {
+                () = &mut self.wall_clock, if !self.habits.keep_warm.is_empty() => {
                     let (day, minute) = dormouse_sys::local_time::day_and_minute();
-                    let warm = self.driver.keep_warm.iter().any(|window| window.contains(day, minute));
+                    let warm = self.habits.keep_warm.iter().any(|window| window.contains(day, minute));
                     sleeper.keep_warm(warm);
-                    wall_clock = Box::pin(sleep(WALL_CLOCK));
+                    self.wall_clock = Box::pin(sleep(WALL_CLOCK));
                 }
+                // Its sender lives as long as we are wanted.
+                Ok(()) = self.driver.habits.changed() => self.change(),
             }
         }
+    }
+
+    /// Takes on other habits. What runs goes on running; another way to wake it counts from its next start on, which
+    /// comes soon: it is put to sleep as soon as nobody uses it.
+    fn change(&mut self) {
+        let habits = Arc::clone(&self.driver.habits.borrow_and_update());
+        let before = std::mem::replace(&mut self.habits, habits);
+        let sleeper = Arc::clone(&self.driver.sleeper);
+        if before.keep_warm != self.habits.keep_warm {
+            self.wall_clock = Box::pin(sleep(Duration::ZERO));
+            if self.habits.keep_warm.is_empty() {
+                sleeper.keep_warm(false);
+            }
+        }
+        let other = before.wake != self.habits.wake;
+        if !other && before.stop_timeout == self.habits.stop_timeout {
+            return;
+        }
+        self.stale = true;
+        if sleeper.is_at_rest() {
+            self.renew();
+            sleeper.forgive();
+        } else if other && sleeper.is_foreign() {
+            // Whatever it is, it is not ours to stop, and not what is meant now.
+            self.over();
+            sleeper.event(Event::Exited { failed: false }, None);
+        } else if other {
+            sleeper.evict(true);
+        }
+    }
+
+    /// A waker of the present habits. The one before ends as its orders do.
+    fn renew(&mut self) {
+        self.stale = false;
+        let context = self.driver.context(&self.habits);
+        self.waker = dormouse_wake::spawn(self.habits.wake.clone(), context);
     }
 
     async fn order(&mut self, order: Order) {
@@ -130,8 +191,9 @@ impl Drive<'_> {
             Order::Start => {
                 self.says = Arc::new(Notify::new());
                 self.evicted = false;
-                if let (Some(group), None) = (&self.driver.group, &self.place) {
-                    self.entering = Some(Box::pin(Arc::clone(group).enter()));
+                if let (Some(group), None) = (&self.habits.group, &self.place) {
+                    let group = Arc::clone(group);
+                    self.entering = Some(Box::pin(async move { (Arc::clone(&group), group.enter().await) }));
                     return;
                 }
             }
@@ -153,7 +215,7 @@ impl Drive<'_> {
     }
 
     fn hear(&mut self, news: News) {
-        let sleeper = &self.driver.sleeper;
+        let sleeper = Arc::clone(&self.driver.sleeper);
         match news {
             News::Launched { foreign } => {
                 if foreign {
@@ -190,13 +252,17 @@ impl Drive<'_> {
     }
 
     fn look(&mut self, asked: bool) {
-        self.probe = Some(self.driver.readiness.probe(&self.driver.route, &self.says, asked));
+        self.probe = Some(self.habits.readiness.probe(&self.habits.route, &self.says, asked));
     }
 
+    /// Nothing runs any more.
     fn over(&mut self) {
         self.probe = None;
         self.place = None;
         self.ours_again = false;
+        if self.stale {
+            self.renew();
+        }
     }
 
     /// The waker's task has ended although it had no reason to.
@@ -205,7 +271,7 @@ impl Drive<'_> {
         self.driver
             .log
             .line(Level::Err, format_args!("{name}: the waker ended unexpectedly, starting it anew."));
-        self.waker = dormouse_wake::spawn(self.driver.wake.clone(), self.driver.context());
+        self.renew();
         self.over();
         self.driver
             .sleeper
@@ -214,7 +280,7 @@ impl Drive<'_> {
 
     /// Stops what we have started, and lets the waker end.
     async fn end(mut self) {
-        let patience = self.driver.stop_timeout + Duration::from_secs(1);
+        let patience = self.habits.stop_timeout + Duration::from_secs(1);
         if self.driver.sleeper.is_ours_to_stop() {
             self.pass(Order::Stop).await;
             let stopped = async {
@@ -231,6 +297,7 @@ impl Drive<'_> {
         let ended = async { while news.recv().await.is_some() {} };
         let _ = tokio::time::timeout(patience, ended).await;
         self.waker.task.abort();
+        drop(self.driver.gone);
     }
 }
 
@@ -241,7 +308,7 @@ async fn answer(probe: &mut Option<Probe>) -> Option<dormouse_relay::Stream> {
     }
 }
 
-async fn entered(entering: &mut Option<Entering>) -> Place {
+async fn entered(entering: &mut Option<Entering>) -> (Arc<Group>, Place) {
     match entering {
         Some(entering) => entering.await,
         None => std::future::pending().await,

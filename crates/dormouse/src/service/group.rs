@@ -69,10 +69,15 @@ impl Drop for Waiting<'_> {
 
 /// All groups, by name.
 #[derive(Debug, Default)]
-pub struct Groups(HashMap<String, Arc<Group>>);
+pub(super) struct Groups(HashMap<String, Arc<Group>>);
 
 impl Groups {
     pub(super) fn get(&mut self, name: &str) -> Arc<Group> {
         Arc::clone(self.0.entry(name.to_owned()).or_insert_with(|| Arc::new(Group::new())))
+    }
+
+    /// Forgets those without members.
+    pub(super) fn sweep(&mut self) {
+        self.0.retain(|_, group| Arc::strong_count(group) > 1);
     }
 }

@@ -6,6 +6,7 @@
 //! wake has none of that, only the hold.
 
 mod choice;
+mod dormitory;
 mod driver;
 mod group;
 mod hold;
@@ -23,14 +24,14 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use dormouse_sys::resolve::ResolveError;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use crate::admission::{AtLimit, Permit};
-use crate::config::model::{Network, ServiceConfig, WakeOn};
+use crate::config::model::{Network, ServerConfig, ServiceConfig, WakeOn};
 use crate::connect::Route;
 use crate::ledger::log::Log;
-use driver::Driver;
-pub use group::Groups;
+pub use dormitory::Dormitory;
+use dormitory::{Claim, Key};
+use driver::Habits;
 use hold::{Patience, Turn};
 use ready::Readiness;
 pub use refusal::Refusal;
@@ -52,6 +53,23 @@ struct Server {
     turn: Turn,
     /// `None`: it is there, or on its way; nobody has to wake it.
     sleeper: Option<Arc<Sleeper>>,
+    /// Keeps the sleeper awake to our wishes.
+    _claim: Option<Claim>,
+}
+
+/// The ways to the servers of a service.
+#[derive(Debug)]
+pub struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Prepares them.
+    ///
+    /// # Errors
+    /// When an address cannot be completed.
+    pub fn of(config: &ServiceConfig) -> Result<Self, ResolveError> {
+        let route = |server: &ServerConfig| Route::new(&server.to, config.timeouts.connect).map(Arc::new);
+        config.servers.iter().map(route).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// The rules for clients.
@@ -105,45 +123,34 @@ impl<'a> Visitor<'a> {
 impl Service {
     /// One server that nobody has to wake; a client is held for at most `wait` while it is not there.
     pub fn always_there(route: Route, wait: TimeSpan) -> Self {
-        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None };
+        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None, _claim: None };
         Self { servers: vec![server], rules: Rules::of_waiting(wait), room: Arc::default() }
     }
 
-    /// A service as it is configured. The tasks of servers that sleep go to `drivers`, and end at a word from `end`.
-    ///
-    /// # Errors
-    /// When an address cannot be completed.
-    pub fn new(
-        config: &ServiceConfig,
-        log: &Log,
-        groups: &mut Groups,
-        drivers: &mut JoinSet<()>,
-        end: &Arc<Notify>,
-    ) -> Result<Self, ResolveError> {
-        let room = Arc::new(Notify::new());
-        let mut servers = Vec::with_capacity(config.servers.len());
-        for server in &config.servers {
-            let route = Arc::new(Route::new(&server.to, config.timeouts.connect)?);
-            let sleeper = server.wake.as_ref().map(|wake| {
+    /// A service as it is configured, with the ways to its servers. Servers that sleep are those of the dormitory.
+    pub fn new(config: &ServiceConfig, Routes(routes): Routes, log: &Log, dormitory: &mut Dormitory) -> Self {
+        let mut servers: Vec<Server> = Vec::with_capacity(config.servers.len());
+        for (number, (server, route)) in config.servers.iter().zip(routes).enumerate() {
+            let bed = server.wake.as_ref().map(|wake| {
                 let name = match config.servers.as_slice() {
                     [_] => config.name.clone(),
                     _ => format!("{}/{}", config.name, server.name),
                 };
-                let sleeper = Sleeper::new(name, policy(config), Arc::clone(&room), log.clone());
-                let driver = Driver {
-                    sleeper: Arc::clone(&sleeper),
-                    route: Arc::clone(&route),
+                let twins = config.servers.iter().take(number).filter(|other| other.to == server.to);
+                let key =
+                    Key { service: config.name.clone(), to: server.to.to_string(), number: twins.count() };
+                let habits = Habits {
                     wake: wake.clone(),
+                    route: Arc::clone(&route),
                     readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
                     stop_timeout: config.waking.stop_timeout,
                     keep_warm: config.idle.keep_warm.clone(),
-                    group: config.exclusive.as_deref().map(|name| groups.get(name)),
-                    log: log.clone(),
+                    group: config.exclusive.as_deref().map(|name| dormitory.group(name)),
                 };
-                drivers.spawn(driver.run(Arc::clone(end)));
-                sleeper
+                dormitory.bed(&key, &name, policy(config), habits, log)
             });
-            servers.push(Server { route, turn: Turn::new(), sleeper });
+            let (sleeper, claim) = bed.unzip();
+            servers.push(Server { route, turn: Turn::new(), sleeper, _claim: claim });
         }
         let rules = Rules {
             wait: config.hold.timeout,
@@ -154,7 +161,7 @@ impl Service {
             soft: config.soft,
             replay: config.replay,
         };
-        Ok(Self { servers, rules, room })
+        Self { servers, rules, room: dormitory.room(&config.name) }
     }
 
     /// Gets a server for a client. `first` is what the server is told before anything that the client says.

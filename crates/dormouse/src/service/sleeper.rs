@@ -157,6 +157,27 @@ impl Sleeper {
         self.step(|inner, now, out| inner.machine.claim(now, out));
     }
 
+    /// Other rules from now on.
+    pub(super) fn set_policy(&self, policy: Policy) {
+        self.step(|inner, now, out| inner.machine.set_policy(now, policy, out));
+    }
+
+    /// Why it could not be started may be mended.
+    pub(super) fn forgive(&self) {
+        self.step(|inner, now, out| inner.machine.forgive(now, out));
+    }
+
+    /// Whether nothing of it runs, or is about to.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.lock().machine.state(), State::Stopped | State::Failed)
+    }
+
+    /// Whether it runs, and somebody else has started it.
+    pub(super) fn is_foreign(&self) -> bool {
+        let inner = self.lock();
+        !matches!(inner.machine.state(), State::Stopped | State::Failed) && inner.machine.is_foreign()
+    }
+
     pub(super) fn found_running(&self) {
         self.lock().machine.found_running();
     }

@@ -1,0 +1,240 @@
+//! All services that are being served, and how they become others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use dormouse_relay::{Limits, Pipes};
+use tokio::task::JoinSet;
+
+use super::RunError;
+use super::plan::{Origin, Step, plan};
+use super::prepare::Prepared;
+use super::sockets::Sockets;
+use super::standing::{Ahead, Former, Standing};
+use crate::admission::{Admission, Pool, raise_limit};
+use crate::config::model::{Config, ServiceConfig};
+use crate::ledger::Ledger;
+use crate::ledger::log::{Level, Log};
+use crate::life::{Doors, ListenerDied};
+use crate::service::{Dormitory, Service};
+use crate::session::Shared;
+
+/// The services, and what they share.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) config: Config,
+    pub(super) standing: Vec<Standing>,
+    /// Those that accept no more, while their sessions last.
+    leaving: JoinSet<()>,
+    pub(super) doors: Doors,
+    dormitory: Dormitory,
+    pub(super) sockets: Sockets,
+    pub(super) pool: Arc<Pool>,
+    pipes: Arc<Pipes>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) log: Log,
+}
+
+/// What has become of the services, each by its name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    kept: usize,
+    changed: Vec<String>,
+    added: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl House {
+    /// A house without services.
+    pub(super) fn new(config: &Config, sockets: Sockets, log: &Log) -> Self {
+        let budget = raise_limit(wanted(config));
+        let config = Config { services: Vec::new(), ..config.clone() };
+        Self {
+            config,
+            standing: Vec::new(),
+            leaving: JoinSet::new(),
+            doors: Doors::default(),
+            dormitory: Dormitory::default(),
+            sockets,
+            pool: Pool::new(budget.sessions),
+            pipes: Pipes::new(budget.pipes),
+            ledger: Arc::new(Ledger::new(log.clone())),
+            log: log.clone(),
+        }
+    }
+
+    /// The names of all listeners.
+    pub(super) fn listeners(&self) -> Vec<String> {
+        let doors = self.standing.iter().flat_map(|standing| standing.doors.iter().flatten());
+        doors.filter_map(|door| door.listener().map(ToString::to_string)).collect()
+    }
+
+    /// Serves this from now on. What is the same is not touched.
+    ///
+    /// # Errors
+    /// When something cannot be had that is needed. Then nothing has changed.
+    pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
+        let plan = plan(&self.config, &config);
+        let prepared = self.prepare(&config, &plan).await?;
+        self.make_room(&config);
+        self.log.set_level(config.log_level);
+
+        // Everything that ends is closed first, so that its listeners can be taken over.
+        let old = std::mem::take(&mut self.standing).into_iter().enumerate();
+        let (mut kept, mut closed) = (BTreeMap::new(), BTreeMap::new());
+        for (number, standing) in old {
+            if plan.steps.contains(&Step::Keep(number)) {
+                kept.insert(number, standing);
+                continue;
+            }
+            let (former, leaving) = standing.close();
+            closed.insert(number, former);
+            self.leaving.spawn(leaving.leave(config.drain_timeout, self.log.clone()));
+        }
+        let mut changes = Changes::default();
+        for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {
+            match (step, prepared) {
+                (Step::Keep(number), _) => {
+                    changes.kept += 1;
+                    self.standing.extend(kept.remove(number));
+                }
+                (Step::SetUp { before, listeners }, Some(prepared)) => {
+                    let names = if before.is_some() { &mut changes.changed } else { &mut changes.added };
+                    names.push(service.name.clone());
+                    let ledger = before.and_then(|number| Some(Arc::clone(&closed.get(&number)?.ledger)));
+                    let standing = self.set_up(service, listeners, prepared, ledger, &mut closed);
+                    self.standing.push(standing);
+                }
+                // It was prepared for just that.
+                (Step::SetUp { .. }, None) => {}
+            }
+        }
+        for (listen, listeners) in closed.into_values().flat_map(|former| former.listeners) {
+            self.sockets.put_back(&listen, listeners);
+        }
+        let name = |number: usize| self.config.services.get(number).map(|service| service.name.clone());
+        changes.removed = plan.gone.into_iter().filter_map(name).collect();
+        self.config = config;
+        self.dormitory.sweep();
+        Ok(changes)
+    }
+
+    fn set_up(
+        &mut self,
+        service: &ServiceConfig,
+        origins: &[Origin],
+        prepared: Prepared,
+        ledger: Option<Arc<Ledger>>,
+        closed: &mut BTreeMap<usize, Former>,
+    ) -> Standing {
+        let Prepared { routes, sockets } = prepared;
+        let ledger =
+            ledger.unwrap_or_else(|| Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.separate())));
+        let shared = Arc::new(Shared {
+            label: format!("{}: ", service.name),
+            service: Service::new(service, routes, &ledger.log, &mut self.dormitory),
+            limits: Limits { half_close: service.timeouts.half_close, idle: service.timeouts.idle },
+            ledger,
+            pipes: Arc::clone(&self.pipes),
+            proxy_protocol: service.proxy_protocol,
+            quiet: service.idle.quiet,
+        });
+        let admission = Admission::of_mortals(service.maxconn, service.at_limit, &self.pool);
+        let behind = behind(service);
+        let mut doors = Vec::with_capacity(service.listen.len());
+        for ((listen, origin), sockets) in service.listen.iter().zip(origins).zip(sockets) {
+            let listeners = match (origin, sockets.opened) {
+                (_, Some(opened)) => {
+                    for listener in &opened {
+                        self.log.line(Level::Info, format_args!("Listening on {listener} for {behind}."));
+                    }
+                    opened
+                }
+                (Origin::Moved { service, listener }, None) => {
+                    let moved = closed.get_mut(service).map(|former| former.take(*listener));
+                    let moved = moved.unwrap_or_default();
+                    for listener in &moved {
+                        listener.set_mode(listen.mode());
+                        self.log.line(Level::Debug, format_args!("{listener} is now for {behind}."));
+                    }
+                    moved
+                }
+                (Origin::Opened | Origin::OpenedAfter, None) => Vec::new(),
+            };
+            let open = listeners.into_iter().zip(sockets.waiting).map(|(listener, waiting)| {
+                self.doors.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared))
+            });
+            doors.push(open.collect());
+        }
+        let ahead = Ahead::of(&shared);
+        Standing { config: service.clone(), doors, admission, shared, ahead }
+    }
+
+    /// Makes room for the sessions of all services.
+    fn make_room(&self, config: &Config) {
+        let wanted = wanted(config);
+        let budget = raise_limit(wanted);
+        self.pool.resize(budget.sessions);
+        if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
+            self.log.line(
+                Level::Notice,
+                format_args!(
+                    "The limit of {} descriptors is enough for {} of {wanted} sessions (maxconn); further clients \
+                     wait in the backlog. Raise LimitNOFILE= or lower maxconn.",
+                    budget.limit, budget.sessions
+                ),
+            );
+        }
+    }
+
+    pub(super) fn warn_of_unused_sockets(&self) {
+        self.sockets.warn_of_the_rest(&self.log);
+    }
+
+    /// Waits until a listener cannot be used any more. In between it puts to sleep what nobody wants.
+    pub(super) async fn watch(&mut self) -> ListenerDied {
+        loop {
+            tokio::select! {
+                died = self.doors.died() => return died,
+                Some(_) = self.leaving.join_next() => self.dormitory.sweep(),
+            }
+        }
+    }
+
+    /// Lets nobody in any more.
+    pub(super) async fn close(&mut self) {
+        for standing in &mut self.standing {
+            standing.doors.clear();
+        }
+        std::mem::take(&mut self.doors).shutdown().await;
+    }
+
+    /// Puts to sleep what we have woken.
+    pub(super) async fn end(self) {
+        self.dormitory.end().await;
+    }
+}
+
+/// How many sessions there may be.
+fn wanted(config: &Config) -> u32 {
+    config.services.iter().fold(0, |sum, service| sum.saturating_add(service.maxconn.get()))
+}
+
+/// What is behind, for the log.
+fn behind(service: &ServiceConfig) -> String {
+    let servers: Vec<_> = service.servers.iter().map(|server| server.to.to_string()).collect();
+    format!("{} ({})", service.name, servers.join(", "))
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} unchanged", self.kept)?;
+        for (what, names) in [("changed", &self.changed), ("new", &self.added), ("removed", &self.removed)] {
+            if !names.is_empty() {
+                write!(f, ", {} {what} ({})", names.len(), names.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}

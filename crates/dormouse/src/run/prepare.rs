@@ -1,0 +1,205 @@
+//! What new services need that can fail to be had: found out before anything is changed.
+
+use tokio::task::yield_now;
+
+use super::RunError;
+use super::house::House;
+use super::plan::{Origin, Plan, Step};
+use super::standing::Standing;
+use crate::config::model::{Config, Listen, ServiceConfig};
+use crate::ledger::log::Level;
+use crate::life::Door;
+use crate::listener::{Listener, Waiting};
+use crate::service::Routes;
+
+/// What a service needs.
+pub(super) struct Prepared {
+    pub(super) routes: Routes,
+    /// For each listener.
+    pub(super) sockets: Vec<Ready>,
+}
+
+/// One of its listeners.
+pub(super) struct Ready {
+    /// `None`: they are open already, for another service or an older one.
+    pub(super) opened: Option<Vec<Listener>>,
+    /// For each socket.
+    pub(super) waiting: Vec<Waiting>,
+}
+
+impl House {
+    /// Gets all that is needed. `None` stands for a service that stays.
+    pub(super) async fn prepare(
+        &mut self,
+        config: &Config,
+        plan: &Plan,
+    ) -> Result<Vec<Option<Prepared>>, RunError> {
+        let mut prepared = Vec::with_capacity(config.services.len());
+        for (service, step) in config.services.iter().zip(&plan.steps) {
+            match step {
+                Step::Keep(_) => prepared.push(None),
+                Step::SetUp { listeners, .. } => match self.prepare_one(service, listeners) {
+                    Ok(one) => prepared.push(Some(one)),
+                    Err(error) => {
+                        self.give_back(config, prepared);
+                        return Err(error);
+                    }
+                },
+            }
+        }
+        if let Err(error) = self.open_after(config, plan, &mut prepared).await {
+            self.give_back(config, prepared);
+            return Err(error);
+        }
+        Ok(prepared)
+    }
+
+    fn prepare_one(&mut self, service: &ServiceConfig, origins: &[Origin]) -> Result<Prepared, RunError> {
+        let routes =
+            Routes::of(service).map_err(|error| RunError::Target { service: service.name.clone(), error })?;
+        let mut sockets: Vec<Ready> = Vec::with_capacity(origins.len());
+        for (listen, origin) in service.listen.iter().zip(origins) {
+            let ready = match *origin {
+                Origin::Moved { service, listener } => self.moved(service, listener),
+                Origin::Opened => self.opened(service, listen),
+                Origin::OpenedAfter => Ok(Ready { opened: None, waiting: Vec::new() }),
+            };
+            match ready {
+                Ok(ready) => sockets.push(ready),
+                Err(error) => {
+                    self.give_back_one(service, Prepared { routes, sockets });
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Prepared { routes, sockets })
+    }
+
+    fn moved(&self, service: usize, listener: usize) -> Result<Ready, RunError> {
+        let doors = self.standing.get(service).and_then(|standing| standing.doors.get(listener));
+        let listeners = doors.into_iter().flatten().filter_map(Door::listener);
+        Ok(Ready { opened: None, waiting: listeners.map(waiting).collect::<Result<_, _>>()? })
+    }
+
+    fn opened(&mut self, service: &ServiceConfig, listen: &Listen) -> Result<Ready, RunError> {
+        let opened = self.sockets.take(service, listen)?;
+        match opened.iter().map(waiting).collect() {
+            Ok(waiting) => Ok(Ready { opened: Some(opened), waiting }),
+            Err(error) => {
+                self.sockets.put_back(listen, opened);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens what others, which nobody wants any more, are in the way of: these are closed first, and opened again if
+    /// something fails.
+    async fn open_after(
+        &mut self,
+        config: &Config,
+        plan: &Plan,
+        prepared: &mut [Option<Prepared>],
+    ) -> Result<(), RunError> {
+        let mut late = Vec::new();
+        for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {
+            let (Step::SetUp { listeners, .. }, Some(prepared)) = (step, prepared) else { continue };
+            let all = service.listen.iter().zip(listeners).zip(&mut prepared.sockets);
+            late.extend(
+                all.filter(|((_, origin), _)| **origin == Origin::OpenedAfter)
+                    .map(|((listen, _), ready)| (service, listen, ready)),
+            );
+        }
+        if late.is_empty() {
+            return Ok(());
+        }
+        let closed =
+            self.close_in_the_way(plan, &late.iter().map(|(_, listen, _)| *listen).collect::<Vec<_>>());
+        // The tasks that accepted on them have them, too, until they had their turn.
+        yield_now().await;
+        yield_now().await;
+        let mut opened = Vec::new();
+        for (service, listen, _) in &late {
+            match self.opened(service, listen) {
+                Ok(ready) => opened.push(ready),
+                Err(error) => {
+                    // They would be in the way of the old ones.
+                    drop(opened);
+                    self.open_again(closed);
+                    return Err(error);
+                }
+            }
+        }
+        for ((_, _, place), ready) in late.into_iter().zip(opened) {
+            *place = ready;
+        }
+        Ok(())
+    }
+
+    fn close_in_the_way(&mut self, plan: &Plan, wanted: &[&Listen]) -> Vec<(usize, usize)> {
+        let moves = |origin: &Origin, place: (usize, usize)| matches!(*origin, Origin::Moved { service, listener } if (service, listener) == place);
+        let stays = |service: usize, listener: usize| {
+            plan.steps.iter().any(|step| match step {
+                Step::Keep(number) => *number == service,
+                Step::SetUp { listeners, .. } => {
+                    listeners.iter().any(|origin| moves(origin, (service, listener)))
+                }
+            })
+        };
+        let mut closed = Vec::new();
+        for (service, Standing { config, doors, .. }) in self.standing.iter_mut().enumerate() {
+            for (listener, (listen, doors)) in config.listen.iter().zip(doors).enumerate() {
+                let in_the_way = wanted.iter().any(|wanted| wanted.covers(listen) || listen.covers(wanted));
+                if in_the_way && !stays(service, listener) {
+                    doors.clear();
+                    closed.push((service, listener));
+                }
+            }
+        }
+        closed
+    }
+
+    fn open_again(&mut self, closed: Vec<(usize, usize)>) {
+        for (service, listener) in closed {
+            let Some(standing) = self.standing.get(service) else { continue };
+            let (config, admission, shared) =
+                (standing.config.clone(), standing.admission.clone(), standing.shared.clone());
+            let Some(listen) = config.listen.get(listener) else { continue };
+            let ready = match self.opened(&config, listen) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    let text = format_args!("{}: {error} Nobody is let in there any more.", config.name);
+                    self.log.line(Level::Err, text);
+                    continue;
+                }
+            };
+            let sockets = ready.opened.unwrap_or_default().into_iter().zip(ready.waiting);
+            let open: Vec<Door> = sockets
+                .map(|(listener, waiting)| {
+                    self.doors.open(listener, waiting, admission.clone(), shared.clone())
+                })
+                .collect();
+            let doors = self.standing.get_mut(service).and_then(|standing| standing.doors.get_mut(listener));
+            if let Some(doors) = doors {
+                *doors = open;
+            }
+        }
+    }
+
+    fn give_back(&mut self, config: &Config, prepared: Vec<Option<Prepared>>) {
+        for (service, prepared) in config.services.iter().zip(prepared) {
+            if let Some(prepared) = prepared {
+                self.give_back_one(service, prepared);
+            }
+        }
+    }
+
+    fn give_back_one(&mut self, service: &ServiceConfig, prepared: Prepared) {
+        for (listen, ready) in service.listen.iter().zip(prepared.sockets) {
+            self.sockets.put_back(listen, ready.opened.into_iter().flatten());
+        }
+    }
+}
+
+fn waiting(listener: &Listener) -> Result<Waiting, RunError> {
+    listener.waiting().map_err(|error| RunError::Listener { name: listener.to_string(), error })
+}

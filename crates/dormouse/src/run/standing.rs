@@ -1,0 +1,109 @@
+//! One service that is being served, and one that is on its way out.
+
+use std::sync::Arc;
+
+use dormouse_core::timespan::TimeSpan;
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::admission::Admission;
+use crate::config::model::{Listen, ServiceConfig};
+use crate::ledger::Ledger;
+use crate::ledger::log::{Level, Log};
+use crate::life::{Door, after};
+use crate::listener::Listener;
+use crate::session::Shared;
+
+/// A service and all that is its own.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) config: ServiceConfig,
+    /// For each of its listeners the sockets; a passed name may stand for several.
+    pub(super) doors: Vec<Vec<Door>>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) ahead: Ahead,
+}
+
+/// The task that keeps a timer ahead of those of the sessions. It ends with this.
+#[derive(Debug)]
+pub(super) struct Ahead(JoinHandle<()>);
+
+impl Ahead {
+    pub(super) fn of(shared: &Shared) -> Self {
+        Self(tokio::spawn(shared.limits.keep_timer_ahead()))
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What others can have of a service that has ended.
+#[derive(Debug)]
+pub(super) struct Former {
+    /// As what they were configured, and the sockets.
+    pub(super) listeners: Vec<(Listen, Vec<Listener>)>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl Former {
+    /// The sockets of one of its listeners.
+    pub(super) fn take(&mut self, listener: usize) -> Vec<Listener> {
+        self.listeners.get_mut(listener).map(|(_, sockets)| std::mem::take(sockets)).unwrap_or_default()
+    }
+}
+
+impl Standing {
+    /// Lets nobody in any more. Gives what others can have of it, and what is left of it.
+    pub(super) fn close(self) -> (Former, Leaving) {
+        let Self { config, doors, admission, shared, ahead } = self;
+        let sockets = |doors: Vec<Door>| doors.into_iter().filter_map(Door::close).collect::<Vec<_>>();
+        let listeners = config.listen.into_iter().zip(doors.into_iter().map(sockets)).collect();
+        let former = Former { listeners, ledger: Arc::clone(&shared.ledger) };
+        (former, Leaving { name: config.name, admission, shared, _ahead: ahead })
+    }
+}
+
+/// Sessions that go on under rules that are no more.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    name: String,
+    admission: Arc<Admission>,
+    shared: Arc<Shared>,
+    _ahead: Ahead,
+}
+
+impl Leaving {
+    /// Waits for the sessions' end for as long as is granted, then ends them.
+    pub(super) async fn leave(self, granted: Option<TimeSpan>, log: Log) {
+        tokio::select! {
+            biased;
+            () = self.admission.emptied() => return,
+            () = granted_over(granted) => {}
+        }
+        // Who was let in a moment ago has begun by then.
+        yield_now().await;
+        let ended = self.admission.end_all();
+        self.shared.ledger.cut(ended);
+        if ended > 0 {
+            let (name, granted) = (&self.name, granted.unwrap_or(TimeSpan::ZERO));
+            log.line(
+                Level::Notice,
+                format_args!(
+                    "{name}: {ended} sessions from before the reload were ended after {granted} (drain_timeout)."
+                ),
+            );
+        }
+        self.admission.emptied().await;
+    }
+}
+
+/// Without a limit sessions go on until they end by themselves.
+async fn granted_over(granted: Option<TimeSpan>) {
+    match granted {
+        Some(granted) => after(granted).await,
+        None => std::future::pending().await,
+    }
+}

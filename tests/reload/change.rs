@@ -1,0 +1,253 @@
+//! What a change of the file does, and what it leaves alone.
+
+use std::time::{Duration, Instant};
+
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Address, Stream, wait};
+
+use super::load::{Echo, Load};
+use super::scene::{Place, Scene};
+
+/// Long enough to see that nothing happens.
+const MOMENT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let good = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
+    let scene = Scene::new(place, &good).unwrap();
+    let session = scene.client_of("web").unwrap();
+    scene.reload(&format!("{good}idel = '5min'\n")).unwrap();
+    scene.told("dormouse.toml:5: services.web.idel").unwrap();
+    scene.told("was not reloaded, nothing has changed").unwrap();
+    let status = scene.manager.wait_until("a status that tells it", SOON, |message| {
+        message
+            .get("STATUS")
+            .is_some_and(|status| status.contains("not reloaded: ") && status.contains("idel"))
+    });
+    status.unwrap();
+    scene.echo(&session, "still here").unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "and open").unwrap();
+    // Mended, nothing is left of it.
+    scene.reload(&good).unwrap();
+    scene.told("The configuration was reloaded: 1 unchanged.").unwrap();
+    scene.echo(&session, "still").unwrap();
+}
+
+#[test]
+fn the_manager_is_told_when_it_reloads() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let text = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
+    let scene = Scene::new(place, &text).unwrap();
+    scene.reload(&text).unwrap();
+    let reloading = scene.manager.wait_for("RELOADING", "1", SOON).unwrap();
+    let micros: u64 = reloading.get("MONOTONIC_USEC").unwrap().parse().unwrap();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = u64::try_from(now.tv_sec).unwrap() * 1_000_000 + u64::try_from(now.tv_nsec).unwrap() / 1000;
+    assert!(micros <= now && now - micros < 60_000_000, "{micros} at {now}");
+}
+
+#[test]
+fn where_nobody_can_listen_nothing_changes() {
+    let (place, echo) = (Place::new(2).unwrap(), Echo::start().unwrap());
+    let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap();
+    let service = |name: &str, listen: &str| {
+        format!("[services.{name}]\nlisten = '{listen}'\nto = '{}'\n", echo.address)
+    };
+    let (web, new) = (place.port(0), place.port(1));
+    let scene = Scene::new(place, &service("web", &web)).unwrap();
+    let all =
+        [service("web", "127.0.0.1:0"), service("new", &new), service("bad", &taken.address().to_string())];
+    scene.reload(&all.concat()).unwrap();
+    scene.told("another program listens there").unwrap();
+    scene.told("was not reloaded").unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "as before").unwrap();
+    let refused = Stream::connect(&Address::Tcp(new.parse().unwrap()), SOON);
+    scene.expect(refused.is_err(), "something of it was opened");
+    // What was closed to make room is open again: somebody listens at another address of the same port.
+    let port = web.rsplit_once(':').unwrap().1;
+    let beside = Address::Tcp(format!("127.0.0.2:{port}").parse().unwrap());
+    let _beside = dormouse_tests::Listener::bind_at(&beside).unwrap();
+    scene.reload(&service("web", &format!("*:{port}"))).unwrap();
+    let client = Stream::connect(&Address::Tcp(web.parse().unwrap()), SOON).unwrap();
+    scene.echo(&client, "open again").unwrap();
+    scene.expect(!scene.log().contains("was reloaded"), "it was reloaded");
+}
+
+#[test]
+fn an_address_may_grow_and_shrink() {
+    let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
+    let file = |listen: &str| format!("[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address);
+    let address = place.port(0);
+    let (every, one) = (format!("*:{}", address.rsplit_once(':').unwrap().1), address.clone());
+    let scene = Scene::new(place, &file(&one)).unwrap();
+    for (round, listen) in [every, one].iter().enumerate() {
+        scene.reload(&file(listen)).unwrap();
+        scene.told("The configuration was reloaded: 0 unchanged, 1 changed (web)").unwrap();
+        let client = Stream::connect(&Address::Tcp(address.parse().unwrap()), SOON);
+        let client = client.unwrap_or_else(|failure| panic!("{}", scene.dormouse.with_log(&failure)));
+        scene.echo(&client, &format!("round {round}")).unwrap();
+    }
+}
+
+#[test]
+fn a_listener_moves_to_another_service_without_a_gap() {
+    let (place, one, two) = (Place::new(1).unwrap(), Echo::start().unwrap(), Echo::start().unwrap());
+    let file = |name: &str, to| format!("[services.{name}]\nlisten = '{}'\nto = '{to}'\n", place.port(0));
+    let texts = [file("one", one.address), file("two", two.address)];
+    let address = place.port(0).parse().unwrap();
+    let scene = Scene::new(place, &texts[0]).unwrap();
+    let load = Load::start(vec![address], 200);
+    for round in 0..20 {
+        let served = load.served();
+        scene.reload(&texts[(round + 1) % 2]).unwrap();
+        wait::until("clients", SOON, || Ok((load.served() > served).then_some(()))).unwrap();
+    }
+    load.finish().unwrap().all_served().unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
+}
+
+#[test]
+fn an_awake_server_is_not_restarted_for_other_rules() {
+    let place = Place::new(1).unwrap();
+    let (to, exec) = (place.port(0), place.server(0, "starts"));
+    let file = |rules: &str| {
+        format!(
+            "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
+        )
+    };
+    let scene = Scene::new(place, &file("idle = { minimum_uptime = 0 }")).unwrap();
+    let session = scene.client_of("web").unwrap();
+    scene.echo(&session, "awake").unwrap();
+    for rules in ["maxconn = 7", "hold = '7s'", "idle = { stop = '7min', minimum_uptime = 0 }"] {
+        scene.reload(&file(rules)).unwrap();
+        scene.echo(&session, "as before").unwrap();
+        scene.echo(&scene.client_of("web").unwrap(), "and now").unwrap();
+    }
+    scene.expect(scene.place.starts("starts") == 1, "it was started again");
+    // The rules count at once: nobody uses it, and that is enough now.
+    drop(session);
+    scene.reload(&file("idle = { stop = '50ms', minimum_uptime = 0 }")).unwrap();
+    scene.told("web: stopping → stopped").unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "again").unwrap();
+    scene.expect(scene.place.starts("starts") == 2, "it was not started again");
+}
+
+#[test]
+fn another_way_to_wake_counts_from_the_next_start() {
+    let place = Place::new(1).unwrap();
+    let (old, new) = (place.server(0, "old"), place.server(0, "new"));
+    let to = place.port(0);
+    let file = |exec: &str| {
+        format!(
+            "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n\
+             idle = {{ stop = 'infinity', minimum_uptime = 0 }}\n"
+        )
+    };
+    let scene = Scene::new(place, &file(&old)).unwrap();
+    let session = scene.client_of("web").unwrap();
+    scene.echo(&session, "the old one").unwrap();
+    scene.reload(&file(&new)).unwrap();
+    scene.echo(&session, "the old one still").unwrap();
+    scene.expect(scene.place.starts("new") == 0, "two at once");
+    drop(session);
+    // Nobody uses it: the next client gets the new one.
+    scene.told("web: stopping → stopped").unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "the new one").unwrap();
+    scene.expect((scene.place.starts("old"), scene.place.starts("new")) == (1, 1), "other starts");
+}
+
+#[test]
+fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
+    let place = Place::new(1).unwrap();
+    let (to, good) = (place.port(0), place.server(0, "starts"));
+    let file = |exec: &str| {
+        format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n")
+    };
+    let scene = Scene::new(place, &file("/nonexistent/server")).unwrap();
+    for _ in 0..2 {
+        let client = scene.client_of("web").unwrap();
+        scene.is_ended(&client, SOON).unwrap();
+    }
+    scene.reload(&file(&good)).unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "mended").unwrap();
+}
+
+#[test]
+fn a_removed_service_drains_and_what_it_woke_sleeps() {
+    let place = Place::new(3).unwrap();
+    let (exec, to, front) = (place.server(0, "starts"), place.port(0), place.port(2));
+    let other = format!("[services.other]\nlisten = '127.0.0.1:0'\nto = '{}'\n", place.port(1));
+    let web = format!("[services.web]\nlisten = '{front}'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n");
+    let scene = Scene::new(place, &format!("{other}{web}")).unwrap();
+    let session = scene.client_of("web").unwrap();
+    scene.echo(&session, "awake").unwrap();
+    scene.reload(&other).unwrap();
+    scene.told("1 unchanged, 1 removed (web)").unwrap();
+    let refused = Stream::connect(&Address::Tcp(front.parse().unwrap()), SOON);
+    scene.expect(refused.is_err(), "it accepts still");
+    // No limit is set: the session goes on for as long as it likes.
+    std::thread::sleep(MOMENT);
+    scene.echo(&session, "still here").unwrap();
+    drop(session);
+    let listens = || Stream::connect(&Address::Tcp(to.parse().unwrap()), SOON).is_ok();
+    wait::until("end of the server", SOON, || Ok((!listens()).then_some(()))).unwrap();
+    // It may come back.
+    scene.reload(&format!("{other}{web}")).unwrap();
+    scene.echo(&scene.client_of("web").unwrap(), "back").unwrap();
+    scene.expect(scene.place.starts("starts") == 2, "other starts");
+}
+
+#[test]
+fn old_sessions_end_with_the_drain_timeout() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let file = |rules: &str| {
+        format!(
+            "drain_timeout = '500ms'\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n{rules}\n",
+            echo.address
+        )
+    };
+    let scene = Scene::new(place, &file("")).unwrap();
+    let old = scene.client_of("web").unwrap();
+    scene.echo(&old, "under old rules").unwrap();
+    let told = Instant::now();
+    scene.reload(&file("maxconn = 7")).unwrap();
+    let new = scene.client_of("web").unwrap();
+    scene.echo(&old, "still").unwrap();
+    scene.is_ended(&old, SOON).unwrap();
+    scene.expect(told.elapsed() >= Duration::from_millis(500), "it ended too soon");
+    scene.told("web: 1 sessions from before the reload were ended after 500ms").unwrap();
+    scene.echo(&new, "under new rules").unwrap();
+    let status = scene.manager.wait_until("a status without the old session", SOON, |message| {
+        message.get("STATUS").is_some_and(|status| status.contains("1 open, 2 accepted, 0 not served"))
+    });
+    status.unwrap_or_else(|failure| panic!("{failure}: {:?}", scene.manager.messages()));
+}
+
+#[test]
+fn who_waits_goes_on_waiting_and_is_served() {
+    let place = Place::new(1).unwrap();
+    let gate = place.path("start");
+    let (to, exec) = (place.port(0), format!("{} start={}", place.server(0, "starts"), gate.display()));
+    let file = |rules: &str| {
+        format!(
+            "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
+        )
+    };
+    let scene = Scene::new(place, &file("")).unwrap();
+    let waits = scene.client_of("web").unwrap();
+    waits.send(b"held", SOON).unwrap();
+    scene.told("web| starts").unwrap();
+    scene.reload(&file("maxconn = 7")).unwrap();
+    let later = scene.client_of("web").unwrap();
+    later.send(b"later", SOON).unwrap();
+    std::fs::write(gate, "").unwrap();
+    assert_eq!(
+        waits.receive(4, SOON).unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log())),
+        b"held"
+    );
+    assert_eq!(
+        later.receive(5, SOON).unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log())),
+        b"later"
+    );
+    scene.expect(scene.place.starts("starts") == 1, "it was started twice");
+}

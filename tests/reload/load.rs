@@ -1,0 +1,166 @@
+//! Clients that come at a steady rate, say something and want to hear it back; and a server that says it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::{Failure, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How long one client may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that echoes each client until it ends its stream. It ends when this is dropped.
+pub(crate) struct Echo {
+    pub(crate) address: SocketAddr,
+    _end: oneshot::Sender<()>,
+}
+
+impl Echo {
+    pub(crate) fn start() -> Result<Self> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").doing(|| "bind the server".to_owned())?;
+        let address = listener.local_addr().doing(|| "ask for the server's address".to_owned())?;
+        listener.set_nonblocking(true).doing(|| "make the server's socket non-blocking".to_owned())?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.doing(|| "make a runtime".to_owned())?;
+        let (end, ended) = oneshot::channel();
+        thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    () = echo(listener) => {}
+                }
+            });
+        });
+        Ok(Self { address, _end: end })
+    }
+}
+
+async fn echo(listener: std::net::TcpListener) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    while let Ok((mut client, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let (mut read, mut write) = client.split();
+            // A client that leaves is no fault of the server.
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+        });
+    }
+}
+
+/// Clients that come one after the other, whatever becomes of them.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicU64>,
+    thread: JoinHandle<Result<Tally>>,
+}
+
+/// What became of the clients.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) served: u64,
+    /// Each with its reason.
+    pub(crate) failed: Vec<String>,
+    /// The longest that one took.
+    pub(crate) slowest: Duration,
+}
+
+impl Load {
+    /// So many clients a second, to these addresses in turn.
+    pub(crate) fn start(addresses: Vec<SocketAddr>, rate: u32) -> Self {
+        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (told, count) = (Arc::clone(&stop), Arc::clone(&served));
+        let thread = thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.doing(|| "make a runtime".to_owned())?;
+            runtime.block_on(come(addresses, rate, &told, &count))
+        });
+        Self { stop, served, thread }
+    }
+
+    /// How many were served until now.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Sends no more, and waits for those that came.
+    pub(crate) fn finish(self) -> Result<Tally> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| Failure::Unexpected("the clients panicked".to_owned()))?
+    }
+}
+
+async fn come(addresses: Vec<SocketAddr>, rate: u32, told: &AtomicBool, count: &AtomicU64) -> Result<Tally> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    // A busy machine gets its clients all the same.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut clients, mut tally) = (JoinSet::new(), Tally::default());
+    let mut numbered = addresses.iter().cycle().zip(0_u64..);
+    while !told.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let Some((address, number)) = numbered.next() else { break };
+        clients.spawn(timeout(PATIENCE, visit(*address, number)));
+        while let Some(done) = clients.try_join_next() {
+            tally.count(done);
+        }
+        count.store(tally.served, Ordering::Relaxed);
+    }
+    while let Some(done) = clients.join_next().await {
+        tally.count(done);
+    }
+    Ok(tally)
+}
+
+type Done = std::result::Result<
+    std::result::Result<std::io::Result<Duration>, tokio::time::error::Elapsed>,
+    tokio::task::JoinError,
+>;
+
+impl Tally {
+    fn count(&mut self, done: Done) {
+        match done {
+            Ok(Ok(Ok(took))) => {
+                self.served += 1;
+                self.slowest = self.slowest.max(took);
+            }
+            Ok(Ok(Err(error))) => self.failed.push(error.to_string()),
+            Ok(Err(_)) => self.failed.push("it took too long".to_owned()),
+            Err(error) => self.failed.push(error.to_string()),
+        }
+    }
+
+    /// Fails unless all were served.
+    pub(crate) fn all_served(&self) -> Result<()> {
+        if self.failed.is_empty() && self.served > 0 {
+            return Ok(());
+        }
+        let first: Vec<_> = self.failed.iter().take(5).collect();
+        let failed = self.failed.len();
+        Err(Failure::Unexpected(format!("{failed} clients failed, {} were served: {first:?}", self.served)))
+    }
+}
+
+/// Says a word of its own, and wants to hear that and the end.
+async fn visit(address: SocketAddr, number: u64) -> std::io::Result<Duration> {
+    let began = std::time::Instant::now();
+    let at = |what: &str, error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("{address}, client {number}: {what}: {error}"))
+    };
+    let mut stream = TcpStream::connect(address).await.map_err(|error| at("connect", error))?;
+    let words = format!("client {number}\n");
+    stream.write_all(words.as_bytes()).await.map_err(|error| at("send", error))?;
+    stream.shutdown().await.map_err(|error| at("end", error))?;
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.map_err(|error| at("receive", error))?;
+    if heard == words {
+        return Ok(began.elapsed());
+    }
+    Err(at("answer", std::io::Error::other(format!("{heard:?}"))))
+}
