@@ -11,9 +11,10 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Launch, Result};
 
 /// The commands that take flags, and their pages.
-const COMMANDS: [(&str, &str); 3] = [
+const COMMANDS: [(&str, &str); 4] = [
     ("proxy", include_str!("../../docs/man/dormouse-proxy.8")),
     ("run", include_str!("../../docs/man/dormouse-run.8")),
+    ("reload", include_str!("../../docs/man/dormouse-reload.8")),
     ("check", include_str!("../../docs/man/dormouse-check.8")),
 ];
 const COMPLETION: &str = include_str!("../../docs/completions/dormouse.bash");
@@ -88,5 +89,5 @@ fn each_page_of_the_manual_is_printed() {
     }
     let mut subject = Launch::dormouse().args(["manual", "nothing"]).start().unwrap();
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
-    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, check, toml.\n");
+    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, reload, check, toml.\n");
 }

@@ -2,5 +2,6 @@
 
 mod change;
 mod load;
+mod restart;
 mod scene;
 mod storm;

@@ -2,11 +2,16 @@
 //! over vsock.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
+use rustix::io::{self, Errno};
 use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, sendto, socket_with,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, send, sendmsg_addr, sendto, socket_with, sockopt,
 };
 
 use crate::vsock::VsockAddr;
@@ -44,6 +49,25 @@ impl Notifier {
         Some(Self { destination, socket })
     }
 
+    /// Sends a state together with a descriptor, for example `FDSTORE=1\nFDNAME=…`. Waits for a second at most while
+    /// the manager's queue is full: nobody would say it again.
+    ///
+    /// # Errors
+    /// When it is not sent. Over vsock no descriptor can be.
+    pub fn send_with(&self, state: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let Destination::Unix(address) = &self.destination else { return Err(Errno::OPNOTSUPP) };
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+        let fds = [fd];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(Errno::NOBUFS);
+        }
+        let bytes = [IoSlice::new(state.as_bytes())];
+        sendmsg_addr(&socket, address, &bytes, &mut control, SendFlags::NOSIGNAL).map(drop)
+    }
+
     /// Sends one state, for example `READY=1\nSTATUS=…`. A manager that does not listen is no error of ours.
     pub fn send(&self, state: &str) {
         let sent = match &self.destination {
@@ -60,6 +84,9 @@ impl Notifier {
         let _ = sent;
     }
 }
+
+/// A manager that takes no message for so long is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 fn parse(address: &[u8]) -> Option<Destination> {
     if let Some(name) = address.strip_prefix(b"@") {
@@ -100,6 +127,31 @@ mod tests {
             assert_eq!(&heard[..length], b"READY=1");
         }
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_descriptor_travels_with_its_name() {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+        use std::io::{IoSliceMut, Read, Write};
+        use std::os::fd::AsFd;
+        let name = format!("dormouse-notify-fd-{}", std::process::id());
+        let ear = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let manager = Notifier::to(&format!("@{name}").into()).unwrap();
+        manager.send_with("FDSTORE=1\nFDNAME=x", theirs.as_fd()).unwrap();
+        drop(theirs);
+        let mut heard = [0; 64];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let message =
+            recvmsg(&ear, &mut [IoSliceMut::new(&mut heard)], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(&heard[..message.bytes], b"FDSTORE=1\nFDNAME=x");
+        let Some(RecvAncillaryMessage::ScmRights(mut fds)) = control.drain().next() else { panic!() };
+        let mut theirs = std::os::unix::net::UnixStream::from(fds.next().unwrap());
+        ours.write_all(b"!").unwrap();
+        let mut byte = [0];
+        theirs.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"!");
     }
 
     #[test]

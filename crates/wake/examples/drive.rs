@@ -27,7 +27,8 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let tell = Arc::new(|line: Line<'_>| println!("{line:?}"));
-    let context = Context { name: "drive".to_owned(), stop_timeout: Duration::from_secs(5), tell };
+    let context =
+        Context { name: "drive".to_owned(), stop_timeout: Duration::from_secs(5), ours: false, tell };
     let Waker { orders, mut news, task } = dormouse_wake::spawn(wake, context);
     // Standard input cannot be waited for by the event loop when it is a file.
     let (words, mut taken) = tokio::sync::mpsc::channel(1);

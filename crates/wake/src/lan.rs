@@ -167,7 +167,8 @@ mod tests {
         let ear = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let machine = Machine { mac: [1, 2, 3, 4, 5, 6], broadcast: ear.local_addr().unwrap() };
         let tell = Arc::new(|_: Line<'_>| {});
-        let context = Context { name: "m".to_owned(), stop_timeout: Duration::from_secs(1), tell };
+        let context =
+            Context { name: "m".to_owned(), stop_timeout: Duration::from_secs(1), ours: false, tell };
         let mut waker = crate::spawn(crate::Wake::Lan(machine), context);
         waker.orders.send(Order::Start).await.unwrap();
         assert!(matches!(waker.news.recv().await, Some(News::Launched { foreign: false })));

@@ -45,6 +45,8 @@ pub struct Context {
     pub name: String,
     /// How long a stop may take before it is enforced (SIGKILL and its like).
     pub stop_timeout: Duration,
+    /// What is found running at first was started by us, before a crash or a restart of ours.
+    pub ours: bool,
     /// Takes lines for our log.
     pub tell: Tell,
 }

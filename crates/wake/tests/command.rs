@@ -215,7 +215,8 @@ impl Rig {
             let (Line::Output(text) | Line::Notice(text) | Line::Warning(text)) = line;
             into.lock().unwrap().push(text.to_owned());
         });
-        let context = Context { name: "vm".to_owned(), stop_timeout: Duration::from_secs(1), tell };
+        let context =
+            Context { name: "vm".to_owned(), stop_timeout: Duration::from_secs(1), ours: false, tell };
         self.waker = Some(dormouse_wake::spawn(Wake::Command(commands), context));
     }
 

@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 
 use super::check::CHECK;
 use super::flags::{Definition, PROXY};
+use super::reload::RELOAD;
 use super::run_flags::RUN;
 use super::{COMMANDS, manual};
 
 /// The script. docs/completions/dormouse.bash is this text.
 pub(super) fn bash() -> String {
     let mut commands = String::new();
-    for branch in [branch("run", RUN), branch("check", CHECK), branch("proxy", PROXY)] {
+    let branches =
+        [branch("run", RUN), branch("reload", RELOAD), branch("check", CHECK), branch("proxy", PROXY)];
+    for branch in branches {
         commands.push_str(&branch);
     }
     let pages: Vec<_> = manual::names().collect();

@@ -5,6 +5,7 @@ mod completion;
 mod flags;
 mod manual;
 mod proxy;
+mod reload;
 mod run;
 mod run_flags;
 
@@ -23,12 +24,13 @@ const ORIGINAL: &str = "systemd-socket-proxyd";
 /// The commands and what they do, as they are told and completed.
 const COMMANDS: &[(&str, &str)] = &[
     ("run", "Serve what sleeps until somebody connects"),
+    ("reload", "Have a running one read its configuration anew"),
     ("check", "Say all that is wrong with a configuration, or what it would do"),
     ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
     ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
     ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
     ("version", "Show the version"),
-    ("manual", "Print a manual page (proxy, run, check, toml), for man(1)"),
+    ("manual", "Print a manual page (proxy, run, reload, check, toml), for man(1)"),
     ("completion", "Print the completion for bash"),
 ];
 
@@ -48,6 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
     };
     match command.to_str() {
         Some("run") => run::run(args, passed),
+        Some("reload") => reload::run(args),
         Some("check") => check::run(args),
         Some("proxy") => proxy::run(&argv0, args, passed),
         Some("demo") => end(crate::demo::run(passed)),

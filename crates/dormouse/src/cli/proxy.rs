@@ -37,12 +37,17 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: P
 }
 
 /// Says why, to whoever reads and to the service manager.
-pub(super) fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
+fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
+    fail_with(error, errno, 1)
+}
+
+/// The same with this exit status.
+pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
     eprintln!("{error}");
     if let Some(manager) = Notifier::from_env() {
         manager.send(&format!("ERRNO={}", errno.raw_os_error()));
     }
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }
 
 #[derive(Debug)]

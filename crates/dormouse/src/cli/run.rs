@@ -9,14 +9,14 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
-use super::proxy::fail;
+use super::proxy::fail_with;
 use super::run_flags::{RUN, RunFlag};
 use super::{Passed, Told};
 use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
 use crate::config::{self, Outcome, Surroundings};
-use crate::run::Reread;
+use crate::run::{Reread, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
     let args: Vec<OsString> = args.collect();
@@ -33,9 +33,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitC
     match outcome.result {
         Ok(config) => match crate::run::run(config, Arc::new(move || reread(&args)), passed) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, error.errno()),
+            Err(error) => fail_with(&error, error.errno(), error.exit_status()),
         },
-        Err(problems) => fail(&Told(&problems), Errno::INVAL),
+        Err(problems) => fail_with(&Told(&problems), Errno::INVAL, exit::CONFIG),
     }
 }
 

@@ -59,9 +59,9 @@ pub(crate) const TOP: &[Key] = &[
         ..flagged("log_level", "--log-level", TEXT, "\"info\"")
     },
     Key {
-        default: "\"0\"",
-        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long. A second signal ends \
-                 them at once.",
+        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long (not at all unless told). \
+                 A second signal ends them at once. When a reload has changed or removed a service, its old sessions \
+                 go on for so long, too (until they end by themselves unless told).",
         ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
     },
     Key {

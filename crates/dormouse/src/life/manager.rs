@@ -12,6 +12,11 @@ use crate::ledger::Ledger;
 /// The manager's `STATUS=` is renewed at most so often.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
+/// So much time is asked for at once: if we hang, the manager notices within it.
+const EXTENSION: Duration = Duration::from_secs(10);
+/// What lies between the last session's end and ours.
+const MARGIN: Duration = Duration::from_secs(5);
+
 /// Tells the manager the totals whenever they changed. Never ends.
 pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
     report_status_and(manager, ledger, &Remark::default()).await;
@@ -32,6 +37,23 @@ pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, rema
             told = Some(totals);
             sleep(STATUS_PERIOD).await;
         }
+    }
+}
+
+/// Asks the manager again and again for more time to stop than its `TimeoutStopSec=`, for so long. Never ends.
+pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    let mut ticks = interval(EXTENSION / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let since = ticks.tick().await;
+    loop {
+        let left = longest.saturating_sub(since.elapsed());
+        let asked = left.min(EXTENSION) + MARGIN;
+        manager.send(&format!("EXTEND_TIMEOUT_USEC={}", asked.as_micros()));
+        if left.is_zero() {
+            return std::future::pending().await;
+        }
+        ticks.tick().await;
     }
 }
 

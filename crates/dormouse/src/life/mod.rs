@@ -9,6 +9,6 @@ pub mod vigil;
 
 pub use doors::{Door, Doors};
 pub use idle::idle_exit;
-pub use manager::{Remark, report_status, report_status_and, watchdog};
+pub use manager::{Remark, ask_for_time, report_status, report_status_and, watchdog};
 pub use serve::{Ended, Life, ListenerDied, Open, READY, after, background, drain};
 pub use signals::{Hangups, Signals};

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Door, Doors, Signals, idle_exit, report_status, vigil, watchdog};
+use super::{Door, Doors, Signals, ask_for_time, idle_exit, report_status, vigil, watchdog};
 use crate::admission::{Admission, Pool};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
@@ -141,6 +141,7 @@ pub async fn drain(
         () = after(granted) => Ended::InGoodOrder,
         () = signals.next() => Ended::AtOnce,
         () = watchdog(manager) => Ended::InGoodOrder,
+        () = ask_for_time(manager, granted.finite().unwrap_or(Duration::MAX)) => Ended::InGoodOrder,
     }
 }
 

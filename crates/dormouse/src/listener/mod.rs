@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{AddressFamily, sockopt};
 
 pub use accept::accept_all;
-pub use open::{OpenError, open};
+pub use open::{OpenError, again, open};
 pub use passed::{Passed, PassedError, sort};
 
 use crate::connect::options;
@@ -47,6 +47,18 @@ impl Listener {
     /// When there are no descriptors left.
     pub fn waiting(&self) -> io::Result<Waiting> {
         Ok(Waiting { socket: self.socket.try_clone()?, family: self.family })
+    }
+
+    /// The device and inode of its file, if it has a file of ours.
+    pub fn file_identity(&self) -> Option<(u64, u64)> {
+        self.file.as_ref().map(open::SocketFile::identity)
+    }
+
+    /// Leaves its file where it is: somebody else goes on listening.
+    pub fn leave_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
     }
 
     /// Gives the socket's file this mode from now on, if it has a file of ours.

@@ -77,6 +77,30 @@ pub fn open(address: &ListenAddress, mode: Option<u32>) -> Result<Listener, Open
     Ok(Listener::new(listener, name))
 }
 
+/// Listens on with a socket that was opened for this address before; `identity`: the device and inode of its file then.
+/// `None` if it is not that, or its file is gone.
+pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
+    let listening = sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
+        && sockopt::socket_acceptconn(&socket) == Ok(true);
+    let bound = getsockname(&socket).ok().filter(|_| listening)?;
+    rustix::io::ioctl_fionbio(&socket, true).ok()?;
+    let file = match address {
+        ListenAddress::Tcp(asked) => {
+            let bound = SocketAddr::try_from(bound.clone()).ok()?;
+            let same = bound.ip() == asked.ip() && (asked.port() == 0 || bound.port() == asked.port());
+            return same.then(|| Listener::new(socket, bound.to_string()));
+        }
+        ListenAddress::Unix(path) => {
+            let file = SocketFile::of(path.as_path()).ok()?;
+            Some(file.that_is(identity)?)
+        }
+        ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
+    };
+    let mut listener = Listener::new(socket, name(&bound, address));
+    listener.file = file;
+    Some(listener)
+}
+
 /// The name of what was bound: with the port that the kernel chose.
 fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
     SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
@@ -149,6 +173,24 @@ pub(super) struct SocketFile {
 impl SocketFile {
     fn of(path: &Path) -> std::io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    /// Only if it is this one; another one is left alone.
+    fn that_is(self, identity: Option<(u64, u64)>) -> Option<Self> {
+        if identity == Some(self.identity) {
+            return Some(self);
+        }
+        self.leave();
+        None
+    }
+
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Does not remove it in the end.
+    pub(super) fn leave(mut self) {
+        self.path.clear();
     }
 
     /// Somebody may have put another in its place: that one is not ours to change.

@@ -8,6 +8,22 @@ use rustix::io::Errno;
 
 use crate::listener::{OpenError, PassedError};
 
+/// Exit statuses of sysexits.h, as far as they are used. systemd knows them by name (`systemd.exec(5)`).
+pub mod exit {
+    /// What is needed is not to be had now.
+    pub const UNAVAILABLE: u8 = 69;
+    /// The system has nothing left: descriptors, memory.
+    pub const OSERR: u8 = 71;
+    /// A socket cannot be made.
+    pub const CANTCREAT: u8 = 73;
+    /// A socket failed that had worked.
+    pub const IOERR: u8 = 74;
+    /// It may not be done by this user.
+    pub const NOPERM: u8 = 77;
+    /// The configuration is wrong. Starting again does not help.
+    pub const CONFIG: u8 = 78;
+}
+
 /// Why it did not start, or did not go on.
 #[derive(Debug)]
 pub enum RunError {
@@ -73,6 +89,22 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 impl RunError {
+    /// The exit status for it, of sysexits.h, as service managers know them (`RestartPreventExitStatus=`).
+    pub fn exit_status(&self) -> u8 {
+        let error = match self {
+            Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => return exit::CONFIG,
+            Self::Passed(_) | Self::Runtime(_) => return exit::OSERR,
+            Self::Listener { .. } => return exit::IOERR,
+            Self::Open(error) => &error.error,
+        };
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::NOPERM,
+            // Who listens there may end, and an address may come.
+            io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => exit::UNAVAILABLE,
+            _ => exit::CANTCREAT,
+        }
+    }
+
     /// The kernel's number for it, as the service manager is told (`ERRNO=`, `sd_notify(3)`).
     pub fn errno(&self) -> Errno {
         let error = match self {

@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_relay::{Limits, Pipes};
+use dormouse_sys::notify::Notifier;
 use tokio::task::JoinSet;
 
 use super::RunError;
+use super::memory::Memory;
 use super::plan::{Origin, Step, plan};
 use super::prepare::Prepared;
 use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Standing};
+use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
+use crate::cli::Passed;
 use crate::config::model::{Config, ServiceConfig};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Doors, ListenerDied};
+use crate::life::{Door, Doors, ListenerDied};
+use crate::listener::PassedError;
 use crate::service::{Dormitory, Service};
 use crate::session::Shared;
 
@@ -33,6 +39,9 @@ pub(super) struct House {
     pub(super) pool: Arc<Pool>,
     pipes: Arc<Pipes>,
     pub(super) ledger: Arc<Ledger>,
+    /// Where listeners outlive us.
+    store: Option<Store>,
+    memory: Memory,
     pub(super) log: Log,
 }
 
@@ -47,21 +56,48 @@ pub(super) struct Changes {
 
 impl House {
     /// A house without services.
-    pub(super) fn new(config: &Config, sockets: Sockets, log: &Log) -> Self {
+    ///
+    /// # Errors
+    /// When what was passed in is of no use.
+    pub(super) fn new(
+        config: &Config,
+        passed: Passed,
+        manager: Option<Notifier>,
+        log: &Log,
+    ) -> Result<Self, RunError> {
+        let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
+        let (stored, state) = Stored::pick(&mut passed);
+        let mut store = manager.and_then(Store::of);
+        if let Some(store) = &mut store {
+            store.had(&stored);
+        }
+        let (memory, woken) = Memory::open(state, store.as_mut(), log);
+        let mut dormitory = Dormitory::default();
+        dormitory.remember(woken);
         let budget = raise_limit(wanted(config));
-        let config = Config { services: Vec::new(), ..config.clone() };
-        Self {
-            config,
+        Ok(Self {
+            config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
             leaving: JoinSet::new(),
             doors: Doors::default(),
-            dormitory: Dormitory::default(),
-            sockets,
+            dormitory,
+            sockets: Sockets::new(Ok(passed), stored)?,
             pool: Pool::new(budget.sessions),
             pipes: Pipes::new(budget.pipes),
             ledger: Arc::new(Ledger::new(log.clone())),
+            store,
+            memory,
             log: log.clone(),
-        }
+        })
+    }
+
+    /// Serves this, the first time. What came back from before and is not wanted is let go.
+    pub(super) async fn move_in(&mut self, config: Config) -> Result<(), RunError> {
+        self.turn_to(config).await?;
+        self.sockets.forget_stored();
+        self.dormitory.forget();
+        self.sockets.warn_of_the_rest(&self.log);
+        Ok(())
     }
 
     /// The names of all listeners.
@@ -117,6 +153,9 @@ impl House {
         changes.removed = plan.gone.into_iter().filter_map(name).collect();
         self.config = config;
         self.dormitory.sweep();
+        if let Some(store) = &mut self.store {
+            store.keep_listeners(&self.standing, &self.log);
+        }
         Ok(changes)
     }
 
@@ -188,31 +227,38 @@ impl House {
         }
     }
 
-    pub(super) fn warn_of_unused_sockets(&self) {
-        self.sockets.warn_of_the_rest(&self.log);
-    }
-
     /// Waits until a listener cannot be used any more. In between it puts to sleep what nobody wants.
     pub(super) async fn watch(&mut self) -> ListenerDied {
         loop {
             tokio::select! {
                 died = self.doors.died() => return died,
                 Some(_) = self.leaving.join_next() => self.dormitory.sweep(),
+                () = self.dormitory.changed() => self.memory.write(&self.dormitory.woken()),
             }
         }
     }
 
     /// Lets nobody in any more.
     pub(super) async fn close(&mut self) {
-        for standing in &mut self.standing {
-            standing.doors.clear();
+        let doors =
+            self.standing.iter_mut().flat_map(|standing| std::mem::take(&mut standing.doors)).flatten();
+        for mut listener in doors.filter_map(Door::close) {
+            if self.store.is_some() {
+                listener.leave_file();
+            }
         }
         std::mem::take(&mut self.doors).shutdown().await;
     }
 
+    /// How long putting to sleep may take what we have woken.
+    pub(super) fn longest_stop(&self) -> Duration {
+        self.config.services.iter().map(|service| service.waking.stop_timeout).max().unwrap_or_default()
+    }
+
     /// Puts to sleep what we have woken.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         self.dormitory.end().await;
+        self.memory.write(&[]);
     }
 }
 

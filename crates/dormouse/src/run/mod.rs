@@ -2,11 +2,14 @@
 
 mod error;
 mod house;
+mod memory;
+mod names;
 mod plan;
 mod prepare;
 mod reload;
 mod sockets;
 mod standing;
+mod store;
 
 use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
@@ -15,9 +18,10 @@ use crate::cli::Passed;
 use crate::config::model::Config;
 use crate::ledger::log::Log;
 use crate::life::{
-    Ended, Hangups, ListenerDied, READY, Remark, Signals, background, drain, report_status_and, watchdog,
+    Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, drain, report_status_and,
+    watchdog,
 };
-pub use error::RunError;
+pub use error::{RunError, exit};
 use house::House;
 use reload::Reload;
 pub use reload::{Read, Reread};
@@ -65,9 +69,8 @@ async fn serve(
     let log = Log::new(config.log_level);
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
     let mut hangups = Hangups::register().map_err(RunError::Runtime)?;
-    let mut house = House::new(&config, sockets::sort(passed)?, &log);
-    house.turn_to(config).await?;
-    house.warn_of_unused_sockets();
+    let mut house = House::new(&config, passed, Notifier::from_env(), &log)?;
+    house.move_in(config).await?;
     ready(&house.listeners());
     let _background = background();
     if let Some(manager) = &manager {
@@ -88,10 +91,12 @@ async fn serve(
     }
     // What is not waited for is ended by its guards, or stays as it is.
     if ended == Ended::InGoodOrder {
+        let longest = house.longest_stop();
         tokio::select! {
             () = house.end() => {}
             () = signals.next() => {}
             () = watchdog(manager.as_ref()) => {}
+            () = ask_for_time(manager.as_ref(), longest) => {}
         }
     }
     log.flush();

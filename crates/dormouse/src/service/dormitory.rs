@@ -1,10 +1,11 @@
 //! All servers that sleep, each with the task that owns it. A server stays the same one while services come, change and
 //! go, as long as one of them, or one of their sessions, wants it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_core::service::Policy;
+use dormouse_wake::Wake;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -23,6 +24,23 @@ pub struct Dormitory {
     rooms: HashMap<String, Arc<Notify>>,
     /// Those that are being put to sleep for good.
     leaving: HashMap<Key, oneshot::Receiver<()>>,
+    /// What we have woken is other than it was.
+    changed: Arc<Notify>,
+    /// What we had woken before we were started again.
+    remembered: HashSet<Woken>,
+}
+
+/// A server that runs because of us, and goes on running when we end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Woken {
+    /// Its service.
+    pub service: String,
+    /// Its address.
+    pub to: String,
+    /// Which one of those at this address it is.
+    pub number: usize,
+    /// What it was woken as.
+    pub wake: String,
 }
 
 /// What makes a server the same one: its service, its address, and which one of these it is.
@@ -31,6 +49,13 @@ pub(super) struct Key {
     pub(super) service: String,
     pub(super) to: String,
     pub(super) number: usize,
+}
+
+impl Key {
+    fn woken(&self, wake: &Wake) -> Woken {
+        let Self { service, to, number } = self.clone();
+        Woken { service, to, number, wake: wake.to_string() }
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +87,9 @@ impl Dormitory {
             bed.habits.send_replace(Arc::new(habits));
             return (Arc::clone(&bed.sleeper), Claim(Arc::clone(&bed.claim)));
         }
-        let sleeper = Sleeper::new(name.to_owned(), policy, self.room(&key.service), log.clone());
+        let woken = key.woken(&habits.wake);
+        let (room, changed) = (self.room(&key.service), Arc::clone(&self.changed));
+        let sleeper = Sleeper::new(name.to_owned(), policy, room, changed, log.clone());
         let (habits, taken) = watch::channel(Arc::new(habits));
         let (tell_gone, gone) = oneshot::channel();
         let end = Arc::new(Notify::new());
@@ -71,6 +98,7 @@ impl Dormitory {
             habits: taken,
             log: log.clone(),
             before: self.leaving.remove(key),
+            ours: self.remembered.remove(&woken),
             gone: tell_gone,
         };
         self.drivers.spawn(driver.run(Arc::clone(&end)));
@@ -104,6 +132,32 @@ impl Dormitory {
         }
         self.rooms.retain(|_, room| Arc::strong_count(room) > 1);
         self.groups.sweep();
+    }
+
+    /// What was woken by us before we were started again is ours still. To be told before there are servers.
+    pub fn remember(&mut self, woken: Vec<Woken>) {
+        self.remembered.extend(woken);
+    }
+
+    /// Forgets what we had woken and no service has.
+    pub fn forget(&mut self) {
+        self.remembered.clear();
+    }
+
+    /// What runs because of us, and goes on running when we end: a process of ours does not.
+    pub fn woken(&self) -> Vec<Woken> {
+        let lasts = |wake: &Wake| !matches!(wake, Wake::Exec(_) | Wake::Lan(_));
+        let woken = self.beds.iter().filter(|(_, bed)| bed.sleeper.is_ours_to_stop());
+        let woken = woken.map(|(key, bed)| (key, bed.habits.borrow().wake.clone()));
+        let mut woken: Vec<_> =
+            woken.filter(|(_, wake)| lasts(wake)).map(|(key, wake)| key.woken(&wake)).collect();
+        woken.sort();
+        woken
+    }
+
+    /// Waits until that has changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Puts everything to sleep that we have woken.

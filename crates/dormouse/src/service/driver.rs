@@ -25,6 +25,8 @@ pub(super) struct Driver {
     pub(super) log: Log,
     /// Ends when what ran here before is gone, if something did.
     pub(super) before: Option<oneshot::Receiver<()>>,
+    /// What is found running at first was started by us, before we were started again ourselves.
+    pub(super) ours: bool,
     /// Dropped when nothing is left.
     pub(super) gone: oneshot::Sender<()>,
 }
@@ -52,7 +54,7 @@ impl Driver {
         }
         let habits = Arc::clone(&self.habits.borrow_and_update());
         let mut drive = Drive {
-            waker: dormouse_wake::spawn(habits.wake.clone(), self.context(&habits)),
+            waker: dormouse_wake::spawn(habits.wake.clone(), self.context(&habits, self.ours)),
             stale: false,
             driver: self,
             habits,
@@ -71,14 +73,14 @@ impl Driver {
         drive.end().await;
     }
 
-    fn context(&self, habits: &Habits) -> Context {
+    fn context(&self, habits: &Habits, ours: bool) -> Context {
         let (name, log) = (self.sleeper.name().to_owned(), self.log.clone());
         let tell = Arc::new(move |line: Line<'_>| match line {
             Line::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
             Line::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
             Line::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
         });
-        Context { name: self.sleeper.name().to_owned(), stop_timeout: habits.stop_timeout, tell }
+        Context { name: self.sleeper.name().to_owned(), stop_timeout: habits.stop_timeout, ours, tell }
     }
 }
 
@@ -182,7 +184,7 @@ impl Drive {
     /// A waker of the present habits. The one before ends as its orders do.
     fn renew(&mut self) {
         self.stale = false;
-        let context = self.driver.context(&self.habits);
+        let context = self.driver.context(&self.habits, false);
         self.waker = dormouse_wake::spawn(self.habits.wake.clone(), context);
     }
 

@@ -27,6 +27,8 @@ pub struct Sleeper {
     run: watch::Sender<u32>,
     /// Somebody who waited does not any more.
     pub(super) room: Arc<Notify>,
+    /// What we have woken is other than it was.
+    woken: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ struct Inner {
     reason: Option<Arc<str>>,
     /// The state that was told last.
     told: State,
+    /// It runs, or is about to, because of us.
+    ours: bool,
     /// When the start that is under way, or was last, began; and how long the last one took.
     began: Instant,
     cold_start: Option<Duration>,
@@ -79,11 +83,18 @@ pub(super) enum Asked<'a> {
 }
 
 impl Sleeper {
-    pub(super) fn new(name: String, policy: Policy, room: Arc<Notify>, log: Log) -> Arc<Self> {
+    pub(super) fn new(
+        name: String,
+        policy: Policy,
+        room: Arc<Notify>,
+        woken: Arc<Notify>,
+        log: Log,
+    ) -> Arc<Self> {
         let now = Instant::now();
         let machine = Machine::new(policy, now);
         let inner = Inner {
             told: machine.state(),
+            ours: false,
             machine,
             waiters: HashMap::new(),
             orders: VecDeque::new(),
@@ -96,7 +107,7 @@ impl Sleeper {
             cold_start: None,
         };
         let run = watch::Sender::new(0);
-        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), run, room })
+        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), run, room, woken })
     }
 
     /// Its name.
@@ -179,7 +190,7 @@ impl Sleeper {
     }
 
     pub(super) fn found_running(&self) {
-        self.lock().machine.found_running();
+        self.step(|inner, _, _| inner.machine.found_running());
     }
 
     /// The first byte of a server since its start: from now on a connection that ends early is the server's will.
@@ -220,8 +231,7 @@ impl Sleeper {
 
     /// Whether it runs, and because of us.
     pub(super) fn is_ours_to_stop(&self) -> bool {
-        let inner = self.lock();
-        !matches!(inner.machine.state(), State::Stopped | State::Failed) && !inner.machine.is_foreign()
+        self.lock().is_ours()
     }
 
     /// Why the last start failed, or the server ended.
@@ -265,7 +275,12 @@ impl Sleeper {
         nudge |= due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed));
         let freed = inner.machine.held() < held || inner.machine.is_up();
         inner.tell_state(&self.name, &self.log, now);
+        let ours = inner.is_ours();
+        let woken = std::mem::replace(&mut inner.ours, ours) != ours;
         drop(inner);
+        if woken {
+            self.woken.notify_one();
+        }
         if nudge {
             self.nudge.notify_one();
         }
@@ -277,6 +292,10 @@ impl Sleeper {
 }
 
 impl Inner {
+    fn is_ours(&self) -> bool {
+        !matches!(self.machine.state(), State::Stopped | State::Failed) && !self.machine.is_foreign()
+    }
+
     /// Carries out an action; true if the driver has to.
     fn obey(&mut self, now: Instant, action: Action, further: &mut Vec<Action>) -> bool {
         let order = match action {
@@ -426,7 +445,7 @@ mod tests {
 
     fn sleeper() -> Arc<Sleeper> {
         let (policy, log) = (Policy::default(), Log::new(Some(Level::Err)));
-        Sleeper::new("test".to_owned(), policy, Arc::default(), log)
+        Sleeper::new("test".to_owned(), policy, Arc::default(), Arc::default(), log)
     }
 
     fn held(sleeper: &Arc<Sleeper>) -> Ticket<'_> {

@@ -48,6 +48,8 @@ pub(super) struct Task {
     news: Sender<News>,
     readers: Readers,
     state: State,
+    /// What is found running was started by us, before we ended.
+    ours: bool,
     /// When the status is asked for next.
     ask: Instant,
     /// It was told that the status command does not work.
@@ -57,7 +59,17 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(it: Commands, context: Context, orders: Receiver<Order>, news: Sender<News>) -> Self {
         let (readers, ask) = (Readers::new(), Instant::now());
-        Self { it, context, orders, news, readers, state: State::Down, ask, complained: false }
+        Self {
+            ours: context.ours,
+            it,
+            context,
+            orders,
+            news,
+            readers,
+            state: State::Down,
+            ask,
+            complained: false,
+        }
     }
 
     /// Until there are no more orders.
@@ -102,9 +114,11 @@ impl Task {
         match (runs, self.state) {
             (Some(true), State::Down) => {
                 self.state = State::Up { seen: true };
-                self.tell(News::Running { foreign: true }).await;
+                let ours = std::mem::take(&mut self.ours);
+                self.tell(News::Running { foreign: !ours }).await;
             }
             (Some(true), State::Up { .. }) => self.state = State::Up { seen: true },
+            (Some(false), State::Down) => self.ours = false,
             // What was started and is not seen yet may still be on its way.
             (Some(false), State::Up { seen: true }) => {
                 self.state = State::Down;
@@ -146,7 +160,8 @@ impl Task {
             };
             if self.judge(outcome) == Some(true) {
                 self.state = State::Up { seen: true };
-                return self.tell(News::Launched { foreign: true }).await;
+                let ours = std::mem::take(&mut self.ours);
+                return self.tell(News::Launched { foreign: !ours }).await;
             }
         }
         let start = self.it.start.clone();

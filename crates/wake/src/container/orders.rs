@@ -60,7 +60,7 @@ impl Task {
             return Err(Trouble::NoHealthCheck);
         }
         match seen.doing() {
-            Doing::Runs => Ok(!*posted),
+            Doing::Runs => Ok(!*posted && !std::mem::take(&mut self.ours)),
             Doing::Paused => {
                 // Whoever paused it, it is us who wake it; we may have paused it before we were restarted ourselves.
                 self.post("unpause", PROMPT).await?;
@@ -72,6 +72,12 @@ impl Task {
                 Ok(status == StatusCode::NOT_MODIFIED && !again)
             }
         }
+    }
+
+    /// Goes on with one that was paused, if that can be done.
+    pub(super) async fn unpause(&mut self) {
+        // If not, an order will tell why.
+        let _ = self.post("unpause", PROMPT).await;
     }
 
     /// After a start that failed within the engine.

@@ -81,6 +81,8 @@ pub(super) struct Task {
     pub(super) context: Context,
     pub(super) engine: Engine,
     belief: Belief,
+    /// What is found running was started by us, before we ended.
+    pub(super) ours: bool,
     watch: Option<Watch>,
     /// Until when a container that ended by itself is watched on.
     linger: Option<Instant>,
@@ -115,6 +117,7 @@ impl Task {
         Self {
             engine: Engine::new(it.engine.clone()),
             it,
+            ours: context.ours,
             context,
             belief: Belief::Asleep,
             watch: None,
@@ -242,7 +245,18 @@ impl Task {
             (Belief::Asleep | Belief::Frozen, Doing::Runs) => {
                 self.awake();
                 self.wait_for_health();
-                Some(News::Running { foreign: true })
+                Some(News::Running { foreign: !std::mem::take(&mut self.ours) })
+            }
+            (Belief::Asleep, Doing::Paused) if self.ours => {
+                // We have paused it before we ended; it is put to sleep again by the usual rules.
+                self.unpause().await;
+                // Whatever came of it shows then.
+                self.look_again(QUICKEST);
+                None
+            }
+            (Belief::Asleep, Doing::Nothing) => {
+                self.ours = false;
+                None
             }
             (Belief::Awake, Doing::Paused) => {
                 // Whoever connects now wakes it again.
@@ -255,7 +269,7 @@ impl Task {
                 self.ended_by_itself();
                 Some(News::Exited(ending))
             }
-            (Belief::Frozen, Doing::Paused) | (Belief::Asleep, Doing::Paused | Doing::Nothing) => None,
+            (Belief::Frozen | Belief::Asleep, Doing::Paused) => None,
         }
     }
 
@@ -334,6 +348,7 @@ impl Task {
     fn asleep(&mut self) {
         self.last_end = Some(Instant::now());
         self.belief = Belief::Asleep;
+        self.ours = false;
         self.health = None;
         self.again = None;
         self.pause = None;

@@ -51,6 +51,7 @@ enum Told {
 impl Driver {
     pub(super) fn new(unit: Unit, context: Context, news: Sender<News>) -> Self {
         Self {
+            ours: context.ours,
             unit,
             context,
             news,
@@ -59,7 +60,6 @@ impl Driver {
             known: false,
             mourned: false,
             told: Told::Down,
-            ours: false,
         }
     }
 
@@ -227,6 +227,10 @@ impl Driver {
         let seen = link.look().await?;
         match (self.told, seen.phase()) {
             (Told::Down, Phase::Up) if !seen.is_to_stop() => {
+                if self.ours {
+                    // We may have frozen it before we ended.
+                    self.thaw_if_frozen().await?;
+                }
                 self.tell(News::Running { foreign: !self.ours }).await;
                 self.told = Told::Launched;
                 self.tell(News::Ready).await;

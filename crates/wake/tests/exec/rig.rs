@@ -41,7 +41,7 @@ impl Rig {
             };
             into.lock().unwrap().push(line);
         });
-        let context = Context { name: "web".to_owned(), stop_timeout, tell };
+        let context = Context { name: "web".to_owned(), stop_timeout, ours: false, tell };
         Self { waker: dormouse_wake::spawn(Wake::Exec(exec), context), lines }
     }
 

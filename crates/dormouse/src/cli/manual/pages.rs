@@ -84,15 +84,42 @@ either is told all at once, and \fBdormouse\-check\fR(8) tells it without starti
 A \fISPAN\fR is a time span as in \fBsystemd.time\fR(7), for example "1min 30s"; a number alone is seconds. For the
 timeouts of sessions and addresses, 0 and infinity mean none. A \fICOMMAND\fR is split as a shell would, quotes
 honoured, but no shell runs it: write sh \-c '...' where you need one.
+.SH RELOAD
+On SIGHUP, which \fBdormouse\-reload\fR(8) and \fBsystemctl reload\fR send, the configuration is read anew and checked
+whole. If something is wrong with it, or an address cannot be had, nothing changes; the log and the service manager's
+status say why. Otherwise only what differs is touched:
+.IP \(bu 2
+Listeners, sessions, waiting clients and servers of a service that is the same notice nothing.
+.IP \(bu 2
+A service that has changed keeps its listeners where the address is the same; nobody is refused meanwhile. Its old
+sessions go on under the old rules, for at most \fB\-\-drain\-timeout=\fR. A server that is awake is not restarted.
+Another way to wake it counts from its next start, which comes soon: it is put to sleep as soon as nobody uses it.
+.IP \(bu 2
+A service that is gone accepts nobody any more. When its sessions have ended, what it has woken is put to sleep.
+.SH RESTART
+Sockets of socket units (fd:NAME) outlive a restart, and who connects meanwhile waits in them. Sockets that it opens
+itself do so where the service manager keeps descriptors for it: with FileDescriptorStoreMax= in its unit, and
+Environment=FDSTORE= with the same number where the manager is older than systemd 254 and does not say so itself. Then
+the files of UNIX sockets are left where they are at the end.
+.PP
+What it has woken is put to sleep at its end. After a crash it is known to be its own, and is put to sleep in time:
+what it has woken is written down in the manager's store, too, or else in RUNTIME_DIRECTORY (RuntimeDirectory= with
+RuntimeDirectoryPreserve=restart). Programs that it has started itself (\fBexec\fR) do not outlive it.
 .SH EXIT STATUS
-0 when told to stop. 1 on failure.
+0 when told to stop. On failure a status of sysexits.h, by which RestartPreventExitStatus= can tell what another start
+would not mend: 78 (CONFIG) the configuration is wrong; 77 (NOPERM) it may not listen there; 69 (UNAVAILABLE) an address
+is taken or not there; 73 (CANTCREAT) a socket cannot be made; 71 (OSERR) the system has nothing left, or passed what is
+no socket; 74 (IOERR) a listener failed.
 .SH SIGNALS
+.TP
+SIGHUP
+Read the configuration anew.
 .TP
 SIGTERM, SIGINT
 Stop accepting, wait for \fB\-\-drain\-timeout=\fR, put to sleep what was woken, end. A second one ends at once.
 .SH ENVIRONMENT
 LISTEN_FDS, LISTEN_PID, LISTEN_PIDFDID, LISTEN_FDNAMES (\fBsd_listen_fds\fR(3)); NOTIFY_SOCKET (\fBsd_notify\fR(3));
-WATCHDOG_USEC, WATCHDOG_PID (\fBsd_watchdog_enabled\fR(3)); SYSTEMD_LOG_LEVEL; JOURNAL_STREAM.
+WATCHDOG_USEC, WATCHDOG_PID (\fBsd_watchdog_enabled\fR(3)); SYSTEMD_LOG_LEVEL; JOURNAL_STREAM; FDSTORE; RUNTIME_DIRECTORY.
 .SH FILES
 /etc/dormouse/dormouse.toml, /etc/dormouse/services.d/*.toml
 .SH EXAMPLES
@@ -110,8 +137,33 @@ dormouse run \-\-listen='*:80' \-\-to=127.0.0.1:8080 \-\-container=httpd \-\-rea
     \-\-freeze=1min \-\-idle=30min
 .fi
 .SH SEE ALSO
-\fBdormouse.toml\fR(5), \fBdormouse\-check\fR(8), \fBdormouse\-proxy\fR(8), \fBsystemd.time\fR(7)
+\fBdormouse.toml\fR(5), \fBdormouse\-check\fR(8), \fBdormouse\-reload\fR(8), \fBdormouse\-proxy\fR(8),
+\fBsystemd.time\fR(7)
 "#,
+);
+
+pub(super) const RELOAD: (&str, &str) = (
+    r#".TH DORMOUSE\-RELOAD 8 "" "dormouse" "dormouse"
+.SH NAME
+dormouse\-reload \- have a running dormouse read its configuration anew
+.SH SYNOPSIS
+.B dormouse reload
+[\fB\-\-pid=\fIPID\fR]
+.SH DESCRIPTION
+Sends SIGHUP to a running \fBdormouse\-run\fR(8), which then reads its configuration anew, checks it whole, and puts it
+into effect, or leaves everything as it is and says in its log what is wrong. \fBdormouse\-check\fR(8) says that
+beforehand.
+.PP
+This does not wait for the outcome. Under a service manager \fBsystemctl reload\fR does the same, and waits.
+.SH OPTIONS
+"#,
+    r".SH EXIT STATUS
+0 if a process was told. 1 if there is none, or not just one, or it is another user's.
+.SH ENVIRONMENT
+MAINPID, as in ExecReload= (\fBsystemd.service\fR(5)).
+.SH SEE ALSO
+\fBdormouse\-run\fR(8), \fBdormouse\-check\fR(8)
+",
 );
 
 pub(super) const CHECK: (&str, &str) = (

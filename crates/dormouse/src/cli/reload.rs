@@ -1,0 +1,206 @@
+//! `dormouse reload`: has a `dormouse run` read its configuration anew.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::flags::{self, Definition};
+
+/// What a flag says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReloadFlag {
+    Pid,
+    Help,
+}
+
+/// The flags of `dormouse reload`.
+pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
+    Definition {
+        flag: ReloadFlag::Pid,
+        spec: OptSpec { short: None, long: "pid", arg: Arg::Required, tier: Tier::Ours },
+        value: "PID",
+        help: &["The process that is meant (the only dormouse run there is)"],
+        manual: "The process that is meant. Unless told it is the one that MAINPID names, as in ExecReload=, or the only \
+                 dormouse run of this user.",
+    },
+    Definition {
+        flag: ReloadFlag::Help,
+        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
+        value: "",
+        help: &["Show this help"],
+        manual: "Show a short help.",
+    },
+];
+
+pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let told = match parse(args) {
+        Ok(Request::Help) => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Request::Reload(told)) => told,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match told.map_or_else(find, Ok).and_then(hang_up) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Request {
+    Help,
+    Reload(Option<Pid>),
+}
+
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, String> {
+    let specs: Vec<OptSpec> = RELOAD.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new("dormouse reload", &specs, args);
+    let mut told = None;
+    for option in getopt.by_ref() {
+        let option = option.map_err(|error| error.to_string())?;
+        match RELOAD.get(option.index).map(|definition| definition.flag) {
+            Some(ReloadFlag::Help) => return Ok(Request::Help),
+            Some(ReloadFlag::Pid) => {
+                let value = option.value.unwrap_or_default();
+                let pid = value.to_str().and_then(parse_pid);
+                told = Some(pid.ok_or_else(|| format!("--pid: {value:?} is no process; give its number"))?);
+            }
+            None => {}
+        }
+    }
+    match getopt.positionals().first() {
+        None => Ok(Request::Reload(told)),
+        Some(word) => Err(format!("{word:?} follows no flag; see dormouse reload --help")),
+    }
+}
+
+fn parse_pid(text: &str) -> Option<Pid> {
+    text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
+}
+
+/// Why nothing was reloaded.
+#[derive(Debug)]
+enum ReloadError {
+    /// There is none, as far as we see.
+    None,
+    /// There are several.
+    Several(Vec<Pid>),
+    /// It is something else.
+    Other(Pid),
+    /// It cannot be told.
+    Signal(Pid, Errno),
+    /// Processes cannot be looked at.
+    Proc(io::Error),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("No dormouse run was found. Start one, or name it with --pid=PID."),
+            Self::Several(pids) => {
+                let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "Several processes are a dormouse run: {}. Name one with --pid=PID.",
+                    pids.join(", ")
+                )
+            }
+            Self::Other(pid) => write!(f, "Process {pid} is no dormouse run, and a signal might end it."),
+            Self::Signal(pid, Errno::PERM) => {
+                write!(f, "Process {pid} is another user's. Run this as root, or use systemctl reload.")
+            }
+            Self::Signal(pid, error) => write!(f, "Process {pid} cannot be told: {error}"),
+            Self::Proc(error) => {
+                write!(f, "Processes cannot be looked for: {error}. Name one with --pid=PID.")
+            }
+        }
+    }
+}
+
+/// The process that is meant when none is named.
+fn find() -> Result<Pid, ReloadError> {
+    if let Some(main) = std::env::var("MAINPID").ok().as_deref().and_then(parse_pid) {
+        return Ok(main);
+    }
+    let ours = rustix::process::geteuid().as_raw();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(ReloadError::Proc)?.flatten() {
+        use std::os::unix::fs::MetadataExt;
+        let pid = entry.file_name().to_str().and_then(parse_pid);
+        // Root serves for all; others have their own.
+        let mine = entry.metadata().is_ok_and(|metadata| metadata.uid() == ours);
+        found.extend(pid.filter(|pid| mine && is_run(*pid)));
+    }
+    match found.as_slice() {
+        [] => Err(ReloadError::None),
+        [only] => Ok(*only),
+        _ => Err(ReloadError::Several(found)),
+    }
+}
+
+/// Whether this process was started as `dormouse run`.
+fn is_run(pid: Pid) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let mut words = line.split(|byte| *byte == 0);
+    let program = words.next().and_then(|word| word.rsplit(|byte| *byte == b'/').next());
+    program == Some(b"dormouse") && words.next() == Some(b"run")
+}
+
+fn hang_up(pid: Pid) -> Result<(), ReloadError> {
+    let failed = |error| ReloadError::Signal(pid, error);
+    // Held, so that the number stays its own while we look at it.
+    let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+    if !is_run(pid) {
+        return Err(ReloadError::Other(pid));
+    }
+    pidfd_send_signal(&process, Signal::HUP).map_err(failed)
+}
+
+fn help() -> String {
+    format!(
+        "dormouse reload [--pid=PID]\n\n\
+         Have a dormouse run read its configuration anew (SIGHUP). What is the same is not touched; if something is\n\
+         wrong, nothing changes, and its log says what.\n\n\
+         {}\n\
+         See dormouse-run(8).\n",
+        flags::help(RELOAD)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dormouse_is_told() {
+        let own = rustix::process::getpid();
+        assert!(matches!(hang_up(own), Err(ReloadError::Other(pid)) if pid == own));
+    }
+
+    #[test]
+    fn numbers_of_processes() {
+        assert!(parse_pid("17").is_some());
+        for text in ["0", "-1", "", "x", "99999999999"] {
+            assert!(parse_pid(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_and_junk_are_errors() {
+        for args in [&["--pid=x"][..], &["--pid"], &["now"], &["--other"]] {
+            assert!(parse(args.iter().map(OsString::from)).is_err(), "{args:?}");
+        }
+    }
+}
