@@ -9,7 +9,7 @@ use std::time::Duration;
 use dormouse_tests::failure::Doing;
 use dormouse_tests::{Failure, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -17,6 +17,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How long one client may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many come at most before the first of them is done: more would not fit into a backlog.
+const CROWD: usize = 2000;
 
 /// A server that echoes each client until it ends its stream. It ends when this is dropped.
 pub(crate) struct Echo {
@@ -26,11 +29,13 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn start() -> Result<Self> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").doing(|| "bind the server".to_owned())?;
-        let address = listener.local_addr().doing(|| "ask for the server's address".to_owned())?;
-        listener.set_nonblocking(true).doing(|| "make the server's socket non-blocking".to_owned())?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.doing(|| "make a runtime".to_owned())?;
+        let listener = {
+            let _inside = runtime.enter();
+            listen().doing(|| "listen for the server".to_owned())?
+        };
+        let address = listener.local_addr().doing(|| "ask for the server's address".to_owned())?;
         let (end, ended) = oneshot::channel();
         thread::spawn(move || {
             runtime.block_on(async {
@@ -44,8 +49,14 @@ impl Echo {
     }
 }
 
-async fn echo(listener: std::net::TcpListener) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+/// With a backlog for all that have waited for a restart, and come at once then.
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(4096)
+}
+
+async fn echo(listener: TcpListener) {
     while let Ok((mut client, _)) = listener.accept().await {
         tokio::spawn(async move {
             let (mut read, mut write) = client.split();
@@ -99,12 +110,17 @@ impl Load {
 
 async fn come(addresses: Vec<SocketAddr>, rate: u32, told: &AtomicBool, count: &AtomicU64) -> Result<Tally> {
     let mut ticks = interval(Duration::from_secs(1) / rate);
-    // A busy machine gets its clients all the same.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    // What a busy machine misses does not come all at once.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut clients, mut tally) = (JoinSet::new(), Tally::default());
     let mut numbered = addresses.iter().cycle().zip(0_u64..);
     while !told.load(Ordering::Relaxed) {
         ticks.tick().await;
+        if clients.len() >= CROWD {
+            if let Some(done) = clients.join_next().await {
+                tally.count(done);
+            }
+        }
         let Some((address, number)) = numbered.next() else { break };
         clients.spawn(timeout(PATIENCE, visit(*address, number)));
         while let Some(done) = clients.try_join_next() {

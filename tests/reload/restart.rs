@@ -61,7 +61,7 @@ RestartSec=0
     }
 
     fn write(&self, text: &str) -> Result<()> {
-        write(&self.file(), &format!("log_level = \"debug\"\n{text}"))
+        write(&self.file(), text)
     }
 
     fn file(&self) -> PathBuf {
@@ -105,7 +105,7 @@ fn address() -> SocketAddr {
 }
 
 fn bridge(echo: &Echo) -> String {
-    format!("drain_timeout = '2s'\n[services.web]\nlisten = '{ADDRESS}'\nto = '{}'\n", echo.address)
+    format!("drain_timeout = '20s'\n[services.web]\nlisten = '{ADDRESS}'\nto = '{}'\n", echo.address)
 }
 
 /// Each other time it is another file, as after an upgrade.
@@ -129,7 +129,7 @@ fn restarts(machine: &Machine) -> Result<()> {
         }
         stage.systemctl(&["restart", FRONT])?;
         processes.push(stage.process()?);
-        wait::until("clients", SETTLE, || Ok((load.served() > served + 50).then_some(())))
+        wait::until("clients", SETTLE, || Ok((load.served() > served + 250).then_some(())))
             .map_err(|failure| stage.with_log(&failure))?;
     }
     let tally = load.finish()?;
@@ -236,7 +236,7 @@ fn reload(machine: &Machine) -> Result<()> {
         let status = machine.property(FRONT, "StatusText")?;
         Ok(status.contains("was not reloaded: ").then_some(status))
     })?;
-    ensure(status.contains("dormouse.toml:2"), || status.clone())?;
+    ensure(status.contains("dormouse.toml:1"), || status.clone())?;
     ensure(stage.process()? == process, || "it is another process".to_owned())
 }
 
