@@ -31,7 +31,7 @@ impl Place {
 
     /// The address of one of the ports.
     pub(crate) fn port(&self, index: usize) -> String {
-        self.ports[index].address().to_string()
+        self.ports.get(index).map(|port| port.address().to_string()).unwrap_or_default()
     }
 
     /// The path of a file.

@@ -30,7 +30,8 @@ fn no_client_and_no_session_notices_reloads() {
             1000 + round
         );
         if round % 2 == 0 {
-            text += &format!("[services.coming]\nlisten = '{coming}'\nto = '{to}'\n");
+            text.push_str("[services.coming]\n");
+            text.extend([format!("listen = '{coming}'\n"), format!("to = '{to}'\n")]);
         }
         text
     };

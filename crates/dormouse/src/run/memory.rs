@@ -1,13 +1,13 @@
 //! What we had woken, for whoever comes after us: written down whenever it changes, so that after a crash it is still
 //! ours, and put to sleep in time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
 use super::names;
 use super::store::Store;
@@ -74,23 +74,16 @@ fn in_store(store: &mut Store, log: &Log) -> io::Result<File> {
 fn in_runtime_directory() -> Option<io::Result<File>> {
     let directories = std::env::var("RUNTIME_DIRECTORY").ok()?;
     let directory = PathBuf::from(directories.split(':').next()?);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    Some(options.open(directory.join(FILE)))
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(directory.join(FILE), flags, Mode::RUSR | Mode::WUSR);
+    Some(opened.map(File::from).map_err(Into::into))
 }
 
 fn read(file: &File) -> Vec<Woken> {
-    let mut bytes = vec![0; LARGEST];
-    let mut length = 0;
-    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, u64::try_from(length).unwrap_or(u64::MAX)) {
-            Ok(more @ 1..) => length += more,
-            Ok(0) | Err(_) => break,
-        }
-    }
-    bytes.truncate(length);
-    String::from_utf8(bytes).ok().and_then(|text| parse(&text)).unwrap_or_default()
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(LARGEST).min(LARGEST)];
+    let text = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| String::from_utf8(bytes).ok());
+    text.and_then(|text| parse(&text)).unwrap_or_default()
 }
 
 fn text(woken: &[Woken]) -> String {

@@ -84,12 +84,12 @@ pub(super) fn plan(old: &Config, new: &Config) -> Plan {
         }
         None => Origin::Opened,
     };
-    let steps = new.services.iter().zip(moved).zip(&kept).map(|((service, places), kept)| match kept {
-        Some(number) => Step::Keep(*number),
-        None => {
-            let listeners = service.listen.iter().zip(places).map(|(listen, place)| origin(listen, place));
-            Step::SetUp { before: before(service), listeners: listeners.collect() }
+    let steps = new.services.iter().zip(moved).zip(&kept).map(|((service, places), kept)| {
+        if let Some(number) = kept {
+            return Step::Keep(*number);
         }
+        let listeners = service.listen.iter().zip(places).map(|(listen, place)| origin(listen, place));
+        Step::SetUp { before: before(service), listeners: listeners.collect() }
     });
     let steps = steps.collect();
     let stays = |service: &ServiceConfig| new.services.iter().any(|other| other.name == service.name);
@@ -101,6 +101,7 @@ pub(super) fn plan(old: &Config, new: &Config) -> Plan {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::fmt::Write as _;
 
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -126,7 +127,8 @@ mod tests {
         for (name, (addresses, maxconn)) in services {
             let listen: Vec<_> =
                 addresses.iter().map(|address| format!("{:?}", ADDRESSES[*address])).collect();
-            text += &format!(
+            let _ = write!(
+                text,
                 "[services.s{name}]\nlisten = [{}]\nto = '127.0.0.1:9'\nmaxconn = {maxconn}\n",
                 listen.join(", ")
             );
