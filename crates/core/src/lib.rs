@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod getopt;
 pub mod network;
 pub mod number;
+pub mod pool;
 pub mod proxy_protocol;
 pub mod service;
 pub mod timespan;

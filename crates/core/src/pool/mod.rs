@@ -1,0 +1,28 @@
+//! Several servers behind one service: their health, the choice among them, and the queue for a place.
+//!
+//! ```text
+//!  arrive ──▶ open servers with room? ──▶ granted ──▶ release ──▶ the first in the queue
+//!                │ none                                 ▲
+//!                ▼                                      │ a server comes back, gets more room
+//!              queued ──────────────────────────────────┘
+//! ```
+//!
+//! After each step nobody waits whom a server could take, and no server has more sessions than it may.
+
+mod balance;
+mod health;
+mod machine;
+mod queue;
+
+use std::time::{Duration, Instant};
+
+pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
+pub use health::{Admin, Change, Checks, Finding, Health, Init, Observe, OnError, Status};
+pub use machine::{Arrival, Grant, Member, Pool, Rules};
+pub use queue::{Queue, Ticket};
+
+/// A point so far from another; what the clock cannot hold is as good as for ever.
+fn after(from: Instant, span: Duration) -> Instant {
+    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    from.checked_add(span.min(FOREVER)).unwrap_or(from)
+}
