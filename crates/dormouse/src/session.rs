@@ -16,8 +16,7 @@ use crate::connect::Peer;
 use crate::ledger::log::{Level, Recurring};
 use crate::ledger::{Ledger, Outcome, Record};
 use crate::life::vigil;
-use crate::service::sleeper::Lease;
-use crate::service::{Leased, Refusal, Service, Visitor};
+use crate::service::{Claim, Leased, Refusal, Service, Visitor};
 
 /// What sessions of one service share.
 #[derive(Debug)]
@@ -109,14 +108,14 @@ async fn relay(
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
 struct Attentive {
     relay: Relay,
-    lease: Option<Lease>,
+    claim: Option<Claim>,
 }
 
 impl Attentive {
     fn new(shared: &Shared, client: Stream, leased: Leased) -> Self {
-        let Leased { server, lease, first, sent } = leased;
+        let Leased { server, claim, first, sent } = leased;
         let relay = Relay::new(client, server, first, shared.limits, Arc::clone(&shared.pipes));
-        Self { relay: relay.after(sent), lease }
+        Self { relay: relay.after(sent), claim }
     }
 }
 
@@ -125,6 +124,9 @@ impl Future for Attentive {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
         vigil::event();
+        if let Some(Poll::Ready(why)) = self.claim.as_mut().map(|claim| claim.poll_cut(cx)) {
+            return Poll::Ready(self.relay.cut(why));
+        }
         Pin::new(&mut self.relay).poll(cx)
     }
 }
@@ -135,14 +137,14 @@ async fn relay_quietly(mut session: Attentive, quiet: Duration) -> Report {
     let mut silence = Box::pin(tokio::time::sleep(quiet));
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
-        let Attentive { relay, lease: Some(lease) } = &mut session else { return done };
+        let Attentive { relay, claim: Some(claim) } = &mut session else { return done };
         if relay.moved() != moved {
             moved = relay.moved();
-            lease.busy();
+            claim.busy();
             silence.as_mut().reset(tokio::time::Instant::now() + quiet);
         }
         if silence.as_mut().poll(cx).is_ready() {
-            lease.quiet();
+            claim.quiet();
         }
         done
     })

@@ -17,7 +17,7 @@ mod transfer;
 mod trial;
 
 pub use pipes::Pipes;
-pub use report::{End, Operation, Report, Side};
+pub use report::{Cut, End, Operation, Report, Side};
 pub use session::{Limits, Relay};
 pub use stream::{Kind, Stream, reset_on_close};
 pub use trial::{Said, Verdict};

@@ -55,6 +55,24 @@ impl fmt::Display for Operation {
     }
 }
 
+/// Why a session was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Its server went down, and its sessions were to end with it.
+    ServerDown,
+    /// An administrator wanted it.
+    Administrator,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServerDown => "ended, because the server went down",
+            Self::Administrator => "ended by an administrator",
+        })
+    }
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -77,6 +95,8 @@ pub enum End {
     HalfCloseTimeout(Side, Duration),
     /// No byte moved either way for so long.
     IdleTimeout(Duration),
+    /// It was ended from outside; both sides were reset.
+    Cut(Cut),
 }
 
 impl fmt::Display for End {
@@ -92,6 +112,7 @@ impl fmt::Display for End {
                 write!(f, "half-closed by the {side}, then silent for {} s", after.as_secs_f64())
             }
             Self::IdleTimeout(after) => write!(f, "silent for {} s", after.as_secs_f64()),
+            Self::Cut(why) => write!(f, "{why}"),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::direction::{Direction, Pause};
 use crate::pipes::Pipes;
-use crate::report::{End, Operation, Report, Side};
+use crate::report::{Cut, End, Operation, Report, Side};
 use crate::stream::{Kind, Stream};
 use crate::transfer::Broken;
 
@@ -97,6 +97,13 @@ impl Relay {
     /// How many bytes were moved so far, both ways.
     pub fn moved(&self) -> u64 {
         self.up.passed + self.down.passed
+    }
+
+    /// Ends it now. Neither stream is whole, so both sides see a reset.
+    pub fn cut(&mut self, why: Cut) -> Report {
+        let end = End::Cut(why);
+        self.close(end);
+        self.report(end)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -232,7 +239,7 @@ impl Relay {
                 Side::Downstream => self.downstream.reset_on_close(),
                 Side::Upstream => self.upstream.reset_on_close(),
             },
-            End::Failed { .. } => {
+            End::Failed { .. } | End::Cut(_) => {
                 self.downstream.reset_on_close();
                 self.upstream.reset_on_close();
             }

@@ -133,11 +133,11 @@ impl Balancer {
     /// The least loaded with one more session; of equals the one that waits longest.
     fn least<'a>(&self, candidates: impl Iterator<Item = (usize, &'a Candidate)>) -> Option<usize> {
         let last = |server: usize| self.servers.get(server).map_or(0, |turn| turn.last);
-        let least = candidates.min_by(|(a, one), (b, other)| {
+        let fewest = candidates.min_by(|(a, one), (b, other)| {
             let (one, other) = (load(one, other), load(other, one));
             one.cmp(&other).then_with(|| last(*a).cmp(&last(*b)))
         });
-        least.map(|(server, _)| server)
+        fewest.map(|(server, _)| server)
     }
 
     /// The server that values this client most (rendezvous hashing): what the others think does not change with one

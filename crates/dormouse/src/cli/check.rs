@@ -1,5 +1,7 @@
 //! `dormouse check`: all that is wrong with a configuration, or what it would do.
 
+mod pool;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_wake::Wake;
 use dormouse_wake::container::{Container, quadlet_unit};
@@ -103,6 +106,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     };
     let (max, hold) = (service.hold.max, service.hold.timeout);
     lines.push(("holds", format!("{max} clients for {hold} while nobody answers, {overflow}")));
+    lines.extend(pool::lines(service));
     if service.servers.iter().all(|server| server.wake.is_none()) {
         return lines;
     }
@@ -126,7 +130,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     if let Some(group) = &service.exclusive {
         lines.push(("runs alone", format!("in the group {group}")));
     }
-    if let Some(soft) = service.soft {
+    if let Balance::First { soft: Some(soft) } = service.balance {
         lines.push(("grows", format!("by the next server when each that runs has {soft} sessions")));
     }
     lines
@@ -141,7 +145,7 @@ fn listen_on(listen: &Listen) -> String {
 }
 
 fn server_at(server: &ServerConfig) -> String {
-    let ServerConfig { name, to, wake } = server;
+    let ServerConfig { name, to, wake, .. } = server;
     let how = match wake {
         None => "is there".to_owned(),
         Some(Wake::Unit(unit)) => {
@@ -164,7 +168,7 @@ fn server_at(server: &ServerConfig) -> String {
             format!("woken by a packet for {} to {}", mac(machine.mac), machine.broadcast)
         }
     };
-    format!("{to} ({name}), {how}")
+    format!("{to} ({name}), {how}{}", pool::rules(server))
 }
 
 fn mac(bytes: [u8; 6]) -> String {

@@ -104,6 +104,31 @@ pub(crate) const SERVICE: &[Key] = &[
         ..key("servers.wake", TABLE, "{ unit = \"nginx.service\" }")
     },
     Key {
+        default: "1",
+        manual: "The server's share of the sessions, from 0 (none) to 256.",
+        ..key("servers.weight", "a number from 0 to 256", "10")
+    },
+    Key {
+        default: "false",
+        manual: "The server is used only while no other is up. Of several the first that is up serves alone.",
+        ..key("servers.backup", SWITCH, "true")
+    },
+    Key {
+        default: "no limit",
+        manual: "How many sessions the server may have at once. Further clients wait in the queue.",
+        ..key("servers.maxconn", COUNT, "100")
+    },
+    Key {
+        default: "false",
+        manual: "The server begins in maintenance: it gets no sessions and is not checked.",
+        ..key("servers.disabled", SWITCH, "true")
+    },
+    Key {
+        default: "as the service's check says",
+        manual: "Whether this server is checked.",
+        ..key("servers.check", SWITCH, "true")
+    },
+    Key {
         manual: "How what is behind the service is woken and put to sleep: one of unit, container, exec, start and wol, \
                  with what belongs to it. Without it the service is a bridge to something that is there.",
         ..key("wake", TABLE, "{ unit = \"nginx.service\" }")
@@ -274,13 +299,136 @@ pub(crate) const SERVICE: &[Key] = &[
         ..key("exclusive", TEXT, "\"gpu\"")
     },
     Key {
-        default: "\"first\"",
-        manual: "Which server gets a session: the first that has room.",
-        ..key("balance", "\"first\"", "\"first\"")
+        default: "\"first\" where servers are woken, otherwise \"roundrobin\"",
+        manual: "Which of several servers gets a session: each in turn by its weight (roundrobin); the one with the \
+                 fewest sessions for its weight (leastconn); the first that has room, so that the last ones can sleep \
+                 (first); the same for the same client address, and another only when that one is gone or full \
+                 (source); the less loaded of two that are drawn (random).",
+        ..key(
+            "balance",
+            "\"roundrobin\", \"leastconn\", \"first\", \"source\" or \"random\"",
+            "\"leastconn\"",
+        )
     },
     Key {
-        manual: "With several servers that are woken: how many sessions each holds before the next is woken.",
+        manual: "With several servers that are woken and balance = \"first\": how many sessions each holds before the \
+                 next is woken.",
         ..key("soft", COUNT, "20")
+    },
+    Key {
+        default: "false",
+        manual: "Whether servers are checked, and by which rules: true, or a table with some of the keys below. A check \
+                 is a connection; with send or expect also an exchange. A server that is down gets no sessions; while \
+                 all are down clients are held. What sleeps is not checked. A UNIX socket that is removed or made \
+                 again is looked at at once.",
+        ..key("check", "true, false or a table", "{ inter = \"2s\", rise = 2, fall = 3 }")
+    },
+    Key { default: "\"2s\"", manual: "Between two checks.", ..key("check.inter", SPAN, "\"2s\"") },
+    Key {
+        default: "as inter",
+        manual: "Between two checks while a server is about to change its state.",
+        ..key("check.fastinter", SPAN, "\"500ms\"")
+    },
+    Key {
+        default: "as inter",
+        manual: "Between two checks while a server is down. While clients wait and no other server is up, it is looked \
+                 at every 50 ms.",
+        ..key("check.downinter", SPAN, "\"5s\"")
+    },
+    Key {
+        default: "2",
+        manual: "How many successes in a row bring a server back.",
+        ..key("check.rise", COUNT, "2")
+    },
+    Key {
+        default: "3",
+        manual: "How many failures in a row take a server down.",
+        ..key("check.fall", COUNT, "3")
+    },
+    Key {
+        default: "as inter",
+        manual: "How long a check may take. A UNIX socket with a full backlog is busy, which is no failure.",
+        ..key("check.timeout", SPAN, "\"1s\"")
+    },
+    Key {
+        default: "\"\"",
+        manual: "Said to the server once it has taken the connection.",
+        ..key("check.send", TEXT, "\"PING\\r\\n\"")
+    },
+    Key { manual: "What the server says must contain this.", ..key("check.expect", TEXT, "\"+PONG\"") },
+    Key {
+        default: "\"up\"",
+        manual: "The state before the first check, and after maintenance: up (until one check fails), fully-up (until \
+                 fall of them fail), down (until one succeeds) or fully-down (until rise of them succeed).",
+        ..key("check.init", "\"up\", \"fully-up\", \"down\" or \"fully-down\"", "\"down\"")
+    },
+    Key {
+        default: "true where the server is woken, otherwise false",
+        manual: "While sessions get through to a server, it is not checked; the first that does not calls for a check.",
+        ..key("check.passive", SWITCH, "true")
+    },
+    Key {
+        default: "none",
+        manual: "Count sessions that do not get through to the server (layer4).",
+        ..key("check.observe", "\"layer4\"", "\"layer4\"")
+    },
+    Key {
+        default: "10",
+        manual: "With observe: so many in a row are an error.",
+        ..key("check.error_limit", COUNT, "10")
+    },
+    Key {
+        default: "\"fail-check\"",
+        manual: "With observe, what an error does: the next check comes after fastinter (fastinter); it counts as a \
+                 failed check, too (fail-check); one more failed check takes the server down, too (sudden-death); the \
+                 server is down (mark-down).",
+        ..key(
+            "check.on_error",
+            "\"fastinter\", \"fail-check\", \"sudden-death\" or \"mark-down\"",
+            "\"mark-down\"",
+        )
+    },
+    Key {
+        default: "sessions stay",
+        manual: "What happens when a server goes down: its sessions end with a reset (shutdown-sessions).",
+        ..key("check.on_marked_down", "\"shutdown-sessions\"", "\"shutdown-sessions\"")
+    },
+    Key {
+        default: "false",
+        manual: "While all servers are down, try them all.",
+        ..key("check.fail_open", SWITCH, "true")
+    },
+    Key {
+        default: "\"0\"",
+        manual: "For so long after a server came back, its weight grows from next to nothing to what it is.",
+        ..key("check.slowstart", SPAN, "\"30s\"")
+    },
+    Key {
+        manual: "Clients that wait because all servers have as many sessions as their maxconn allows. They are served \
+                 in the order in which they came.",
+        ..key("queue", TABLE, "{ timeout = \"30s\", max = 1024 }")
+    },
+    Key {
+        default: "\"30s\"",
+        manual: "How long a client waits there; infinity lets it wait for ever.",
+        ..key("queue.timeout", SPAN, "\"30s\"")
+    },
+    Key {
+        default: "as hold.max",
+        manual: "How many wait there, also while all servers are down. What happens to the next one is told by \
+                 hold.overflow.",
+        ..key("queue.max", COUNT, "1024")
+    },
+    Key {
+        default: "3",
+        manual: "With several servers, or rules for one: how often a server that did not take a connection is tried \
+                 again, for a second each time. After that the client is held like one for whom nobody is there.",
+        ..key("retries", "a number from 0 to 1000", "3")
+    },
+    Key {
+        default: "true",
+        manual: "The last retry goes to another server; with roundrobin and random each does, without a delay.",
+        ..key("redispatch", SWITCH, "false")
     },
     Key {
         default: "true",

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub mod model;
 pub(crate) mod near;
 mod parts;
+mod pool;
 pub(crate) mod report;
 mod servers;
 mod service;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dormouse_core::address::{ListenAddress, Target};
 pub use dormouse_core::network::Network;
+use dormouse_core::pool::{Balance, Checks};
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_core::warm::WarmWindow;
@@ -35,8 +36,16 @@ pub struct ServiceConfig {
     pub listen: Vec<Listen>,
     /// Where they go; never empty.
     pub servers: Vec<ServerConfig>,
-    /// With several servers that are woken (`balance = "first"`): how many sessions each holds before the next is woken.
-    pub soft: Option<NonZeroU32>,
+    /// Which of several servers a session gets.
+    pub balance: Balance,
+    /// Those that wait because all servers have as many sessions as they may.
+    pub queue: Queue,
+    /// How often a server that does not take a connection is tried again.
+    pub retries: u32,
+    /// Whether another server is tried then.
+    pub redispatch: bool,
+    /// Where all servers are down, all are tried.
+    pub fail_open: bool,
     /// When a server that was started is taken for ready.
     pub ready: Ready,
     /// How long that must have lasted.
@@ -84,6 +93,52 @@ pub struct ServerConfig {
     pub to: Target,
     /// How it is woken; without, it is taken to be there.
     pub wake: Option<Wake>,
+    /// Its share of the sessions, 0 to 256.
+    pub weight: u32,
+    /// It serves only while no other does.
+    pub backup: bool,
+    /// How many sessions it may have.
+    pub maxconn: Option<NonZeroU32>,
+    /// It begins in maintenance.
+    pub disabled: bool,
+    /// How it is checked.
+    pub check: Option<CheckConfig>,
+}
+
+impl ServerConfig {
+    /// A server without rules of its own.
+    pub fn new(name: String, to: Target, wake: Option<Wake>) -> Self {
+        Self { name, to, wake, weight: 1, backup: false, maxconn: None, disabled: false, check: None }
+    }
+
+    /// Whether it has rules of its own.
+    pub fn has_rules(&self) -> bool {
+        *self != Self::new(self.name.clone(), self.to.clone(), self.wake.clone())
+    }
+}
+
+/// How a server is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// When, and what follows from it.
+    pub rules: Checks,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// Said once the server has taken the connection; may be empty.
+    pub send: Vec<u8>,
+    /// What it must answer; empty: nothing has to come.
+    pub expect: Vec<u8>,
+    /// When it goes down, its sessions end (`on-marked-down shutdown-sessions`).
+    pub ends_sessions: bool,
+}
+
+/// Those that wait because all servers have as many sessions as they may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// How long; infinity is for ever.
+    pub timeout: TimeSpan,
+    /// How many.
+    pub max: NonZeroU32,
 }
 
 /// When a server is taken for ready.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::model::ServerConfig;
+use super::pool::{self, ServiceCheck};
 use super::report::{Place, Report};
 use super::tree::Value;
 use super::value::{Field, Section, quoted};
@@ -12,6 +13,7 @@ use super::{Surroundings, endpoint, keys, wake};
 pub(super) fn servers(
     section: &Section<'_>,
     wake_section: Option<&Section<'_>>,
+    check: &ServiceCheck,
     surroundings: Surroundings,
     report: &mut Report,
 ) -> Vec<ServerConfig> {
@@ -30,13 +32,13 @@ pub(super) fn servers(
         }
         (Some(to), Some(servers)) => {
             report.error(to.place(), "the servers are told by servers, too; keep one of them");
-            listed(&servers, surroundings, report)
+            listed(&servers, check, surroundings, report)
         }
         (None, Some(servers)) => {
             if let Some(wake_section) = wake_section {
                 wake::belongs_elsewhere(wake_section, false, report);
             }
-            listed(&servers, surroundings, report)
+            listed(&servers, check, surroundings, report)
         }
         (Some(to), None) => {
             let wake = wake_section.and_then(|section| wake::wake(section, surroundings, report));
@@ -51,14 +53,19 @@ pub(super) fn servers(
             }
             let servers = targets.into_iter().enumerate();
             servers
-                .map(|(number, to)| ServerConfig { name: numbered(number), to, wake: wake.clone() })
+                .map(|(number, to)| check.of_all(ServerConfig::new(numbered(number), to, wake.clone())))
                 .collect()
         }
     }
 }
 
 /// The servers that have tables of their own.
-fn listed(field: &Field<'_>, surroundings: Surroundings, report: &mut Report) -> Vec<ServerConfig> {
+fn listed(
+    field: &Field<'_>,
+    check: &ServiceCheck,
+    surroundings: Surroundings,
+    report: &mut Report,
+) -> Vec<ServerConfig> {
     let Value::List(nodes) = &field.node.value else {
         field.wrong_kind(report);
         return Vec::new();
@@ -97,12 +104,13 @@ fn listed(field: &Field<'_>, surroundings: Surroundings, report: &mut Report) ->
             wake::belongs_elsewhere(&section, true, report);
             wake::wake(&section, surroundings, report)
         });
+        let rules = pool::server(&section, report);
         let Some(to) = section.get("to") else {
             report.absence(&node.place, "to is missing; for example to = \"127.0.0.1:9000\"");
             continue;
         };
         let to = to.parsed(report, endpoint::target);
-        servers.extend(to.zip(name).map(|(to, name)| ServerConfig { name, to, wake }));
+        servers.extend(to.zip(name).map(|(to, name)| rules.apply(ServerConfig::new(name, to, wake), check)));
     }
     servers
 }

@@ -10,7 +10,7 @@ use super::report::{Place, Report};
 use super::servers::{check_name, servers};
 use super::tree::{Node, Value};
 use super::value::{Field, Section, quoted};
-use super::{Surroundings, endpoint, keys, parts, wake};
+use super::{Surroundings, endpoint, keys, parts, pool, wake};
 use crate::admission::{AtLimit, Cap};
 
 /// What `HAProxy`'s users expect of one process, with descriptors to spare below the usual hard limit.
@@ -42,7 +42,8 @@ pub(super) fn read(
     let (listen, listen_places) = listeners(&section, report);
     let wake_section = section.get("wake").and_then(|field| parts::table(&field, report));
     let waking = wake::waking(wake_section.as_ref(), report);
-    let mut servers = servers(&section, wake_section.as_ref(), surroundings, report);
+    let check = pool::check(&section, report);
+    let mut servers = servers(&section, wake_section.as_ref(), &check, surroundings, report);
     for (place, target) in listen.iter().zip(&listen_places).flat_map(|(listen, place)| {
         servers
             .iter()
@@ -81,12 +82,12 @@ pub(super) fn read(
             |text| if text.is_empty() { Err("a group needs a name") } else { Ok(text.to_owned()) },
         )
     });
-    if let Some(field) = get("balance") {
-        balance(&field, report);
-    }
-    let soft_field = get("soft");
-    let soft = soft_field.and_then(|field| field.count(report));
-    soft_fits(soft_field.as_ref(), &section, &servers, report);
+    let balance = pool::balance(&section, &servers, report);
+    let queue = section.get("queue").and_then(|field| parts::table(&field, report));
+    let queue = pool::queue(queue.as_ref(), &hold, report);
+    let retries = get("retries").and_then(|field| field.number(pool::MOST_RETRIES, report)).unwrap_or(3);
+    let redispatch = get("redispatch").and_then(|field| field.switch(report)).unwrap_or(true);
+    pool::makes_sense(&section, &servers, report);
     let replay = get("replay").and_then(|field| field.switch(report)).unwrap_or(true);
     let maxconn =
         get("maxconn").and_then(|field| field.count(report)).map_or(MAXCONN, std::num::NonZeroU32::get);
@@ -98,7 +99,11 @@ pub(super) fn read(
         name: name.to_owned(),
         listen,
         servers,
-        soft,
+        balance,
+        queue,
+        retries,
+        redispatch,
+        fail_open: check.fail_open,
         ready,
         settle,
         hold,
@@ -245,33 +250,5 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
             field.place(),
             format!("means nothing without something to wake; add {unit}, or take it out"),
         );
-    }
-}
-
-fn balance(field: &Field<'_>, report: &mut Report) {
-    const LATER: [&str; 4] = ["roundrobin", "leastconn", "source", "random"];
-    match &field.node.value {
-        Value::Text(text) if text == "first" => {}
-        Value::Text(text) if LATER.contains(&text.as_str()) => {
-            report.error(field.place(), format!("{text} is not there yet; only \"first\" is"));
-        }
-        _ => field.wrong_kind(report),
-    }
-}
-
-fn soft_fits(soft: Option<&Field<'_>>, section: &Section<'_>, servers: &[ServerConfig], report: &mut Report) {
-    let woken = servers.iter().filter(|server| server.wake.is_some()).count();
-    match soft {
-        Some(field) if woken == 1 => {
-            report.error(
-                field.place(),
-                "needs several servers that are woken, and there is one; add another or take it out",
-            );
-        }
-        None if woken > 1 => {
-            let place = section.get("servers").map_or(section.place, |field| field.place());
-            report.warning(place, "nothing says when the second server is woken; add for example soft = 20");
-        }
-        _ => {}
     }
 }

@@ -158,6 +158,20 @@ impl<'a> Field<'a> {
         count
     }
 
+    /// A number from 0 to the most there may be.
+    pub(super) fn number(&self, most: u32, report: &mut Report) -> Option<u32> {
+        let Value::Integer(number) = &self.node.value else {
+            self.wrong_kind(report);
+            return None;
+        };
+        let number = number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= most);
+        if number.is_none() {
+            let message = format!("takes a number from 0 to {most}; for example {}", self.example());
+            report.error(self.place(), message);
+        }
+        number
+    }
+
     pub(super) fn switch(&self, report: &mut Report) -> Option<bool> {
         if let Value::Switch(on) = self.node.value {
             return Some(on);

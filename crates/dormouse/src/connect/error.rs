@@ -43,6 +43,14 @@ impl ConnectError {
         }
     }
 
+    /// Whether somebody is there and too busy to take it: a UNIX socket's full backlog.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => false,
+            Self::AllFailed(failures) => failures.iter().any(|failure| failure.error == Errno::AGAIN),
+        }
+    }
+
     /// Whether it is a limit of ours, and not the server, that failed.
     pub fn is_ours(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Knowing at once that a UNIX socket appears: inotify(7) on its directory, or on the nearest one that exists.
+//! Knowing at once that a UNIX socket appears or goes: inotify(7) on its directory, or on the nearest one that exists.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 
 use dormouse_sys::watch::watch;
 
-/// Watches for a path to appear or to be replaced.
+/// Watches for a path to appear, to be replaced or to go.
 #[derive(Debug)]
 pub struct PathWatch {
     path: PathBuf,
@@ -46,6 +46,8 @@ impl PathWatch {
     fn watch_nearest(&self) -> Option<()> {
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
             | WatchFlags::ATTRIB
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::address::{AddressError, ListenAddress, Target};
+use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_wake::Wake;
 use dormouse_wake::exec::Exec;
@@ -19,7 +20,7 @@ use dormouse_wake::exec::Exec;
 use crate::admission::{AtLimit, Cap};
 use crate::cli::Passed;
 use crate::config::model::{
-    Config, Hold, Idle, Listen, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
+    Config, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
 };
 use crate::ledger::log::Level;
 use crate::run::{Reread, RunError, run_and_tell};
@@ -92,17 +93,18 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         directory: None,
         notify: false,
     };
-    let server = ServerConfig {
-        name: "demo".to_owned(),
-        to: Target::parse(socket.as_os_str())?,
-        wake: Some(Wake::Exec(exec)),
-    };
+    let to = Target::parse(socket.as_os_str())?;
+    let server = ServerConfig::new("demo".to_owned(), to, Some(Wake::Exec(exec)));
     let listen = ListenAddress::parse("127.0.0.1:0")?;
     let service = ServiceConfig {
         name: "demo".to_owned(),
         listen: vec![Listen::Open { address: listen, mode: None }],
         servers: vec![server],
-        soft: None,
+        balance: Balance::First { soft: None },
+        queue: Queue { timeout: TimeSpan::from_secs(30), max: NonZeroU32::MIN.saturating_add(1023) },
+        retries: 3,
+        redispatch: true,
+        fail_open: false,
         ready: Ready::Connect,
         settle: Duration::ZERO,
         hold: Hold {

@@ -69,7 +69,7 @@ struct Bed {
 
 /// A server is wanted for as long as one of these is there.
 #[derive(Debug)]
-pub(super) struct Claim(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
+pub(super) struct Wanted(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
 
 impl Dormitory {
     /// The server of this key: the one that is there, with other habits from now on, or a new one called `name`.
@@ -80,12 +80,12 @@ impl Dormitory {
         policy: Policy,
         habits: Habits,
         log: &Log,
-    ) -> (Arc<Sleeper>, Claim) {
+    ) -> (Arc<Sleeper>, Wanted) {
         if let Some(bed) = self.beds.get(key) {
             bed.sleeper.set_policy(policy);
             // The driver takes them when it has time.
             bed.habits.send_replace(Arc::new(habits));
-            return (Arc::clone(&bed.sleeper), Claim(Arc::clone(&bed.claim)));
+            return (Arc::clone(&bed.sleeper), Wanted(Arc::clone(&bed.claim)));
         }
         let woken = key.woken(&habits.wake);
         let (room, changed) = (self.room(&key.service), Arc::clone(&self.changed));
@@ -105,7 +105,7 @@ impl Dormitory {
         let claim = Arc::new(());
         let bed = Bed { sleeper: Arc::clone(&sleeper), habits, end, gone, claim: Arc::clone(&claim) };
         self.beds.insert(key.clone(), bed);
-        (sleeper, Claim(claim))
+        (sleeper, Wanted(claim))
     }
 
     /// What is told when somebody who waited for this service does not any more.

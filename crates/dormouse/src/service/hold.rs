@@ -64,6 +64,23 @@ impl Patience {
         Self { since, deadline: wait.finite().and_then(|wait| since.checked_add(wait)) }
     }
 
+    /// Whether it is over.
+    pub(super) fn is_over(self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Whether there was none from the start.
+    pub(super) fn is_none(self) -> bool {
+        self.deadline == Some(self.since)
+    }
+
+    /// Patience for one round of tries. `within`: it ends with this one.
+    pub(super) fn round(self, span: std::time::Duration, within: bool) -> Self {
+        let ends = Instant::now().checked_add(span);
+        let deadline = if within { ends.into_iter().chain(self.deadline).min() } else { ends };
+        Self { since: self.since, deadline }
+    }
+
     /// Waits until it is over, or for ever.
     pub(super) async fn over(self) {
         match self.deadline {

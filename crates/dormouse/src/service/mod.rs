@@ -5,18 +5,18 @@
 //! wants, `ready` finds out that it answers, `wake` is a client's way through all of it. A server that nobody has to
 //! wake has none of that, only the hold.
 
-mod choice;
+mod claim;
 mod dormitory;
 mod driver;
 mod group;
 mod hold;
+mod pool;
 mod ready;
 mod refusal;
 pub mod sleeper;
 mod wake;
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use dormouse_core::service::Policy;
@@ -24,26 +24,34 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use dormouse_sys::resolve::ResolveError;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::admission::{AtLimit, Permit};
-use crate::config::model::{Network, ServerConfig, ServiceConfig, WakeOn};
+use crate::config::model::{CheckConfig, Network, ServerConfig, ServiceConfig, WakeOn};
 use crate::connect::Route;
 use crate::ledger::log::Log;
-use dormitory::{Claim, Key};
+pub use claim::Claim;
+use dormitory::{Key, Wanted};
 pub use dormitory::{Dormitory, Woken};
 use driver::Habits;
 use hold::{Patience, Turn};
+use pool::{Checker, Pool};
+pub use pool::{LastCheck, ServerHandle, ServerView};
 use ready::Readiness;
 pub use refusal::Refusal;
-use sleeper::{Lease, Sleeper};
+use sleeper::Sleeper;
 
 /// A service: its servers, and the rules by which clients get to them.
 #[derive(Debug)]
 pub struct Service {
     servers: Vec<Server>,
+    /// `None`: one server, without rules of its own.
+    pool: Option<Arc<Pool>>,
     rules: Rules,
     /// Somebody who waited does not any more.
     room: Arc<Notify>,
+    /// They end with the service.
+    _checkers: JoinSet<()>,
 }
 
 /// One server.
@@ -54,7 +62,7 @@ struct Server {
     /// `None`: it is there, or on its way; nobody has to wake it.
     sleeper: Option<Arc<Sleeper>>,
     /// Keeps the sleeper awake to our wishes.
-    _claim: Option<Claim>,
+    _wanted: Option<Wanted>,
 }
 
 /// The ways to the servers of a service.
@@ -80,7 +88,6 @@ struct Rules {
     overflow: AtLimit,
     on: WakeOn,
     allow: Option<Vec<Network>>,
-    soft: Option<NonZeroU32>,
     replay: bool,
 }
 
@@ -98,8 +105,8 @@ pub struct Visitor<'a> {
 pub struct Leased {
     /// A connection to the server.
     pub server: Stream,
-    /// The client's hold on a server that sleeps.
-    pub lease: Option<Lease>,
+    /// The client's hold on a server that sleeps, or is one of several.
+    pub claim: Option<Claim>,
     /// What the server gets before anything that is read from the client.
     pub first: Vec<u8>,
     /// Bytes that it got already.
@@ -123,8 +130,14 @@ impl<'a> Visitor<'a> {
 impl Service {
     /// One server that nobody has to wake; a client is held for at most `wait` while it is not there.
     pub fn always_there(route: Route, wait: TimeSpan) -> Self {
-        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None, _claim: None };
-        Self { servers: vec![server], rules: Rules::of_waiting(wait), room: Arc::default() }
+        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None, _wanted: None };
+        Self {
+            servers: vec![server],
+            pool: None,
+            rules: Rules::of_waiting(wait),
+            room: Arc::default(),
+            _checkers: JoinSet::new(),
+        }
     }
 
     /// A service as it is configured, with the ways to its servers. Servers that sleep are those of the dormitory.
@@ -149,8 +162,19 @@ impl Service {
                 };
                 dormitory.bed(&key, &name, policy(config), habits, log)
             });
-            let (sleeper, claim) = bed.unzip();
-            servers.push(Server { route, turn: Turn::new(), sleeper, _claim: claim });
+            let (sleeper, wanted) = bed.unzip();
+            servers.push(Server { route, turn: Turn::new(), sleeper, _wanted: wanted });
+        }
+        let sleepers = servers.iter().map(|server| server.sleeper.clone());
+        let room = dormitory.room(&config.name);
+        let pool = Pool::of(config, sleepers, &room, log);
+        let mut checkers = JoinSet::new();
+        for (server, check) in checked(config) {
+            let (Some(pool), Some(Server { route, sleeper, .. })) = (&pool, servers.get(server)) else {
+                continue;
+            };
+            let (pool, route, sleeper) = (Arc::clone(pool), Arc::clone(route), sleeper.clone());
+            checkers.spawn(Checker { pool, server, route, sleeper, check }.run());
         }
         let rules = Rules {
             wait: config.hold.timeout,
@@ -158,10 +182,9 @@ impl Service {
             overflow: config.hold.overflow,
             on: config.waking.on,
             allow: config.waking.allow.clone(),
-            soft: config.soft,
             replay: config.replay,
         };
-        Self { servers, rules, room: dormitory.room(&config.name) }
+        Self { servers, pool, rules, room, _checkers: checkers }
     }
 
     /// Gets a server for a client. `first` is what the server is told before anything that the client says.
@@ -169,8 +192,8 @@ impl Service {
     /// # Errors
     /// When the client gets none, and why.
     pub async fn lease(&self, visitor: Visitor<'_>, first: Vec<u8>) -> Result<Leased, Refusal> {
-        let [server @ Server { sleeper: None, .. }] = self.servers.as_slice() else {
-            // Boxed: those who need not wake anything would carry it.
+        let ([server @ Server { sleeper: None, .. }], None) = (self.servers.as_slice(), &self.pool) else {
+            // Boxed: those who have one server that is there would carry it.
             return Box::pin(self.wake_and_lease(visitor, first)).await;
         };
         let Visitor { client, says_first, permit, .. } = visitor;
@@ -185,18 +208,24 @@ impl Service {
                 Box::pin(server.hold(client, says_first, permit, error, patience)).await?
             }
         };
-        Ok(Leased { server, lease: None, first, sent: 0 })
+        Ok(Leased { server, claim: None, first, sent: 0 })
     }
 
     /// Whether it matters where a client comes from.
     pub fn asks_who(&self) -> bool {
-        self.rules.allow.is_some()
+        self.rules.allow.is_some() || self.pool.as_ref().is_some_and(|pool| pool.asks_who())
     }
 
     /// Whether one more client may be accepted while so many are here: not while as many wait as may, and more are to
     /// stay in the backlog.
     pub fn has_room(&self, open: usize) -> bool {
-        if self.rules.overflow == AtLimit::Refuse || self.servers.iter().any(Server::is_up) {
+        if self.rules.overflow == AtLimit::Refuse {
+            return true;
+        }
+        if self.pool.as_ref().is_some_and(|pool| !pool.may_wait()) {
+            return false;
+        }
+        if self.servers.iter().any(Server::is_up) {
             return true;
         }
         let leases: usize = self.sleepers().map(|sleeper| sleeper.load().0).sum();
@@ -228,10 +257,15 @@ impl Rules {
             overflow: AtLimit::Refuse,
             on: WakeOn::Connect,
             allow: None,
-            soft: None,
             replay: false,
         }
     }
+}
+
+/// The servers that are checked, and how.
+fn checked(config: &ServiceConfig) -> impl Iterator<Item = (usize, CheckConfig)> {
+    let servers = config.servers.iter().enumerate();
+    servers.filter_map(|(index, server)| Some((index, server.check.clone()?)))
 }
 
 fn policy(config: &ServiceConfig) -> Policy {

@@ -19,6 +19,12 @@ pub enum Refusal {
     Asleep(Asleep, Option<Arc<str>>),
     /// It took connections and ended them before its first byte, until the client's time was over.
     Dropped(Duration),
+    /// All servers were down for so long.
+    NoServer(Duration),
+    /// All servers had as many sessions as they may for so long.
+    QueueTimeout(Duration),
+    /// All servers had as many sessions as they may, and as many clients waited as may.
+    QueueFull,
     /// The client left while it was held.
     ClientLeft,
     /// The client said nothing for so long, and only a first byte wakes the service.
@@ -65,6 +71,23 @@ impl fmt::Display for Refusal {
                 "Gave up after {} s: the server takes connections and ends them before its first byte",
                 after.as_secs_f64()
             ),
+            Self::NoServer(after) => {
+                write!(
+                    f,
+                    "Gave up after holding the client for {} s: all servers are down",
+                    after.as_secs_f64()
+                )
+            }
+            Self::QueueTimeout(after) => {
+                write!(
+                    f,
+                    "Gave up after {} s in the queue: all servers have as many sessions as they may",
+                    after.as_secs_f64()
+                )
+            }
+            Self::QueueFull => {
+                f.write_str("all servers have as many sessions as they may, and the queue is full")
+            }
             Self::ClientLeft => f.write_str("the client left while it was held"),
             Self::Silent(after) => {
                 write!(

@@ -5,6 +5,7 @@ use dormouse_core::service::Refusal as Asleep;
 use dormouse_relay::{Kind, Said, Stream, Verdict};
 use tokio::time::sleep;
 
+use super::claim::Claim;
 use super::hold::Patience;
 use super::sleeper::{Asked, Lease, Sleeper};
 use super::{Leased, Refusal, Server, Service, Visitor};
@@ -15,7 +16,7 @@ use crate::config::model::WakeOn;
 const FALLS: u32 = 3;
 
 /// A try that came to nothing.
-enum Missed {
+pub(super) enum Missed {
     /// Nothing helps this client.
     Refused(Refusal),
     /// This server does not help; another might.
@@ -38,21 +39,25 @@ impl Service {
         let mut backoff = Backoff::COLD_START;
         let (mut falls, mut fell) = (0, None);
         loop {
-            let (mut server, lease) = self.lease_some(&mut visitor, patience).await?;
-            if self.is_on_trial(lease.as_ref(), visitor.client, &server) {
+            let (mut server, claim) = match &self.pool {
+                Some(pool) => self.lease_of_pool(pool, &mut visitor, patience).await?,
+                None => self.lease_only(&mut visitor, patience).await?,
+            };
+            let lease = claim.lease();
+            if self.is_on_trial(lease, visitor.client, &server) {
                 let verdict = tokio::select! {
                     verdict = said.listen(visitor.client, &mut server) => verdict,
                     () = patience.over() => Verdict::TooMuch,
                 };
-                match (verdict, &lease) {
+                match (verdict, lease) {
                     (Verdict::Answered, Some(lease)) => lease.sleeper().prove(),
                     (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}
                     (Verdict::ClientLeft, _) => return Err(Refusal::ClientLeft),
                     (Verdict::Dropped(_), _) => {
-                        let run = lease.as_ref().map(Lease::run);
+                        let run = lease.map(|lease| (lease.sleeper().name().to_owned(), lease.run()));
                         falls += u32::from(fell != run);
                         fell = run;
-                        drop((server, lease));
+                        drop((server, claim));
                         if falls >= FALLS {
                             return Err(Refusal::Dropped(patience.since.elapsed()));
                         }
@@ -65,7 +70,7 @@ impl Service {
                 }
             }
             let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
-            return Ok(Leased { server, lease, first: said.into_rest(), sent });
+            return Ok(Leased { server, claim: Some(claim), first: said.into_rest(), sent });
         }
     }
 
@@ -76,49 +81,33 @@ impl Service {
         self.rules.replay && !carries_descriptors && lease.is_some_and(|lease| lease.sleeper().is_unproven())
     }
 
-    /// Gets a connection from the first server that gives one.
-    async fn lease_some(
+    /// Gets a connection from the one server.
+    async fn lease_only(
         &self,
         visitor: &mut Visitor<'_>,
         patience: Patience,
-    ) -> Result<(Stream, Option<Lease>), Refusal> {
-        let mut failed = vec![false; self.servers.len()];
-        let mut last = Refusal::Asleep(Asleep::StartFailed, None);
-        while let Some(index) = self.choose(&failed) {
-            let Some(server) = self.servers.get(index) else { break };
+    ) -> Result<(Stream, Claim), Refusal> {
+        let Some(server) = self.servers.first() else {
+            return Err(Refusal::Asleep(Asleep::StartFailed, None));
+        };
+        loop {
             match self.lease_from(server, visitor, patience).await {
-                Ok(leased) => return Ok(leased),
-                Err(Missed::Refused(refusal)) => return Err(refusal),
+                Ok((connected, lease)) => return Ok((connected, Claim::Lease(lease))),
+                Err(Missed::Refused(refusal) | Missed::Next(refusal)) => return Err(refusal),
                 Err(Missed::Gone) => {}
-                Err(Missed::Next(refusal)) => {
-                    last = refusal;
-                    if let Some(failed) = failed.get_mut(index) {
-                        *failed = true;
-                    }
-                }
             }
         }
-        Err(last)
     }
 
-    async fn lease_from(
+    /// Gets a connection from a server that sleeps.
+    pub(super) async fn lease_from(
         &self,
         server: &Server,
         visitor: &mut Visitor<'_>,
         patience: Patience,
-    ) -> Result<(Stream, Option<Lease>), Missed> {
+    ) -> Result<(Stream, Lease), Missed> {
         let Some(sleeper) = &server.sleeper else {
-            return match server.route.connect(visitor.says_first).await {
-                Ok(connected) => Ok((connected, None)),
-                Err(error) if self.servers.len() > 1 => Err(Missed::Next(Refusal::Unreachable(error))),
-                Err(error) if !error.may_pass() => Err(Missed::Refused(Refusal::Unreachable(error))),
-                Err(error) => {
-                    let held = server
-                        .hold(visitor.client, visitor.says_first, visitor.permit, error, patience)
-                        .await;
-                    held.map(|connected| (connected, None)).map_err(Missed::Refused)
-                }
-            };
+            return Err(Missed::Next(Refusal::Asleep(Asleep::StartFailed, None)));
         };
         let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
         let connected = match first {
@@ -126,14 +115,14 @@ impl Service {
             None => server.route.connect(visitor.says_first).await,
         };
         let error = match connected {
-            Ok(connected) => return Ok((connected, Some(lease))),
+            Ok(connected) => return Ok((connected, lease)),
             Err(error) if !error.may_pass() => return Err(Missed::Next(Refusal::Unreachable(error))),
             Err(error) => error,
         };
         // It was awake a moment ago. Either it comes back by itself, or it is known soon that it went away.
         tokio::select! {
             held = server.hold(visitor.client, visitor.says_first, visitor.permit, error, patience) => match held {
-                Ok(connected) => Ok((connected, Some(lease))),
+                Ok(connected) => Ok((connected, lease)),
                 Err(refusal) => Err(Missed::Refused(refusal)),
             },
             () = lease.lost() => Err(Missed::Gone),

@@ -3,8 +3,10 @@
 mod random;
 mod wrong;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_wake::Wake;
 use dormouse_wake::unit::Manager;
@@ -112,6 +114,37 @@ fn what_cannot_be_stopped_is_not_promised_to_be() {
 }
 
 #[test]
+fn servers_are_checked_as_their_service_says_unless_they_say_otherwise() {
+    let text = "[services.web]\nlisten = '@a'\nhold.max = 7\ncheck = { inter = '1s', fall = 1, observe = 'layer4' }\n\
+                [[services.web.servers]]\nto = '@b'\nweight = 0\nmaxconn = 5\n\
+                [[services.web.servers]]\nto = '@c'\ncheck = false\nbackup = true\ndisabled = true\n\
+                [[services.web.servers]]\nto = '@d'\nwake.exec = 'x'\n";
+    let config = config(text);
+    let service = &config.services[0];
+    assert_eq!(
+        (service.balance, service.queue.max.get(), service.retries),
+        (Balance::First { soft: None }, 7, 3)
+    );
+    let [first, second, third] = service.servers.as_slice() else { panic!() };
+    let check = first.check.as_ref().unwrap();
+    assert_eq!(check.rules.fastinter.as_secs() + check.timeout.as_secs(), 2);
+    assert_eq!((check.rules.fall.get(), check.rules.rise.get(), check.rules.passive), (1, 2, false));
+    assert!(check.rules.observe.is_some_and(|observe| observe.error_limit.get() == 10));
+    assert_eq!((first.weight, first.maxconn.map(NonZeroU32::get)), (0, Some(5)));
+    assert!(second.check.is_none() && second.backup && second.disabled);
+    assert!(third.check.as_ref().unwrap().rules.passive);
+}
+
+#[test]
+fn a_plain_server_has_no_rules() {
+    assert!(!service("").servers[0].has_rules());
+    assert!(service("check = true").servers[0].has_rules());
+    assert!(service("check = { passive = true }").servers[0].check.as_ref().unwrap().rules.passive);
+    assert_eq!(service("").balance, Balance::RoundRobin);
+    assert_eq!(service("balance = 'source'").balance, Balance::Source);
+}
+
+#[test]
 fn one_socket_takes_in_what_another_would_in_the_same_service() {
     let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
     let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
@@ -122,7 +155,10 @@ fn one_socket_takes_in_what_another_would_in_the_same_service() {
 fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
     let config = config(include_str!("../../../../../docs/examples/dormouse.toml"));
     let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database"]);
+    assert_eq!(
+        names,
+        ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database", "api"]
+    );
     assert!(outcome(include_str!("../../../../../docs/examples/dormouse.toml")).warnings.is_empty());
 }
 

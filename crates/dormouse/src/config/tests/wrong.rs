@@ -82,7 +82,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
     for (keys, expected) in [
         ("hodl = {}", "services.web.hodl: unknown key; did you mean hold?"),
         ("wake.unit = 'a'\nidle.stpo = '1s'", "services.web.idle.stpo: unknown key; did you mean stop?"),
-        ("hold.retries = 1", "services.web.hold.retries: unknown key; known here: timeout, max, overflow"),
+        ("hold.patience = 1", "services.web.hold.patience: unknown key; known here: timeout, max, overflow"),
         (
             "start_timeout = '9s'",
             "services.web.start_timeout: unknown key; it stands in the service's wake: wake = { start_timeout = \"120s\" }",
@@ -128,11 +128,21 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             "proxy_protocol = 2",
             "services.web.proxy_protocol: takes \"v1\" or \"v2\", not a number; for example proxy_protocol = \"v2\"",
         ),
-        ("balance = 'leastconn'", "services.web.balance: leastconn is not there yet; only \"first\" is"),
         (
             "balance = 'best'",
-            "services.web.balance: takes \"first\", not \"best\"; for example balance = \"first\"",
+            "services.web.balance: takes \"roundrobin\", \"leastconn\", \"first\", \"source\" or \"random\", not \"best\"; for example balance = \"leastconn\"",
         ),
+        (
+            "check = 'yes'",
+            "services.web.check: takes true, false or a table, not \"yes\"; for example check = { inter = \"2s\", rise = 2, fall = 3 }",
+        ),
+        ("check.inter = '1ms'", "services.web.check.inter: at least 10ms; a server would do nothing else"),
+        (
+            "check.error_limit = 5",
+            "services.web.check.error_limit: means nothing without check.observe = \"layer4\"; add it, or take this out",
+        ),
+        ("check.iner = 5", "services.web.check.iner: unknown key; did you mean inter?"),
+        ("retries = 1001", "services.web.retries: takes a number from 0 to 1000; for example retries = 3"),
         (
             "idle = '5min'",
             "services.web.idle: means nothing without something to wake; add wake = { unit = \"nginx.service\" }, or take it out",

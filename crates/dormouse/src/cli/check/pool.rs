@@ -1,0 +1,62 @@
+//! What would be done with several servers, in words.
+
+use std::fmt::Write as _;
+
+use dormouse_core::pool::{Balance, Checks};
+use dormouse_core::timespan::TimeSpan;
+
+use crate::config::model::{CheckConfig, ServerConfig, ServiceConfig};
+
+/// What is to be said of a service's servers together.
+pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if service.servers.len() > 1 {
+        let how = match service.balance {
+            Balance::RoundRobin => "in turn, by weight",
+            Balance::LeastConn => "the one with the fewest sessions for its weight",
+            Balance::First { .. } => "the first with room",
+            Balance::Source => "the same for the same client address",
+            Balance::Random => "the less loaded of two that are drawn",
+        };
+        lines.push(("chooses", how.to_owned()));
+    }
+    if let Some(check) = service.servers.iter().find_map(|server| server.check.as_ref()) {
+        lines.push(("checks", checks(check)));
+    }
+    if service.servers.iter().any(|server| server.maxconn.is_some()) {
+        let (max, timeout) = (service.queue.max, service.queue.timeout);
+        lines.push(("queues", format!("{max} clients for {timeout} while all servers are full")));
+    }
+    lines
+}
+
+fn checks(CheckConfig { rules, timeout, expect, ends_sessions, .. }: &CheckConfig) -> String {
+    let Checks { inter, rise, fall, .. } = rules;
+    let span = |span| TimeSpan::Finite(span);
+    let what = if expect.is_empty() { "a connection" } else { "an exchange" };
+    let end = if *ends_sessions { ", which ends its sessions" } else { "" };
+    format!(
+        "by {what} every {} that takes at most {}; {fall} failures are down{end}, {rise} successes up",
+        span(*inter),
+        span(*timeout)
+    )
+}
+
+/// What is to be said of one server.
+pub(super) fn rules(server: &ServerConfig) -> String {
+    let mut text = String::new();
+    // A String takes whatever is written to it.
+    if server.weight != 1 {
+        let _ = write!(text, ", weight {}", server.weight);
+    }
+    if server.backup {
+        text.push_str(", as a backup");
+    }
+    if let Some(maxconn) = server.maxconn {
+        let _ = write!(text, ", {maxconn} sessions at most");
+    }
+    if server.disabled {
+        text.push_str(", in maintenance");
+    }
+    text
+}

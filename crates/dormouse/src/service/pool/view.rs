@@ -1,0 +1,148 @@
+//! What others may see of servers, and change.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_core::pool::{Admin, Finding, Status};
+use dormouse_core::service::State;
+use dormouse_relay::Cut;
+
+use super::Pool;
+use crate::service::Service;
+
+/// A server as it is now.
+#[derive(Debug, Clone)]
+pub struct ServerView {
+    /// Its name, unique in its service.
+    pub name: String,
+    /// How it is reached.
+    pub address: String,
+    /// Where it stands, an administrator's wish included.
+    pub status: Status,
+    /// What the administrator wants.
+    pub admin: Admin,
+    /// Since when it stands there.
+    pub since: Instant,
+    /// Whether it can serve, as far as checks tell.
+    pub is_up: bool,
+    /// Whether it is checked.
+    pub is_checked: bool,
+    /// How often it went down.
+    pub downs: u64,
+    /// Its share of the sessions, 0 to 256.
+    pub weight: u32,
+    /// Whether it only serves while no other does.
+    pub backup: bool,
+    /// How many sessions it may have.
+    pub maxconn: Option<NonZeroU32>,
+    /// How many it has.
+    pub sessions: u32,
+    /// The most that it ever had.
+    pub most: u32,
+    /// How many it has had.
+    pub total: u64,
+    /// Its last check.
+    pub last_check: Option<LastCheck>,
+    /// Whether it sleeps, if it is woken.
+    pub state: Option<State>,
+}
+
+/// A check that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCheck {
+    /// When it began.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// What it found.
+    pub finding: Finding,
+    /// Why it failed, or could not be made; empty if it passed.
+    pub text: String,
+}
+
+/// A server, for who wants to change something about it.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    pool: Arc<Pool>,
+    server: usize,
+}
+
+impl Service {
+    /// The servers as they are now, in the order in which they are listed. Empty for a service of one server without
+    /// rules: all that there is to say of it is said of the service.
+    pub fn servers(&self) -> Vec<ServerView> {
+        self.pool.as_ref().map(|pool| pool.view()).unwrap_or_default()
+    }
+
+    /// How many clients wait for a server.
+    pub fn queued(&self) -> usize {
+        self.pool.as_ref().map_or(0, |pool| pool.lock().machine.waiting())
+    }
+
+    /// The server of this name.
+    pub fn server(&self, name: &str) -> Option<ServerHandle> {
+        let pool = Arc::clone(self.pool.as_ref()?);
+        let server = pool.seats.iter().position(|seat| seat.name == name)?;
+        Some(ServerHandle { pool, server })
+    }
+}
+
+impl Pool {
+    fn view(&self) -> Vec<ServerView> {
+        let inner = self.lock();
+        let members = inner.machine.members().iter().zip(&self.seats).zip(&inner.last_checks);
+        let view = members.map(|((member, seat), last_check)| {
+            let health = member.health();
+            ServerView {
+                name: seat.name.clone(),
+                address: seat.address.clone(),
+                status: health.status(),
+                admin: health.admin(),
+                since: health.since(),
+                is_up: health.is_up(),
+                is_checked: health.is_checked(),
+                downs: health.downs(),
+                weight: member.weight(),
+                backup: member.is_backup(),
+                maxconn: member.maxconn(),
+                sessions: member.sessions(),
+                most: member.most(),
+                total: member.total(),
+                last_check: last_check.clone(),
+                state: seat.sleeper.as_ref().map(|sleeper| sleeper.state().0),
+            }
+        });
+        view.collect()
+    }
+}
+
+impl ServerHandle {
+    /// Ready, drained or in maintenance.
+    pub fn set_admin(&self, admin: Admin) {
+        self.pool.change(self.server, "by an administrator", |health, now| {
+            health.set_admin(now, admin);
+            None
+        });
+    }
+
+    /// Up or down, until checks find something else. Nothing happens to a server that is not checked.
+    pub fn force_health(&self, up: bool) {
+        self.pool.change(self.server, "by an administrator", |health, now| health.force(now, up));
+    }
+
+    /// Its share of the sessions; 0: no new ones.
+    pub fn set_weight(&self, weight: u32) {
+        self.pool.step(|inner, now, out| inner.machine.set_weight(now, self.server, weight, out));
+    }
+
+    /// How many sessions it may have. Those above it stay.
+    pub fn set_maxconn(&self, maxconn: Option<NonZeroU32>) {
+        self.pool.step(|inner, now, out| inner.machine.set_maxconn(now, self.server, maxconn, out));
+    }
+
+    /// Ends all its sessions.
+    pub fn shutdown_sessions(&self) {
+        self.pool.end_sessions(self.server, Cut::Administrator);
+    }
+}

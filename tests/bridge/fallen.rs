@@ -1,0 +1,167 @@
+//! Three real web servers, of which one is killed and one falls silent under load.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Address, Failure, Result, Stream, wait};
+
+use super::load::{Load, Request, percentile};
+use super::network::{black_hole, inside, mend};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const RATE: u32 = 200;
+const FRONT: u16 = 8000;
+
+#[test]
+fn one_of_three_is_killed_and_one_falls_silent_in_turn() {
+    let path = concat!(module_path!(), "::one_of_three_is_killed_and_one_falls_silent_in_turn");
+    inside(path, LIMIT, || two_fall("roundrobin"));
+}
+
+#[test]
+fn one_of_three_is_killed_and_one_falls_silent_with_the_fewest_sessions() {
+    let path =
+        concat!(module_path!(), "::one_of_three_is_killed_and_one_falls_silent_with_the_fewest_sessions");
+    inside(path, LIMIT, || two_fall("leastconn"));
+}
+
+/// A web server that says its name.
+struct Web {
+    child: Child,
+    _dir: TempDir,
+}
+
+impl Web {
+    fn start(name: &str, port: u16) -> Result<Self> {
+        let dir = TempDir::new()?;
+        let path = dir.path().display();
+        let text = format!(
+            "daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log stderr crit;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{\n access_log off;\n keepalive_timeout 600s;\n client_body_temp_path {path}/a;\n\
+             proxy_temp_path {path}/b;\n fastcgi_temp_path {path}/c;\n uwsgi_temp_path {path}/d;\n\
+             scgi_temp_path {path}/e;\n\
+             server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"{name}\\n\"; }} }}\n}}\n"
+        );
+        let file = dir.join("nginx.conf");
+        fs::write(&file, text).doing(|| "write nginx.conf".to_owned())?;
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.args(["-e", "stderr", "-c"]).arg(&file).stdin(Stdio::null());
+        let child = command.spawn().doing(|| "start nginx (scripts/test-deps.sh installs it)".to_owned())?;
+        let web = Self { child, _dir: dir };
+        let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+        wait::until("a web server", SOON, || Ok(Stream::connect(&address, SOON).ok()))?;
+        Ok(web)
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        self.child.kill().and_then(|()| self.child.wait()).doing(|| "kill nginx".to_owned()).map(drop)
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn two_fall(balance: &str) -> Result<()> {
+    let mut webs =
+        [("a", 8001), ("b", 8002), ("c", 8003)].map(|(name, port)| Web::start(name, port).unwrap());
+    let dir = TempDir::new()?;
+    let file = dir.join("dormouse.toml");
+    let text = format!(
+        "[services.web]\nlisten = \"127.0.0.1:{FRONT}\"\nbalance = \"{balance}\"\ntimeout.connect = \"1s\"\n\
+         check = {{ inter = \"500ms\", timeout = \"500ms\", on_marked_down = \"shutdown-sessions\" }}\n\
+         [[services.web.servers]]\nname = \"a\"\nto = \"127.0.0.1:8001\"\n\
+         [[services.web.servers]]\nname = \"b\"\nto = \"127.0.0.1:8002\"\n\
+         [[services.web.servers]]\nname = \"c\"\nto = \"127.0.0.1:8003\"\n"
+    );
+    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
+    let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
+    dormouse.stderr().wait_for("Listening on", SOON)?;
+    let outcome = fall(&dormouse, &mut webs);
+    outcome.map_err(|failure| dormouse.with_log(&failure))
+}
+
+fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
+    let front = SocketAddr::from(([127, 0, 0, 1], FRONT));
+    // Sessions that last, some on each server.
+    let lasting: Vec<(String, Stream)> = (0..9).map(|_| lasting(front)).collect::<Result<_>>()?;
+    for name in ["a", "b", "c"] {
+        assert!(lasting.iter().any(|(server, _)| server == name), "no session on {name}");
+    }
+    let load = Load::start(front, RATE);
+    load.more(200)?;
+    let struck = Instant::now();
+    webs[0].kill()?;
+    black_hole(8002)?;
+    let fallen = Instant::now();
+    for name in ["a", "b"] {
+        dormouse.stderr().wait_for(&format!("web/{name}: UP → DOWN"), SOON)?;
+    }
+    let known = Instant::now();
+    for (name, stream) in &lasting {
+        let ended = stream.ended_within(if name == "c" { Duration::from_millis(1) } else { SOON })?;
+        assert_eq!(ended.is_some(), name != "c", "a session on {name}: {ended:?}");
+    }
+    load.more(600)?;
+    mend()?;
+    dormouse.stderr().wait_for("web/b: DOWN → UP", SOON)?;
+    let back = Instant::now();
+    load.more(300)?;
+    let requests = load.stop();
+    judge(&requests, (struck, fallen, known, back));
+    Ok(())
+}
+
+fn judge(requests: &[Request], (struck, fallen, known, back): (Instant, Instant, Instant, Instant)) {
+    let failed = |request: &&Request| request.answer.is_err();
+    // What was on its way to a server in the moment in which it fell cannot be saved.
+    let lost: Vec<_> = requests.iter().filter(failed).collect();
+    println!(
+        "{} requests, {} in flight lost; down after {:?}; p50 {:?}, p99 {:?}, longest {:?}",
+        requests.len(),
+        lost.len(),
+        known - struck,
+        percentile(requests, 50),
+        percentile(requests, 99),
+        percentile(requests, 100),
+    );
+    for request in &lost {
+        assert!(request.began < fallen, "{:?} after the fall: {request:?}", request.began - fallen);
+        assert!(struck.saturating_duration_since(request.began) < Duration::from_secs(1), "{request:?}");
+    }
+    let served = |by: &str, from: Instant, until: Instant| {
+        let within = requests.iter().filter(|request| request.began >= from && request.began < until);
+        within.filter(|request| request.answer.as_deref() == Ok(by)).count()
+    };
+    assert_eq!((served("a", known, back), served("b", known, back)), (0, 0), "a dead server served");
+    assert!(served("c", known, back) > 500);
+    let after: Vec<Request> = requests.iter().filter(|request| request.began >= known).cloned().collect();
+    assert!(percentile(&after, 99) < Duration::from_millis(500), "{:?}", percentile(&after, 99));
+    let end = Instant::now();
+    assert!(served("b", back, end) > 50, "the one that came back has its share");
+    assert_eq!(served("a", back, end), 0);
+}
+
+/// A session that stays open after its first request, and which server it has.
+fn lasting(front: SocketAddr) -> Result<(String, Stream)> {
+    let stream = Stream::connect(&Address::Tcp(front), SOON)?;
+    stream.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n", SOON)?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(stream.receive(1, SOON)?);
+        if head.len() > 4096 {
+            return Err(Failure::Unexpected(format!("no head: {:?}", String::from_utf8_lossy(&head))));
+        }
+    }
+    let body = stream.receive(2, SOON)?;
+    Ok((String::from_utf8_lossy(&body).trim().to_owned(), stream))
+}

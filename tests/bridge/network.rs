@@ -1,0 +1,68 @@
+//! A network of a test's own, in which packets can be lost.
+
+use std::env;
+use std::process::Command;
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::{Failure, Result};
+
+/// Set inside.
+const INSIDE: &str = "DORMOUSE_TEST_NETWORK";
+
+/// Runs the test at `path` again with a loopback of its own, or, there, runs the case.
+#[expect(clippy::panic, reason = "this is how a test fails")]
+pub(super) fn inside(path: &str, limit: Duration, case: impl FnOnce() -> Result<()>) {
+    let outcome = match env::var_os(INSIDE) {
+        Some(_) => run("ip", &["link", "set", "lo", "up"]).and_then(|()| case()),
+        None => enter(path, limit),
+    };
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+fn enter(path: &str, limit: Duration) -> Result<()> {
+    let test = path.split_once("::").map_or(path, |(_, within_the_crate)| within_the_crate);
+    let driver = env::current_exe().doing(|| "find the running test".to_owned())?;
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", &limit.as_secs().to_string(), "unshare", "--net"]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--").arg(driver).args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    let output = command.env(INSIDE, "1").output().doing(|| "run timeout".to_owned())?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    print!("{stdout}");
+    eprint!("{stderr}");
+    // A test that was not found would leave with success, too.
+    if !output.status.success() || !stdout.contains("test result: ok. 1 passed") {
+        let what =
+            format!("inside: {}; unshare, ip and nft are needed (scripts/test-deps.sh)", output.status);
+        return Err(Failure::Unexpected(what));
+    }
+    Ok(())
+}
+
+/// From now on nothing arrives at this port.
+pub(super) fn black_hole(port: u16) -> Result<()> {
+    let rules = format!(
+        "add table inet hole; add chain inet hole input {{ type filter hook input priority 0; }}; \
+         add rule inet hole input tcp dport {port} drop; add rule inet hole input tcp sport {port} drop"
+    );
+    run("nft", &[&rules])
+}
+
+/// Everything arrives again.
+pub(super) fn mend() -> Result<()> {
+    run("nft", &["delete table inet hole"])
+}
+
+fn run(program: &str, args: &[&str]) -> Result<()> {
+    let output = Command::new(program).args(args).output().doing(|| format!("run {program}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Failure::Unexpected(format!("{program} {}: {} {said}", args.join(" "), output.status)))
+}

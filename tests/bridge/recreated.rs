@@ -1,0 +1,181 @@
+//! A server whose UNIX socket is removed and made again, over and over, under load.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{Deadline, SOON};
+use dormouse_tests::{Failure, Result};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
+
+use super::load::{Load, Request, percentile};
+
+const TIMES: u32 = 50;
+const RATE: u32 = 200;
+
+#[tokio::test]
+async fn nobody_fails_while_the_socket_of_the_only_server_comes_and_goes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.join("run/socket");
+    let servers = format!("to = \"unix:{}\"\n", path.display());
+    storm(&dir, &[path], &servers).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_fails_while_the_sockets_of_two_servers_come_and_go() {
+    let dir = TempDir::new().unwrap();
+    let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
+    let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));
+    storm(&dir, &paths, &format!("to = [{}]\n", to.join(", "))).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_fails_without_checks_either() {
+    let dir = TempDir::new().unwrap();
+    let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
+    let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));
+    let servers = format!("balance = \"leastconn\"\ncheck = false\nto = [{}]\n", to.join(", "));
+    storm(&dir, &paths, &servers).await.unwrap();
+}
+
+async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
+    let mut listeners = Vec::new();
+    for path in paths {
+        listeners.push(appear(path).await?);
+    }
+    let file = dir.join("dormouse.toml");
+    let check = if servers.contains("check") {
+        ""
+    } else {
+        "check = { inter = \"200ms\", on_marked_down = \"shutdown-sessions\" }\n"
+    };
+    let text = format!("[services.main]\nlisten = \"127.0.0.1:0\"\n{check}{servers}");
+    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
+    let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
+    let front = front(&dormouse)?;
+    let load = Load::start(front, RATE);
+    more(&load, 50).await?;
+    for time in 0..TIMES {
+        for (path, listener) in paths.iter().zip(&mut listeners) {
+            vanish(path, time % 10 == 9)?;
+            listener.finish().await?;
+        }
+        // Clients come while nobody is there.
+        sleep(Duration::from_millis(u64::from(time % 5) * 10)).await;
+        for (path, listener) in paths.iter().zip(&mut listeners) {
+            *listener = appear(path).await?;
+        }
+        more(&load, 10).await?;
+    }
+    let requests = stop(load).await?;
+    println!(
+        "{} requests; p50 {:?}, p99 {:?}, longest {:?}",
+        requests.len(),
+        percentile(&requests, 50),
+        percentile(&requests, 99),
+        percentile(&requests, 100),
+    );
+    let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
+    if let Some(first) = failed.first() {
+        let text = format!("{} of {} failed, as {first:?}", failed.len(), requests.len());
+        return Err(dormouse.with_log(&Failure::Unexpected(text)));
+    }
+    Ok(())
+}
+
+/// Waits until so many more requests have come to their end.
+async fn more(load: &Load, count: usize) -> Result<()> {
+    let (wanted, deadline) = (load.count() + count, Deadline::after(SOON * 3));
+    while load.count() < wanted {
+        deadline.left(|| "the end of requests".to_owned())?;
+        sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+/// The servers have to live on meanwhile.
+async fn stop(load: Load) -> Result<Vec<Request>> {
+    let stopped = tokio::task::spawn_blocking(|| load.stop()).await;
+    stopped.doing(|| "stop the load".to_owned())
+}
+
+fn front(dormouse: &Running) -> Result<SocketAddr> {
+    dormouse.stderr().wait_for("Listening on", SOON)?;
+    let text = dormouse.stderr().text();
+    let address = text.split("Listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.and_then(|address| address.parse().ok());
+    address.ok_or_else(|| Failure::Unexpected(format!("no address in {text:?}")))
+}
+
+/// A server that answers each client by a line.
+struct Server {
+    task: tokio::task::JoinHandle<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Server {
+    /// Serves whom the socket took before its name was removed, and ends.
+    async fn finish(&mut self) -> Result<()> {
+        let (stop, _) = tokio::sync::oneshot::channel();
+        // Its task may have failed, which the requests tell.
+        let _ = std::mem::replace(&mut self.stop, stop).send(());
+        (&mut self.task).await.doing(|| "serve".to_owned())
+    }
+}
+
+/// A socket appears under this name, and somebody listens on it a moment later.
+async fn appear(path: &Path) -> Result<Server> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).doing(|| "make the directory".to_owned())?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).doing(|| "make a socket".to_owned())?;
+    let address = SockAddr::unix(path).doing(|| "make an address".to_owned())?;
+    socket.bind(&address).doing(|| format!("bind {}", path.display()))?;
+    sleep(Duration::from_millis(2)).await;
+    socket.listen(128).and_then(|()| socket.set_nonblocking(true)).doing(|| "listen".to_owned())?;
+    let listener =
+        UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket)));
+    let listener = listener.doing(|| "watch the listener".to_owned())?;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                client = listener.accept() => {
+                    let Ok((client, _)) = client else { return };
+                    open.spawn(answer(client));
+                }
+                _ = &mut stopped => break,
+            }
+        }
+        while open.join_next().await.is_some() {}
+    });
+    Ok(Server { task, stop })
+}
+
+/// Its name goes, and sometimes the directory with it.
+fn vanish(path: &Path, with_directory: bool) -> Result<()> {
+    fs::remove_file(path).doing(|| format!("remove {}", path.display()))?;
+    match path.parent() {
+        Some(directory) if with_directory => {
+            fs::remove_dir(directory).doing(|| format!("remove {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn answer(mut client: UnixStream) {
+    let mut said = [0; 256];
+    // Whoever only looks says nothing.
+    if matches!(client.read(&mut said).await, Ok(1..)) {
+        let _ = client.write_all(b"served\n").await;
+    }
+}
