@@ -482,7 +482,7 @@ impl Life {
         for (index, (member, limit)) in self.pool.members().iter().zip(&self.limits).enumerate() {
             let sessions = self.open.iter().filter(|server| **server == index).count();
             assert_eq!(member.sessions() as usize, sessions);
-            assert!(limit.is_none_or(|limit| member.sessions() <= limit), "{} above {limit:?}", sessions);
+            assert!(limit.is_none_or(|limit| member.sessions() <= limit), "{sessions} above {limit:?}");
         }
         if !self.queue.is_empty() {
             let roomy = |member: &Member| {
