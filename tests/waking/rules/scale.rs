@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scene::{Place, Scene};
+use super::scene::{MOMENT, Place, Scene};
 
 fn three(soft: u32) -> Scene {
     let place = Place::new(3).unwrap();
@@ -88,4 +88,54 @@ fn a_server_that_cannot_be_started_is_passed_over() {
     }
     scene.told("main/server1: starting → failed").unwrap();
     assert_eq!(scene.count("not served"), 0);
+}
+
+#[test]
+fn checks_neither_wake_what_sleeps_nor_keep_it_awake() {
+    let place = Place::new(1).unwrap();
+    let text = format!(
+        "[services.main]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         check = {{ inter = \"20ms\" }}\nidle = {{ stop = \"400ms\", minimum_uptime = \"0\" }}\n",
+        place.port(0),
+        place.server(0, &[]),
+    );
+    let scene = Scene::of_file(place, &text).unwrap();
+    std::thread::sleep(MOMENT);
+    assert_eq!(scene.place.starts(), 0);
+    for round in 1..=2 {
+        scene.visit("hello").unwrap();
+        scene.told_times("main: stopping → stopped", round).unwrap();
+        let before = scene.count("| accepted");
+        scene.expect(before > 5 * round, "nobody looked at it while it was awake and unused");
+        std::thread::sleep(MOMENT);
+        scene.expect(scene.count("| accepted") == before, "somebody looked at what sleeps");
+    }
+    assert_eq!((scene.place.starts(), scene.count("DOWN"), scene.count("not served")), (2, 0, 0));
+}
+
+#[test]
+fn a_server_that_answers_wrongly_gets_no_more_sessions_until_it_answers_rightly() {
+    let place = Place::new(2).unwrap();
+    let text = format!(
+        "[services.main]\nlisten = LISTEN\nbalance = \"leastconn\"\n\
+         check = {{ inter = \"50ms\", send = \"PING\", expect = \"+PONG\", passive = false }}\n\
+         [[services.main.servers]]\nname = \"a\"\nto = \"{}\"\nwake.exec = \"{}\"\n\
+         [[services.main.servers]]\nname = \"b\"\nto = \"{}\"\nwake.exec = \"{}\"\n",
+        place.port(0),
+        place.server(0, &["pong"]),
+        place.port(1),
+        place.server(1, &["pong=/"]),
+    );
+    place.open("pong").unwrap();
+    let scene = Scene::of_file(place, &text).unwrap();
+    let _clients = [scene.client().unwrap(), scene.client().unwrap()];
+    scene.told("main/a: ready after").unwrap();
+    scene.told("main/b: ready after").unwrap();
+    scene.place.shut("pong").unwrap();
+    scene.told("main/a: UP → DOWN: it did not answer a check as expected").unwrap();
+    for _ in 0..5 {
+        scene.visit("hello").unwrap();
+    }
+    scene.place.open("pong").unwrap();
+    scene.told("main/a: DOWN → UP").unwrap();
 }

@@ -98,7 +98,12 @@ impl Checker {
         });
         looked.await.unwrap_or_else(|_| {
             let waited = self.check.timeout.as_secs_f64();
-            Err((Finding::Failed, format!("no answer to a check within {waited} s")))
+            let missed = if self.check.expect.is_empty() {
+                "it took no connection"
+            } else {
+                "it did not answer a check as expected"
+            };
+            Err((Finding::Failed, format!("{missed} within {waited} s")))
         })
     }
 }
