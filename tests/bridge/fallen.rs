@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -112,16 +113,17 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
         assert_eq!(ended.is_some(), name != "c", "a session on {name}: {ended:?}");
     }
     load.more(600)?;
+    let mended = Instant::now();
     mend()?;
     dormouse.stderr().wait_for("web/b: DOWN → UP", SOON)?;
     let back = Instant::now();
     load.more(300)?;
     let requests = load.stop();
-    judge(&requests, (struck, fallen, known, back));
+    judge(&requests, struck..fallen, known..mended, back);
     Ok(())
 }
 
-fn judge(requests: &[Request], (struck, fallen, known, back): (Instant, Instant, Instant, Instant)) {
+fn judge(requests: &[Request], fall: Range<Instant>, known: Range<Instant>, back: Instant) {
     let failed = |request: &&Request| request.answer.is_err();
     // What was on its way to a server in the moment in which it fell cannot be saved.
     let lost: Vec<_> = requests.iter().filter(failed).collect();
@@ -129,26 +131,27 @@ fn judge(requests: &[Request], (struck, fallen, known, back): (Instant, Instant,
         "{} requests, {} in flight lost; down after {:?}; p50 {:?}, p99 {:?}, longest {:?}",
         requests.len(),
         lost.len(),
-        known - struck,
+        known.start - fall.start,
         percentile(requests, 50),
         percentile(requests, 99),
         percentile(requests, 100),
     );
     for request in &lost {
-        assert!(request.began < fallen, "{:?} after the fall: {request:?}", request.began - fallen);
-        assert!(struck.saturating_duration_since(request.began) < Duration::from_secs(1), "{request:?}");
+        assert!(request.began < fall.end, "{:?} after the fall: {request:?}", request.began - fall.end);
+        assert!(fall.start.saturating_duration_since(request.began) < Duration::from_secs(1), "{request:?}");
     }
-    let served = |by: &str, from: Instant, until: Instant| {
-        let within = requests.iter().filter(|request| request.began >= from && request.began < until);
+    let served = |by: &str, when: &Range<Instant>| {
+        let within = requests.iter().filter(|request| when.contains(&request.began));
         within.filter(|request| request.answer.as_deref() == Ok(by)).count()
     };
-    assert_eq!((served("a", known, back), served("b", known, back)), (0, 0), "a dead server served");
-    assert!(served("c", known, back) > 500);
-    let after: Vec<Request> = requests.iter().filter(|request| request.began >= known).cloned().collect();
+    assert_eq!((served("a", &known), served("b", &known)), (0, 0), "a dead server served");
+    assert!(served("c", &known) > 500);
+    let after: Vec<Request> =
+        requests.iter().filter(|request| request.began >= known.start).cloned().collect();
     assert!(percentile(&after, 99) < Duration::from_millis(500), "{:?}", percentile(&after, 99));
-    let end = Instant::now();
-    assert!(served("b", back, end) > 50, "the one that came back has its share");
-    assert_eq!(served("a", back, end), 0);
+    let after = back..Instant::now();
+    assert!(served("b", &after) > 50, "the one that came back has its share");
+    assert_eq!(served("a", &after), 0);
 }
 
 /// A session that stays open after its first request, and which server it has.

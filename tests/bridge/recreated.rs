@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
@@ -16,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::load::{Load, Request, percentile};
+use super::network::inside;
 
 const TIMES: u32 = 50;
 const RATE: u32 = 200;
@@ -45,6 +47,47 @@ async fn nobody_fails_without_checks_either() {
     storm(&dir, &paths, &servers).await.unwrap();
 }
 
+/// `HAProxy`'s failures are only told, to be compared.
+#[test]
+fn the_same_beside_haproxy() {
+    let path = concat!(module_path!(), "::the_same_beside_haproxy");
+    inside(path, Duration::from_secs(120), || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.doing(|| "make a runtime".to_owned())?.block_on(beside_haproxy())
+    });
+}
+
+async fn beside_haproxy() -> Result<()> {
+    let dir = TempDir::new()?;
+    let path = dir.join("run/socket");
+    let text = format!(
+        "global\n    maxconn 2000\ndefaults\n    mode tcp\n    timeout connect 5s\n    timeout client 60s\n    \
+         timeout server 60s\n    retries 3\n    option redispatch\nlisten main\n    bind 127.0.0.1:8000\n    \
+         server one unix@{} check inter 200ms on-marked-down shutdown-sessions\n",
+        path.display()
+    );
+    let file = dir.join("haproxy.cfg");
+    fs::write(&file, text).doing(|| "write haproxy.cfg".to_owned())?;
+    let mut command = Command::new("/usr/sbin/haproxy");
+    command.args(["-q", "-db", "-f"]).arg(&file);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let paths = [path.clone()];
+    let listeners = vec![appear(&path).await?];
+    let mut haproxy =
+        command.spawn().doing(|| "start haproxy (scripts/test-deps.sh installs it)".to_owned())?;
+    let front = SocketAddr::from(([127, 0, 0, 1], 8000));
+    let deadline = Deadline::after(SOON);
+    while tokio::net::TcpStream::connect(front).await.is_err() {
+        deadline.left(|| "HAProxy".to_owned())?;
+        sleep(Duration::from_millis(5)).await;
+    }
+    let theirs = come_and_go(&paths, listeners, front).await;
+    haproxy.kill().and_then(|()| haproxy.wait()).doing(|| "end haproxy".to_owned())?;
+    tell("HAProxy", &theirs?);
+    fs::remove_file(&path).doing(|| "remove the socket".to_owned())?;
+    storm(&dir, &paths, &format!("to = \"unix:{}\"\n", path.display())).await
+}
+
 async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
     let mut listeners = Vec::new();
     for path in paths {
@@ -60,6 +103,22 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
     fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
     let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
     let front = front(&dormouse)?;
+    let requests = come_and_go(paths, listeners, front).await?;
+    tell("dormouse", &requests);
+    let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
+    if let Some(first) = failed.first() {
+        let text = format!("{} of {} failed, as {first:?}", failed.len(), requests.len());
+        return Err(dormouse.with_log(&Failure::Unexpected(text)));
+    }
+    Ok(())
+}
+
+/// Removes and makes the sockets again under load.
+async fn come_and_go(
+    paths: &[PathBuf],
+    mut listeners: Vec<Server>,
+    front: SocketAddr,
+) -> Result<Vec<Request>> {
     let load = Load::start(front, RATE);
     more(&load, 50).await?;
     for time in 0..TIMES {
@@ -75,19 +134,21 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
         more(&load, 10).await?;
     }
     let requests = stop(load).await?;
-    println!(
-        "{} requests; p50 {:?}, p99 {:?}, longest {:?}",
-        requests.len(),
-        percentile(&requests, 50),
-        percentile(&requests, 99),
-        percentile(&requests, 100),
-    );
-    let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
-    if let Some(first) = failed.first() {
-        let text = format!("{} of {} failed, as {first:?}", failed.len(), requests.len());
-        return Err(dormouse.with_log(&Failure::Unexpected(text)));
+    for listener in &mut listeners {
+        listener.finish().await?;
     }
-    Ok(())
+    Ok(requests)
+}
+
+fn tell(who: &str, requests: &[Request]) {
+    println!(
+        "{who}: {} requests, {} failed; p50 {:?}, p99 {:?}, longest {:?}",
+        requests.len(),
+        requests.iter().filter(|request| request.answer.is_err()).count(),
+        percentile(requests, 50),
+        percentile(requests, 99),
+        percentile(requests, 100),
+    );
 }
 
 /// Waits until so many more requests have come to their end.
@@ -155,6 +216,15 @@ async fn appear(path: &Path) -> Result<Server> {
                 }
                 _ = &mut stopped => break,
             }
+        }
+        // Who found the name just before it went is in the queue a moment later; and the runtime may not know yet of
+        // who is in it.
+        sleep(Duration::from_millis(5)).await;
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((client, _)) = listener.accept() {
+            let client = client.set_nonblocking(true).and_then(|()| UnixStream::from_std(client));
+            let Ok(client) = client else { return };
+            open.spawn(answer(client));
         }
         while open.join_next().await.is_some() {}
     });

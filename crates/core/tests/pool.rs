@@ -284,6 +284,17 @@ fn traffic_that_gets_through_spares_the_checks_and_one_that_does_not_calls_for_o
 }
 
 #[test]
+fn a_suspicion_is_no_failure_but_calls_for_a_check() {
+    let now = Instant::now();
+    let mut health = health(checks(), now);
+    for _ in 0..5 {
+        health.suspect(now);
+    }
+    assert!(health.is_up());
+    assert_eq!(health.due(false), Some(now + SECOND / 2));
+}
+
+#[test]
 fn what_sleeps_or_is_in_maintenance_is_not_checked() {
     let now = Instant::now();
     let mut health = health(checks(), now);

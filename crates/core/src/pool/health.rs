@@ -250,9 +250,11 @@ impl Health {
         change
     }
 
-    /// Something happened to its socket: a look is worth it now.
-    pub fn hasten(&mut self, now: Instant) {
-        self.due = self.due.min(now);
+    /// Something happened to it, and nobody was there then. That is no failed check, of which several could follow in
+    /// no time, but the next one comes soon.
+    pub fn suspect(&mut self, now: Instant) {
+        let Some(checks) = &self.checks else { return };
+        self.due = self.due.min(after(now, checks.fastinter));
     }
 
     /// It sleeps, and is not looked at: whoever wakes it will see. So it is no longer down.

@@ -41,11 +41,13 @@ impl Checker {
                 () = changed(&mut watch) => stirred = true,
             }
             if stirred && self.is_awake() {
-                self.pool.change(self.server, "", |health, now| {
-                    health.hasten(now);
-                    None
-                });
-                self.await_listener(path).await;
+                let began = Instant::now();
+                if self.finds_listener(path).await {
+                    self.pool.checked(self.server, Ok(()), began);
+                } else {
+                    self.pool.suspect(self.server);
+                }
+                continue;
             }
             if self.is_awake() {
                 let began = Instant::now();
@@ -70,14 +72,18 @@ impl Checker {
         self.sleeper.as_ref().is_none_or(|sleeper| sleeper.is_up())
     }
 
-    /// Gives who has just made its socket the time to listen on it.
-    async fn await_listener(&self, path: Option<&Path>) {
+    /// Looks for somebody who listens, and gives who has just made the socket the time to do so.
+    async fn finds_listener(&self, path: Option<&Path>) -> bool {
         for _ in 0..LOOKS {
-            if !path.is_some_and(Path::exists) || self.look().await.is_ok() {
-                return;
+            if !path.is_some_and(Path::exists) {
+                return false;
+            }
+            if self.look().await.is_ok() {
+                return true;
             }
             sleep(BETWEEN_LOOKS).await;
         }
+        false
     }
 
     /// One check. What it says is why it failed, or could not be made.
@@ -126,6 +132,13 @@ impl Pool {
             *place = Some(last);
         }
         self.change(server, &text, |health, now| health.checked(now, finding));
+    }
+
+    fn suspect(&self, server: usize) {
+        self.change(server, "", |health, now| {
+            health.suspect(now);
+            None
+        });
     }
 
     fn asleep(&self, server: usize) {
