@@ -31,8 +31,8 @@ use crate::config::model::{CheckConfig, Network, ServerConfig, ServiceConfig, Wa
 use crate::connect::Route;
 use crate::ledger::log::Log;
 pub use claim::Claim;
-use dormitory::{Key, Wanted};
 pub use dormitory::{Dormitory, Woken};
+use dormitory::{Key, Wanted};
 use driver::Habits;
 use hold::{Patience, Turn};
 use pool::{Checker, Pool};

@@ -8,22 +8,18 @@ use std::time::Duration;
 
 use dormouse_core::pool::{Admin, Status};
 use dormouse_relay::{Cut, Kind, Stream};
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, AtLimit, Cap, Permit, Pool};
 use crate::config::{Surroundings, read, single};
 use crate::ledger::log::{Level, Log};
-use crate::service::{Groups, Leased, Refusal, Service, Visitor};
+use crate::service::{Dormitory, Leased, Refusal, Routes, Service, Visitor};
 
 const SOON: Duration = Duration::from_secs(60);
 
 struct Scene {
     service: Arc<Service>,
     directory: PathBuf,
-    /// The tasks that check end with it.
-    _drivers: JoinSet<()>,
 }
 
 impl Scene {
@@ -42,10 +38,10 @@ impl Scene {
             .unwrap();
         }
         let config = read(&[single(Path::new("d"), &text)], Surroundings { root: false }).result.unwrap();
-        let mut drivers = JoinSet::new();
-        let (log, mut groups, end) = (Log::new(Some(Level::Err)), Groups::default(), Arc::new(Notify::new()));
-        let service = Service::new(&config.services[0], &log, &mut groups, &mut drivers, &end).unwrap();
-        Self { service: Arc::new(service), directory, _drivers: drivers }
+        let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
+        let routes = Routes::of(config).unwrap();
+        let service = Service::new(config, routes, &log, &mut Dormitory::default());
+        Self { service: Arc::new(service), directory }
     }
 
     fn listen(&self, server: &str) -> UnixListener {
