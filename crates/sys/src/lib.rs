@@ -4,10 +4,13 @@
 //! Everything here is a thin, typed door: what is decided with it is decided elsewhere.
 
 pub mod code;
+pub mod credentials;
 pub mod limits;
 pub mod listen_fds;
+pub mod listen_options;
 pub mod local_time;
 pub mod notify;
 pub mod resolve;
+pub mod users;
 pub mod vsock;
 pub mod watch;
