@@ -12,9 +12,10 @@ _dormouse() {
         run:--overflow) words='refuse queue' ;;
         run:--wake-on) words='connect data' ;;
         run:--at-limit) words='refuse queue' ;;
+        run:--accept-proxy) words='CIDR all' ;;
         run:--proxy-protocol) words='v1 v2' ;;
         run:--log-level) words='err warning notice info debug' ;;
-        run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --log-level= --help' ;;
+        run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --help' ;;
         reload:*) words='--pid= --help' ;;
         check:*) words='--help' ;;
         proxy:--proxy-protocol) words='v1 v2' ;;

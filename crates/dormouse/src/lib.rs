@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod announce;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use dormouse_core::proxy_protocol::{Addresses, Version, encode};
 use dormouse_relay::{Kind, Limits, Pipes, Relay, Report, Stream, reset_on_close};
 use rustix::io::ioctl_fionread;
+use tokio::task::JoinHandle;
 
 use crate::admission::Permit;
+use crate::announce::{self, AcceptProxy, SendProxy};
 use crate::connect::Peer;
 use crate::ledger::log::{Level, Recurring};
 use crate::ledger::{Ledger, Outcome, Record};
@@ -28,13 +29,25 @@ pub struct Shared {
     /// What is told of them.
     pub ledger: Arc<Ledger>,
     /// The session limits.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The pipes of bulk flows.
     pub pipes: Arc<Pipes>,
+    /// Whose headers say who the client is.
+    pub accept_proxy: Option<AcceptProxy>,
     /// The header that the server gets first.
-    pub proxy_protocol: Option<Version>,
+    pub proxy_protocol: Option<SendProxy>,
     /// A session that moved no byte for so long does not keep the service awake.
     pub quiet: Option<Duration>,
+}
+
+impl Shared {
+    /// Whether somebody wants to know who a client is.
+    pub(crate) fn asks_who(&self) -> bool {
+        self.ledger.log.wants(Level::Debug)
+            || self.proxy_protocol.is_some()
+            || self.accept_proxy.is_some()
+            || self.service.asks_who()
+    }
 }
 
 /// A client's socket, connected and non-blocking.
@@ -46,18 +59,58 @@ pub struct Client {
     pub kind: Kind,
 }
 
-/// Serves one client to its end. `permit` is its place among the sessions.
-pub async fn serve(shared: Arc<Shared>, client: Client, permit: Permit) {
+/// Starts a client's session. `peer`: who it is, where that is known better than the kernel knows it. `permit` is its
+/// place among the sessions.
+pub fn start(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) -> JoinHandle<()> {
+    // Two kinds of futures: those who are asked for no header would carry the wait for it.
+    if shared.accept_proxy.is_some() {
+        tokio::spawn(serve_announced(shared, client, peer, permit))
+    } else {
+        tokio::spawn(serve(shared, client, peer, permit))
+    }
+}
+
+/// Serves one client that says nothing of who it is, to its end.
+pub async fn serve(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
     let began = Instant::now();
     shared.ledger.begin();
-    // Asked for while the client is surely there, and only if somebody wants to know.
-    let wanted =
-        shared.ledger.log.wants(Level::Debug) || shared.proxy_protocol.is_some() || shared.service.asks_who();
-    let peer = wanted.then(|| Box::new(Peer::of(&client.socket)));
-    let (outcome, held) = relay(&shared, client, &permit, peer.as_deref(), began).await;
+    let peer = who(&shared, &client, peer);
+    let done = relay(&shared, client, &permit, peer.as_deref(), began).await;
+    end(&shared, peer, began, done);
+    drop(permit);
+}
+
+/// Serves one client that may have to begin with a header.
+async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
+    let began = Instant::now();
+    shared.ledger.begin();
+    let peer = peer.unwrap_or_else(|| Box::new(Peer::of(&client.socket)));
+    let heard = match &shared.accept_proxy {
+        Some(accept) => accept.hear(&client, peer).await,
+        None => Ok(peer),
+    };
+    let (peer, done) = match heard {
+        Ok(peer) => {
+            let peer = who(&shared, &client, Some(peer));
+            let done = relay(&shared, client, &permit, peer.as_deref(), began).await;
+            (peer, done)
+        }
+        Err((refusal, peer)) => (Some(peer), (Outcome::Unserved(refusal), Instant::now())),
+    };
+    end(&shared, peer, began, done);
+    drop(permit);
+}
+
+/// Who a client is: asked for while it is surely there, and only if somebody wants to know.
+fn who(shared: &Shared, client: &Client, peer: Option<Box<Peer>>) -> Option<Box<Peer>> {
+    let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
+    Some(announce::name(peer, shared.proxy_protocol))
+}
+
+fn end(shared: &Shared, peer: Option<Box<Peer>>, began: Instant, (outcome, held): (Outcome, Instant)) {
     let served = !matches!(outcome, Outcome::Unserved(_));
     if let Outcome::Unserved(refusal) = &outcome {
-        tell(&shared, refusal);
+        tell(shared, refusal);
     }
     let record = || Record {
         client: peer.map_or_else(Peer::unknown, |peer| *peer),
@@ -66,7 +119,6 @@ pub async fn serve(shared: Arc<Shared>, client: Client, permit: Permit) {
         outcome,
     };
     shared.ledger.end(&shared.label, record, served);
-    drop(permit);
 }
 
 async fn relay(
@@ -82,7 +134,7 @@ async fn relay(
         Err(error) => return (Outcome::Unserved(Refusal::Unwatchable(error)), began),
     };
     let first = match (shared.proxy_protocol, peer) {
-        (Some(version), Some(peer)) => header(shared, version, peer),
+        (Some(send), Some(peer)) => announce::header(send, &client, peer, &shared.ledger.log),
         _ => Vec::new(),
     };
     let address = peer.filter(|_| shared.service.asks_who()).and_then(Peer::ip);
@@ -97,7 +149,7 @@ async fn relay(
         }
     };
     let held = if shared.ledger.log.wants(Level::Debug) { Instant::now() } else { began };
-    let session = Attentive::new(shared, client, leased);
+    let session = Attentive::new(shared, client, leased, began);
     let report = match shared.quiet {
         Some(quiet) => Box::pin(relay_quietly(session, quiet)).await,
         None => session.await,
@@ -112,10 +164,11 @@ struct Attentive {
 }
 
 impl Attentive {
-    fn new(shared: &Shared, client: Stream, leased: Leased) -> Self {
+    fn new(shared: &Shared, client: Stream, leased: Leased, began: Instant) -> Self {
         let Leased { server, claim, first, sent } = leased;
-        let relay = Relay::new(client, server, first, shared.limits, Arc::clone(&shared.pipes));
-        Self { relay: relay.after(sent), claim }
+        let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
+        let relay = Relay::new(client, server, first, limits, pipes);
+        Self { relay: relay.after(sent).since(began.into()), claim }
     }
 }
 
@@ -151,25 +204,13 @@ async fn relay_quietly(mut session: Attentive, quiet: Duration) -> Report {
     .await
 }
 
-fn header(shared: &Shared, version: Version, peer: &Peer) -> Vec<u8> {
-    let addresses = peer.proxy_addresses();
-    let unknown =
-        matches!((version, &addresses), (_, Addresses::Unknown) | (Version::V1, Addresses::Unix { .. }));
-    if unknown {
-        shared.ledger.log.recurring(
-            Recurring::ClientUnknown,
-            Level::Warning,
-            format_args!("The PROXY header {version} has no form for {peer}, sending it as unknown."),
-        );
-    }
-    let mut header = Vec::new();
-    encode(version, &addresses, &mut header);
-    header
-}
-
 fn tell(Shared { label, ledger, .. }: &Shared, refusal: &Refusal) {
     if refusal.is_fault() {
-        let kind = if refusal.is_ours() { Recurring::Internal } else { Recurring::Unserved };
+        let kind = match refusal {
+            Refusal::Header(_) => Recurring::Header,
+            refusal if refusal.is_ours() => Recurring::Internal,
+            _ => Recurring::Unserved,
+        };
         ledger.log.recurring(kind, Level::Err, format_args!("{label}{refusal}"));
     }
 }
@@ -181,7 +222,7 @@ mod tests {
     /// What a session costs while it is idle, besides what the runtime keeps for its two sockets.
     #[test]
     fn a_session_stays_small() {
-        fn size<F>(_: impl FnOnce(Arc<Shared>, Client, Permit) -> F) -> usize {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, Client, Option<Box<Peer>>, Permit) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size(serve);

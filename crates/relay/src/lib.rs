@@ -9,15 +9,19 @@
 
 mod descriptors;
 mod direction;
+mod limits;
 mod pipes;
+mod prologue;
 mod report;
 mod session;
 mod stream;
 mod transfer;
 mod trial;
 
+pub use limits::Limits;
 pub use pipes::Pipes;
+pub use prologue::PrologueError;
 pub use report::{Cut, End, Operation, Report, Side};
-pub use session::{Limits, Relay};
+pub use session::Relay;
 pub use stream::{Kind, Stream, reset_on_close};
 pub use trial::{Said, Verdict};

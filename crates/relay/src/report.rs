@@ -97,6 +97,10 @@ pub enum End {
     IdleTimeout(Duration),
     /// It was ended from outside; both sides were reset.
     Cut(Cut),
+    /// This side was expected to say or to take something, and did not for so long.
+    SideTimeout(Side, Duration),
+    /// It lasted for as long as a session may.
+    SessionTimeout(Duration),
 }
 
 impl fmt::Display for End {
@@ -113,6 +117,10 @@ impl fmt::Display for End {
             }
             Self::IdleTimeout(after) => write!(f, "silent for {} s", after.as_secs_f64()),
             Self::Cut(why) => write!(f, "{why}"),
+            Self::SideTimeout(side, after) => {
+                write!(f, "nothing from or to the {side} for {} s", after.as_secs_f64())
+            }
+            Self::SessionTimeout(after) => write!(f, "over after {} s", after.as_secs_f64()),
         }
     }
 }

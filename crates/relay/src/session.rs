@@ -7,34 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::direction::{Direction, Pause};
+use crate::limits::{Limits, Stillness};
 use crate::pipes::Pipes;
 use crate::report::{Cut, End, Operation, Report, Side};
 use crate::stream::{Kind, Stream};
 use crate::transfer::Broken;
-
-/// How long a session may be silent.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// After one side ended its stream, without a byte from the other. `None`: for ever.
-    pub half_close: Option<Duration>,
-    /// Without a byte either way. `None`: for ever.
-    pub idle: Option<Duration>,
-}
-
-impl Limits {
-    /// Keeps one timer set that is due before any of these. A runtime interrupts its wait for each timer that is due
-    /// before all others, which would happen at the end of every session; so it does not. Never ends.
-    pub async fn keep_timer_ahead(self) {
-        let shortest = self.half_close.into_iter().chain(self.idle).min();
-        let Some(shortest) = shortest else { return std::future::pending().await };
-        loop {
-            sleep((shortest / 2).max(Duration::from_secs(1))).await;
-        }
-    }
-}
 
 /// A session: resolves to its report when it is over. Dropping it closes both sockets.
 #[derive(Debug)]
@@ -47,18 +27,20 @@ pub struct Relay {
     /// From the server to the client.
     down: Direction,
     pipes: Arc<Pipes>,
-    limits: Limits,
-    silence: Option<Silence>,
+    limits: Arc<Limits>,
+    clock: Option<Clock>,
+    /// It is over then, whatever moves.
+    last_moment: Option<Instant>,
     /// This side refused a write by a reset; it may have sent something before that.
     refused: Option<(Side, Errno)>,
 }
 
-/// The clock that runs while a session could end by silence.
+/// The clock that runs while a session could end by itself.
 #[derive(Debug)]
-struct Silence {
+struct Clock {
     timer: Pin<Box<Sleep>>,
     last_moved: Instant,
-    moved: u64,
+    progress: u64,
 }
 
 impl Relay {
@@ -67,7 +49,7 @@ impl Relay {
         downstream: Stream,
         upstream: Stream,
         first: Vec<u8>,
-        limits: Limits,
+        limits: Arc<Limits>,
         pipes: Arc<Pipes>,
     ) -> Self {
         let carries_descriptors = downstream.kind == Kind::Unix && upstream.kind == Kind::Unix;
@@ -78,7 +60,8 @@ impl Relay {
             down: Direction::new(Vec::new(), carries_descriptors),
             pipes,
             limits,
-            silence: None,
+            clock: None,
+            last_moment: None,
             refused: None,
         }
     }
@@ -86,6 +69,12 @@ impl Relay {
     /// Counts bytes that the server got before, from what the client said.
     pub fn after(mut self, sent: u64) -> Self {
         self.up.passed = sent;
+        self
+    }
+
+    /// Counts the longest time that a session may last from then.
+    pub fn since(mut self, began: Instant) -> Self {
+        self.last_moment = self.limits.session.map(|longest| far(began, longest));
         self
     }
 
@@ -126,11 +115,14 @@ impl Relay {
                 Err(end) => return Poll::Ready(end),
             };
             if up == Pause::Turn || down == Pause::Turn {
+                if let Some(end) = self.overdue() {
+                    return Poll::Ready(end);
+                }
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             if !news {
-                return self.poll_silence(cx);
+                return self.poll_clock(cx, up, down);
             }
         }
     }
@@ -193,42 +185,58 @@ impl Relay {
         }
     }
 
-    /// Ends a session in which nothing moved for too long. Called when there is nothing else to do.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let half_closed = match (self.up.source_ended(), self.down.source_ended()) {
+    /// Ends a session in which nothing moved for too long, or that has lasted too long. Called when there is nothing
+    /// else to do.
+    fn poll_clock(&mut self, cx: &mut Context<'_>, up: Pause, down: Pause) -> Poll<End> {
+        let half_closed_by = match (self.up.source_ended(), self.down.source_ended()) {
             (true, _) => Some(Side::Downstream),
             (_, true) => Some(Side::Upstream),
             _ => None,
         };
-        let by_half = half_closed.and_then(|side| Some((self.limits.half_close?, side)));
-        let (limit, end) = match (by_half, self.limits.idle) {
-            (Some((limit, side)), idle) if idle.is_none_or(|idle| limit <= idle) => {
-                (limit, End::HalfCloseTimeout(side, limit))
-            }
-            (_, Some(limit)) => (limit, End::IdleTimeout(limit)),
-            _ => return Poll::Pending,
-        };
-        let moved = self.moved();
-        let silence = self.silence.get_or_insert_with(|| {
-            let now = Instant::now();
-            Silence { timer: Box::pin(sleep_until(far(now, limit))), last_moved: now, moved }
+        let silence = self.limits.of_silence(Stillness {
+            half_closed_by,
+            awaits_client: up == Pause::Source || down == Pause::Sink,
+            awaits_server: down == Pause::Source || up == Pause::Sink,
         });
-        if silence.moved != moved {
-            silence.moved = moved;
-            silence.last_moved = Instant::now();
+        let last_moment = self.last_moment.zip(self.limits.session);
+        if silence.is_none() && last_moment.is_none() {
+            return Poll::Pending;
         }
+        // An end of stream is news as bytes are: the silence begins anew.
+        let ends = u64::from(self.up.source_ended()) + u64::from(self.down.source_ended());
+        let progress = self.moved() + ends;
+        let due = |last_moved| {
+            let silence = silence.map(|(limit, end)| (far(last_moved, limit), end));
+            let longest = last_moment.map(|(last, longest)| (last, End::SessionTimeout(longest)));
+            silence.into_iter().chain(longest).min_by_key(|(deadline, _)| *deadline)
+        };
+        let clock = self.clock.get_or_insert_with(|| {
+            let now = Instant::now();
+            let deadline = due(now).map_or(now, |(deadline, _)| deadline);
+            Clock { timer: Box::pin(sleep_until(deadline)), last_moved: now, progress }
+        });
+        if clock.progress != progress {
+            clock.progress = progress;
+            clock.last_moved = Instant::now();
+        }
+        let Some((deadline, end)) = due(clock.last_moved) else { return Poll::Pending };
         loop {
-            let deadline = far(silence.last_moved, limit);
             // Bytes only move the deadline back: the timer is set anew when it fires, not at each of them.
-            if silence.timer.deadline() > deadline {
-                silence.timer.as_mut().reset(deadline);
+            if clock.timer.deadline() > deadline {
+                clock.timer.as_mut().reset(deadline);
             }
-            ready!(silence.timer.as_mut().poll(cx));
+            ready!(clock.timer.as_mut().poll(cx));
             if Instant::now() >= deadline {
                 return Poll::Ready(end);
             }
-            silence.timer.as_mut().reset(deadline);
+            clock.timer.as_mut().reset(deadline);
         }
+    }
+
+    /// How it ends if its time is over while bytes still move.
+    fn overdue(&self) -> Option<End> {
+        let (last, longest) = self.last_moment.zip(self.limits.session)?;
+        (Instant::now() >= last).then_some(End::SessionTimeout(longest))
     }
 
     /// Closes both sockets so that each peer sees how it ended.
@@ -239,12 +247,13 @@ impl Relay {
                 Side::Downstream => self.downstream.reset_on_close(),
                 Side::Upstream => self.upstream.reset_on_close(),
             },
-            End::Failed { .. } | End::Cut(_) => {
+            // A stream that is cut in its middle must not look as if it were whole.
+            End::Failed { .. } | End::Cut(_) | End::SessionTimeout(_) => {
                 self.downstream.reset_on_close();
                 self.upstream.reset_on_close();
             }
             // Bytes that were taken and never delivered must not look like an orderly end.
-            End::HalfCloseTimeout(..) | End::IdleTimeout(_) => {
+            End::HalfCloseTimeout(..) | End::IdleTimeout(_) | End::SideTimeout(..) => {
                 if self.up.holds_bytes() || self.down.holds_bytes() {
                     self.downstream.reset_on_close();
                     self.upstream.reset_on_close();

@@ -18,6 +18,7 @@ use dormouse_wake::unit::Manager;
 use super::Told;
 use super::flags::{self, Definition};
 use crate::admission::AtLimit;
+use crate::announce::Sources;
 use crate::config::model::{Config, Listen, Ready, ServerConfig, ServiceConfig, WakeOn};
 use crate::config::{self, Surroundings};
 
@@ -94,6 +95,17 @@ fn describe(config: &Config) -> String {
 fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     lines.extend(service.listen.iter().map(|listen| ("listens on", listen_on(listen))));
+    match &service.accept_proxy {
+        None => {}
+        Some(Sources::Everybody) => lines.push(("believes", "the PROXY headers of everybody".to_owned())),
+        Some(Sources::Networks(networks)) => {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            lines.push((
+                "believes",
+                format!("the PROXY headers of {} and local clients", networks.join(", ")),
+            ));
+        }
+    }
     lines.extend(service.servers.iter().map(|server| ("goes to", server_at(server))));
     let limit = match service.at_limit {
         AtLimit::Refuse => "further ones are turned away",
@@ -138,8 +150,13 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
 
 fn listen_on(listen: &Listen) -> String {
     match listen {
-        Listen::Open { address, mode: None } => address.to_string(),
-        Listen::Open { address, mode: Some(mode) } => format!("{address}, mode {mode:04o}"),
+        Listen::Open { address, options } => {
+            let options = options.words().into_iter();
+            options.fold(address.to_string(), |text, (name, value)| {
+                let space = if value.is_empty() { "" } else { " " };
+                format!("{text}, {name}{space}{value}")
+            })
+        }
         Listen::Inherited(name) => format!("the sockets passed in as {name}"),
     }
 }

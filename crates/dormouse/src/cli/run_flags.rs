@@ -208,6 +208,17 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "refuse|queue",
         &["At the limit turn clients away (refuse) or leave them in", "the backlog (queue)"],
     ),
+    Definition {
+        manual: "Take a PROXY protocol header that says who the client really is from clients of this range, and from \
+                 local ones; the others are plain clients. May be given several times. all: everybody begins with one; \
+                 then whoever can reach the listener can claim any address.",
+        ..flag(
+            RunFlag::Repeated("accept_proxy"),
+            "accept-proxy",
+            "CIDR|all",
+            &["Take PROXY headers from clients of this range; may be given", "several times"],
+        )
+    },
     key(
         "proxy_protocol",
         "proxy-protocol",
@@ -221,6 +232,30 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "half-close-timeout",
         "SPAN",
         &["End a session of which one side has ended and the other", "moved no byte for so long (60s)"],
+    ),
+    key(
+        "timeout.client",
+        "client-timeout",
+        "SPAN",
+        &["End a session in which the client is waited for for so long", "(infinity)"],
+    ),
+    key(
+        "timeout.server",
+        "server-timeout",
+        "SPAN",
+        &["End a session in which the server is waited for for so long", "(infinity)"],
+    ),
+    key(
+        "timeout.tunnel",
+        "tunnel-timeout",
+        "SPAN",
+        &["In the place of both: end a session that moved no byte for so", "long (infinity)"],
+    ),
+    key(
+        "timeout.session",
+        "session-timeout",
+        "SPAN",
+        &["End a session after so long, whatever moves (infinity)"],
     ),
     flag(
         RunFlag::General("drain_timeout"),

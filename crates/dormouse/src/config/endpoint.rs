@@ -6,9 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 
+use super::listen_options::{OptionError, parse};
 use super::model::Listen;
+use crate::listener::{FileOptions, ListenOptions};
 
-/// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and `?mode=` behind a path.
+/// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and options behind a path, a TCP or a vsock
+/// address.
 pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     if let Some(name) = text.strip_prefix("fd:") {
         let allowed = |c: char| !c.is_control() && c != ':';
@@ -18,21 +21,15 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
             Err(ListenError::DescriptorName)
         };
     }
-    let path = text.strip_prefix("unix:").unwrap_or(text).starts_with('/');
-    let (address, mode) = match text.split_once('?').filter(|_| path) {
+    // An abstract name may hold any sign.
+    let named = text.strip_prefix("unix:").unwrap_or(text).starts_with('@');
+    let (address, options) = match text.split_once('?').filter(|_| !named) {
         None => (text, None),
-        Some((address, parameter)) => {
-            let digits = parameter.strip_prefix("mode=").ok_or(ListenError::Parameter)?;
-            (address, Some(parse_mode(digits).ok_or(ListenError::Mode)?))
-        }
+        Some((address, options)) => (address, Some(options)),
     };
     let address = ListenAddress::parse(address).map_err(ListenError::Address)?;
-    Ok(Listen::Open { address, mode })
-}
-
-fn parse_mode(digits: &str) -> Option<u32> {
-    let octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777)
+    let options = options.map_or_else(|| Ok(ListenOptions::default()), |text| parse(text, &address));
+    Ok(Listen::Open { address, options: options.map_err(ListenError::Option)? })
 }
 
 /// Reads a server's address: what [`Target`] takes, and `unix:` before a path or an abstract name.
@@ -45,15 +42,22 @@ impl Listen {
     /// Whether this is the same socket in two configurations, whatever else is said of it.
     pub(crate) fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Open { address: ours, .. }, Self::Open { address: theirs, .. }) => ours == theirs,
+            (
+                Self::Open { address: ours, options: our_options },
+                Self::Open { address: theirs, options: their_options },
+            ) => {
+                // Who may use its file can be told anew.
+                let set_once = |options: &ListenOptions| (options.backlog, options.tcp.clone());
+                ours == theirs && set_once(our_options) == set_once(their_options)
+            }
             _ => self == other,
         }
     }
 
-    /// The mode of its file, if one is told.
-    pub(crate) fn mode(&self) -> Option<u32> {
+    /// Who may use its file, if it is ours.
+    pub(crate) fn file(&self) -> Option<&FileOptions> {
         match self {
-            Self::Open { mode, .. } => *mode,
+            Self::Open { options, .. } => Some(&options.file),
             Self::Inherited(_) => None,
         }
     }
@@ -68,9 +72,15 @@ impl Listen {
         match (self, other) {
             (Self::Inherited(ours), Self::Inherited(theirs)) => ours == theirs,
             (
-                Self::Open { address: ListenAddress::Tcp(ours), .. },
-                Self::Open { address: ListenAddress::Tcp(theirs), .. },
-            ) => tcp_covers(*ours, *theirs),
+                Self::Open { address: ListenAddress::Tcp(ours), options: our_options },
+                Self::Open { address: ListenAddress::Tcp(theirs), options: their_options },
+            ) => {
+                let (our_interface, their_interface) =
+                    (&our_options.tcp.interface, &their_options.tcp.interface);
+                let apart =
+                    our_interface.is_some() && their_interface.is_some() && our_interface != their_interface;
+                !apart && tcp_covers(*ours, our_options, *theirs)
+            }
             (
                 Self::Open { address: ListenAddress::Vsock { cid: None, port: ours }, .. },
                 Self::Open { address: ListenAddress::Vsock { port: theirs, .. }, .. },
@@ -82,12 +92,16 @@ impl Listen {
 
     /// Whether a connection to the target would arrive here again.
     pub(super) fn is_reached_by(&self, target: &Target) -> bool {
-        let Self::Open { address, .. } = self else { return false };
+        let Self::Open { address, options } = self else { return false };
+        // What comes from this machine comes through its loopback.
+        if options.tcp.interface.as_ref().is_some_and(|name| name != "lo") {
+            return false;
+        }
         match (address, target) {
             (ListenAddress::Unix(ours), Target::Unix(theirs)) => ours == theirs,
             (ListenAddress::Abstract(ours), Target::Abstract(theirs)) => ours == theirs,
             (ListenAddress::Tcp(ours), Target::Tcp { host, port: Port::Number(port) }) => {
-                let reaches = |ip: IpAddr| tcp_covers(*ours, SocketAddr::new(ip, port.get()));
+                let reaches = |ip: IpAddr| tcp_covers(*ours, options, SocketAddr::new(ip, port.get()));
                 match host {
                     Host::Ip(ip) => {
                         reaches(*ip)
@@ -105,11 +119,11 @@ impl Listen {
     }
 }
 
-/// `[::]` listens for IPv4 as well; port 0 is another one each time.
-fn tcp_covers(ours: SocketAddr, theirs: SocketAddr) -> bool {
+/// `[::]` listens for IPv4 as well, unless told; port 0 is another one each time.
+fn tcp_covers(ours: SocketAddr, options: &ListenOptions, theirs: SocketAddr) -> bool {
     let every = match ours.ip() {
         IpAddr::V4(v4) => v4.is_unspecified() && theirs.is_ipv4(),
-        IpAddr::V6(v6) => v6.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_unspecified() && !(options.tcp.v6only && theirs.is_ipv4()),
     };
     ours.port() != 0 && ours.port() == theirs.port() && (every || ours == theirs)
 }
@@ -117,8 +131,7 @@ fn tcp_covers(ours: SocketAddr, theirs: SocketAddr) -> bool {
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { address, mode: None } => address.fmt(f),
-            Self::Open { address, mode: Some(mode) } => write!(f, "{address}?mode={mode:04o}"),
+            Self::Open { address, options } => write!(f, "{address}{options}"),
             Self::Inherited(name) => write!(f, "fd:{name}"),
         }
     }
@@ -129,8 +142,7 @@ impl fmt::Display for Listen {
 pub(super) enum ListenError {
     Address(AddressError),
     DescriptorName,
-    Parameter,
-    Mode,
+    Option(OptionError),
 }
 
 impl fmt::Display for ListenError {
@@ -140,8 +152,7 @@ impl fmt::Display for ListenError {
             Self::DescriptorName => f.write_str(
                 "a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
             ),
-            Self::Parameter => f.write_str("only a mode may follow the path; write ?mode=0660"),
-            Self::Mode => f.write_str("the mode is an octal number from 0000 to 0777; write ?mode=0660"),
+            Self::Option(error) => error.fmt(f),
         }
     }
 }

@@ -78,9 +78,14 @@ pub(crate) const TOP: &[Key] = &[
 pub(crate) const SERVICE: &[Key] = &[
     Key {
         manual: "Where clients arrive. HOST:PORT (an IP address or localhost); *:PORT or [::]:PORT for all addresses; \
-                 /PATH or unix:/PATH, with ?mode=0660 behind it for the file's mode; @ABSTRACT; vsock:CID:PORT; fd:NAME \
-                 for the sockets that the service manager passes under this name (FileDescriptorName= of the socket \
-                 unit). Port 0 lets the kernel choose; the choice is logged.",
+                 /PATH or unix:/PATH; @ABSTRACT; vsock:CID:PORT; fd:NAME for the sockets that the service manager passes \
+                 under this name (FileDescriptorName= of the socket unit). Port 0 lets the kernel choose; the choice \
+                 is logged. Options may stand behind it, as in /run/web.sock?mode=0660&group=www-data. Of a path: mode, \
+                 owner and group of the file. Of TCP: v6only ([::] leaves IPv4 alone), freebind (the address may come \
+                 later), interface=NAME (only what arrives there), defer_accept=SPAN (accept a client with its first \
+                 byte, or after about so long; for protocols in which the client speaks first), fastopen=N (clients may \
+                 send bytes with their first packet, so many at once; needs 2 in net.ipv4.tcp_fastopen). Of both and \
+                 vsock: backlog=N (so many clients may wait to be accepted).",
         ..flagged("listen", "--listen", TEXTS, "\"127.0.0.1:8080\"")
     },
     Key {
@@ -447,12 +452,49 @@ pub(crate) const SERVICE: &[Key] = &[
         ..flagged("at_limit", "--at-limit", "\"queue\" or \"refuse\"", "\"queue\"")
     },
     Key {
-        default: "none",
-        manual: "Tell the server the client's address by a PROXY protocol header of this version.",
-        ..flagged("proxy_protocol", "--proxy-protocol", "\"v1\" or \"v2\"", "\"v2\"")
+        default: "nobody",
+        manual: "Who begins with a PROXY protocol header (version 1 or 2) that says who the client really is: load \
+                 balancers and proxies of these addresses, and local ones. The others are plain clients. true: everybody \
+                 begins with one; then whoever can reach the listener can claim any address. What the header says counts \
+                 for the log, for wake.allow and for proxy_protocol.",
+        ..flagged(
+            "accept_proxy",
+            "--accept-proxy",
+            "true or a list of addresses",
+            "[\"10.0.0.0/8\", \"::1\"]",
+        )
     },
     Key {
-        manual: "The clocks of a session; 0 and infinity switch one off.",
+        default: "none",
+        manual: "Tell the server the client's address by a PROXY protocol header of this version. In a file, a table tells more, in \
+                 version 2.",
+        ..flagged("proxy_protocol", "--proxy-protocol", "\"v1\", \"v2\" or a table", "\"v2\"")
+    },
+    Key {
+        default: "\"v2\"",
+        manual: "The version of the header.",
+        ..key("proxy_protocol.version", "\"v1\" or \"v2\"", "\"v2\"")
+    },
+    Key {
+        default: "false",
+        manual: "Give each session a name of its own (PP2_TYPE_UNIQUE_ID), which its log line has, too. One that a proxy \
+                 before us has given stays.",
+        ..key("proxy_protocol.unique_id", SWITCH, "true")
+    },
+    Key {
+        default: "false",
+        manual: "Tell of clients of UNIX sockets their user, group and process as well: TLVs of the types 0xE0, 0xE1 and \
+                 0xE2, each a number of 4 bytes in network order.",
+        ..key("proxy_protocol.credentials", SWITCH, "true")
+    },
+    Key {
+        default: "true",
+        manual: "Pass on what else a header said that was accepted (its TLVs).",
+        ..key("proxy_protocol.pass", SWITCH, "false")
+    },
+    Key {
+        manual: "The clocks of a session; 0 and infinity switch one off. client, server, tunnel and the two _fin mean \
+                 what they mean to HAProxy for TCP.",
         ..key("timeout", TABLE, "{ connect = \"5s\", half_close = \"60s\" }")
     },
     Key {
@@ -469,6 +511,43 @@ pub(crate) const SERVICE: &[Key] = &[
         default: "\"60s\"",
         manual: "End a session of which one side has ended its stream while the other moved no byte for so long.",
         ..flagged("timeout.half_close", "--half-close-timeout", SPAN, "\"60s\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "End a session in which the client was to say or to take something, and nothing came from it or went to it \
+                 for so long.",
+        ..flagged("timeout.client", "--client-timeout", SPAN, "\"1h\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "The same for the server.",
+        ..flagged("timeout.server", "--server-timeout", SPAN, "\"1h\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "In the place of timeout.client and timeout.server: end a session in which no byte moved for so long.",
+        ..flagged("timeout.tunnel", "--tunnel-timeout", SPAN, "\"1h\"")
+    },
+    Key {
+        default: "timeout.half_close",
+        manual: "In the place of the ones before: how long only the client's stream may be open without a byte from it, \
+                 after the server ended its own.",
+        ..key("timeout.client_fin", SPAN, "\"30s\"")
+    },
+    Key {
+        default: "timeout.half_close",
+        manual: "How long only the server's stream may be open without a byte from it, after the client ended its own.",
+        ..key("timeout.server_fin", SPAN, "\"30s\"")
+    },
+    Key {
+        default: "\"infinity\"",
+        manual: "End a session after so long, whatever moves; both sides see a reset. It counts from when the client came.",
+        ..flagged("timeout.session", "--session-timeout", SPAN, "\"8h\"")
+    },
+    Key {
+        default: "\"5s\"",
+        manual: "How long the header of accept_proxy may take to come.",
+        ..key("timeout.proxy_header", SPAN, "\"5s\"")
     },
 ];
 

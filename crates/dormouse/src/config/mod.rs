@@ -3,9 +3,11 @@
 //! Files and flags become the same tree of values that know their places, and one reader reads both. It reads on after
 //! an error, so that all that is wrong is told at once.
 
+mod announce;
 mod endpoint;
 mod files;
 pub(crate) mod keys;
+mod listen_options;
 pub mod model;
 pub(crate) mod near;
 mod parts;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use dormouse_core::address::{ListenAddress, Target};
 pub use dormouse_core::network::Network;
 use dormouse_core::pool::{Balance, Checks};
-use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_core::warm::WarmWindow;
+use dormouse_relay::Limits;
 use dormouse_wake::Wake;
 
 use crate::admission::{AtLimit, Cap};
+use crate::announce::{SendProxy, Sources};
 use crate::ledger::log::Level;
+use crate::listener::ListenOptions;
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +66,10 @@ pub struct ServiceConfig {
     pub maxconn: Cap,
     /// What happens to the next one.
     pub at_limit: AtLimit,
+    /// Whose PROXY headers say who the client is; `None`: nobody's.
+    pub accept_proxy: Option<Sources>,
     /// The header that the server gets.
-    pub proxy_protocol: Option<Version>,
+    pub proxy_protocol: Option<SendProxy>,
     /// The clocks of a session.
     pub timeouts: Timeouts,
 }
@@ -77,8 +81,8 @@ pub enum Listen {
     Open {
         /// Its address.
         address: ListenAddress,
-        /// Of a UNIX socket's file; as the umask says if `None`.
-        mode: Option<u32>,
+        /// How it is opened.
+        options: ListenOptions,
     },
     /// The sockets that the service manager passed under this name (`fd:NAME`, `FileDescriptorName=`).
     Inherited(String),
@@ -213,13 +217,13 @@ pub enum WakeOn {
     Data,
 }
 
-/// The clocks of a session; `None`: no limit.
+/// The clocks of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long an address may take to answer.
+    /// How long an address may take to answer. `None`: no limit.
     pub connect: Option<Duration>,
-    /// How long a session may be silent.
-    pub idle: Option<Duration>,
-    /// How long it may be silent when half of it is closed.
-    pub half_close: Option<Duration>,
+    /// How long a PROXY header may take to come.
+    pub proxy_header: Duration,
+    /// Those of a session that has its server.
+    pub limits: Limits,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse_core::timespan::TimeSpan;
 use dormouse_core::warm::{is_warm, next_change};
+use dormouse_relay::Limits;
 
 use super::keys;
 use super::model::{Hold, Idle, Ready, Timeouts};
@@ -169,15 +170,30 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
 }
 
 pub(super) fn timeouts(section: Option<&Section<'_>>, report: &mut Report) -> Timeouts {
+    const HEADER: Duration = Duration::from_secs(5);
+    let get = |name| section.and_then(|section| section.get(name));
     let mut limit = |name, default| {
-        let field = section.and_then(|section| section.get(name));
-        let span = field.and_then(|field| field.span(report)).unwrap_or(default);
+        let span = get(name).and_then(|field| field.span(report)).unwrap_or(default);
         // A limit of zero would end every session; as elsewhere with systemd, zero switches it off.
         span.finite().filter(|span| !span.is_zero())
     };
-    Timeouts {
-        connect: limit("connect", TimeSpan::from_secs(5)),
-        idle: limit("idle", TimeSpan::Infinite),
+    let connect = limit("connect", TimeSpan::from_secs(5));
+    let limits = Limits {
         half_close: limit("half_close", TimeSpan::from_secs(60)),
-    }
+        idle: limit("idle", TimeSpan::Infinite),
+        client: limit("client", TimeSpan::Infinite),
+        server: limit("server", TimeSpan::Infinite),
+        client_fin: limit("client_fin", TimeSpan::Infinite),
+        server_fin: limit("server_fin", TimeSpan::Infinite),
+        tunnel: limit("tunnel", TimeSpan::Infinite),
+        session: limit("session", TimeSpan::Infinite),
+    };
+    let proxy_header = get("proxy_header").and_then(|field| {
+        let patience = field.duration(report)?;
+        if patience.is_zero() {
+            report.error(field.place(), "no header comes in no time; write for example 5s");
+        }
+        Some(patience)
+    });
+    Timeouts { connect, proxy_header: proxy_header.unwrap_or(HEADER), limits }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use dormouse_core::proxy_protocol::Version;
 use dormouse_wake::Wake;
 
 use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
@@ -10,7 +9,7 @@ use super::report::{Place, Report};
 use super::servers::{check_name, servers};
 use super::tree::{Node, Value};
 use super::value::{Field, Section, quoted};
-use super::{Surroundings, endpoint, keys, parts, pool, wake};
+use super::{Surroundings, announce, endpoint, keys, parts, pool, wake};
 use crate::admission::{AtLimit, Cap};
 
 /// What `HAProxy`'s users expect of one process, with descriptors to spare below the usual hard limit.
@@ -68,6 +67,7 @@ pub(super) fn read(
     let hold = section.get("hold").and_then(|field| parts::table(&field, report));
     let hold = parts::hold(hold.as_ref(), report);
     let timeouts = section.get("timeout").and_then(|field| parts::table(&field, report));
+    let header_timeout = timeouts.as_ref().and_then(|section| section.get("proxy_header"));
     let timeouts = parts::timeouts(timeouts.as_ref(), report);
     let idle_field = section.get("idle");
     let mut idle = parts::idle(idle_field.as_ref(), report);
@@ -92,8 +92,12 @@ pub(super) fn read(
     let maxconn =
         get("maxconn").and_then(|field| field.count(report)).map_or(MAXCONN, std::num::NonZeroU32::get);
     let at_limit = get("at_limit").and_then(|field| field.choice(&parts::AT_LIMIT, report));
-    let versions = [("v1", Version::V1), ("v2", Version::V2)];
-    let proxy_protocol = get("proxy_protocol").and_then(|field| field.choice(&versions, report));
+    let accept_proxy = get("accept_proxy").and_then(|field| announce::accept(&field, &listen, report));
+    let proxy_protocol = get("proxy_protocol").and_then(|field| announce::send(&field, report));
+    if let (Some(field), None) = (header_timeout, get("accept_proxy")) {
+        let accept = field.place().call("accept_proxy");
+        report.error(field.place(), format!("means nothing without {accept}; add it, or take this out"));
+    }
 
     let config = ServiceConfig {
         name: name.to_owned(),
@@ -113,6 +117,7 @@ pub(super) fn read(
         replay,
         maxconn: Cap::new(maxconn).unwrap_or(Cap::DEFAULT),
         at_limit: at_limit.unwrap_or(AtLimit::Queue),
+        accept_proxy,
         proxy_protocol,
         timeouts,
     };

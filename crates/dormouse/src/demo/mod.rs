@@ -14,6 +14,7 @@ use std::time::Duration;
 use dormouse_core::address::{AddressError, ListenAddress, Target};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_relay::Limits;
 use dormouse_wake::Wake;
 use dormouse_wake::exec::Exec;
 
@@ -23,6 +24,7 @@ use crate::config::model::{
     Config, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
 };
 use crate::ledger::log::Level;
+use crate::listener::ListenOptions;
 use crate::run::{Reread, RunError, run_and_tell};
 pub use server::serve;
 
@@ -98,7 +100,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
     let listen = ListenAddress::parse("127.0.0.1:0")?;
     let service = ServiceConfig {
         name: "demo".to_owned(),
-        listen: vec![Listen::Open { address: listen, mode: None }],
+        listen: vec![Listen::Open { address: listen, options: ListenOptions::default() }],
         servers: vec![server],
         balance: Balance::First { soft: None },
         queue: Queue { timeout: TimeSpan::from_secs(30), max: NonZeroU32::MIN.saturating_add(1023) },
@@ -131,10 +133,11 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         maxconn: Cap::DEFAULT,
         at_limit: AtLimit::Queue,
         proxy_protocol: None,
+        accept_proxy: None,
         timeouts: Timeouts {
             connect: Some(Duration::from_secs(5)),
-            idle: None,
-            half_close: Some(Duration::from_secs(60)),
+            proxy_header: Duration::from_secs(5),
+            limits: Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() },
         },
     };
     // Every session is to be seen.

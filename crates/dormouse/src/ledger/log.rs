@@ -52,11 +52,13 @@ pub enum Recurring {
     Unserved,
     /// A client's address has no form in the PROXY header.
     ClientUnknown,
+    /// A trusted proxy's header is missing or wrong.
+    Header,
     /// A session could not be set up for a reason of ours.
     Internal,
 }
 
-const KINDS: usize = 6;
+const KINDS: usize = 7;
 /// A kind of line is told at most so often; in between it is counted.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Lines that may wait for the writer.

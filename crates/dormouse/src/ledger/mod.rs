@@ -38,18 +38,28 @@ pub struct Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = Client(&self.client);
         let (held, lasted) = (self.held.as_secs_f64() * 1e3, self.lasted.as_secs_f64() * 1e3);
         match &self.outcome {
             Outcome::Relayed(Report { upstream_bytes, downstream_bytes, end }) => write!(
                 f,
-                "Session from {}: held {held:.1} ms, lasted {lasted:.1} ms, {upstream_bytes} bytes up, \
-                 {downstream_bytes} bytes down: {end}",
-                self.client
+                "Session from {client}: held {held:.1} ms, lasted {lasted:.1} ms, {upstream_bytes} bytes up, \
+                 {downstream_bytes} bytes down: {end}"
             ),
             Outcome::Unserved(refusal) => {
-                write!(f, "Session from {}: lasted {lasted:.1} ms, not served: {refusal}", self.client)
+                write!(f, "Session from {client}: lasted {lasted:.1} ms, not served: {refusal}")
             }
         }
+    }
+}
+
+/// A client, and the name that its session has for the server.
+struct Client<'a>(&'a Peer);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.0.unique_id().map_or(Ok(()), |id| write!(f, " ({id})"))
     }
 }
 

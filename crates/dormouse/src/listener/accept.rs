@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Waiting;
 use crate::admission::{Admission, Room};
-use crate::connect::options;
+use crate::connect::{Peer, options};
 use crate::ledger::log::{Level, Recurring};
 use crate::session::{self, Client, Shared};
 
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the listener cannot be used any more, for example because somebody shut it down.
 pub async fn accept_all(
-    Waiting { socket, family }: Waiting,
+    Waiting { socket, family, path }: Waiting,
     admission: Arc<Admission>,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
@@ -59,9 +59,10 @@ pub async fn accept_all(
                         // Without the options it is only less well.
                         let _ = options::prepare(&socket, family);
                     }
+                    let peer = path.as_ref().filter(|_| shared.asks_who());
+                    let peer = peer.map(|path| Box::new(Peer::at(&socket, path)));
                     let client = Client { socket, kind };
-                    let session = session::serve(Arc::clone(&shared), client, admission.enter());
-                    let session = tokio::spawn(session);
+                    let session = session::start(Arc::clone(&shared), client, peer, admission.enter());
                     admission.register(|| session.abort_handle());
                 }
                 Accepted::Client(_) => shared.ledger.refuse(),

@@ -2,25 +2,31 @@
 
 mod accept;
 mod open;
+mod options;
 mod passed;
+mod path;
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::net::{AddressFamily, sockopt};
 
 pub use accept::accept_all;
 pub use open::{OpenError, again, open};
+pub use options::{FileOptions, ListenOptions, Owner, TcpOptions};
 pub use passed::{Passed, PassedError, sort};
 
-use crate::connect::options;
+use crate::connect;
 
 /// What is needed to accept clients.
 #[derive(Debug)]
 pub struct Waiting {
     socket: OwnedFd,
     family: AddressFamily,
+    /// The file's path, which the kernel may know by another name.
+    path: Option<PathBuf>,
 }
 
 /// A listening stream socket.
@@ -30,14 +36,14 @@ pub struct Listener {
     name: String,
     family: AddressFamily,
     /// Removes the socket's file when we stop listening.
-    file: Option<open::SocketFile>,
+    file: Option<path::SocketFile>,
 }
 
 impl Listener {
     fn new(socket: OwnedFd, name: String) -> Self {
         let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
         // Accepted sockets inherit the options; without them it is only less well.
-        let _ = options::prepare(&socket, family);
+        let _ = connect::options::prepare(&socket, family);
         Self { socket, name, family, file: None }
     }
 
@@ -46,12 +52,13 @@ impl Listener {
     /// # Errors
     /// When there are no descriptors left.
     pub fn waiting(&self) -> io::Result<Waiting> {
-        Ok(Waiting { socket: self.socket.try_clone()?, family: self.family })
+        let path = self.file.as_ref().map(|file| file.path.clone());
+        Ok(Waiting { socket: self.socket.try_clone()?, family: self.family, path })
     }
 
     /// The device and inode of its file, if it has a file of ours.
     pub fn file_identity(&self) -> Option<(u64, u64)> {
-        self.file.as_ref().map(open::SocketFile::identity)
+        self.file.as_ref().map(path::SocketFile::identity)
     }
 
     /// Leaves its file where it is: somebody else goes on listening.
@@ -61,10 +68,10 @@ impl Listener {
         }
     }
 
-    /// Gives the socket's file this mode from now on, if it has a file of ours.
-    pub fn set_mode(&self, mode: Option<u32>) {
-        if let (Some(file), Some(mode)) = (&self.file, mode) {
-            file.set_mode(mode);
+    /// Opens the socket's file to these from now on, if it has a file of ours.
+    pub fn set_file(&self, options: &FileOptions) {
+        if let Some(file) = &self.file {
+            file.set(options);
         }
     }
 

@@ -1,25 +1,24 @@
 //! Sockets that we open ourselves.
 
 use std::fmt;
-use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
 use dormouse_core::address::ListenAddress;
+use dormouse_sys::listen_options::{bind_to_interface, set_defer_accept, set_fast_open};
 use dormouse_sys::vsock::{CID_ANY, VsockAddr};
-use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname,
-    listen, socket_with, sockopt,
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen,
+    socket_with, sockopt,
 };
 
-use super::Listener;
-use crate::connect::Endpoint;
+use super::path::{self, Failed};
+use super::{ListenOptions, Listener, TcpOptions};
 
 /// As many as the kernel allows (net.core.somaxconn).
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Why we cannot listen somewhere.
 #[derive(Debug)]
@@ -32,47 +31,78 @@ pub struct OpenError {
     pub error: std::io::Error,
 }
 
+impl OpenError {
+    /// What can be done about it.
+    fn remedy(&self) -> Option<&'static str> {
+        use ListenAddress::{Tcp, Unix};
+        Some(match (self.operation, self.error.kind(), &self.address) {
+            (_, ErrorKind::AddrInUse, Tcp(_)) => "another program listens there; ss -ltnp tells which",
+            (_, ErrorKind::AddrInUse, _) => "another program listens there; ss -lxp tells which",
+            ("bind", ErrorKind::PermissionDenied, Tcp(address)) if address.port() < 1024 => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that passes the socket in, which a \
+                 service of dormouse run then takes as fd:NAME"
+            }
+            ("bind", ErrorKind::AddrNotAvailable, Tcp(_)) => {
+                "no interface of this machine has this address; behind it, ?freebind lets a service of dormouse run \
+                 listen before one has"
+            }
+            ("bind to the interface", _, _) => "ip link tells the interfaces that there are",
+            ("bind", ErrorKind::NotFound, Unix(_)) => {
+                "its directory does not exist; RuntimeDirectory= of the unit makes one below /run"
+            }
+            ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
+            ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
+            ("set the owner", ErrorKind::PermissionDenied, _) => {
+                "only root gives a socket to another user, and everybody else only to a group of theirs"
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Failed to listen on {}: {}: {}", self.address, self.operation, self.error)?;
-        match (self.error.kind(), &self.address) {
-            (std::io::ErrorKind::AddrInUse, _) => f.write_str(" (another program listens there)"),
-            (std::io::ErrorKind::PermissionDenied, ListenAddress::Tcp(address)) if address.port() < 1024 => {
-                f.write_str(" (ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that passes the socket in)")
-            }
-            _ => Ok(()),
-        }
+        self.remedy().map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
     }
 }
 
 impl std::error::Error for OpenError {}
 
-/// Listens. `mode`: the permissions of a UNIX socket's file; as the umask says if `None`.
+/// Listens.
 ///
 /// # Errors
 /// When the kernel does not let us, or somebody else listens there.
-pub fn open(address: &ListenAddress, mode: Option<u32>) -> Result<Listener, OpenError> {
-    let failed = |operation| {
-        let address = address.clone();
-        move |error: std::io::Error| OpenError { address, operation, error }
+pub fn open(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, OpenError> {
+    listen_at(address, options).map_err(|(operation, error)| OpenError {
+        address: address.clone(),
+        operation,
+        error,
+    })
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog.get()).unwrap_or(i32::MAX))
+}
+
+fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, Failed> {
+    let failed = |error: rustix::io::Errno| ("bind", error.into());
+    let bound = |family, address: &SocketAddrAny| {
+        socket(family).and_then(|socket| bind(&socket, address).map(|()| socket)).map_err(failed)
     };
     let listener = match address {
-        ListenAddress::Tcp(tcp) => open_tcp(*tcp).map_err(failed("bind"))?,
-        ListenAddress::Unix(path) => return open_path(path.as_path(), mode).map_err(failed("bind")),
+        ListenAddress::Tcp(tcp) => open_tcp(*tcp, &options.tcp)?,
+        ListenAddress::Unix(path) => return path::open(path.as_path(), &options.file, backlog(options)),
         ListenAddress::Abstract(name) => {
-            let name =
-                SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(|e| failed("bind")(e.into()))?;
-            let socket = socket(AddressFamily::UNIX).and_then(|socket| bind(&socket, &name).map(|()| socket));
-            socket.map_err(|error| failed("bind")(error.into()))?
+            let name = SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(failed)?;
+            bound(AddressFamily::UNIX, &name.into())?
         }
         ListenAddress::Vsock { cid, port } => {
             let address = VsockAddr { cid: cid.unwrap_or(CID_ANY), port: *port };
-            let socket =
-                socket(AddressFamily::VSOCK).and_then(|socket| bind(&socket, &address).map(|()| socket));
-            socket.map_err(|error| failed("bind")(error.into()))?
+            bound(AddressFamily::VSOCK, &address.as_any())?
         }
     };
-    listen(&listener, BACKLOG).map_err(|error| failed("listen")(error.into()))?;
+    listen(&listener, backlog(options)).map_err(|error| ("listen", error.into()))?;
     let name = getsockname(&listener).map_or_else(|_| address.to_string(), |bound| name(&bound, address));
     Ok(Listener::new(listener, name))
 }
@@ -90,8 +120,8 @@ pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
             let same = bound.ip() == asked.ip() && (asked.port() == 0 || bound.port() == asked.port());
             return same.then(|| Listener::new(socket, bound.to_string()));
         }
-        ListenAddress::Unix(path) => {
-            let file = SocketFile::of(path.as_path()).ok()?;
+        ListenAddress::Unix(asked) => {
+            let file = path::SocketFile::of(asked.as_path()).ok()?;
             Some(file.that_is(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
@@ -106,155 +136,62 @@ fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
     SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
 }
 
-fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+pub(super) fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
     socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
 
-fn open_tcp(address: SocketAddr) -> std::io::Result<OwnedFd> {
+fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed> {
+    let TcpOptions { v6only, freebind, defer_accept, fast_open, interface } = options;
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    let failed = |operation| move |error: rustix::io::Errno| (operation, error.into());
+    let socket = socket(family).map_err(failed("open a socket"))?;
+    sockopt::set_socket_reuseaddr(&socket, true).map_err(failed("set SO_REUSEADDR"))?;
     if let SocketAddr::V6(v6) = address {
-        sockopt::set_ipv6_v6only(&socket, !v6.ip().is_unspecified())?;
+        let only = *v6only || !v6.ip().is_unspecified();
+        sockopt::set_ipv6_v6only(&socket, only).map_err(failed("set IPV6_V6ONLY"))?;
     }
-    bind(&socket, &address)?;
+    if *freebind {
+        let set = if address.is_ipv4() {
+            sockopt::set_ip_freebind(&socket, true)
+        } else {
+            sockopt::set_ipv6_freebind(&socket, true)
+        };
+        set.map_err(failed("set IP_FREEBIND"))?;
+    }
+    if let Some(interface) = interface {
+        bind_to_interface(&socket, interface).map_err(|error| ("bind to the interface", error))?;
+    }
+    bind(&socket, &address).map_err(failed("bind"))?;
+    if let Some(patience) = *defer_accept {
+        set_defer_accept(&socket, patience).map_err(|error| ("set TCP_DEFER_ACCEPT", error))?;
+    }
+    if let Some(pending) = *fast_open {
+        set_fast_open(&socket, pending.get()).map_err(|error| ("set TCP_FASTOPEN", error))?;
+    }
     Ok(socket)
-}
-
-/// Listens under a temporary name first and then moves it, so that nobody meets the name before it works. A file
-/// that a dead program left is replaced; one that somebody listens on is not.
-fn open_path(path: &Path, mode: Option<u32>) -> std::io::Result<Listener> {
-    let target = SocketAddrUnix::new(path)?;
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => return Err(Errno::EXIST.into()),
-        Ok(_) if is_alive(&target)? => return Err(Errno::ADDRINUSE.into()),
-        _ => {}
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    // The longer name may not fit where the name itself does; then it is bound in its place.
-    let (bound, listener) = match SocketAddrUnix::new(&temporary) {
-        Ok(address) => (temporary, address),
-        Err(_) => (path.to_owned(), target.clone()),
-    };
-    let _ = fs::remove_file(&bound);
-    let socket = socket(AddressFamily::UNIX)?;
-    bind(&socket, &listener)?;
-    if let Some(mode) = mode {
-        fs::set_permissions(&bound, fs::Permissions::from_mode(mode))?;
-    }
-    listen(&socket, BACKLOG)?;
-    if bound != path {
-        fs::rename(&bound, path).inspect_err(|_| drop(fs::remove_file(&bound)))?;
-    }
-    let file = SocketFile::of(path)?;
-    let mut listener = Listener::new(socket, Endpoint::from(target).to_string());
-    listener.file = Some(file);
-    Ok(listener)
-}
-
-/// Whether somebody listens there.
-fn is_alive(address: &SocketAddrUnix) -> std::io::Result<bool> {
-    match connect(&socket(AddressFamily::UNIX)?, address) {
-        Ok(()) | Err(Errno::AGAIN) => Ok(true),
-        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The file of a socket of ours.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
-
-    /// Only if it is this one; another one is left alone.
-    fn that_is(self, identity: Option<(u64, u64)>) -> Option<Self> {
-        if identity == Some(self.identity) {
-            return Some(self);
-        }
-        self.leave();
-        None
-    }
-
-    pub(super) fn identity(&self) -> (u64, u64) {
-        self.identity
-    }
-
-    /// Does not remove it in the end.
-    pub(super) fn leave(mut self) {
-        self.path.clear();
-    }
-
-    /// Somebody may have put another in its place: that one is not ours to change.
-    fn is_ours(&self) -> bool {
-        identity(&self.path).is_ok_and(|identity| identity == self.identity)
-    }
-
-    pub(super) fn set_mode(&self, mode: u32) {
-        if self.is_ours() {
-            // It was ours to open; where it is not ours any more, its mode is not, either.
-            let _ = fs::set_permissions(&self.path, fs::Permissions::from_mode(mode));
-        }
-    }
-}
-
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_ours() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("dormouse-open-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
+    use rustix::io::Errno;
 
     #[test]
-    fn a_stale_file_is_replaced_a_live_one_is_not_and_ours_is_removed() {
-        let directory = directory("stale");
-        let path = directory.join("s");
-        drop(UnixListener::bind(&path).unwrap());
-        let ours = open_path(&path, None).unwrap();
-        UnixStream::connect(&path).unwrap();
-        assert_eq!(open_path(&path, None).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
-        drop(ours);
-        assert!(!path.exists());
-        fs::write(&path, "precious").unwrap();
-        assert!(open_path(&path, None).is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"precious");
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_somebody_put_in_the_place_of_ours_stays() {
-        let directory = directory("replaced");
-        let path = directory.join("s");
-        let ours = open_path(&path, None).unwrap();
-        fs::remove_file(&path).unwrap();
-        let _theirs = UnixListener::bind(&path).unwrap();
-        drop(ours);
-        assert!(path.exists());
-        fs::remove_dir_all(directory).unwrap();
+    fn each_error_says_what_to_do() {
+        for (address, operation, error, said) in [
+            ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket in"),
+            ("127.0.0.1:8080", "bind", Errno::ADDRINUSE, "another program listens there; ss -ltnp"),
+            ("@x", "bind", Errno::ADDRINUSE, "another program listens there; ss -lxp"),
+            ("192.0.2.1:1", "bind", Errno::ADDRNOTAVAIL, "?freebind"),
+            ("*:1", "bind to the interface", Errno::NODEV, "ip link"),
+            ("/a", "bind", Errno::NOENT, "RuntimeDirectory="),
+            ("/a", "bind", Errno::ACCESS, "may not write to its directory"),
+            ("/a", "bind", Errno::EXIST, "no socket; take it away"),
+            ("/a", "set the owner", Errno::PERM, "only root gives a socket to another user"),
+        ] {
+            let address = ListenAddress::parse(address).unwrap();
+            let error = OpenError { address, operation, error: error.into() }.to_string();
+            assert!(error.starts_with("Failed to listen on ") && error.contains(said), "{error}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::admission::{AtLimit, Cap};
 use crate::cli::Passed;
 use crate::ledger::log::Level;
-use crate::listener::{self, Listener, OpenError, PassedError};
+use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -118,8 +118,9 @@ pub fn run(settings: Settings, passed: Passed) -> Result<(), ProxyError> {
         listener::Passed::Connected(socket) => Source::Connected(socket),
         listener::Passed::Nothing if settings.listen.is_empty() => return Err(ProxyError::NoSockets),
         listener::Passed::Nothing => {
+            let options = ListenOptions::default();
             let opened: Result<_, _> =
-                settings.listen.iter().map(|address| listener::open(address, None)).collect();
+                settings.listen.iter().map(|address| listener::open(address, &options)).collect();
             Source::Listeners(opened.map_err(ProxyError::Open)?)
         }
     };

@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, sockopt};
 
 use super::{ProxyError, Settings, Source};
 use crate::admission::{Admission, Pool, raise_limit};
+use crate::announce::SendProxy;
 use crate::connect::{Route, options};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
@@ -43,9 +44,14 @@ pub(super) async fn serve(
         label: String::new(),
         service: Service::always_there(route, settings.wait),
         ledger: Arc::new(Ledger::new(log.clone())),
-        limits: Limits { half_close: settings.half_close_timeout, idle: settings.idle_timeout },
+        limits: Arc::new(Limits {
+            half_close: settings.half_close_timeout,
+            idle: settings.idle_timeout,
+            ..Limits::default()
+        }),
         pipes: Pipes::new(budget.pipes),
-        proxy_protocol: settings.proxy_protocol,
+        accept_proxy: None,
+        proxy_protocol: settings.proxy_protocol.map(SendProxy::from),
         quiet: None,
     });
     let result = match source {
@@ -97,7 +103,7 @@ async fn serve_one(
         manager.send(READY);
     }
     tokio::select! {
-        () = session::serve(Arc::clone(shared), Client { socket, kind }, admission.enter()) => {}
+        () = session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter()) => {}
         () = signals.next() => {}
         () = watchdog(manager) => {}
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_relay::{Limits, Pipes};
+use dormouse_relay::Pipes;
 use dormouse_sys::notify::Notifier;
 use tokio::task::JoinSet;
 
@@ -17,6 +17,7 @@ use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Standing};
 use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
+use crate::announce::AcceptProxy;
 use crate::cli::Passed;
 use crate::config::model::{Config, ServiceConfig};
 use crate::ledger::Ledger;
@@ -173,9 +174,13 @@ impl House {
         let shared = Arc::new(Shared {
             label: format!("{}: ", service.name),
             service: Service::new(service, routes, &ledger.log, &mut self.dormitory),
-            limits: Limits { half_close: service.timeouts.half_close, idle: service.timeouts.idle },
+            limits: Arc::new(service.timeouts.limits),
             ledger,
             pipes: Arc::clone(&self.pipes),
+            accept_proxy: service
+                .accept_proxy
+                .clone()
+                .map(|from| AcceptProxy { from, patience: service.timeouts.proxy_header }),
             proxy_protocol: service.proxy_protocol,
             quiet: service.idle.quiet,
         });
@@ -194,7 +199,9 @@ impl House {
                     let moved = closed.get_mut(service).map(|former| former.take(*listener));
                     let moved = moved.unwrap_or_default();
                     for listener in &moved {
-                        listener.set_mode(listen.mode());
+                        if let Some(options) = listen.file() {
+                            listener.set_file(options);
+                        }
                         self.log.line(Level::Debug, format_args!("{listener} is now for {behind}."));
                     }
                     moved

@@ -74,9 +74,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::listener::ListenOptions;
 
     fn open(address: &str) -> Listen {
-        Listen::Open { address: ListenAddress::parse(address).unwrap(), mode: None }
+        Listen::Open { address: ListenAddress::parse(address).unwrap(), options: ListenOptions::default() }
     }
 
     #[test]

@@ -41,11 +41,11 @@ impl Sockets {
         listen: &Listen,
     ) -> Result<Vec<Listener>, RunError> {
         match listen {
-            Listen::Open { address, mode } => {
+            Listen::Open { address, options } => {
                 if let Some(listener) = self.stored.take(&service.name, listen) {
                     return Ok(vec![listener]);
                 }
-                listener::open(address, *mode).map(|listener| vec![listener]).map_err(RunError::Open)
+                listener::open(address, options).map(|listener| vec![listener]).map_err(RunError::Open)
             }
             Listen::Inherited(name) => {
                 let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)

@@ -57,7 +57,9 @@ impl Stored {
         let Listen::Open { address, .. } = listen else { return None };
         let (fd, identity) = self.listeners.remove(&names::key(service, listen)?)?;
         let listener = listener::again(fd, address, identity)?;
-        listener.set_mode(listen.mode());
+        if let Some(options) = listen.file() {
+            listener.set_file(options);
+        }
         Some(listener)
     }
 }

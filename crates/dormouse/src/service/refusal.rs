@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dormouse_core::service::Refusal as Asleep;
 
+use crate::announce::HeaderFault;
 use crate::connect::ConnectError;
 
 /// Why a session gets no server.
@@ -29,6 +30,8 @@ pub enum Refusal {
     ClientLeft,
     /// The client said nothing for so long, and only a first byte wakes the service.
     Silent(Duration),
+    /// A trusted proxy did not begin with the header that it had to begin with.
+    Header(Box<HeaderFault>),
     /// The client's socket cannot be watched: a limit of ours.
     Unwatchable(std::io::Error),
 }
@@ -96,6 +99,7 @@ impl fmt::Display for Refusal {
                     after.as_secs_f64()
                 )
             }
+            Self::Header(fault) => write!(f, "{fault}"),
             Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
         }
     }

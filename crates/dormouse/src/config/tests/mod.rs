@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_relay::Limits;
 use dormouse_wake::Wake;
 use dormouse_wake::unit::Manager;
 
 use super::model::{Config, Ready, ServiceConfig, WakeOn};
 use super::*;
 use crate::admission::AtLimit;
+use crate::announce::{Additions, SendProxy, Sources};
+use crate::config::model::Listen;
 
 fn outcome(text: &str) -> Outcome {
     read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
@@ -76,7 +79,9 @@ fn defaults_are_the_fields() {
     assert!(service.replay && !service.waking.stop_foreign);
     assert_eq!((service.maxconn.get(), service.at_limit), (4096, AtLimit::Queue));
     assert_eq!(service.timeouts.connect, Some(Duration::from_secs(5)));
-    assert_eq!((service.timeouts.idle, service.timeouts.half_close), (None, Some(Duration::from_secs(60))));
+    let limits = Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() };
+    assert_eq!(service.timeouts.limits, limits);
+    assert_eq!((service.accept_proxy, service.proxy_protocol), (None, None));
 }
 
 #[test]
@@ -142,6 +147,88 @@ fn a_plain_server_has_no_rules() {
     assert!(service("check = { passive = true }").servers[0].check.as_ref().unwrap().rules.passive);
     assert_eq!(service("").balance, Balance::RoundRobin);
     assert_eq!(service("balance = 'source'").balance, Balance::Source);
+}
+
+#[test]
+fn options_of_a_listener_stand_behind_its_address() {
+    let text = "[services.web]\nto = '@x'\nlisten = ['/run/s?mode=0660&owner=root&group=7&backlog=9', \
+                '[::]:80?v6only', '0.0.0.0:80', '*:81?interface=eth0&freebind', '*:81?interface=eth1', \
+                '127.0.0.1:82?defer_accept=90&fastopen=5', 'vsock::83?backlog=3', '@abstract?backlog=3']";
+    let listen = config(text).services.remove(0).listen;
+    let written: Vec<_> = listen.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        written,
+        [
+            "/run/s?mode=0660&owner=root&group=7&backlog=9",
+            "[::]:80?v6only",
+            "0.0.0.0:80",
+            "[::]:81?freebind&interface=eth0",
+            "[::]:81?interface=eth1",
+            "127.0.0.1:82?defer_accept=1min 30s&fastopen=5",
+            "vsock::83?backlog=3",
+            "@abstract?backlog=3",
+        ]
+    );
+    let Listen::Open { options, .. } = &listen[0] else { panic!("{listen:?}") };
+    let ids = |owner: &Option<crate::listener::Owner>| owner.as_ref().map(|owner| owner.id);
+    assert_eq!((ids(&options.file.owner), ids(&options.file.group)), (Some(0), Some(7)));
+    assert!(matches!(&listen[7], Listen::Open { options, .. } if options.backlog.is_none()));
+}
+
+#[test]
+fn a_listener_for_ipv6_only_is_not_where_an_ipv4_server_is() {
+    config("[services.web]\nlisten = '[::]:80?v6only'\nto = '127.0.0.1:80'");
+    errors("[services.web]\nlisten = '[::]:80?v6only'\nto = '[::1]:80'");
+}
+
+#[test]
+fn headers_are_taken_from_and_told_to_whom_it_says() {
+    let accept = |keys: &str| service(keys).accept_proxy;
+    assert_eq!(accept("accept_proxy = false"), None);
+    assert_eq!(accept("accept_proxy = true"), Some(Sources::Everybody));
+    let networks = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+    assert_eq!(accept("accept_proxy = ['10.0.0.0/8', '::1']"), Some(Sources::Networks(networks)));
+    let send = |keys: &str| service(&format!("proxy_protocol = {keys}")).proxy_protocol;
+    let v2 = |unique_id, credentials, pass| Some(SendProxy::V2(Additions { unique_id, credentials, pass }));
+    assert_eq!(send("'v1'"), Some(SendProxy::V1));
+    assert_eq!(send("{ version = 'v1' }"), Some(SendProxy::V1));
+    assert_eq!(send("'v2'"), v2(false, false, true));
+    assert_eq!(send("{ version = 'v2' }"), send("'v2'"));
+    assert_eq!(send("{ unique_id = true, credentials = true, pass = false }"), v2(true, true, false));
+}
+
+#[test]
+fn whoever_can_be_anybody_is_told_of() {
+    let said = |listen: &str| {
+        let text = format!("[services.web]\nlisten = '{listen}'\nto = '@x'\naccept_proxy = true");
+        lines(&outcome(&text).warnings)
+    };
+    assert_eq!(
+        said("*:80"),
+        [
+            "d.toml:4: services.web.accept_proxy: whoever reaches [::]:80 can claim any address; name the proxies: \
+             accept_proxy = [\"10.0.0.0/8\"]"
+        ]
+    );
+    assert!(said("127.0.0.1:80").is_empty() && said("/run/s").is_empty());
+}
+
+#[test]
+fn clocks_of_a_session() {
+    let keys = "timeout = { client = '1s', server = 2, client_fin = 3, server_fin = 4, tunnel = 5, session = 6, \
+                half_close = 0, idle = 'infinity', proxy_header = '7s' }\naccept_proxy = true";
+    let timeouts = service(keys).timeouts;
+    let seconds = |number| Some(Duration::from_secs(number));
+    let limits = Limits {
+        client: seconds(1),
+        server: seconds(2),
+        client_fin: seconds(3),
+        server_fin: seconds(4),
+        tunnel: seconds(5),
+        session: seconds(6),
+        ..Limits::default()
+    };
+    assert_eq!((timeouts.limits, Some(timeouts.proxy_header)), (limits, seconds(7)));
 }
 
 #[test]

@@ -44,14 +44,6 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
             "d.toml:2: services.web.listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses",
         ),
         (
-            "[services.web]\nlisten = '/a?mod=1'\nto = '@b'",
-            "d.toml:2: services.web.listen: \"/a?mod=1\": only a mode may follow the path; write ?mode=0660",
-        ),
-        (
-            "[services.web]\nlisten = '/a?mode=999'\nto = '@b'",
-            "d.toml:2: services.web.listen: \"/a?mode=999\": the mode is an octal number from 0000 to 0777; write ?mode=0660",
-        ),
-        (
             "[services.web]\nlisten = 'fd:'\nto = '@b'",
             "d.toml:2: services.web.listen: \"fd:\": a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
         ),
@@ -125,8 +117,28 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             "services.web.maxconn: takes a number from 1 to 4294967295; for example maxconn = 4096",
         ),
         (
+            "proxy_protocol = { version = 'v1', unique_id = true }",
+            "services.web.proxy_protocol.unique_id: version 1 has no place for more than the addresses; use version = \"v2\"",
+        ),
+        (
+            "accept_proxy = ['10.0.0.1/8']",
+            "services.web.accept_proxy: \"10.0.0.1/8\": the range begins at another address (write 10.0.0.0/8)",
+        ),
+        (
+            "accept_proxy = 1",
+            "services.web.accept_proxy: takes true or a list of addresses, not a number; for example accept_proxy = [\"10.0.0.0/8\", \"::1\"]",
+        ),
+        (
+            "timeout.proxy_header = '1s'",
+            "services.web.timeout.proxy_header: means nothing without accept_proxy; add it, or take this out",
+        ),
+        (
+            "accept_proxy = true\ntimeout.proxy_header = 0",
+            "services.web.timeout.proxy_header: no header comes in no time; write for example 5s",
+        ),
+        (
             "proxy_protocol = 2",
-            "services.web.proxy_protocol: takes \"v1\" or \"v2\", not a number; for example proxy_protocol = \"v2\"",
+            "services.web.proxy_protocol: takes \"v1\", \"v2\" or a table, not a number; for example proxy_protocol = \"v2\"",
         ),
         (
             "balance = 'best'",
@@ -324,6 +336,43 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             + 1;
         let expected = format!("d.toml:{line}: {expected}");
         assert_eq!(said, [expected], "{keys}");
+    }
+}
+
+#[test]
+fn wrong_options_of_a_listener_say_what_is_possible() {
+    for (listen, expected) in [
+        ("/a?mod=1", "\"mod\" is no option of such a listener; did you mean mode?"),
+        ("/a?v6only", "\"v6only\" is no option of such a listener; known here: mode, owner, group, backlog"),
+        (
+            "*:1?",
+            "\"\" is no option of such a listener; known here: v6only, freebind, interface, defer_accept, fastopen, backlog",
+        ),
+        ("vsock::1?mode=0660", "\"mode\" is no option of such a listener; known here: backlog"),
+        ("/a?mode=999", "the mode is an octal number from 0000 to 0777; write ?mode=0660"),
+        ("/a?mode=0600&mode=0660", "mode is there twice; keep one"),
+        (
+            "/a?owner=no-such-user",
+            "this machine has no user \"no-such-user\"; write another name, or a number",
+        ),
+        ("/a?group=4294967295", "this machine has no group \"4294967295\"; write another name, or a number"),
+        ("/a?backlog", "backlog needs a value; write ?backlog=1024"),
+        ("*:1?backlog=0", "backlog takes a number from 1 to 4294967295; write ?backlog=1024"),
+        ("*:1?fastopen=+1", "fastopen takes a number from 1 to 4294967295; write ?fastopen=256"),
+        ("*:1?freebind=yes", "freebind takes no value; write ?freebind"),
+        ("127.0.0.1:1?v6only", "v6only is for IPv6, and the address is IPv4; take it out"),
+        ("*:1?interface=a/b", "a network interface has a name of at most 15 signs; write ?interface=eth0"),
+        (
+            "*:1?defer_accept=0",
+            "defer_accept takes a time above zero that has an end; write ?defer_accept=5s",
+        ),
+        (
+            "*:1?defer_accept=x",
+            "not a time span (write for example 500ms, 30s, 1min 30s, infinity); write ?defer_accept=5s",
+        ),
+    ] {
+        let said = errors(&format!("[services.web]\nlisten = '{listen}'\nto = '@b'"));
+        assert_eq!(said, [format!("d.toml:2: services.web.listen: \"{listen}\": {expected}")]);
     }
 }
 
