@@ -10,12 +10,12 @@ packages=$(sed 's/#.*//' <<'LIST'
 systemd                 # the managers of tests/manager, the original, and systemd-analyze, the oracle of time spans
 dbus                    # the system bus, which DynamicUser= look-ups and systemd-run need
 util-linux              # unshare, nsenter, setpriv, mount: the throw-away namespaces
-iproute2                # ip: links and addresses inside those namespaces
+iproute2                # ip: links and addresses inside those namespaces; ss: what a listener is like
 nftables                # nft: lost and refused packets
 curl                    # the client that the documentation shows
 nginx                   # the backend behind units; a peer in the benchmarks
 libnginx-mod-stream     # nginx as a TCP proxy: a peer in the benchmarks
-haproxy                 # a peer in the benchmarks
+haproxy                 # a peer in the benchmarks; before and behind us in tests/edges
 socat                   # a peer in the benchmarks; odd sockets in tests
 redis-server            # a backend that speaks first-byte-from-client TCP and UNIX sockets
 postgresql              # a backend with long sessions over TCP and UNIX sockets (server binaries; not started)
