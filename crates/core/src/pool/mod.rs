@@ -10,6 +10,7 @@
 //! After each step nobody waits whom a server could take, and no server has more sessions than it may.
 
 mod balance;
+mod checks;
 mod health;
 mod machine;
 mod queue;
@@ -17,7 +18,8 @@ mod queue;
 use std::time::{Duration, Instant};
 
 pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
-pub use health::{Admin, Change, Checks, Finding, Health, Init, Observe, OnError, Status};
+pub use checks::{Checks, Init, Observe, OnError};
+pub use health::{Admin, Change, Finding, Health, Status};
 pub use machine::{Arrival, Grant, Member, Pool, Rules};
 pub use queue::{Queue, Ticket};
 
