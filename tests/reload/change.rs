@@ -251,3 +251,22 @@ fn who_waits_goes_on_waiting_and_is_served() {
     );
     scene.expect(scene.place.starts("starts") == 1, "it was started twice");
 }
+
+#[test]
+fn more_time_is_asked_for_while_sessions_drain() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let text =
+        format!("drain_timeout = '1h'\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
+    let mut scene = Scene::new(place, &text).unwrap();
+    let session = scene.client_of("web").unwrap();
+    scene.echo(&session, "open").unwrap();
+    scene.dormouse.signal(rustix::process::Signal::TERM).unwrap();
+    let asked = scene
+        .manager
+        .wait_until("EXTEND_TIMEOUT_USEC", SOON, |message| message.get("EXTEND_TIMEOUT_USEC").is_some());
+    let asked: u64 = asked.unwrap().get("EXTEND_TIMEOUT_USEC").unwrap().parse().unwrap();
+    scene.expect((5_000_000..60_000_000).contains(&asked), &format!("{asked} µs were asked for"));
+    scene.echo(&session, "still open").unwrap();
+    drop(session);
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+}

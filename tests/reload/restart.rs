@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_tests::machine::{DORMOUSE, Machine, SETTLE, case, ensure, write};
-use dormouse_tests::{Failure, Result, wait};
+use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::load::{Echo, Load};
 
@@ -146,19 +147,31 @@ fn restarts(machine: &Machine) -> Result<()> {
 /// Sessions end with the process, but nobody who comes is refused.
 fn crashes(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
-    let stage = Stage::new(machine, DORMOUSE, &bridge(&echo), STORE)?;
+    let path = machine.runtime().join("front.sock");
+    let file = bridge(&echo)
+        .replace(&format!("'{ADDRESS}'"), &format!("['{ADDRESS}', '{}?mode=0600']", path.display()));
+    let stage = Stage::new(machine, DORMOUSE, &file, STORE)?;
+    let inode = || fs::metadata(&path).map(|metadata| metadata.ino()).ok();
+    let first = inode();
     for _ in 0..10 {
         let process = stage.process()?;
         stage.systemctl(&["kill", "--signal=KILL", FRONT])?;
         for _ in 0..20 {
             // Accepted by whichever process; who met the old one is cut off.
-            let stream = dormouse_tests::Stream::connect(&dormouse_tests::Address::Tcp(address()), SETTLE)
-                .map_err(|failure| stage.with_log(&failure))?;
-            drop(stream);
+            for address in [Address::Tcp(address()), Address::Unix(path.clone())] {
+                Stream::connect(&address, SETTLE).map_err(|failure| stage.with_log(&failure))?;
+            }
         }
         wait::until("another process", SETTLE, || Ok((stage.process()? > process).then_some(())))
             .map_err(|failure| stage.with_log(&failure))?;
     }
+    ensure(first.is_some() && inode() == first, || "it is another socket's file".to_owned())?;
+    // In good order it is the same, and one that is not wanted any more goes.
+    stage.systemctl(&["restart", FRONT])?;
+    ensure(inode() == first, || "it is another socket's file after a restart".to_owned())?;
+    stage.write(&bridge(&echo))?;
+    stage.systemctl(&["restart", FRONT])?;
+    machine.wait(FRONT, "NFileDescriptorStore", "2", SETTLE).map_err(|failure| stage.with_log(&failure))?;
     let load = Load::start(vec![address()], RATE);
     wait::until("clients", SETTLE, || Ok((load.served() > 100).then_some(())))?;
     load.finish()?.all_served().map_err(|failure| stage.with_log(&failure))
@@ -191,7 +204,7 @@ fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
         })
     };
     let visit = || -> Result<()> {
-        let stream = dormouse_tests::Stream::connect(&dormouse_tests::Address::Tcp(address()), SETTLE)?;
+        let stream = Stream::connect(&Address::Tcp(address()), SETTLE)?;
         stream.send(b"hello", SETTLE)?;
         stream.receive(5, SETTLE).map(drop).map_err(|failure| stage.with_log(&failure))
     };

@@ -8,7 +8,6 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::address::{AddressError, ListenAddress, Target};
@@ -25,7 +24,7 @@ use crate::config::model::{
 };
 use crate::ledger::log::Level;
 use crate::listener::ListenOptions;
-use crate::run::{Reread, RunError, run_and_tell};
+use crate::run::{RunError, run_and_tell};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.
@@ -67,10 +66,9 @@ pub fn run(passed: Passed) -> Result<(), DemoError> {
     let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
     let made = fs::DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
-    let result = config(&directory).map_err(DemoError::Address).and_then(|config| {
-        let same = Reread { result: Ok(config.clone()), warnings: Vec::new() };
-        run_and_tell(config, Arc::new(move || same.clone()), passed, tell).map_err(DemoError::Run)
-    });
+    let result = config(&directory)
+        .map_err(DemoError::Address)
+        .and_then(|config| run_and_tell(config, None, passed, tell).map_err(DemoError::Run));
     // What is left in the directory is the socket of a server that was killed.
     let _ = fs::remove_dir_all(&directory);
     result

@@ -35,16 +35,17 @@ const EVENT_INTERVAL: u32 = 16;
 /// # Errors
 /// When it cannot start, or a listener dies.
 pub fn run(config: Config, read: Read, passed: Passed) -> Result<(), RunError> {
-    run_and_tell(config, read, passed, |_| {})
+    run_and_tell(config, Some(read), passed, |_| {})
 }
 
-/// The same; `ready` is told the names of all listeners when everything is set up.
+/// The same; `ready` is told the names of all listeners when everything is set up. Without `read` SIGHUP ends it, as
+/// it does with whoever knows nothing of it.
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
 pub fn run_and_tell(
     config: Config,
-    read: Read,
+    read: Option<Read>,
     passed: Passed,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
@@ -61,14 +62,14 @@ pub fn run_and_tell(
 
 async fn serve(
     config: Config,
-    read: Read,
+    read: Option<Read>,
     passed: Passed,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     let manager = Notifier::from_env();
     let log = Log::new(config.log_level);
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
-    let mut hangups = Hangups::register().map_err(RunError::Runtime)?;
+    let reads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
     let mut house = House::new(&config, passed, Notifier::from_env(), &log)?;
     house.move_in(config).await?;
     ready(&house.listeners());
@@ -76,7 +77,7 @@ async fn serve(
     if let Some(manager) = &manager {
         manager.send(READY);
     }
-    let served = attend(&mut house, read, &mut signals, &mut hangups, manager.as_ref()).await;
+    let served = attend(&mut house, reads, &mut signals, manager.as_ref()).await;
     // Whoever comes now waits in the service manager's socket.
     house.close().await;
     let ended = match &served {
@@ -106,9 +107,8 @@ async fn serve(
 /// Until it is told to end, or a listener died.
 async fn attend(
     house: &mut House,
-    read: Read,
+    reads: Option<(Read, Hangups)>,
     signals: &mut Signals,
-    hangups: &mut Hangups,
     manager: Option<&Notifier>,
 ) -> Result<(), ListenerDied> {
     let (ledger, remark) = (house.ledger.clone(), Remark::default());
@@ -116,13 +116,12 @@ async fn attend(
         tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
     };
     tokio::pin!(beside);
-    let mut reload = Reload::new(read, manager, &remark);
+    let mut reload = Reload::new(reads, manager, &remark);
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
             died = house.watch() => return Err(died),
-            () = hangups.next(), if !reload.is_under_way() => reload.begin(),
-            found = reload.found() => reload.finish(found, house).await,
+            found = reload.next() => reload.finish(found, house).await,
             () = &mut beside => {}
         }
     }

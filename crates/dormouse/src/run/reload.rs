@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::house::House;
 use crate::config::model::Config;
 use crate::ledger::log::Level;
-use crate::life::Remark;
+use crate::life::{Hangups, Remark};
 
 /// Gives the configuration as it is now. It is called in a thread of its own, since files may be slow.
 pub type Read = Arc<dyn Fn() -> Reread + Send + Sync>;
@@ -27,35 +27,37 @@ pub struct Reread {
 /// A file system that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A reload, if one is under way.
+/// What is read anew, and when.
 pub(super) struct Reload<'a> {
-    read: Read,
+    reads: Option<(Read, Hangups)>,
     manager: Option<&'a Notifier>,
     remark: &'a Remark,
+    /// It is being read.
     reading: Option<(JoinHandle<Reread>, Instant)>,
 }
 
 impl<'a> Reload<'a> {
-    pub(super) fn new(read: Read, manager: Option<&'a Notifier>, remark: &'a Remark) -> Self {
-        Self { read, manager, remark, reading: None }
+    pub(super) fn new(
+        reads: Option<(Read, Hangups)>,
+        manager: Option<&'a Notifier>,
+        remark: &'a Remark,
+    ) -> Self {
+        Self { reads, manager, remark, reading: None }
     }
 
-    pub(super) fn is_under_way(&self) -> bool {
-        self.reading.is_some()
-    }
-
-    /// Begins to read.
-    pub(super) fn begin(&mut self) {
-        if let Some(manager) = self.manager {
-            manager.send(&reloading());
+    /// Waits for SIGHUP, then reads. Nothing is lost when this is given up and called again.
+    pub(super) async fn next(&mut self) -> Reread {
+        let Some((read, hangups)) = &mut self.reads else { return std::future::pending().await };
+        if self.reading.is_none() {
+            hangups.next().await;
+            if let Some(manager) = self.manager {
+                manager.send(&reloading());
+            }
         }
-        let read = Arc::clone(&self.read);
-        self.reading = Some((spawn_blocking(move || read()), Instant::now() + PATIENCE));
-    }
-
-    /// Waits until it is read. For ever, if nothing is.
-    pub(super) async fn found(&mut self) -> Reread {
-        let Some((reading, deadline)) = &mut self.reading else { return std::future::pending().await };
+        let (reading, deadline) = self.reading.get_or_insert_with(|| {
+            let read = Arc::clone(read);
+            (spawn_blocking(move || read()), Instant::now() + PATIENCE)
+        });
         let failed = |reason: String| Reread { result: Err(reason), warnings: Vec::new() };
         let found = match timeout_at(*deadline, reading).await {
             Ok(Ok(found)) => found,
