@@ -108,7 +108,7 @@ fn what_cannot_be_read_is_told() {
 #[test]
 fn run_tells_the_same_and_does_not_start() {
     let said = dormouse(&["run", "--listen=8080", "--hodl=1s", "--exec=x", "--wol=y"]).unwrap();
-    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert_eq!((said.code, said.out.as_str()), (Some(78), ""));
     assert_eq!(
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\

@@ -69,7 +69,7 @@ async fn serve(
     let manager = Notifier::from_env();
     let log = Log::new(config.log_level);
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
-    let reads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
+    let rereads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
     let mut house = House::new(&config, passed, Notifier::from_env(), &log)?;
     house.move_in(config).await?;
     ready(&house.listeners());
@@ -77,7 +77,7 @@ async fn serve(
     if let Some(manager) = &manager {
         manager.send(READY);
     }
-    let served = attend(&mut house, reads, &mut signals, manager.as_ref()).await;
+    let served = attend(&mut house, rereads, &mut signals, manager.as_ref()).await;
     // Whoever comes now waits in the service manager's socket.
     house.close().await;
     let ended = match &served {
@@ -107,7 +107,7 @@ async fn serve(
 /// Until it is told to end, or a listener died.
 async fn attend(
     house: &mut House,
-    reads: Option<(Read, Hangups)>,
+    rereads: Option<(Read, Hangups)>,
     signals: &mut Signals,
     manager: Option<&Notifier>,
 ) -> Result<(), ListenerDied> {
@@ -116,7 +116,7 @@ async fn attend(
         tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
     };
     tokio::pin!(beside);
-    let mut reload = Reload::new(reads, manager, &remark);
+    let mut reload = Reload::new(rereads, manager, &remark);
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is read anew, and when.
 pub(super) struct Reload<'a> {
-    reads: Option<(Read, Hangups)>,
+    rereads: Option<(Read, Hangups)>,
     manager: Option<&'a Notifier>,
     remark: &'a Remark,
     /// It is being read.
@@ -38,16 +38,16 @@ pub(super) struct Reload<'a> {
 
 impl<'a> Reload<'a> {
     pub(super) fn new(
-        reads: Option<(Read, Hangups)>,
+        rereads: Option<(Read, Hangups)>,
         manager: Option<&'a Notifier>,
         remark: &'a Remark,
     ) -> Self {
-        Self { reads, manager, remark, reading: None }
+        Self { rereads, manager, remark, reading: None }
     }
 
-    /// Waits for SIGHUP, then reads. Nothing is lost when this is given up and called again.
+    /// Waits for SIGHUP, then rereads. Nothing is lost when this is given up and called again.
     pub(super) async fn next(&mut self) -> Reread {
-        let Some((read, hangups)) = &mut self.reads else { return std::future::pending().await };
+        let Some((read, hangups)) = &mut self.rereads else { return std::future::pending().await };
         if self.reading.is_none() {
             hangups.next().await;
             if let Some(manager) = self.manager {
