@@ -4,7 +4,7 @@ _dormouse() {
     [ "$word" = = ] && word=
     [ "$before" = = ] && before=${COMP_WORDS[COMP_CWORD-2]}
     if [ "$COMP_CWORD" = 1 ]; then
-        words='run reload check demo proxy help version manual completion'
+        words='run reload check convert demo proxy help version manual completion'
     else
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
@@ -18,11 +18,13 @@ _dormouse() {
         run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --help' ;;
         reload:*) words='--pid= --help' ;;
         check:*) words='--help' ;;
+        convert:--output) ;;
+        convert:*) words='--output= --help' ;;
         proxy:--proxy-protocol) words='v1 v2' ;;
         proxy:--at-limit) words='refuse queue' ;;
         proxy:--log-level) words='err warning notice info debug' ;;
         proxy:*) words='--connections-max= --exit-idle-time= --proxy-protocol= --wait= --at-limit= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --listen= --log-level= --help --version' ;;
-        manual:*) words='proxy run reload check toml' ;;
+        manual:*) words='proxy run reload check convert toml' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod convert;
 
 use std::collections::BTreeSet;
 
@@ -11,11 +12,12 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Launch, Result};
 
 /// The commands that take flags, and their pages.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 5] = [
     ("proxy", include_str!("../../docs/man/dormouse-proxy.8")),
     ("run", include_str!("../../docs/man/dormouse-run.8")),
     ("reload", include_str!("../../docs/man/dormouse-reload.8")),
     ("check", include_str!("../../docs/man/dormouse-check.8")),
+    ("convert", include_str!("../../docs/man/dormouse-convert.1")),
 ];
 const COMPLETION: &str = include_str!("../../docs/completions/dormouse.bash");
 
@@ -89,5 +91,5 @@ fn each_page_of_the_manual_is_printed() {
     }
     let mut subject = Launch::dormouse().args(["manual", "nothing"]).start().unwrap();
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
-    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, reload, check, toml.\n");
+    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, reload, check, convert, toml.\n");
 }

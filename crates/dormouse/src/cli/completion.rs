@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::check::CHECK;
+use super::convert::CONVERT;
 use super::flags::{Definition, PROXY};
 use super::reload::RELOAD;
 use super::run_flags::RUN;
@@ -11,8 +12,13 @@ use super::{COMMANDS, manual};
 /// The script. docs/completions/dormouse.bash is this text.
 pub(super) fn bash() -> String {
     let mut commands = String::new();
-    let branches =
-        [branch("run", RUN), branch("reload", RELOAD), branch("check", CHECK), branch("proxy", PROXY)];
+    let branches = [
+        branch("run", RUN),
+        branch("reload", RELOAD),
+        branch("check", CHECK),
+        branch("convert", CONVERT),
+        branch("proxy", PROXY),
+    ];
     for branch in branches {
         commands.push_str(&branch);
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod completion;
+mod convert;
 mod flags;
 mod manual;
 mod proxy;
@@ -26,11 +27,12 @@ const COMMANDS: &[(&str, &str)] = &[
     ("run", "Serve what sleeps until somebody connects"),
     ("reload", "Have a running one read its configuration anew"),
     ("check", "Say all that is wrong with a configuration, or what it would do"),
+    ("convert", "Turn a configuration of HAProxy for TCP into one for run"),
     ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
     ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
     ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
     ("version", "Show the version"),
-    ("manual", "Print a manual page (proxy, run, reload, check, toml), for man(1)"),
+    ("manual", "Print a manual page (proxy, run, reload, check, convert, toml), for man(1)"),
     ("completion", "Print the completion for bash"),
 ];
 
@@ -52,6 +54,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         Some("run") => run::run(args, passed),
         Some("reload") => reload::run(args),
         Some("check") => check::run(args),
+        Some("convert") => convert::run(args),
         Some("proxy") => proxy::run(&argv0, args, passed),
         Some("demo") => end(crate::demo::run(passed)),
         // Not for people: what the demo starts, and what stands between us and a program that we start.

@@ -1,21 +1,24 @@
 //! The manual pages, made from the definitions of flags and keys.
 
+mod convert;
 mod pages;
 
 use std::fmt::Write as _;
 
 use super::check::CHECK;
+use super::convert::CONVERT;
 use super::flags::{Definition, PROXY};
 use super::reload::RELOAD;
 use super::run_flags::RUN;
 use crate::config::keys::{self, Key};
 
 /// The names by which pages are asked for, and the files that they are.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("proxy", "dormouse-proxy.8"),
     ("run", "dormouse-run.8"),
     ("reload", "dormouse-reload.8"),
     ("check", "dormouse-check.8"),
+    ("convert", "dormouse-convert.1"),
     ("toml", "dormouse.toml.5"),
 ];
 
@@ -32,6 +35,7 @@ pub(super) fn page(name: &str) -> Option<String> {
         "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual)),
         "run" => around(pages::RUN, &options(RUN, Definition::description)),
         "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual)),
+        "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual)),
         "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual)),
         _ => around(pages::TOML, &configuration()),
     })

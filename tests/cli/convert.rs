@@ -1,0 +1,138 @@
+//! `dormouse convert` from outside: cases written by hand, each a configuration of HAProxy and what it becomes, and
+//! HAProxy's own opinion of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Launch, Result};
+
+/// The cases: `cli/convert/NAME.cfg` becomes `cli/convert/NAME.toml`.
+const CASES: [&str; 6] = ["bridge", "pair", "debian", "continued", "cluster", "rules"];
+
+/// What HAProxy itself refuses: a line that was meant to continue another.
+const REFUSED: [&str; 1] = ["continued"];
+
+/// How it ended, and what was on its standard output and error.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn dormouse(launch: Launch) -> Result<Said> {
+    let mut subject = launch.start()?;
+    let code = subject.wait(SOON)?.code();
+    Ok(Said { code, out: subject.stdout().text(), err: subject.stderr().text() })
+}
+
+fn convert(args: &[&str]) -> Result<Said> {
+    dormouse(Launch::dormouse().arg("convert").args(args))
+}
+
+fn golden(case: &str) -> (String, String) {
+    let file = format!("cli/convert/{case}.cfg");
+    let expected = fs::read_to_string(format!("cli/convert/{case}.toml")).unwrap();
+    (file, expected)
+}
+
+/// What `dormouse check` refuses, beside keys and parameters that are not there yet.
+fn refused(said: &str) -> Vec<&str> {
+    const LATER: [&str; 4] =
+        ["unknown key", "is not there yet", "is not a port number", "only a mode may follow"];
+    let of_check = |line: &&str| line.contains("(dormouse check)") || line.contains(": services.");
+    said.lines().filter(of_check).filter(|line| !LATER.iter().any(|later| line.contains(later))).collect()
+}
+
+#[test]
+fn each_case_becomes_what_is_expected_and_each_finding_is_told_twice() {
+    for case in CASES {
+        let (file, expected) = golden(case);
+        let said = convert(&[&file]).unwrap();
+        assert_eq!(said.out, expected, "{case}");
+        let findings: Vec<_> = expected.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+        for finding in &findings {
+            assert!(said.err.contains(finding), "{case}: {finding} is missing in {}", said.err);
+        }
+        assert_eq!(refused(&said.err), Vec::<&str>::new(), "{case}: {}", said.err);
+        let complete = !expected.contains("# Not taken over:") && !said.err.contains("(dormouse check)");
+        assert_eq!(said.code, Some(i32::from(!complete)), "{case}: {}", said.err);
+    }
+}
+
+#[test]
+fn what_comes_out_is_what_check_accepts() {
+    let dir = TempDir::new().unwrap();
+    for case in CASES {
+        let (file, expected) = golden(case);
+        let output = dir.join(case);
+        let output = output.to_string_lossy();
+        let said = convert(&[&file, "-o", &output]).unwrap();
+        assert_eq!(said.out, "", "{case}");
+        assert_eq!(fs::read_to_string(&*output).unwrap(), expected, "{case}");
+        let said = dormouse(Launch::dormouse().args(["check", &output])).unwrap();
+        assert_eq!(refused(&said.err), Vec::<&str>::new(), "{case}: {}", said.err);
+    }
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        CASES.len(),
+        "something was left beside the results"
+    );
+}
+
+#[test]
+fn haproxy_takes_the_cases_for_what_they_are() {
+    for case in CASES {
+        let file = golden(case).0;
+        let haproxy = Command::new("haproxy").args(["-c", "-f", &file]).output().unwrap();
+        let said = String::from_utf8_lossy(&haproxy.stderr);
+        assert_eq!(haproxy.status.success(), !REFUSED.contains(&case), "{case}: {said}");
+    }
+}
+
+#[test]
+fn variables_have_the_values_of_the_environment() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("haproxy.cfg");
+    fs::write(&file, "listen web\n bind \"127.0.0.1:${PORT}\"\n server a \"${HOST-127.0.0.1}:81\"\n server b \"$HOST:82\"\n").unwrap();
+    let said = dormouse(Launch::dormouse().arg("convert").arg(&file).env("PORT", "8080")).unwrap();
+    assert!(said.out.contains("listen = \"127.0.0.1:8080\"\n"), "{}", said.out);
+    assert!(said.out.contains("to = \"127.0.0.1:81\"\n"), "{}", said.out);
+    assert!(
+        said.err.contains(":2: bind \"127.0.0.1:${PORT}\": the value that PORT has here"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains(":4: server b \"$HOST:82\": HOST is not set here"), "{}", said.err);
+    assert_eq!(said.code, Some(1));
+}
+
+#[test]
+fn what_is_no_configuration_of_haproxy_writes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let output = dir.join("out.toml");
+    let file = dir.join("in.cfg");
+    for (text, why) in [
+        ("[services.web]\n", ":1: [services.web] stands before any section"),
+        ("# nothing\n\n", ": there is no section"),
+        ("hello 'world\n", ":1: a quote stays open"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let said = convert(&[&file.to_string_lossy(), "-o", &output.to_string_lossy()]).unwrap();
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{text}");
+        assert!(said.err.contains(why), "{text}: {}", said.err);
+        assert!(!output.exists());
+        let haproxy = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output().unwrap();
+        assert!(!haproxy.status.success(), "{text}");
+    }
+    let missing = dir.join("missing.cfg");
+    let said = convert(&[&missing.to_string_lossy()]).unwrap();
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("missing.cfg: cannot be read: No such file"), "{}", said.err);
+    let said = convert(&["cli/convert/bridge.cfg", "-o", "/proc/nowhere/out"]).unwrap();
+    assert_eq!(said.code, Some(2), "{}", said.err);
+    assert_eq!(convert(&[]).unwrap().code, Some(2));
+    assert!(Path::new("cli/convert/bridge.cfg").exists());
+}
