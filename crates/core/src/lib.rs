@@ -7,6 +7,7 @@
 pub mod address;
 pub mod backoff;
 pub mod getopt;
+pub mod names;
 pub mod network;
 pub mod number;
 pub mod pool;

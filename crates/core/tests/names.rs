@@ -1,0 +1,215 @@
+//! Servers by name: what answers mean, when they are believed, and what is asked when.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use dormouse_core::names::{
+    Answer, Difference, Event, Keeper, MOST, MOST_WEIGHT, Server, Service, Source, SourceError, of_addresses,
+    of_services,
+};
+use proptest::prelude::*;
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+fn servers(last: impl IntoIterator<Item = u8>) -> Vec<Server> {
+    of_addresses(last.into_iter().map(ip), 80)
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+#[test]
+fn addresses_are_servers_alike_once_each() {
+    let found = of_addresses([ip(2), ip(1), ip(2)], 80);
+    assert_eq!(
+        found.iter().map(|server| server.address).collect::<Vec<_>>(),
+        [SocketAddr::new(ip(1), 80), SocketAddr::new(ip(2), 80)]
+    );
+    assert!(found.iter().all(|server| (server.priority, server.weight) == (0, 1)));
+}
+
+#[test]
+fn services_have_ports_weights_and_priorities() {
+    let service =
+        |priority, weight, port, last: u8| Service { priority, weight, port, addresses: vec![ip(last)] };
+    let found = of_services(&[
+        service(20, 5, 81, 3),
+        service(10, 60000, 80, 1),
+        service(10, 30000, 82, 2),
+        service(10, 0, 0, 9),
+    ]);
+    let found: Vec<_> =
+        found.iter().map(|server| (server.priority, server.address.port(), server.weight)).collect();
+    assert_eq!(found, [(10, 80, MOST_WEIGHT), (10, 82, MOST_WEIGHT / 2), (20, 81, 1)]);
+    // Within the limit they stay as they are, and 0 is next to none.
+    let found = of_services(&[service(1, 100, 80, 1), service(1, 0, 80, 2)]);
+    assert_eq!(found.iter().map(|server| server.weight).collect::<Vec<_>>(), [100, 1]);
+    // The same server twice is the one that serves first.
+    let found = of_services(&[service(2, 7, 80, 1), service(1, 3, 80, 1)]);
+    assert_eq!(found, [Server { priority: 1, address: SocketAddr::new(ip(1), 80), weight: 3 }]);
+    let many: Vec<_> = (1..=u16::MAX).map(|port| service(0, 1, port, 1)).collect();
+    assert_eq!(of_services(&many).len(), MOST);
+}
+
+#[test]
+fn it_is_asked_again_as_the_ttl_says_within_bounds() {
+    let now = Instant::now();
+    let mut keeper = Keeper::new(now);
+    assert_eq!(keeper.next(), now);
+    for (ttl, pause) in [(0, 1), (5, 5), (300, 10)] {
+        keeper.answered(now, Answer::Servers(servers([1]), seconds(ttl)));
+        assert_eq!(keeper.next(), now + seconds(pause), "TTL {ttl}");
+    }
+}
+
+#[test]
+fn who_is_not_in_the_answer_is_gone_at_once() {
+    let now = Instant::now();
+    let mut keeper = Keeper::new(now);
+    assert_eq!(keeper.answered(now, Answer::Servers(servers([1, 2]), seconds(1))), [Event::Changed]);
+    assert_eq!(keeper.answered(now, Answer::Servers(servers([2, 1]), seconds(1))), []);
+    let before = keeper.servers().to_vec();
+    assert_eq!(keeper.answered(now, Answer::Servers(servers([2, 3]), seconds(1))), [Event::Changed]);
+    let difference = Difference::between(&before, keeper.servers());
+    assert_eq!((difference.come, difference.gone), (servers([3]), servers([1])));
+}
+
+#[test]
+fn absence_is_believed_after_a_while_only() {
+    let start = Instant::now();
+    let mut keeper = Keeper::new(start);
+    keeper.answered(start, Answer::Servers(servers([1]), seconds(1)));
+    assert_eq!(keeper.answered(start, Answer::Nothing(seconds(60))), [Event::Missing]);
+    assert_eq!(keeper.answered(start + seconds(29), Answer::Nothing(seconds(60))), []);
+    assert_eq!(keeper.servers(), servers([1]));
+    // An answer in between begins it anew.
+    keeper.answered(start + seconds(29), Answer::Servers(servers([1]), seconds(1)));
+    assert_eq!(keeper.answered(start + seconds(30), Answer::Nothing(seconds(60))), [Event::Missing]);
+    assert_eq!(keeper.answered(start + seconds(59), Answer::Nothing(seconds(60))), []);
+    assert_eq!(keeper.answered(start + seconds(60), Answer::Nothing(seconds(60))), [Event::Changed]);
+    assert_eq!(keeper.servers(), []);
+    // Those who wait for it wait no longer than needed.
+    assert_eq!(keeper.next(), start + seconds(61));
+}
+
+#[test]
+fn an_answer_in_hand_outlives_those_who_gave_it() {
+    let mut now = Instant::now();
+    let failed = || Answer::Failed("nobody answers".to_owned());
+    let mut keeper = Keeper::new(now);
+    keeper.answered(now, Answer::Servers(servers([1]), seconds(1)));
+    for pause in [1, 1, 1] {
+        assert_eq!(keeper.answered(now, failed()), []);
+        assert_eq!(keeper.next(), now + seconds(pause));
+        now = keeper.next();
+    }
+    assert_eq!(keeper.answered(now, failed()), [Event::Failing("nobody answers".to_owned())]);
+    for _ in 0..1000 {
+        now = keeper.next();
+        assert_eq!(keeper.answered(now, failed()), []);
+    }
+    assert_eq!(keeper.servers(), servers([1]));
+    assert_eq!(keeper.answered(now, Answer::Servers(servers([1]), seconds(1))), [Event::Recovered]);
+}
+
+#[test]
+fn sources_are_read() {
+    for text in
+        ["dns:web.example.com:80", "dns:web.example.com.:80", "srv:_pg._tcp.example.com", "dns:db:5432"]
+    {
+        assert_eq!(Source::parse(text).unwrap().unwrap().to_string(), text);
+    }
+    // Hosts that are called so.
+    for text in ["dns", "srv", "dns:53", "srv:80", "web:80", "127.0.0.1:80", "/run/a:b"] {
+        assert_eq!(Source::parse(text), None, "{text}");
+    }
+    assert_eq!(Source::parse("srv:_a._tcp.b:80"), Some(Err(SourceError::PortOfService)));
+    for text in ["dns:web", "dns:web:0", "dns:web:http", "dns:web:+1", "dns:", "dns:web:70000"] {
+        assert!(matches!(Source::parse(text), Some(Err(SourceError::Port(_)))), "{text}");
+    }
+    for text in ["dns:a..b:1", "srv:", "srv:.", "dns:10.0.0.1:80", "srv:a b", "dns:ä:1"] {
+        assert!(matches!(Source::parse(text), Some(Err(SourceError::Name(_)))), "{text}");
+    }
+}
+
+/// Answers of all kinds, and how long after the one before they come.
+fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
+    let answer = prop_oneof![
+        (prop::collection::vec(1u8..6, 0..5), 0u64..100)
+            .prop_map(|(last, ttl)| Answer::Servers(servers(last), seconds(ttl))),
+        (0u64..100).prop_map(|ttl| Answer::Nothing(seconds(ttl))),
+        Just(Answer::Failed("x".to_owned())),
+    ];
+    prop::collection::vec((0u64..40, answer), 0..40)
+}
+
+proptest! {
+    /// Servers go away only by an answer that names others, or by 30 s of answers that name none; the next question is
+    /// within 1 to 10 s; and a change is told exactly where there is one.
+    #[test]
+    fn servers_go_only_for_a_reason(answers in answers()) {
+        let mut now = Instant::now();
+        let mut keeper = Keeper::new(now);
+        let mut absent = None;
+        for (pause, answer) in answers {
+            now += seconds(pause);
+            let before = keeper.servers().to_vec();
+            let events = keeper.answered(now, answer.clone());
+            let after = keeper.servers().to_vec();
+            prop_assert_eq!(before != after, events.contains(&Event::Changed));
+            let pause = keeper.next() - now;
+            prop_assert!((seconds(1)..=seconds(10)).contains(&pause));
+            match answer {
+                Answer::Servers(found, _) if !found.is_empty() => {
+                    prop_assert_eq!(after, found);
+                    absent = None;
+                }
+                Answer::Failed(_) => prop_assert_eq!(before, after),
+                _ => {
+                    let since = *absent.get_or_insert(now);
+                    if now - since < seconds(30) {
+                        prop_assert_eq!(before, after);
+                    } else {
+                        prop_assert!(after.is_empty());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The difference turns the one set into the other.
+    #[test]
+    fn differences_add_up(
+        before in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
+        after in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
+    ) {
+        let set = |map: &std::collections::BTreeMap<u8, (u16, u16)>| -> Vec<Server> {
+            map.iter()
+                .map(|(last, (priority, weight))| Server { priority: *priority, address: SocketAddr::new(ip(*last), 1), weight: *weight })
+                .collect()
+        };
+        let (before, after) = (set(&before), set(&after));
+        let difference = Difference::between(&before, &after);
+        prop_assert_eq!(difference.is_empty(), before == after);
+        let mut turned: Vec<_> = before
+            .iter()
+            .filter(|server| !difference.gone.contains(server))
+            .filter(|server| !difference.changed.iter().any(|changed| changed.address == server.address))
+            .chain(&difference.come)
+            .chain(&difference.changed)
+            .copied()
+            .collect();
+        turned.sort_by_key(|server| server.address);
+        prop_assert_eq!(turned, after);
+    }
+
+    #[test]
+    fn any_text_is_answered(text in "\\PC{0,40}") {
+        let _ = Source::parse(&text);
+        let _ = Source::parse(&format!("dns:{text}:80"));
+        let _ = Source::parse(&format!("srv:{text}"));
+    }
+}
