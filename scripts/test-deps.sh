@@ -19,6 +19,7 @@ haproxy                 # a peer in the benchmarks; before and behind us in test
 socat                   # a peer in the benchmarks; odd sockets in tests
 redis-server            # a backend that speaks first-byte-from-client TCP and UNIX sockets
 postgresql              # a backend with long sessions over TCP and UNIX sockets (server binaries; not started)
+unbound                 # a DNS server whose records change while a test goes on
 podman                  # containers, rootless and rootful
 crun                    # runs rootless ones
 runc                    # runs rootful ones

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod ledger;
 pub mod life;
 pub mod listener;
+pub mod names;
 pub mod proxy;
 pub mod run;
 pub mod service;

@@ -1,0 +1,172 @@
+//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task asks the DNS as answers run out, and tells the set of servers
+//! whenever it is another.
+//!
+//! What an answer means, and when the next question is due, is decided in `dormouse_core::names`.
+
+mod client;
+mod resolv_conf;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::names::{
+    Answer, Difference, Event, Keeper, MOST, Server, Service, Source, of_addresses, of_services,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::ledger::log::{Level, Log};
+use client::ask;
+use resolv_conf::Resolvers;
+use wire::{Kind, Reply};
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// Whom the system asks, `/etc/resolv.conf`; it is read again for each question.
+    System,
+    /// These, in this order.
+    These(Vec<SocketAddr>),
+}
+
+/// The servers of a name, as they are known now.
+pub type Servers = watch::Receiver<Arc<[Server]>>;
+
+/// Follows a name. The future asks until the last receiver is dropped; it belongs to whoever serves.
+pub fn follow(
+    source: Source,
+    whom: Whom,
+    label: String,
+    log: Log,
+) -> (Servers, impl Future<Output = ()> + Send) {
+    let (sender, servers) = watch::channel(Arc::from([]));
+    let following = async move {
+        let mut keeper = Keeper::new(Instant::now().into_std());
+        loop {
+            tokio::select! {
+                () = sleep_until(keeper.next().into()) => {}
+                () = sender.closed() => return,
+            }
+            let answer = tokio::select! {
+                answer = look_up(&source, &whom) => answer,
+                () = sender.closed() => return,
+            };
+            let before = Arc::clone(&sender.borrow());
+            for event in keeper.answered(Instant::now().into_std(), answer) {
+                tell(&log, &label, &source, &event, &Difference::between(&before, keeper.servers()));
+            }
+            if *before != *keeper.servers() {
+                sender.send_replace(keeper.servers().into());
+            }
+        }
+    };
+    (servers, following)
+}
+
+/// Asks once.
+pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
+    let resolvers = match whom {
+        Whom::System => Resolvers::of_system(),
+        Whom::These(servers) => Resolvers::of(servers),
+    };
+    let answer = match source {
+        Source::Addresses { name, port } => addresses(&resolvers, name)
+            .await
+            .map(|(addresses, ttl)| (of_addresses(addresses, port.get()), ttl)),
+        Source::Services { name } => services(&resolvers, name).await,
+    };
+    match answer {
+        Ok((servers, ttl)) if servers.is_empty() => Answer::Nothing(ttl),
+        Ok((servers, ttl)) => Answer::Servers(servers, ttl),
+        Err(why) => Answer::Failed(why),
+    }
+}
+
+/// All addresses of a name. One kind alone is not the whole truth: a server that is missing in it would be let go.
+async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<std::net::IpAddr>, Duration), String> {
+    let (v4, v6) = tokio::join!(ask(resolvers, name, Kind::V4), ask(resolvers, name, Kind::V6));
+    let (mut found, mut shortest) = (Vec::new(), Duration::MAX);
+    let mut absent = Duration::MAX;
+    for reply in [v4?, v6?] {
+        match reply {
+            Reply::Addresses(addresses, ttl) => {
+                found.extend(addresses);
+                shortest = shortest.min(ttl);
+            }
+            Reply::Nothing(ttl) => absent = absent.min(ttl),
+            Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => {}
+        }
+    }
+    let ttl = if found.is_empty() { absent } else { shortest };
+    Ok((found, ttl))
+}
+
+async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Duration), String> {
+    let (records, mut shortest) = match ask(resolvers, name, Kind::Services).await? {
+        Reply::Services(records, ttl) => (records, ttl),
+        Reply::Nothing(ttl) => return Ok((Vec::new(), ttl)),
+        Reply::Addresses(..) | Reply::Truncated | Reply::Refused(_) => {
+            return Err("this is no answer".to_owned());
+        }
+    };
+    let mut found = Vec::with_capacity(records.len().min(MOST));
+    for record in records.into_iter().take(MOST) {
+        let mut service = Service {
+            priority: record.priority,
+            weight: record.weight,
+            port: record.port,
+            addresses: record.addresses,
+        };
+        // The root's name says that there is no such service here.
+        if service.addresses.is_empty() && !record.target.trim_end_matches('.').is_empty() {
+            let target = format!("{}.", record.target.trim_end_matches('.'));
+            let (addresses, ttl) = addresses(resolvers, &target).await?;
+            if !addresses.is_empty() {
+                shortest = shortest.min(ttl);
+            }
+            service.addresses = addresses;
+        }
+        found.push(service);
+    }
+    Ok((of_services(&found), shortest))
+}
+
+fn tell(log: &Log, label: &str, source: &Source, event: &Event, difference: &Difference) {
+    match event {
+        Event::Changed => log.line(Level::Info, format_args!("{label}{source}: {}", shown(difference))),
+        Event::Failing(why) => log.line(
+            Level::Warning,
+            format_args!("{label}{source} cannot be asked for ({why}); its servers stay as they are."),
+        ),
+        Event::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
+        Event::Missing => {
+            log.line(Level::Warning, format_args!("{label}{source} has no servers any more, or none yet."));
+        }
+    }
+}
+
+/// Who came and who went, the first ones by name.
+fn shown(difference: &Difference) -> String {
+    const NAMED: usize = 8;
+    let Difference { come, gone, changed } = difference;
+    let mut text = String::new();
+    for (what, servers) in [("new", come), ("gone", gone), ("changed", changed)] {
+        if servers.is_empty() {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { "; " };
+        let named: Vec<_> = servers.iter().take(NAMED).map(|server| server.address.to_string()).collect();
+        // A String takes whatever is written to it.
+        let _ = write!(text, "{separator}{what} {}", named.join(", "));
+        if let Some(more @ 1..) = servers.len().checked_sub(NAMED) {
+            let _ = write!(text, " and {more} more");
+        }
+    }
+    text.push('.');
+    text
+}

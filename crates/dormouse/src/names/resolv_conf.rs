@@ -1,0 +1,146 @@
+//! Who is asked: `/etc/resolv.conf` (resolv.conf(5)), or the servers that are configured.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the system says it.
+const FILE: &str = "/etc/resolv.conf";
+/// As many as the C library asks.
+const MOST_SERVERS: usize = 3;
+const MOST_SEARCHED: usize = 6;
+/// What is longer than this is no such file.
+const LARGEST: u64 = 64 << 10;
+
+/// Whom to ask, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resolvers {
+    /// Asked in this order.
+    pub(super) servers: Vec<SocketAddr>,
+    /// Added to names with few dots.
+    pub(super) search: Vec<String>,
+    /// A name with so many dots is first asked for as it is.
+    pub(super) dots: usize,
+    /// How long one server may take.
+    pub(super) timeout: Duration,
+    /// How often each is asked.
+    pub(super) attempts: u32,
+}
+
+impl Default for Resolvers {
+    /// What holds where the file says nothing; the pace is `HAProxy`'s.
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            dots: 1,
+            timeout: Duration::from_secs(1),
+            attempts: 2,
+        }
+    }
+}
+
+impl Resolvers {
+    /// These servers, and nothing to add to names.
+    pub(super) fn of(servers: &[SocketAddr]) -> Self {
+        Self { servers: servers.to_vec(), ..Self::default() }
+    }
+
+    /// What the system says now; it may say something else later. Where it says nothing, this machine is asked.
+    pub(super) fn of_system() -> Self {
+        Self::of_file(Path::new(FILE))
+    }
+
+    fn of_file(path: &Path) -> Self {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+        // As the C library does where there is none.
+        let text = if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut resolvers = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("nameserver") if resolvers.servers.len() < MOST_SERVERS => {
+                    resolvers.servers.extend(words.next().and_then(server));
+                }
+                Some("search" | "domain") => {
+                    let plain = |domain: &str| domain.trim_matches('.').to_owned();
+                    resolvers.search =
+                        words.map(plain).filter(|domain| !domain.is_empty()).take(MOST_SEARCHED).collect();
+                }
+                Some("options") => words.for_each(|option| resolvers.option(option)),
+                _ => {}
+            }
+        }
+        if resolvers.servers.is_empty() {
+            resolvers.servers.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
+        }
+        resolvers
+    }
+
+    fn option(&mut self, option: &str) {
+        let Some((name, number)) = option.split_once(':') else { return };
+        let Ok(number) = number.parse::<u32>() else { return };
+        match name {
+            "ndots" => self.dots = usize::try_from(number.min(15)).unwrap_or_default(),
+            "timeout" => self.timeout = Duration::from_secs(u64::from(number.clamp(1, 30))),
+            "attempts" => self.attempts = number.clamp(1, 5),
+            _ => {}
+        }
+    }
+
+    /// The names that are asked for, one after the other, for this one.
+    pub(super) fn candidates(&self, name: &str) -> Vec<String> {
+        if name.ends_with('.') || self.search.is_empty() {
+            return vec![name.to_owned()];
+        }
+        let searched = self.search.iter().map(|domain| format!("{name}.{domain}"));
+        let itself = name.to_owned();
+        if name.matches('.').count() >= self.dots {
+            std::iter::once(itself).chain(searched).collect()
+        } else {
+            searched.chain(std::iter::once(itself)).collect()
+        }
+    }
+}
+
+/// An address, with an interface behind it if it is a link-local one, which only a number can name here.
+fn server(text: &str) -> Option<SocketAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, 53));
+    }
+    format!("[{text}]:53").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_as_the_c_library_does() {
+        let resolvers = Resolvers::parse(
+            "# comment\nnameserver 192.0.2.1\nnameserver  ::1 \nnameserver nonsense\nnameserver 192.0.2.3\n\
+             nameserver 192.0.2.4\ndomain old.example\nsearch a.example. b.example\n\
+             options ndots:5 timeout:3 attempts:9 rotate edns0\n",
+        );
+        let expected = ["192.0.2.1:53", "[::1]:53", "192.0.2.3:53"].map(|server| server.parse().unwrap());
+        assert_eq!(resolvers.servers, expected);
+        assert_eq!(resolvers.search, ["a.example", "b.example"]);
+        assert_eq!((resolvers.dots, resolvers.timeout, resolvers.attempts), (5, Duration::from_secs(3), 5));
+        assert_eq!(Resolvers::parse("").servers, ["127.0.0.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn few_dots_mean_that_the_search_list_comes_first() {
+        let resolvers = Resolvers { search: vec!["x".to_owned(), "y".to_owned()], ..Resolvers::default() };
+        assert_eq!(resolvers.candidates("db"), ["db.x", "db.y", "db"]);
+        assert_eq!(resolvers.candidates("db.z"), ["db.z", "db.z.x", "db.z.y"]);
+        assert_eq!(resolvers.candidates("db."), ["db."]);
+        assert_eq!(Resolvers::default().candidates("db"), ["db"]);
+    }
+}
