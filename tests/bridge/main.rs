@@ -3,6 +3,7 @@
 
 mod fallen;
 mod load;
+mod named;
 mod network;
 mod queued;
 mod recreated;

@@ -91,5 +91,8 @@ fn each_page_of_the_manual_is_printed() {
     }
     let mut subject = Launch::dormouse().args(["manual", "nothing"]).start().unwrap();
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
-    assert_eq!(subject.stderr().text(), "No page \"nothing\". Known: proxy, run, reload, check, convert, toml.\n");
+    assert_eq!(
+        subject.stderr().text(),
+        "No page \"nothing\". Known: proxy, run, reload, check, convert, toml.\n"
+    );
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::names::Source;
+
 use super::{AbstractName, AddressError, Host, Port, UnixPath, unix::is_socket_name, vsock};
 
 /// What sessions are connected to.
@@ -20,6 +22,13 @@ pub enum Target {
         cid: u32,
         /// The port.
         port: u32,
+    },
+    /// A seat for one of the servers that a name has. No text stands for it alone.
+    Seat {
+        /// The name.
+        source: Source,
+        /// Which seat.
+        seat: u16,
     },
     /// `HOST:PORT` or `HOST`: TCP.
     Tcp {
@@ -67,6 +76,7 @@ impl fmt::Display for Target {
             Self::Unix(path) => path.fmt(f),
             Self::Abstract(name) => name.fmt(f),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Seat { source, seat } => write!(f, "{source} ({})", seat + 1),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }

@@ -221,6 +221,14 @@ impl Pool {
         self.serve(now, out);
     }
 
+    /// Whether a server only serves while no other does.
+    pub fn set_backup(&mut self, now: Instant, server: usize, backup: bool, out: &mut Vec<Grant>) {
+        if let Some(member) = self.members.get_mut(server) {
+            member.backup = backup;
+        }
+        self.serve(now, out);
+    }
+
     /// Another limit for a server. Sessions above it stay.
     pub fn set_maxconn(
         &mut self,

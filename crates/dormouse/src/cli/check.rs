@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dormouse_core::address::Target;
 use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
@@ -19,7 +20,7 @@ use super::Told;
 use super::flags::{self, Definition};
 use crate::admission::AtLimit;
 use crate::announce::Sources;
-use crate::config::model::{Config, Listen, Ready, ServerConfig, ServiceConfig, WakeOn};
+use crate::config::model::{Config, Listen, Ready, SEATS, ServerConfig, ServiceConfig, WakeOn};
 use crate::config::{self, Surroundings};
 
 /// The flags of `dormouse check`.
@@ -106,7 +107,8 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
             ));
         }
     }
-    lines.extend(service.servers.iter().map(|server| ("goes to", server_at(server))));
+    let told = service.servers.iter().filter(|server| server.behind().is_some());
+    lines.extend(told.map(|server| ("goes to", server_at(server))));
     let limit = match service.at_limit {
         AtLimit::Refuse => "further ones are turned away",
         AtLimit::Queue => "further ones wait in the backlog",
@@ -163,6 +165,13 @@ fn listen_on(listen: &Listen) -> String {
 
 fn server_at(server: &ServerConfig) -> String {
     let ServerConfig { name, to, wake, .. } = server;
+    if let Target::Seat { source, .. } = to {
+        let name = name.strip_suffix("-1").unwrap_or(name);
+        return format!(
+            "{source} ({name}), what the DNS says, {SEATS} servers at a time{}",
+            pool::rules(server)
+        );
+    }
     let how = match wake {
         None => "is there".to_owned(),
         Some(Wake::Unit(unit)) => {

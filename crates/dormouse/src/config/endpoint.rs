@@ -5,9 +5,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
+use dormouse_core::names::Source;
 
 use super::listen_options::{OptionError, parse};
-use super::model::Listen;
+use super::model::{Listen, SEATS};
 use crate::listener::{FileOptions, ListenOptions};
 
 /// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and options behind a path, a TCP or a vsock
@@ -36,6 +37,42 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
 pub(super) fn target(text: &str) -> Result<Target, AddressError> {
     let plain = text.strip_prefix("unix:").filter(|rest| rest.starts_with(['/', '@'])).unwrap_or(text);
     Target::parse(OsStr::new(plain))
+}
+
+/// Reads the address of a DNS server: an IP address, with or without a port.
+pub(super) fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
+    let bare = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    text.parse()
+        .or_else(|_| bare())
+        .map_err(|_| "write the address of a DNS server, for example 127.0.0.1:53")
+}
+
+/// What stands for servers: an address, or a name that has some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum To {
+    Target(Target),
+    Named(Source),
+}
+
+impl To {
+    /// Reads what [`target`] takes, `dns:NAME:PORT` or `srv:NAME`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match Source::parse(text) {
+            Some(source) => source.map(Self::Named).map_err(|error| error.to_string()),
+            None => target(text).map(Self::Target).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The servers that it stands for, with their names: a name has a seat for each that it may have.
+    pub(super) fn servers(self, name: &str) -> Vec<(String, Target)> {
+        match self {
+            Self::Target(target) => vec![(name.to_owned(), target)],
+            Self::Named(source) => {
+                let seat = |seat: u16| Target::Seat { source: source.clone(), seat };
+                (0..SEATS).map(|number| (format!("{name}-{}", number + 1), seat(number))).collect()
+            }
+        }
+    }
 }
 
 impl Listen {

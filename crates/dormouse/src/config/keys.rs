@@ -89,13 +89,23 @@ pub(crate) const SERVICE: &[Key] = &[
         ..flagged("listen", "--listen", TEXTS, "\"127.0.0.1:8080\"")
     },
     Key {
-        manual: "Where clients go: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. A list is several \
-                 servers with nothing to wake; what is woken stands in [[services.NAME.servers]].",
+        manual: "Where clients go: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. dns:NAME:PORT are all \
+                 addresses of a name, and srv:NAME what its service records (SRV) say, with their ports and weights; \
+                 higher priorities are backup servers. Such servers, up to 32 at a time, come and go as the answers \
+                 change; sessions of one that goes end by themselves. A list is several servers with nothing to wake; \
+                 what is woken stands in [[services.NAME.servers]].",
         ..flagged("to", "--to", TEXTS, "\"127.0.0.1:9000\"")
     },
     Key {
         manual: "In the place of to, a table for each server: its name, where it is (to), how it is woken (wake).",
         ..key("servers", "a list of tables", "[{ name = \"a\", to = \"127.0.0.1:9000\" }]")
+    },
+    Key {
+        default: "those of /etc/resolv.conf",
+        manual: "Which DNS servers are asked for dns:NAME:PORT and srv:NAME, in this order. They are asked again when an \
+                 answer's TTL is over, after 10 s at the latest. An answer stays while nobody answers; that a name has \
+                 no servers any more is believed after 30 s.",
+        ..key("dns", TEXTS, "\"127.0.0.1:53\"")
     },
     Key {
         default: "server1, server2 and so on",

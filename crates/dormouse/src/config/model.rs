@@ -1,5 +1,6 @@
 //! The configuration as types that cannot be wrong. The file and the flags are two ways to write the same.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub struct Config {
     pub services: Vec<ServiceConfig>,
 }
 
+/// How many servers of one name can serve at a time, those included whose last sessions go on.
+pub const SEATS: u16 = 32;
+
 /// One service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceConfig {
@@ -38,6 +42,8 @@ pub struct ServiceConfig {
     pub listen: Vec<Listen>,
     /// Where they go; never empty.
     pub servers: Vec<ServerConfig>,
+    /// Who is asked for servers by name; whom the system asks if empty.
+    pub dns: Vec<SocketAddr>,
     /// Which of several servers a session gets.
     pub balance: Balance,
     /// Those that wait because all servers have as many sessions as they may.
@@ -113,6 +119,15 @@ impl ServerConfig {
     /// A server without rules of its own.
     pub fn new(name: String, to: Target, wake: Option<Wake>) -> Self {
         Self { name, to, wake, weight: 1, backup: false, maxconn: None, disabled: false, check: None }
+    }
+
+    /// What is behind, for a person; a name is told once for all its servers.
+    pub fn behind(&self) -> Option<String> {
+        match &self.to {
+            Target::Seat { source, seat: 0 } => Some(source.to_string()),
+            Target::Seat { .. } => None,
+            to => Some(to.to_string()),
+        }
     }
 
     /// Whether it has rules of its own.

@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
+use super::endpoint::To;
 use super::model::ServerConfig;
 use super::pool::{self, ServiceCheck};
 use super::report::{Place, Report};
 use super::tree::Value;
 use super::value::{Field, Section, quoted};
-use super::{Surroundings, endpoint, keys, wake};
+use super::{Surroundings, keys, wake};
+
+const NOT_WOKEN: &str =
+    "the servers of a name come and go by themselves, and are not woken; write the address of what is";
 
 /// Reads them. What is wrong is reported.
 pub(super) fn servers(
@@ -42,8 +46,10 @@ pub(super) fn servers(
         }
         (Some(to), None) => {
             let wake = wake_section.and_then(|section| wake::wake(section, surroundings, report));
-            let targets = to.several(report, endpoint::target);
-            if wake.is_some() && targets.len() > 1 {
+            let targets = to.several(report, To::parse);
+            if wake.is_some() && targets.iter().any(|to| matches!(to, To::Named(_))) {
+                report.error(to.place(), NOT_WOKEN);
+            } else if wake.is_some() && targets.len() > 1 {
                 let advice = if to.place().is_flag() {
                     "give one; several servers, each with its own wake, stand in a file (--config)"
                 } else {
@@ -53,7 +59,8 @@ pub(super) fn servers(
             }
             let servers = targets.into_iter().enumerate();
             servers
-                .map(|(number, to)| check.of_all(ServerConfig::new(numbered(number), to, wake.clone())))
+                .flat_map(|(number, to)| to.servers(&numbered(number)))
+                .map(|(name, to)| check.of_all(ServerConfig::new(name, to, wake.clone())))
                 .collect()
         }
     }
@@ -109,8 +116,12 @@ fn listed(
             report.absence(&node.place, "to is missing; for example to = \"127.0.0.1:9000\"");
             continue;
         };
-        let to = to.parsed(report, endpoint::target);
-        servers.extend(to.zip(name).map(|(to, name)| rules.apply(ServerConfig::new(name, to, wake), check)));
+        let Some((parsed, name)) = to.parsed(report, To::parse).zip(name) else { continue };
+        if wake.is_some() && matches!(parsed, To::Named(_)) {
+            report.error(to.place(), NOT_WOKEN);
+        }
+        let own = parsed.servers(&name).into_iter();
+        servers.extend(own.map(|(name, to)| rules.apply(ServerConfig::new(name, to, wake.clone()), check)));
     }
     servers
 }

@@ -82,6 +82,7 @@ pub(super) fn read(
             |text| if text.is_empty() { Err("a group needs a name") } else { Ok(text.to_owned()) },
         )
     });
+    let dns = get("dns").map(|field| field.several(report, endpoint::resolver)).unwrap_or_default();
     let balance = pool::balance(&section, &servers, report);
     let queue = section.get("queue").and_then(|field| parts::table(&field, report));
     let queue = pool::queue(queue.as_ref(), &hold, report);
@@ -103,6 +104,7 @@ pub(super) fn read(
         name: name.to_owned(),
         listen,
         servers,
+        dns,
         balance,
         queue,
         retries,

@@ -9,12 +9,14 @@ pub mod pace;
 mod resolve;
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dormouse_core::address::Target;
 use dormouse_relay::Stream;
 use dormouse_sys::resolve::ResolveError;
 use rustix::net::SocketAddrUnix;
+use tokio::sync::watch as watch_channel;
 
 pub use endpoint::{Endpoint, Peer};
 pub use error::{AddressFailed, ConnectError};
@@ -31,6 +33,8 @@ pub struct Route {
 enum Addresses {
     Fixed(Vec<Endpoint>),
     Named(NameCache),
+    /// Whoever has the seat now.
+    Seat(watch_channel::Receiver<Option<SocketAddr>>),
 }
 
 impl Route {
@@ -54,15 +58,22 @@ impl Route {
                 fixed(dormouse_sys::vsock::VsockAddr { cid: *cid, port: *port }.into())
             }
             Target::Tcp { host, port } => resolve::prepare(host, port)?,
+            // Nobody has it until somebody gives it a server.
+            Target::Seat { .. } => Addresses::Fixed(Vec::new()),
         };
         Ok(Self { addresses, timeout })
+    }
+
+    /// The way to whoever has a seat at the time.
+    pub fn to_seat(seat: watch_channel::Receiver<Option<SocketAddr>>, timeout: Option<Duration>) -> Self {
+        Self { addresses: Addresses::Seat(seat), timeout }
     }
 
     /// The path of the server's socket in the file system, if it has one: its appearance can be watched.
     pub fn path(&self) -> Option<&std::path::Path> {
         match &self.addresses {
             Addresses::Fixed(endpoints) => endpoints.first().and_then(Endpoint::path),
-            Addresses::Named(_) => None,
+            Addresses::Named(_) | Addresses::Seat(_) => None,
         }
     }
 
@@ -78,6 +89,19 @@ impl Route {
                 let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
                 dial::race(&endpoints, self.timeout, says_first).await
             }
+            // Boxed: those who go to a fixed address would carry it.
+            Addresses::Seat(seat) => Box::pin(self.connect_to_seat(seat, says_first)).await,
         }
+    }
+
+    async fn connect_to_seat(
+        &self,
+        seat: &watch_channel::Receiver<Option<SocketAddr>>,
+        says_first: bool,
+    ) -> Result<Stream, ConnectError> {
+        let gone = || ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() };
+        let address = *seat.borrow();
+        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(gone()))?);
+        dial::race(&[endpoint], self.timeout, says_first).await
     }
 }

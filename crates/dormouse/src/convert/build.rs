@@ -168,6 +168,13 @@ impl Builder<'_> {
             [one] => keys.put("listen", one.clone()),
             several => keys.put("listen", format!("[{}]", several.join(", "))),
         }
+        let named = servers.iter().filter(|(server, _)| matches!(server.place, Place::Names(_)));
+        let mut resolvers =
+            named.filter_map(|(server, _)| global.resolvers.get(server.options.resolvers.as_ref()?));
+        if let Some(servers) = resolvers.next().filter(|servers| !servers.is_empty()) {
+            let servers: Vec<_> = servers.iter().map(|server| quoted(&server.to_string())).collect();
+            keys.put("dns", format!("[{}]", servers.join(", ")));
+        }
         let several =
             servers.len() > 1 || servers.iter().any(|(server, _)| matches!(server.place, Place::Names(_)));
         if several {

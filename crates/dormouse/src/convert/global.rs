@@ -1,6 +1,7 @@
 //! The section global.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::bind;
@@ -18,6 +19,8 @@ pub(super) struct Global {
     /// Where the control socket is.
     pub(super) control: Option<String>,
     pub(super) unix: bind::Options,
+    /// The DNS servers of each section resolvers.
+    pub(super) resolvers: BTreeMap<String, Vec<SocketAddr>>,
     /// Variables that the file sets itself; `None` takes one away.
     pub(super) environment: BTreeMap<String, Option<String>>,
 }

@@ -20,6 +20,7 @@ mod words;
 mod write;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use global::Global;
 use proxy::{Kind as SectionKind, Section, Settings};
@@ -216,8 +217,12 @@ impl Reader {
                     section.read(&statement, &self.global.unix, report);
                     return Ok(());
                 }
-                (None, Place::Other(_, last, _)) => {
+                (None, Place::Other(section, last, _)) => {
                     *last = statement.line;
+                    if section.word(0) == "resolvers" && statement.word(0) == "nameserver" {
+                        let servers = self.global.resolvers.entry(section.word(1).to_owned()).or_default();
+                        servers.extend(statement.word(2).parse::<SocketAddr>());
+                    }
                     return Ok(());
                 }
             },

@@ -55,7 +55,13 @@ fn find(table: &[Line], first: &str, second: &str) -> Option<Fate> {
 }
 
 const SECTIONS: &[Line] = &[
-    ("resolvers", "", Note("the servers of /etc/resolv.conf are asked")),
+    (
+        "resolvers",
+        "",
+        Note(
+            "its servers are asked where a server-template names it, as TTLs run out, after 10 s at the latest",
+        ),
+    ),
     ("peers", "", Left("there are no stick tables to share")),
     ("mailers", "", ALERTS),
     ("program", "", Left("other programs are the service manager's; write a unit")),

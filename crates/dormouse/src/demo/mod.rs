@@ -100,6 +100,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         name: "demo".to_owned(),
         listen: vec![Listen::Open { address: listen, options: ListenOptions::default() }],
         servers: vec![server],
+        dns: Vec::new(),
         balance: Balance::First { soft: None },
         queue: Queue { timeout: TimeSpan::from_secs(30), max: NonZeroU32::MIN.saturating_add(1023) },
         retries: 3,

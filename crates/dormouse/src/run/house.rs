@@ -19,7 +19,7 @@ use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
 use crate::cli::Passed;
-use crate::config::model::{Config, ServiceConfig};
+use crate::config::model::{Config, ServerConfig, ServiceConfig};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
 use crate::life::{Door, Doors, ListenerDied};
@@ -276,7 +276,7 @@ fn wanted(config: &Config) -> u32 {
 
 /// What is behind, for the log.
 fn behind(service: &ServiceConfig) -> String {
-    let servers: Vec<_> = service.servers.iter().map(|server| server.to.to_string()).collect();
+    let servers: Vec<_> = service.servers.iter().filter_map(ServerConfig::behind).collect();
     format!("{} ({})", service.name, servers.join(", "))
 }
 

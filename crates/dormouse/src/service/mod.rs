@@ -10,6 +10,7 @@ mod dormitory;
 mod driver;
 mod group;
 mod hold;
+mod named;
 mod pool;
 mod ready;
 mod refusal;
@@ -27,7 +28,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::admission::{AtLimit, Permit};
-use crate::config::model::{CheckConfig, Network, ServerConfig, ServiceConfig, WakeOn};
+use crate::config::model::{CheckConfig, Network, ServiceConfig, WakeOn};
 use crate::connect::Route;
 use crate::ledger::log::Log;
 pub use claim::Claim;
@@ -35,6 +36,7 @@ pub use dormitory::{Dormitory, Woken};
 use dormitory::{Key, Wanted};
 use driver::Habits;
 use hold::{Patience, Turn};
+use named::Named;
 use pool::{Checker, Pool};
 pub use pool::{LastCheck, ServerHandle, ServerView};
 use ready::Readiness;
@@ -67,7 +69,11 @@ struct Server {
 
 /// The ways to the servers of a service.
 #[derive(Debug)]
-pub struct Routes(Vec<Arc<Route>>);
+pub struct Routes {
+    routes: Vec<Arc<Route>>,
+    /// The names that have seats among them.
+    named: Vec<Named>,
+}
 
 impl Routes {
     /// Prepares them.
@@ -75,8 +81,16 @@ impl Routes {
     /// # Errors
     /// When an address cannot be completed.
     pub fn of(config: &ServiceConfig) -> Result<Self, ResolveError> {
-        let route = |server: &ServerConfig| Route::new(&server.to, config.timeouts.connect).map(Arc::new);
-        config.servers.iter().map(route).collect::<Result<_, _>>().map(Self)
+        let mut named = Vec::new();
+        let mut routes = Vec::with_capacity(config.servers.len());
+        for (number, server) in config.servers.iter().enumerate() {
+            let route = match named::seat(&mut named, number, server, config.timeouts.connect) {
+                Some(route) => route,
+                None => Route::new(&server.to, config.timeouts.connect)?,
+            };
+            routes.push(Arc::new(route));
+        }
+        Ok(Self { routes, named })
     }
 }
 
@@ -141,7 +155,12 @@ impl Service {
     }
 
     /// A service as it is configured, with the ways to its servers. Servers that sleep are those of the dormitory.
-    pub fn new(config: &ServiceConfig, Routes(routes): Routes, log: &Log, dormitory: &mut Dormitory) -> Self {
+    pub fn new(
+        config: &ServiceConfig,
+        Routes { routes, named }: Routes,
+        log: &Log,
+        dormitory: &mut Dormitory,
+    ) -> Self {
         let mut servers: Vec<Server> = Vec::with_capacity(config.servers.len());
         for (number, (server, route)) in config.servers.iter().zip(routes).enumerate() {
             let bed = server.wake.as_ref().map(|wake| {
@@ -175,6 +194,10 @@ impl Service {
             };
             let (pool, route, sleeper) = (Arc::clone(pool), Arc::clone(route), sleeper.clone());
             checkers.spawn(Checker { pool, server, route, sleeper, check }.run());
+        }
+        for named in named {
+            let Some(pool) = &pool else { continue };
+            checkers.spawn(named.run(Arc::clone(pool), config, log.clone()));
         }
         let rules = Rules {
             wait: config.hold.timeout,

@@ -5,6 +5,7 @@
 
 mod check;
 mod lease;
+mod named;
 mod seat;
 mod view;
 
@@ -13,6 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_core::address::Target;
 use dormouse_core::pool::{
     self as core, Admin, Arrival, Balance, Change, Checks, Draw, Grant, Health, Member, Pick, Rules, Status,
     Ticket,
@@ -66,7 +68,7 @@ struct Inner {
 #[derive(Debug)]
 struct Seat {
     name: String,
-    address: String,
+    address: Mutex<String>,
     sleeper: Option<Arc<Sleeper>>,
     is_checked: bool,
     ends_sessions: bool,
@@ -100,7 +102,8 @@ impl Pool {
             let checks = server.check.as_ref().map(|check| check.rules.clone());
             let offset =
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
-            let admin = if server.disabled { Admin::Maint } else { Admin::Ready };
+            let vacant = matches!(server.to, Target::Seat { .. });
+            let admin = if server.disabled || vacant { Admin::Maint } else { Admin::Ready };
             let health = Health::new(checks, admin, now, offset);
             let member = Member::new(health, server.weight, server.backup, server.maxconn);
             (server.name.as_str(), member)
@@ -113,7 +116,7 @@ impl Pool {
         };
         let seat = |(server, sleeper): (&ServerConfig, _)| Seat {
             name: server.name.clone(),
-            address: server.to.to_string(),
+            address: Mutex::new(server.to.to_string()),
             sleeper,
             is_checked: server.check.is_some(),
             ends_sessions: server.check.as_ref().is_some_and(|check| check.ends_sessions),

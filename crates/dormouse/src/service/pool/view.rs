@@ -96,7 +96,7 @@ impl Pool {
             let health = member.health();
             ServerView {
                 name: seat.name.clone(),
-                address: seat.address.clone(),
+                address: seat.address(),
                 status: health.status(),
                 admin: health.admin(),
                 since: health.since(),
