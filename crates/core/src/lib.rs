@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod control;
 pub mod getopt;
 pub mod names;
 pub mod network;

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+use dormouse_core::service::{Action, Arrival, Event, Machine, NotNow, Policy, Refusal, State, WaiterId};
 
 const SEEDS: u64 = 256;
 const STEPS: usize = 400;
@@ -66,6 +66,8 @@ struct World {
     evicted: bool,
     /// Somebody else has started it.
     foreign: bool,
+    /// An administrator has just asked for it.
+    steered: bool,
     /// Since when it is not tried again.
     failed_since: Option<Instant>,
     /// When it began to answer, and when somebody last had use of it.
@@ -102,6 +104,7 @@ impl World {
             warm: false,
             evicted: false,
             foreign: false,
+            steered: false,
             failed_since: None,
             up_since: now,
             last_use: now,
@@ -203,6 +206,7 @@ impl World {
                 self.machine.found_running();
             }
             81..83 => self.all_are_quiet(),
+            83..86 => return self.steer(),
             77..79 if self.evicted && self.random.chance(30) => {
                 self.log.push("spared".to_owned());
                 self.evicted = false;
@@ -219,6 +223,32 @@ impl World {
             }
         }
         self.obey(out);
+        self.check();
+    }
+
+    /// An administrator does something to it.
+    fn steer(&mut self) {
+        let (used, warm) = (self.leases.contains(&true) || !self.held.is_empty(), self.warm);
+        let state = self.machine.state();
+        let mut out = Vec::new();
+        let done = match self.random.below(3) {
+            0 => self.machine.sleep(self.now, &mut out),
+            1 => self.machine.freeze(self.now, &mut out),
+            _ => self.machine.thaw(self.now, &mut out),
+        };
+        self.log.push(format!("steered: {done:?}"));
+        match done {
+            Ok(()) => self.assert(out.len() == 1, "one thing is done"),
+            Err(NotNow::Used(by)) => self.assert(used && by > 0, "used by nobody"),
+            Err(NotNow::KeptWarm) => self.assert(warm && !used, "kept warm by nobody"),
+            Err(NotNow::NotAwake) => self.assert(!matches!(state, State::Ready | State::Idle), "it is awake"),
+            Err(NotNow::NotFrozen) => self.assert(state != State::Frozen, "it is frozen"),
+        }
+        let outlook = self.machine.outlook();
+        self.assert(outlook.held == self.held.len() && outlook.leases == self.leases.len(), "the outlook");
+        self.steered = true;
+        self.obey(out);
+        self.steered = false;
         self.check();
     }
 
@@ -354,6 +384,10 @@ impl World {
 
     /// What runs sleeps only when nobody has use of it, long enough after the last use and after its start.
     fn assert_may_sleep(&self, after: Option<Duration>) {
+        if self.steered {
+            let wanted = self.warm || self.leases.contains(&true) || !self.held.is_empty();
+            return self.assert(!wanted, "put to sleep although it is wanted");
+        }
         self.assert(!self.foreign || self.policy.stop_foreign, "somebody else's is put to sleep");
         if self.backend.running {
             let long_enough = self.evicted || after.is_some_and(|after| self.now >= self.last_use + after);

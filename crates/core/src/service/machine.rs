@@ -1,10 +1,13 @@
 //! The machine itself.
 
+mod steer;
+
 use std::time::{Duration, Instant};
 
 use super::waiting::{WaiterId, Waiting};
 use super::{Action, Arrival, Event, Policy, Refusal, State};
 use crate::backoff::Backoff;
+pub use steer::{NotNow, Outlook};
 
 /// One service.
 #[derive(Debug)]

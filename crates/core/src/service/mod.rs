@@ -19,12 +19,12 @@ mod waiting;
 
 use std::fmt;
 
-pub use machine::Machine;
+pub use machine::{Machine, NotNow, Outlook};
 pub use policy::Policy;
 pub use waiting::WaiterId;
 
 /// Where a service stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// Nothing runs.
     Stopped,
@@ -44,6 +44,21 @@ pub enum State {
     Stopping,
     /// It could not be started, and is not tried again yet.
     Failed,
+}
+
+impl State {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::Starting,
+        Self::Ready,
+        Self::Idle,
+        Self::Freezing,
+        Self::Frozen,
+        Self::Thawing,
+        Self::Stopping,
+        Self::Failed,
+    ];
 }
 
 impl fmt::Display for State {

@@ -1,0 +1,230 @@
+//! From a line to commands. What is wrong is told in `HAProxy`'s words, because its users and tools know them.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::words::split;
+use super::{Admin, Command, Form, Proxy, Rows, ServerName, Sessions, Steer, Weight, Whom};
+
+/// Reads a line: its commands, in their order.
+pub fn parse(line: &[u8]) -> Vec<Result<Command, CommandError>> {
+    split(line).iter().map(|words| command(words)).collect()
+}
+
+/// Why a command is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandError {
+    /// Its first words are no command.
+    Unknown(String),
+    /// A server is named without its backend, or not at all.
+    NoServerName,
+    /// `set server B/S` without a known property.
+    NoProperty,
+    /// No such state.
+    State,
+    /// No weight was given.
+    NoWeight,
+    /// It is no weight.
+    Weight,
+    /// No frontend was named.
+    NoFrontend,
+    /// A number is missing or none.
+    Number(&'static str),
+    /// No session was named.
+    NoSession,
+    /// It is no span.
+    Delay,
+    /// No service was named.
+    NoService(&'static str),
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(_) => f.write_str("Unknown command."),
+            Self::NoServerName => f.write_str("Require 'backend/server'."),
+            Self::NoProperty => f.write_str("usage: set server <backend>/<server> state | weight"),
+            Self::State => f.write_str("'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
+            Self::NoWeight => f.write_str("Require <weight> or <weight%>."),
+            Self::Weight => f.write_str("Absolute weight can only be between 0 and 256 inclusive."),
+            Self::NoFrontend => f.write_str("A frontend name is expected."),
+            Self::Number(what) => write!(f, "{what} empty or preceded by garbage"),
+            Self::NoSession => f.write_str("Session pointer expected (use 'show sess')."),
+            Self::Delay => f.write_str("Invalid timeout delay."),
+            Self::NoService(verb) => write!(f, "Require a service: {verb} NAME (use 'show services')."),
+        }
+    }
+}
+
+fn command(words: &[String]) -> Result<Command, CommandError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["show", rest @ ..] => show(rest),
+        ["set", rest @ ..] => set(rest),
+        ["enable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, Admin::Ready)),
+        ["disable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, Admin::Maint)),
+        ["get", "weight", rest @ ..] => Ok(Command::GetWeight(server(rest)?)),
+        ["shutdown", "sessions", "server", rest @ ..] => Ok(Command::ShutdownSessions(server(rest)?)),
+        ["shutdown", "session", rest @ ..] => {
+            let id = rest.first().and_then(|text| session_id(text));
+            id.map(Command::ShutdownSession).ok_or(CommandError::NoSession)
+        }
+        ["clear", "counters", ..] => Ok(Command::ClearCounters),
+        ["explain", name, ..] => Ok(Command::Explain((*name).to_owned())),
+        ["explain"] => Err(CommandError::NoService("explain")),
+        ["wake", rest @ ..] => steer(Steer::Wake, "wake", rest),
+        ["sleep", rest @ ..] => steer(Steer::Sleep, "sleep", rest),
+        ["freeze", rest @ ..] => steer(Steer::Freeze, "freeze", rest),
+        ["thaw", rest @ ..] => steer(Steer::Thaw, "thaw", rest),
+        ["drain", rest @ ..] => steer(Steer::Drain, "drain", rest),
+        ["help", rest @ ..] => Ok(Command::Help((!rest.is_empty()).then(|| rest.join(" ")))),
+        ["prompt", ..] => Ok(Command::Prompt),
+        ["quit", ..] => Ok(Command::Quit),
+        _ => Err(CommandError::Unknown(words.join(" "))),
+    }
+}
+
+fn show(words: &[&str]) -> Result<Command, CommandError> {
+    match words {
+        ["info", rest @ ..] => Ok(Command::ShowInfo(form(rest))),
+        ["stat", rest @ ..] => Ok(stat(rest)),
+        ["sess"] => Ok(Command::ShowSessions(Sessions::Lines)),
+        ["sess", "all", ..] => Ok(Command::ShowSessions(Sessions::All)),
+        ["sess", id, ..] => {
+            let id = session_id(id).ok_or(CommandError::NoSession)?;
+            Ok(Command::ShowSessions(Sessions::One(id)))
+        }
+        ["servers", "state", rest @ ..] => {
+            Ok(Command::ShowServersState(rest.first().map(|name| (*name).to_owned())))
+        }
+        ["backend", ..] => Ok(Command::ShowBackends),
+        ["version", ..] => Ok(Command::ShowVersion),
+        ["errors", ..] => Ok(Command::ShowErrors),
+        ["services", rest @ ..] => Ok(Command::ShowServices { json: rest.contains(&"json") }),
+        _ => Err(CommandError::Unknown(format!("show {}", words.join(" ")))),
+    }
+}
+
+fn form(words: &[&str]) -> Form {
+    if words.contains(&"typed") {
+        Form::Typed
+    } else if words.contains(&"json") {
+        Form::Json
+    } else {
+        Form::Plain
+    }
+}
+
+/// `show stat [PROXY KINDS SERVER] [typed|json] [up] [no-maint]`; -1 stands for all.
+fn stat(words: &[&str]) -> Command {
+    let flags = ["typed", "json", "up", "no-maint", "desc"];
+    let mut rows =
+        Rows { up: words.contains(&"up"), no_maint: words.contains(&"no-maint"), ..Rows::default() };
+    let mut numbers = words.iter().filter(|word| !flags.contains(word));
+    if let (Some(proxy), Some(kinds), Some(server)) = (numbers.next(), numbers.next(), numbers.next()) {
+        rows.proxy = match proxy.parse::<i64>() {
+            Ok(number) => u32::try_from(number).ok().map(Proxy::Number),
+            Err(_) => Some(Proxy::Name((*proxy).to_owned())),
+        };
+        rows.kinds = kinds.parse::<i64>().ok().and_then(|kinds| u8::try_from(kinds).ok());
+        rows.server = server.parse::<i64>().ok().and_then(|server| u32::try_from(server).ok());
+    }
+    Command::ShowStat(form(words), rows)
+}
+
+fn set(words: &[&str]) -> Result<Command, CommandError> {
+    match words {
+        ["server", rest @ ..] => {
+            let name = server(rest)?;
+            match rest.get(1..).unwrap_or_default() {
+                ["state", "ready", ..] => Ok(Command::SetState(name, Admin::Ready)),
+                ["state", "drain", ..] => Ok(Command::SetState(name, Admin::Drain)),
+                ["state", "maint", ..] => Ok(Command::SetState(name, Admin::Maint)),
+                ["state", ..] => Err(CommandError::State),
+                ["weight", rest @ ..] => Ok(Command::SetWeight(name, weight(rest)?)),
+                _ => Err(CommandError::NoProperty),
+            }
+        }
+        ["weight", rest @ ..] => {
+            let name = server(rest)?;
+            Ok(Command::SetWeight(name, weight(rest.get(1..).unwrap_or_default())?))
+        }
+        ["maxconn", "frontend", rest @ ..] => {
+            let name = rest.first().ok_or(CommandError::NoFrontend)?;
+            let value = rest.get(1).and_then(|text| text.parse().ok());
+            let value = value.ok_or(CommandError::Number("maxconn string"))?;
+            Ok(Command::SetMaxconnFrontend((*name).to_owned(), value))
+        }
+        ["maxconn", "server", rest @ ..] => {
+            let name = server(rest)?;
+            let value = rest.get(1).and_then(|text| text.parse().ok());
+            Ok(Command::SetMaxconnServer(name, value.ok_or(CommandError::Number("maxconn string"))?))
+        }
+        ["timeout", "cli", rest @ ..] => {
+            let delay = rest.first().and_then(|text| delay(text)).ok_or(CommandError::Delay)?;
+            Ok(Command::SetTimeout(delay))
+        }
+        _ => Err(CommandError::Unknown(format!("set {}", words.join(" ")))),
+    }
+}
+
+fn steer(steer: Steer, verb: &'static str, words: &[&str]) -> Result<Command, CommandError> {
+    let name = words.first().ok_or(CommandError::NoService(verb))?;
+    let whom = match name.split_once('/') {
+        Some((backend, server)) if !backend.is_empty() && !server.is_empty() => {
+            Whom::Server(ServerName { backend: backend.to_owned(), server: server.to_owned() })
+        }
+        Some(_) => return Err(CommandError::NoServerName),
+        None => Whom::Service((*name).to_owned()),
+    };
+    Ok(Command::Steer(steer, whom))
+}
+
+fn server(words: &[&str]) -> Result<ServerName, CommandError> {
+    match words.first().and_then(|word| word.split_once('/')) {
+        Some((backend, server)) if !backend.is_empty() && !server.is_empty() => {
+            Ok(ServerName { backend: backend.to_owned(), server: server.to_owned() })
+        }
+        _ => Err(CommandError::NoServerName),
+    }
+}
+
+fn weight(words: &[&str]) -> Result<Weight, CommandError> {
+    let text = words.first().ok_or(CommandError::NoWeight)?;
+    match text.strip_suffix('%') {
+        Some(share) => share.parse().map(Weight::Percent).map_err(|_| CommandError::NoWeight),
+        None => match text.parse() {
+            Ok(weight @ 0..=256) => Ok(Weight::Absolute(weight)),
+            Ok(_) => Err(CommandError::Weight),
+            Err(_) => Err(CommandError::NoWeight),
+        },
+    }
+}
+
+/// A session as it is told: hexadecimal behind 0x.
+fn session_id(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    // A sign is no digit, although the parser would take one.
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u64::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+/// A delay in `HAProxy`'s grammar: a number of seconds, or one with us, ms, s, m, h or d behind it.
+fn delay(text: &str) -> Option<Duration> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let number: u32 = number.parse().ok()?;
+    let unit = match unit {
+        "us" => Duration::from_micros(1),
+        "ms" => Duration::from_millis(1),
+        "" | "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        "d" => Duration::from_secs(24 * 3600),
+        _ => return None,
+    };
+    unit.checked_mul(number)
+}

@@ -1,0 +1,166 @@
+//! The language of the control socket.
+
+#![expect(clippy::unwrap_used, reason = "a test: what fails fails it")]
+
+use std::time::Duration;
+
+use dormouse_core::control::{
+    Admin, Command, CommandError, Form, HELP, LONGEST, Line, Lines, Proxy, Rows, ServerName, Sessions, Steer,
+    Weight, Whom, parse,
+};
+use proptest::prelude::*;
+
+fn one(line: &str) -> Result<Command, CommandError> {
+    let mut commands = parse(line.as_bytes());
+    assert_eq!(commands.len(), 1, "{line:?}");
+    commands.remove(0)
+}
+
+fn server(backend: &str, server: &str) -> ServerName {
+    ServerName { backend: backend.to_owned(), server: server.to_owned() }
+}
+
+#[test]
+fn haproxys_words_are_known() {
+    let rows = Rows { proxy: Some(Proxy::Number(2)), kinds: Some(4), server: None, ..Rows::default() };
+    for (line, command) in [
+        ("show info", Command::ShowInfo(Form::Plain)),
+        ("show info typed", Command::ShowInfo(Form::Typed)),
+        ("show stat", Command::ShowStat(Form::Plain, Rows::default())),
+        ("show stat json", Command::ShowStat(Form::Json, Rows::default())),
+        ("show stat typed 2 4 -1", Command::ShowStat(Form::Typed, rows.clone())),
+        ("show stat 2 4 -1 typed", Command::ShowStat(Form::Typed, rows)),
+        ("show stat -1 -1 -1", Command::ShowStat(Form::Plain, Rows::default())),
+        ("show sess", Command::ShowSessions(Sessions::Lines)),
+        ("show sess 0x1f", Command::ShowSessions(Sessions::One(0x1f))),
+        ("show servers state web", Command::ShowServersState(Some("web".to_owned()))),
+        ("disable server web/a", Command::SetState(server("web", "a"), Admin::Maint)),
+        ("enable server web/a", Command::SetState(server("web", "a"), Admin::Ready)),
+        ("set server web/a state drain", Command::SetState(server("web", "a"), Admin::Drain)),
+        ("set server web/a weight 50%", Command::SetWeight(server("web", "a"), Weight::Percent(50))),
+        ("set weight web/a 256", Command::SetWeight(server("web", "a"), Weight::Absolute(256))),
+        ("set maxconn frontend web 7", Command::SetMaxconnFrontend("web".to_owned(), 7)),
+        ("set timeout cli 1m", Command::SetTimeout(Duration::from_secs(60))),
+        ("shutdown session 0xA", Command::ShutdownSession(10)),
+        ("shutdown sessions server web/a", Command::ShutdownSessions(server("web", "a"))),
+        (" \tprompt  ", Command::Prompt),
+    ] {
+        assert_eq!(one(line), Ok(command), "{line}");
+    }
+}
+
+#[test]
+fn our_words_are_known() {
+    let service = || Whom::Service("web".to_owned());
+    for (verb, steer) in [
+        ("wake", Steer::Wake),
+        ("sleep", Steer::Sleep),
+        ("freeze", Steer::Freeze),
+        ("thaw", Steer::Thaw),
+        ("drain", Steer::Drain),
+    ] {
+        assert_eq!(steer.to_string(), verb);
+        assert_eq!(one(&format!("{verb} web")), Ok(Command::Steer(steer, service())));
+        let whom = Whom::Server(server("web", "a"));
+        assert_eq!(one(&format!("{verb} web/a")), Ok(Command::Steer(steer, whom)));
+        assert!(one(verb).is_err());
+        assert_eq!(one(&format!("{verb} web/")), Err(CommandError::NoServerName));
+    }
+    assert_eq!(one("show services json"), Ok(Command::ShowServices { json: true }));
+    assert_eq!(one("explain web"), Ok(Command::Explain("web".to_owned())));
+}
+
+#[test]
+fn errors_are_haproxys() {
+    for (line, message) in [
+        ("disable server web", "Require 'backend/server'."),
+        ("set server web/a state foo", "'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
+        ("set server web/a weight 500", "Absolute weight can only be between 0 and 256 inclusive."),
+        ("set server web/a weight", "Require <weight> or <weight%>."),
+        ("shutdown session", "Session pointer expected (use 'show sess')."),
+        ("shutdown session 12", "Session pointer expected (use 'show sess')."),
+        ("shutdown session 0x+1", "Session pointer expected (use 'show sess')."),
+        ("set maxconn frontend", "A frontend name is expected."),
+        ("set maxconn server web/a x", "maxconn string empty or preceded by garbage"),
+    ] {
+        assert_eq!(one(line).unwrap_err().to_string(), message, "{line}");
+    }
+    assert_eq!(one("nonsense now"), Err(CommandError::Unknown("nonsense now".to_owned())));
+    assert_eq!(one("show nothing"), Err(CommandError::Unknown("show nothing".to_owned())));
+    assert_eq!(one(""), Err(CommandError::Unknown(String::new())));
+}
+
+#[test]
+fn several_commands_stand_in_a_line() {
+    let commands = parse(b"show info; show stat;quit;");
+    assert_eq!(commands.len(), 3);
+    assert_eq!(commands.last(), Some(&Ok(Command::Quit)));
+    // A backslash takes away what the next character means.
+    assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain("a;b c".to_owned())));
+}
+
+#[test]
+fn all_help_is_about_something_that_is_known() {
+    for usage in HELP {
+        let words: Vec<&str> =
+            usage.form.split_whitespace().take_while(|word| !word.starts_with(['<', '[', '('])).collect();
+        let unknown = matches!(one(&words.join(" ")), Err(CommandError::Unknown(_)));
+        assert!(!unknown || words == ["set", "timeout"], "{}", usage.form);
+    }
+}
+
+#[test]
+fn a_line_that_does_not_end_is_given_up() {
+    let mut lines = Lines::default();
+    let piece = vec![b'x'; LONGEST];
+    assert_eq!(lines.take(&piece), (Some(Line::TooLong), &[][..]));
+    assert_eq!(lines.take(b"quit\n"), (None, &[][..]));
+    assert_eq!(lines.rest(), None);
+}
+
+proptest! {
+    #[test]
+    fn anything_is_answered(line: Vec<u8>) {
+        let commands = parse(&line);
+        prop_assert!(!commands.is_empty() && commands.len() <= line.len() + 1);
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_are_cut(
+        text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b';'), Just(b'\r'), any::<u8>()], 0..400),
+        cuts in proptest::collection::vec(1_usize..40, 1..50),
+    ) {
+        let whole = collect(text.chunks(usize::MAX));
+        let mut rest = text.as_slice();
+        let mut pieces = Vec::new();
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, further) = rest.split_at((*cut).min(rest.len()));
+            pieces.push(piece);
+            rest = further;
+        }
+        prop_assert_eq!(whole, collect(pieces));
+    }
+
+    #[test]
+    fn a_name_with_any_characters_can_be_said(name in "[^\\x00-\\x1f/]{1,20}") {
+        let escaped: String = name.chars().flat_map(|c| ['\\', c]).collect();
+        // A backslash takes the next byte; what follows of a longer character stands for itself.
+        prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(name)));
+    }
+}
+
+fn collect<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Line> {
+    let (mut lines, mut found) = (Lines::default(), Vec::new());
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let (line, rest) = lines.take(piece);
+            found.extend(line);
+            piece = rest;
+        }
+    }
+    found.extend(lines.rest());
+    found
+}
