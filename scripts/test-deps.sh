@@ -36,6 +36,13 @@ mmdebstrap              # makes the files of a Debian 13, for its systemd and Po
 gcc                     # links Rust programs
 g++                     # builds the fuzzing engine
 python3                 # clients and servers of a few lines
+python3-prometheus-client # reads OpenMetrics strictly
+prometheus              # promtool, which checks metrics
+prometheus-haproxy-exporter # reads HAProxy's statistics
+hatop                   # shows HAProxy's statistics in a terminal
+tmux                    # the terminal
+chromium                # shows the page
+chromium-driver         # and tells what it shows
 LIST
 )
 

@@ -1,7 +1,5 @@
 //! The language of the control socket.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails fails it")]
-
 use std::time::Duration;
 
 use dormouse_core::control::{

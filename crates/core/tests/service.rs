@@ -50,6 +50,7 @@ struct Backend {
     frozen: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     seed: u64,
     random: Random,

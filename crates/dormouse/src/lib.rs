@@ -11,6 +11,7 @@ pub mod announce;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod control;
 pub mod convert;
 pub mod demo;
 pub mod ledger;

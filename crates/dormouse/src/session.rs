@@ -3,11 +3,11 @@
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use dormouse_relay::{Kind, Limits, Pipes, Relay, Report, Stream, reset_on_close};
+use dormouse_relay::{End, Kind, Limits, Pipes, Relay, Report, Stream, reset_on_close};
 use rustix::io::ioctl_fionread;
 use tokio::task::JoinHandle;
 
@@ -15,7 +15,8 @@ use crate::admission::Permit;
 use crate::announce::{self, AcceptProxy, SendProxy};
 use crate::connect::Peer;
 use crate::ledger::log::{Level, Recurring};
-use crate::ledger::{Ledger, Outcome, Record};
+use crate::ledger::sessions::Entry;
+use crate::ledger::{Ledger, Outcome, Record, ServerEntry};
 use crate::life::vigil;
 use crate::service::{Claim, Leased, Refusal, Service, Visitor};
 
@@ -28,6 +29,8 @@ pub struct Shared {
     pub service: Service,
     /// What is told of them.
     pub ledger: Arc<Ledger>,
+    /// The servers' lines in it.
+    pub servers: Vec<Arc<ServerEntry>>,
     /// The session limits.
     pub limits: Arc<Limits>,
     /// The pipes of bulk flows.
@@ -43,7 +46,7 @@ pub struct Shared {
 impl Shared {
     /// Whether somebody wants to know who a client is.
     pub(crate) fn asks_who(&self) -> bool {
-        self.ledger.log.wants(Level::Debug)
+        self.ledger.wants_records()
             || self.proxy_protocol.is_some()
             || self.accept_proxy.is_some()
             || self.service.asks_who()
@@ -73,71 +76,130 @@ pub fn start(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permi
 /// Serves one client that says nothing of who it is, to its end.
 pub async fn serve(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
     let began = Instant::now();
-    shared.ledger.begin();
-    let peer = who(&shared, &client, peer);
-    let done = relay(&shared, client, &permit, peer.as_deref(), began).await;
-    end(&shared, peer, began, done);
+    shared.ledger.begin(began);
+    let about = About::of(&shared, &client, peer, began);
+    let (outcome, server) = match about.as_deref() {
+        // Boxed: those of whom nobody may ask would carry it.
+        Some(about) if about.entry.is_some() => Box::pin(watched(&shared, client, &permit, about)).await,
+        about => relay(&shared, client, &permit, about, began).await,
+    };
+    end(&shared, about.as_deref(), began, server, &outcome);
     drop(permit);
 }
 
 /// Serves one client that may have to begin with a header.
 async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
     let began = Instant::now();
-    shared.ledger.begin();
+    shared.ledger.begin(began);
     let peer = peer.unwrap_or_else(|| Box::new(Peer::of(&client.socket)));
     let heard = match &shared.accept_proxy {
         Some(accept) => accept.hear(&client, peer).await,
         None => Ok(peer),
     };
-    let (peer, done) = match heard {
-        Ok(peer) => {
-            let peer = who(&shared, &client, Some(peer));
-            let done = relay(&shared, client, &permit, peer.as_deref(), began).await;
-            (peer, done)
+    let peer = match heard {
+        Ok(peer) => peer,
+        Err((refusal, peer)) => {
+            let about = About::new(&shared, peer, None);
+            end(&shared, Some(&about), began, None, &Outcome::Unserved(refusal));
+            return drop(permit);
         }
-        Err((refusal, peer)) => (Some(peer), (Outcome::Unserved(refusal), Instant::now())),
     };
-    end(&shared, peer, began, done);
+    let about = About::of(&shared, &client, Some(peer), began);
+    let (outcome, server) = match about.as_deref() {
+        // Boxed: those of whom nobody may ask would carry it.
+        Some(about) if about.entry.is_some() => Box::pin(watched(&shared, client, &permit, about)).await,
+        about => relay(&shared, client, &permit, about, began).await,
+    };
+    end(&shared, about.as_deref(), began, server, &outcome);
     drop(permit);
 }
 
-/// Who a client is: asked for while it is surely there, and only if somebody wants to know.
-fn who(shared: &Shared, client: &Client, peer: Option<Box<Peer>>) -> Option<Box<Peer>> {
-    let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
-    Some(announce::name(peer, shared.proxy_protocol))
-}
-
-fn end(shared: &Shared, peer: Option<Box<Peer>>, began: Instant, (outcome, held): (Outcome, Instant)) {
-    let served = !matches!(outcome, Outcome::Unserved(_));
-    if let Outcome::Unserved(refusal) = &outcome {
+/// Tells the ledger of a session that has ended.
+fn end(shared: &Shared, about: Option<&About>, began: Instant, server: Option<u16>, outcome: &Outcome) {
+    if let Outcome::Unserved(refusal) = outcome {
         tell(shared, refusal);
     }
-    let record = || Record {
-        client: peer.map_or_else(Peer::unknown, |peer| *peer),
-        held: held.duration_since(began),
-        lasted: began.elapsed(),
+    let unknown = Peer::unknown();
+    let reached = about.and_then(|about| about.reached.get());
+    let record = Record {
+        client: about.map_or(&unknown, |about| &about.peer),
+        server: server.and_then(|server| shared.servers.get(usize::from(server))).map(AsRef::as_ref),
+        asleep: about.is_some_and(|about| about.asleep),
+        held: reached.map_or(Duration::ZERO, |at| at.duration_since(began)),
+        lasted: about.map_or(Duration::ZERO, |_| began.elapsed()),
         outcome,
     };
-    shared.ledger.end(&shared.label, record, served);
+    shared.ledger.end(&shared.label, about.and_then(|about| about.entry.as_deref()), began, &record);
+}
+
+/// What somebody wants to know of a session.
+#[derive(Debug)]
+struct About {
+    peer: Box<Peer>,
+    /// What is behind slept when it came.
+    asleep: bool,
+    /// When it got a server.
+    reached: OnceLock<Instant>,
+    entry: Option<Arc<Entry>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Drop for About {
+    /// A session may be ended from outside before it has a record.
+    fn drop(&mut self) {
+        if let Some(entry) = &self.entry {
+            self.ledger.forget(entry);
+        }
+    }
+}
+
+impl About {
+    /// Asked for while the client is surely there, and only if somebody wants to know.
+    fn of(shared: &Shared, client: &Client, peer: Option<Box<Peer>>, began: Instant) -> Option<Box<Self>> {
+        let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
+        let peer = announce::name(peer, shared.proxy_protocol);
+        let entry = shared.ledger.enter(&peer, began);
+        Some(Self::new(shared, peer, entry))
+    }
+
+    fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Box<Self> {
+        let (asleep, ledger) = (shared.service.is_asleep(), Arc::clone(&shared.ledger));
+        Box::new(Self { peer, asleep, reached: OnceLock::new(), entry, ledger })
+    }
+}
+
+/// Relays until the session ends, or somebody ends it.
+async fn watched(shared: &Shared, client: Client, permit: &Permit, about: &About) -> (Outcome, Option<u16>) {
+    let Some(entry) = &about.entry else { return (Outcome::Unserved(Refusal::ClientLeft), None) };
+    tokio::select! {
+        done = relay(shared, client, permit, Some(about), entry.began) => done,
+        () = entry.killed() => {
+            let (upstream_bytes, downstream_bytes) = entry.bytes();
+            let server = entry.server();
+            let outcome = Outcome::Killed { upstream_bytes, downstream_bytes, served: server.is_some() };
+            let index = server.and_then(|server| shared.servers.iter().position(|other| Arc::ptr_eq(other, server)));
+            (outcome, index.and_then(|index| u16::try_from(index).ok()))
+        }
+    }
 }
 
 async fn relay(
     shared: &Shared,
     client: Client,
     permit: &Permit,
-    peer: Option<&Peer>,
+    about: Option<&About>,
     began: Instant,
-) -> (Outcome, Instant) {
+) -> (Outcome, Option<u16>) {
     let says_first = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
     let mut client = match Stream::new(client.socket, client.kind, says_first) {
         Ok(client) => client,
-        Err(error) => return (Outcome::Unserved(Refusal::Unwatchable(error)), began),
+        Err(error) => return (Outcome::Unserved(Refusal::Unwatchable(error)), None),
     };
-    let first = match (shared.proxy_protocol, peer) {
-        (Some(send), Some(peer)) => announce::header(send, &client, peer, &shared.ledger.log),
+    let first = match (shared.proxy_protocol, about) {
+        (Some(send), Some(about)) => announce::header(send, &client, &about.peer, &shared.ledger.log),
         _ => Vec::new(),
     };
-    let address = peer.filter(|_| shared.service.asks_who()).and_then(Peer::ip);
+    let address = about.filter(|_| shared.service.asks_who()).and_then(|about| about.peer.ip());
     let visitor = Visitor::new(&mut client, says_first, permit).from(address);
     let leased = match shared.service.lease(visitor, first).await {
         Ok(leased) => leased,
@@ -145,16 +207,22 @@ async fn relay(
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
                 reset_on_close(socket);
             }
-            return (Outcome::Unserved(refusal), Instant::now());
+            return (Outcome::Unserved(refusal), None);
         }
     };
-    let held = if shared.ledger.log.wants(Level::Debug) { Instant::now() } else { began };
+    let entry = about.and_then(|about| about.entry.as_deref());
+    // The clock is only read for whoever wants to know.
+    let now = about.map_or(began, |about| *about.reached.get_or_init(Instant::now));
     let session = Attentive::new(shared, client, leased, began);
-    let report = match shared.quiet {
-        Some(quiet) => Box::pin(relay_quietly(session, quiet)).await,
-        None => session.await,
+    let server = session.claim.as_ref().map_or(0, Claim::server);
+    shared.ledger.served(shared.servers.get(server), began, now, entry);
+    let server = u16::try_from(server).ok();
+    let report = match (entry, shared.quiet) {
+        (Some(entry), quiet) => Box::pin(relay_watched(session, shared, entry, quiet)).await,
+        (None, Some(quiet)) => Box::pin(relay_quietly(session, quiet)).await,
+        (None, None) => session.await,
     };
-    (Outcome::Relayed(report), held)
+    (Outcome::Relayed(report), server)
 }
 
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
@@ -185,11 +253,16 @@ impl Future for Attentive {
 }
 
 /// Relays, and lets a session that moved no byte for so long not count as use of the service.
-async fn relay_quietly(mut session: Attentive, quiet: Duration) -> Report {
+async fn relay_quietly(session: Attentive, quiet: Duration) -> Report {
+    relay_quietly_and_tell(session, quiet, |_| ()).await
+}
+
+async fn relay_quietly_and_tell(mut session: Attentive, quiet: Duration, tell: impl Fn(&Relay)) -> Report {
     let mut moved = session.relay.moved();
     let mut silence = Box::pin(tokio::time::sleep(quiet));
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
+        tell(&session.relay);
         let Attentive { relay, claim: Some(claim) } = &mut session else { return done };
         if relay.moved() != moved {
             moved = relay.moved();
@@ -202,6 +275,31 @@ async fn relay_quietly(mut session: Attentive, quiet: Duration) -> Report {
         done
     })
     .await
+}
+
+/// Relays, and tells at each turn what was moved.
+async fn relay_watched(
+    session: Attentive,
+    shared: &Shared,
+    entry: &Entry,
+    quiet: Option<Duration>,
+) -> Report {
+    let moved = |relay: &Relay| {
+        let Report { upstream_bytes, downstream_bytes, .. } = relay.report(End::Finished);
+        shared.ledger.moved(entry.server().map(AsRef::as_ref), entry.moved(upstream_bytes, downstream_bytes));
+    };
+    match quiet {
+        None => {
+            let mut session = session;
+            poll_fn(|cx| {
+                let done = Pin::new(&mut session).poll(cx);
+                moved(&session.relay);
+                done
+            })
+            .await
+        }
+        Some(quiet) => relay_quietly_and_tell(session, quiet, moved).await,
+    }
 }
 
 fn tell(Shared { label, ledger, .. }: &Shared, refusal: &Refusal) {

@@ -11,6 +11,7 @@ mod words;
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::pool::Admin;
 pub use help::{HELP, Usage};
 pub use lines::{LONGEST, Line, Lines};
 pub use parse::{CommandError, parse};
@@ -144,18 +145,6 @@ pub struct ServerName {
     pub backend: String,
     /// The server in it.
     pub server: String,
-}
-
-/// What an administrator wants of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Admin {
-    /// It takes sessions.
-    #[default]
-    Ready,
-    /// It takes no new sessions.
-    Drain,
-    /// It takes no new sessions, and is not looked after.
-    Maint,
 }
 
 /// A weight: absolute, or a share of what is configured.

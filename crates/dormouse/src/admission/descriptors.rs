@@ -20,20 +20,20 @@ pub struct Budget {
 }
 
 /// Raises the soft limit on descriptors to what so many sessions need, as far as the hard limit allows, and says
-/// what fits.
-pub fn raise_limit(sessions: u32) -> Budget {
-    let wanted =
-        u64::from(sessions).saturating_mul(PER_SESSION).saturating_add(RESERVE + MAX_PIPE_DESCRIPTORS);
-    let limit = raise_descriptors(wanted);
-    share(limit, sessions)
+/// what fits. `beside`: descriptors that others need.
+pub fn raise_limit(sessions: u32, beside: u64) -> Budget {
+    let reserve = RESERVE.saturating_add(beside);
+    let wanted = u64::from(sessions).saturating_mul(PER_SESSION);
+    let limit = raise_descriptors(wanted.saturating_add(reserve + MAX_PIPE_DESCRIPTORS));
+    share(limit, sessions, reserve)
 }
 
 /// More would not be used by the relay.
 const MAX_PIPE_DESCRIPTORS: u64 = 64;
 
-fn share(limit: u64, sessions: u32) -> Budget {
+fn share(limit: u64, sessions: u32, reserve: u64) -> Budget {
     // Under a very low limit half of it is for sessions, so that a few are served all the same.
-    let reserve = RESERVE.min(limit / 2);
+    let reserve = reserve.min(limit / 2);
     let fits = ((limit - reserve) / PER_SESSION).min(u64::from(sessions));
     let pipes = (limit - reserve - fits * PER_SESSION).min(MAX_PIPE_DESCRIPTORS);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_default_fits_under_the_managers_default() {
-        let budget = share(1024, 256);
+        let budget = share(1024, 256, RESERVE);
         assert_eq!((budget.sessions, budget.pipes), (256, 64));
     }
 
@@ -54,7 +54,7 @@ mod tests {
     fn a_low_limit_serves_fewer_and_never_more_than_there_are() {
         for limit in 0..2000 {
             for sessions in [1, 10, 256, 5000] {
-                let budget = share(limit, sessions);
+                let budget = share(limit, sessions, RESERVE);
                 assert!((budget.sessions * 2 + budget.pipes) as u64 <= limit, "{limit}: {budget:?}");
                 assert!(limit < 8 || budget.sessions > 0, "{limit}: {budget:?}");
             }

@@ -52,7 +52,7 @@ pub enum AtLimit {
 pub struct Admission {
     open: AtomicUsize,
     /// What the administrator allows.
-    cap: usize,
+    cap: AtomicUsize,
     at_limit: AtLimit,
     pool: Arc<Pool>,
     /// Where sessions may have to be ended before their time.
@@ -113,6 +113,17 @@ impl Pool {
         self.open.load(Ordering::Acquire)
     }
 
+    /// How many sessions there are descriptors for.
+    pub fn fits(&self) -> usize {
+        self.fits.load(Ordering::Relaxed)
+    }
+
+    /// There are descriptors for so many from now on; never for fewer than before.
+    pub fn grow(&self, fits: usize) {
+        self.fits.fetch_max(fits, Ordering::Relaxed);
+        self.left.notify_waiters();
+    }
+
     /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
     pub async fn became_idle(&self) {
         self.idle.notified().await;
@@ -132,7 +143,13 @@ impl Admission {
 
     fn with(cap: Cap, at_limit: AtLimit, pool: &Arc<Pool>, register: Option<Register>) -> Self {
         let cap = usize::try_from(cap.get()).unwrap_or(usize::MAX);
-        Self { open: AtomicUsize::new(0), cap, at_limit, pool: Arc::clone(pool), register }
+        Self {
+            open: AtomicUsize::new(0),
+            cap: AtomicUsize::new(cap),
+            at_limit,
+            pool: Arc::clone(pool),
+            register,
+        }
     }
 
     /// Knows the task of a session that was just let in, until its permit is dropped there.
@@ -161,14 +178,11 @@ impl Admission {
 
     /// Whether there is a place.
     pub fn room(&self) -> Room {
-        let open = self.open();
+        let (open, cap) = (self.open(), self.cap());
         let pool = &self.pool;
-        if open >= self.cap && self.at_limit == AtLimit::Refuse {
+        if open >= cap && self.at_limit == AtLimit::Refuse {
             Room::Refuse
-        } else if open >= self.cap
-            || pool.open() >= pool.fits.load(Ordering::Acquire)
-            || pool.starving.load(Ordering::Acquire) > 0
-        {
+        } else if open >= cap || pool.open() >= pool.fits() || pool.starving.load(Ordering::Acquire) > 0 {
             Room::Wait
         } else {
             Room::Free
@@ -185,6 +199,17 @@ impl Admission {
     /// How many sessions are open.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
+    }
+
+    /// How many may be.
+    pub fn cap(&self) -> usize {
+        self.cap.load(Ordering::Relaxed)
+    }
+
+    /// Admits so many from now on. Those that are open stay.
+    pub fn set_cap(&self, cap: Cap) {
+        self.cap.store(usize::try_from(cap.get()).unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.pool.left.notify_waiters();
     }
 
     /// Waits until a session ends, or lacks nothing any more. Wakes all that wait.

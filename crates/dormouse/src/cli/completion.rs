@@ -7,6 +7,8 @@ use super::convert::CONVERT;
 use super::flags::{Definition, PROXY};
 use super::reload::RELOAD;
 use super::run_flags::RUN;
+use super::status::STATUS;
+use super::steer::{STEER, VERBS};
 use super::{COMMANDS, manual};
 
 /// The script. docs/completions/dormouse.bash is this text.
@@ -18,9 +20,13 @@ pub(super) fn bash() -> String {
         branch("check", CHECK),
         branch("convert", CONVERT),
         branch("proxy", PROXY),
+        branch("status", STATUS),
     ];
     for branch in branches {
         commands.push_str(&branch);
+    }
+    for verb in VERBS {
+        commands.push_str(&branch(verb, STEER));
     }
     let pages: Vec<_> = manual::names().collect();
     // A String takes whatever is written to it.

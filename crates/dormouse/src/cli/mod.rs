@@ -1,6 +1,7 @@
 //! The command line: which command is meant, and under which name.
 
 mod check;
+mod client;
 mod completion;
 mod convert;
 mod flags;
@@ -9,6 +10,8 @@ mod proxy;
 mod reload;
 mod run;
 mod run_flags;
+mod status;
+mod steer;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -28,11 +31,18 @@ const COMMANDS: &[(&str, &str)] = &[
     ("reload", "Have a running one read its configuration anew"),
     ("check", "Say all that is wrong with a configuration, or what it would do"),
     ("convert", "Turn a configuration of HAProxy for TCP into one for run"),
+    ("status", "Show what sleeps, what is awake, and until when"),
+    ("wake", "Wake a service now; it sleeps again by its rules"),
+    ("sleep", "Put a service to sleep now, if nobody uses it"),
+    ("freeze", "Freeze a service now, if nobody uses it"),
+    ("thaw", "Thaw a frozen service"),
+    ("drain", "Give a service no new sessions; it sleeps when the last one ends"),
+    ("explain", "Say why a service is awake, who woke it, and what happens next"),
     ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
     ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
     ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
     ("version", "Show the version"),
-    ("manual", "Print a manual page (proxy, run, reload, check, convert, toml), for man(1)"),
+    ("manual", "Print a manual page (proxy, run, reload, check, convert, status, toml), for man(1)"),
     ("completion", "Print the completion for bash"),
 ];
 
@@ -55,6 +65,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         Some("reload") => reload::run(args),
         Some("check") => check::run(args),
         Some("convert") => convert::run(args),
+        Some("status") => status::run(args),
+        Some(verb) if steer::VERBS.contains(&verb) => steer::run(verb, args),
         Some("proxy") => proxy::run(&argv0, args, passed),
         Some("demo") => end(crate::demo::run(passed)),
         // Not for people: what the demo starts, and what stands between us and a program that we start.

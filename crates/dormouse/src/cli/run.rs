@@ -186,7 +186,7 @@ fn set(table: &mut Vec<(String, Node)>, path: &str, node: Node) {
 
 fn help() -> String {
     format!(
-        "dormouse run [--config=FILE] [--log-level=LEVEL] [--drain-timeout=SPAN]\n\
+        "dormouse run [--config=FILE] [--log-level=LEVEL] [--control=PATH] [--http=ADDRESS]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
          Serve what sleeps until somebody connects: hold the client, wake what is behind, pass the client on the\n\
          moment it answers, put it to sleep again when nobody needs it.\n\n\

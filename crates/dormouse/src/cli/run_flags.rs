@@ -72,8 +72,8 @@ const fn key(
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
         manual: "Read the services from this file, /etc/dormouse/dormouse.toml and services.d/*.toml beside it unless \
-                 told. See dormouse.toml(5). Beside it only --log-level= and --drain-timeout= are taken, and count more \
-                 than what the file says.",
+                 told. See dormouse.toml(5). Beside it only --log-level=, --log=, --control=, --http= and \
+                 --drain-timeout= are taken, and count more than what the file says.",
         ..flag(
             RunFlag::Config,
             "config",
@@ -268,6 +268,24 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "log-level",
         "err|warning|notice|info|debug",
         &["What is logged (info); debug: a line for each session"],
+    ),
+    flag(
+        RunFlag::General("log"),
+        "log",
+        "text|tcplog|json",
+        &["What lines of the log look like (text); tcplog and json:", "a line for each session"],
+    ),
+    flag(
+        RunFlag::General("control"),
+        "control",
+        "PATH",
+        &["Take commands at this UNIX socket; none: nowhere"],
+    ),
+    flag(
+        RunFlag::General("http"),
+        "http",
+        "ADDRESS",
+        &["Show a page and metrics at this address, such as", "127.0.0.1:9180"],
     ),
     Definition { manual: "Show a short help.", ..flag(RunFlag::Help, "help", "", &["Show this help"]) },
 ];

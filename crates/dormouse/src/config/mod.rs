@@ -10,6 +10,7 @@ pub(crate) mod keys;
 mod listen_options;
 pub mod model;
 pub(crate) mod near;
+mod oversight;
 mod parts;
 mod pool;
 pub(crate) mod report;
@@ -28,7 +29,8 @@ use std::path::{Path, PathBuf};
 use dormouse_core::timespan::TimeSpan;
 
 pub use files::{DEFAULT, load};
-use model::Config;
+use model::{Config, Oversight};
+use oversight::Draughts;
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
@@ -103,6 +105,7 @@ pub(crate) fn override_general(config: &mut Config, general: Vec<(String, Node)>
     whole.general(&node, report);
     config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
     config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
+    whole.oversight.apply(&mut config.oversight);
 }
 
 /// The configuration as far as it is read.
@@ -110,6 +113,7 @@ pub(crate) fn override_general(config: &mut Config, general: Vec<(String, Node)>
 struct Whole {
     log_level: Option<(Level, Place)>,
     drain_timeout: Option<(TimeSpan, Place)>,
+    oversight: Draughts,
     services: Vec<Draft>,
 }
 
@@ -148,6 +152,7 @@ impl Whole {
             let span = field.span(report);
             once(&mut self.drain_timeout, span, &field, report);
         }
+        self.oversight.read(&section, report);
     }
 
     fn services(&mut self, node: &Node, source: &Source, surroundings: Surroundings, report: &mut Report) {
@@ -190,10 +195,13 @@ impl Whole {
         }
         self.listeners_differ(&mut report);
         self.groups_have_members(&mut report);
+        let mut oversight = Oversight::default();
+        self.oversight.apply(&mut oversight);
         let Report { errors, warnings } = report;
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),
+            oversight,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
         Outcome {

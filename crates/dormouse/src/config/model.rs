@@ -15,7 +15,7 @@ use dormouse_wake::Wake;
 
 use crate::admission::{AtLimit, Cap};
 use crate::announce::{SendProxy, Sources};
-use crate::ledger::log::Level;
+use crate::ledger::log::{Format, Level};
 use crate::listener::ListenOptions;
 
 /// Everything.
@@ -26,12 +26,42 @@ pub struct Config {
     /// How long open sessions may go on after SIGTERM, and under rules that a reload has changed. `None`: not at all at
     /// the end, and until they end by themselves after a reload.
     pub drain_timeout: Option<TimeSpan>,
+    /// Who may look, and what is told.
+    pub oversight: Oversight,
     /// The services, in the order in which they were written; names are unique.
     pub services: Vec<ServiceConfig>,
 }
 
 /// How many servers of one name can serve at a time, those included whose last sessions go on.
 pub const SEATS: u16 = 32;
+
+/// Who may look at what runs and steer it, and what is told of sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Oversight {
+    /// Where commands are taken.
+    pub control: Control,
+    /// Where the page and the metrics are, if anywhere.
+    pub http: Option<SocketAddr>,
+    /// What lines of the log look like.
+    pub format: Format,
+}
+
+/// Where commands are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Control {
+    /// In the directory that the service manager made for us, if it did.
+    #[default]
+    Usual,
+    /// Nowhere.
+    Off,
+    /// At a UNIX socket.
+    At {
+        /// Its path.
+        address: ListenAddress,
+        /// Of its file; its mode is 0600 unless told.
+        options: ListenOptions,
+    },
+}
 
 /// One service.
 #[derive(Debug, Clone, PartialEq)]

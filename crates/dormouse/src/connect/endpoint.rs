@@ -148,14 +148,16 @@ impl Peer {
 
     /// Its address, if it came over IP.
     pub fn ip(&self) -> Option<IpAddr> {
-        if let Some(told) = &self.told {
-            return match &told.addresses {
-                Addresses::Inet { src, .. } => Some(src.ip()),
-                _ => None,
-            };
+        self.socket_address().map(|address| address.ip())
+    }
+
+    /// Its address and port, if it came over IP.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.told.as_ref().map(|told| &told.addresses) {
+            Some(Addresses::Inet { src, .. }) => Some(*src),
+            Some(_) => None,
+            None => SocketAddr::try_from(self.far.clone()?).ok(),
         }
-        let far = SocketAddr::try_from(self.far.clone()?).ok()?;
-        Some(far.ip())
     }
 
     /// The two ends, as a PROXY header tells them.

@@ -20,7 +20,8 @@ use dormouse_wake::exec::Exec;
 use crate::admission::{AtLimit, Cap};
 use crate::cli::Passed;
 use crate::config::model::{
-    Config, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
+    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
+    WakeOn, Waking,
 };
 use crate::ledger::log::Level;
 use crate::listener::ListenOptions;
@@ -140,5 +141,10 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         },
     };
     // Every session is to be seen.
-    Ok(Config { log_level: Some(Level::Debug), drain_timeout: None, services: vec![service] })
+    Ok(Config {
+        log_level: Some(Level::Debug),
+        drain_timeout: None,
+        oversight: Oversight { control: Control::Off, ..Oversight::default() },
+        services: vec![service],
+    })
 }

@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::line::{Utc, quoted};
 
 /// How grave a line is, by syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +41,30 @@ impl Level {
     }
 }
 
+/// What lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// In words; a session's only at debug level.
+    #[default]
+    Text,
+    /// Sessions as `HAProxy` tells them with `option tcplog`, at info level; all else in words.
+    Tcplog,
+    /// Every line is a JSON object; a session's at info level.
+    Json,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Err => "err",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
+    }
+}
+
 /// A kind of line that comes again and again while its cause lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recurring {
@@ -62,7 +88,9 @@ const KINDS: usize = 7;
 /// A kind of line is told at most so often; in between it is counted.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Lines that may wait for the writer.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 4096;
+/// So many bytes of lines are written at once.
+const BATCH: usize = 64 << 10;
 
 /// The log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,6 +103,7 @@ pub struct Log {
 struct Inner {
     /// A [`Level`].
     level: AtomicU8,
+    format: Format,
     journal: bool,
     writer: OnceLock<Option<Writer>>,
 }
@@ -101,8 +130,13 @@ struct Progress {
 impl Log {
     /// A log of lines up to this level, on standard error.
     pub fn new(level: Option<Level>) -> Self {
+        Self::formatted(level, Format::Text)
+    }
+
+    /// The same, with lines of this format.
+    pub fn formatted(level: Option<Level>, format: Format) -> Self {
         let level = AtomicU8::new(level_or_told(level) as u8);
-        let inner = Inner { level, journal: stderr_is_journal(), writer: OnceLock::new() };
+        let inner = Inner { level, format, journal: stderr_is_journal(), writer: OnceLock::new() };
         Self { inner: Arc::new(inner), recent: Arc::default() }
     }
 
@@ -122,12 +156,38 @@ impl Log {
         level as u8 <= self.inner.level.load(Ordering::Relaxed)
     }
 
+    /// Whether each session gets a line.
+    pub fn wants_sessions(&self) -> bool {
+        self.wants(if self.inner.format == Format::Text { Level::Debug } else { Level::Info })
+    }
+
+    /// What lines look like.
+    pub fn format(&self) -> Format {
+        self.inner.format
+    }
+
     /// Writes a line.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
-        if self.wants(level) {
-            let priority = if self.inner.journal { format!("<{}>", level as u8) } else { String::new() };
-            self.write(format!("{priority}{text}\n"));
+        if !self.wants(level) {
+            return;
         }
+        if self.inner.format == Format::Json {
+            return self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())));
+        }
+        let priority = self.priority(level);
+        self.write(format!("{priority}{text}\n"));
+    }
+
+    /// Writes a JSON object: the time, the level, and these members.
+    pub(super) fn object(&self, level: Level, members: &str) {
+        if self.wants(level) {
+            let (priority, now) = (self.priority(level), Utc(SystemTime::now()));
+            self.write(format!("{priority}{{\"time\":\"{now}\",\"level\":\"{level}\",{members}}}\n"));
+        }
+    }
+
+    fn priority(&self, level: Level) -> String {
+        if self.inner.journal { format!("<{}>", level as u8) } else { String::new() }
     }
 
     /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
@@ -165,7 +225,7 @@ impl Log {
     }
 
     fn write(&self, line: String) {
-        let Some(writer) = self.inner.writer.get_or_init(Writer::start) else { return };
+        let Some(writer) = self.inner.writer.get_or_init(|| Writer::start(self.inner.format)) else { return };
         let mut state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
         match writer.queue.try_send(line) {
             Ok(()) => state.0 += 1,
@@ -176,31 +236,40 @@ impl Log {
 
 impl Writer {
     /// `None` if no thread can be had: then there is no log, and everything else goes on.
-    fn start() -> Option<Self> {
+    fn start(format: Format) -> Option<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let progress = Arc::new(Progress::default());
         let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
         let shared = Arc::clone(&progress);
-        thread.spawn(move || shared.write_all(&lines)).ok()?;
+        thread.spawn(move || shared.write_all(&lines, format)).ok()?;
         Some(Self { queue, progress })
     }
 }
 
 impl Progress {
-    fn write_all(&self, lines: &Receiver<String>) {
-        for line in lines {
+    fn write_all(&self, lines: &Receiver<String>, format: Format) {
+        for mut text in lines {
+            let mut taken = 1;
+            while text.len() < BATCH {
+                let Ok(line) = lines.try_recv() else { break };
+                text.push_str(&line);
+                taken += 1;
+            }
             // A standard error that takes nothing more is nobody's to mend.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = std::io::stderr().write_all(text.as_bytes());
             let lost = {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.0 = state.0.saturating_sub(1);
+                state.0 = state.0.saturating_sub(taken);
                 std::mem::take(&mut state.1)
             };
             if lost > 0 {
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "{lost} log lines were lost, because nobody read them in time"
-                );
+                let text = format!("{lost} log lines were lost, because nobody read them in time");
+                let _ = match format {
+                    Format::Json => {
+                        writeln!(std::io::stderr(), "{{\"level\":\"warning\",\"message\":\"{text}\"}}")
+                    }
+                    Format::Text | Format::Tcplog => writeln!(std::io::stderr(), "{text}"),
+                };
             }
             self.written.notify_all();
         }

@@ -1,18 +1,27 @@
 //! What is told of sessions: one record each, the totals, the log. Nothing else counts anything.
 
+pub mod count;
+pub mod counters;
+mod line;
 pub mod log;
+pub mod sessions;
+pub mod sleep;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dormouse_relay::Report;
 use tokio::sync::Notify;
 
 use crate::connect::Peer;
 use crate::service::Refusal;
+use count::{Beginning, Count, Histogram, Rate};
+use counters::{Cause, Ends, ServerCounters};
+pub(crate) use line::{Utc, quoted as line_json};
 use log::{Level, Log, Recurring};
+use sessions::{Entry, Sessions};
 
 /// How a session went.
 #[derive(Debug)]
@@ -21,30 +30,69 @@ pub enum Outcome {
     Relayed(Report),
     /// No server took it.
     Unserved(Refusal),
+    /// Somebody asked for its end.
+    Killed {
+        /// Bytes passed from the client to the server.
+        upstream_bytes: u64,
+        /// Bytes passed from the server to the client.
+        downstream_bytes: u64,
+        /// It had a server.
+        served: bool,
+    },
+}
+
+impl Outcome {
+    /// Whether a server took it.
+    pub fn served(&self) -> bool {
+        match self {
+            Self::Relayed(_) => true,
+            Self::Unserved(_) => false,
+            Self::Killed { served, .. } => *served,
+        }
+    }
+
+    /// Bytes that went to the server, and that came from it.
+    pub fn bytes(&self) -> (u64, u64) {
+        match self {
+            Self::Relayed(report) => (report.upstream_bytes, report.downstream_bytes),
+            Self::Killed { upstream_bytes, downstream_bytes, .. } => (*upstream_bytes, *downstream_bytes),
+            Self::Unserved(_) => (0, 0),
+        }
+    }
 }
 
 /// A session's record.
 #[derive(Debug)]
-pub struct Record {
+pub struct Record<'a> {
     /// Who connected.
-    pub client: Peer,
+    pub client: &'a Peer,
+    /// Which server it had.
+    pub server: Option<&'a ServerEntry>,
+    /// What was behind slept when it came.
+    pub asleep: bool,
     /// From accepting it to the server's socket.
     pub held: Duration,
     /// From accepting it to its end.
     pub lasted: Duration,
     /// How it went.
-    pub outcome: Outcome,
+    pub outcome: &'a Outcome,
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = Client(&self.client);
         let (held, lasted) = (self.held.as_secs_f64() * 1e3, self.lasted.as_secs_f64() * 1e3);
-        match &self.outcome {
+        match self.outcome {
             Outcome::Relayed(Report { upstream_bytes, downstream_bytes, end }) => write!(
                 f,
                 "Session from {client}: held {held:.1} ms, lasted {lasted:.1} ms, {upstream_bytes} bytes up, \
                  {downstream_bytes} bytes down: {end}"
+            ),
+            Outcome::Killed { upstream_bytes, downstream_bytes, .. } => write!(
+                f,
+                "Session from {}: lasted {lasted:.1} ms, {upstream_bytes} bytes up, {downstream_bytes} bytes down: \
+                 ended by an administrator",
+                self.client
             ),
             Outcome::Unserved(refusal) => {
                 write!(f, "Session from {client}: lasted {lasted:.1} ms, not served: {refusal}")
@@ -68,20 +116,62 @@ impl fmt::Display for Client<'_> {
 pub struct Ledger {
     /// Where lines go.
     pub log: Log,
+    /// Since when everything is counted.
+    pub beginning: Beginning,
+    /// What is counted.
+    pub figures: Figures,
+    /// Whose totals these are.
+    name: Arc<str>,
+    servers: Mutex<Vec<Arc<ServerEntry>>>,
     /// Counts the same for several.
     parent: Option<Arc<Ledger>>,
-    open: AtomicUsize,
-    accepted: AtomicU64,
-    unserved: AtomicU64,
-    refused: AtomicU64,
+    /// Where sessions are known one by one, if somebody may ask.
+    sessions: Option<Arc<Sessions>>,
+    ending: AtomicBool,
     changed: Notify,
+}
+
+/// A server's line in the ledger.
+#[derive(Debug)]
+pub struct ServerEntry {
+    /// Its name in its service.
+    pub name: String,
+    /// What is counted of it.
+    pub counters: ServerCounters,
+}
+
+/// What is counted of sessions.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Sessions that are open now.
+    pub open: Count,
+    /// The most that were open at once.
+    pub most: Count,
+    /// Sessions since the start.
+    pub accepted: Count,
+    /// How often they come.
+    pub rate: Rate,
+    /// Those of them that no server took.
+    pub unserved: Count,
+    /// Clients turned away at the limit.
+    pub refused: Count,
+    /// Bytes from clients to servers.
+    pub bytes_in: Count,
+    /// Bytes from servers to clients.
+    pub bytes_out: Count,
+    /// How they ended; of a service only.
+    pub ends: Ends,
+    /// How long until they had a server; only while somebody may ask.
+    pub reached: Histogram,
+    /// How long they lasted; only while somebody may ask.
+    pub lasted: Histogram,
 }
 
 /// The totals at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     /// Sessions that are open now.
-    pub open: usize,
+    pub open: u64,
     /// Sessions since the start.
     pub accepted: u64,
     /// Those of them that no server took.
@@ -102,58 +192,156 @@ impl Ledger {
     pub fn new(log: Log) -> Self {
         Self {
             log,
+            beginning: Beginning::now(),
+            figures: Figures::default(),
+            name: Arc::from(""),
+            servers: Mutex::default(),
             parent: None,
-            open: AtomicUsize::new(0),
-            accepted: AtomicU64::new(0),
-            unserved: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            sessions: None,
+            ending: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
 
-    /// Empty totals that are also counted by another.
-    pub fn within(parent: Arc<Self>, log: Log) -> Self {
-        Self { parent: Some(parent), ..Self::new(log) }
+    /// Sessions are known one by one from now on.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Self { sessions: Some(Arc::default()), ..self }
+    }
+
+    /// Empty totals of a service, that are also counted by another.
+    pub fn within(parent: Arc<Self>, log: Log, name: &str) -> Self {
+        Self {
+            name: Arc::from(name),
+            beginning: parent.beginning,
+            sessions: parent.sessions.clone(),
+            parent: Some(parent),
+            ..Self::new(log)
+        }
+    }
+
+    /// These are its servers from now on. Those of the same name go on counting.
+    pub fn enroll<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<ServerEntry>> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |name: &str| {
+            let known = servers.iter().find(|server| server.name == name);
+            known.cloned().unwrap_or_else(|| {
+                Arc::new(ServerEntry { name: name.to_owned(), counters: ServerCounters::default() })
+            })
+        };
+        *servers = names.map(entry).collect();
+        servers.clone()
+    }
+
+    /// Where sessions are known one by one, if somebody may ask.
+    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.sessions.as_ref()
+    }
+
+    /// Whether somebody wants to know who each client is.
+    pub fn wants_records(&self) -> bool {
+        self.sessions.is_some() || self.log.wants_sessions()
     }
 
     /// A session begins.
-    pub fn begin(&self) {
-        if let Some(parent) = &self.parent {
-            parent.begin();
+    pub fn begin(&self, now: Instant) {
+        let at = self.beginning.until(now);
+        for ledger in self.with_parents() {
+            let figures = &ledger.figures;
+            figures.open.up();
+            figures.most.at_least(figures.open.get());
+            figures.accepted.up();
+            figures.rate.event(at);
+            ledger.changed.notify_one();
         }
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
+    }
+
+    /// The session is one of those that are known one by one, if any are.
+    pub fn enter(&self, client: &Peer, began: Instant) -> Option<Arc<Entry>> {
+        Some(self.sessions.as_ref()?.begin(&self.name, client.clone(), began))
+    }
+
+    /// A session that began then has got a server now.
+    pub fn served(
+        &self,
+        server: Option<&Arc<ServerEntry>>,
+        began: Instant,
+        now: Instant,
+        entry: Option<&Entry>,
+    ) {
+        if let Some(server) = server {
+            server.counters.begin(self.beginning.until(now));
+            if let Some(entry) = entry {
+                entry.served(server);
+            }
+        }
+        if self.sessions.is_some() {
+            self.figures.reached.add(now.duration_since(began));
+        }
+    }
+
+    /// A session moved so many bytes more.
+    pub fn moved(&self, server: Option<&ServerEntry>, (up, down): (u64, u64)) {
+        if (up, down) == (0, 0) {
+            return;
+        }
+        for ledger in self.with_parents() {
+            ledger.figures.bytes_in.add(up);
+            ledger.figures.bytes_out.add(down);
+        }
+        if let Some(server) = server {
+            server.counters.moved(up, down);
+        }
     }
 
     /// A session has ended; `label` begins its line in the log.
-    pub fn end(&self, label: &str, record: impl FnOnce() -> Record, served: bool) {
-        self.count_end(served);
-        if self.log.wants(Level::Debug) {
-            self.log.line(Level::Debug, format_args!("{label}{}", record()));
+    pub fn end(&self, label: &str, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
+        let cause = Cause::of(record.outcome);
+        let bytes = record.outcome.bytes();
+        self.moved(record.server, entry.map_or(bytes, |entry| entry.moved(bytes.0, bytes.1)));
+        self.figures.ends.add(cause);
+        if let Some(server) = record.server {
+            server.counters.end(cause);
         }
+        if let Some(sessions) = &self.sessions {
+            self.figures.lasted.add(began.elapsed());
+            if let Some(entry) = entry {
+                sessions.end(entry);
+            }
+        }
+        for ledger in self.with_parents() {
+            ledger.figures.open.down();
+            if !record.outcome.served() {
+                ledger.figures.unserved.up();
+            }
+            ledger.changed.notify_one();
+        }
+        self.tell(label, record);
     }
 
     /// So many sessions were ended before their time, without a record of their own.
     pub fn cut(&self, sessions: usize) {
-        (0..sessions).for_each(|_| self.count_end(true));
+        for _ in 0..sessions {
+            self.figures.ends.add(Cause::Killed);
+            for ledger in self.with_parents() {
+                ledger.figures.open.down();
+                ledger.changed.notify_one();
+            }
+        }
     }
 
-    fn count_end(&self, served: bool) {
-        if let Some(parent) = &self.parent {
-            parent.count_end(served);
+    /// A session that is known was ended before its time, and has no record.
+    pub fn forget(&self, entry: &Entry) {
+        let known = self.sessions.as_ref().is_some_and(|sessions| sessions.end(entry));
+        if let Some(server) = entry.server().filter(|_| known) {
+            server.counters.end(Cause::Killed);
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        if !served {
-            self.unserved.fetch_add(1, Ordering::Relaxed);
-        }
-        self.changed.notify_one();
     }
 
     /// A client was turned away at the limit.
     pub fn refuse(&self) {
-        for ledger in std::iter::once(self).chain(self.parent.as_deref()) {
-            ledger.refused.fetch_add(1, Ordering::Relaxed);
+        for ledger in self.with_parents() {
+            ledger.figures.refused.up();
             ledger.changed.notify_one();
         }
         self.log.recurring(
@@ -165,16 +353,41 @@ impl Ledger {
 
     /// The totals now.
     pub fn totals(&self) -> Totals {
+        let Figures { open, accepted, unserved, refused, .. } = &self.figures;
         Totals {
-            open: self.open.load(Ordering::Relaxed),
-            accepted: self.accepted.load(Ordering::Relaxed),
-            unserved: self.unserved.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
+            open: open.get(),
+            accepted: accepted.get(),
+            unserved: unserved.get(),
+            refused: refused.get(),
+        }
+    }
+
+    /// Nobody new is served any more.
+    pub fn end_soon(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody new is served any more.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// The maxima begin anew.
+    pub fn forget_most(&self) {
+        self.figures.most.set(self.figures.open.get());
+        self.figures.rate.forget_most();
+        for server in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            server.counters.most.set(server.counters.open.get());
+            server.counters.rate.forget_most();
         }
     }
 
     /// Waits until a total has changed since the last time that this was awaited.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    fn with_parents(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |ledger| ledger.parent.as_deref())
     }
 }

@@ -85,6 +85,7 @@ impl Life<'_> {
             () = report_status(self.manager, self.ledger) => Why::Idle,
             () = watchdog(self.manager) => Why::Idle,
         };
+        self.ledger.end_soon();
         // Whoever comes now waits in the service manager's socket.
         drop(doors);
         accepting.shutdown().await;

@@ -23,7 +23,7 @@ pub(super) async fn serve(
     manager: Option<Notifier>,
 ) -> Result<(), ProxyError> {
     let log = Log::new(settings.log_level);
-    let budget = raise_limit(settings.cap.get());
+    let budget = raise_limit(settings.cap.get(), 0);
     if budget.sessions < usize::try_from(settings.cap.get()).unwrap_or(usize::MAX) {
         log.line(
             Level::Warning,
@@ -44,6 +44,7 @@ pub(super) async fn serve(
         label: String::new(),
         service: Service::always_there(route, settings.wait),
         ledger: Arc::new(Ledger::new(log.clone())),
+        servers: Vec::new(),
         limits: Arc::new(Limits {
             half_close: settings.half_close_timeout,
             idle: settings.idle_timeout,

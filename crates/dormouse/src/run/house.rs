@@ -20,6 +20,7 @@ use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
 use crate::cli::Passed;
 use crate::config::model::{Config, ServerConfig, ServiceConfig};
+use crate::control::{self, House as Window, Windows};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
 use crate::life::{Door, Doors, ListenerDied};
@@ -43,6 +44,8 @@ pub(super) struct House {
     /// Where listeners outlive us.
     store: Option<Store>,
     memory: Memory,
+    /// For those who look.
+    pub(super) window: Arc<Window>,
     pub(super) log: Log,
 }
 
@@ -64,6 +67,7 @@ impl House {
         config: &Config,
         passed: Passed,
         manager: Option<Notifier>,
+        windows: &Windows,
         log: &Log,
     ) -> Result<Self, RunError> {
         let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
@@ -75,7 +79,12 @@ impl House {
         let (memory, woken) = Memory::open(state, store.as_mut(), log);
         let mut dormitory = Dormitory::default();
         dormitory.remember(woken);
-        let budget = raise_limit(wanted(config));
+        let beside = windows.descriptors();
+        let budget = raise_limit(wanted(config), beside);
+        let ledger = Ledger::new(log.clone());
+        let ledger = Arc::new(if windows.any() { ledger.watched() } else { ledger });
+        let pool = Pool::new(budget.sessions);
+        let window = Window::new(Arc::clone(&ledger), Arc::clone(&pool), beside, log.clone());
         Ok(Self {
             config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
@@ -83,11 +92,12 @@ impl House {
             doors: Doors::default(),
             dormitory,
             sockets: Sockets::new(Ok(passed), stored)?,
-            pool: Pool::new(budget.sessions),
+            pool,
             pipes: Pipes::new(budget.pipes),
-            ledger: Arc::new(Ledger::new(log.clone())),
+            ledger,
             store,
             memory,
+            window,
             log: log.clone(),
         })
     }
@@ -154,6 +164,7 @@ impl House {
         changes.removed = plan.gone.into_iter().filter_map(name).collect();
         self.config = config;
         self.dormitory.sweep();
+        self.furnish();
         if let Some(store) = &mut self.store {
             store.keep_listeners(&self.standing, &self.log);
         }
@@ -169,12 +180,14 @@ impl House {
         closed: &mut BTreeMap<usize, Former>,
     ) -> Standing {
         let Prepared { routes, sockets } = prepared;
-        let ledger =
-            ledger.unwrap_or_else(|| Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.separate())));
+        let ledger = ledger.unwrap_or_else(|| {
+            Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.separate(), &service.name))
+        });
         let shared = Arc::new(Shared {
             label: format!("{}: ", service.name),
             service: Service::new(service, routes, &ledger.log, &mut self.dormitory),
             limits: Arc::new(service.timeouts.limits),
+            servers: ledger.enroll(service.servers.iter().map(|server| server.name.as_str())),
             ledger,
             pipes: Arc::clone(&self.pipes),
             accept_proxy: service
@@ -217,10 +230,20 @@ impl House {
         Standing { config: service.clone(), doors, admission, shared, ahead }
     }
 
+    /// Shows what is served now.
+    fn furnish(&self) {
+        let doors = self.standing.iter().map(|standing| {
+            let listeners = standing.doors.iter().flatten().filter_map(Door::listener);
+            let listen = listeners.map(ToString::to_string).collect();
+            control::Door::new(&standing.config, listen, &standing.admission, &standing.shared)
+        });
+        self.window.furnish(doors.collect());
+    }
+
     /// Makes room for the sessions of all services.
     fn make_room(&self, config: &Config) {
         let wanted = wanted(config);
-        let budget = raise_limit(wanted);
+        let budget = raise_limit(wanted, self.window.descriptors);
         self.pool.resize(budget.sessions);
         if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
             self.log.line(
@@ -247,6 +270,7 @@ impl House {
 
     /// Lets nobody in any more.
     pub(super) async fn close(&mut self) {
+        self.ledger.end_soon();
         let doors =
             self.standing.iter_mut().flat_map(|standing| std::mem::take(&mut standing.doors)).flatten();
         for mut listener in doors.filter_map(Door::close) {

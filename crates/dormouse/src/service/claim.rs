@@ -28,6 +28,14 @@ impl Claim {
         Self::Pooled(Box::new(Pooled { lease, place }))
     }
 
+    /// Which of the service's servers it is.
+    pub fn server(&self) -> usize {
+        match self {
+            Self::Lease(_) => 0,
+            Self::Pooled(pooled) => pooled.place.server(),
+        }
+    }
+
     pub(super) fn lease(&self) -> Option<&Lease> {
         match self {
             Self::Lease(lease) => Some(lease),

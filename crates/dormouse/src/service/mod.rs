@@ -5,6 +5,7 @@
 //! wants, `ready` finds out that it answers, `wake` is a client's way through all of it. A server that nobody has to
 //! wake has none of that, only the hold.
 
+pub mod admin;
 mod claim;
 mod dormitory;
 mod driver;
@@ -31,6 +32,7 @@ use crate::admission::{AtLimit, Permit};
 use crate::config::model::{CheckConfig, Network, ServiceConfig, WakeOn};
 use crate::connect::Route;
 use crate::ledger::log::Log;
+use admin::AdminState;
 pub use claim::Claim;
 pub use dormitory::{Dormitory, Woken};
 use dormitory::{Key, Wanted};
@@ -65,6 +67,8 @@ struct Server {
     sleeper: Option<Arc<Sleeper>>,
     /// Keeps the sleeper awake to our wishes.
     _wanted: Option<Wanted>,
+    /// What an administrator wants of it, where no pool knows that.
+    admin: AdminState,
 }
 
 /// The ways to the servers of a service.
@@ -144,7 +148,13 @@ impl<'a> Visitor<'a> {
 impl Service {
     /// One server that nobody has to wake; a client is held for at most `wait` while it is not there.
     pub fn always_there(route: Route, wait: TimeSpan) -> Self {
-        let server = Server { route: Arc::new(route), turn: Turn::new(), sleeper: None, _wanted: None };
+        let server = Server {
+            route: Arc::new(route),
+            turn: Turn::new(),
+            sleeper: None,
+            _wanted: None,
+            admin: AdminState::default(),
+        };
         Self {
             servers: vec![server],
             pool: None,
@@ -182,7 +192,13 @@ impl Service {
                 dormitory.bed(&key, &name, policy(config), habits, log)
             });
             let (sleeper, wanted) = bed.unzip();
-            servers.push(Server { route, turn: Turn::new(), sleeper, _wanted: wanted });
+            servers.push(Server {
+                route,
+                turn: Turn::new(),
+                sleeper,
+                _wanted: wanted,
+                admin: AdminState::default(),
+            });
         }
         let sleepers = servers.iter().map(|server| server.sleeper.clone());
         let room = dormitory.room(&config.name);
@@ -219,6 +235,9 @@ impl Service {
             // Boxed: those who have one server that is there would carry it.
             return Box::pin(self.wake_and_lease(visitor, first)).await;
         };
+        if !server.admin.takes_sessions() {
+            return Err(Refusal::Maintenance);
+        }
         let Visitor { client, says_first, permit, .. } = visitor;
         let server = match server.route.connect(says_first).await {
             Ok(connected) => connected,
@@ -258,6 +277,21 @@ impl Service {
     /// Waits until [`Self::has_room`] may have changed.
     pub async fn room_changed(&self) {
         self.room.notified().await;
+    }
+
+    /// What wakes the server of this number, if it sleeps at all.
+    pub fn sleeper(&self, index: usize) -> Option<&Arc<Sleeper>> {
+        self.servers.get(index)?.sleeper.as_ref()
+    }
+
+    /// What an administrator wants of the server of this number, where no pool knows that.
+    pub fn admin(&self, index: usize) -> Option<&AdminState> {
+        self.servers.get(index).filter(|_| self.pool.is_none()).map(|server| &server.admin)
+    }
+
+    /// Whether a client that comes now waits for something to be woken.
+    pub fn is_asleep(&self) -> bool {
+        !self.servers.iter().any(Server::is_up)
     }
 
     /// The servers that sleep.

@@ -32,6 +32,8 @@ pub enum Refusal {
     Silent(Duration),
     /// A trusted proxy did not begin with the header that it had to begin with.
     Header(Box<HeaderFault>),
+    /// All servers are drained, or in maintenance: an administrator wants it so.
+    Maintenance,
     /// The client's socket cannot be watched: a limit of ours.
     Unwatchable(std::io::Error),
 }
@@ -41,7 +43,10 @@ impl Refusal {
     pub fn is_fault(&self) -> bool {
         !matches!(
             self,
-            Self::ClientLeft | Self::Silent(_) | Self::Asleep(Asleep::Asleep | Asleep::StartFailed, _)
+            Self::ClientLeft
+                | Self::Silent(_)
+                | Self::Maintenance
+                | Self::Asleep(Asleep::Asleep | Asleep::StartFailed, _)
         )
     }
 
@@ -100,6 +105,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::Header(fault) => write!(f, "{fault}"),
+            Self::Maintenance => f.write_str("all servers are drained or in maintenance"),
             Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
         }
     }

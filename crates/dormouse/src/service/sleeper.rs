@@ -7,12 +7,16 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+use dormouse_core::service::{
+    Action, Arrival, Event, Machine, NotNow, Outlook, Policy, Refusal, State, WaiterId,
+};
 use dormouse_relay::Stream;
 use dormouse_wake::Order;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::connect::Peer;
 use crate::ledger::log::{Level, Log};
+use crate::ledger::sleep::{SleepCounters, WokenBy};
 
 /// A server that sleeps.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct Sleeper {
     /// Its name in the log.
     name: String,
     log: Log,
+    /// What is counted of it.
+    pub counters: SleepCounters,
     inner: Mutex<Inner>,
     /// The driver has something to do.
     pub(super) nudge: Notify,
@@ -34,7 +40,7 @@ pub struct Sleeper {
 #[derive(Debug)]
 struct Inner {
     machine: Machine,
-    waiters: HashMap<WaiterId, oneshot::Sender<Answer>>,
+    waiters: HashMap<WaiterId, Waiter>,
     /// What the waker is to be told. The machine has at most one order under way, and a stop behind it.
     orders: VecDeque<Order>,
     /// When the driver looks after the machine next.
@@ -56,6 +62,9 @@ struct Inner {
     cold_start: Option<Duration>,
 }
 
+/// Somebody who waits, and since when.
+type Waiter = (oneshot::Sender<Answer>, Instant);
+
 type Answer = Result<(u32, Option<Stream>), Refusal>;
 
 /// A client's hold on an awake server. Dropping it is how the server learns that the session ended.
@@ -72,6 +81,8 @@ pub struct Lease {
 pub(super) struct Ticket<'a> {
     sleeper: &'a Arc<Sleeper>,
     waiter: WaiterId,
+    /// It is this client that has woken it.
+    woke: bool,
     answer: oneshot::Receiver<Answer>,
 }
 
@@ -107,7 +118,16 @@ impl Sleeper {
             cold_start: None,
         };
         let run = watch::Sender::new(0);
-        Arc::new(Self { name, log, inner: Mutex::new(inner), nudge: Notify::new(), run, room, woken })
+        Arc::new(Self {
+            name,
+            log,
+            counters: SleepCounters::default(),
+            inner: Mutex::new(inner),
+            nudge: Notify::new(),
+            run,
+            room,
+            woken,
+        })
     }
 
     /// Its name.
@@ -117,14 +137,15 @@ impl Sleeper {
 
     /// Asks for a lease. `wakes`: this client may wake the server.
     pub(super) fn ask(self: &Arc<Self>, wakes: bool) -> Asked<'_> {
-        self.step(|inner, now, out| match inner.machine.arrive(now, wakes, out) {
+        self.step_by(WokenBy::Client, |inner, now, out| match inner.machine.arrive(now, wakes, out) {
             Arrival::Granted => {
                 Asked::Granted(Lease { sleeper: Arc::clone(self), run: inner.run, counted: true })
             }
             Arrival::Held(waiter) => {
                 let (tell, answer) = oneshot::channel();
-                inner.waiters.insert(waiter, tell);
-                Asked::Held(Ticket { sleeper: self, waiter, answer })
+                inner.waiters.insert(waiter, (tell, now));
+                let woke = out.iter().any(|action| matches!(action, Action::Start | Action::Thaw));
+                Asked::Held(Ticket { sleeper: self, waiter, woke, answer })
             }
             Arrival::Refused(refusal) => Asked::Refused(refusal),
         })
@@ -148,16 +169,45 @@ impl Sleeper {
     }
 
     /// Wakes it for nobody in particular; it sleeps again by the usual rules.
-    pub fn wake(&self) {
-        self.step(|inner, now, out| inner.machine.wake(now, out));
+    pub fn wake(&self, by: WokenBy) {
+        self.step_by(by, |inner, now, out| inner.machine.wake(now, out));
+    }
+
+    /// An administrator stops it.
+    ///
+    /// # Errors
+    /// When it is not awake, or somebody needs it.
+    pub fn sleep(&self) -> Result<(), NotNow> {
+        self.step(|inner, now, out| inner.machine.sleep(now, out))
+    }
+
+    /// An administrator freezes it.
+    ///
+    /// # Errors
+    /// When it is not awake, or somebody needs it.
+    pub fn freeze(&self) -> Result<(), NotNow> {
+        self.step(|inner, now, out| inner.machine.freeze(now, out))
+    }
+
+    /// An administrator thaws it.
+    ///
+    /// # Errors
+    /// When it is not frozen.
+    pub fn thaw(&self) -> Result<(), NotNow> {
+        self.step_by(WokenBy::Control, |inner, now, out| inner.machine.thaw(now, out))
+    }
+
+    /// What holds it where it is, and what happens next.
+    pub fn outlook(&self) -> Outlook {
+        self.lock().machine.outlook()
     }
 
     pub(super) fn keep_warm(&self, warm: bool) {
-        self.step(|inner, now, out| inner.machine.keep_warm(now, warm, out));
+        self.step_by(WokenBy::KeepWarm, |inner, now, out| inner.machine.keep_warm(now, warm, out));
     }
 
     /// Another waits for its place, or nobody any more.
-    pub(super) fn evict(&self, wanted: bool) {
+    pub fn evict(&self, wanted: bool) {
         self.step(
             |inner, now, out| if wanted { inner.machine.evict(now, out) } else { inner.machine.spare() },
         );
@@ -235,7 +285,7 @@ impl Sleeper {
     }
 
     /// Why the last start failed, or the server ended.
-    pub(super) fn reason(&self) -> Option<Arc<str>> {
+    pub fn reason(&self) -> Option<Arc<str>> {
         self.lock().reason.clone()
     }
 
@@ -255,8 +305,13 @@ impl Sleeper {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One step of the machine, and all that follows from it.
+    /// One step of the machine, and all that follows from it. What it wakes, clients have woken: those that wait.
     fn step<R>(&self, act: impl FnOnce(&mut Inner, Instant, &mut Vec<Action>) -> R) -> R {
+        self.step_by(WokenBy::Client, act)
+    }
+
+    /// A step that may wake it, and what does.
+    fn step_by<R>(&self, by: WokenBy, act: impl FnOnce(&mut Inner, Instant, &mut Vec<Action>) -> R) -> R {
         let now = Instant::now();
         let mut inner = self.lock();
         let held = inner.machine.held();
@@ -267,14 +322,15 @@ impl Sleeper {
         while !out.is_empty() {
             let mut further = Vec::new();
             for action in out {
-                nudge |= inner.obey(now, action, &mut further);
+                nudge |= inner.obey(now, action, &self.counters, by, &mut further);
             }
             out = further;
         }
         let due = inner.machine.deadline();
         nudge |= due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed));
         let freed = inner.machine.held() < held || inner.machine.is_up();
-        inner.tell_state(&self.name, &self.log, now);
+        self.counters.most_held.at_least(u64::try_from(inner.machine.held()).unwrap_or(u64::MAX));
+        inner.tell_state(&self.name, &self.log, &self.counters, now);
         let ours = inner.is_ours();
         let woken = std::mem::replace(&mut inner.ours, ours) != ours;
         drop(inner);
@@ -297,24 +353,37 @@ impl Inner {
     }
 
     /// Carries out an action; true if the driver has to.
-    fn obey(&mut self, now: Instant, action: Action, further: &mut Vec<Action>) -> bool {
+    fn obey(
+        &mut self,
+        now: Instant,
+        action: Action,
+        counters: &SleepCounters,
+        by: WokenBy,
+        further: &mut Vec<Action>,
+    ) -> bool {
         let order = match action {
             Action::Grant(waiter) => {
                 let answer = Ok((self.run, self.first.take()));
-                let taken = self.waiters.remove(&waiter).is_some_and(|tell| tell.send(answer).is_ok());
-                if !taken {
-                    self.machine.release(now, true, further);
+                let taken = self
+                    .waiters
+                    .remove(&waiter)
+                    .and_then(|(tell, since)| tell.send(answer).ok().map(|()| now.duration_since(since)));
+                match taken {
+                    Some(span) => counters.holds.add(span),
+                    None => self.machine.release(now, true, further),
                 }
                 return false;
             }
             Action::Refuse(waiter, refusal) => {
-                if let Some(tell) = self.waiters.remove(&waiter) {
+                if let Some((tell, _)) = self.waiters.remove(&waiter) {
+                    counters.holds_in_vain.up();
                     // Whoever has just left needs no answer.
                     let _ = tell.send(Err(refusal));
                 }
                 return false;
             }
             Action::Start => {
+                counters.wake(by);
                 self.proven = false;
                 self.began = now;
                 self.reason = None;
@@ -322,18 +391,22 @@ impl Inner {
             }
             Action::Stop => Order::Stop,
             Action::Freeze => Order::Freeze,
-            Action::Thaw => Order::Thaw,
+            Action::Thaw => {
+                counters.wake(by);
+                Order::Thaw
+            }
         };
         self.orders.push_back(order);
         true
     }
 
-    fn tell_state(&mut self, name: &str, log: &Log, now: Instant) {
+    fn tell_state(&mut self, name: &str, log: &Log, counters: &SleepCounters, now: Instant) {
         let (before, state) = (self.told, self.machine.state());
         if state == before {
             return;
         }
         self.told = state;
+        counters.change(state, now);
         // Coming and going is told by the sessions.
         let quiet = matches!(
             (before, state),
@@ -350,12 +423,14 @@ impl Inner {
             State::Ready | State::Idle if before == State::Starting => {
                 let took = now.duration_since(self.began);
                 self.cold_start = Some(took);
+                counters.cold_starts.add(took);
                 log.line(level, format_args!("{name}: {state} after {:.3} s.", took.as_secs_f64()));
             }
             // A start that failed, or takes too long and is given up; the end of it was told then.
             State::Failed | State::Stopping
                 if before == State::Starting || state == State::Failed && before != State::Stopping =>
             {
+                counters.failed_starts.up();
                 let waited = now.duration_since(self.began).as_secs_f64();
                 let late = || format!("it did not answer within {waited:.1} s").into();
                 let reason = self.reason.get_or_insert_with(late);
@@ -371,6 +446,18 @@ impl Inner {
 }
 
 impl Ticket<'_> {
+    /// Whether it is this client that has woken it.
+    pub(super) fn woke(&self) -> bool {
+        self.woke
+    }
+
+    /// Tells who that was.
+    pub(super) fn tell_who(&self, client: &Stream) {
+        if let Some(socket) = client.socket() {
+            self.sleeper.counters.woken_by(Peer::of(socket).to_string());
+        }
+    }
+
     /// Waits for the answer: a lease, and for the first one the connection that showed that the server is ready.
     pub(super) async fn answer(&mut self) -> Result<(Lease, Option<Stream>), Refusal> {
         match (&mut self.answer).await {
@@ -394,6 +481,7 @@ impl Drop for Ticket<'_> {
             if granted {
                 inner.machine.release(now, true, out);
             } else if inner.waiters.remove(&waiter).is_some() {
+                self.sleeper.counters.holds_in_vain.up();
                 inner.machine.leave(waiter);
             }
         });

@@ -91,6 +91,9 @@ impl Service {
             return Err(Refusal::Asleep(Asleep::StartFailed, None));
         };
         loop {
+            if !server.admin.takes_sessions() {
+                return Err(Refusal::Maintenance);
+            }
             match self.lease_from(server, visitor, patience).await {
                 Ok((connected, lease)) => return Ok((connected, Claim::Lease(lease))),
                 Err(Missed::Refused(refusal) | Missed::Next(refusal)) => return Err(refusal),
@@ -139,7 +142,12 @@ impl Service {
         let asleep = |refusal| Refusal::Asleep(refusal, sleeper.reason());
         let mut ticket = match sleeper.ask(self.may_wake(visitor)) {
             Asked::Granted(lease) => return Ok((lease, None)),
-            Asked::Held(ticket) => ticket,
+            Asked::Held(ticket) => {
+                if ticket.woke() {
+                    ticket.tell_who(visitor.client);
+                }
+                ticket
+            }
             Asked::Refused(refusal @ (Asleep::Overflow | Asleep::Asleep)) => {
                 return Err(Missed::Refused(asleep(refusal)));
             }

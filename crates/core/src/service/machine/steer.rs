@@ -20,6 +20,7 @@ pub enum NotNow {
 
 /// What holds a service where it is, and what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Outlook {
     /// Sessions that have a lease.
     pub leases: usize,

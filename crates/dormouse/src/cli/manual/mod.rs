@@ -2,6 +2,7 @@
 
 mod convert;
 mod pages;
+mod status;
 
 use std::fmt::Write as _;
 
@@ -13,12 +14,13 @@ use super::run_flags::RUN;
 use crate::config::keys::{self, Key};
 
 /// The names by which pages are asked for, and the files that they are.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("proxy", "dormouse-proxy.8"),
     ("run", "dormouse-run.8"),
     ("reload", "dormouse-reload.8"),
     ("check", "dormouse-check.8"),
     ("convert", "dormouse-convert.1"),
+    ("status", "dormouse-status.8"),
     ("toml", "dormouse.toml.5"),
 ];
 
@@ -36,6 +38,7 @@ pub(super) fn page(name: &str) -> Option<String> {
         "run" => around(pages::RUN, &options(RUN, Definition::description)),
         "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual)),
         "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual)),
+        "status" => around(status::STATUS, &options(super::status::STATUS, |definition| definition.manual)),
         "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual)),
         _ => around(pages::TOML, &configuration()),
     })

@@ -66,7 +66,7 @@ pub(super) const RUN: (&str, &str) = (
 dormouse\-run \- serve what sleeps until somebody connects
 .SH SYNOPSIS
 .B dormouse run
-[\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-drain\-timeout=\fISPAN\fR]
+[\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-control=\fIPATH\fR] [\fB\-\-http=\fIADDRESS\fR]
 .br
 .B dormouse run
 \fB\-\-listen=\fIADDRESS\fR \fB\-\-to=\fIADDRESS\fR [\fIOPTIONS\fR...]
@@ -137,7 +137,8 @@ dormouse run \-\-listen='*:80' \-\-to=127.0.0.1:8080 \-\-container=httpd \-\-rea
     \-\-freeze=1min \-\-idle=30min
 .fi
 .SH SEE ALSO
-\fBdormouse.toml\fR(5), \fBdormouse\-check\fR(8), \fBdormouse\-reload\fR(8), \fBdormouse\-proxy\fR(8),
+\fBdormouse.toml\fR(5), \fBdormouse\-check\fR(8), \fBdormouse\-reload\fR(8), \fBdormouse\-status\fR(8),
+\fBdormouse\-proxy\fR(8),
 \fBsystemd.time\fR(7)
 "#,
 );

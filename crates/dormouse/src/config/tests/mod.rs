@@ -12,11 +12,12 @@ use dormouse_relay::Limits;
 use dormouse_wake::Wake;
 use dormouse_wake::unit::Manager;
 
-use super::model::{Config, Ready, ServiceConfig, WakeOn};
+use super::model::{Config, Control, Ready, ServiceConfig, WakeOn};
 use super::*;
 use crate::admission::AtLimit;
 use crate::announce::{Additions, SendProxy, Sources};
 use crate::config::model::Listen;
+use crate::ledger::log::Format;
 
 fn outcome(text: &str) -> Outcome {
     read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
@@ -270,4 +271,18 @@ fn each_key_that_is_known_is_read() {
             format!("[services.web]\nlisten = '@a'\n[[services.web.servers]]\n{} = 1979-05-27\n", key.name());
         assert!(errors(&text).iter().any(|line| line.contains("a date or time")), "{}", key.path);
     }
+}
+
+#[test]
+fn who_may_look_is_said_at_the_top() {
+    let all = "control = 'unix:/run/d/c?mode=0660'\nhttp = '[::1]:9180'\nlog = 'json'\n";
+    let oversight = config(&format!("{all}{BASE}")).oversight;
+    let Control::At { address, options } = &oversight.control else { panic!("{oversight:?}") };
+    assert_eq!((address.to_string().as_str(), options.file.mode), ("/run/d/c", Some(0o660)));
+    assert_eq!(oversight.http, "[::1]:9180".parse().ok());
+    assert_eq!(oversight.format, Format::Json);
+    assert_eq!(config(BASE).oversight, Oversight::default());
+    assert_eq!(config(&format!("control = 'none'\n{BASE}")).oversight.control, Control::Off);
+    let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
+    assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
 }

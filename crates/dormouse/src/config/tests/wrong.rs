@@ -24,6 +24,18 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
             "d.toml:1: log_level: \"loud\": not a level; write err, warning, notice, info or debug",
         ),
         (
+            "control = '127.0.0.1:5'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: control: \"127.0.0.1:5\": not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none",
+        ),
+        (
+            "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: http: \"9180\": not an address and a port; write 127.0.0.1:9180",
+        ),
+        (
+            "log = 'xml'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: log: takes \"text\", \"tcplog\" or \"json\", not \"xml\"; for example log = \"tcplog\"",
+        ),
+        (
             "[services.web]\nto = '@b'",
             "d.toml:1: services.web: listen is missing; for example listen = \"127.0.0.1:8080\"",
         ),

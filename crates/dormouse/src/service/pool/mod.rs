@@ -26,6 +26,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::sleeper::Sleeper;
 use crate::config::model::{ServerConfig, ServiceConfig};
 use crate::ledger::log::{Level, Log};
+use crate::ledger::sleep::WokenBy;
 pub(super) use check::Checker;
 pub(super) use seat::{Place, Queued};
 pub use view::{LastCheck, ServerHandle, ServerView};
@@ -255,7 +256,7 @@ impl Pool {
     fn place(self: &Arc<Self>, pick: Pick) -> Place {
         let sleeper = pick.wake.and_then(|server| self.seats.get(server)?.sleeper.as_ref());
         if let Some(sleeper) = sleeper {
-            sleeper.wake();
+            sleeper.wake(WokenBy::Load);
         }
         Place::new(Arc::clone(self), pick.server)
     }

@@ -1,0 +1,257 @@
+//! `dormouse status`: what sleeps, what is awake, and until when.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use serde_json::Value;
+
+use super::client::{Client, ClientError};
+use super::flags::{self, Definition};
+use super::steer::CONTROL;
+
+/// A flag of `dormouse status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatusFlag {
+    Control,
+    Json,
+    Watch,
+    Help,
+}
+
+const fn flag(
+    flag: StatusFlag,
+    long: &'static str,
+    help: &'static [&'static str],
+    manual: &'static str,
+) -> Definition<StatusFlag> {
+    let spec = OptSpec { short: None, long, arg: Arg::No, tier: Tier::Ours };
+    Definition { flag, spec, value: "", help, manual }
+}
+
+/// The flags of `dormouse status`.
+pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
+    Definition {
+        value: "PATH",
+        spec: OptSpec { short: None, long: CONTROL.0, arg: Arg::Required, tier: Tier::Ours },
+        ..flag(StatusFlag::Control, CONTROL.0, CONTROL.1, CONTROL.2)
+    },
+    flag(
+        StatusFlag::Json,
+        "json",
+        &["Write all that is known, as JSON"],
+        "Write all that is known as one JSON object: process and services.",
+    ),
+    flag(
+        StatusFlag::Watch,
+        "watch",
+        &["Show it anew each second"],
+        "Show it anew each second, until interrupted.",
+    ),
+    flag(StatusFlag::Help, "help", &["Show this help"], "Show a short help."),
+];
+
+/// How often it is shown anew.
+const PERIOD: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let specs: Vec<OptSpec> = STATUS.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new("dormouse status", &specs, args);
+    let (mut control, mut json, mut watch) = (None, false, false);
+    for option in getopt.by_ref() {
+        let option = match option {
+            Ok(option) => option,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        match STATUS.get(option.index).map(|definition| definition.flag) {
+            Some(StatusFlag::Control) => control = option.value.map(PathBuf::from),
+            Some(StatusFlag::Json) => json = true,
+            Some(StatusFlag::Watch) => watch = true,
+            Some(StatusFlag::Help) => {
+                print!("{}", help());
+                return ExitCode::SUCCESS;
+            }
+            None => {}
+        }
+    }
+    let names: Vec<String> =
+        getopt.positionals().iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    match show(control, &names, json, watch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<(), ClientError> {
+    let client = Client::new(control)?;
+    loop {
+        let mut status = client.ask_json("show services json")?;
+        keep(&mut status, names);
+        let text = if json { format!("{status}\n") } else { table(&status) };
+        // A terminal is cleared, anything else gets one after the other.
+        let clear = if watch && !json && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        let mut out = std::io::stdout().lock();
+        if write!(out, "{clear}{text}").and_then(|()| out.flush()).is_err() || !watch {
+            // Nobody reads any more, or it was wanted once.
+            return Ok(());
+        }
+        drop(out);
+        std::thread::sleep(PERIOD);
+    }
+}
+
+/// Keeps the services of these names; all if there are none.
+fn keep(status: &mut Value, names: &[String]) {
+    if let Some(Value::Array(services)) = status.get_mut("services").filter(|_| !names.is_empty()) {
+        services.retain(|service| names.iter().any(|name| text(service, "name") == *name));
+    }
+}
+
+/// The table: a line for each service, and for each server where there are several.
+fn table(status: &Value) -> String {
+    let head = ["SERVICE", "STATE", "SINCE", "SESSIONS", "WAITING", "LAST START", "NEXT"];
+    let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
+    for service in list(status, "services") {
+        let servers = list(service, "servers");
+        let alone = if let [server] = servers { Some(server) } else { None };
+        rows.push([
+            text(service, "name"),
+            standing(service, alone),
+            span(number(service, "since_seconds")),
+            number(service.get("sessions").unwrap_or(&Value::Null), "current").to_string(),
+            number(service, "waiting").to_string(),
+            alone.map(last_start).unwrap_or_default(),
+            alone.map(next).unwrap_or_default(),
+        ]);
+        if alone.is_none() {
+            rows.extend(servers.iter().map(|server| {
+                [
+                    format!("  {}", text(server, "name")),
+                    standing(server, Some(server)),
+                    server
+                        .get("since_seconds")
+                        .map(|_| span(number(server, "since_seconds")))
+                        .unwrap_or_default(),
+                    number(server.get("sessions").unwrap_or(&Value::Null), "current").to_string(),
+                    number(server, "waiting").to_string(),
+                    last_start(server),
+                    next(server),
+                ]
+            }));
+        }
+    }
+    aligned(&rows)
+}
+
+fn aligned(rows: &[[String; 7]]) -> String {
+    let mut widths = [0; 7];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value, name: &str) -> String {
+    let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
+    // It goes to a terminal.
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn standing(value: &Value, server: Option<&Value>) -> String {
+    let state = text(value, "state");
+    match server.map(|server| text(server, "admin")).as_deref() {
+        None | Some("ready" | "") => state,
+        Some(admin) => format!("{state}, {admin}"),
+    }
+}
+
+fn last_start(server: &Value) -> String {
+    let took = server.get("cold_start_seconds").and_then(Value::as_f64);
+    took.map(|took| format!("{took:.3} s")).unwrap_or_default()
+}
+
+fn next(server: &Value) -> String {
+    let what = text(server, "next");
+    match server.get("next_seconds").and_then(Value::as_u64) {
+        _ if what.is_empty() => what,
+        Some(seconds) => format!("{what} in {}", span(seconds)),
+        None => format!("{what} after the last session"),
+    }
+}
+
+/// The two largest units.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
+    match units.iter().find(|(whole, ..)| seconds >= *whole) {
+        Some((whole, name, part, of)) => match seconds % whole / part {
+            0 => format!("{}{name}", seconds / whole),
+            rest => format!("{}{name} {rest}{of}", seconds / whole),
+        },
+        None => format!("{seconds}s"),
+    }
+}
+
+fn help() -> String {
+    format!(
+        "dormouse status [OPTIONS...] [NAME...]\n\n\
+         Show what sleeps, what is awake, since when, who waits, and what happens next.\n\n\
+         {}\n\
+         See dormouse-status(8).\n",
+        flags::help(STATUS)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_for_each_service_and_for_each_of_several_servers() {
+        let mut status = json!({ "services": [
+            { "name": "web", "state": "idle", "since_seconds": 75, "waiting": 0, "sessions": { "current": 0 },
+              "servers": [{ "name": "server1", "state": "idle", "admin": "ready", "cold_start_seconds": 0.8123,
+                            "next": "freezes", "next_seconds": 45 }] },
+            { "name": "two", "state": "ready", "since_seconds": 3600, "waiting": 1, "sessions": { "current": 3 },
+              "servers": [{ "name": "a", "state": "ready", "admin": "ready", "next": "stops", "next_seconds": null },
+                          { "name": "b", "state": "stopped", "admin": "drain" }] },
+        ] });
+        let expected = "\
+SERVICE  STATE           SINCE     SESSIONS  WAITING  LAST START  NEXT
+web      idle            1min 15s  0         0        0.812 s     freezes in 45s
+two      ready           1h        3         1
+  a      ready                     0         0                    stops after the last session
+  b      stopped, drain            0         0
+";
+        assert_eq!(table(&status), expected);
+        keep(&mut status, &["two".to_owned()]);
+        assert_eq!(list(&status, "services").len(), 1);
+    }
+}

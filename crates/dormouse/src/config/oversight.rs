@@ -1,0 +1,94 @@
+//! Who may look at what runs and steer it, and what is told of sessions.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use dormouse_core::address::ListenAddress;
+
+use super::model::{Control, Listen, Oversight};
+use super::report::{Place, Report};
+use super::value::Section;
+use super::{endpoint, once};
+use crate::ledger::log::Format;
+
+/// What was said of it, and where.
+#[derive(Default)]
+pub(super) struct Draughts {
+    control: Option<(Control, Place)>,
+    http: Option<(SocketAddr, Place)>,
+    format: Option<(Format, Place)>,
+}
+
+impl Draughts {
+    /// Reads the keys at the top of a file.
+    pub(super) fn read(&mut self, section: &Section<'_>, report: &mut Report) {
+        if let Some(field) = section.get("control") {
+            let control = field.parsed(report, control);
+            once(&mut self.control, control, &field, report);
+        }
+        if let Some(field) = section.get("http") {
+            let http = field.parsed(report, http);
+            if http.is_some_and(|address| !address.ip().is_loopback()) {
+                let message = "whoever reaches this address sees all services and clients, without a password; \
+                               127.0.0.1 is seen from this machine only";
+                report.warning(field.place(), message);
+            }
+            once(&mut self.http, http, &field, report);
+        }
+        if let Some(field) = section.get("log") {
+            let formats = [("text", Format::Text), ("tcplog", Format::Tcplog), ("json", Format::Json)];
+            let format = field.choice(&formats, report);
+            once(&mut self.format, format, &field, report);
+        }
+    }
+
+    /// Writes what was said over what was said before.
+    pub(super) fn apply(self, oversight: &mut Oversight) {
+        if let Some((control, _)) = self.control {
+            oversight.control = control;
+        }
+        if let Some((http, _)) = self.http {
+            oversight.http = Some(http);
+        }
+        if let Some((format, _)) = self.format {
+            oversight.format = format;
+        }
+    }
+}
+
+fn control(text: &str) -> Result<Control, PlaceError> {
+    if text == "none" {
+        return Ok(Control::Off);
+    }
+    match endpoint::listen(text) {
+        Ok(Listen::Open { address: address @ ListenAddress::Unix(_), options }) => {
+            Ok(Control::At { address, options })
+        }
+        _ => Err(PlaceError::Control),
+    }
+}
+
+fn http(text: &str) -> Result<SocketAddr, PlaceError> {
+    match ListenAddress::parse(text) {
+        Ok(ListenAddress::Tcp(address)) => Ok(address),
+        _ => Err(PlaceError::Http),
+    }
+}
+
+/// Why nobody can look from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlaceError {
+    Control,
+    Http,
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Control => {
+                "not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none"
+            }
+            Self::Http => "not an address and a port; write 127.0.0.1:9180",
+        })
+    }
+}

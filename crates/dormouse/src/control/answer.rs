@@ -1,0 +1,221 @@
+//! From a command to its answer, in pieces that are made one after the other, so that a long one keeps no session
+//! waiting.
+
+use std::fmt::Write as _;
+
+use dormouse_core::control::{Command, CommandError, Form, HELP, Proxy, Rows, Sessions, Usage};
+
+use super::house::{House, door};
+use super::{columns, explain, info, servers_state, session_list, stat, steer, view};
+
+/// So many services are told at once.
+const PIECE: usize = 8;
+
+/// An answer that is being made.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// All of it.
+    Whole(String),
+    /// What is left of a list of services, from this number on.
+    Services { what: Listing, at: usize, first: bool },
+    /// What is left of the list of sessions, after this one.
+    Sessions { all: bool, after: u64 },
+    /// There is no more.
+    Done,
+}
+
+/// What is told of each service.
+#[derive(Debug)]
+pub(super) enum Listing {
+    Stat(Form, Rows),
+    ServersState(Option<String>),
+    Json,
+    Lines,
+}
+
+/// Begins the answer.
+pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> Answer {
+    let command = match command {
+        Ok(command) => command,
+        Err(CommandError::Unknown(text)) => return Answer::Whole(unknown(&text)),
+        Err(error) => return Answer::Whole(format!("{error}\n")),
+    };
+    let services = |what| Answer::Services { what, at: 0, first: true };
+    Answer::Whole(match command {
+        Command::ShowStat(form, rows) => return stat_of(house, form, rows),
+        Command::ShowServersState(Some(name)) if door(&house.doors(), &name).is_none() => {
+            "Can't find backend.\n".to_owned()
+        }
+        Command::ShowServersState(name) => return services(Listing::ServersState(name)),
+        Command::ShowServices { json: true } => return services(Listing::Json),
+        Command::ShowServices { json: false } => return services(Listing::Lines),
+        Command::ShowSessions(Sessions::Lines) => return Answer::Sessions { all: false, after: 0 },
+        Command::ShowSessions(Sessions::All) => return Answer::Sessions { all: true, after: 0 },
+        Command::ShowSessions(Sessions::One(id)) => {
+            match house.sessions().and_then(|sessions| sessions.get(id)) {
+                Some(entry) => {
+                    let mut text = String::new();
+                    session_list::dump(&entry, &mut text);
+                    text
+                }
+                None => "Session not found.\n".to_owned(),
+            }
+        }
+        Command::ShowInfo(form) => info::info(house, form),
+        Command::ShowBackends => {
+            let names: Vec<String> = house.doors().iter().map(|door| format!("{}\n", door.name)).collect();
+            format!("# name\n{}", names.concat())
+        }
+        Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
+        Command::ShowErrors => "Total events captured: 0\n".to_owned(),
+        Command::Explain(name) => match door(&house.doors(), &name) {
+            Some(door) => explain::explain(house, door),
+            None => "No such backend.\n".to_owned(),
+        },
+        Command::Steer(what, whom) => steer::steer(house, what, &whom),
+        Command::SetState(name, admin) => steer::set_state(house, &name, admin),
+        Command::SetWeight(name, weight) => steer::set_weight(house, &name, weight),
+        Command::GetWeight(name) => steer::weight(house, &name),
+        Command::SetMaxconnFrontend(name, value) => steer::set_maxconn(house, &name, value),
+        Command::SetMaxconnServer(name, value) => steer::set_server_maxconn(house, &name, value),
+        Command::ShutdownSession(id) => steer::shutdown_session(house, id),
+        Command::ShutdownSessions(name) => steer::shutdown_sessions(house, &name),
+        Command::ClearCounters => {
+            house.ledger.forget_most();
+            for door in house.doors().iter() {
+                door.ledger().forget_most();
+            }
+            String::new()
+        }
+        Command::Help(about) => help(about.as_deref()),
+        // The connection's own affair.
+        Command::SetTimeout(_) | Command::Prompt | Command::Quit => String::new(),
+    })
+}
+
+fn stat_of(house: &House, form: Form, rows: Rows) -> Answer {
+    if let Some(Proxy::Name(name)) = &rows.proxy {
+        if door(&house.doors(), name).is_none() {
+            return Answer::Whole("No such proxy.\n".to_owned());
+        }
+    }
+    Answer::Services { what: Listing::Stat(form, rows), at: 0, first: true }
+}
+
+impl Answer {
+    /// The next piece; `None` after the last.
+    pub(super) fn next(&mut self, house: &House) -> Option<String> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Done => None,
+            Self::Whole(text) => Some(text),
+            Self::Sessions { all, after } => {
+                let (text, last) = session_list::piece(house, after, all)?;
+                *self = Self::Sessions { all, after: last };
+                Some(text)
+            }
+            Self::Services { what, at, first } => Some(self.services(house, what, at, first)),
+        }
+    }
+
+    fn services(&mut self, house: &House, what: Listing, at: usize, mut first: bool) -> String {
+        let doors = house.doors();
+        let mut text = if at == 0 { begin(house, &what) } else { String::new() };
+        for (number, door) in doors.iter().enumerate().skip(at).take(PIECE) {
+            match &what {
+                Listing::Stat(form, rows) => {
+                    for row in stat::service(door, number, rows) {
+                        row.write(*form, first, &mut text);
+                        first = false;
+                    }
+                }
+                Listing::ServersState(name) => {
+                    if name.as_ref().is_none_or(|name| *name == door.name) {
+                        servers_state::servers(door, number, &mut text);
+                    }
+                }
+                Listing::Json => {
+                    // A String takes whatever is written to it.
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, view::service(door));
+                    first = false;
+                }
+                Listing::Lines => view::line(door, &mut text),
+            }
+        }
+        if at + PIECE < doors.len() {
+            *self = Self::Services { what, at: at + PIECE, first };
+        } else {
+            text.push_str(match &what {
+                Listing::Stat(Form::Json, _) => "]\n",
+                Listing::Json => "]}\n",
+                _ => "",
+            });
+        }
+        text
+    }
+}
+
+fn begin(house: &House, what: &Listing) -> String {
+    match what {
+        Listing::Stat(Form::Plain, _) => columns::header(),
+        Listing::Stat(Form::Json, _) => "[".to_owned(),
+        Listing::Stat(Form::Typed, _) => String::new(),
+        Listing::ServersState(_) => servers_state::HEAD.to_owned(),
+        Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(house)),
+        Listing::Lines => view::HEAD.to_owned(),
+    }
+}
+
+/// The commands that begin like this, and else those with the same first word; the last few are told always.
+fn matching(text: &str) -> Vec<String> {
+    let (always, others): (Vec<&Usage>, Vec<&Usage>) =
+        HELP.iter().partition(|usage| ["help", "prompt", "quit"].contains(&word(usage.form)));
+    let begin = |usage: &&&Usage| !text.is_empty() && usage.form.starts_with(text);
+    let mut found: Vec<_> = others.iter().filter(begin).collect();
+    if found.is_empty() {
+        found = others.iter().filter(|usage| word(usage.form) == word(text)).collect();
+    }
+    found.into_iter().chain(&always).map(|usage| line(usage)).collect()
+}
+
+fn word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
+}
+
+fn line(usage: &Usage) -> String {
+    format!("  {:40}: {}\n", usage.form, usage.does)
+}
+
+fn all() -> String {
+    HELP.iter().map(line).collect::<Vec<_>>().concat()
+}
+
+fn help(about: Option<&str>) -> String {
+    let commands = about.map_or_else(all, |about| matching(about).concat());
+    format!("The following commands are valid at this level:\n{commands}")
+}
+
+fn unknown(text: &str) -> String {
+    let found = matching(text);
+    if text.is_empty() || found.len() <= 3 {
+        format!("Unknown command. Please enter one of the following commands only:\n{}", all())
+    } else {
+        format!("Unknown command, but maybe one of the following ones is a better match:\n{}", found.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_answered_by_what_was_probably_meant() {
+        assert!(unknown("").starts_with("Unknown command. Please enter"));
+        assert!(unknown("nonsense").starts_with("Unknown command. Please enter"));
+        let show = unknown("show nothing");
+        assert!(show.starts_with("Unknown command, but maybe") && show.contains("show stat"), "{show}");
+        assert!(!show.contains("\n  wake "), "{show}");
+        let one = help(Some("show stat"));
+        assert_eq!(one.lines().count(), 5, "{one}");
+        assert!(help(None).contains("  prompt "));
+    }
+}

@@ -1,0 +1,160 @@
+//! `explain SERVICE`: why it is awake or asleep, who woke it, what holds it, what happens next and when.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use dormouse_core::control::Admin;
+use dormouse_core::service::{Outlook, State};
+use dormouse_core::timespan::TimeSpan;
+
+use super::house::{Door, House, Seat};
+use super::view::{next, word};
+use crate::ledger::Utc;
+use crate::service::sleeper::Sleeper;
+
+/// The whole answer.
+pub(super) fn explain(house: &House, door: &Door) -> String {
+    let mut text = String::new();
+    for seat in door.seats() {
+        let name = match door.seats().nth(1) {
+            Some(_) => format!("{}/{}", door.name, seat.name),
+            None => door.name.clone(),
+        };
+        let mut told = match seat.sleeper() {
+            Some(sleeper) => of_sleeper(house, door, &seat, sleeper),
+            None => {
+                vec![format!("is up since {}: nothing has to wake {}", span(house.uptime()), seat.address)]
+            }
+        };
+        match seat.admin() {
+            Admin::Ready => {}
+            Admin::Drain => told.push("an administrator drains it: it gets no new sessions".to_owned()),
+            Admin::Maint => told.push("it is in maintenance: it gets no sessions".to_owned()),
+        }
+        for (number, line) in told.iter().enumerate() {
+            let indent = if number == 0 { name.as_str() } else { " " };
+            // A String takes whatever is written to it.
+            let _ = writeln!(text, "{indent} {line}.");
+        }
+    }
+    text
+}
+
+fn of_sleeper(house: &House, door: &Door, seat: &Seat<'_>, sleeper: &Sleeper) -> Vec<String> {
+    let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
+    let outlook = sleeper.outlook();
+    let since = now.saturating_duration_since(since);
+    let mut told = vec![format!("is {} since {}", word(state), span(since))];
+    if let Some(woken) = sleeper.counters.woken() {
+        let took = match cold_start {
+            Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
+            None => String::new(),
+        };
+        told.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
+    } else if outlook.foreign {
+        told.push("somebody else has started it".to_owned());
+    } else if state == State::Stopped {
+        told.push("nobody has woken it yet; the next client does".to_owned());
+    }
+    if let Some(reason) = sleeper.reason() {
+        told.push(format!("its last start or end: {reason}"));
+    }
+    told.extend(holds(house, door, seat, &outlook, state, now));
+    told.push(what_next(&outlook, state, seat.admin(), now));
+    told
+}
+
+/// What keeps it awake.
+fn holds(
+    house: &House,
+    door: &Door,
+    seat: &Seat<'_>,
+    outlook: &Outlook,
+    state: State,
+    now: Instant,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    if outlook.held > 0 {
+        told.push(format!("{} wait for it", clients(outlook.held)));
+    }
+    if outlook.leases > 0 {
+        let quiet = match outlook.leases - outlook.in_use.min(outlook.leases) {
+            0 => String::new(),
+            quiet => format!(", {quiet} of them quiet, which does not count"),
+        };
+        told.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
+        told.extend(oldest(house, door, seat));
+    }
+    if outlook.kept_warm {
+        told.push("it is kept warm at this time of day (keep_warm)".to_owned());
+    }
+    if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
+        told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
+    }
+    if outlook.evicted && matches!(state, State::Ready | State::Idle) && seat.admin() == Admin::Ready {
+        told.push("another service of its group waits for its place (exclusive)".to_owned());
+    }
+    if outlook.mature_at > now && state == State::Idle {
+        let left = span(outlook.mature_at.saturating_duration_since(now));
+        told.push(format!("it stays awake for {left} because of its minimum uptime"));
+    }
+    told
+}
+
+fn is_awake(state: State) -> &'static str {
+    if matches!(state, State::Ready | State::Idle) { "it is kept awake," } else { "it is" }
+}
+
+/// The oldest session of this server, as far as one finds it quickly.
+fn oldest(house: &House, door: &Door, seat: &Seat<'_>) -> Option<String> {
+    const LOOK_AT: usize = 1024;
+    let entries = house.sessions()?.after(0, LOOK_AT);
+    let oldest = entries.iter().find(|entry| {
+        *entry.service == *door.name && entry.server().is_some_and(|server| server.name == seat.name)
+    })?;
+    Some(format!(
+        "the oldest is 0x{:x} from {}, {} old",
+        oldest.id,
+        oldest.client,
+        span(oldest.began.elapsed())
+    ))
+}
+
+fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> String {
+    let after =
+        |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
+    match (next(outlook, state, admin), state) {
+        (Some(next), _) => match next.at {
+            Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
+            None if admin != Admin::Ready => "next: it stops when the last session has ended".to_owned(),
+            None => {
+                let after =
+                    after(if next.what == "freezes" { outlook.freeze_after } else { outlook.stop_after });
+                format!("next: it {} {after} after the last session", next.what)
+            }
+        },
+        (None, State::Stopped) if admin == Admin::Ready => "next: it starts when a client comes".to_owned(),
+        (None, State::Freezing) => "next: it is frozen".to_owned(),
+        (None, State::Thawing) => "next: it is awake".to_owned(),
+        (None, State::Stopping) => "next: it is stopped".to_owned(),
+        (None, _) => "next: it stays as it is".to_owned(),
+    }
+}
+
+fn clients(number: usize) -> String {
+    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+}
+
+fn sessions(number: usize) -> String {
+    if number == 1 { "1 session".to_owned() } else { format!("{number} sessions") }
+}
+
+/// In whole seconds, or exactly if it is less than ten.
+fn span(span: Duration) -> String {
+    let rounded = if span.as_secs() >= 10 {
+        Duration::from_secs(span.as_secs())
+    } else {
+        Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    };
+    TimeSpan::Finite(rounded).to_string()
+}

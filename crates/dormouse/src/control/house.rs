@@ -1,0 +1,230 @@
+//! All that can be seen and steered: the services that run, each with its door.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use dormouse_core::control::{Admin, ServerName, Whom};
+
+use crate::admission::{Admission, Pool};
+use crate::config::model::ServiceConfig;
+use crate::ledger::Ledger;
+use crate::ledger::counters::ServerCounters;
+use crate::ledger::log::Log;
+use crate::ledger::sessions::Sessions;
+use crate::service::admin::AdminState;
+use crate::service::sleeper::Sleeper;
+use crate::service::{ServerHandle, ServerView, Service};
+use crate::session::Shared;
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct House {
+    /// Where lines go.
+    pub log: Log,
+    /// What is counted of all.
+    pub ledger: Arc<Ledger>,
+    /// How many sessions fit.
+    pub pool: Arc<Pool>,
+    /// Since when it runs, on the wall.
+    pub started: SystemTime,
+    /// How many descriptors those who look may need.
+    pub descriptors: u64,
+    doors: Mutex<Arc<Vec<Door>>>,
+}
+
+/// A service: where it listens and what is behind.
+#[derive(Debug)]
+pub struct Door {
+    /// Its name.
+    pub name: String,
+    /// Where clients arrive.
+    pub listen: Vec<String>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
+    /// What its sessions share.
+    pub shared: Arc<Shared>,
+    /// How many clients are held.
+    pub hold_max: u32,
+    servers: Vec<Facts>,
+}
+
+/// What does not change of a server.
+#[derive(Debug)]
+struct Facts {
+    name: String,
+    address: String,
+    wakes: bool,
+}
+
+/// A server of a service, as it is now.
+#[derive(Debug)]
+pub struct Seat<'a> {
+    /// Which one it is.
+    pub index: usize,
+    /// Its name in its service.
+    pub name: &'a str,
+    /// Where it is.
+    pub address: &'a str,
+    /// Something wakes it.
+    pub wakes: bool,
+    /// What is counted of it.
+    pub counters: Option<&'a ServerCounters>,
+    /// What the pool knows of it, if there is one.
+    pub view: Option<ServerView>,
+    service: &'a Service,
+}
+
+impl<'a> Seat<'a> {
+    /// What wakes it, if it sleeps at all.
+    pub fn sleeper(&self) -> Option<&'a Arc<Sleeper>> {
+        self.service.sleeper(self.index)
+    }
+
+    /// What an administrator wants of it.
+    pub fn admin(&self) -> Admin {
+        let alone = || self.service.admin(self.index).map(AdminState::get).unwrap_or_default();
+        self.view.as_ref().map_or_else(alone, |view| view.admin)
+    }
+
+    /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
+    pub fn set_admin(&self, admin: Admin) {
+        if let Some(handle) = self.handle() {
+            handle.set_admin(admin);
+        } else if let Some(state) = self.service.admin(self.index) {
+            state.set(admin);
+        }
+        if let Some(sleeper) = self.sleeper() {
+            sleeper.evict(admin != Admin::Ready);
+        }
+    }
+
+    /// For who wants to change something about it; `None` where it has no rules of its own.
+    pub fn handle(&self) -> Option<ServerHandle> {
+        self.service.server(self.name)
+    }
+
+    /// Its share of the sessions.
+    pub fn weight(&self) -> u32 {
+        self.view.as_ref().map_or(1, |view| view.weight)
+    }
+}
+
+impl House {
+    /// An empty one.
+    pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, descriptors: u64, log: Log) -> Arc<Self> {
+        let started = SystemTime::now();
+        Arc::new(Self { log, ledger, pool, started, descriptors, doors: Mutex::default() })
+    }
+
+    /// These are all services from now on.
+    pub fn furnish(&self, doors: Vec<Door>) {
+        *self.doors.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(doors);
+    }
+
+    /// The services, in the order in which they were written.
+    pub fn doors(&self) -> Arc<Vec<Door>> {
+        Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The sessions one by one.
+    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.ledger.sessions()
+    }
+
+    /// How long it runs.
+    pub fn uptime(&self) -> Duration {
+        self.ledger.beginning.elapsed()
+    }
+}
+
+impl Door {
+    /// A service that has begun to run.
+    pub fn new(
+        config: &ServiceConfig,
+        listen: Vec<String>,
+        admission: &Arc<Admission>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let facts = config.servers.iter().map(|server| Facts {
+            name: server.name.clone(),
+            address: server.to.to_string(),
+            wakes: server.wake.is_some(),
+        });
+        Self {
+            name: config.name.clone(),
+            listen,
+            admission: Arc::clone(admission),
+            shared: Arc::clone(shared),
+            hold_max: config.hold.max.get(),
+            servers: facts.collect(),
+        }
+    }
+
+    /// What is counted of it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
+    /// Its servers.
+    pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
+        let mut views = self.shared.service.servers().into_iter();
+        self.servers.iter().enumerate().map(move |(index, facts)| Seat {
+            index,
+            name: &facts.name,
+            address: &facts.address,
+            wakes: facts.wakes,
+            counters: self.shared.servers.get(index).map(|server| &server.counters),
+            view: views.next(),
+            service: &self.shared.service,
+        })
+    }
+
+    /// Clients that are in the queue, or wait for what sleeps.
+    pub fn held(&self) -> usize {
+        let held: usize = self.shared.service.sleepers().map(|sleeper| sleeper.outlook().held).sum();
+        held + self.shared.service.queued()
+    }
+
+    /// The server of this name.
+    pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
+        self.seats().find(|seat| seat.name == name)
+    }
+}
+
+/// The service of this name.
+pub(super) fn door<'a>(doors: &'a [Door], name: &str) -> Option<&'a Door> {
+    doors.iter().find(|door| door.name == name)
+}
+
+/// What of a name does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Backend,
+    Server,
+}
+
+impl Missing {
+    /// In `HAProxy`'s words.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Backend => "No such backend.",
+            Self::Server => "No such server.",
+        }
+    }
+}
+
+pub(super) fn find<'a>(doors: &'a [Door], name: &ServerName) -> Result<(&'a Door, Seat<'a>), Missing> {
+    let door = door(doors, &name.backend).ok_or(Missing::Backend)?;
+    Ok((door, door.seat(&name.server).ok_or(Missing::Server)?))
+}
+
+/// The servers that are meant.
+pub(super) fn seats_of<'a>(doors: &'a [Door], whom: &Whom) -> Result<(&'a Door, Vec<Seat<'a>>), Missing> {
+    match whom {
+        Whom::Service(name) => {
+            let door = door(doors, name).ok_or(Missing::Backend)?;
+            Ok((door, door.seats().collect()))
+        }
+        Whom::Server(name) => find(doors, name).map(|(door, seat)| (door, vec![seat])),
+    }
+}

@@ -1,0 +1,354 @@
+//! `show stat`: what `HAProxy` 2.6 has in its first 103 columns, each in its place. Those behind them belong to parts
+//! that it may be built without.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use dormouse_core::control::{Admin, Form, Proxy, Rows};
+use dormouse_core::service::State;
+
+use super::columns::COLUMNS;
+use super::house::{Door, Seat};
+use super::rows::{Figure, Value};
+use crate::ledger::count::{Count, Histogram};
+use crate::ledger::counters::Cause;
+
+/// `HAProxy`'s number of the first proxy; 1 is its own.
+const FIRST: u32 = 2;
+
+/// The rows of a service that are wanted; `number`: its place among the services.
+pub(super) fn service(door: &Door, number: usize, wanted: &Rows) -> Vec<Row> {
+    let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
+    let matches = match &wanted.proxy {
+        None => true,
+        Some(Proxy::Number(number)) => *number == iid,
+        Some(Proxy::Name(name)) => *name == door.name,
+    };
+    if !matches {
+        return Vec::new();
+    }
+    let kind = |bit: u8| wanted.kinds.is_none_or(|kinds| kinds & bit != 0);
+    let whole = wanted.server.is_none_or(|server| server == 0);
+    let mut rows = Vec::new();
+    if kind(1) && whole {
+        rows.push(frontend(door, iid));
+    }
+    if kind(4) {
+        let seats = door.seats().filter(|seat| {
+            let sid = u32::try_from(seat.index + 1).unwrap_or(u32::MAX);
+            let maint = wanted.no_maint && seat.admin() == Admin::Maint;
+            let down = wanted.up && !status(seat).is_up();
+            wanted.server.is_none_or(|server| server == sid) && !maint && !down
+        });
+        rows.extend(seats.map(|seat| server(door, iid, &seat)));
+    }
+    if kind(2) && whole {
+        rows.push(backend(door, iid));
+    }
+    rows
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    letter: char,
+    object: &'static str,
+    iid: u32,
+    sid: u32,
+    values: Vec<Option<Value>>,
+}
+
+impl Row {
+    fn new(
+        door: &Door,
+        name: &str,
+        (letter, object, kind): (char, &'static str, u64),
+        iid: u32,
+        sid: u32,
+    ) -> Self {
+        let mut row = Self { letter, object, iid, sid, values: COLUMNS.iter().map(|_| None).collect() };
+        row.text("pxname", &door.name);
+        row.text("svname", name);
+        row.u32("pid", 1);
+        row.u32("iid", iid.into());
+        row.u32("sid", sid.into());
+        row.u32("type", kind);
+        row.text("mode", "tcp");
+        row
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        let place = COLUMNS.iter().position(|(column, _)| *column == name);
+        if let Some(place) = place.and_then(|place| self.values.get_mut(place)) {
+            *place = Some(value);
+        }
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.set(name, Value::Text(value.to_owned()));
+    }
+
+    fn u32(&mut self, name: &str, value: u64) {
+        self.set(name, Value::U32(value));
+    }
+
+    fn u64(&mut self, name: &str, value: u64) {
+        self.set(name, Value::U64(value));
+    }
+
+    fn zeros(&mut self, names: &[&str]) {
+        for name in names {
+            self.u64(name, 0);
+        }
+    }
+
+    fn count(&mut self, name: &str, count: &Count) {
+        self.u64(name, count.get());
+    }
+
+    /// Writes it; `first`: nothing of this answer was written before.
+    pub(super) fn write(&self, form: Form, first: bool, text: &mut String) {
+        let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
+            let (name, tags) = *COLUMNS.get(place)?;
+            Some(Figure { place, name, tags, value: value.clone()? })
+        });
+        match form {
+            Form::Plain => {
+                for value in &self.values {
+                    if let Some(value) = value {
+                        text.push_str(&value.csv());
+                    }
+                    text.push(',');
+                }
+                text.push('\n');
+            }
+            Form::Typed => {
+                let object = format!("{}.{}.{}.", self.letter, self.iid, self.sid);
+                figures.for_each(|figure| figure.typed(&object, text));
+            }
+            Form::Json => {
+                let Self { object, iid, sid, .. } = self;
+                let object = format!("\"objType\":\"{object}\",\"proxyId\":{iid},\"id\":{sid},");
+                // A String takes whatever is written to it.
+                let _ = write!(text, "{}[", if first { "" } else { "," });
+                for (number, figure) in figures.enumerate() {
+                    if number > 0 {
+                        text.push(',');
+                    }
+                    figure.json(&object, text);
+                }
+                text.push(']');
+            }
+        }
+    }
+}
+
+fn frontend(door: &Door, iid: u32) -> Row {
+    let mut row = Row::new(door, "FRONTEND", ('F', "Frontend", 0), iid, 0);
+    let ledger = door.ledger();
+    let figures = &ledger.figures;
+    let rate = figures.rate.now(ledger.beginning.elapsed());
+    row.u32("scur", figures.open.get());
+    row.u32("smax", figures.most.get());
+    row.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
+    row.count("stot", &figures.accepted);
+    row.count("bin", &figures.bytes_in);
+    row.count("bout", &figures.bytes_out);
+    row.u64("dreq", figures.ends.get(Cause::NotAllowed));
+    row.u64("dresp", 0);
+    row.u64("ereq", figures.ends.get(Cause::Silent));
+    row.text("status", if ledger.is_ending() { "STOP" } else { "OPEN" });
+    row.u32("rate", rate);
+    row.u32("rate_lim", 0);
+    row.u32("rate_max", figures.rate.most());
+    row.u32("req_rate", 0);
+    row.u32("req_rate_max", 0);
+    row.zeros(&["req_tot", "comp_in", "comp_out", "comp_byp", "comp_rsp", "dses", "wrew"]);
+    row.u32("conn_rate", rate);
+    row.u32("conn_rate_max", figures.rate.most());
+    row.u64("conn_tot", figures.accepted.get() + figures.refused.get());
+    row.count("dcon", &figures.refused);
+    row.u64("eint", figures.ends.get(Cause::Internal));
+    row
+}
+
+fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
+    let sid = u32::try_from(seat.index + 1).unwrap_or(u32::MAX);
+    let mut row = Row::new(door, seat.name, ('S', "Server", 2), iid, sid);
+    let ledger = door.ledger();
+    let now = ledger.beginning.elapsed();
+    let (mut held, mut most_held, mut since) = (0, 0, now.as_secs());
+    let mut hold_time = 0;
+    if let Some(sleeper) = seat.sleeper() {
+        let (state, at, _) = sleeper.state();
+        held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
+        most_held = sleeper.counters.most_held.get();
+        since = Instant::now().saturating_duration_since(at).as_secs();
+        hold_time = millis(&sleeper.counters.holds);
+        row.text("last_chk", &state.to_string());
+        row.u64("chkfail", sleeper.counters.failed_starts.get());
+    }
+    row.u32("qcur", held);
+    row.u32("qmax", most_held);
+    if let Some(counters) = seat.counters {
+        row.u32("scur", counters.open.get());
+        row.u32("smax", counters.most.get());
+        row.count("stot", &counters.sessions);
+        row.count("bin", &counters.bytes_in);
+        row.count("bout", &counters.bytes_out);
+        row.count("lbtot", &counters.sessions);
+        row.count("connect", &counters.sessions);
+        row.count("cli_abrt", &counters.aborted_by_client);
+        row.count("srv_abrt", &counters.aborted);
+        row.u32("used_conn_cur", counters.open.get());
+        row.u32("rate", counters.rate.now(now));
+        row.u32("rate_max", counters.rate.most());
+        let last =
+            counters.last.get().checked_sub(1).map(|millis| now.as_secs().saturating_sub(millis / 1000));
+        row.set("lastsess", Value::S32(last.and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)));
+    }
+    row.zeros(&["dresp", "econ", "eresp", "wretr", "wredis", "wrew", "reuse", "eint"]);
+    row.text("status", status(seat).text());
+    row.u32("weight", seat.weight().into());
+    row.u32("uweight", seat.weight().into());
+    let backup = seat.view.as_ref().is_some_and(|view| view.backup);
+    row.u32("act", u64::from(!backup));
+    row.u32("bck", u64::from(backup));
+    if let Some(view) = &seat.view {
+        if let Some(maxconn) = view.maxconn {
+            row.u32("slim", maxconn.get().into());
+        }
+        if view.is_checked {
+            row.u64("chkdown", view.downs);
+            since = view.since.elapsed().as_secs();
+        }
+        if let Some(check) = &view.last_check {
+            row.text("check_status", if check.text.is_empty() { "L4OK" } else { "L4CON" });
+            row.u64("check_duration", in_millis(check.took));
+            row.text("check_desc", &check.text);
+        }
+    }
+    row.u32("lastchg", since);
+    row.text("addr", seat.address);
+    let alone = door.seats().nth(1).is_none();
+    let figures = &ledger.figures;
+    row.u32("qtime", hold_time);
+    row.u32("ctime", if alone { millis(&figures.reached) } else { 0 });
+    row.u32("rtime", 0);
+    row.u32("ttime", if alone { millis(&figures.lasted) } else { 0 });
+    for name in ["srv_icur", "qtime_max", "ctime_max", "rtime_max", "ttime_max"] {
+        row.u32(name, 0);
+    }
+    for name in ["idle_conn_cur", "safe_conn_cur", "need_conn_est"] {
+        row.u32(name, 0);
+    }
+    row
+}
+
+fn backend(door: &Door, iid: u32) -> Row {
+    let mut row = Row::new(door, "BACKEND", ('B', "Backend", 1), iid, 0);
+    let ledger = door.ledger();
+    let (figures, now) = (&ledger.figures, ledger.beginning.elapsed());
+    let sleepers = || door.seats().filter_map(|seat| seat.sleeper());
+    let held = door.held();
+    row.u32("qcur", u64::try_from(held).unwrap_or(u64::MAX));
+    row.u32("qmax", sleepers().map(|sleeper| sleeper.counters.most_held.get()).max().unwrap_or(0));
+    row.u32("scur", figures.open.get());
+    row.u32("smax", figures.most.get());
+    row.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
+    row.count("stot", &figures.accepted);
+    row.count("bin", &figures.bytes_in);
+    row.count("bout", &figures.bytes_out);
+    row.u64("dreq", figures.ends.get(Cause::NotAllowed));
+    let sum = |side: &str, served: bool| -> u64 {
+        let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
+        causes.map(|cause| figures.ends.get(*cause)).sum()
+    };
+    row.u64("econ", sum("server", false));
+    row.zeros(&["dresp", "eresp", "wretr", "wredis", "wrew", "reuse", "eint"]);
+    row.zeros(&["comp_in", "comp_out", "comp_byp", "comp_rsp"]);
+    row.u64("cli_abrt", sum("client", true));
+    row.u64("srv_abrt", sum("server", true));
+    let up = door.seats().filter(|seat| status(seat).is_up()).count();
+    let up = u64::try_from(up).unwrap_or(u64::MAX);
+    row.text("status", if up > 0 { "UP" } else { "DOWN" });
+    row.u32("weight", up);
+    row.u32("uweight", up);
+    row.u32("act", up);
+    row.u32("bck", 0);
+    row.u64("chkdown", 0);
+    row.u32("lastchg", now.as_secs());
+    row.u32("downtime", 0);
+    let servers = || door.seats().filter_map(|seat| seat.counters);
+    let sessions: u64 = servers().map(|counters| counters.sessions.get()).sum();
+    row.u64("lbtot", sessions);
+    row.u64("connect", sessions);
+    let last = servers().filter_map(|counters| counters.last.get().checked_sub(1)).max();
+    let last = last.and_then(|millis| i64::try_from(now.as_secs().saturating_sub(millis / 1000)).ok());
+    row.set("lastsess", Value::S32(last.unwrap_or(-1)));
+    row.u32("rate", figures.rate.now(now));
+    row.u32("rate_max", figures.rate.most());
+    let alone = sleepers().next().filter(|_| door.seats().nth(1).is_none());
+    row.u32("qtime", alone.map_or(0, |sleeper| millis(&sleeper.counters.holds)));
+    row.u32("ctime", millis(&figures.reached));
+    row.u32("rtime", 0);
+    row.u32("ttime", millis(&figures.lasted));
+    row.u32("qtime_max", alone.map_or(0, |sleeper| in_millis(sleeper.counters.holds.most())));
+    row.u32("ctime_max", in_millis(figures.reached.most()));
+    row.u32("rtime_max", 0);
+    row.u32("ttime_max", in_millis(figures.lasted.most()));
+    for name in ["agg_server_status", "agg_server_check_status", "agg_check_status"] {
+        row.u32(name, 0);
+    }
+    row.text("algo", "first");
+    row
+}
+
+/// How a server stands, in `HAProxy`'s words. What sleeps would take a client: it is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Maint,
+    Drain,
+    Down,
+    Up,
+    NoCheck,
+}
+
+impl Status {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Maint => "MAINT",
+            Self::Drain => "DRAIN",
+            Self::Down => "DOWN",
+            Self::Up => "UP",
+            Self::NoCheck => "no check",
+        }
+    }
+
+    /// Whether a new client might be served.
+    pub(super) fn is_up(self) -> bool {
+        matches!(self, Self::Up | Self::NoCheck)
+    }
+}
+
+/// How a server stands.
+pub(super) fn status(seat: &Seat<'_>) -> Status {
+    let stands = seat.view.as_ref().filter(|view| view.is_checked).map(|view| view.is_up);
+    match (seat.admin(), seat.sleeper()) {
+        (Admin::Maint, _) => Status::Maint,
+        (Admin::Drain, _) => Status::Drain,
+        (Admin::Ready, _) if stands == Some(false) => Status::Down,
+        (Admin::Ready, None) if stands.is_none() => Status::NoCheck,
+        (Admin::Ready, None) => Status::Up,
+        (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
+        (Admin::Ready, Some(_)) => Status::Up,
+    }
+}
+
+fn millis(histogram: &Histogram) -> u64 {
+    in_millis(histogram.mean())
+}
+
+fn in_millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,186 @@
+//! What an administrator does to services and servers.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+
+use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
+use dormouse_core::service::NotNow;
+
+use super::house::{Door, House, Seat, find, seats_of};
+use super::view::word;
+use crate::admission::{Cap, raise_limit};
+use crate::ledger::log::Level;
+use crate::ledger::sleep::WokenBy;
+
+/// Wakes, puts to sleep, freezes, thaws or drains.
+pub(super) fn steer(house: &House, steer: Steer, whom: &Whom) -> String {
+    let doors = house.doors();
+    let (door, seats) = match seats_of(&doors, whom) {
+        Ok(found) => found,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let seats = match (steer, whom) {
+        // The first is the one that the next client gets.
+        (Steer::Wake, Whom::Service(_)) => seats.into_iter().find(|seat| seat.wakes).into_iter().collect(),
+        _ => seats,
+    };
+    let mut text = String::new();
+    let alone = door.seats().nth(1).is_none();
+    for seat in &seats {
+        let name = if alone { door.name.clone() } else { format!("{}/{}", door.name, seat.name) };
+        let done = one(steer, seat);
+        if done.is_ok() {
+            house
+                .log
+                .line(Level::Notice, format_args!("{name}: {steer}, because an administrator asked for it."));
+        }
+        // A String takes whatever is written to it.
+        let _ = match done {
+            Ok(()) => writeln!(text, "{name}: {}", standing(seat)),
+            Err(why) => writeln!(text, "{name}: not done: {why}"),
+        };
+    }
+    if text.is_empty() {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "{}: not done: nothing has to wake it", door.name);
+    }
+    text
+}
+
+fn one(steer: Steer, seat: &Seat<'_>) -> Result<(), String> {
+    if steer == Steer::Drain {
+        seat.set_admin(Admin::Drain);
+        return Ok(());
+    }
+    let sleeper = seat.sleeper().ok_or("nothing has to wake it")?;
+    let done = match steer {
+        Steer::Wake => {
+            if !matches!(seat.admin(), Admin::Ready) {
+                return Err(format!("it is in {}", seat.admin()));
+            }
+            sleeper.wake(WokenBy::Control);
+            Ok(())
+        }
+        Steer::Sleep => sleeper.sleep(),
+        Steer::Freeze => sleeper.freeze(),
+        Steer::Thaw => sleeper.thaw(),
+        Steer::Drain => Ok(()),
+    };
+    done.map_err(|why| match why {
+        NotNow::NotAwake => format!("it is {}", word(sleeper.state().0)),
+        NotNow::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+        NotNow::Used(number) => {
+            format!(
+                "{number} sessions use it or wait for it; drain it, or end them (shutdown sessions server)"
+            )
+        }
+        NotNow::KeptWarm => "it is kept warm at this time of day".to_owned(),
+    })
+}
+
+fn standing(seat: &Seat<'_>) -> String {
+    let state = seat.sleeper().map_or("up", |sleeper| word(sleeper.state().0));
+    match seat.admin() {
+        Admin::Ready => state.to_owned(),
+        admin => format!("{state}, {admin}"),
+    }
+}
+
+/// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.
+pub(super) fn set_state(house: &House, name: &ServerName, admin: Admin) -> String {
+    let doors = house.doors();
+    match find(&doors, name) {
+        Ok((_, seat)) => {
+            seat.set_admin(admin);
+            house
+                .log
+                .line(Level::Notice, format_args!("{name}: {admin}, because an administrator asked for it."));
+            String::new()
+        }
+        Err(missing) => format!("{}\n", missing.text()),
+    }
+}
+
+/// Changes how many sessions a service has at most.
+pub(super) fn set_maxconn(house: &House, name: &str, value: u32) -> String {
+    let doors = house.doors();
+    match (doors.iter().find(|door| door.name == name), Cap::new(value)) {
+        (None, _) => "No such frontend.\n".to_owned(),
+        (Some(_), None) => "Value out of range.\n".to_owned(),
+        (Some(door), Some(cap)) => {
+            door.admission.set_cap(cap);
+            let sum: usize = doors.iter().map(|door| door.admission.cap()).sum();
+            let budget = raise_limit(u32::try_from(sum).unwrap_or(u32::MAX), house.descriptors);
+            house.pool.grow(budget.sessions);
+            String::new()
+        }
+    }
+}
+
+/// Changes a server's share of the sessions; a percentage is of what it is now.
+pub(super) fn set_weight(house: &House, name: &ServerName, weight: Weight) -> String {
+    let doors = house.doors();
+    let seat = match find(&doors, name) {
+        Ok((_, seat)) => seat,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let Some(handle) = seat.handle() else {
+        return "A weight means nothing to a server that is alone.\n".to_owned();
+    };
+    handle.set_weight(match weight {
+        Weight::Absolute(weight) => weight.into(),
+        Weight::Percent(share) => (seat.weight() * u32::from(share) / 100).min(256),
+    });
+    String::new()
+}
+
+/// Tells a server's share of the sessions.
+pub(super) fn weight(house: &House, name: &ServerName) -> String {
+    match find(&house.doors(), name) {
+        Ok((_, seat)) => format!("{0} (initial {0})\n", seat.weight()),
+        Err(missing) => format!("{}\n", missing.text()),
+    }
+}
+
+/// Changes how many sessions a server has at most; 0 is no limit.
+pub(super) fn set_server_maxconn(house: &House, name: &ServerName, value: u32) -> String {
+    let doors = house.doors();
+    let handle = match find(&doors, name) {
+        Ok((_, seat)) => seat.handle(),
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    match handle {
+        Some(handle) => {
+            handle.set_maxconn(NonZeroU32::new(value));
+            String::new()
+        }
+        None => "A server that is alone has no maxconn of its own; use 'set maxconn frontend'.\n".to_owned(),
+    }
+}
+
+/// Ends all sessions of a server.
+pub(super) fn shutdown_sessions(house: &House, name: &ServerName) -> String {
+    let doors = house.doors();
+    let (door, seat): (&Door, Seat<'_>) = match find(&doors, name) {
+        Ok(found) => found,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let Some(sessions) = house.sessions() else { return String::new() };
+    for entry in sessions.after(0, usize::MAX) {
+        if *entry.service == *door.name && entry.server().is_some_and(|server| server.name == seat.name) {
+            entry.kill();
+        }
+    }
+    String::new()
+}
+
+/// Ends one session.
+pub(super) fn shutdown_session(house: &House, id: u64) -> String {
+    match house.sessions().and_then(|sessions| sessions.get(id)) {
+        Some(entry) => {
+            entry.kill();
+            String::new()
+        }
+        None => "No such session (use 'show sess').\n".to_owned(),
+    }
+}

@@ -1,0 +1,244 @@
+//! What is shown of services, for programs: the JSON of `show services json` and of /status.json, from which
+//! `dormouse status` and the page are made.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use dormouse_core::control::Admin;
+use dormouse_core::service::{Outlook, State};
+use serde_json::{Value, json};
+
+use super::house::{Door, House, Seat};
+use crate::ledger::Utc;
+use crate::ledger::sleep::WokenBy;
+
+/// The process, without its services.
+pub(super) fn process(house: &House) -> Value {
+    let figures = &house.ledger.figures;
+    let uptime = house.uptime();
+    json!({
+        "program": "dormouse",
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "started": Utc(house.started).to_string(),
+        "uptime_seconds": uptime.as_secs(),
+        "ending": house.ledger.is_ending(),
+        "sessions": {
+            "current": figures.open.get(),
+            "max": figures.most.get(),
+            "total": figures.accepted.get(),
+            "rate": figures.rate.now(uptime),
+            "unserved": figures.unserved.get(),
+            "refused": figures.refused.get(),
+            "limit": house.pool.fits(),
+        },
+        "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
+    })
+}
+
+/// One service.
+pub(super) fn service(door: &Door) -> Value {
+    let ledger = door.ledger();
+    let figures = &ledger.figures;
+    let (state, since) = state(door);
+    let servers: Vec<Value> = door.seats().map(|seat| server(&seat)).collect();
+    json!({
+        "name": door.name,
+        "state": state,
+        "since_seconds": since.as_secs(),
+        "listen": door.listen,
+        "sessions": {
+            "current": figures.open.get(),
+            "max": figures.most.get(),
+            "total": figures.accepted.get(),
+            "rate": figures.rate.now(ledger.beginning.elapsed()),
+            "rate_max": figures.rate.most(),
+            "unserved": figures.unserved.get(),
+            "refused": figures.refused.get(),
+            "limit": door.admission.cap(),
+        },
+        "waiting": waiting(door),
+        "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
+        "servers": servers,
+    })
+}
+
+/// Clients that have no server yet.
+pub(super) fn waiting(door: &Door) -> u64 {
+    let served: u64 = door.seats().filter_map(|seat| Some(seat.counters?.open.get())).sum();
+    door.ledger().figures.open.get().saturating_sub(served)
+}
+
+/// How a service stands, by that of its servers that is most awake; `up` where nothing sleeps.
+pub(super) fn state(door: &Door) -> (&'static str, Duration) {
+    const ORDER: [State; 9] = [
+        State::Ready,
+        State::Idle,
+        State::Thawing,
+        State::Starting,
+        State::Freezing,
+        State::Frozen,
+        State::Stopping,
+        State::Stopped,
+        State::Failed,
+    ];
+    let (mut best, mut down): (Option<(usize, State, Instant)>, bool) = (None, false);
+    for seat in door.seats() {
+        let Some(sleeper) = seat.sleeper() else {
+            if stands(&seat) == "up" {
+                return ("up", door.ledger().beginning.elapsed());
+            }
+            down = true;
+            continue;
+        };
+        let (state, since, _) = sleeper.state();
+        let rank = ORDER.iter().position(|other| *other == state).unwrap_or(ORDER.len());
+        if best.is_none_or(|(other, ..)| rank < other) {
+            best = Some((rank, state, since));
+        }
+    }
+    best.map_or((if down { "down" } else { "up" }, Duration::ZERO), |(_, state, since)| {
+        (word(state), since.elapsed())
+    })
+}
+
+fn server(seat: &Seat<'_>) -> Value {
+    let counters = seat.counters;
+    let count = |get: fn(&crate::ledger::counters::ServerCounters) -> u64| counters.map_or(0, get);
+    let mut value = json!({
+        "name": seat.name,
+        "address": seat.address,
+        "admin": seat.admin().to_string(),
+        "state": stands(seat),
+        "weight": seat.weight(),
+        "backup": seat.view.as_ref().is_some_and(|view| view.backup),
+        "checked": seat.view.as_ref().is_some_and(|view| view.is_checked),
+        "last_check": seat.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
+        "sessions": {
+            "current": count(|counters| counters.open.get()),
+            "max": count(|counters| counters.most.get()),
+            "total": count(|counters| counters.sessions.get()),
+        },
+        "bytes": {
+            "in": count(|counters| counters.bytes_in.get()),
+            "out": count(|counters| counters.bytes_out.get()),
+        },
+    });
+    let (Some(sleeper), Some(object)) = (seat.sleeper(), value.as_object_mut()) else { return value };
+    let now = Instant::now();
+    let (state, since, cold_start) = sleeper.state();
+    let outlook = sleeper.outlook();
+    let counters = &sleeper.counters;
+    let woken = counters.woken();
+    let next = next(&outlook, state, seat.admin());
+    let wakes: serde_json::Map<String, Value> =
+        WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
+    let spent: serde_json::Map<String, Value> = State::ALL
+        .iter()
+        .map(|state| (word(*state).to_owned(), seconds(counters.spent(*state, now))))
+        .collect();
+    let more = json!({
+        "state": word(state),
+        "since_seconds": now.saturating_duration_since(since).as_secs(),
+        "waiting": outlook.held,
+        "waiting_max": counters.most_held.get(),
+        "in_use": outlook.in_use,
+        "foreign": outlook.foreign,
+        "kept_warm": outlook.kept_warm,
+        "cold_start_seconds": cold_start.map(seconds),
+        "starts": counters.cold_starts.count(),
+        "failed_starts": counters.failed_starts.get(),
+        "freezes": counters.freezes.get(),
+        "holds": counters.holds.count(),
+        "holds_in_vain": counters.holds_in_vain.get(),
+        "reason": sleeper.reason().map(|reason| reason.to_string()),
+        "woken_by": woken.as_ref().map(ToString::to_string),
+        "woken_at": woken.as_ref().map(|woken| Utc(woken.at).to_string()),
+        "wakes": wakes,
+        "seconds_in_state": spent,
+        "next": next.as_ref().map(|next| next.what),
+        "next_seconds": next.and_then(|next| next.at).map(|at| at.saturating_duration_since(now).as_secs()),
+    });
+    if let Value::Object(more) = more {
+        object.extend(more);
+    }
+    value
+}
+
+/// How a server stands that does not sleep.
+fn stands(seat: &Seat<'_>) -> &'static str {
+    if seat.view.as_ref().is_none_or(|view| view.is_up) { "up" } else { "down" }
+}
+
+/// What happens next if nobody comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) what: &'static str,
+    /// `None`: when the last session has ended.
+    pub(super) at: Option<Instant>,
+}
+
+/// What happens next to a server, as far as that is known.
+pub(super) fn next(outlook: &Outlook, state: State, admin: Admin) -> Option<Next> {
+    let at = |what, at: Instant| Some(Next { what, at: Some(at) });
+    match state {
+        State::Failed => outlook.retry_at.and_then(|moment| at("may start again", moment)),
+        State::Starting => outlook.due.and_then(|due| at("gives up", due)),
+        State::Stopped | State::Freezing | State::Thawing | State::Stopping => None,
+        State::Ready => {
+            let what = match (outlook.freeze_after, outlook.stop_after) {
+                _ if admin != Admin::Ready => "stops",
+                _ if outlook.kept_warm || !outlook.may_stop => return None,
+                (Some(freeze), Some(stop)) if freeze <= stop => "freezes",
+                (Some(_), None) => "freezes",
+                (_, Some(_)) => "stops",
+                (None, None) => return None,
+            };
+            Some(Next { what, at: None })
+        }
+        State::Idle | State::Frozen => match (outlook.freezes_at, outlook.stops_at) {
+            (Some(freeze), Some(stop)) if freeze < stop => at("freezes", freeze),
+            (_, Some(stop)) => at("stops", stop),
+            (Some(freeze), None) => at("freezes", freeze),
+            (None, None) => None,
+        },
+    }
+}
+
+/// A state's name.
+pub(super) fn word(state: State) -> &'static str {
+    match state {
+        State::Stopped => "stopped",
+        State::Starting => "starting",
+        State::Ready => "ready",
+        State::Idle => "idle",
+        State::Freezing => "freezing",
+        State::Frozen => "frozen",
+        State::Thawing => "thawing",
+        State::Stopping => "stopping",
+        State::Failed => "failed",
+    }
+}
+
+fn seconds(span: Duration) -> Value {
+    Value::from((span.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+/// A service's line of `show services`.
+pub(super) fn line(door: &Door, text: &mut String) {
+    let (state, since) = state(door);
+    let figures = &door.ledger().figures;
+    // A String takes whatever is written to it.
+    let _ = writeln!(
+        text,
+        "{} {state} {} {} {} {}",
+        door.name,
+        since.as_secs(),
+        figures.open.get(),
+        waiting(door),
+        figures.accepted.get()
+    );
+}
+
+/// The line before those.
+pub(super) const HEAD: &str = "# name state since sessions waiting total\n";

@@ -1,0 +1,205 @@
+//! Counting, for the one thread that serves: a plain load and a plain store. Others may read at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A number that only grows, or that goes up and down.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One more.
+    pub fn up(&self) {
+        self.add(1);
+    }
+
+    /// One less.
+    pub fn down(&self) {
+        self.set(self.get().saturating_sub(1));
+    }
+
+    /// So many more.
+    pub fn add(&self, more: u64) {
+        self.set(self.get().wrapping_add(more));
+    }
+
+    /// Not less than this.
+    pub fn at_least(&self, value: u64) {
+        if self.get() < value {
+            self.set(value);
+        }
+    }
+
+    /// This, from now on.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// How often in a second: what happened in this one, and the share of the last one that is less than a second ago
+/// (as `HAProxy`'s frequency counters reckon).
+#[derive(Debug, Default)]
+pub struct Rate {
+    /// Which second this is, since the first event.
+    second: Count,
+    current: Count,
+    previous: Count,
+    most: Count,
+}
+
+impl Rate {
+    /// Something happened so long after the beginning of all.
+    pub fn event(&self, at: Duration) {
+        self.turn(at);
+        self.current.up();
+        self.most.at_least(self.current.get());
+    }
+
+    /// How often in the last second, so long after the beginning of all.
+    pub fn now(&self, at: Duration) -> u64 {
+        let (current, previous) = match at.as_secs().saturating_sub(self.second.get()) {
+            0 => (self.current.get(), self.previous.get()),
+            1 => (0, self.current.get()),
+            _ => return 0,
+        };
+        let rest = u64::from(1_000_u32.saturating_sub(at.subsec_millis()));
+        current + previous * rest / 1_000
+    }
+
+    /// The most in a second.
+    pub fn most(&self) -> u64 {
+        self.most.get()
+    }
+
+    /// The most begins anew.
+    pub fn forget_most(&self) {
+        self.most.set(self.current.get());
+    }
+
+    fn turn(&self, at: Duration) {
+        let passed = at.as_secs().saturating_sub(self.second.get());
+        if passed > 0 {
+            self.previous.set(if passed == 1 { self.current.get() } else { 0 });
+            self.current.set(0);
+            self.second.set(at.as_secs());
+        }
+    }
+}
+
+/// The upper bounds of the buckets of all spans, in seconds.
+pub const BOUNDS: [f64; 14] =
+    [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// How long something took: how many times it took at most so long.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// One for each bound, and one for what took longer.
+    buckets: [Count; BOUNDS.len() + 1],
+    /// In microseconds.
+    sum: Count,
+    most: Count,
+}
+
+impl Histogram {
+    /// Something took so long.
+    pub fn add(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.up();
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum.add(micros);
+        self.most.at_least(micros);
+    }
+
+    /// How many times it took at most each of [`BOUNDS`], and how many times at all.
+    pub fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
+        let mut sum = 0;
+        self.buckets.each_ref().map(|bucket| {
+            sum += bucket.get();
+            sum
+        })
+    }
+
+    /// How many times.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(Count::get).sum()
+    }
+
+    /// How long, all together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum.get())
+    }
+
+    /// The longest.
+    pub fn most(&self) -> Duration {
+        Duration::from_micros(self.most.get())
+    }
+
+    /// On average.
+    pub fn mean(&self) -> Duration {
+        let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        self.sum().checked_div(count).unwrap_or_default()
+    }
+}
+
+/// Since when everything is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning(Instant);
+
+impl Beginning {
+    /// Now.
+    pub fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago that was.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// How long before this moment it was.
+    pub fn until(self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_the_last_second() {
+        let rate = Rate::default();
+        for step in 0..10 {
+            rate.event(Duration::from_millis(5_000 + step * 100));
+        }
+        assert_eq!(rate.now(Duration::from_millis(5_950)), 10);
+        assert_eq!(rate.now(Duration::from_millis(6_500)), 5);
+        assert_eq!(rate.now(Duration::from_secs(8)), 0);
+        rate.event(Duration::from_secs(6));
+        assert_eq!((rate.now(Duration::from_millis(6_500)), rate.most()), (6, 10));
+        rate.event(Duration::from_secs(60));
+        assert_eq!(rate.now(Duration::from_secs(60)), 1);
+    }
+
+    #[test]
+    fn a_histogram_loses_nothing() {
+        let histogram = Histogram::default();
+        for millis in [0, 1, 2, 30, 700, 3_600_000] {
+            histogram.add(Duration::from_millis(millis));
+        }
+        let buckets = histogram.cumulative();
+        assert_eq!((buckets[0], buckets[2], buckets[BOUNDS.len()]), (1, 2, 6));
+        assert_eq!(histogram.count(), 6);
+        assert_eq!(histogram.sum(), Duration::from_millis(3_600_733));
+        assert_eq!(histogram.most(), Duration::from_secs(3600));
+        assert_eq!(histogram.mean(), Duration::from_micros(600_122_166) + Duration::from_nanos(666));
+    }
+}

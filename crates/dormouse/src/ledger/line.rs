@@ -1,0 +1,180 @@
+//! A session's line in the log: in words, as `HAProxy` writes it with `option tcplog`, or as JSON.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::counters::Cause;
+use super::log::{Format, Level};
+use super::{Ledger, Outcome, Record};
+use dormouse_sys::local_time;
+
+impl Ledger {
+    /// Writes a session's line, if lines of sessions are written.
+    pub(super) fn tell(&self, label: &str, record: &Record<'_>) {
+        if !self.log.wants_sessions() {
+            return;
+        }
+        match self.log.format() {
+            Format::Text => self.log.line(Level::Debug, format_args!("{label}{record}")),
+            Format::Tcplog => self.log.line(Level::Info, format_args!("{}", Tcplog { ledger: self, record })),
+            Format::Json => self.log.object(Level::Info, &self.members(record)),
+        }
+    }
+
+    /// The members of a session's JSON object, behind what all lines have.
+    fn members(&self, record: &Record<'_>) -> String {
+        let cause = Cause::of(record.outcome);
+        let (up, down) = record.outcome.bytes();
+        let mut text = String::with_capacity(256);
+        // A String takes whatever is written to it.
+        let _ = write!(
+            text,
+            r#""event":"session","service":{},"server":{},"client":{},"held_ms":{:.3},"lasted_ms":{:.3},"bytes_in":{up},"bytes_out":{down},"end":"{}","side":"{}","termination":"{}""#,
+            quoted(&self.name),
+            record.server.map_or_else(|| "null".to_owned(), |server| quoted(&server.name)),
+            quoted(&record.client.to_string()),
+            record.held.as_secs_f64() * 1e3,
+            record.lasted.as_secs_f64() * 1e3,
+            cause.name(),
+            cause.side(),
+            cause.termination(record.outcome.served()),
+        );
+        if let Outcome::Unserved(refusal) = record.outcome {
+            let _ = write!(text, r#","reason":{}"#, quoted(&refusal.to_string()));
+        }
+        text
+    }
+}
+
+/// A text as JSON writes it.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The line of `option tcplog`: client, accept date, frontend, backend/server, the waiting time, the connection's time
+/// and the total (Tw/Tc/Tt, ms), bytes to the client, how it ended, connections of the process, the frontend, the
+/// backend and the server, retries, and the lengths of the queues.
+struct Tcplog<'a> {
+    ledger: &'a Ledger,
+    record: &'a Record<'a>,
+}
+
+impl fmt::Display for Tcplog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledger, record } = self;
+        let accepted = SystemTime::now().checked_sub(record.lasted).unwrap_or(UNIX_EPOCH);
+        let served = record.outcome.served();
+        let held = record.held.as_millis();
+        let (waited, connected) = match (served, record.asleep) {
+            (true, true) => (held.to_string(), "0".to_owned()),
+            (true, false) => ("0".to_owned(), held.to_string()),
+            (false, _) => ("-1".to_owned(), "-1".to_owned()),
+        };
+        let server_name = record.server.map_or("<NOSRV>", |server| &server.name);
+        let open = ledger.figures.open.get();
+        let all = ledger.parent.as_ref().map_or(open, |parent| parent.figures.open.get());
+        let has = record.server.map_or(0, |server| server.counters.open.get());
+        write!(
+            f,
+            "{} [{}] {name} {name}/{server_name} {waited}/{connected}/{} {} {} {all}/{open}/{open}/{has}/0 0/0",
+            Client(record),
+            Date(accepted),
+            record.lasted.as_millis(),
+            record.outcome.bytes().1,
+            Cause::of(record.outcome).termination(served),
+            name = ledger.name,
+        )
+    }
+}
+
+/// `ADDRESS:PORT`, and for local clients `unix:1` as `HAProxy` has it.
+struct Client<'a>(&'a Record<'a>);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.client.socket_address() {
+            Some(address) => write!(f, "{}:{}", address.ip(), address.port()),
+            None => f.write_str("unix:1"),
+        }
+    }
+}
+
+/// `21/Nov/2026:14:59:15.123`, in local time.
+struct Date(SystemTime);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let Some(local) = i64::try_from(since.as_secs()).ok().and_then(local_time::local) else {
+            return f.write_str("-");
+        };
+        let month = MONTHS.get(usize::from(local.month).saturating_sub(1)).copied().unwrap_or("-");
+        write!(
+            f,
+            "{:02}/{month}/{:04}:{:02}:{:02}:{:02}.{:03}",
+            local.day,
+            local.year,
+            local.hour,
+            local.minute,
+            local.second,
+            since.subsec_millis()
+        )
+    }
+}
+
+/// A moment as RFC 3339 has it, in UTC: `2026-11-21T14:59:15.123Z`.
+pub(crate) struct Utc(pub(crate) SystemTime);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let seconds = since.as_secs();
+        let (year, month, day) = civil(seconds / 86_400);
+        let second = seconds % 86_400;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+            since.subsec_millis()
+        )
+    }
+}
+
+/// The date so many days after 1970 began, counted in years that begin in March, so that a leap day is a year's last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const CYCLE: u64 = 146_097;
+    let days = days + 719_468;
+    let (cycle, day) = (days / CYCLE, days % CYCLE);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = cycle * 400 + year + u64::from(month <= 2);
+    (year, month, of_year - (153 * march_month + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_the_calendars() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199, "2024-02-29T23:59:59.000Z"),
+            (4_102_444_800, "2100-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Utc(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn texts_in_json_are_quoted() {
+        assert_eq!(quoted("a\"b\\\n"), r#""a\"b\\\n""#);
+    }
+}

@@ -1,0 +1,143 @@
+//! Ten thousand sessions: all that counts them says the same.
+
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::{Result, process, wait};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::rig::{Rig, stat};
+
+const SESSIONS: usize = 10_000;
+const AT_ONCE: usize = 100;
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// So many sessions, each of which says its number and hears it back. How many bytes went up.
+fn crowd(rig: &Rig, sessions: usize) -> Result<usize> {
+    process::raise_own_nofile(2_000)?;
+    let front = rig.front("main")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.doing(|| "make a runtime".to_owned())?;
+    runtime.block_on(async {
+        let (mut all, mut bytes) = (JoinSet::new(), 0);
+        for number in 0..sessions {
+            if all.len() >= AT_ONCE {
+                bytes += finished(all.join_next().await)?;
+            }
+            all.spawn(tokio::time::timeout(LIMIT, async move {
+                let mut stream = TcpStream::connect(front).await?;
+                let words = format!("{number}");
+                stream.write_all(words.as_bytes()).await?;
+                stream.shutdown().await?;
+                let mut heard = String::new();
+                stream.read_to_string(&mut heard).await?;
+                assert_eq!(heard, words);
+                Ok::<_, std::io::Error>(words.len())
+            }));
+        }
+        while let Some(done) = all.join_next().await {
+            bytes += finished(Some(done))?;
+        }
+        Ok(bytes)
+    })
+}
+
+type Done = std::result::Result<std::io::Result<usize>, tokio::time::error::Elapsed>;
+
+fn finished(done: Option<std::result::Result<Done, tokio::task::JoinError>>) -> Result<usize> {
+    let Some(done) = done else { return Ok(0) };
+    let session = || "have a session".to_owned();
+    done.doing(session)?.doing(session)?.doing(session)
+}
+
+#[test]
+fn all_that_count_ten_thousand_sessions_agree() {
+    let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let bytes = crowd(&rig, SESSIONS).unwrap().to_string();
+    rig.is_empty().unwrap();
+    let sessions = SESSIONS.to_string();
+
+    let csv = rig.ask("show stat").unwrap();
+    for name in ["FRONTEND", "server1", "BACKEND"] {
+        let of = |column| stat(&csv, "main", name, column);
+        assert_eq!(
+            (of("stot"), of("scur"), of("bin"), of("bout")),
+            (sessions.clone(), "0".to_owned(), bytes.clone(), bytes.clone()),
+            "{name}"
+        );
+    }
+    let info = rig.ask("show info").unwrap();
+    assert!(info.contains(&format!("\nCumConns: {sessions}\n")), "{info}");
+
+    let metrics = rig.get("/metrics").unwrap();
+    let sample = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(sample("dormouse_sessions_total{service=\"main\"}"), sessions);
+    assert_eq!(sample("dormouse_server_sessions_total{service=\"main\",server=\"server1\"}"), sessions);
+    assert_eq!(sample("dormouse_received_bytes_total{service=\"main\"}"), bytes);
+    assert_eq!(sample("dormouse_sent_bytes_total{service=\"main\"}"), bytes);
+    assert_eq!(sample("dormouse_session_duration_seconds_count{service=\"main\"}"), sessions);
+    assert_eq!(sample("dormouse_session_reach_seconds_count{service=\"main\"}"), sessions);
+    assert_eq!(sample("dormouse_server_wakes_total{service=\"main\",server=\"server1\",by=\"client\"}"), "1");
+    let ends: u64 = metrics
+        .lines()
+        .filter(|line| line.starts_with("dormouse_session_ends_total{"))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(ends.to_string(), sessions);
+
+    let status = rig.get("/status.json").unwrap();
+    assert_eq!(status.matches(&format!("\"total\":{sessions}")).count(), 3, "{status}");
+    let (_, by_command) = rig.dormouse(&["status", "--json"]).unwrap();
+    assert_eq!(by_command.matches(&format!("\"total\":{sessions}")).count(), 3, "{by_command}");
+
+    // A line each, in the log; its writer may still be at it.
+    let lines = || rig.log().lines().filter(|line| line.contains(" main main/server1 ")).count();
+    let told = wait::until("a line for each session", LIMIT, || Ok((lines() == SESSIONS).then_some(())));
+    told.unwrap_or_else(|failure| panic!("{failure}: {} lines", lines()));
+    let log = rig.log();
+    let in_log: u64 = log
+        .lines()
+        .filter_map(|line| line.split_once(" main main/server1 ")?.1.split(' ').nth(1)?.parse::<u64>().ok())
+        .sum();
+    assert_eq!(in_log.to_string(), bytes);
+}
+
+#[test]
+fn a_line_is_haproxys_or_json() {
+    let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    drop(rig.guest("main").unwrap());
+    rig.told(" main main/server1 ").unwrap();
+    let log = rig.log();
+    let line = log.lines().find(|line| line.contains(" main main/server1 ")).unwrap();
+    let fields: Vec<_> = line.split(' ').collect();
+    // 127.0.0.1:5 [21/Nov/2026:14:59:15.123] main main/server1 240/0/241 5 -- 1/1/1/1/0 0/0
+    assert_eq!(fields.len(), 9, "{line}");
+    assert!(
+        fields[0].starts_with("127.0.0.1:") && fields[1].starts_with('[') && fields[1].len() == 26,
+        "{line}"
+    );
+    assert_eq!(
+        (fields[4].split('/').count(), fields[5], fields[7].split('/').count()),
+        (3, "5", 5),
+        "{line}"
+    );
+    assert!(["--", "CD"].contains(&fields[6]), "{line}");
+    let times: Vec<u64> = fields[4].split('/').map(|time| time.parse().unwrap()).collect();
+    // It slept: the wait was for its start.
+    assert!(times[0] > 0 && times[1] == 0 && times[2] >= times[0], "{line}");
+
+    let rig = Rig::new("log = \"json\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    drop(rig.guest("main").unwrap());
+    rig.told("\"event\":\"session\"").unwrap();
+    let log = rig.log();
+    assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
+    let line = log.lines().find(|line| line.contains("\"event\"")).unwrap();
+    for part in ["\"service\":\"main\"", "\"server\":\"server1\"", "\"bytes_in\":5", "\"level\":\"info\""] {
+        assert!(line.contains(part), "{line}");
+    }
+}

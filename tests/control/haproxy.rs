@@ -1,0 +1,125 @@
+//! The real `HAProxy` beside ours: the same questions get the same kind of answer.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Failure, Result};
+
+use super::rig::{Rig, socat};
+
+/// A `HAProxy` with the same service.
+struct HaProxy {
+    child: Child,
+    dir: TempDir,
+}
+
+impl HaProxy {
+    fn start() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let config = format!(
+            "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
+             30s\n  timeout server 30s\nlisten main\n  bind {}\n  server server1 {}\n",
+            dir.join("control").display(),
+            dir.join("front").display(),
+            dir.join("back").display()
+        );
+        fs::write(dir.join("haproxy.cfg"), config).doing(|| "write HAProxy's configuration".to_owned())?;
+        let child = Command::new("haproxy")
+            .args(["-db", "-f"])
+            .arg(dir.join("haproxy.cfg"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|_| Failure::missing("haproxy", "run scripts/test-deps.sh"))?;
+        let haproxy = Self { child, dir };
+        wait::until("HAProxy's socket", SOON, || Ok(haproxy.control().exists().then_some(())))?;
+        Ok(haproxy)
+    }
+
+    fn control(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        // It may have ended on its own; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_in_haproxys_words() {
+    let haproxy = HaProxy::start().unwrap();
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    for line in [
+        "disable server main/other",
+        "disable server other/server1",
+        "disable server main",
+        "enable server",
+        "set server main/server1 state odd",
+        "set server main/server1 weight",
+        "set server main/server1 weight 500",
+        "set server main/other state ready",
+        "set server",
+        "shutdown session",
+        "shutdown session 0x1234",
+        "shutdown sessions server main",
+        "set maxconn frontend other 5",
+        "set maxconn frontend",
+        "show servers state other",
+        "show stat other 1 1",
+        "show sess 0x1234",
+        "get weight main/server1",
+        "clear counters",
+        "set server main/server1 state drain",
+        "set server main/server1 state ready",
+        "enable server main/server1",
+        "show backend",
+    ] {
+        let line = format!("{line}\n");
+        let (theirs, ours) = (socat(&haproxy.control(), &line).unwrap(), rig.socat(&line).unwrap());
+        assert_eq!(theirs, ours, "{line}");
+    }
+}
+
+#[test]
+fn tables_have_haproxys_shape() {
+    let haproxy = HaProxy::start().unwrap();
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let both = |line: &str| {
+        let line = format!("{line}\n");
+        (socat(&haproxy.control(), &line).unwrap(), rig.socat(&line).unwrap())
+    };
+    // The first columns are the same; those behind them belong to parts that HAProxy may be built without.
+    let (theirs, ours) = both("show stat");
+    let header = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    assert!(header(&theirs).starts_with(&header(&ours)), "{theirs}\n{ours}");
+    // Where HAProxy has a figure, we have one, and where it has none, neither have we.
+    for (theirs, ours) in theirs.lines().zip(ours.lines()).skip(1).filter(|(theirs, _)| !theirs.is_empty()) {
+        let names = header(&both("show stat").1);
+        for ((theirs, ours), name) in theirs.split(',').zip(ours.split(',')).zip(names.split(',')) {
+            // What sleeps tells there how it stands; HAProxy's server has no check.
+            let different = ["chkfail", "last_chk"];
+            if !name.is_empty() && !different.contains(&name) {
+                assert_eq!(theirs.is_empty(), ours.is_empty(), "{name}: {theirs:?} and {ours:?}");
+            }
+        }
+    }
+    let (theirs, ours) = both("show servers state");
+    assert_eq!(theirs.lines().take(2).collect::<Vec<_>>(), ours.lines().take(2).collect::<Vec<_>>());
+    let fields = |text: &str| text.lines().nth(2).map_or(0, |line| line.split(' ').count());
+    assert_eq!(fields(&theirs), fields(&ours), "{theirs}\n{ours}");
+    // Each field that we tell of the process stands under its name and its number, with the same type.
+    let (theirs, ours) = both("show info typed");
+    let key = |line: &str| line.split(':').take(3).map(str::to_owned).collect::<Vec<_>>();
+    let known: Vec<_> = theirs.lines().map(key).collect();
+    for line in ours.lines().filter(|line| !line.is_empty()) {
+        assert!(known.contains(&key(line)), "{line}\n{theirs}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Seeing and steering what runs, from outside and with tools that others wrote: socat, `HAProxy` itself, hatop, the
+//! exporter for Prometheus, promtool, a browser.
+
+mod agreement;
+mod commands;
+mod haproxy;
+mod page;
+mod rig;
+mod steering;
+mod stuck;
+mod tools;

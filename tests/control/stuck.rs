@@ -1,0 +1,72 @@
+//! Clients of the control socket and of the web address that are no good do nothing to sessions.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::rig::Rig;
+
+/// How long a visit takes on a busy machine, if nothing else is in its way.
+const QUICK: Duration = Duration::from_secs(2);
+
+#[test]
+fn those_who_never_read_keep_no_session_waiting() {
+    // Many services, so that an answer is larger than what sockets buffer.
+    let mut services = String::from("[services.main]\nlisten = LISTEN\nECHO(main)\n");
+    for number in 0..300 {
+        let listen = format!("@dormouse-{}-{number}", std::process::id());
+        services.extend([format!("[services.s{number}]\nlisten = {listen:?}\nto = \"/nonexistent\"\n")]);
+    }
+    let rig = Rig::new("", &services).unwrap();
+    let _first = rig.guest("main").unwrap();
+    let ask = |words: &str| {
+        let mut socket = UnixStream::connect(rig.control()).unwrap();
+        socket.write_all(words.as_bytes()).unwrap();
+        socket
+    };
+    // All places and more: some say half a line, some never read what they asked for.
+    let mut stuck: Vec<_> = (0..5).map(|_| ask("show st")).collect();
+    stuck.extend((0..10).map(|_| ask(&format!("{}\n", "show stat;".repeat(200)))));
+    let scrapers: Vec<_> = (0..20)
+        .map(|number| {
+            let mut socket = TcpStream::connect(rig.http().unwrap()).unwrap();
+            let path = if number % 2 == 0 { "/metrics" } else { "/status.json" };
+            socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..200 {
+        let began = Instant::now();
+        drop(rig.guest("main").unwrap());
+        slowest = slowest.max(began.elapsed());
+    }
+    rig.expect(slowest < QUICK, &format!("a visit took {slowest:?}"));
+    // They are left in the end, and whoever comes then is served.
+    let csv = rig.ask("show stat -1 1 -1");
+    drop((stuck, scrapers));
+    // While all places are taken, whoever comes waits for one: at most as long as the patience with the others.
+    let csv = csv.or_else(|_| rig.ask("show stat -1 1 -1")).unwrap();
+    rig.expect(csv.lines().count() >= 302, &csv);
+    rig.expect(rig.get("/healthz").unwrap() == "ok\n", "the web address");
+}
+
+#[test]
+fn what_is_no_request_is_no_harm() {
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    for words in [
+        "\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        let answer = rig.exchange(words).unwrap_or_default();
+        rig.expect(!answer.starts_with("HTTP/1.1 200"), &answer);
+    }
+    let missing = rig.exchange("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    rig.expect(missing.starts_with("HTTP/1.1 404 "), &missing);
+    let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    rig.expect(refused.starts_with("HTTP/1.1 405 "), &refused);
+    rig.expect(rig.get("/readyz").unwrap() == "ready\n", "ready");
+    drop(rig.guest("main").unwrap());
+}
