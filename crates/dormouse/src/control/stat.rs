@@ -339,9 +339,8 @@ pub(super) fn status(seat: &Seat<'_>) -> Status {
         (Admin::Drain, _) => Status::Drain,
         (Admin::Ready, _) if stands == Some(false) => Status::Down,
         (Admin::Ready, None) if stands.is_none() => Status::NoCheck,
-        (Admin::Ready, None) => Status::Up,
         (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
-        (Admin::Ready, Some(_)) => Status::Up,
+        (Admin::Ready, _) => Status::Up,
     }
 }
 
