@@ -4,7 +4,7 @@ _dormouse() {
     [ "$word" = = ] && word=
     [ "$before" = = ] && before=${COMP_WORDS[COMP_CWORD-2]}
     if [ "$COMP_CWORD" = 1 ]; then
-        words='run reload check convert demo proxy help version manual completion'
+        words='run reload check convert status wake sleep freeze thaw drain explain demo proxy help version manual completion'
     else
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
@@ -15,7 +15,9 @@ _dormouse() {
         run:--accept-proxy) words='CIDR all' ;;
         run:--proxy-protocol) words='v1 v2' ;;
         run:--log-level) words='err warning notice info debug' ;;
-        run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --help' ;;
+        run:--log) words='text tcplog json' ;;
+        run:--control) ;;
+        run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --help' ;;
         reload:*) words='--pid= --help' ;;
         check:*) words='--help' ;;
         convert:--output) ;;
@@ -24,7 +26,21 @@ _dormouse() {
         proxy:--at-limit) words='refuse queue' ;;
         proxy:--log-level) words='err warning notice info debug' ;;
         proxy:*) words='--connections-max= --exit-idle-time= --proxy-protocol= --wait= --at-limit= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --listen= --log-level= --help --version' ;;
-        manual:*) words='proxy run reload check convert toml' ;;
+        status:--control) ;;
+        status:*) words='--control= --json --watch --help' ;;
+        wake:--control) ;;
+        wake:*) words='--control= --help' ;;
+        sleep:--control) ;;
+        sleep:*) words='--control= --help' ;;
+        freeze:--control) ;;
+        freeze:*) words='--control= --help' ;;
+        thaw:--control) ;;
+        thaw:*) words='--control= --help' ;;
+        drain:--control) ;;
+        drain:*) words='--control= --help' ;;
+        explain:--control) ;;
+        explain:*) words='--control= --help' ;;
+        manual:*) words='proxy run reload check convert status toml' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
