@@ -78,12 +78,13 @@ pub async fn serve(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>,
     let began = Instant::now();
     shared.ledger.begin(began);
     let about = About::of(&shared, &client, peer, began);
-    let (outcome, server) = match about.as_deref() {
+    let outcome = if about.as_deref().is_some_and(About::is_known) {
         // Boxed: those of whom nobody may ask would carry it.
-        Some(about) if about.entry.is_some() => Box::pin(watched(&shared, client, &permit, about)).await,
-        about => relay(&shared, client, &permit, about, began).await,
+        Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
+    } else {
+        relay(&shared, client, &permit, about.as_deref(), began).await
     };
-    end(&shared, about.as_deref(), began, server, &outcome);
+    end(&shared, about.as_deref(), began, &outcome);
     drop(permit);
 }
 
@@ -100,22 +101,23 @@ async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<P
         Ok(peer) => peer,
         Err((refusal, peer)) => {
             let about = About::new(&shared, peer, None);
-            end(&shared, Some(&about), began, None, &Outcome::Unserved(refusal));
+            end(&shared, Some(&about), began, &Outcome::Unserved(refusal));
             return drop(permit);
         }
     };
     let about = About::of(&shared, &client, Some(peer), began);
-    let (outcome, server) = match about.as_deref() {
+    let outcome = if about.as_deref().is_some_and(About::is_known) {
         // Boxed: those of whom nobody may ask would carry it.
-        Some(about) if about.entry.is_some() => Box::pin(watched(&shared, client, &permit, about)).await,
-        about => relay(&shared, client, &permit, about, began).await,
+        Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
+    } else {
+        relay(&shared, client, &permit, about.as_deref(), began).await
     };
-    end(&shared, about.as_deref(), began, server, &outcome);
+    end(&shared, about.as_deref(), began, &outcome);
     drop(permit);
 }
 
 /// Tells the ledger of a session that has ended.
-fn end(shared: &Shared, about: Option<&About>, began: Instant, server: Option<u16>, outcome: &Outcome) {
+fn end(shared: &Shared, about: Option<&About>, began: Instant, outcome: &Outcome) {
     if let Outcome::Unserved(refusal) = outcome {
         tell(shared, refusal);
     }
@@ -123,13 +125,20 @@ fn end(shared: &Shared, about: Option<&About>, began: Instant, server: Option<u1
     let reached = about.and_then(|about| about.reached.get());
     let record = Record {
         client: about.map_or(&unknown, |about| &about.peer),
-        server: server.and_then(|server| shared.servers.get(usize::from(server))).map(AsRef::as_ref),
+        server: reached.and_then(|reached| shared.servers.get(reached.server)).map(AsRef::as_ref),
         asleep: about.is_some_and(|about| about.asleep),
-        held: reached.map_or(Duration::ZERO, |at| at.duration_since(began)),
+        held: reached.map_or(Duration::ZERO, |reached| reached.at.duration_since(began)),
         lasted: about.map_or(Duration::ZERO, |_| began.elapsed()),
         outcome,
     };
     shared.ledger.end(&shared.label, about.and_then(|about| about.entry.as_deref()), began, &record);
+}
+
+/// A session's server: which of them it is, and since when it has it.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    at: Instant,
+    server: usize,
 }
 
 /// What somebody wants to know of a session.
@@ -138,8 +147,7 @@ struct About {
     peer: Box<Peer>,
     /// What is behind slept when it came.
     asleep: bool,
-    /// When it got a server.
-    reached: OnceLock<Instant>,
+    reached: OnceLock<Reached>,
     entry: Option<Arc<Entry>>,
     ledger: Arc<Ledger>,
 }
@@ -162,6 +170,11 @@ impl About {
         Some(Self::new(shared, peer, entry))
     }
 
+    /// Whether it is one of those that are known one by one.
+    fn is_known(&self) -> bool {
+        self.entry.is_some()
+    }
+
     fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Box<Self> {
         let (asleep, ledger) = (shared.service.is_asleep(), Arc::clone(&shared.ledger));
         Box::new(Self { peer, asleep, reached: OnceLock::new(), entry, ledger })
@@ -169,16 +182,20 @@ impl About {
 }
 
 /// Relays until the session ends, or somebody ends it.
-async fn watched(shared: &Shared, client: Client, permit: &Permit, about: &About) -> (Outcome, Option<u16>) {
-    let Some(entry) = &about.entry else { return (Outcome::Unserved(Refusal::ClientLeft), None) };
+async fn watched(
+    shared: &Shared,
+    client: Client,
+    permit: &Permit,
+    about: Option<&About>,
+    began: Instant,
+) -> Outcome {
+    let relayed = relay(shared, client, permit, about, began);
+    let Some(entry) = about.and_then(|about| about.entry.as_deref()) else { return relayed.await };
     tokio::select! {
-        done = relay(shared, client, permit, Some(about), entry.began) => done,
+        outcome = relayed => outcome,
         () = entry.killed() => {
             let (upstream_bytes, downstream_bytes) = entry.bytes();
-            let server = entry.server();
-            let outcome = Outcome::Killed { upstream_bytes, downstream_bytes, served: server.is_some() };
-            let index = server.and_then(|server| shared.servers.iter().position(|other| Arc::ptr_eq(other, server)));
-            (outcome, index.and_then(|index| u16::try_from(index).ok()))
+            Outcome::Killed { upstream_bytes, downstream_bytes, served: entry.server().is_some() }
         }
     }
 }
@@ -189,11 +206,11 @@ async fn relay(
     permit: &Permit,
     about: Option<&About>,
     began: Instant,
-) -> (Outcome, Option<u16>) {
+) -> Outcome {
     let says_first = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
     let mut client = match Stream::new(client.socket, client.kind, says_first) {
         Ok(client) => client,
-        Err(error) => return (Outcome::Unserved(Refusal::Unwatchable(error)), None),
+        Err(error) => return Outcome::Unserved(Refusal::Unwatchable(error)),
     };
     let first = match (shared.proxy_protocol, about) {
         (Some(send), Some(about)) => announce::header(send, &client, &about.peer, &shared.ledger.log),
@@ -207,22 +224,23 @@ async fn relay(
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
                 reset_on_close(socket);
             }
-            return (Outcome::Unserved(refusal), None);
+            return Outcome::Unserved(refusal);
         }
     };
     let entry = about.and_then(|about| about.entry.as_deref());
-    // The clock is only read for whoever wants to know.
-    let now = about.map_or(began, |about| *about.reached.get_or_init(Instant::now));
-    let session = Attentive::new(shared, client, leased, began);
-    let server = session.claim.as_ref().map_or(0, Claim::server);
-    shared.ledger.served(shared.servers.get(server), began, now, entry);
-    let server = u16::try_from(server).ok();
-    let report = match (entry, shared.quiet) {
-        (Some(entry), quiet) => Box::pin(relay_watched(session, shared, entry, quiet)).await,
-        (None, Some(quiet)) => Box::pin(relay_quietly(session, quiet)).await,
-        (None, None) => session.await,
+    let (session, server) = Attentive::new(shared, client, leased, began);
+    if let Some(about) = about {
+        let Reached { at, server } = *about.reached.get_or_init(|| Reached { at: Instant::now(), server });
+        shared.ledger.served(shared.servers.get(server), began, at, entry);
+    }
+    let report = if let Some(entry) = entry {
+        Box::pin(relay_watched(session, shared, entry, shared.quiet)).await
+    } else if let Some(quiet) = shared.quiet {
+        Box::pin(relay_quietly(session, quiet)).await
+    } else {
+        session.await
     };
-    (Outcome::Relayed(report), server)
+    Outcome::Relayed(report)
 }
 
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
@@ -232,11 +250,12 @@ struct Attentive {
 }
 
 impl Attentive {
-    fn new(shared: &Shared, client: Stream, leased: Leased, began: Instant) -> Self {
+    fn new(shared: &Shared, client: Stream, leased: Leased, began: Instant) -> (Self, usize) {
+        let index = leased.claim.as_ref().map_or(0, Claim::server);
         let Leased { server, claim, first, sent } = leased;
         let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
         let relay = Relay::new(client, server, first, limits, pipes);
-        Self { relay: relay.after(sent).since(began.into()), claim }
+        (Self { relay: relay.after(sent).since(began.into()), claim }, index)
     }
 }
 
