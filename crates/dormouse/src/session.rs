@@ -167,7 +167,7 @@ impl About {
         let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
         let peer = announce::name(peer, shared.proxy_protocol);
         let entry = shared.ledger.enter(&peer, began);
-        Some(Self::new(shared, peer, entry))
+        Some(Box::new(Self::new(shared, peer, entry)))
     }
 
     /// Whether it is one of those that are known one by one.
@@ -175,9 +175,9 @@ impl About {
         self.entry.is_some()
     }
 
-    fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Box<Self> {
+    fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Self {
         let (asleep, ledger) = (shared.service.is_asleep(), Arc::clone(&shared.ledger));
-        Box::new(Self { peer, asleep, reached: OnceLock::new(), entry, ledger })
+        Self { peer, asleep, reached: OnceLock::new(), entry, ledger }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitC
             print!("{}", help());
             return ExitCode::SUCCESS;
         }
-        Request::Serve(outcome) => outcome,
+        Request::Serve(outcome) => *outcome,
     };
     for warning in &outcome.warnings {
         eprintln!("{warning} (warning)");
@@ -53,7 +53,7 @@ fn reread(args: &[OsString]) -> Reread {
 #[derive(Debug)]
 enum Request {
     Help,
-    Serve(Outcome),
+    Serve(Box<Outcome>),
 }
 
 fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
@@ -78,7 +78,7 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
             format!("{word:?} follows no flag; write --config={word} for a file, --to={word} for a server");
         given.report.error(&Place::flag(""), message);
     }
-    Request::Serve(given.finish(surroundings))
+    Request::Serve(Box::new(given.finish(surroundings)))
 }
 
 /// getopt's words, and what was probably meant.
@@ -217,7 +217,7 @@ mod tests {
 
     fn outcome(args: &[&str]) -> Outcome {
         match parse(args.iter().map(OsString::from), Surroundings { root: false }) {
-            Request::Serve(outcome) => outcome,
+            Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }
     }

@@ -80,7 +80,7 @@ pub struct Record<'a> {
 
 impl fmt::Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = Client(&self.client);
+        let client = Client(self.client);
         let (held, lasted) = (self.held.as_secs_f64() * 1e3, self.lasted.as_secs_f64() * 1e3);
         match self.outcome {
             Outcome::Relayed(Report { upstream_bytes, downstream_bytes, end }) => write!(
