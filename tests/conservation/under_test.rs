@@ -151,7 +151,9 @@ impl Program {
             Kind::Tcp => Family::Tcp4,
             Kind::Unix => Family::Unix,
         })?;
-        let running = Launch::new(subject).pass(&listener).arg(target.to_string()).start()?;
+        // A broken pipe kills the original, and whoever came after that would wait for nobody.
+        let launch = Launch::new(subject).pass(&listener).ignore_sigpipe();
+        let running = launch.arg(target.to_string()).start()?;
         // It is the program and at rest once it waits for the listener.
         let at_rest = wait::until("start of the program", wait::SOON, || {
             let name = running.status_field("Name")?;

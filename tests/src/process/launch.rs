@@ -24,13 +24,14 @@ const USUAL_NOFILE: u64 = 1024;
 /// name. Closes what whoever runs the tests has left open above the passed descriptors.
 const BECOME: &str = r#"
 [ -z "$T_SOFT" ] || { ulimit -S -n "$T_SOFT" && { [ -z "$T_HARD" ] || ulimit -H -n "$T_HARD"; }; } || exit 99
+[ -z "$T_DEAF" ] || trap '' PIPE
 [ -z "$T_PID" ] || export LISTEN_PID=$$
 for fd in /proc/$$/fd/*; do
   fd=${fd##*/}
   [ "$fd" -le "$T_LAST" ] || eval "exec $fd>&-"
 done
 name=$T_NAME
-unset fd T_LAST T_SOFT T_HARD T_PID T_NAME
+unset fd T_LAST T_SOFT T_HARD T_PID T_NAME T_DEAF
 exec -a "$name" "$0" "$@"
 "#;
 
@@ -69,6 +70,7 @@ pub struct Launch {
     listen_pid: ListenPid,
     nofile: (u64, Option<u64>),
     uid: Option<u32>,
+    ignore_sigpipe: bool,
 }
 
 impl Launch {
@@ -85,6 +87,7 @@ impl Launch {
             listen_pid: ListenPid::Own,
             nofile: (USUAL_NOFILE, None),
             uid: None,
+            ignore_sigpipe: false,
         }
     }
 
@@ -118,6 +121,12 @@ impl Launch {
             Ok(fd) => self.passed.push(fd),
             Err(error) => self.trouble = Some(Failure::io("duplicate a socket to pass", error)),
         }
+        self
+    }
+
+    /// Starts it with SIGPIPE ignored, as a service manager does (`IgnoreSIGPIPE=`, systemd.exec(5)).
+    pub fn ignore_sigpipe(mut self) -> Self {
+        self.ignore_sigpipe = true;
         self
     }
 
@@ -206,6 +215,9 @@ impl Launch {
         command.env("T_SOFT", soft.to_string());
         if let Some(hard) = hard {
             command.env("T_HARD", hard.to_string());
+        }
+        if self.ignore_sigpipe {
+            command.env("T_DEAF", "yes");
         }
         self.listening_environment(&mut command);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
