@@ -158,6 +158,13 @@ impl Scene {
         self.told_times(part, 1)
     }
 
+    /// Waits until one of these is in the log.
+    pub(super) fn told_one_of(&self, parts: &[&str]) -> Result<()> {
+        let what = format!("one of {parts:?} in the log");
+        let found = wait::until(&what, SOON, || Ok(parts.iter().any(|part| self.count(part) > 0).then_some(())));
+        found.map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
     /// Waits until this is in the log so many times.
     pub(super) fn told_times(&self, part: &str, times: usize) -> Result<()> {
         let what = format!("{part:?} ({times} times) in the log");
