@@ -4,7 +4,7 @@ _dormouse() {
     [ "$word" = = ] && word=
     [ "$before" = = ] && before=${COMP_WORDS[COMP_CWORD-2]}
     if [ "$COMP_CWORD" = 1 ]; then
-        words='run reload check convert status wake sleep freeze thaw drain explain demo proxy help version manual completion'
+        words='run reload check convert status top wake sleep freeze thaw drain explain demo proxy help version manual completion'
     else
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
@@ -28,6 +28,8 @@ _dormouse() {
         proxy:*) words='--connections-max= --exit-idle-time= --proxy-protocol= --wait= --at-limit= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --listen= --log-level= --help --version' ;;
         status:--control) ;;
         status:*) words='--control= --json --watch --help' ;;
+        top:--control) ;;
+        top:*) words='--control= --interval= --help' ;;
         wake:--control) ;;
         wake:*) words='--control= --help' ;;
         sleep:--control) ;;
@@ -40,7 +42,7 @@ _dormouse() {
         drain:*) words='--control= --help' ;;
         explain:--control) ;;
         explain:*) words='--control= --help' ;;
-        manual:*) words='proxy run reload check convert status toml' ;;
+        manual:*) words='proxy run reload check convert status top toml' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

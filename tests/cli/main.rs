@@ -12,13 +12,14 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Launch, Result};
 
 /// The commands that take flags, and their pages.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("proxy", include_str!("../../docs/man/dormouse-proxy.8")),
     ("run", include_str!("../../docs/man/dormouse-run.8")),
     ("reload", include_str!("../../docs/man/dormouse-reload.8")),
     ("check", include_str!("../../docs/man/dormouse-check.8")),
     ("convert", include_str!("../../docs/man/dormouse-convert.1")),
     ("status", include_str!("../../docs/man/dormouse-status.8")),
+    ("top", include_str!("../../docs/man/dormouse-top.8")),
 ];
 const COMPLETION: &str = include_str!("../../docs/completions/dormouse.bash");
 
@@ -94,6 +95,6 @@ fn each_page_of_the_manual_is_printed() {
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
     assert_eq!(
         subject.stderr().text(),
-        "No page \"nothing\". Known: proxy, run, reload, check, convert, status, toml.\n"
+        "No page \"nothing\". Known: proxy, run, reload, check, convert, status, top, toml.\n"
     );
 }

@@ -9,3 +9,4 @@ mod rig;
 mod steering;
 mod stuck;
 mod tools;
+mod top;

@@ -91,11 +91,15 @@ impl Client {
         Ok(answer.trim_end_matches('\n').to_owned())
     }
 
+    /// That an answer is not what it should be.
+    pub(super) fn nonsense(&self, why: &str) -> ClientError {
+        ClientError::Nonsense(self.path.clone(), why.to_owned())
+    }
+
     /// Says a line whose answer is JSON.
     pub(super) fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
-        serde_json::from_str(&answer)
-            .map_err(|error| ClientError::Nonsense(self.path.clone(), error.to_string()))
+        serde_json::from_str(&answer).map_err(|error| self.nonsense(&error.to_string()))
     }
 }
 

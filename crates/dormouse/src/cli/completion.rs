@@ -9,6 +9,7 @@ use super::reload::RELOAD;
 use super::run_flags::RUN;
 use super::status::STATUS;
 use super::steer::{STEER, VERBS};
+use super::top::TOP;
 use super::{COMMANDS, manual};
 
 /// The script. docs/completions/dormouse.bash is this text.
@@ -21,6 +22,7 @@ pub(super) fn bash() -> String {
         branch("convert", CONVERT),
         branch("proxy", PROXY),
         branch("status", STATUS),
+        branch("top", TOP),
     ];
     for branch in branches {
         commands.push_str(&branch);

@@ -12,6 +12,7 @@ mod run;
 mod run_flags;
 mod status;
 mod steer;
+mod top;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -32,6 +33,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("check", "Say all that is wrong with a configuration, or what it would do"),
     ("convert", "Turn a configuration of HAProxy for TCP into one for run"),
     ("status", "Show what sleeps, what is awake, and until when"),
+    ("top", "Show services and sessions live in a terminal, and steer them by keys"),
     ("wake", "Wake a service now; it sleeps again by its rules"),
     ("sleep", "Put a service to sleep now, if nobody uses it"),
     ("freeze", "Freeze a service now, if nobody uses it"),
@@ -42,7 +44,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
     ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
     ("version", "Show the version"),
-    ("manual", "Print a manual page (proxy, run, reload, check, convert, status, toml), for man(1)"),
+    ("manual", "Print a manual page (proxy, run, reload, check, convert, status, top, toml), for man(1)"),
     ("completion", "Print the completion for bash"),
 ];
 
@@ -66,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         Some("check") => check::run(args),
         Some("convert") => convert::run(args),
         Some("status") => status::run(args),
+        Some("top") => top::run(args),
         Some(verb) if steer::VERBS.contains(&verb) => steer::run(verb, args),
         Some("proxy") => proxy::run(&argv0, args, passed),
         Some("demo") => end(crate::demo::run(passed)),

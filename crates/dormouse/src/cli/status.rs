@@ -170,21 +170,21 @@ fn aligned(rows: &[[String; 7]]) -> String {
     text
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub(super) fn text(value: &Value, name: &str) -> String {
     let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
     // It goes to a terminal.
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-fn number(value: &Value, name: &str) -> u64 {
+pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn standing(value: &Value, server: Option<&Value>) -> String {
+pub(super) fn standing(value: &Value, server: Option<&Value>) -> String {
     let state = text(value, "state");
     match server.map(|server| text(server, "admin")).as_deref() {
         None | Some("ready" | "") => state,
@@ -197,7 +197,7 @@ fn last_start(server: &Value) -> String {
     took.map(|took| format!("{took:.3} s")).unwrap_or_default()
 }
 
-fn next(server: &Value) -> String {
+pub(super) fn next(server: &Value) -> String {
     let what = text(server, "next");
     match server.get("next_seconds").and_then(Value::as_u64) {
         _ if what.is_empty() => what,
@@ -207,7 +207,7 @@ fn next(server: &Value) -> String {
 }
 
 /// The two largest units.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {
         Some((whole, name, part, of)) => match seconds % whole / part {

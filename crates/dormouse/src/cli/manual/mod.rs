@@ -3,6 +3,7 @@
 mod convert;
 mod pages;
 mod status;
+mod top;
 
 use std::fmt::Write as _;
 
@@ -14,13 +15,14 @@ use super::run_flags::RUN;
 use crate::config::keys::{self, Key};
 
 /// The names by which pages are asked for, and the files that they are.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("proxy", "dormouse-proxy.8"),
     ("run", "dormouse-run.8"),
     ("reload", "dormouse-reload.8"),
     ("check", "dormouse-check.8"),
     ("convert", "dormouse-convert.1"),
     ("status", "dormouse-status.8"),
+    ("top", "dormouse-top.8"),
     ("toml", "dormouse.toml.5"),
 ];
 
@@ -39,6 +41,7 @@ pub(super) fn page(name: &str) -> Option<String> {
         "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual)),
         "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual)),
         "status" => around(status::STATUS, &options(super::status::STATUS, |definition| definition.manual)),
+        "top" => around(top::PAGE, &options(super::top::TOP, |definition| definition.manual)),
         "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual)),
         _ => around(pages::TOML, &configuration()),
     })

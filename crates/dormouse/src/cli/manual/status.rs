@@ -70,6 +70,6 @@ dormouse explain web
 echo 'show stat' | socat stdio unix\-connect:/run/dormouse/control.sock
 .fi
 .SH SEE ALSO
-\fBdormouse\-run\fR(8), \fBdormouse.toml\fR(5)
+\fBdormouse\-top\fR(8), \fBdormouse\-run\fR(8), \fBdormouse.toml\fR(5)
 "#,
 );

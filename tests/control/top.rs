@@ -1,0 +1,155 @@
+//! `dormouse top` in a real terminal: what it shows, what keys do, and how it leaves.
+
+use std::process::Command;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Failure, Result, Stream, Subject};
+
+use super::rig::{Rig, all_of};
+
+const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nlisten = LISTEN\nECHO(two)\n";
+
+/// A terminal with a shell in it; it ends with the test.
+struct Pane(TempDir);
+
+impl Pane {
+    fn new(command: &str) -> Result<Self> {
+        let pane = Self(TempDir::new()?);
+        let script = format!("{command}; echo \"left: $?\"; stty -a | grep -ow -- '-\\?icanon'; sleep 100");
+        pane.tmux(&["new-session", "-d", "-x", "110", "-y", "30", &script])?;
+        Ok(pane)
+    }
+
+    fn tmux(&self, args: &[&str]) -> Result<String> {
+        let output = Command::new("tmux").arg("-S").arg(self.0.join("tmux")).args(args).output();
+        output.map(|output| all_of(&output)).map_err(|_| Failure::missing("tmux", "run scripts/test-deps.sh"))
+    }
+
+    fn press(&self, keys: &[&str]) {
+        let args: Vec<&str> = ["send-keys"].iter().chain(keys).copied().collect();
+        self.tmux(&args).unwrap();
+    }
+
+    /// Waits until a line of the screen has all these parts.
+    #[track_caller]
+    fn shows(&self, parts: &[&str]) {
+        let shown = wait::until(&format!("a line with {parts:?}"), SOON, || {
+            let screen = self.tmux(&["capture-pane", "-p"])?;
+            Ok(screen.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(()))
+        });
+        assert!(shown.is_ok(), "no {parts:?} in:\n{}", self.tmux(&["capture-pane", "-p"]).unwrap());
+    }
+}
+
+impl Drop for Pane {
+    fn drop(&mut self) {
+        // It may have ended on its own; either way it is gone afterwards.
+        let _ = self.tmux(&["kill-server"]);
+    }
+}
+
+fn top(rig: &Rig, more: &str) -> Result<Pane> {
+    let program = Subject::Ours.program()?;
+    let control = rig.control();
+    Pane::new(&format!("{} top --control={} {more}", program.display(), control.display()))
+}
+
+#[test]
+fn top_shows_and_steers() {
+    let rig = Rig::new("", TWO).unwrap();
+    let guest = rig.guest("one").unwrap();
+    let pane = top(&rig, "--interval=200ms").unwrap();
+    pane.shows(&["one", "ready"]);
+    pane.shows(&["two", "stopped"]);
+    pane.shows(&["Sessions of one: 1"]);
+    pane.shows(&["127.0.0.1:", "server1"]);
+    // The order, and what is selected, which stays so.
+    pane.shows(&["of", "sessions, by name"]);
+    pane.press(&["s"]);
+    pane.shows(&["sessions, by sessions"]);
+    pane.press(&["s", "s", "j"]);
+    pane.shows(&["sessions, by name"]);
+    pane.shows(&["Sessions of two: 0"]);
+    // The second service wakes at a key.
+    pane.press(&["w"]);
+    rig.is("two", "idle").unwrap();
+    pane.shows(&["two", "idle"]);
+    pane.press(&["z"]);
+    rig.is("two", "stopped").unwrap();
+    pane.press(&["h"]);
+    pane.shows(&["end the selected session"]);
+    pane.press(&["h"]);
+    // A terminal that becomes small has what fits.
+    pane.tmux(&["set-option", "window-size", "manual"]).unwrap();
+    pane.tmux(&["resize-window", "-x", "40", "-y", "6"]).unwrap();
+    pane.shows(&["SERVICE", "SESSIONS"]);
+    pane.shows(&["h help  q quit  s order", "…"]);
+    pane.tmux(&["resize-window", "-x", "110", "-y", "30"]).unwrap();
+    pane.shows(&["SERVICE", "NEXT"]);
+    // A session ends at a key, and another.
+    pane.press(&["Up", "Enter", "x"]);
+    pane.shows(&["End the session of 127.0.0.1:"]);
+    pane.press(&["y"]);
+    ended(&guest).unwrap();
+    pane.shows(&["Sessions of one: 0"]);
+    pane.press(&["q"]);
+    pane.shows(&["left: 0"]);
+    // Lines are taken as lines again.
+    let screen = wait::until("icanon", SOON, || {
+        let screen = pane.tmux(&["capture-pane", "-p"])?;
+        Ok(screen.contains("icanon").then_some(screen))
+    });
+    let screen = screen.unwrap();
+    assert!(!screen.contains("-icanon") && !screen.contains("SERVICE"), "{screen}");
+}
+
+/// Waits until the other side has ended.
+fn ended(guest: &Stream) -> Result<()> {
+    match guest.receive(1, SOON) {
+        Ok(heard) if !heard.is_empty() => Err(Failure::Unexpected(format!("{heard:?}"))),
+        // An end, or a reset.
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
+    let rig = Rig::new("", TWO).unwrap();
+    let pid_file = rig.dir.join("top.pid");
+    let program = Subject::Ours.program().unwrap();
+    // The shell becomes the program, so that its number is known.
+    let command = format!(
+        "sh -c 'echo $$ > {}; exec {} top --control={} --interval=200ms'",
+        pid_file.display(),
+        program.display(),
+        rig.control().display()
+    );
+    let pane = Pane::new(&command).unwrap();
+    pane.shows(&["two", "stopped"]);
+    std::fs::rename(rig.control(), rig.dir.join("elsewhere")).unwrap();
+    pane.shows(&["Failed to connect to the control socket"]);
+    pane.shows(&["two", "stopped"]);
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    let kill = Command::new("kill").arg(pid.trim()).status().doing(|| "run kill".to_owned()).unwrap();
+    assert!(kill.success());
+    pane.shows(&["left: 0"]);
+    pane.shows(&["icanon"]);
+}
+
+#[test]
+fn top_says_what_it_lacks() {
+    let rig = Rig::new("", TWO).unwrap();
+    let (fine, said) = rig.dormouse(&["top"]).unwrap();
+    assert!(!fine && said.contains("needs a terminal") && said.contains("status --watch"), "{said}");
+    let (fine, said) = rig.dormouse(&["top", "--interval=1ms"]).unwrap();
+    assert!(!fine && said.contains("--interval=1ms is not a time span from 100ms to 1h"), "{said}");
+    let pane = Pane::new(&format!(
+        "{} top --control=/nowhere/control.sock",
+        Subject::Ours.program().unwrap().display()
+    ))
+    .unwrap();
+    pane.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
+    pane.shows(&["left: 1"]);
+}
