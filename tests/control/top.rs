@@ -27,9 +27,11 @@ impl Pane {
         output.map(|output| all_of(&output)).map_err(|_| Failure::missing("tmux", "run scripts/test-deps.sh"))
     }
 
+    #[track_caller]
     fn press(&self, keys: &[&str]) {
         let args: Vec<&str> = ["send-keys"].iter().chain(keys).copied().collect();
-        self.tmux(&args).unwrap();
+        let sent = self.tmux(&args);
+        assert!(sent.is_ok(), "{sent:?}");
     }
 
     /// Waits until a line of the screen has all these parts.
@@ -39,7 +41,11 @@ impl Pane {
             let screen = self.tmux(&["capture-pane", "-p"])?;
             Ok(screen.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(()))
         });
-        assert!(shown.is_ok(), "no {parts:?} in:\n{}", self.tmux(&["capture-pane", "-p"]).unwrap());
+        assert!(
+            shown.is_ok(),
+            "no {parts:?} in:\n{}",
+            self.tmux(&["capture-pane", "-p"]).unwrap_or_default()
+        );
     }
 }
 
