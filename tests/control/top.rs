@@ -17,13 +17,15 @@ struct Pane(TempDir);
 impl Pane {
     fn new(command: &str) -> Result<Self> {
         let pane = Self(TempDir::new()?);
-        let script = format!("{command}; echo \"left: $?\"; stty -a | grep -ow -- '-\\?icanon'; sleep 100");
+        let script = format!(
+            "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
+        );
         pane.tmux(&["new-session", "-d", "-x", "110", "-y", "30", &script])?;
         Ok(pane)
     }
 
     fn tmux(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new("tmux").arg("-S").arg(self.0.join("tmux")).args(args).output();
+        let output = Command::new("tmux").args(["-u", "-S"]).arg(self.0.join("tmux")).args(args).output();
         output.map(|output| all_of(&output)).map_err(|_| Failure::missing("tmux", "run scripts/test-deps.sh"))
     }
 
@@ -102,13 +104,10 @@ fn top_shows_and_steers() {
     pane.shows(&["Sessions of one: 0"]);
     pane.press(&["q"]);
     pane.shows(&["left: 0"]);
-    // Lines are taken as lines again.
-    let screen = wait::until("icanon", SOON, || {
-        let screen = pane.tmux(&["capture-pane", "-p"])?;
-        Ok(screen.contains("icanon").then_some(screen))
-    });
-    let screen = screen.unwrap();
-    assert!(!screen.contains("-icanon") && !screen.contains("SERVICE"), "{screen}");
+    // Lines are taken as lines again, and the screen is the one from before.
+    pane.shows(&["lines"]);
+    let screen = pane.tmux(&["capture-pane", "-p"]).unwrap();
+    assert!(!screen.contains("SERVICE"), "{screen}");
 }
 
 /// Waits until the other side has ended.
@@ -141,7 +140,7 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
     let kill = Command::new("kill").arg(pid.trim()).status().doing(|| "run kill".to_owned()).unwrap();
     assert!(kill.success());
     pane.shows(&["left: 0"]);
-    pane.shows(&["icanon"]);
+    pane.shows(&["lines"]);
 }
 
 #[test]
