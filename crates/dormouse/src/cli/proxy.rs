@@ -16,6 +16,7 @@ use super::flags::{self, Flag};
 use super::{Passed, version};
 use crate::admission::{AtLimit, Cap};
 use crate::ledger::log::Level;
+use crate::ledger::say;
 use crate::proxy::{self, Settings};
 
 pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
@@ -43,7 +44,7 @@ fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
 
 /// The same with this exit status.
 pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
-    eprintln!("{error}");
+    say(format!("{error}\n"));
     if let Some(manager) = Notifier::from_env() {
         manager.send(&format!("ERRNO={}", errno.raw_os_error()));
     }

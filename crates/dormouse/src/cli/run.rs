@@ -16,6 +16,7 @@ use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
 use crate::config::{self, Outcome, Surroundings};
+use crate::ledger::say;
 use crate::run::{Reread, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
@@ -27,8 +28,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitC
         }
         Request::Serve(outcome) => *outcome,
     };
-    for warning in &outcome.warnings {
-        eprintln!("{warning} (warning)");
+    let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)\n")).collect();
+    if !warnings.is_empty() {
+        say(warnings.concat());
     }
     match outcome.result {
         Ok(config) => match crate::run::run(config, Arc::new(move || reread(&args)), passed) {

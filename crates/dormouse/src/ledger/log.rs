@@ -4,13 +4,13 @@
 //! written by a thread of their own behind a bounded queue, which starts with the first line.
 
 use std::fmt;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::line::{Utc, quoted};
+use super::paper::Paper;
 
 /// How grave a line is, by syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +225,11 @@ impl Log {
     }
 
     fn write(&self, line: String) {
-        let Some(writer) = self.inner.writer.get_or_init(|| Writer::start(self.inner.format)) else { return };
+        let Some(writer) =
+            self.inner.writer.get_or_init(|| Writer::start(self.inner.format, self.inner.journal))
+        else {
+            return;
+        };
         let mut state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
         match writer.queue.try_send(line) {
             Ok(()) => state.0 += 1,
@@ -236,18 +240,19 @@ impl Log {
 
 impl Writer {
     /// `None` if no thread can be had: then there is no log, and everything else goes on.
-    fn start(format: Format) -> Option<Self> {
+    fn start(format: Format, journal: bool) -> Option<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let progress = Arc::new(Progress::default());
         let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
         let shared = Arc::clone(&progress);
-        thread.spawn(move || shared.write_all(&lines, format)).ok()?;
+        thread.spawn(move || shared.write_all(&lines, |count| lost(count, format, journal))).ok()?;
         Some(Self { queue, progress })
     }
 }
 
 impl Progress {
-    fn write_all(&self, lines: &Receiver<String>, format: Format) {
+    fn write_all(&self, lines: &Receiver<String>, told: impl Fn(u64) -> String) {
+        let mut paper = Paper::new(std::io::stderr());
         for mut text in lines {
             let mut taken = 1;
             while text.len() < BATCH {
@@ -255,24 +260,32 @@ impl Progress {
                 text.push_str(&line);
                 taken += 1;
             }
-            // A standard error that takes nothing more is nobody's to mend.
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            let unwritten = paper.lines(&text);
             let lost = {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.0 = state.0.saturating_sub(taken);
-                std::mem::take(&mut state.1)
+                state.1 += unwritten;
+                // Where nothing can be written nobody can be told, either.
+                if unwritten == 0 { std::mem::take(&mut state.1) } else { 0 }
             };
-            if lost > 0 {
-                let text = format!("{lost} log lines were lost, because nobody read them in time");
-                let _ = match format {
-                    Format::Json => {
-                        writeln!(std::io::stderr(), "{{\"level\":\"warning\",\"message\":\"{text}\"}}")
-                    }
-                    Format::Text | Format::Tcplog => writeln!(std::io::stderr(), "{text}"),
-                };
+            if lost > 0 && paper.lines(&told(lost)) > 0 {
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).1 += lost;
             }
             self.written.notify_all();
         }
+    }
+}
+
+/// The line that tells how many others are missing.
+fn lost(lines: u64, format: Format, journal: bool) -> String {
+    let priority = if journal { "<4>" } else { "" };
+    let text = format!("{lines} log lines were lost, because nobody took them in time");
+    match format {
+        Format::Json => {
+            let now = Utc(SystemTime::now());
+            format!("{priority}{{\"time\":\"{now}\",\"level\":\"warning\",\"message\":\"{text}\"}}\n")
+        }
+        Format::Text | Format::Tcplog => format!("{priority}{text}\n"),
     }
 }
 

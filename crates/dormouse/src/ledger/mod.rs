@@ -4,6 +4,7 @@ pub mod count;
 pub mod counters;
 mod line;
 pub mod log;
+mod paper;
 pub mod sessions;
 pub mod sleep;
 
@@ -21,6 +22,7 @@ use count::{Beginning, Count, Histogram, Rate};
 use counters::{Cause, Ends, ServerCounters};
 pub(crate) use line::{Utc, quoted as line_json};
 use log::{Level, Log, Recurring};
+pub use paper::say;
 use sessions::{Entry, Sessions};
 
 /// How a session went.
