@@ -40,6 +40,23 @@ fn show_stat_has_a_row_for_each_and_columns_by_name() {
 }
 
 #[test]
+fn show_stat_tells_how_servers_are_chosen() {
+    let service = |name: &str, balance: &str| {
+        format!(
+            "[services.{name}]\nlisten = LISTEN\nbalance = \"{balance}\"\nto = [\"/nonexistent/a\", \
+             \"/nonexistent/b\"]\n"
+        )
+    };
+    let all = ["roundrobin", "leastconn", "first", "source", "random"];
+    let text: String = all.iter().map(|balance| service(balance, balance)).collect();
+    let rig = Rig::new("", &text).unwrap();
+    let csv = rig.ask("show stat").unwrap();
+    for balance in all {
+        assert_eq!(stat(&csv, balance, "BACKEND", "algo"), balance);
+    }
+}
+
+#[test]
 fn lines_prompts_and_several_commands_are_as_with_haproxy() {
     let rig = Rig::new("", ONE).unwrap();
     // Without a prompt one line is answered.

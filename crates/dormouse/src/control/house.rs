@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use dormouse_core::control::{Admin, ServerName, Whom};
+use dormouse_core::pool::Balance;
 
 use crate::admission::{Admission, Pool};
 use crate::config::model::ServiceConfig;
@@ -45,6 +46,8 @@ pub struct Door {
     pub shared: Arc<Shared>,
     /// How many clients are held.
     pub hold_max: u32,
+    /// How servers are chosen, in `HAProxy`'s words.
+    pub algo: &'static str,
     servers: Vec<Facts>,
 }
 
@@ -156,6 +159,7 @@ impl Door {
             admission: Arc::clone(admission),
             shared: Arc::clone(shared),
             hold_max: config.hold.max.get(),
+            algo: algo(config.balance),
             servers: facts.collect(),
         }
     }
@@ -188,6 +192,16 @@ impl Door {
     /// The server of this name.
     pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
         self.seats().find(|seat| seat.name == name)
+    }
+}
+
+fn algo(balance: Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "roundrobin",
+        Balance::LeastConn => "leastconn",
+        Balance::First { .. } => "first",
+        Balance::Source => "source",
+        Balance::Random => "random",
     }
 }
 

@@ -300,7 +300,7 @@ fn backend(door: &Door, iid: u32) -> Row {
     for name in ["agg_server_status", "agg_server_check_status", "agg_check_status"] {
         row.u32(name, 0);
     }
-    row.text("algo", "first");
+    row.text("algo", door.algo);
     row
 }
 
