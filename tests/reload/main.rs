@@ -5,3 +5,4 @@ mod load;
 mod restart;
 mod scene;
 mod storm;
+mod windows;

@@ -1,5 +1,6 @@
 //! All that can be seen and steered: the services that run, each with its door.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +30,7 @@ pub struct House {
     /// Since when it runs, on the wall.
     pub started: SystemTime,
     /// How many descriptors those who look may need.
-    pub descriptors: u64,
+    pub descriptors: AtomicU64,
     doors: Mutex<Arc<Vec<Door>>>,
 }
 
@@ -114,8 +115,9 @@ impl<'a> Seat<'a> {
 
 impl House {
     /// An empty one.
-    pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, descriptors: u64, log: Log) -> Arc<Self> {
+    pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
+        let descriptors = AtomicU64::new(0);
         Arc::new(Self { log, ledger, pool, started, descriptors, doors: Mutex::default() })
     }
 

@@ -39,7 +39,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves whoever comes.
-pub(super) async fn serve(listener: Listener, house: Arc<House>) {
+pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
     if let Err(error) = accept(&listener, &house).await {
         house.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
     }

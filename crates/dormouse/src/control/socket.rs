@@ -30,7 +30,7 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const PIECE: usize = 4096;
 
 /// Serves whoever comes.
-pub(super) async fn serve(listener: Listener, house: Arc<House>) {
+pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
     if let Err(error) = accept(&listener, &house).await {
         house.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
     }

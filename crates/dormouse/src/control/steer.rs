@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 
 use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
@@ -110,7 +111,8 @@ pub(super) fn set_maxconn(house: &House, name: &str, value: u32) -> String {
         (Some(door), Some(cap)) => {
             door.admission.set_cap(cap);
             let sum: usize = doors.iter().map(|door| door.admission.cap()).sum();
-            let budget = raise_limit(u32::try_from(sum).unwrap_or(u32::MAX), house.descriptors);
+            let beside = house.descriptors.load(Ordering::Relaxed);
+            let budget = raise_limit(u32::try_from(sum).unwrap_or(u32::MAX), beside);
             house.pool.grow(budget.sessions);
             String::new()
         }

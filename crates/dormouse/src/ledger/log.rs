@@ -103,9 +103,16 @@ pub struct Log {
 struct Inner {
     /// A [`Level`].
     level: AtomicU8,
-    format: Format,
-    journal: bool,
+    style: Arc<Style>,
     writer: OnceLock<Option<Writer>>,
+}
+
+/// How lines are written.
+#[derive(Debug)]
+struct Style {
+    /// A [`Format`].
+    format: AtomicU8,
+    journal: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,13 +143,19 @@ impl Log {
     /// The same, with lines of this format.
     pub fn formatted(level: Option<Level>, format: Format) -> Self {
         let level = AtomicU8::new(level_or_told(level) as u8);
-        let inner = Inner { level, format, journal: stderr_is_journal(), writer: OnceLock::new() };
+        let style = Style { format: AtomicU8::new(format as u8), journal: stderr_is_journal() };
+        let inner = Inner { level, style: Arc::new(style), writer: OnceLock::new() };
         Self { inner: Arc::new(inner), recent: Arc::default() }
     }
 
     /// Other lines from now on, also for whoever has the same log.
     pub fn set_level(&self, level: Option<Level>) {
         self.inner.level.store(level_or_told(level) as u8, Ordering::Relaxed);
+    }
+
+    /// Lines of this format from now on, also for whoever has the same log.
+    pub fn set_format(&self, format: Format) {
+        self.inner.style.format.store(format as u8, Ordering::Relaxed);
     }
 
     /// The same log for somebody else: what recurs there is counted apart.
@@ -158,12 +171,12 @@ impl Log {
 
     /// Whether each session gets a line.
     pub fn wants_sessions(&self) -> bool {
-        self.wants(if self.inner.format == Format::Text { Level::Debug } else { Level::Info })
+        self.wants(if self.format() == Format::Text { Level::Debug } else { Level::Info })
     }
 
     /// What lines look like.
     pub fn format(&self) -> Format {
-        self.inner.format
+        self.inner.style.format()
     }
 
     /// Writes a line.
@@ -171,23 +184,19 @@ impl Log {
         if !self.wants(level) {
             return;
         }
-        if self.inner.format == Format::Json {
+        if self.format() == Format::Json {
             return self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())));
         }
-        let priority = self.priority(level);
+        let priority = self.inner.style.priority(level);
         self.write(format!("{priority}{text}\n"));
     }
 
     /// Writes a JSON object: the time, the level, and these members.
     pub(super) fn object(&self, level: Level, members: &str) {
         if self.wants(level) {
-            let (priority, now) = (self.priority(level), Utc(SystemTime::now()));
+            let (priority, now) = (self.inner.style.priority(level), Utc(SystemTime::now()));
             self.write(format!("{priority}{{\"time\":\"{now}\",\"level\":\"{level}\",{members}}}\n"));
         }
-    }
-
-    fn priority(&self, level: Level) -> String {
-        if self.inner.journal { format!("<{}>", level as u8) } else { String::new() }
     }
 
     /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
@@ -225,9 +234,7 @@ impl Log {
     }
 
     fn write(&self, line: String) {
-        let Some(writer) =
-            self.inner.writer.get_or_init(|| Writer::start(self.inner.format, self.inner.journal))
-        else {
+        let Some(writer) = self.inner.writer.get_or_init(|| Writer::start(&self.inner.style)) else {
             return;
         };
         let mut state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,18 +247,18 @@ impl Log {
 
 impl Writer {
     /// `None` if no thread can be had: then there is no log, and everything else goes on.
-    fn start(format: Format, journal: bool) -> Option<Self> {
+    fn start(style: &Arc<Style>) -> Option<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let progress = Arc::new(Progress::default());
         let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
-        let shared = Arc::clone(&progress);
-        thread.spawn(move || shared.write_all(&lines, |count| lost(count, format, journal))).ok()?;
+        let (shared, style) = (Arc::clone(&progress), Arc::clone(style));
+        thread.spawn(move || shared.write_all(&lines, &style)).ok()?;
         Some(Self { queue, progress })
     }
 }
 
 impl Progress {
-    fn write_all(&self, lines: &Receiver<String>, told: impl Fn(u64) -> String) {
+    fn write_all(&self, lines: &Receiver<String>, style: &Style) {
         let mut paper = Paper::new(std::io::stderr());
         for mut text in lines {
             let mut taken = 1;
@@ -268,7 +275,7 @@ impl Progress {
                 // Where nothing can be written nobody can be told, either.
                 if unwritten == 0 { std::mem::take(&mut state.1) } else { 0 }
             };
-            if lost > 0 && paper.lines(&told(lost)) > 0 {
+            if lost > 0 && paper.lines(&style.lost(lost)) > 0 {
                 self.state.lock().unwrap_or_else(PoisonError::into_inner).1 += lost;
             }
             self.written.notify_all();
@@ -276,16 +283,28 @@ impl Progress {
     }
 }
 
-/// The line that tells how many others are missing.
-fn lost(lines: u64, format: Format, journal: bool) -> String {
-    let priority = if journal { "<4>" } else { "" };
-    let text = format!("{lines} log lines were lost, because nobody took them in time");
-    match format {
-        Format::Json => {
-            let now = Utc(SystemTime::now());
-            format!("{priority}{{\"time\":\"{now}\",\"level\":\"warning\",\"message\":\"{text}\"}}\n")
+impl Style {
+    fn format(&self) -> Format {
+        let format = self.format.load(Ordering::Relaxed);
+        let all = [Format::Tcplog, Format::Json];
+        all.into_iter().find(|known| *known as u8 == format).unwrap_or_default()
+    }
+
+    fn priority(&self, level: Level) -> String {
+        if self.journal { format!("<{}>", level as u8) } else { String::new() }
+    }
+
+    /// The line that tells how many others are missing.
+    fn lost(&self, lines: u64) -> String {
+        let priority = self.priority(Level::Warning);
+        let text = format!("{lines} log lines were lost, because nobody took them in time");
+        match self.format() {
+            Format::Json => {
+                let now = Utc(SystemTime::now());
+                format!("{priority}{{\"time\":\"{now}\",\"level\":\"warning\",\"message\":\"{text}\"}}\n")
+            }
+            Format::Text | Format::Tcplog => format!("{priority}{text}\n"),
         }
-        Format::Text | Format::Tcplog => format!("{priority}{text}\n"),
     }
 }
 

@@ -10,7 +10,7 @@ pub mod sleep;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_relay::Report;
@@ -128,7 +128,7 @@ pub struct Ledger {
     /// Counts the same for several.
     parent: Option<Arc<Ledger>>,
     /// Where sessions are known one by one, if somebody may ask.
-    sessions: Option<Arc<Sessions>>,
+    sessions: Arc<OnceLock<Arc<Sessions>>>,
     ending: AtomicBool,
     changed: Notify,
 }
@@ -199,16 +199,15 @@ impl Ledger {
             name: Arc::from(""),
             servers: Mutex::default(),
             parent: None,
-            sessions: None,
+            sessions: Arc::default(),
             ending: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
 
-    /// Sessions are known one by one from now on.
-    #[must_use]
-    pub fn watched(self) -> Self {
-        Self { sessions: Some(Arc::default()), ..self }
+    /// Sessions that begin from now on are known one by one, also those of the services within.
+    pub fn watch(&self) {
+        self.sessions.get_or_init(Arc::default);
     }
 
     /// Empty totals of a service, that are also counted by another.
@@ -216,7 +215,7 @@ impl Ledger {
         Self {
             name: Arc::from(name),
             beginning: parent.beginning,
-            sessions: parent.sessions.clone(),
+            sessions: Arc::clone(&parent.sessions),
             parent: Some(parent),
             ..Self::new(log)
         }
@@ -237,12 +236,12 @@ impl Ledger {
 
     /// Where sessions are known one by one, if somebody may ask.
     pub fn sessions(&self) -> Option<&Arc<Sessions>> {
-        self.sessions.as_ref()
+        self.sessions.get()
     }
 
     /// Whether somebody wants to know who each client is.
     pub fn wants_records(&self) -> bool {
-        self.sessions.is_some() || self.log.wants_sessions()
+        self.sessions.get().is_some() || self.log.wants_sessions()
     }
 
     /// A session begins.
@@ -260,7 +259,7 @@ impl Ledger {
 
     /// The session is one of those that are known one by one, if any are.
     pub fn enter(&self, client: &Peer, began: Instant) -> Option<Arc<Entry>> {
-        Some(self.sessions.as_ref()?.begin(&self.name, client.clone(), began))
+        Some(self.sessions.get()?.begin(&self.name, client.clone(), began))
     }
 
     /// A session that began then has got a server now.
@@ -277,7 +276,7 @@ impl Ledger {
                 entry.served(server);
             }
         }
-        if self.sessions.is_some() {
+        if self.sessions.get().is_some() {
             self.figures.reached.add(now.duration_since(began));
         }
     }
@@ -305,7 +304,7 @@ impl Ledger {
         if let Some(server) = record.server {
             server.counters.end(cause);
         }
-        if let Some(sessions) = &self.sessions {
+        if let Some(sessions) = self.sessions.get() {
             self.figures.lasted.add(began.elapsed());
             if let Some(entry) = entry {
                 sessions.end(entry);
@@ -334,7 +333,7 @@ impl Ledger {
 
     /// A session that is known was ended before its time, and has no record.
     pub fn forget(&self, entry: &Entry) {
-        let known = self.sessions.as_ref().is_some_and(|sessions| sessions.end(entry));
+        let known = self.sessions.get().is_some_and(|sessions| sessions.end(entry));
         if let Some(server) = entry.server().filter(|_| known) {
             server.counters.end(Cause::Killed);
         }

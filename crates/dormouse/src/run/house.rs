@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_relay::Pipes;
@@ -46,6 +47,8 @@ pub(super) struct House {
     memory: Memory,
     /// For those who look.
     pub(super) window: Arc<Window>,
+    /// Where they look.
+    windows: Windows,
     pub(super) log: Log,
 }
 
@@ -67,7 +70,6 @@ impl House {
         config: &Config,
         passed: Passed,
         manager: Option<Notifier>,
-        windows: &Windows,
         log: &Log,
     ) -> Result<Self, RunError> {
         let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
@@ -79,12 +81,10 @@ impl House {
         let (memory, woken) = Memory::open(state, store.as_mut(), log);
         let mut dormitory = Dormitory::default();
         dormitory.remember(woken);
-        let beside = windows.descriptors();
-        let budget = raise_limit(wanted(config), beside);
-        let ledger = Ledger::new(log.clone());
-        let ledger = Arc::new(if windows.any() { ledger.watched() } else { ledger });
+        let budget = raise_limit(wanted(config), 0);
+        let ledger = Arc::new(Ledger::new(log.clone()));
         let pool = Pool::new(budget.sessions);
-        let window = Window::new(Arc::clone(&ledger), Arc::clone(&pool), beside, log.clone());
+        let window = Window::new(Arc::clone(&ledger), Arc::clone(&pool), log.clone());
         Ok(Self {
             config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
@@ -98,6 +98,7 @@ impl House {
             store,
             memory,
             window,
+            windows: Windows::default(),
             log: log.clone(),
         })
     }
@@ -123,9 +124,12 @@ impl House {
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         let plan = plan(&self.config, &config);
+        let refit = self.windows.refit(&config.oversight, &self.log).map_err(RunError::Open)?;
         let prepared = self.prepare(&config, &plan).await?;
-        self.make_room(&config);
         self.log.set_level(config.log_level);
+        self.log.set_format(config.oversight.format);
+        self.windows.put_in(refit, &self.window);
+        self.make_room(&config);
 
         // Everything that ends is closed first, so that its listeners can be taken over.
         let old = std::mem::take(&mut self.standing).into_iter().enumerate();
@@ -243,7 +247,7 @@ impl House {
     /// Makes room for the sessions of all services.
     fn make_room(&self, config: &Config) {
         let wanted = wanted(config);
-        let budget = raise_limit(wanted, self.window.descriptors);
+        let budget = raise_limit(wanted, self.window.descriptors.load(Ordering::Relaxed));
         self.pool.resize(budget.sessions);
         if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
             self.log.line(

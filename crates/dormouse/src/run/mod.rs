@@ -13,11 +13,9 @@ mod store;
 
 use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
-use tokio::task::JoinSet;
 
 use crate::cli::Passed;
 use crate::config::model::Config;
-use crate::control::Windows;
 use crate::ledger::log::Log;
 use crate::life::{
     Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, drain, report_status_and,
@@ -72,11 +70,8 @@ async fn serve(
     let log = Log::formatted(config.log_level, config.oversight.format);
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
     let rereads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
-    let windows = Windows::open(&config.oversight, &log).map_err(RunError::Open)?;
-    let mut house = House::new(&config, passed, Notifier::from_env(), &windows, &log)?;
+    let mut house = House::new(&config, passed, Notifier::from_env(), &log)?;
     house.move_in(config).await?;
-    let mut watchers = JoinSet::new();
-    windows.serve(&house.window, &mut watchers);
     ready(&house.listeners());
     let _background = background();
     if let Some(manager) = &manager {

@@ -96,6 +96,10 @@ sessions go on under the old rules, for at most \fB\-\-drain\-timeout=\fR. A ser
 Another way to wake it counts from its next start, which comes soon: it is put to sleep as soon as nobody uses it.
 .IP \(bu 2
 A service that is gone accepts nobody any more. When its sessions have ended, what it has woken is put to sleep.
+.IP \(bu 2
+The control socket and the web address stay open where the address is the same, and whoever is connected there too.
+Otherwise the new one is opened before the old one is closed; so the new one cannot be the same port at an address that
+covers the old one. The format and level of the log change at once.
 .SH RESTART
 Sockets of socket units (fd:NAME) outlive a restart, and who connects meanwhile waits in them. Sockets that it opens
 itself do so where the service manager keeps descriptors for it: with FileDescriptorStoreMax= in its unit, and

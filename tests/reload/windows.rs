@@ -1,0 +1,142 @@
+//! Where those who look are served is part of the file, too.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Failure, Result};
+
+use super::load::Echo;
+use super::scene::{Place, Scene};
+
+fn ask(control: &Path, line: &str) -> Result<String> {
+    let mut socket = UnixStream::connect(control).doing(|| format!("connect to {}", control.display()))?;
+    socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
+    socket.write_all(format!("{line}\n").as_bytes()).doing(|| format!("say {line}"))?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).doing(|| format!("read the answer to {line}"))?;
+    Ok(answer)
+}
+
+fn get(address: &str, path: &str) -> Result<String> {
+    let mut socket = TcpStream::connect(address).doing(|| format!("connect to {address}"))?;
+    socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
+    let words = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    socket.write_all(words.as_bytes()).doing(|| "ask for a page".to_owned())?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).doing(|| "read the page".to_owned())?;
+    Ok(answer)
+}
+
+/// Somebody at a prompt.
+struct Person(BufReader<UnixStream>);
+
+impl Person {
+    fn at(control: &Path) -> Result<Self> {
+        let mut socket = UnixStream::connect(control).doing(|| "connect to control".to_owned())?;
+        socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
+        socket.write_all(b"prompt\n").doing(|| "ask for a prompt".to_owned())?;
+        Ok(Self(BufReader::new(socket)))
+    }
+
+    /// Asks for the version, and waits until it is there.
+    fn hears(&mut self) -> Result<()> {
+        self.0.get_mut().write_all(b"show info\n").doing(|| "ask".to_owned())?;
+        let mut line = String::new();
+        while !line.contains("Name: dormouse") {
+            line.clear();
+            if self.0.read_line(&mut line).doing(|| "read".to_owned())? == 0 {
+                return Err(Failure::Unexpected("the end of the connection".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn windows_move_and_those_that_stay_are_not_touched() {
+    let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
+    let (first, second, http) = (place.path("first"), place.path("second"), place.port(0));
+    let file = |top: &str, control: &Path| {
+        format!(
+            "control = {control:?}\n{top}[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n",
+            echo.address
+        )
+    };
+    let scene = Scene::new(place, &file("", &first)).unwrap();
+    let session = scene.client_of("web").unwrap();
+    let mut person = Person::at(&first).unwrap();
+    person.hears().unwrap();
+    // One more window, and another kind of log.
+    scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
+    person.hears().unwrap();
+    assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
+    scene.told("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
+    // One that moves.
+    scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
+    assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));
+    wait::until("the end of the old socket", SOON, || Ok((!first.exists()).then_some(()))).unwrap();
+    assert!(person.hears().is_err(), "it is still served at the old socket");
+    assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
+    // One that goes.
+    scene.reload(&file("", &second)).unwrap();
+    wait::until("the end of the web address", SOON, || Ok(TcpStream::connect(&http).is_err().then_some(())))
+        .unwrap();
+    scene.echo(&session, "untouched").unwrap();
+    scene.expect(scene.log().matches("Listening on").count() == 1, "the service was set up anew");
+}
+
+#[test]
+fn a_window_that_cannot_be_opened_changes_nothing() {
+    let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
+    let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap();
+    let (first, second, new) = (place.path("first"), place.path("second"), place.port(0));
+    let file = |top: &str, listen: &str| {
+        format!("{top}\n[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address)
+    };
+    let scene = Scene::new(place, &file(&format!("control = {first:?}"), "127.0.0.1:0")).unwrap();
+    let front = scene.front("web").unwrap();
+    // The web address is taken: neither the other socket nor the other listener are opened.
+    let bad = format!("control = {second:?}\nhttp = '{}'\nlog = 'json'", taken.address());
+    scene.reload(&file(&bad, &new)).unwrap();
+    scene.told("another program listens there").unwrap();
+    scene.told("\nThe configuration was not reloaded").unwrap();
+    assert!(!second.exists(), "the other socket stayed");
+    assert!(TcpStream::connect(&new).is_err(), "the other listener stayed");
+    // A service's address is taken: the other socket is closed again.
+    scene.reload(&file(&format!("control = {second:?}"), &taken.address().to_string())).unwrap();
+    let told = wait::until("a second refusal", SOON, || {
+        Ok((scene.log().matches("was not reloaded").count() == 2).then_some(()))
+    });
+    told.unwrap();
+    assert!(!second.exists(), "the other socket stayed");
+    assert!(ask(&first, "show info").unwrap().contains("Name: dormouse"));
+    scene.expect(TcpStream::connect(front).is_ok(), "the old listener is gone");
+}
+
+#[test]
+fn sessions_are_known_from_the_first_window_on() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let control = place.path("control");
+    let file = |control: &str| {
+        format!("control = '{control}'\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address)
+    };
+    let scene = Scene::new(place, &file("none")).unwrap();
+    let before = scene.client_of("web").unwrap();
+    scene.echo(&before, "unknown").unwrap();
+    scene.reload(&file(&control.display().to_string())).unwrap();
+    let after = scene.client_of("web").unwrap();
+    scene.echo(&after, "known").unwrap();
+    let known = ask(&control, "show sess").unwrap();
+    assert_eq!(known.lines().filter(|line| line.contains("fe=web")).count(), 1, "{known}");
+    // Both are counted, also when they end.
+    assert!(ask(&control, "show info").unwrap().contains("\nCurrConns: 2\n"));
+    drop((before, after));
+    wait::until("the end of both", SOON, || {
+        Ok(ask(&control, "show info")?.contains("\nCurrConns: 0\n").then_some(()))
+    })
+    .unwrap();
+}
