@@ -4,6 +4,7 @@
 mod agreement;
 mod commands;
 mod haproxy;
+mod journal;
 mod logs;
 mod page;
 mod rig;

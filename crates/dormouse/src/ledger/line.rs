@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::counters::Cause;
+use super::journal::field;
 use super::log::{Format, Level};
 use super::{Ledger, Outcome, Record};
 use dormouse_sys::local_time;
@@ -14,10 +15,13 @@ impl Ledger {
         if !self.log.wants_sessions() {
             return;
         }
+        let fields = if self.log.has_fields() { fields(record) } else { String::new() };
         match self.log.format() {
-            Format::Text => self.log.line(Level::Debug, format_args!("{label}{record}")),
-            Format::Tcplog => self.log.line(Level::Info, format_args!("{}", Tcplog { ledger: self, record })),
-            Format::Json => self.log.object(Level::Info, &self.members(record)),
+            Format::Text => self.log.words(Level::Debug, format_args!("{label}{record}"), &fields),
+            Format::Tcplog => {
+                self.log.words(Level::Info, format_args!("{}", Tcplog { ledger: self, record }), &fields);
+            }
+            Format::Json => self.log.object(Level::Info, &self.members(record), &fields),
         }
     }
 
@@ -44,6 +48,25 @@ impl Ledger {
         }
         text
     }
+}
+
+/// What the journal can select by.
+fn fields(record: &Record<'_>) -> String {
+    let cause = Cause::of(record.outcome);
+    let (up, down) = record.outcome.bytes();
+    let mut fields = String::with_capacity(256);
+    field(&mut fields, "DORMOUSE_CLIENT", record.client);
+    if let Some(server) = record.server {
+        field(&mut fields, "DORMOUSE_SERVER", &server.name);
+    }
+    field(&mut fields, "DORMOUSE_BYTES_UP", up);
+    field(&mut fields, "DORMOUSE_BYTES_DOWN", down);
+    field(&mut fields, "DORMOUSE_HELD_USEC", record.held.as_micros());
+    field(&mut fields, "DORMOUSE_LASTED_USEC", record.lasted.as_micros());
+    field(&mut fields, "DORMOUSE_END", cause.name());
+    field(&mut fields, "DORMOUSE_SIDE", cause.side());
+    field(&mut fields, "DORMOUSE_TERMINATION", cause.termination(record.outcome.served()));
+    fields
 }
 
 /// A text as JSON writes it.

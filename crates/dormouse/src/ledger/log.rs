@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::journal::{Journal, entry, field};
 use super::line::{Utc, quoted};
 use super::paper::Paper;
 
@@ -97,6 +98,8 @@ const BATCH: usize = 64 << 10;
 pub struct Log {
     inner: Arc<Inner>,
     recent: Arc<Mutex<[Recent; KINDS]>>,
+    /// Whose lines they are, for the journal.
+    service: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,8 @@ struct Style {
     /// A [`Format`].
     format: AtomicU8,
     journal: bool,
+    /// Where lines go as entries with fields, if they do.
+    native: Option<Journal>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -137,15 +142,20 @@ struct Progress {
 impl Log {
     /// A log of lines up to this level, on standard error.
     pub fn new(level: Option<Level>) -> Self {
-        Self::formatted(level, Format::Text)
+        Self::with(level, Format::Text, stderr_is_journal(), None)
     }
 
-    /// The same, with lines of this format.
+    /// The same, with lines of this format. Where standard error is the journal, they are entries with fields.
     pub fn formatted(level: Option<Level>, format: Format) -> Self {
+        let journal = stderr_is_journal();
+        Self::with(level, format, journal, if journal { Journal::connect() } else { None })
+    }
+
+    fn with(level: Option<Level>, format: Format, journal: bool, native: Option<Journal>) -> Self {
         let level = AtomicU8::new(level_or_told(level) as u8);
-        let style = Style { format: AtomicU8::new(format as u8), journal: stderr_is_journal() };
+        let style = Style { format: AtomicU8::new(format as u8), journal, native };
         let inner = Inner { level, style: Arc::new(style), writer: OnceLock::new() };
-        Self { inner: Arc::new(inner), recent: Arc::default() }
+        Self { inner: Arc::new(inner), recent: Arc::default(), service: None }
     }
 
     /// Other lines from now on, also for whoever has the same log.
@@ -161,7 +171,18 @@ impl Log {
     /// The same log for somebody else: what recurs there is counted apart.
     #[must_use]
     pub fn separate(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), recent: Arc::default() }
+        Self { inner: Arc::clone(&self.inner), recent: Arc::default(), service: self.service.clone() }
+    }
+
+    /// The same for this service.
+    #[must_use]
+    pub fn of(&self, service: &str) -> Self {
+        Self { service: Some(Arc::from(service)), ..self.separate() }
+    }
+
+    /// Whether lines can have fields.
+    pub(super) fn has_fields(&self) -> bool {
+        self.inner.style.native.is_some()
     }
 
     /// Whether lines of this level are written at all.
@@ -181,22 +202,32 @@ impl Log {
 
     /// Writes a line.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
+        if self.wants(level) && self.format() == Format::Json {
+            self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())), "");
+        } else {
+            self.words(level, text, "");
+        }
+    }
+
+    /// Writes a JSON object: the time, the level, and these members; with these fields in the journal.
+    pub(super) fn object(&self, level: Level, members: &str, fields: &str) {
+        let now = Utc(SystemTime::now());
+        self.words(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
+    }
+
+    /// Writes just this; with these fields in the journal.
+    pub(super) fn words(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
         if !self.wants(level) {
             return;
         }
-        if self.format() == Format::Json {
-            return self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())));
+        if !self.has_fields() {
+            return self.write(format!("{}{text}\n", self.inner.style.priority(level)));
         }
-        let priority = self.inner.style.priority(level);
-        self.write(format!("{priority}{text}\n"));
-    }
-
-    /// Writes a JSON object: the time, the level, and these members.
-    pub(super) fn object(&self, level: Level, members: &str) {
-        if self.wants(level) {
-            let (priority, now) = (self.inner.style.priority(level), Utc(SystemTime::now()));
-            self.write(format!("{priority}{{\"time\":\"{now}\",\"level\":\"{level}\",{members}}}\n"));
+        let mut entry = entry(level, text, fields);
+        if let Some(service) = &self.service {
+            field(&mut entry, "DORMOUSE_SERVICE", service);
         }
+        self.write(entry);
     }
 
     /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
@@ -260,14 +291,19 @@ impl Writer {
 impl Progress {
     fn write_all(&self, lines: &Receiver<String>, style: &Style) {
         let mut paper = Paper::new(std::io::stderr());
+        let mut put = |text: &str| match &style.native {
+            Some(journal) => journal.send(text),
+            None => paper.lines(text),
+        };
         for mut text in lines {
             let mut taken = 1;
-            while text.len() < BATCH {
+            // A datagram is one entry.
+            while style.native.is_none() && text.len() < BATCH {
                 let Ok(line) = lines.try_recv() else { break };
                 text.push_str(&line);
                 taken += 1;
             }
-            let unwritten = paper.lines(&text);
+            let unwritten = put(&text);
             let lost = {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.0 = state.0.saturating_sub(taken);
@@ -275,7 +311,7 @@ impl Progress {
                 // Where nothing can be written nobody can be told, either.
                 if unwritten == 0 { std::mem::take(&mut state.1) } else { 0 }
             };
-            if lost > 0 && paper.lines(&style.lost(lost)) > 0 {
+            if lost > 0 && put(&style.lost(lost)) > 0 {
                 self.state.lock().unwrap_or_else(PoisonError::into_inner).1 += lost;
             }
             self.written.notify_all();
@@ -298,6 +334,9 @@ impl Style {
     fn lost(&self, lines: u64) -> String {
         let priority = self.priority(Level::Warning);
         let text = format!("{lines} log lines were lost, because nobody took them in time");
+        if self.native.is_some() {
+            return entry(Level::Warning, text, "");
+        }
         match self.format() {
             Format::Json => {
                 let now = Utc(SystemTime::now());

@@ -2,6 +2,7 @@
 
 pub mod count;
 pub mod counters;
+mod journal;
 mod line;
 pub mod log;
 mod paper;

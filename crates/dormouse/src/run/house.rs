@@ -185,7 +185,7 @@ impl House {
     ) -> Standing {
         let Prepared { routes, sockets } = prepared;
         let ledger = ledger.unwrap_or_else(|| {
-            Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.separate(), &service.name))
+            Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.of(&service.name), &service.name))
         });
         let shared = Arc::new(Shared {
             label: format!("{}: ", service.name),

@@ -100,6 +100,11 @@ A service that is gone accepts nobody any more. When its sessions have ended, wh
 The control socket and the web address stay open where the address is the same, and whoever is connected there too.
 Otherwise the new one is opened before the old one is closed; so the new one cannot be the same port at an address that
 covers the old one. The format and level of the log change at once.
+.SH JOURNAL
+Where standard error is the journal (\fBsystemd\-journald.service\fR(8)), lines are entries with fields:
+SYSLOG_IDENTIFIER=dormouse on all, DORMOUSE_SERVICE on those of a service, and on those of sessions also
+DORMOUSE_CLIENT, DORMOUSE_SERVER, DORMOUSE_BYTES_UP, DORMOUSE_BYTES_DOWN, DORMOUSE_HELD_USEC, DORMOUSE_LASTED_USEC,
+DORMOUSE_END, DORMOUSE_SIDE and DORMOUSE_TERMINATION. For example \fBjournalctl DORMOUSE_SERVICE=web\fR.
 .SH RESTART
 Sockets of socket units (fd:NAME) outlive a restart, and who connects meanwhile waits in them. Sockets that it opens
 itself do so where the service manager keeps descriptors for it: with FileDescriptorStoreMax= in its unit, and
