@@ -161,7 +161,8 @@ impl Scene {
     /// Waits until one of these is in the log.
     pub(super) fn told_one_of(&self, parts: &[&str]) -> Result<()> {
         let what = format!("one of {parts:?} in the log");
-        let found = wait::until(&what, SOON, || Ok(parts.iter().any(|part| self.count(part) > 0).then_some(())));
+        let found =
+            wait::until(&what, SOON, || Ok(parts.iter().any(|part| self.count(part) > 0).then_some(())));
         found.map_err(|failure| self.dormouse.with_log(&failure))
     }
 
