@@ -7,3 +7,4 @@ mod named;
 mod network;
 mod queued;
 mod recreated;
+mod seed;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
@@ -17,7 +16,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::load::{Load, Request, percentile};
-use super::network::inside;
 
 const TIMES: u32 = 50;
 const RATE: u32 = 200;
@@ -47,63 +45,28 @@ async fn nobody_fails_without_checks_either() {
     storm(&dir, &paths, &servers).await.unwrap();
 }
 
-/// `HAProxy`'s failures are only told, to be compared.
-#[test]
-fn the_same_beside_haproxy() {
-    let path = concat!(module_path!(), "::the_same_beside_haproxy");
-    inside(path, Duration::from_secs(120), || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.doing(|| "make a runtime".to_owned())?.block_on(beside_haproxy())
-    });
-}
-
-async fn beside_haproxy() -> Result<()> {
-    let dir = TempDir::new()?;
-    let path = dir.join("run/socket");
-    let text = format!(
-        "global\n    maxconn 2000\ndefaults\n    mode tcp\n    timeout connect 5s\n    timeout client 60s\n    \
-         timeout server 60s\n    retries 3\n    option redispatch\nlisten main\n    bind 127.0.0.1:8000\n    \
-         server one unix@{} check inter 200ms on-marked-down shutdown-sessions\n",
-        path.display()
-    );
-    let file = dir.join("haproxy.cfg");
-    fs::write(&file, text).doing(|| "write haproxy.cfg".to_owned())?;
-    let mut command = Command::new("/usr/sbin/haproxy");
-    command.args(["-q", "-db", "-f"]).arg(&file);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let paths = [path.clone()];
-    let listeners = vec![appear(&path).await?];
-    let mut haproxy =
-        command.spawn().doing(|| "start haproxy (scripts/test-deps.sh installs it)".to_owned())?;
-    let front = SocketAddr::from(([127, 0, 0, 1], 8000));
-    let deadline = Deadline::after(SOON);
-    while tokio::net::TcpStream::connect(front).await.is_err() {
-        deadline.left(|| "HAProxy".to_owned())?;
-        sleep(Duration::from_millis(5)).await;
-    }
-    let theirs = come_and_go(&paths, listeners, front).await;
-    haproxy.kill().and_then(|()| haproxy.wait()).doing(|| "end haproxy".to_owned())?;
-    tell("HAProxy", &theirs?);
-    fs::remove_file(&path).doing(|| "remove the socket".to_owned())?;
-    storm(&dir, &paths, &format!("to = \"unix:{}\"\n", path.display())).await
-}
-
-async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
-    let mut listeners = Vec::new();
+async fn storm(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
+    let mut servers = Vec::new();
     for path in paths {
-        listeners.push(appear(path).await?);
+        servers.push(appear(path).await?);
     }
     let file = dir.join("dormouse.toml");
-    let check = if servers.contains("check") {
+    let check = if to.contains("check") {
         ""
     } else {
         "check = { inter = \"200ms\", on_marked_down = \"shutdown-sessions\" }\n"
     };
-    let text = format!("[services.main]\nlisten = \"127.0.0.1:0\"\n{check}{servers}");
+    let text = format!("[services.main]\nlisten = \"127.0.0.1:0\"\n{check}{to}");
     fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
     let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
     let front = front(&dormouse)?;
-    let requests = come_and_go(paths, listeners, front).await?;
+    let loads = [Load::start(front, RATE)];
+    more(&loads, 50).await?;
+    come_and_go(paths, &mut servers, &loads).await?;
+    let requests = stop(loads).await?.into_iter().flatten().collect::<Vec<_>>();
+    for server in &mut servers {
+        server.finish().await?;
+    }
     tell("dormouse", &requests);
     let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
     if let Some(first) = failed.first() {
@@ -113,34 +76,24 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], servers: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes and makes the sockets again under load.
-async fn come_and_go(
-    paths: &[PathBuf],
-    mut listeners: Vec<Server>,
-    front: SocketAddr,
-) -> Result<Vec<Request>> {
-    let load = Load::start(front, RATE);
-    more(&load, 50).await?;
+/// Removes and makes the sockets again while these clients come.
+pub(super) async fn come_and_go(paths: &[PathBuf], servers: &mut [Server], loads: &[Load]) -> Result<()> {
     for time in 0..TIMES {
-        for (path, listener) in paths.iter().zip(&mut listeners) {
+        for (path, server) in paths.iter().zip(servers.iter_mut()) {
             vanish(path, time % 10 == 9)?;
-            listener.finish().await?;
+            server.finish().await?;
         }
         // Clients come while nobody is there.
         sleep(Duration::from_millis(u64::from(time % 5) * 10)).await;
-        for (path, listener) in paths.iter().zip(&mut listeners) {
-            *listener = appear(path).await?;
+        for (path, server) in paths.iter().zip(servers.iter_mut()) {
+            *server = appear(path).await?;
         }
-        more(&load, 10).await?;
+        more(loads, 10).await?;
     }
-    let requests = stop(load).await?;
-    for listener in &mut listeners {
-        listener.finish().await?;
-    }
-    Ok(requests)
+    Ok(())
 }
 
-fn tell(who: &str, requests: &[Request]) {
+pub(super) fn tell(who: &str, requests: &[Request]) {
     println!(
         "{who}: {} requests, {} failed; p50 {:?}, p99 {:?}, longest {:?}",
         requests.len(),
@@ -151,10 +104,11 @@ fn tell(who: &str, requests: &[Request]) {
     );
 }
 
-/// Waits until so many more requests have come to their end.
-async fn more(load: &Load, count: usize) -> Result<()> {
-    let (wanted, deadline) = (load.count() + count, Deadline::after(SOON * 3));
-    while load.count() < wanted {
+/// Waits until so many more requests of each have come to their end.
+pub(super) async fn more(loads: &[Load], count: usize) -> Result<()> {
+    let wanted: Vec<_> = loads.iter().map(|load| load.count() + count).collect();
+    let deadline = Deadline::after(SOON * 3);
+    while loads.iter().zip(&wanted).any(|(load, wanted)| load.count() < *wanted) {
         deadline.left(|| "the end of requests".to_owned())?;
         sleep(Duration::from_millis(2)).await;
     }
@@ -162,8 +116,8 @@ async fn more(load: &Load, count: usize) -> Result<()> {
 }
 
 /// The servers have to live on meanwhile.
-async fn stop(load: Load) -> Result<Vec<Request>> {
-    let stopped = tokio::task::spawn_blocking(|| load.stop()).await;
+pub(super) async fn stop<const N: usize>(loads: [Load; N]) -> Result<[Vec<Request>; N]> {
+    let stopped = tokio::task::spawn_blocking(|| loads.map(Load::stop)).await;
     stopped.doing(|| "stop the load".to_owned())
 }
 
@@ -176,14 +130,14 @@ fn front(dormouse: &Running) -> Result<SocketAddr> {
 }
 
 /// A server that answers each client by a line.
-struct Server {
+pub(super) struct Server {
     task: tokio::task::JoinHandle<()>,
     stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Server {
     /// Serves whom the socket took before its name was removed, and ends.
-    async fn finish(&mut self) -> Result<()> {
+    pub(super) async fn finish(&mut self) -> Result<()> {
         let (stop, _) = tokio::sync::oneshot::channel();
         // Its task may have failed, which the requests tell.
         let _ = std::mem::replace(&mut self.stop, stop).send(());
@@ -192,7 +146,7 @@ impl Server {
 }
 
 /// A socket appears under this name, and somebody listens on it a moment later.
-async fn appear(path: &Path) -> Result<Server> {
+pub(super) async fn appear(path: &Path) -> Result<Server> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).doing(|| "make the directory".to_owned())?;
     }
@@ -232,7 +186,7 @@ async fn appear(path: &Path) -> Result<Server> {
 }
 
 /// Its name goes, and sometimes the directory with it.
-fn vanish(path: &Path, with_directory: bool) -> Result<()> {
+pub(super) fn vanish(path: &Path, with_directory: bool) -> Result<()> {
     fs::remove_file(path).doing(|| format!("remove {}", path.display()))?;
     match path.parent() {
         Some(directory) if with_directory => {

@@ -82,8 +82,9 @@ enum Vital {
     Down(u32),
 }
 
-/// While somebody waits and nobody else is there, a server that is down is looked at so often.
-const WANTED: Duration = Duration::from_millis(50);
+/// Between two checks that sessions ask for: while one waits and no other server is there, and where one did not get
+/// through to a server that was thought to be well.
+const APART: Duration = Duration::from_millis(50);
 
 impl Health {
     /// A server that was not looked at yet. The first check comes after `offset`, which spreads those of several.
@@ -140,7 +141,7 @@ impl Health {
             return None;
         }
         let wanted = wanted && !self.is_up();
-        Some(if wanted { self.due.min(after(self.looked, WANTED)) } else { self.due })
+        Some(if wanted { self.due.min(after(self.looked, APART)) } else { self.due })
     }
 
     /// A check has come to its end.
@@ -169,8 +170,8 @@ impl Health {
             }
             return None;
         }
-        if checks.passive && self.vital == Vital::Up(0) {
-            self.due = self.due.min(now);
+        if self.vital == Vital::Up(0) {
+            self.due = self.due.min(after(self.looked, APART).max(now));
         }
         let Observe { error_limit, on_error } = checks.observe?;
         self.errors = self.errors.saturating_add(1);

@@ -357,7 +357,11 @@ pub(crate) const SERVICE: &[Key] = &[
                  again is looked at at once.",
         ..key("check", "true, false or a table", "{ inter = \"2s\", rise = 2, fall = 3 }")
     },
-    Key { default: "\"2s\"", manual: "Between two checks.", ..key("check.inter", SPAN, "\"2s\"") },
+    Key {
+        default: "\"2s\"",
+        manual: "Between two checks. A session that does not get through calls for one at once.",
+        ..key("check.inter", SPAN, "\"2s\"")
+    },
     Key {
         default: "as inter",
         manual: "Between two checks while a server is about to change its state.",
@@ -398,7 +402,7 @@ pub(crate) const SERVICE: &[Key] = &[
     },
     Key {
         default: "true where the server is woken, otherwise false",
-        manual: "While sessions get through to a server, it is not checked; the first that does not calls for a check.",
+        manual: "While sessions get through to a server, it is not checked.",
         ..key("check.passive", SWITCH, "true")
     },
     Key {
