@@ -196,3 +196,29 @@ fn where_nothing_can_be_written_it_says_nothing_and_leaves_as_ever() {
     let status = command.args(["run", "--config"]).arg(&file).stderr(full).status().unwrap();
     assert_eq!(status.code(), Some(73));
 }
+
+/// Each system call costs a process of several threads more: the one that writes lines goes when there are none.
+#[test]
+fn who_says_nothing_has_one_thread() {
+    let mut scene = Scene::new(into_a_pipe).unwrap();
+    let status = format!("/proc/{}/status", scene.child.id());
+    let alone = || {
+        let text = fs::read_to_string(&status).doing(|| "read its status".to_owned())?;
+        Ok(text.lines().any(|line| line == "Threads:\t1").then_some(()))
+    };
+    for _ in 0..2 {
+        scene.visits(1).unwrap();
+        wait::until("the end of its other threads", SOON, alone).unwrap();
+    }
+    let pipe = scene.child.stderr.take().unwrap();
+    for _ in 0..2 {
+        scene.visits(1).unwrap();
+    }
+    assert!(scene.end().unwrap().success(), "it failed");
+    let sessions = BufReader::new(pipe).lines().map_while(std::result::Result::ok);
+    assert_eq!(
+        sessions.filter(|line| line.contains("\"event\":\"session\"")).count(),
+        5,
+        "and the one at its start"
+    );
+}

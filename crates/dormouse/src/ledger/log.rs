@@ -1,17 +1,18 @@
 //! Log lines on standard error, with priorities when it is the journal (sd-daemon(3)).
 //!
-//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions: lines are
-//! written by a thread of their own behind a bounded queue, which starts with the first line.
+//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions
+//! ([`Writer`]).
 
 use std::fmt;
+use std::io::Stderr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::journal::{Journal, entry, field};
 use super::line::{Utc, quoted};
 use super::paper::Paper;
+use super::writer::{Sheet, Writer};
 
 /// How grave a line is, by syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,10 +89,6 @@ pub enum Recurring {
 const KINDS: usize = 7;
 /// A kind of line is told at most so often; in between it is counted.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Lines that may wait for the writer.
-const QUEUE: usize = 4096;
-/// So many bytes of lines are written at once.
-const BATCH: usize = 64 << 10;
 
 /// The log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -107,7 +104,7 @@ struct Inner {
     /// A [`Level`].
     level: AtomicU8,
     style: Arc<Style>,
-    writer: OnceLock<Option<Writer>>,
+    writer: OnceLock<Writer>,
 }
 
 /// How lines are written.
@@ -126,17 +123,11 @@ struct Recent {
     untold: u64,
 }
 
+/// Where a process's lines end up: on standard error, or as entries in the journal.
 #[derive(Debug)]
-struct Writer {
-    queue: SyncSender<String>,
-    progress: Arc<Progress>,
-}
-
-/// How many lines wait, and how many were lost.
-#[derive(Debug, Default)]
-struct Progress {
-    state: Mutex<(usize, u64)>,
-    written: Condvar,
+struct Out {
+    style: Arc<Style>,
+    paper: Paper<Stderr>,
 }
 
 impl Log {
@@ -254,68 +245,35 @@ impl Log {
 
     /// Waits until all lines are written, but not for long: the reader may be stuck.
     pub fn flush(&self) {
-        let Some(Some(writer)) = self.inner.writer.get() else { return };
-        let state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let written =
-            writer
-                .progress
-                .written
-                .wait_timeout_while(state, Duration::from_millis(500), |state| state.0 > 0);
-        drop(written);
+        if let Some(writer) = self.inner.writer.get() {
+            writer.flush(Duration::from_millis(500));
+        }
     }
 
     fn write(&self, line: String) {
-        let Some(writer) = self.inner.writer.get_or_init(|| Writer::start(&self.inner.style)) else {
-            return;
-        };
-        let mut state = writer.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match writer.queue.try_send(line) {
-            Ok(()) => state.0 += 1,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => state.1 += 1,
-        }
+        let writer = self.inner.writer.get_or_init(|| {
+            let style = Arc::clone(&self.inner.style);
+            Writer::new(Box::new(Out { style, paper: Paper::new(std::io::stderr()) }))
+        });
+        writer.write(line);
     }
 }
 
-impl Writer {
-    /// `None` if no thread can be had: then there is no log, and everything else goes on.
-    fn start(style: &Arc<Style>) -> Option<Self> {
-        let (queue, lines) = sync_channel(QUEUE);
-        let progress = Arc::new(Progress::default());
-        let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
-        let (shared, style) = (Arc::clone(&progress), Arc::clone(style));
-        thread.spawn(move || shared.write_all(&lines, &style)).ok()?;
-        Some(Self { queue, progress })
-    }
-}
-
-impl Progress {
-    fn write_all(&self, lines: &Receiver<String>, style: &Style) {
-        let mut paper = Paper::new(std::io::stderr());
-        let mut put = |text: &str| match &style.native {
-            Some(journal) => journal.send(text),
-            None => paper.lines(text),
-        };
-        for mut text in lines {
-            let mut taken = 1;
-            // A datagram is one entry.
-            while style.native.is_none() && text.len() < BATCH {
-                let Ok(line) = lines.try_recv() else { break };
-                text.push_str(&line);
-                taken += 1;
-            }
-            let unwritten = put(&text);
-            let lost = {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.0 = state.0.saturating_sub(taken);
-                state.1 += unwritten;
-                // Where nothing can be written nobody can be told, either.
-                if unwritten == 0 { std::mem::take(&mut state.1) } else { 0 }
-            };
-            if lost > 0 && put(&style.lost(lost)) > 0 {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).1 += lost;
-            }
-            self.written.notify_all();
+impl Sheet for Out {
+    fn put(&mut self, lines: &str) -> u64 {
+        match &self.style.native {
+            Some(journal) => journal.send(lines),
+            None => self.paper.lines(lines),
         }
+    }
+
+    /// A datagram is one entry.
+    fn takes_several(&self) -> bool {
+        self.style.native.is_none()
+    }
+
+    fn lost(&self, lines: u64) -> String {
+        self.style.lost(lines)
     }
 }
 

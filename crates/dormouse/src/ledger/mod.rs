@@ -8,6 +8,7 @@ pub mod log;
 mod paper;
 pub mod sessions;
 pub mod sleep;
+mod writer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
