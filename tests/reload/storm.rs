@@ -24,7 +24,7 @@ fn no_client_and_no_session_notices_reloads() {
     let file = |round: u32| {
         let (to, steady, changing, coming) = (echo.address, place.port(0), place.port(1), place.port(2));
         let mut text = format!(
-            "drain_timeout = '30s'\n\
+            "drain_timeout = '10min'\n\
              [services.steady]\nlisten = '{steady}'\nto = '{to}'\n\
              [services.changing]\nlisten = '{changing}'\nto = '{to}'\nmaxconn = {}\n",
             1000 + round
