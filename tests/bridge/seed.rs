@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 const RATE: u32 = 100;
 const THEIRS: u16 = 12345;
 const OURS: u16 = 12346;
+/// `HAProxy`'s check may happen to come in the very moment in which the server dies.
+const CHANCE: Duration = Duration::from_millis(200);
 
 /// `HAProxy`'s failures and all times are told, to be compared. Ours has no failure, and leaves a dead server alone no
 /// later.
@@ -81,7 +83,11 @@ async fn beside() -> Result<()> {
         let text = format!("{} of {} failed, as {first:?}", failed.len(), requests[1].len());
         return Err(ours.with_log(&Failure::Unexpected(text)));
     }
-    assert!(left_alone[1] <= left_alone[0], "HAProxy leaves a dead server alone sooner: {left_alone:?}");
+    let [theirs, ours] = left_alone;
+    assert!(
+        ours <= theirs + CHANCE,
+        "HAProxy leaves a dead server alone after {theirs:?}, ours after {ours:?}"
+    );
     Ok(())
 }
 
