@@ -1,7 +1,7 @@
 //! Log lines on standard error, with priorities when it is the journal (sd-daemon(3)).
 //!
-//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions
-//! ([`Writer`]).
+//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions: a thread of
+//! its own writes them.
 
 use std::fmt;
 use std::io::Stderr;
