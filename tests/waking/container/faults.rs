@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{Machine, case, ensure};
 use dormouse_tests::rng::{Rng, seed};
-use dormouse_tests::{Failure, Result, Stream};
+use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::debian13;
 use super::podman::{PATIENCE, Podman, ask, front, start_behind_its_back};
@@ -28,6 +28,12 @@ case!(User, process_killed_in_a_session, LIMIT, |machine| {
             Err(failure) if failure.is_timeout() => return Err(podman.with_log(failure)),
             _ => {}
         }
+        // The process that had the session may be gone before the one that listens: who comes then is in a queue that
+        // nobody serves any more.
+        let behind = Address::Tcp(([127, 0, 0, 1], 8081).into());
+        wait::until("the end of its listener", PATIENCE, || {
+            Ok(Stream::connect(&behind, PATIENCE).is_err().then_some(()))
+        })?;
         podman.ask()?;
     }
     podman.wait_for_log("exit code 137")
