@@ -4,15 +4,20 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use dormouse_sys::send_queue::unacknowledged;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use tokio::time::sleep;
 
 use crate::stream::Stream;
 use crate::transfer::{read, write};
 
 /// More of what a client says is not kept.
 const MOST: usize = 64 << 10;
+/// How often is looked whether a server acknowledges the last words.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// What the server is told first, and what the client has said so far.
 #[derive(Debug, Default)]
@@ -65,7 +70,8 @@ impl Said {
 
     /// Joins the two until the server's first byte, or until it is clear that this connection leads nowhere.
     pub async fn listen(&mut self, client: &mut Stream, server: &mut Stream) -> Verdict {
-        poll_fn(|cx| self.poll(cx, client, server)).await
+        let verdict = poll_fn(|cx| self.poll(cx, client, server)).await;
+        if verdict == Verdict::Ended { heard_all(server).await } else { verdict }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, client: &mut Stream, server: &mut Stream) -> Poll<Verdict> {
@@ -124,10 +130,7 @@ impl Said {
         while server.readable {
             let Some(socket) = server.socket() else { return Some(Verdict::Dropped(Errno::BADF)) };
             match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
-                // The reset by which somebody who is gone answers bytes is no order at all.
-                Ok((0, _)) if self.told_end => {
-                    return Some(server.take_error().map_or(Verdict::Ended, Verdict::Dropped));
-                }
+                Ok((0, _)) if self.told_end => return Some(Verdict::Ended),
                 Ok((0, _)) => return Some(Verdict::Dropped(Errno::PIPE)),
                 Ok(_) => return Some(Verdict::Answered),
                 Err(Errno::AGAIN) => server.readable = false,
@@ -139,12 +142,31 @@ impl Said {
     }
 }
 
+/// Whether a server that has ended its stream without a word heard what it was told. One that was gone before does not
+/// acknowledge it but answers by a reset, which may be on its way still; no event tells it apart from the end that is
+/// known already.
+async fn heard_all(server: &Stream) -> Verdict {
+    loop {
+        // In this order: what is acknowledged is not answered by a reset afterwards.
+        let is_acknowledged = server.socket().is_none_or(|socket| unacknowledged(socket).unwrap_or(0) == 0);
+        if let Some(error) = server.take_error() {
+            return Verdict::Dropped(error);
+        }
+        if is_acknowledged {
+            return Verdict::Ended;
+        }
+        sleep(LOOK).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::stream::Kind;
     use std::io::{Read, Write};
     use std::net::{Shutdown as End, TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use tokio::time::timeout;
 
     /// A connection: the far end, and ours.
     fn connection() -> (TcpStream, Stream) {
@@ -185,6 +207,43 @@ mod tests {
         let mut said = Said::new(b"header ".to_vec());
         assert_eq!(said.listen(&mut near, &mut near_server).await, Verdict::Ended);
         assert_eq!(hearing.join().unwrap(), b"header hello");
+    }
+
+    /// A server that has ended its stream and not read what it was told, and the verdict on it that is being found.
+    async fn ended_without_reading() -> (UnixStream, impl Future<Output = Verdict>) {
+        let (far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut server = Stream::new(near.into(), Kind::Unix, false).unwrap();
+        let (far_client, mut near_client) = client(b"hello");
+        let mut verdict = Box::pin(async move {
+            let _client = far_client;
+            Said::new(Vec::new()).listen(&mut near_client, &mut server).await
+        });
+        let mut told = [0; 6];
+        while far.set_nonblocking(true).is_ok() && peek(&far, &mut told) < 5 {
+            assert!(timeout(LOOK, &mut verdict).await.is_err(), "it said nothing yet");
+        }
+        far.shutdown(End::Write).unwrap();
+        assert!(timeout(LOOK * 10, &mut verdict).await.is_err(), "it may still hear the rest");
+        (far, verdict)
+    }
+
+    fn peek(stream: &UnixStream, room: &mut [u8]) -> usize {
+        recv(stream, room, RecvFlags::PEEK).map_or(0, |(length, _)| length)
+    }
+
+    #[tokio::test]
+    async fn who_ends_and_goes_without_hearing_the_last_word_has_dropped_it() {
+        let (far, verdict) = ended_without_reading().await;
+        drop(far);
+        assert_eq!(verdict.await, Verdict::Dropped(Errno::CONNRESET));
+    }
+
+    #[tokio::test]
+    async fn who_ends_and_hears_the_rest_afterwards_ends_in_good_order() {
+        let (mut far, verdict) = ended_without_reading().await;
+        far.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(verdict.await, Verdict::Ended);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ pub mod listen_options;
 pub mod local_time;
 pub mod notify;
 pub mod resolve;
+pub mod send_queue;
 pub mod users;
 pub mod vsock;
 pub mod watch;

@@ -1,0 +1,55 @@
+//! How much of what was written has not arrived yet.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::ioctl::{Getter, ioctl};
+
+/// The bytes that the kernel keeps of what was written to this socket: for TCP those that the peer's kernel has not
+/// acknowledged, for a UNIX socket what the peer has not read (`SIOCOUTQ`: tcp(7), unix(7)).
+///
+/// # Errors
+/// When the socket has no such count.
+pub fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
+    // SAFETY: `SIOCOUTQ` (which Linux spells `TIOCOUTQ`) writes one `int` through the pointer that it is given.
+    let bytes: libc::c_int = unsafe {
+        let getter = Getter::<{ libc::TIOCOUTQ as rustix::ioctl::Opcode }, libc::c_int>::new();
+        ioctl(socket, getter)?
+    };
+    Ok(usize::try_from(bytes).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_nobody_reads_stays_in_the_queue() {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        assert_eq!(unacknowledged(&near).unwrap(), 0);
+        near.write_all(b"hello").unwrap();
+        assert!(unacknowledged(&near).unwrap() >= 5, "the kernel counts its own overhead, too");
+        far.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(unacknowledged(&near).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_has_arrived_is_acknowledged() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.write_all(b"hello").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while unacknowledged(&near).unwrap() > 0 {
+            assert!(Instant::now() < deadline, "the loopback interface has lost it");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_file_has_no_such_count() {
+        assert!(unacknowledged(std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
+}
