@@ -5,6 +5,7 @@
 
 mod check;
 mod convert;
+mod outputs;
 
 use std::collections::BTreeSet;
 

@@ -5,6 +5,8 @@
 //! for `dormouse proxy`, [`life`] is the process's own: signals, the service manager, the exit when idle.
 
 #![forbid(unsafe_code)]
+// They panic where nothing can be written.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod admission;
 pub mod announce;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::ioctl::{Getter, ioctl};
+use rustix::ioctl::{Getter, Opcode, ioctl};
 
 /// The bytes that the kernel keeps of what was written to this socket: for TCP those that the peer's kernel has not
 /// acknowledged, for a UNIX socket what the peer has not read (`SIOCOUTQ`: tcp(7), unix(7)).
@@ -11,9 +11,11 @@ use rustix::ioctl::{Getter, ioctl};
 /// # Errors
 /// When the socket has no such count.
 pub fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
+    #[expect(clippy::cast_possible_truncation, reason = "request numbers have 32 bits")]
+    const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
     // SAFETY: `SIOCOUTQ` (which Linux spells `TIOCOUTQ`) writes one `int` through the pointer that it is given.
     let bytes: libc::c_int = unsafe {
-        let getter = Getter::<{ libc::TIOCOUTQ as rustix::ioctl::Opcode }, libc::c_int>::new();
+        let getter = Getter::<SIOCOUTQ, libc::c_int>::new();
         ioctl(socket, getter)?
     };
     Ok(usize::try_from(bytes).unwrap_or_default())

@@ -5,6 +5,8 @@
 //! is the service's business. [`spawn`] starts the task; it ends when its orders end, and the channel of news with it.
 
 #![forbid(unsafe_code)]
+// They panic where nothing can be written.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod command;
 pub mod container;

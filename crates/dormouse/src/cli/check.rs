@@ -9,63 +9,42 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dormouse_core::address::Target;
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_wake::Wake;
 use dormouse_wake::container::{Container, quadlet_unit};
 use dormouse_wake::unit::Manager;
 
-use super::Told;
-use super::flags::{self, Definition};
+use super::flags::{self, Definition, Stop};
+use super::{Told, out};
 use crate::admission::AtLimit;
 use crate::announce::Sources;
 use crate::config::model::{Config, Listen, Ready, SEATS, ServerConfig, ServiceConfig, WakeOn};
 use crate::config::{self, Surroundings};
 
 /// The flags of `dormouse check`.
-pub(crate) const CHECK: &[Definition<()>] = &[Definition {
-    flag: (),
-    spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
-    value: "",
-    help: &["Show this help"],
-    manual: "Show a short help.",
-}];
+pub(crate) const CHECK: &[Definition<()>] = &[flags::for_help(())];
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let specs: Vec<OptSpec> = CHECK.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new("dormouse check", &specs, args);
-    match getopt.next() {
-        Some(Ok(_)) => {
-            print!("{}", help());
-            return ExitCode::SUCCESS;
-        }
-        Some(Err(error)) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-        None => {}
-    }
-    let mut files = getopt.positionals().into_iter().map(PathBuf::from);
+    let mut files = match flags::read("dormouse check", CHECK, args, |(), _| Err(Stop::Help)) {
+        Ok(files) => files.into_iter().map(PathBuf::from),
+        Err(stop) => return stop.tell(&help()),
+    };
     let file = files.next();
     if files.next().is_some() {
-        eprintln!("One file is checked at a time; see dormouse check --help.");
-        return ExitCode::FAILURE;
+        return out::fail("One file is checked at a time; see dormouse check --help.");
     }
     let outcome = config::load(file.as_deref(), Surroundings::here());
     for warning in &outcome.warnings {
-        eprintln!("{warning} (warning)");
+        out::complain(format_args!("{warning} (warning)"));
     }
     match outcome.result {
         Ok(config) => {
-            print!("{}", describe(&config));
+            let code = out::print(describe(&config));
             tell_of_quadlets(&config);
-            ExitCode::SUCCESS
+            code
         }
-        Err(problems) => {
-            eprintln!("{}", Told(&problems));
-            ExitCode::FAILURE
-        }
+        Err(problems) => out::fail(Told(&problems)),
     }
 }
 
@@ -270,10 +249,10 @@ fn tell_of_quadlets(config: &Config) {
     });
     for (service, container) in containers {
         if let Some(unit) = unit_of(container) {
-            eprintln!(
+            out::complain(format_args!(
                 "services.{service}: container {} belongs to the Quadlet {unit}: use wake = {{ unit = \"{unit}\" }} (warning)",
                 container.name
-            );
+            ));
         }
     }
 }

@@ -7,9 +7,10 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
-use super::flags::{self, Definition};
+use super::flags::{self, Definition, Stop};
+use super::out;
 use crate::config::{self, Surroundings};
 use crate::convert::{Kind, convert};
 
@@ -30,13 +31,7 @@ pub(crate) const CONVERT: &[Definition<Flag>] = &[
         manual: "Write the result to this file, which appears (or is replaced) whole. Without it the result goes to \
                  standard output.",
     },
-    Definition {
-        flag: Flag::Help,
-        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
-        value: "",
-        help: &["Show this help"],
-        manual: "Show a short help.",
-    },
+    flags::for_help(Flag::Help),
 ];
 
 /// Something was left out.
@@ -48,22 +43,19 @@ const NOTHING: u8 = 2;
 const LARGEST: u64 = 4 << 20;
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let specs: Vec<OptSpec> = CONVERT.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new("dormouse convert", &specs, args);
     let mut output = None;
-    for option in getopt.by_ref() {
-        match option {
-            Ok(option) if CONVERT.get(option.index).is_some_and(|known| known.flag == Flag::Output) => {
-                output = option.value.map(PathBuf::from).filter(|path| path != Path::new("-"));
-            }
-            Ok(_) => {
-                print!("{}", help());
-                return ExitCode::SUCCESS;
-            }
-            Err(error) => return failed(&error.to_string()),
+    let files = flags::read("dormouse convert", CONVERT, args, |flag, value| {
+        match flag {
+            Flag::Output => output = Some(PathBuf::from(value)).filter(|path| path != Path::new("-")),
+            Flag::Help => return Err(Stop::Help),
         }
-    }
-    let mut files = getopt.positionals().into_iter().map(PathBuf::from);
+        Ok(())
+    });
+    let mut files = match files {
+        Ok(files) => files.into_iter().map(PathBuf::from),
+        Err(Stop::Help) => return out::print(help()),
+        Err(Stop::Wrong(what)) => return failed(&what),
+    };
     let (Some(file), None) = (files.next(), files.next()) else {
         return failed("One file is converted at a time; see dormouse convert --help.");
     };
@@ -75,7 +67,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn failed(message: &str) -> ExitCode {
-    eprintln!("{message}");
+    out::complain(message);
     ExitCode::from(NOTHING)
 }
 
@@ -119,9 +111,11 @@ fn converted(file: &Path, output: Option<&Path>) -> Result<bool, String> {
     }
     match output {
         Some(output) => write(output, &converted.toml)?,
-        None => print(&converted.toml)?,
+        None => out::write(&converted.toml).map_err(|error| format!("standard output: {error}"))?,
     }
-    eprint!("{told}");
+    if !told.is_empty() {
+        out::complain(told.trim_end());
+    }
     Ok(complete)
 }
 
@@ -135,13 +129,6 @@ fn read(file: &Path) -> Result<String, String> {
         }
         Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
-}
-
-fn print(text: &str) -> Result<(), String> {
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("standard output: {error}"))
 }
 
 /// Puts the file in its place when it is whole.

@@ -1,8 +1,12 @@
 //! One definition of each flag, from which the parser, the help and the manual are made.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
-use dormouse_core::getopt::{Arg, OptSpec, Tier};
+use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+
+use super::out;
 
 /// A flag of `dormouse proxy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,72 @@ impl<F> Definition<F> {
     pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
         self.value.split('|').filter(|_| self.value.contains('|'))
     }
+}
+
+/// The flag of every command that asks for help.
+pub(super) const fn for_help<F: Copy>(flag: F) -> Definition<F> {
+    Definition {
+        flag,
+        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
+        value: "",
+        help: &["Show this help"],
+        manual: "Show a short help.",
+    }
+}
+
+/// The flag that says where the control socket is.
+pub(super) const fn for_control<F: Copy>(flag: F) -> Definition<F> {
+    Definition {
+        flag,
+        spec: OptSpec { short: None, long: "control", arg: Arg::Required, tier: Tier::Ours },
+        value: "PATH",
+        help: &[
+            "Where the control socket is (/run/dormouse/control.sock, or",
+            "in $XDG_RUNTIME_DIR/dormouse)",
+        ],
+        manual: "Where the control socket is: /run/dormouse/control.sock unless told, or \
+                 $XDG_RUNTIME_DIR/dormouse/control.sock if there is none.",
+    }
+}
+
+/// Why a command does not begin.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Help is all that was wanted.
+    Help,
+    /// The command line is wrong.
+    Wrong(String),
+}
+
+impl Stop {
+    /// Gives the help, or tells what is wrong.
+    pub(super) fn tell(self, help: &str) -> ExitCode {
+        match self {
+            Self::Help => out::print(help),
+            Self::Wrong(what) => out::fail(what),
+        }
+    }
+}
+
+/// Reads the words of a command: `take` gets each flag with its argument. Gives the words that belong to none.
+///
+/// # Errors
+/// What `take` says, or an unknown flag.
+pub(super) fn read<F: Copy>(
+    command: &str,
+    definitions: &[Definition<F>],
+    args: impl Iterator<Item = OsString>,
+    mut take: impl FnMut(F, OsString) -> Result<(), Stop>,
+) -> Result<Vec<OsString>, Stop> {
+    let specs: Vec<OptSpec> = definitions.iter().map(|definition| definition.spec).collect();
+    let mut getopt = Getopt::new(command, &specs, args);
+    for option in getopt.by_ref() {
+        let option = option.map_err(|error| Stop::Wrong(error.to_string()))?;
+        if let Some(definition) = definitions.get(option.index) {
+            take(definition.flag, option.value.unwrap_or_default())?;
+        }
+    }
+    Ok(getopt.positionals())
 }
 
 /// An option of the original.
@@ -135,9 +205,8 @@ pub(crate) const PROXY: &[Definition] = &[
         ..ours(Flag::LogLevel, "log-level", "err|warning|notice|info|debug")
     },
     Definition {
-        help: &["Show this help"],
-        manual: "Show a short help.",
-        ..original(Flag::Help, Some('h'), "help", "")
+        spec: OptSpec { tier: Tier::Original, ..for_help(Flag::Help).spec },
+        ..for_help(Flag::Help)
     },
     Definition {
         help: &["Show the version"],

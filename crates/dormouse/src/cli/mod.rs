@@ -6,6 +6,7 @@ mod completion;
 mod convert;
 mod flags;
 mod manual;
+mod out;
 mod proxy;
 mod reload;
 mod run;
@@ -59,8 +60,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         return proxy::run(&argv0, args, passed);
     }
     let Some(command) = args.next() else {
-        eprint!("{}", usage());
-        return ExitCode::FAILURE;
+        return out::fail(usage().trim_end());
     };
     match command.to_str() {
         Some("run") => run::run(args, passed),
@@ -75,37 +75,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode
         // Not for people: what the demo starts, and what stands between us and a program that we start.
         Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
         Some("guard") => dormouse_wake::exec::guard::main(args),
-        Some("-h" | "--help" | "help") => {
-            print!("{}", usage());
-            ExitCode::SUCCESS
-        }
-        Some("-V" | "--version" | "version") => {
-            println!("{}", version());
-            ExitCode::SUCCESS
-        }
+        Some("-h" | "--help" | "help") => out::print(usage()),
+        Some("-V" | "--version" | "version") => out::print(format_args!("{}\n", version())),
         Some("manual") => print_page(args.next().as_deref()),
-        Some("completion") => {
-            print!("{}", completion::bash());
-            ExitCode::SUCCESS
-        }
-        _ => {
-            eprintln!("Unknown command {}.", command.to_string_lossy());
-            eprintln!(
-                "Known: {}. To take the place of {ORIGINAL}: dormouse proxy TARGET",
-                COMMANDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-            );
-            ExitCode::FAILURE
-        }
+        Some("completion") => out::print(completion::bash()),
+        _ => out::fail(format_args!(
+            "Unknown command {}.\nKnown: {}. To take the place of {ORIGINAL}: dormouse proxy TARGET",
+            command.to_string_lossy(),
+            COMMANDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        )),
     }
 }
 
 fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => out::fail(error),
     }
 }
 
@@ -113,11 +98,10 @@ fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
 fn print_page(name: Option<&OsStr>) -> ExitCode {
     let name = name.map_or("proxy".into(), OsStr::to_string_lossy);
     if let Some(page) = manual::page(&name) {
-        print!("{page}");
-        return ExitCode::SUCCESS;
+        return out::print(page);
     }
-    eprintln!("No page {name:?}. Known: {}.", manual::names().collect::<Vec<_>>().join(", "));
-    ExitCode::FAILURE
+    let known = manual::names().collect::<Vec<_>>().join(", ");
+    out::fail(format_args!("No page {name:?}. Known: {known}."))
 }
 
 /// Everything that is wrong, a line each.

@@ -13,7 +13,7 @@ use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 
 use super::flags::{self, Flag};
-use super::{Passed, version};
+use super::{Passed, out, version};
 use crate::admission::{AtLimit, Cap};
 use crate::ledger::log::Level;
 use crate::ledger::say;
@@ -21,14 +21,8 @@ use crate::proxy::{self, Settings};
 
 pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
     match parse(argv0, args) {
-        Ok(Request::Help) => {
-            print!("{}", help());
-            ExitCode::SUCCESS
-        }
-        Ok(Request::Version) => {
-            println!("{}", version());
-            ExitCode::SUCCESS
-        }
+        Ok(Request::Help) => out::print(help()),
+        Ok(Request::Version) => out::print(format_args!("{}\n", version())),
         Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.errno()),

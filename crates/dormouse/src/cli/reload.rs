@@ -6,11 +6,11 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::flags::{self, Definition};
+use super::flags::{self, Definition, Stop};
 
 /// What a flag says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,60 +29,34 @@ pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
         manual: "The process that is meant. Unless told it is the one that MAINPID names, as in ExecReload=, or the only \
                  dormouse run of this user.",
     },
-    Definition {
-        flag: ReloadFlag::Help,
-        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
-        value: "",
-        help: &["Show this help"],
-        manual: "Show a short help.",
-    },
+    flags::for_help(ReloadFlag::Help),
 ];
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let told = match parse(args) {
-        Ok(Request::Help) => {
-            print!("{}", help());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Request::Reload(told)) => told,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        Ok(told) => told,
+        Err(stop) => return stop.tell(&help()),
     };
-    match told.map_or_else(find, Ok).and_then(hang_up) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    super::end(told.map_or_else(find, Ok).and_then(hang_up))
 }
 
-enum Request {
-    Help,
-    Reload(Option<Pid>),
-}
-
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let specs: Vec<OptSpec> = RELOAD.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new("dormouse reload", &specs, args);
+/// The process that was named, if one was.
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
     let mut told = None;
-    for option in getopt.by_ref() {
-        let option = option.map_err(|error| error.to_string())?;
-        match RELOAD.get(option.index).map(|definition| definition.flag) {
-            Some(ReloadFlag::Help) => return Ok(Request::Help),
-            Some(ReloadFlag::Pid) => {
-                let value = option.value.unwrap_or_default();
+    let words = flags::read("dormouse reload", RELOAD, args, |flag, value| {
+        match flag {
+            ReloadFlag::Help => return Err(Stop::Help),
+            ReloadFlag::Pid => {
                 let pid = value.to_str().and_then(parse_pid);
-                told = Some(pid.ok_or_else(|| format!("--pid: {value:?} is no process; give its number"))?);
+                let wrong = || Stop::Wrong(format!("--pid: {value:?} is no process; give its number"));
+                told = Some(pid.ok_or_else(wrong)?);
             }
-            None => {}
         }
-    }
-    match getopt.positionals().first() {
-        None => Ok(Request::Reload(told)),
-        Some(word) => Err(format!("{word:?} follows no flag; see dormouse reload --help")),
+        Ok(())
+    })?;
+    match words.first() {
+        None => Ok(told),
+        Some(word) => Err(Stop::Wrong(format!("{word:?} follows no flag; see dormouse reload --help"))),
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::flags::{self, Definition};
 use super::proxy::fail_with;
 use super::run_flags::{RUN, RunFlag};
-use super::{Passed, Told};
+use super::{Passed, Told, out};
 use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
@@ -22,10 +22,7 @@ use crate::run::{Reread, exit};
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
-        Request::Help => {
-            print!("{}", help());
-            return ExitCode::SUCCESS;
-        }
+        Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
     let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)\n")).collect();

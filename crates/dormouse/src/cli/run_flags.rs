@@ -287,7 +287,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "ADDRESS",
         &["Show a page and metrics at this address, such as", "127.0.0.1:9180"],
     ),
-    Definition { manual: "Show a short help.", ..flag(RunFlag::Help, "help", "", &["Show this help"]) },
+    super::flags::for_help(RunFlag::Help),
 ];
 
 #[cfg(test)]

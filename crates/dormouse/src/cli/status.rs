@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use serde_json::Value;
 
 use super::client::{Client, ClientError};
-use super::flags::{self, Definition};
-use super::steer::CONTROL;
+use super::flags::{self, Definition, Stop};
 
 /// A flag of `dormouse status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +34,7 @@ const fn flag(
 
 /// The flags of `dormouse status`.
 pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
-    Definition {
-        value: "PATH",
-        spec: OptSpec { short: None, long: CONTROL.0, arg: Arg::Required, tier: Tier::Ours },
-        ..flag(StatusFlag::Control, CONTROL.0, CONTROL.1, CONTROL.2)
-    },
+    flags::for_control(StatusFlag::Control),
     flag(
         StatusFlag::Json,
         "json",
@@ -52,44 +47,28 @@ pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
         &["Show it anew each second"],
         "Show it anew each second, until interrupted.",
     ),
-    flag(StatusFlag::Help, "help", &["Show this help"], "Show a short help."),
+    flags::for_help(StatusFlag::Help),
 ];
 
 /// How often it is shown anew.
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let specs: Vec<OptSpec> = STATUS.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new("dormouse status", &specs, args);
     let (mut control, mut json, mut watch) = (None, false, false);
-    for option in getopt.by_ref() {
-        let option = match option {
-            Ok(option) => option,
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        match STATUS.get(option.index).map(|definition| definition.flag) {
-            Some(StatusFlag::Control) => control = option.value.map(PathBuf::from),
-            Some(StatusFlag::Json) => json = true,
-            Some(StatusFlag::Watch) => watch = true,
-            Some(StatusFlag::Help) => {
-                print!("{}", help());
-                return ExitCode::SUCCESS;
-            }
-            None => {}
+    let names = flags::read("dormouse status", STATUS, args, |flag, value| {
+        match flag {
+            StatusFlag::Control => control = Some(PathBuf::from(value)),
+            StatusFlag::Json => json = true,
+            StatusFlag::Watch => watch = true,
+            StatusFlag::Help => return Err(Stop::Help),
         }
-    }
-    let names: Vec<String> =
-        getopt.positionals().iter().map(|name| name.to_string_lossy().into_owned()).collect();
-    match show(control, &names, json, watch) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+        Ok(())
+    });
+    let names: Vec<String> = match names {
+        Ok(names) => names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
+        Err(stop) => return stop.tell(&help()),
+    };
+    super::end(show(control, &names, json, watch))
 }
 
 fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<(), ClientError> {

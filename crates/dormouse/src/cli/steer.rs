@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
-
 use super::client::{Client, escaped};
-use super::flags::{self, Definition};
+use super::flags::{self, Definition, Stop};
+use super::out;
 
 /// These commands.
 pub(crate) const VERBS: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
@@ -19,79 +18,40 @@ pub(crate) enum SteerFlag {
     Help,
 }
 
-/// Where the control socket is.
-pub(crate) const CONTROL: (&str, &[&str], &str) = (
-    "control",
-    &["Where the control socket is (/run/dormouse/control.sock, or", "in $XDG_RUNTIME_DIR/dormouse)"],
-    "Where the control socket is: /run/dormouse/control.sock unless told, or $XDG_RUNTIME_DIR/dormouse/control.sock if \
-     there is none.",
-);
-
 /// The flags of these commands.
-pub(crate) const STEER: &[Definition<SteerFlag>] = &[
-    Definition {
-        flag: SteerFlag::Control,
-        spec: OptSpec { short: None, long: CONTROL.0, arg: Arg::Required, tier: Tier::Ours },
-        value: "PATH",
-        help: CONTROL.1,
-        manual: CONTROL.2,
-    },
-    Definition {
-        flag: SteerFlag::Help,
-        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
-        value: "",
-        help: &["Show this help"],
-        manual: "Show a short help.",
-    },
-];
+pub(crate) const STEER: &[Definition<SteerFlag>] =
+    &[flags::for_control(SteerFlag::Control), flags::for_help(SteerFlag::Help)];
 
 pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode {
-    let name = format!("dormouse {verb}");
-    let specs: Vec<OptSpec> = STEER.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new(&name, &specs, args);
     let mut control = None;
-    for option in getopt.by_ref() {
-        let option = match option {
-            Ok(option) => option,
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        match STEER.get(option.index).map(|definition| definition.flag) {
-            Some(SteerFlag::Control) => control = option.value.map(PathBuf::from),
-            Some(SteerFlag::Help) => {
-                print!("{}", help(verb));
-                return ExitCode::SUCCESS;
-            }
-            None => {}
+    let names = flags::read(&format!("dormouse {verb}"), STEER, args, |flag, value| {
+        match flag {
+            SteerFlag::Control => control = Some(PathBuf::from(value)),
+            SteerFlag::Help => return Err(Stop::Help),
         }
-    }
-    let names = getopt.positionals();
+        Ok(())
+    });
+    let names = match names {
+        Ok(names) => names,
+        Err(stop) => return stop.tell(&help(verb)),
+    };
     if names.is_empty() {
-        eprintln!("Which service? dormouse {verb} NAME (dormouse status names them).");
-        return ExitCode::FAILURE;
+        return out::fail(format_args!("Which service? dormouse {verb} NAME (dormouse status names them)."));
     }
     let client = match Client::new(control) {
         Ok(client) => client,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return out::fail(error),
     };
     let mut done = true;
     for name in names {
         let name = name.to_string_lossy();
         match client.ask(&format!("{verb} {}", escaped(&name))) {
             Ok(answer) if is_refusal(&answer) => {
-                eprintln!("{}", answer.replace("No such backend.", &format!("No such service: {name}.")));
+                out::complain(answer.replace("No such backend.", &format!("No such service: {name}.")));
                 done = false;
             }
-            Ok(answer) => println!("{answer}"),
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
+            Ok(answer) => done &= out::print(format_args!("{answer}\n")) == ExitCode::SUCCESS,
+            Err(error) => return out::fail(error),
         }
     }
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }

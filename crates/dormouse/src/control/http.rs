@@ -2,7 +2,6 @@
 //! a deadline over all of it.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::TcpListener as StdListener;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -14,11 +13,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
+use super::entrance::receive;
 use super::house::House;
 use super::{metrics, view};
 use crate::ledger::log::Level;
@@ -40,41 +39,25 @@ img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves whoever comes.
 pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
-    if let Err(error) = accept(&listener, &house).await {
-        house.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
+    let entrance = listener.socket().as_fd().try_clone_to_owned();
+    match entrance.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
+        Ok(entrance) => receive(entrance, CLIENTS, |client| show(client, Arc::clone(&house))).await,
+        Err(error) => {
+            house.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
+        }
     }
 }
 
-async fn accept(listener: &Listener, house: &Arc<House>) -> io::Result<()> {
-    let socket = StdListener::from(listener.socket().as_fd().try_clone_to_owned()?);
-    let socket = TcpListener::from_std(socket)?;
-    let places = Arc::new(Semaphore::new(CLIENTS));
-    let mut clients = JoinSet::new();
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
-        while clients.try_join_next().is_some() {}
-        match socket.accept().await {
-            Ok((client, _)) => {
-                let house = Arc::clone(house);
-                clients.spawn(async move {
-                    let answer = service_fn(|request| {
-                        let house = Arc::clone(&house);
-                        async move { Ok::<_, Infallible>(answer(&request, &house).await) }
-                    });
-                    let mut server = http1::Builder::new();
-                    let connection = server
-                        .keep_alive(false)
-                        .max_buf_size(BUFFER)
-                        .serve_connection(TokioIo::new(client), answer);
-                    // A client that fails, or is too slow, has only itself to tell.
-                    let _ = timeout(LONGEST, connection).await;
-                    drop(place);
-                });
-            }
-            // A limit of the system: it passes, or not; sessions go first.
-            Err(_) => sleep(Duration::from_secs(1)).await,
-        }
-    }
+async fn show(client: TcpStream, house: Arc<House>) {
+    let answer = service_fn(|request| {
+        let house = Arc::clone(&house);
+        async move { Ok::<_, Infallible>(answer(&request, &house).await) }
+    });
+    let mut server = http1::Builder::new();
+    let connection =
+        server.keep_alive(false).max_buf_size(BUFFER).serve_connection(TokioIo::new(client), answer);
+    // A client that fails, or is too slow, has only itself to tell.
+    let _ = timeout(LONGEST, connection).await;
 }
 
 async fn answer(request: &Request<Incoming>, house: &House) -> Response<String> {

@@ -4,6 +4,7 @@
 
 mod answer;
 mod columns;
+mod entrance;
 mod explain;
 mod house;
 mod http;

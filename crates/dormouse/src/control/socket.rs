@@ -9,11 +9,11 @@ use std::time::Duration;
 use dormouse_core::control::{Command, Line, Lines, parse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::answer::{Answer, answer};
+use super::entrance::receive;
 use super::house::House;
 use crate::ledger::log::Level;
 use crate::listener::Listener;
@@ -31,32 +31,18 @@ const PIECE: usize = 4096;
 
 /// Serves whoever comes.
 pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
-    if let Err(error) = accept(&listener, &house).await {
-        house.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
+    let entrance = listener.socket().as_fd().try_clone_to_owned();
+    match entrance.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
+        Ok(entrance) => receive(entrance, CLIENTS, |client| attend(client, Arc::clone(&house))).await,
+        Err(error) => {
+            house.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
+        }
     }
 }
 
-async fn accept(listener: &Listener, house: &Arc<House>) -> io::Result<()> {
-    let socket = StdListener::from(listener.socket().as_fd().try_clone_to_owned()?);
-    let socket = UnixListener::from_std(socket)?;
-    let places = Arc::new(Semaphore::new(CLIENTS));
-    let mut clients = JoinSet::new();
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
-        while clients.try_join_next().is_some() {}
-        match socket.accept().await {
-            Ok((client, _)) => {
-                let house = Arc::clone(house);
-                clients.spawn(async move {
-                    // A client that fails, or is too slow, has only itself to tell.
-                    let _ = converse(client, &house).await;
-                    drop(place);
-                });
-            }
-            // A limit of the system: it passes, or not; sessions go first.
-            Err(_) => sleep(Duration::from_secs(1)).await,
-        }
-    }
+async fn attend(client: UnixStream, house: Arc<House>) {
+    // A client that fails, or is too slow, has only itself to tell.
+    let _ = converse(client, &house).await;
 }
 
 /// What a client has asked for about its connection.

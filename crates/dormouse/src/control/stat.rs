@@ -106,6 +106,18 @@ impl Row {
         self.u64(name, count.get());
     }
 
+    /// What the service's clients did: the same of the frontend and of the backend.
+    fn traffic(&mut self, door: &Door) {
+        let figures = &door.ledger().figures;
+        self.u32("scur", figures.open.get());
+        self.u32("smax", figures.most.get());
+        self.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
+        self.count("stot", &figures.accepted);
+        self.count("bin", &figures.bytes_in);
+        self.count("bout", &figures.bytes_out);
+        self.u64("dreq", figures.ends.get(Cause::NotAllowed));
+    }
+
     /// Writes it; `first`: nothing of this answer was written before.
     pub(super) fn write(&self, form: Form, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
@@ -148,13 +160,7 @@ fn frontend(door: &Door, iid: u32) -> Row {
     let ledger = door.ledger();
     let figures = &ledger.figures;
     let rate = figures.rate.now(ledger.beginning.elapsed());
-    row.u32("scur", figures.open.get());
-    row.u32("smax", figures.most.get());
-    row.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
-    row.count("stot", &figures.accepted);
-    row.count("bin", &figures.bytes_in);
-    row.count("bout", &figures.bytes_out);
-    row.u64("dreq", figures.ends.get(Cause::NotAllowed));
+    row.traffic(door);
     row.u64("dresp", 0);
     row.u64("ereq", figures.ends.get(Cause::Silent));
     row.text("status", if ledger.is_ending() { "STOP" } else { "OPEN" });
@@ -253,13 +259,7 @@ fn backend(door: &Door, iid: u32) -> Row {
     let held = door.held();
     row.u32("qcur", u64::try_from(held).unwrap_or(u64::MAX));
     row.u32("qmax", sleepers().map(|sleeper| sleeper.counters.most_held.get()).max().unwrap_or(0));
-    row.u32("scur", figures.open.get());
-    row.u32("smax", figures.most.get());
-    row.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
-    row.count("stot", &figures.accepted);
-    row.count("bin", &figures.bytes_in);
-    row.count("bout", &figures.bytes_out);
-    row.u64("dreq", figures.ends.get(Cause::NotAllowed));
+    row.traffic(door);
     let sum = |side: &str, served: bool| -> u64 {
         let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
         causes.map(|cause| figures.ends.get(*cause)).sum()

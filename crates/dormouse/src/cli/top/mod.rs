@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use dormouse_core::timespan::TimeSpan;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -24,8 +24,8 @@ use self::model::{Action, Model};
 use self::snapshot::Snapshot;
 use self::terminal::Terminal;
 use super::client::{Client, ClientError};
-use super::flags::{self, Definition};
-use super::steer::CONTROL;
+use super::flags::{self, Definition, Stop};
+use super::out;
 use crate::life::{Hangups, Signals};
 
 /// A flag of `dormouse top`.
@@ -38,13 +38,7 @@ pub(crate) enum TopFlag {
 
 /// The flags of `dormouse top`.
 pub(crate) const TOP: &[Definition<TopFlag>] = &[
-    Definition {
-        flag: TopFlag::Control,
-        spec: OptSpec { short: None, long: CONTROL.0, arg: Arg::Required, tier: Tier::Ours },
-        value: "PATH",
-        help: CONTROL.1,
-        manual: CONTROL.2,
-    },
+    flags::for_control(TopFlag::Control),
     Definition {
         flag: TopFlag::Interval,
         spec: OptSpec { short: None, long: "interval", arg: Arg::Required, tier: Tier::Ours },
@@ -52,13 +46,7 @@ pub(crate) const TOP: &[Definition<TopFlag>] = &[
         help: &["Show it anew after so long (1s; 100ms to 1h)"],
         manual: "Show it anew after so long, one second unless told; from 100ms to 1h.",
     },
-    Definition {
-        flag: TopFlag::Help,
-        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
-        value: "",
-        help: &["Show this help"],
-        manual: "Show a short help.",
-    },
+    flags::for_help(TopFlag::Help),
 ];
 
 /// How often it is shown anew unless told.
@@ -97,44 +85,31 @@ impl From<ClientError> for TopError {
 }
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let specs: Vec<OptSpec> = TOP.iter().map(|definition| definition.spec).collect();
-    let mut getopt = Getopt::new("dormouse top", &specs, args);
     let (mut control, mut interval) = (None, INTERVAL);
-    for option in getopt.by_ref() {
-        let option = match option {
-            Ok(option) => option,
-            Err(error) => {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        match TOP.get(option.index).map(|definition| definition.flag) {
-            Some(TopFlag::Control) => control = option.value.map(PathBuf::from),
-            Some(TopFlag::Interval) => {
-                let text = option.value.unwrap_or_default().to_string_lossy().into_owned();
-                let Some(span) = span(&text) else {
-                    eprintln!("--interval={text} is not a time span from 100ms to 1h, for example 2s.");
-                    return ExitCode::FAILURE;
-                };
-                interval = span;
-            }
-            Some(TopFlag::Help) => {
-                print!("{}", help());
-                return ExitCode::SUCCESS;
-            }
-            None => {}
+    let words = flags::read("dormouse top", TOP, args, |flag, value| {
+        match flag {
+            TopFlag::Control => control = Some(PathBuf::from(value)),
+            TopFlag::Interval => interval = span(&value.to_string_lossy())?,
+            TopFlag::Help => return Err(Stop::Help),
         }
-    }
-    if let Some(word) = getopt.positionals().first() {
-        eprintln!("{:?} is not expected; dormouse top takes no names.", word.to_string_lossy());
-        return ExitCode::FAILURE;
+        Ok(())
+    });
+    match words {
+        Ok(words) => {
+            if let Some(word) = words.first() {
+                return out::fail(format_args!("{word:?} is not expected; dormouse top takes no names."));
+            }
+        }
+        Err(stop) => return stop.tell(&help()),
     }
     super::end(top(control, interval))
 }
 
-fn span(text: &str) -> Option<Duration> {
-    let span = text.parse::<TimeSpan>().ok()?.finite()?;
-    (SHORTEST..=LONGEST).contains(&span).then_some(span)
+fn span(text: &str) -> Result<Duration, Stop> {
+    let span = text.parse::<TimeSpan>().ok().and_then(TimeSpan::finite);
+    span.filter(|span| (SHORTEST..=LONGEST).contains(span)).ok_or_else(|| {
+        Stop::Wrong(format!("--interval={text} is not a time span from 100ms to 1h, for example 2s."))
+    })
 }
 
 fn top(control: Option<PathBuf>, interval: Duration) -> Result<(), TopError> {
@@ -240,10 +215,10 @@ mod tests {
 
     #[test]
     fn an_interval_has_bounds() {
-        assert_eq!(span("2s"), Some(Duration::from_secs(2)));
-        assert_eq!(span("100ms"), Some(SHORTEST));
+        assert_eq!(span("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(span("100ms"), Ok(SHORTEST));
         for text in ["", "0", "99ms", "2h", "infinity", "often"] {
-            assert_eq!(span(text), None, "{text}");
+            assert!(span(text).is_err(), "{text}");
         }
     }
 }

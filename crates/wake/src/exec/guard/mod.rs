@@ -41,16 +41,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let timeout = args.next().and_then(|text| text.to_str()?.parse().ok()).map(Duration::from_millis);
     let (Some(stop_timeout), Some(_), Some(program)) = (timeout, args.next(), args.next()) else {
-        eprintln!("This is a part of dormouse, and of no use by hand.");
-        return ExitCode::FAILURE;
+        return fail("This is a part of dormouse, and of no use by hand.");
     };
     match guard(stop_timeout, &program, args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("The guard of {} cannot work: {error}", program.to_string_lossy());
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&format!("The guard of {} cannot work: {error}", program.to_string_lossy())),
     }
+}
+
+fn fail(why: &str) -> ExitCode {
+    // Nobody can be told that nobody can be told.
+    let _ = writeln!(io::stderr(), "{why}");
+    ExitCode::FAILURE
 }
 
 fn guard(stop_timeout: Duration, program: &OsString, args: impl Iterator<Item = OsString>) -> io::Result<()> {

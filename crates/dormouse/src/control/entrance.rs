@@ -1,0 +1,62 @@
+//! Where those who look come in: a few at a time, further ones wait in the backlog.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// A limit of the system passes, or not; sessions go first.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket on which clients of one kind arrive.
+pub(super) trait Entrance {
+    /// What comes in.
+    type Client;
+
+    /// Waits for the next client.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Client>> + Send;
+}
+
+impl Entrance for UnixListener {
+    type Client = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(client, _)| client)
+    }
+}
+
+impl Entrance for TcpListener {
+    type Client = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(client, _)| client)
+    }
+}
+
+/// Serves whoever comes, so many at once. Never ends; who is being served is left when it is dropped.
+pub(super) async fn receive<E: Entrance, S>(entrance: E, at_once: usize, serve: impl Fn(E::Client) -> S)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(at_once));
+    let mut clients = JoinSet::new();
+    // Nobody closes the semaphore.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        while clients.try_join_next().is_some() {}
+        match entrance.next().await {
+            Ok(client) => {
+                let served = serve(client);
+                clients.spawn(async move {
+                    served.await;
+                    drop(place);
+                });
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Outputs that take nothing: a full disk, a reader that has gone.
+
+use std::fs::OpenOptions;
+use std::process::{Command, Output, Stdio};
+
+use dormouse_tests::Subject;
+
+/// Commands that answer on the output, and those that complain on the other.
+const ANSWERS: [&[&str]; 7] = [
+    &["--help"],
+    &["--version"],
+    &["proxy", "--help"],
+    &["run", "--help"],
+    &["status", "--help"],
+    &["convert", "--help"],
+    &["completion"],
+];
+const COMPLAINTS: [&[&str]; 5] = [
+    &["no-such-command"],
+    &["proxy", "--no-such-option"],
+    &["run", "--no-such-option"],
+    &["check", "/nonexistent/file"],
+    &["status", "--control=/nonexistent/socket"],
+];
+
+fn full() -> Stdio {
+    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+fn left() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn dormouse(words: &[&str], prepare: impl Fn(&mut Command) -> &mut Command) -> Output {
+    let mut command = Command::new(Subject::Ours.program().unwrap());
+    prepare(command.args(words).stdin(Stdio::null())).output().unwrap()
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_no_crash() {
+    for words in ANSWERS {
+        let whole = dormouse(words, |command| command);
+        assert!(whole.status.success() && !whole.stdout.is_empty(), "{words:?}: {whole:?}");
+        for output in [full, left] {
+            let cut = dormouse(words, |command| command.stdout(output()));
+            assert_eq!(cut.status.code(), Some(1), "{words:?}: {cut:?}");
+            assert!(!String::from_utf8_lossy(&cut.stderr).contains("panicked"), "{words:?}: {cut:?}");
+        }
+    }
+}
+
+#[test]
+fn a_complaint_that_cannot_be_written_does_not_change_the_exit_status() {
+    for words in COMPLAINTS {
+        let whole = dormouse(words, |command| command);
+        assert!(!whole.status.success() && !whole.stderr.is_empty(), "{words:?}: {whole:?}");
+        for output in [full, left] {
+            let cut = dormouse(words, |command| command.stderr(output()));
+            assert_eq!(cut.status.code(), whole.status.code(), "{words:?}");
+        }
+    }
+}
