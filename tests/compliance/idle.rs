@@ -116,8 +116,10 @@ fn race_with_exit() -> Result<()> {
     let mut front = Listener::bind(Family::Unix)?;
     let mut back = Listener::bind(Family::Unix)?;
     for round in 0..40_u64 {
-        let mut rig = Plan::new(Subject::Ours).args(["--exit-idle-time=20ms"]).start_between(front, back)?;
-        one_session(&rig)?;
+        let plan = Plan::new(Subject::Ours).args(["--exit-idle-time=20ms"]);
+        let (mut rig, client, server) = plan.start_between_with_session(front, back)?;
+        drop(client);
+        server.receive_to_end(SOON)?;
         // Around the moment of the exit, a little later each round.
         let aim = Duration::from_micros(18_000 + 100 * round);
         let _ = rig.subject.wait(aim);

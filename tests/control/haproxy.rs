@@ -1,6 +1,7 @@
 //! The real `HAProxy` beside ours: the same questions get the same kind of answer.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -36,7 +37,7 @@ impl HaProxy {
             .spawn()
             .map_err(|_| Failure::missing("haproxy", "run scripts/test-deps.sh"))?;
         let haproxy = Self { child, dir };
-        wait::until("HAProxy's socket", SOON, || Ok(haproxy.control().exists().then_some(())))?;
+        wait::until("HAProxy's socket", SOON, || Ok(UnixStream::connect(haproxy.control()).ok().map(drop)))?;
         Ok(haproxy)
     }
 

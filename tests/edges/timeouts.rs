@@ -16,12 +16,14 @@ fn scene(keys: &str) -> Scene {
     Scene::new(&format!("timeout = {{ {} }}", keys.replace("SPAN", "\"400ms\""))).unwrap()
 }
 
-/// Has words travel both ways.
-fn talk(client: &Stream, server: &Stream) {
+/// Has words travel both ways; the moment before the last ones.
+fn talk(client: &Stream, server: &Stream) -> Instant {
     client.send(b"ping", SOON).unwrap();
     hears(server, b"ping");
+    let last = Instant::now();
     server.send(b"pong", SOON).unwrap();
     hears(client, b"pong");
+    last
 }
 
 /// Waits until both have seen the session end, and for its line; says how long it took.
@@ -38,8 +40,8 @@ fn ends(scene: &Scene, since: Instant, streams: &[&Stream], why: &str) -> Durati
 fn a_client_that_is_silent() {
     let scene = scene("client = SPAN, server = \"1h\"");
     let (client, server) = scene.session().unwrap();
-    talk(&client, &server);
-    let took = ends(&scene, Instant::now(), &[&client, &server], "nothing from or to the client for 0.4 s");
+    let last = talk(&client, &server);
+    let took = ends(&scene, last, &[&client, &server], "nothing from or to the client for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -47,8 +49,8 @@ fn a_client_that_is_silent() {
 fn a_server_that_is_silent() {
     let scene = scene("client = \"1h\", server = SPAN");
     let (client, server) = scene.session().unwrap();
-    talk(&client, &server);
-    let took = ends(&scene, Instant::now(), &[&client, &server], "nothing from or to the server for 0.4 s");
+    let last = talk(&client, &server);
+    let took = ends(&scene, last, &[&client, &server], "nothing from or to the server for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -57,10 +59,11 @@ fn words_put_the_end_off() {
     let scene = scene("client = SPAN, server = SPAN");
     let (client, server) = scene.session().unwrap();
     let began = Instant::now();
+    let mut last = began;
     while began.elapsed() < SPAN * 3 {
-        talk(&client, &server);
+        last = talk(&client, &server);
     }
-    let took = ends(&scene, Instant::now(), &[&client, &server], "nothing from or to the client for 0.4 s");
+    let took = ends(&scene, last, &[&client, &server], "nothing from or to the client for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -81,8 +84,8 @@ fn a_client_that_takes_nothing_is_the_one_that_is_waited_for() {
 fn a_tunnel_is_in_the_place_of_both_sides() {
     let scene = scene("client = \"100ms\", server = \"100ms\", tunnel = \"800ms\"");
     let (client, server) = scene.session().unwrap();
-    talk(&client, &server);
-    let took = ends(&scene, Instant::now(), &[&client, &server], "silent for 0.8 s");
+    let last = talk(&client, &server);
+    let took = ends(&scene, last, &[&client, &server], "silent for 0.8 s");
     assert!(took >= NEARLY * 2, "{took:?}");
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dormouse_tests::{
-    Address, Failure, Result,
+    Address, Failure, Result, Stream,
     rng::{Rng, seed},
 };
 
@@ -176,9 +176,12 @@ fn one_round(
         *number += 1;
         *number
     };
+    // It stays awake while this is found out, however long that takes.
+    let visitor = Stream::connect(&lane.front, SETTLE)?;
     ask(&lane.front, fresh())?;
-    let answered = Instant::now();
     let process = machine.number(&lane.proxy, "ExecMainPID")?;
+    drop(visitor);
+    let answered = Instant::now();
 
     // Half of the rounds aim at the exit itself, the others at anything from before it to the end of nginx' stop.
     let window = if rng.chance(50) { Duration::from_millis(6) } else { Duration::from_millis(60) };

@@ -125,6 +125,13 @@ impl Scene {
         told.map_err(|failure| self.dormouse.with_log(&failure))
     }
 
+    /// Waits until this is in the log so many times.
+    pub(crate) fn told_times(&self, part: &str, times: usize) -> Result<()> {
+        let what = format!("{part:?} ({times} times) in the log");
+        let told = wait::until(&what, SOON, || Ok((self.log().matches(part).count() >= times).then_some(())));
+        told.map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
     /// A client of this service.
     pub(crate) fn client_of(&self, service: &str) -> Result<Stream> {
         Stream::connect(&Address::Tcp(self.front(service)?), SOON)

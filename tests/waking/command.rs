@@ -11,8 +11,9 @@ use std::fs;
 
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::until;
 
-use crate::exec::scene::{Process, Scene};
+use crate::exec::scene::{LIMIT, Process, Scene};
 
 /// A server that goes on without its starter, and is known by its number.
 const SERVER: &str = r#"
@@ -54,8 +55,19 @@ impl Commands {
         Self { scene: Scene::with(Launch::dormouse(), dir, &all).unwrap() }
     }
 
+    /// The server, as soon as it says which it is.
     fn server(&self) -> Process {
-        Process::new(fs::read_to_string(self.scene.dir.join("pid")).unwrap().parse().unwrap())
+        let pid = until("a pid file", LIMIT, || {
+            let text = fs::read_to_string(self.scene.dir.join("pid")).unwrap_or_default();
+            Ok(text.parse().ok())
+        });
+        Process::new(pid.unwrap_or_else(|failure| panic!("{failure}\n{}", self.scene.log())))
+    }
+
+    /// Waits until the stop command is done.
+    fn stopped(&self) {
+        let pid = self.scene.dir.join("pid");
+        until("the end of the stop", LIMIT, || Ok((!pid.exists()).then_some(()))).unwrap();
     }
 }
 
@@ -64,8 +76,8 @@ fn commands_start_and_stop_it() {
     for with_status in [false, true] {
         let commands = Commands::new(&["--idle=300ms"], with_status);
         for _ in 0..3 {
-            commands.scene.served("hello\n");
-            commands.server().ended();
+            commands.scene.while_served("hello\n", || commands.server()).ended();
+            commands.stopped();
         }
     }
 }

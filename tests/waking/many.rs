@@ -18,11 +18,11 @@ const HELD: usize = 1024;
 /// Long enough for a crowd on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Counts its starts in a file, takes a second to listen, then answers every client with its own words.
+/// Counts its starts in a file, listens when the gate is there, then answers every client with its own words.
 const SERVER: &str = r#"
-import asyncio, sys, time
+import asyncio, os, sys, time
 open(sys.argv[2], "a").write("x")
-time.sleep(1)
+while not os.path.exists(sys.argv[3]): time.sleep(0.01)
 async def serve(reader, writer):
     writer.write(await reader.read(100))
     await writer.drain()
@@ -35,7 +35,7 @@ asyncio.run(main())
 
 /// A dormouse in front of such a server.
 struct Scene {
-    _dir: TempDir,
+    dir: TempDir,
     starts: PathBuf,
     dormouse: Running,
     address: String,
@@ -47,7 +47,8 @@ impl Scene {
         let dir = TempDir::new()?;
         let (script, starts, socket) = (dir.join("server.py"), dir.join("starts"), dir.join("socket"));
         fs::write(&script, SERVER).doing(|| "write the server".to_owned())?;
-        let exec = format!("python3 {} {} {}", script.display(), socket.display(), starts.display());
+        let words = [&script, &socket, &starts, &dir.join("gate")].map(|path| path.display().to_string());
+        let exec = format!("python3 {}", words.join(" "));
         let dormouse = Launch::dormouse()
             .args(["run", "--listen=127.0.0.1:0", "--maxconn=6000"])
             .arg(format!("--to={}", socket.display()))
@@ -59,7 +60,28 @@ impl Scene {
         let text = dormouse.stderr().text();
         let address = text.split_once("Listening on ").and_then(|(_, rest)| rest.split(' ').next());
         let address = address.ok_or_else(|| Failure::Unexpected(text.clone()))?.to_owned();
-        Ok(Self { _dir: dir, starts, dormouse, address })
+        Ok(Self { dir, starts, dormouse, address })
+    }
+
+    /// So many clients at once, while it starts; and what is seen when this is there, before it listens.
+    fn crowd_at_the_gate<T>(
+        &self,
+        clients: usize,
+        seen: impl Fn() -> Result<Option<T>>,
+    ) -> Result<(Crowd, T)> {
+        std::thread::scope(|scope| {
+            let crowd = scope.spawn(|| self.crowd(clients));
+            let seen = wait::until("a held crowd", LIMIT, seen);
+            fs::write(self.dir.join("gate"), "").doing(|| "open the gate".to_owned())?;
+            let crowd = crowd.join().map_err(|_| Failure::Unexpected("the crowd panicked".to_owned()))??;
+            Ok((crowd, seen.map_err(|failure| self.dormouse.with_log(&failure))?))
+        })
+    }
+
+    /// How many descriptors it has, if they are so many.
+    fn holds(&self, least: usize) -> Result<Option<usize>> {
+        let open = self.dormouse.descriptors()?.len();
+        Ok((open >= least).then_some(open))
     }
 
     /// So many clients at once.
@@ -127,7 +149,7 @@ fn expect(scene: &Scene, holds: bool, what: &str) {
 #[test]
 fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
     let scene = Scene::new(&[]).unwrap();
-    let crowd = scene.crowd(1000).unwrap();
+    let (crowd, _) = scene.crowd_at_the_gate(1000, || scene.holds(1000)).unwrap();
     expect(&scene, crowd.right == 1000, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
     let peak = scene.peak().unwrap();
@@ -138,29 +160,18 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
 #[test]
 fn beyond_what_is_held_clients_are_turned_away_and_that_is_said() {
     let scene = Scene::new(&["--overflow=refuse"]).unwrap();
-    let crowd = scene.crowd(5000).unwrap();
+    let told = || scene.dormouse.stderr().text().contains("too many clients are held already");
+    let (crowd, ()) = scene.crowd_at_the_gate(5000, || Ok(told().then_some(()))).unwrap();
     // Whoever comes when the server is there already is served, too.
     expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
-    expect(
-        &scene,
-        scene.dormouse.stderr().text().contains("too many clients are held already"),
-        "nothing was said of those that were turned away",
-    );
 }
 
 #[test]
 fn beyond_what_is_held_clients_wait_in_the_backlog_where_that_is_wanted() {
     let scene = Scene::new(&["--overflow=queue"]).unwrap();
-    let (crowd, most) = std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| scene.crowd(5000));
-        // While it starts, no more than are held have a descriptor.
-        let most = wait::until("a held crowd", LIMIT, || {
-            let open = scene.dormouse.descriptors()?.len();
-            Ok((open >= HELD).then_some(open))
-        });
-        (crowd.join().unwrap().unwrap(), most.unwrap())
-    });
+    // While it starts, no more than are held have a descriptor.
+    let (crowd, most) = scene.crowd_at_the_gate(5000, || scene.holds(HELD)).unwrap();
     expect(&scene, most <= HELD + 100, &format!("{most} descriptors while it starts"));
     expect(&scene, crowd.right == 5000, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);

@@ -81,16 +81,6 @@ impl Running {
         kill_process(pid, signal).doing(|| format!("send {signal:?} to {}", self.argv0))
     }
 
-    /// Waits until it has been stopped, after `SIGSTOP`.
-    ///
-    /// # Errors
-    /// When it is not within `limit`.
-    pub fn wait_until_stopped(&self, limit: Duration) -> Result<()> {
-        wait::until("stopped subject", limit, || {
-            Ok(self.status_field("State")?.starts_with('T').then_some(()))
-        })
-    }
-
     /// How much of a core it takes during `window`.
     ///
     /// # Errors

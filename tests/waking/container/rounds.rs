@@ -5,10 +5,10 @@ use std::{env, thread};
 
 use dormouse_tests::machine::{Machine, case, ensure};
 use dormouse_tests::rng::{Rng, seed};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Failure, Result, Stream};
 
 use super::debian13;
-use super::podman::{Podman, ask};
+use super::podman::{PATIENCE, Podman, ask, front};
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
@@ -67,9 +67,12 @@ fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
 
 /// From the first answer until well after the end of the stop, which takes Podman about a tenth of a second.
 fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut u64) -> Result<()> {
+    // It stays awake while this is found out, however long that takes.
+    let visitor = Stream::connect(&front(), PATIENCE)?;
     ask()?;
-    let answered = Instant::now();
     let process = podman.process()?;
+    drop(visitor);
+    let answered = Instant::now();
     let at = answered + rng.duration(Duration::from_millis(250));
     let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
     *requests += 1 + crowd;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{DORMOUSE, Machine, Manager, case, ensure, write};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Failure, Result, Stream};
 
 use super::debian13;
-use super::podman::{BEHIND, Podman};
+use super::podman::{BEHIND, PATIENCE, Podman, front};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -57,8 +57,7 @@ ExecStart={DORMOUSE} proxy --exit-idle-time=500ms {BEHIND}
     machine.systemctl(&["start", "proxy.socket"])?;
     for _ in 0..ROUNDS {
         expect(&podman, "gone")?;
-        podman.ask()?;
-        expect(&podman, "running")?;
+        answers_and_runs(&podman)?;
         machine.wait_inactive(&["proxy.service", "container-web.service"])?;
     }
     podman.wait("gone")
@@ -70,8 +69,7 @@ fn container(machine: &Machine) -> Result<()> {
     podman.dormouse("--container=web --idle=500ms")?;
     expect(&podman, "created")?;
     for _ in 0..ROUNDS {
-        podman.ask()?;
-        expect(&podman, "running")?;
+        answers_and_runs(&podman)?;
         podman.wait("exited")?;
     }
     podman.run(&["rm", "web"]).map(drop)
@@ -99,11 +97,19 @@ fn quadlet(machine: &Machine) -> Result<()> {
     podman.dormouse("--unit=web.service --idle=500ms")?;
     for _ in 0..ROUNDS {
         expect(&podman, "gone")?;
-        podman.ask()?;
-        expect(&podman, "running")?;
+        answers_and_runs(&podman)?;
         machine.wait_inactive(&["web.service"])?;
     }
     podman.wait("gone")
+}
+
+/// Somebody is there, so that it does not sleep before it was looked at.
+fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
+    let visitor = Stream::connect(&front(), PATIENCE)?;
+    podman.ask()?;
+    expect(podman, "running")?;
+    drop(visitor);
+    Ok(())
 }
 
 /// `dormouse check` says that this container is a unit's, before there is one and while there is.

@@ -112,6 +112,18 @@ impl Scene {
         }
     }
 
+    /// What can be found out while a client is served, which keeps its server awake.
+    #[track_caller]
+    pub(crate) fn while_served<T>(&self, words: &str, look: impl FnOnce() -> T) -> T {
+        let mut client = self.connect().unwrap_or_else(|failure| panic!("{failure}\n{}", self.log()));
+        let found = look();
+        let mut heard = String::new();
+        match client.write_all(words.as_bytes()).and_then(|()| client.read_to_string(&mut heard)) {
+            Ok(_) if heard == words => found,
+            other => panic!("{words:?} was answered by {other:?}, {heard:?}\n{}", self.log()),
+        }
+    }
+
     /// A request that is tried until it is answered: while a failed service is left alone, clients are refused.
     #[track_caller]
     pub(crate) fn served_again(&self, words: &str) {

@@ -104,8 +104,9 @@ fn after_what_it_said_it_settles() {
 
 #[test]
 fn what_goes_away_while_it_settles_was_not_ready() {
-    let scene = Scene::new(&["flap=0.3"], &["--settle=200ms"]).unwrap();
+    let scene = Scene::new(&["flap=1"], &["--settle=500ms"]).unwrap();
     scene.visit("hello").unwrap();
+    scene.told("main: ready after").unwrap();
     let log = scene.log();
     let (back, ready) = (log.find("back again"), log.find("ready after"));
     scene.expect(back.is_some() && back < ready, "ready while it was away");

@@ -68,7 +68,7 @@ fn a_server_may_speak_first() {
     let client = scene.client().unwrap();
     scene.hears(&client, "220 welcome").unwrap();
     scene.echo(&client, "EHLO").unwrap();
-    assert_eq!(scene.count("main| accepted"), 1);
+    scene.told_just("main| accepted", 1).unwrap();
 }
 
 #[test]

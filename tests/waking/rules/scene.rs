@@ -173,7 +173,19 @@ impl Scene {
         found.map_err(|failure| self.dormouse.with_log(&failure))
     }
 
-    /// How often this is in the log.
+    /// Waits until this is in the log so many times, and fails if it is there more often.
+    pub(super) fn told_just(&self, part: &str, times: usize) -> Result<()> {
+        self.told_times(part, times)?;
+        match self.count(part) {
+            count if count == times => Ok(()),
+            count => {
+                let what = format!("{part:?} is in the log {count} times, not {times}");
+                Err(self.dormouse.with_log(&Failure::Unexpected(what)))
+            }
+        }
+    }
+
+    /// How often this is in the log by now. Lines come a little after what they tell of: wait for what must be there.
     pub(super) fn count(&self, part: &str) -> usize {
         self.log().matches(part).count()
     }

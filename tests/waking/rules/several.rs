@@ -39,7 +39,7 @@ fn a_start_that_hangs_disturbs_nobody_else() {
     let text = format!(
         "[services.hangs]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
          [services.works]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
-         [services.stuck]\nlisten = LISTEN\nto = \"{}\"\n[services.stuck.wake]\nstart = \"sleep 1000\"\nstop = \"true\"\n",
+         [services.stuck]\nlisten = LISTEN\nto = \"{}\"\n[services.stuck.wake]\nstart = \"sleep 30\"\nstop = \"true\"\n",
         place.port(0),
         place.server(0, &["start"]),
         place.port(1),

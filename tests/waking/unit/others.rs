@@ -60,7 +60,7 @@ fn stopped_by_others(machine: &Machine) -> Result<()> {
 
 /// A client that comes while somebody else's stop is under way waits for its end.
 fn stopped_at_length(machine: &Machine) -> Result<()> {
-    let web = format!("{NGINX}ExecStop=/bin/sleep 1\n");
+    let web = format!("{NGINX}ExecStop=/bin/sleep 3\n");
     let stage = Stage::new(machine, &web, Start::Quick)?;
     stage.dormouse("")?;
     stage.ask(1)?;

@@ -71,8 +71,11 @@ fn no_request_fails_(machine: &Machine, rounds: u64, flags: &str) -> Result<()> 
 /// From the first answer until well after the end of the stop; half of the rounds aim at the stop itself.
 fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     ask(tally.requests)?;
-    let answered = Instant::now();
+    // It stays awake while this is found out, however long that takes.
+    let visitor = stage.visitor()?;
     let process = stage.machine.number(WEB, "MainPID")?;
+    drop(visitor);
+    let answered = Instant::now();
     let at = answered
         + if rng.chance(50) {
             IDLE + rng.duration(Duration::from_millis(15))

@@ -19,7 +19,7 @@ case!(User, a_frozen_unit_is_thawed_before_it_is_stopped, LIMIT, frozen_and_stop
 fn sleeps_and_wakes(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     machine.expect(WEB, "ActiveState", "inactive")?;
-    stage.dormouse("--freeze=200ms --idle=1500ms")?;
+    stage.dormouse("--freeze=200ms --idle=5s")?;
     machine.expect(WEB, "ActiveState", "inactive")?;
     for round in 0..3 {
         stage.ask(round)?;

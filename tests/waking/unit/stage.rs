@@ -75,7 +75,14 @@ StandardError=append:{}
 
     /// Waits for this in the log.
     pub(crate) fn wait_for_log(&self, part: &str) -> Result<()> {
-        wait::until(&format!("{part:?} in the log"), SETTLE, || Ok(self.log().contains(part).then_some(())))
+        self.wait_for_log_times(part, 1)
+    }
+
+    /// Waits until this is in the log so many times.
+    pub(crate) fn wait_for_log_times(&self, part: &str, times: u64) -> Result<()> {
+        let found = || self.log().matches(part).take(usize::try_from(times).unwrap_or(usize::MAX)).count();
+        let what = format!("{part:?} ({times} times) in the log");
+        wait::until(&what, SETTLE, || Ok((u64::try_from(found()) == Ok(times)).then_some(())))
             .map_err(|failure| self.with_log(&failure))
     }
 
