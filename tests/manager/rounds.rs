@@ -6,14 +6,14 @@ use std::{
 };
 
 use dormouse_tests::{
-    Address, Failure, Result, Stream,
+    Address, Failure, Result,
     rng::{Rng, seed},
 };
 
 use super::{
     machine::{DORMOUSE, Machine, SETTLE, case, ensure, write},
     nginx::{self, Start, Upstream},
-    visitor::ask,
+    visitor::ask_and_stay,
 };
 
 const LIMIT: Duration = Duration::from_secs(900);
@@ -177,8 +177,7 @@ fn one_round(
         *number
     };
     // It stays awake while this is found out, however long that takes.
-    let visitor = Stream::connect(&lane.front, SETTLE)?;
-    ask(&lane.front, fresh())?;
+    let visitor = ask_and_stay(&lane.front, fresh())?;
     let process = machine.number(&lane.proxy, "ExecMainPID")?;
     drop(visitor);
     let answered = Instant::now();
@@ -194,18 +193,20 @@ fn one_round(
             let at = at + rng.duration(Duration::from_micros(500));
             thread::spawn(move || {
                 thread::sleep(at.saturating_duration_since(Instant::now()));
-                ask(&front, number)
+                ask_and_stay(&front, number)
             })
         })
         .collect();
+    let mut stay = Vec::new();
     for visitor in visitors {
-        visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
     }
     if machine.number(&lane.proxy, "ExecMainPID")? == process {
         tally.awake += 1;
     } else {
         tally.woken += 1;
     }
+    drop(stay);
 
     lane.wait_for_sleep(machine)
 }

@@ -19,6 +19,18 @@ pub(crate) fn ask(at: &Address, number: u64) -> Result<()> {
     receive_answer(&stream, number)
 }
 
+/// The same, by somebody who came with another client that stays: the program goes on for so long.
+///
+/// # Errors
+/// The same.
+pub(crate) fn ask_and_stay(at: &Address, number: u64) -> Result<Stream> {
+    let stream = Stream::connect(at, PATIENCE)?;
+    send_request(&stream, number)?;
+    let stays = Stream::connect(at, PATIENCE)?;
+    receive_answer(&stream, number)?;
+    Ok(stays)
+}
+
 /// Sends the request for `number`.
 ///
 /// # Errors

@@ -221,8 +221,27 @@ StandardError=append:{}
 /// # Errors
 /// When it does not.
 pub(crate) fn ask() -> Result<()> {
+    answered(&asked()?)
+}
+
+/// The same, by somebody who came with another client that stays: the server goes on for so long.
+///
+/// # Errors
+/// When the answer is not right.
+pub(crate) fn ask_and_stay() -> Result<Stream> {
+    let stream = asked()?;
+    let stays = Stream::connect(&front(), PATIENCE)?;
+    answered(&stream)?;
+    Ok(stays)
+}
+
+fn asked() -> Result<Stream> {
     let stream = Stream::connect(&front(), PATIENCE)?;
     stream.send(b"GET / HTTP/1.0\r\n\r\n", PATIENCE)?;
+    Ok(stream)
+}
+
+fn answered(stream: &Stream) -> Result<()> {
     let received = stream.receive_to_end(PATIENCE)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.contains(" 200 OK\r\n") && text.ends_with(&format!("\r\n\r\n{WORDS}"));

@@ -5,10 +5,10 @@ use std::{env, thread};
 
 use dormouse_tests::machine::{Machine, case, ensure};
 use dormouse_tests::rng::{Rng, seed};
-use dormouse_tests::{Failure, Result, Stream};
+use dormouse_tests::{Failure, Result};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, ask, front};
+use super::podman::{Podman, ask_and_stay};
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
@@ -68,8 +68,7 @@ fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
 /// From the first answer until well after the end of the stop, which takes Podman about a tenth of a second.
 fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut u64) -> Result<()> {
     // It stays awake while this is found out, however long that takes.
-    let visitor = Stream::connect(&front(), PATIENCE)?;
-    ask()?;
+    let visitor = ask_and_stay()?;
     let process = podman.process()?;
     drop(visitor);
     let answered = Instant::now();
@@ -81,12 +80,13 @@ fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut
             let at = at + rng.duration(Duration::from_millis(30));
             thread::spawn(move || {
                 thread::sleep(at.saturating_duration_since(Instant::now()));
-                ask()
+                ask_and_stay()
             })
         })
         .collect();
+    let mut stay = Vec::new();
     for visitor in visitors {
-        visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
     }
     *awake += u64::from(podman.process()? == process);
     Ok(())

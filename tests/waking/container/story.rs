@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{DORMOUSE, Machine, Manager, case, ensure, write};
-use dormouse_tests::{Failure, Result, Stream};
+use dormouse_tests::{Failure, Result};
 
 use super::debian13;
-use super::podman::{BEHIND, PATIENCE, Podman, front};
+use super::podman::{BEHIND, Podman, ask_and_stay};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -105,8 +105,7 @@ fn quadlet(machine: &Machine) -> Result<()> {
 
 /// Somebody is there, so that it does not sleep before it was looked at.
 fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
-    let visitor = Stream::connect(&front(), PATIENCE)?;
-    podman.ask()?;
+    let visitor = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
     expect(podman, "running")?;
     drop(visitor);
     Ok(())

@@ -8,7 +8,7 @@ use dormouse_tests::rng::{Rng, seed};
 use dormouse_tests::{Failure, Result};
 
 use super::nginx::Start;
-use super::stage::{NGINX, Stage, WEB, ask};
+use super::stage::{NGINX, Stage, WEB, ask_and_stay};
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
@@ -70,9 +70,8 @@ fn no_request_fails_(machine: &Machine, rounds: u64, flags: &str) -> Result<()> 
 
 /// From the first answer until well after the end of the stop; half of the rounds aim at the stop itself.
 fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    ask(tally.requests)?;
     // It stays awake while this is found out, however long that takes.
-    let visitor = stage.visitor()?;
+    let visitor = ask_and_stay(tally.requests)?;
     let process = stage.machine.number(WEB, "MainPID")?;
     drop(visitor);
     let answered = Instant::now();
@@ -89,13 +88,14 @@ fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> 
             let number = tally.requests + 1 + visitor;
             thread::spawn(move || {
                 thread::sleep(at.saturating_duration_since(Instant::now()));
-                ask(number)
+                ask_and_stay(number)
             })
         })
         .collect();
     tally.requests += 1 + crowd;
+    let mut stay = Vec::new();
     for visitor in visitors {
-        visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
     }
     tally.awake += u64::from(stage.machine.number(WEB, "MainPID")? == process);
     Ok(())

@@ -133,8 +133,24 @@ StandardError=append:{}
 
 /// Asks for a number, and fails unless the answer is just that.
 pub(crate) fn ask(number: u64) -> Result<()> {
+    answered(&asked(number)?, number)
+}
+
+/// The same, by somebody who came with another client that stays: the server goes on for so long.
+pub(crate) fn ask_and_stay(number: u64) -> Result<Stream> {
+    let stream = asked(number)?;
+    let stays = Stream::connect(&front(), PATIENCE)?;
+    answered(&stream, number)?;
+    Ok(stays)
+}
+
+fn asked(number: u64) -> Result<Stream> {
     let stream = Stream::connect(&front(), PATIENCE)?;
     stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), PATIENCE)?;
+    Ok(stream)
+}
+
+fn answered(stream: &Stream, number: u64) -> Result<()> {
     let received = stream.receive_to_end(PATIENCE)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.starts_with("HTTP/1.1 200 ") && text.ends_with(&format!("\r\n\r\n{number}\n"));
