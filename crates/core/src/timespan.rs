@@ -9,6 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// A time span, or no limit at all. `Infinite` is greater than any finite span.
+///
+/// One that was read is less than 2^64 microseconds, some 584 000 years: a clock can be put forward by it, and by a sum
+/// of such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimeSpan {
     /// A span of this length.

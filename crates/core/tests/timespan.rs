@@ -8,7 +8,7 @@
 )]
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 use proptest::prelude::*;
@@ -38,6 +38,17 @@ fn table_of_cases() {
         cases += 1;
     }
     assert_eq!(cases, 68);
+}
+
+#[test]
+fn a_clock_can_be_put_forward_by_any_span_that_is_read() {
+    for text in ["9223372036854775807us 9223372036854775807us", "18446744073708", "584541y"] {
+        let TimeSpan::Finite(span) = text.parse().unwrap() else { panic!("{text}") };
+        assert!(Instant::now().checked_add(span * 1000).is_some(), "{text}");
+    }
+    for text in ["9223372036854775807us 9223372036854775807us 1us", "18446744073709", "9223372036854775807"] {
+        assert_eq!(text.parse::<TimeSpan>(), Err(TimeSpanError::OutOfRange), "{text}");
+    }
 }
 
 /// What the C library's number parser adds: more white space, and a minus before zero behind it.

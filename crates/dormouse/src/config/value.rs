@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_core::number::parse_u32;
-use dormouse_core::timespan::TimeSpan;
+use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 
 use super::keys::Key;
 use super::near::nearest;
@@ -120,8 +120,12 @@ impl<'a> Field<'a> {
     /// A span; a number is seconds.
     pub(super) fn span(&self, report: &mut Report) -> Option<TimeSpan> {
         match &self.node.value {
-            Value::Integer(Some(seconds @ 0..)) => Some(TimeSpan::from_secs(seconds.unsigned_abs())),
             Value::Text(_) => self.parsed(report, str::parse),
+            // Read as a text is, which knows how long a span can be for clocks to bear it.
+            Value::Integer(Some(seconds @ 0..)) => {
+                let text = seconds.to_string();
+                text.parse().map_err(|reason: TimeSpanError| self.refused(&text, reason, report)).ok()
+            }
             _ => {
                 self.wrong_kind(report);
                 None

@@ -104,6 +104,18 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             "services.web.hold.timeout: takes a time span, not a number; for example timeout = \"30s\"",
         ),
         (
+            "hold.timeout = 9223372036854775807",
+            "services.web.hold.timeout: \"9223372036854775807\": time span is negative or too long",
+        ),
+        (
+            "wake.stop_timeout = 18446744073710\nwake.exec = 'a'",
+            "services.web.wake.stop_timeout: \"18446744073710\": time span is negative or too long",
+        ),
+        (
+            "wake.exec = 'a'\nidle.quiet = '584543y'",
+            "services.web.idle.quiet: \"584543y\": time span is negative or too long",
+        ),
+        (
             "hold.timeout = 1.5",
             "services.web.hold.timeout: takes a time span, not a number with a fraction; for example timeout = \"30s\"",
         ),
