@@ -62,6 +62,13 @@ fn help() -> String {
 /// What would be opened, started and stopped.
 fn describe(config: &Config) -> String {
     let mut text = String::new();
+    // A String takes whatever is written to it.
+    if let Some(control) = config.oversight.control.listen() {
+        let _ = writeln!(text, "takes commands at {}", listen_on(&control));
+    }
+    if let Some(http) = config.oversight.http {
+        let _ = writeln!(text, "shows the page and the metrics at http://{http}/");
+    }
     for service in &config.services {
         // A String takes whatever is written to it.
         let _ = writeln!(text, "service {}", service.name);

@@ -15,7 +15,7 @@ use super::{Passed, Told, out};
 use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
-use crate::config::{self, Outcome, Surroundings};
+use crate::config::{self, Beside, Outcome, Surroundings};
 use crate::ledger::say;
 use crate::run::{Reread, exit};
 
@@ -153,10 +153,12 @@ impl Given {
 
     fn read_file(mut self, surroundings: Surroundings) -> Outcome {
         let mut outcome = config::load(self.config.as_deref(), surroundings);
+        let beside = Beside::read(self.general, &mut self.report);
         match &mut outcome.result {
-            Ok(config) => config::override_general(config, self.general, &mut self.report),
+            Ok(config) => beside.apply(config, &mut self.report),
             Err(problems) => self.report.errors.append(problems),
         }
+        outcome.warnings.append(&mut self.report.warnings);
         if !self.report.errors.is_empty() {
             outcome.result = Err(self.report.errors);
         }
@@ -330,11 +332,32 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_default_file_says_what_can_be_done() {
+    fn what_is_wrong_with_the_flags_is_told_beside_what_is_wrong_with_the_file() {
         let errors = errors(&["--config=/nonexistent/x.toml", "--log-level=loud"]);
         assert_eq!(
             errors,
-            ["/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name"]
+            [
+                "--log-level: \"loud\": not a level; write err, warning, notice, info or debug",
+                "/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name",
+            ]
         );
+    }
+
+    #[test]
+    fn a_flag_beside_a_file_does_not_take_a_services_place() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/dormouse.toml");
+        let file = format!("--config={example}");
+        let listen = config(&[&file]).services.into_iter().find_map(|service| {
+            let address = service.listen.into_iter().map(|listen| listen.to_string());
+            let address = address.into_iter().find(|text| text.starts_with(|c: char| c.is_ascii_digit()))?;
+            Some((service.name, address))
+        });
+        let (name, address) = listen.unwrap();
+        assert_eq!(
+            errors(&[&file, &format!("--http={address}")]),
+            [format!("--http: {address} is where {name} listens; choose another address")]
+        );
+        let looked_at = outcome(&[&file, "--http=0.0.0.0:9180"]);
+        assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 1, "{looked_at:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Which files are read.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::report::{Place, Problem};
@@ -43,7 +43,7 @@ fn single_services(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let directory = path.with_file_name(DIRECTORY);
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             problems.push(Problem::new(Place::file(&directory), format!("cannot be read: {error}")));
             return Vec::new();
@@ -78,15 +78,7 @@ fn text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let advice = match error.kind() {
-            std::io::ErrorKind::NotFound if path == Path::new(DEFAULT) => {
-                "; write it, name another with --config=FILE, or configure one service with flags (dormouse run --help)"
-            }
-            std::io::ErrorKind::NotFound => "; check the name",
-            std::io::ErrorKind::PermissionDenied => "; run as the user who may read it",
-            _ => "",
-        };
-        return Err(format!("cannot be read: {error}{advice}"));
+        return Err(format!("cannot be read: {error}{}", advice(path, error.kind())));
     }
     if bytes.len() as u64 > LARGEST {
         return Err("is larger than 1 MiB; name a configuration file".to_owned());
@@ -96,6 +88,17 @@ fn text(path: &Path) -> Result<String, String> {
         let line = before.split(|byte| *byte == b'\n').count();
         format!("line {line} is not UTF-8; save the file as UTF-8")
     })
+}
+
+fn advice(path: &Path, kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound if path == Path::new(DEFAULT) => {
+            "; write it, name another with --config=FILE, or configure one service with flags (dormouse run --help)"
+        }
+        ErrorKind::NotFound => "; check the name",
+        ErrorKind::PermissionDenied => "; run as the user who may read it",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
@@ -171,5 +174,14 @@ mod tests {
         );
         fs::write(dir.0.join("dormouse.toml"), b"a = 1\n\xff").unwrap();
         assert_eq!(dir.errors(), ["dormouse.toml: line 2 is not UTF-8; save the file as UTF-8"]);
+    }
+
+    #[test]
+    fn a_missing_default_file_says_what_can_be_done() {
+        let said = advice(Path::new(DEFAULT), ErrorKind::NotFound);
+        for way in ["write it", "--config=FILE", "dormouse run --help"] {
+            assert!(said.contains(way), "{said}");
+        }
+        assert_eq!(advice(Path::new("/etc/other.toml"), ErrorKind::NotFound), "; check the name");
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod report;
 mod servers;
 mod service;
 pub mod shell;
+mod sockets;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
@@ -34,6 +35,7 @@ use oversight::Draughts;
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
+use sockets::Wanted;
 use tree::{Node, Value};
 use value::{Field, Section};
 
@@ -98,14 +100,26 @@ pub(crate) fn read_flags(
     whole.finish(None, report)
 }
 
-/// Changes what a file says by what a flag says beside it.
-pub(crate) fn override_general(config: &mut Config, general: Vec<(String, Node)>, report: &mut Report) {
-    let node = Node { place: Place::flag(""), value: Value::Table(general) };
-    let mut whole = Whole::default();
-    whole.general(&node, report);
-    config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
-    config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
-    whole.oversight.apply(&mut config.oversight);
+/// What flags say of all services, beside a file.
+pub(crate) struct Beside(Whole);
+
+impl Beside {
+    /// Reads it; what is wrong with it is reported whatever the file says.
+    pub(crate) fn read(general: Vec<(String, Node)>, report: &mut Report) -> Self {
+        let mut whole = Whole::default();
+        whole.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
+        Self(whole)
+    }
+
+    /// Writes it over what the file says.
+    pub(crate) fn apply(self, config: &mut Config, report: &mut Report) {
+        let Self(whole) = self;
+        let services = config.services.iter().enumerate().flat_map(Wanted::by_service_of_a_file);
+        sockets::differ(&services.chain(whole.oversight.wanted()).collect::<Vec<_>>(), report);
+        config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
+        config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
+        whole.oversight.apply(&mut config.oversight);
+    }
 }
 
 /// The configuration as far as it is read.
@@ -193,7 +207,8 @@ impl Whole {
                 "no service is configured; write for example [services.web] with listen and to",
             );
         }
-        self.listeners_differ(&mut report);
+        let services = self.services.iter().enumerate().flat_map(Wanted::by_service);
+        sockets::differ(&services.chain(self.oversight.wanted()).collect::<Vec<_>>(), &mut report);
         self.groups_have_members(&mut report);
         let mut oversight = Oversight::default();
         self.oversight.apply(&mut oversight);
@@ -207,30 +222,6 @@ impl Whole {
         Outcome {
             result: if errors.is_empty() { Ok(config) } else { Err(in_order(errors)) },
             warnings: in_order(warnings),
-        }
-    }
-
-    fn listeners_differ(&self, report: &mut Report) {
-        for (number, draft) in self.services.iter().enumerate() {
-            for (listen, place) in draft.config.listen.iter().zip(&draft.listen) {
-                let others = self.services.iter().take(number);
-                let clash = others
-                    .flat_map(|other| {
-                        other.config.listen.iter().zip(&other.listen).map(move |found| (other, found))
-                    })
-                    .find(|(_, (theirs, _))| listen.covers(theirs) || theirs.covers(listen));
-                if let Some((other, (theirs, at))) = clash {
-                    let name = &other.config.name;
-                    let message = if listen == theirs {
-                        format!("{listen} is where {name} listens ({at}); choose another address")
-                    } else {
-                        format!(
-                            "{listen} is not free beside {theirs}, where {name} listens ({at}); choose another address"
-                        )
-                    };
-                    report.error(place, message);
-                }
-            }
         }
     }
 

@@ -63,6 +63,18 @@ pub enum Control {
     },
 }
 
+impl Control {
+    /// The socket that was told, if one was.
+    pub(crate) fn listen(&self) -> Option<Listen> {
+        match self {
+            Self::Usual | Self::Off => None,
+            Self::At { address, options } => {
+                Some(Listen::Open { address: address.clone(), options: options.clone() })
+            }
+        }
+    }
+}
+
 /// One service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceConfig {

@@ -7,9 +7,11 @@ use dormouse_core::address::ListenAddress;
 
 use super::model::{Control, Listen, Oversight};
 use super::report::{Place, Report};
+use super::sockets::Wanted;
 use super::value::Section;
 use super::{endpoint, once};
 use crate::ledger::log::Format;
+use crate::listener::ListenOptions;
 
 /// What was said of it, and where.
 #[derive(Default)]
@@ -40,6 +42,20 @@ impl Draughts {
             let format = field.choice(&formats, report);
             once(&mut self.format, format, &field, report);
         }
+    }
+
+    /// The sockets that it takes.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = Wanted<'_>> {
+        let control = self.control.as_ref().and_then(|(control, place)| {
+            let listen = control.listen()?;
+            Some(Wanted::by_key("control", listen, place))
+        });
+        let http = self.http.as_ref().map(|(address, place)| {
+            let listen =
+                Listen::Open { address: ListenAddress::Tcp(*address), options: ListenOptions::default() };
+            Wanted::by_key("http", listen, place)
+        });
+        control.into_iter().chain(http)
     }
 
     /// Writes what was said over what was said before.

@@ -1,6 +1,7 @@
 //! Wrong files and what is said of them; right ones and what they mean.
 
 mod random;
+mod together;
 mod wrong;
 
 use std::num::NonZeroU32;

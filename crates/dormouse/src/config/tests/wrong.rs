@@ -477,38 +477,6 @@ fn a_header_that_cannot_be_read_hides_the_rest() {
 }
 
 #[test]
-fn services_do_not_take_each_others_place() {
-    let two = |a: &str, b: &str| {
-        format!("[services.a]\nlisten = '{a}'\nto = '@x'\n[services.b]\nlisten = '{b}'\nto = '@y'\n")
-    };
-    for (a, b, said) in [
-        ("@s", "@s", "@s is where a listens (d.toml:2); choose another address"),
-        (
-            "/s?mode=0600",
-            "/s",
-            "/s is not free beside /s?mode=0600, where a listens (d.toml:2); choose another address",
-        ),
-        ("fd:x", "fd:x", "fd:x is where a listens (d.toml:2); choose another address"),
-        (
-            "*:80",
-            "127.0.0.1:80",
-            "127.0.0.1:80 is not free beside [::]:80, where a listens (d.toml:2); choose another address",
-        ),
-        (
-            "127.0.0.1:80",
-            "0.0.0.0:80",
-            "0.0.0.0:80 is not free beside 127.0.0.1:80, where a listens (d.toml:2); choose another address",
-        ),
-    ] {
-        assert_eq!(errors(&two(a, b)), [format!("d.toml:5: services.b.listen: {said}")]);
-    }
-    for (a, b) in [("127.0.0.1:80", "127.0.0.2:80"), ("0.0.0.0:80", "[::1]:80"), ("*:0", "*:0"), ("@s", "/s")]
-    {
-        config(&two(a, b));
-    }
-}
-
-#[test]
 fn what_is_wrong_stays_a_line_whatever_it_repeats() {
     let said = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
     let expected = r#"d.toml:2: services.web.listen: "a\n\u{1b}:80": 'a\n\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;

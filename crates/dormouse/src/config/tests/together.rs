@@ -1,0 +1,67 @@
+//! What is right alone, and cannot be had together.
+
+use super::*;
+
+#[test]
+fn services_do_not_take_each_others_place() {
+    let two = |a: &str, b: &str| {
+        format!("[services.a]\nlisten = '{a}'\nto = '@x'\n[services.b]\nlisten = '{b}'\nto = '@y'\n")
+    };
+    for (a, b, said) in [
+        ("@s", "@s", "@s is where a listens (d.toml:2); choose another address"),
+        (
+            "/s?mode=0600",
+            "/s",
+            "/s is not free beside /s?mode=0600, where a listens (d.toml:2); choose another address",
+        ),
+        ("fd:x", "fd:x", "fd:x is where a listens (d.toml:2); choose another address"),
+        (
+            "*:80",
+            "127.0.0.1:80",
+            "127.0.0.1:80 is not free beside [::]:80, where a listens (d.toml:2); choose another address",
+        ),
+        (
+            "127.0.0.1:80",
+            "0.0.0.0:80",
+            "0.0.0.0:80 is not free beside 127.0.0.1:80, where a listens (d.toml:2); choose another address",
+        ),
+    ] {
+        assert_eq!(errors(&two(a, b)), [format!("d.toml:5: services.b.listen: {said}")]);
+    }
+    for (a, b) in [("127.0.0.1:80", "127.0.0.2:80"), ("0.0.0.0:80", "[::1]:80"), ("*:0", "*:0"), ("@s", "/s")]
+    {
+        config(&two(a, b));
+    }
+}
+
+#[test]
+fn who_looks_and_steers_does_not_take_a_services_place() {
+    let with = |top: &str, listen: &str| format!("{top}\n[services.a]\nlisten = '{listen}'\nto = '@x'\n");
+    for (top, listen, said) in [
+        (
+            "http = '127.0.0.1:8080'",
+            "127.0.0.1:8080",
+            "http: 127.0.0.1:8080 is where a listens (d.toml:3); choose another address",
+        ),
+        (
+            "http = '127.0.0.1:8080'",
+            "*:8080",
+            "http: 127.0.0.1:8080 is not free beside [::]:8080, where a listens (d.toml:3); choose another address",
+        ),
+        (
+            "control = '/run/c.sock?mode=0660'",
+            "/run/c.sock",
+            "control: /run/c.sock?mode=0660 is not free beside /run/c.sock, where a listens (d.toml:3); choose another address",
+        ),
+    ] {
+        assert_eq!(errors(&with(top, listen)), [format!("d.toml:1: {said}")], "{top}");
+    }
+    for (top, listen) in [
+        ("http = '127.0.0.1:8080'", "127.0.0.2:8080"),
+        ("http = '127.0.0.1:0'", "127.0.0.1:0"),
+        ("control = '/run/c.sock'", "/run/d.sock"),
+        ("control = 'none'", "/run/c.sock"),
+    ] {
+        config(&with(top, listen));
+    }
+}
