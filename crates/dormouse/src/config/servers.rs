@@ -1,6 +1,6 @@
 //! The servers of a service: one target and one wake, several targets, or a table each.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use super::endpoint::To;
 use super::model::ServerConfig;
@@ -80,7 +80,7 @@ fn listed(
     if nodes.is_empty() {
         report.error(field.place(), "is empty; write [[services.NAME.servers]] for each server");
     }
-    let mut names = HashSet::new();
+    let mut names = Names::default();
     let mut servers = Vec::new();
     for (number, node) in nodes.iter().enumerate() {
         let Some(section) = Section::open(node, "servers", keys::SERVICE, report) else {
@@ -96,12 +96,11 @@ fn listed(
             Some(field) => field.text(report).map(str::to_owned),
             None => Some(format!("server{}", number + 1)),
         };
+        let name_place = name_field.map_or(&node.place, |field| field.place());
+        let mut is_free = false;
         if let Some(name) = &name {
-            let place = name_field.map_or(&node.place, |field| field.place());
-            check_name(name, place, report);
-            if !names.insert(name.clone()) {
-                report.error(place, format!("another server is called {name}; give it a name of its own"));
-            }
+            check_name(name, name_place, report);
+            is_free = names.take(name, name, name_place, report);
         }
         let wake = section.get("wake").and_then(|field| {
             let Some(section) = Section::open(field.node, "wake", keys::SERVICE, report) else {
@@ -120,10 +119,44 @@ fn listed(
         if wake.is_some() && matches!(parsed, To::Named(_)) {
             report.error(to.place(), NOT_WOKEN);
         }
-        let own = parsed.servers(&name).into_iter();
+        let own = parsed.servers(&name);
+        if is_free {
+            names.take_all(&name, &own, name_place, report);
+        }
+        let own = own.into_iter();
         servers.extend(own.map(|(name, to)| rules.apply(ServerConfig::new(name, to, wake.clone()), check)));
     }
     servers
+}
+
+/// The names that servers have, each with what was written for it.
+#[derive(Default)]
+struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// Takes the name of what was written, or reports who has it.
+    fn take(&mut self, name: &str, written: &str, place: &Place, report: &mut Report) -> bool {
+        let Some(other) = self.0.insert(name.to_owned(), written.to_owned()) else { return true };
+        let whose = match (name == written, other == name) {
+            (true, true) => format!("another server is called {name}"),
+            (true, false) => format!("{other} stands for several servers, one of them called {name}"),
+            (false, _) => {
+                format!("stands for several servers, one of them called {name} as another server is")
+            }
+        };
+        report.error(place, format!("{whose}; give it a name of its own"));
+        false
+    }
+
+    /// Takes those of all servers that it stands for; one clash is as good as all.
+    fn take_all<T>(&mut self, written: &str, servers: &[(String, T)], place: &Place, report: &mut Report) {
+        let others = servers.iter().map(|(name, _)| name).filter(|name| *name != written);
+        for name in others {
+            if !self.take(name, written, place, report) {
+                return;
+            }
+        }
+    }
 }
 
 /// Reports a name that neither a service nor a server can have.

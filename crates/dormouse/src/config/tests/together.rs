@@ -65,3 +65,24 @@ fn who_looks_and_steers_does_not_take_a_services_place() {
         config(&with(top, listen));
     }
 }
+
+#[test]
+fn what_stands_for_several_servers_takes_all_their_names() {
+    let two = |a: (&str, &str), b: (&str, &str)| {
+        let servers = [a, b].map(|(name, to)| format!("{{ name = '{name}', to = '{to}' }}"));
+        format!("[services.web]\nlisten = '@a'\nservers = [\n{}]\n", servers.join(",\n"))
+    };
+    let (names, one) = (("web", "dns:x:80"), ("web-1", "@b"));
+    for (a, b, said) in [
+        (names, one, "web stands for several servers, one of them called web-1"),
+        (one, names, "stands for several servers, one of them called web-1 as another server is"),
+        (names, ("web", "srv:_y._tcp.x"), "another server is called web"),
+        (("web", "dns:x:80"), ("web-32", "@b"), "web stands for several servers, one of them called web-32"),
+    ] {
+        let said = format!("d.toml:5: services.web.servers.name: {said}; give it a name of its own");
+        assert_eq!(errors(&two(a, b)), [said]);
+    }
+    for other in ["web-0", "web-33", "web-1-1", "server1"] {
+        config(&two(names, (other, "@b")));
+    }
+}
