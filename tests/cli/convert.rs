@@ -2,8 +2,11 @@
 //! `HAProxy`'s own opinion of them.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
@@ -132,4 +135,39 @@ fn what_is_no_configuration_of_haproxy_writes_nothing() {
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert_eq!(convert(&[]).unwrap().code, Some(2));
     assert!(Path::new("cli/convert/bridge.cfg").exists());
+}
+
+#[test]
+fn the_result_goes_through_links_and_pipes_and_keeps_the_mode() {
+    let dir = TempDir::new().unwrap();
+    let (case, expected) = golden("pair");
+    let written = |name: &str| {
+        let said = convert(&[&case, "-o", &dir.join(name).to_string_lossy()]).unwrap();
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{name}");
+    };
+    let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o7777;
+
+    fs::write(dir.join("old.toml"), "old").unwrap();
+    fs::set_permissions(dir.join("old.toml"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("old.toml", dir.join("link.toml")).unwrap();
+    symlink("new.toml", dir.join("dangling.toml")).unwrap();
+    for (name, target) in [("old.toml", "old.toml"), ("link.toml", "old.toml"), ("dangling.toml", "new.toml")]
+    {
+        written(name);
+        assert_eq!(fs::read_to_string(dir.join(target)).unwrap(), expected, "{name}");
+    }
+    assert_eq!(mode("old.toml"), 0o640);
+    assert!(dir.join("link.toml").is_symlink() && dir.join("dangling.toml").is_symlink());
+
+    let pipe = dir.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (send, heard) = mpsc::channel();
+    let end = pipe.clone();
+    thread::spawn(move || send.send(fs::read_to_string(end)));
+    written("pipe");
+    assert_eq!(heard.recv_timeout(SOON).unwrap().unwrap(), expected);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+
+    assert_eq!(convert(&[&case, "-o", &dir.path().to_string_lossy()]).unwrap().code, Some(2));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "something was left beside the results");
 }

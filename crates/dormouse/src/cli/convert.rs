@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,8 +29,9 @@ pub(crate) const CONVERT: &[Definition<Flag>] = &[
         spec: OptSpec { short: Some('o'), long: "output", arg: Arg::Required, tier: Tier::Ours },
         value: "FILE",
         help: &["Write the result there, not to standard output"],
-        manual: "Write the result to this file, which appears (or is replaced) whole. Without it the result goes to \
-                 standard output.",
+        manual: "Write the result to this file, which appears (or is replaced, with its mode) whole. A symbolic link is \
+                 followed; what is no file, a pipe for example, is written to. Without it the result goes to standard \
+                 output.",
     },
     flags::for_help(Flag::Help),
 ];
@@ -131,19 +133,48 @@ fn read(file: &Path) -> Result<String, String> {
     }
 }
 
-/// Puts the file in its place when it is whole.
+/// Puts the file in its place when it is whole. What stands there and is no file takes the text as it comes.
 fn write(output: &Path, text: &str) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{}: cannot be written: {error}", output.display());
+    let written = match fs::metadata(output) {
+        // The file that a symbolic link leads to is the one that is meant.
+        Ok(old) if old.is_file() => {
+            fs::canonicalize(output).and_then(|path| replace(&path, text, Some(&old)))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound && !output.is_symlink() => {
+            replace(output, text, None)
+        }
+        Ok(_) => {
+            File::options().write(true).open(output).and_then(|mut file| file.write_all(text.as_bytes()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::write(output, text),
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| format!("{}: cannot be written: {error}", output.display()))
+}
+
+/// Writes a file beside this one, which then takes its place; whoever could read the old one can read the new one.
+fn replace(path: &Path, text: &str, old: Option<&Metadata>) -> io::Result<()> {
     let mut name = OsString::from(".");
-    name.push(output.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?);
+    name.push(path.file_name().ok_or(ErrorKind::IsADirectory)?);
     name.push(format!(".{}", std::process::id()));
-    let temporary = output.with_file_name(name);
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temporary, output));
-    written.map_err(|error| {
+    let temporary = path.with_file_name(name);
+    let written = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(if old.is_some() { 0o600 } else { 0o666 })
+        .open(&temporary)
+        .and_then(|mut file| {
+            if let Some(old) = old {
+                // Only root can give a file away; another one's file becomes ours then, as it would without us.
+                let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+                file.set_permissions(old.permissions())?;
+            }
+            file.write_all(text.as_bytes())
+        })
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
         // What is left of it is of no use, and there may be nothing.
         let _ = fs::remove_file(&temporary);
-        failed(error)
-    })
+    }
+    written
 }
