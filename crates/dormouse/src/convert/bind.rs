@@ -39,6 +39,8 @@ pub(super) struct Options {
     fast_open: bool,
     transparent: bool,
     pub(super) accept_proxy: bool,
+    /// Whoever reaches the control socket may do all.
+    pub(super) is_for_admins: bool,
     barred: Option<&'static str>,
 }
 
@@ -73,7 +75,6 @@ const OTHERS: &[Fateful] = &[
     ("id", 1, Fate::Needless),
     ("nice", 1, Fate::Needless),
     ("expose-fd", 1, Fate::Needless),
-    ("level", 1, Fate::Needless),
     ("severity-output", 1, Fate::Needless),
     ("proto", 1, Fate::Note("it concerns HTTP only")),
     ("process", 1, Fate::Note(ONE_THREAD)),
@@ -162,6 +163,12 @@ pub(super) fn options(options: &mut Options, mut words: Parameters<'_>, report: 
             "tfo" => options.fast_open = true,
             "transparent" => options.transparent = true,
             "accept-proxy" => options.accept_proxy = true,
+            "level" => {
+                let levels = [("admin", true), ("operator", false), ("user", false)];
+                let read =
+                    |text: &str| levels.iter().find(|(level, _)| *level == text).map(|(_, admin)| *admin);
+                options.is_for_admins = words.value(word, report, read).unwrap_or(false);
+            }
             _ => options.barred = words.fate(word, OTHERS, "listener", report).or(options.barred),
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn build(global: &Global, sections: &[Section], report: &mut Report) 
     let mut file = File::default();
     file.top.text("control", global.control.as_deref());
     file.top.span("drain_timeout", global.drain);
+    let mut tcplog = false;
     let (mut names, mut used, mut shared) = (HashSet::new(), HashSet::new(), 0);
     for front in sections.iter().filter(|section| section.kind != Kind::Backend) {
         if !front.is_whole(report) {
@@ -42,12 +43,14 @@ pub(super) fn build(global: &Global, sections: &[Section], report: &mut Report) 
         let Some(back) = behind(front, sections, report) else { continue };
         used.insert(&back.name);
         let Some(mut service) = Builder { global, front, back }.service(report) else { continue };
+        tcplog |= front.settings.tcplog;
         if front.settings.maxconn.is_none() {
             shared += 1;
         }
         service.name = named(&front.name, &mut names, &front.statement, report);
         file.services.push(service);
     }
+    file.top.text("log", tcplog.then_some("tcplog"));
     if let (Some((_, statement)), 2..) = (&global.maxconn, shared) {
         report.note(statement, "it is for all together in HAProxy, and for each service here");
     }
@@ -225,7 +228,7 @@ impl Builder<'_> {
         let mut found: Vec<(&Server, String)> = Vec::new();
         for server in &self.back.servers {
             let options = &server.options;
-            if let Some(why) = options.barred {
+            if let Some(why) = options.barred() {
                 report.left(&server.statement, why);
                 continue;
             }
@@ -289,8 +292,17 @@ impl Builder<'_> {
         table.span("client_fin", limited(front.client_fin));
         table.span("server_fin", limited(back.server_fin));
         table.span("tunnel", limited(back.tunnel));
-        if front.client_fin.is_none() || back.server_fin.is_none() {
-            let longest = limited(front.client).max(limited(back.server)).max(limited(back.tunnel));
+        let tunnel = limited(back.tunnel);
+        let sides = [(front.client_fin, front.client), (back.server_fin, back.server)];
+        let half_closed: Vec<_> = sides
+            .iter()
+            .filter(|(fin, _)| limited(*fin).is_none())
+            .map(|(_, open)| limited(*open).max(tunnel))
+            .collect();
+        if half_closed.contains(&None) {
+            table.text("half_close", Some("infinity"));
+        } else {
+            let longest = half_closed.into_iter().flatten().max();
             table.span("half_close", longest.filter(|longest| *longest > HALF_CLOSE));
         }
         if !table.is_empty() {

@@ -67,6 +67,11 @@ impl Global {
         let mut options = bind::Options::default();
         bind::options(&mut options, Parameters::new(statement, 3), report);
         match options.at(statement.word(2)) {
+            Ok(address) if address.starts_with('/') && !options.is_for_admins => report.left(
+                statement,
+                "whoever reaches the control socket here may do all, as with level admin; write control = \
+                 \"PATH?mode=0600\" with those who may, and for those who may only look http = \"127.0.0.1:PORT\"",
+            ),
             Ok(address) if address.starts_with('/') => self.control = Some(address),
             Ok(_) => report.left(
                 statement,

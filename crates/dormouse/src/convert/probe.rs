@@ -34,7 +34,7 @@ impl Rules {
         let argument = statement.word(2);
         let rule = match (statement.word(1), argument) {
             ("comment", _) => return,
-            ("connect", "" | "default" | "comment") => Rule::Connect,
+            ("connect", _) if is_plain(statement.from(2)) => Rule::Connect,
             ("connect", _) => Rule::Unknown("a check connects to where the server is, in the clear"),
             ("send", _) => Rule::Send(argument.to_owned()),
             ("send-binary", _) => from_hex(argument).map_or(Rule::Unknown(BINARY), Rule::Send),
@@ -90,6 +90,18 @@ impl Rules {
             None => {}
         }
         table
+    }
+}
+
+/// Whether a check connects as it always does, whatever is said beside it.
+fn is_plain(mut words: &[String]) -> bool {
+    loop {
+        words = match words {
+            [] => return true,
+            [word, rest @ ..] if word == "default" => rest,
+            [word, _, rest @ ..] if word == "comment" => rest,
+            _ => return false,
+        };
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) probe: Probe,
     pub(super) rules: Rules,
     pub(super) disabled: bool,
+    /// A line of the log for each session.
+    pub(super) tcplog: bool,
     /// A rule that keeps clients out, which could not be taken over.
     pub(super) guarded: Option<Statement>,
 }
@@ -251,16 +253,23 @@ impl Section {
             }
             "tcp-check" => settings.probe = Probe::Rules,
             "redis-check" => settings.probe = Probe::Redis,
-            name => match tables::option(name) {
-                Some(fate) => told(fate, statement, report),
-                None => report.left(statement, format!("{name} is no option that is known here")),
-            },
+            name => {
+                settings.tcplog |= name == "tcplog";
+                if tables::is_check(name) {
+                    settings.probe = Probe::Connect;
+                }
+                match tables::option(name) {
+                    Some(fate) => told(fate, statement, report),
+                    None => report.left(statement, format!("{name} is no option that is known here")),
+                }
+            }
         }
     }
 
     fn no_option(&mut self, name: &str) {
         match name {
             "redispatch" => self.settings.redispatch = false,
+            "tcplog" => self.settings.tcplog = false,
             "tcp-check" | "redis-check" => self.settings.probe = Probe::Connect,
             _ => {}
         }

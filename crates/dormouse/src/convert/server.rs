@@ -32,7 +32,8 @@ pub(super) struct Options {
     pub(super) header: Option<&'static str>,
     pub(super) resolvers: Option<String>,
     /// Why it cannot be taken over, with or without these options.
-    pub(super) barred: Option<&'static str>,
+    barred: Option<&'static str>,
+    tls: bool,
 }
 
 /// One server.
@@ -64,7 +65,6 @@ const NAMES: &str = "every address of a name is tried, and a name is asked for a
 
 /// Words of a server that have no counterpart.
 const OTHERS: &[Fateful] = &[
-    ("ssl", 0, Fate::Bars(TLS)),
     ("check-ssl", 0, Fate::Left("checks speak no TLS")),
     ("verify", 1, Fate::Needless),
     ("verifyhost", 1, Fate::Needless),
@@ -80,13 +80,11 @@ const OTHERS: &[Fateful] = &[
     ("ciphersuites", 1, Fate::Needless),
     ("ssl-min-ver", 1, Fate::Needless),
     ("ssl-max-ver", 1, Fate::Needless),
-    ("no-ssl", 0, Fate::Needless),
     ("no-check-ssl", 0, Fate::Needless),
     ("no-verifyhost", 0, Fate::Needless),
     ("no-ssl-reuse", 0, Fate::Needless),
     ("no-tls-tickets", 0, Fate::Needless),
     ("id", 1, Fate::Needless),
-    ("enabled", 0, Fate::Needless),
     ("cookie", 1, Fate::Note(HTTP)),
     ("redir", 1, Fate::Note(HTTP)),
     ("proto", 1, Fate::Note(HTTP)),
@@ -123,8 +121,14 @@ const OTHERS: &[Fateful] = &[
     ("tcp-ut", 1, Fate::Left("timeout.client, timeout.server and keepalive find peers that are gone")),
     ("track", 1, Fate::Left("each server is checked for itself; write its check")),
     ("on-marked-up", 1, Fate::Left("sessions on a backup server go on when another server is back")),
-    ("proxy-v2-options", 1, Fate::Left("the header carries the addresses only")),
-    ("set-proxy-v2-tlv-fmt", 1, Fate::Left("the header carries the addresses only")),
+    (
+        "proxy-v2-options",
+        1,
+        Fate::Left(
+            "of these there is unique-id, for all servers of a service: proxy_protocol = { unique_id = true }",
+        ),
+    ),
+    ("set-proxy-v2-tlv-fmt", 1, Fate::Left("the header carries no fields of one's own")),
     ("send-proxy-v2-ssl", 0, Fate::Bars("the header cannot tell of TLS, which dormouse does not speak")),
     ("send-proxy-v2-ssl-cn", 0, Fate::Bars("the header cannot tell of TLS, which dormouse does not speak")),
     (
@@ -188,6 +192,9 @@ pub(super) fn options(options: &mut Options, mut words: Parameters<'_>, report: 
             "backup" => options.backup = true,
             "no-backup" => options.backup = false,
             "disabled" => options.disabled = true,
+            "enabled" => options.disabled = false,
+            "ssl" => options.tls = true,
+            "no-ssl" => options.tls = false,
             "check" => options.checked = true,
             "no-check" => options.checked = false,
             "send-proxy" => options.header = Some("v1"),
@@ -200,8 +207,12 @@ pub(super) fn options(options: &mut Options, mut words: Parameters<'_>, report: 
                 options.on_error = words.value(word, report, read).or(options.on_error.take());
             }
             "on-marked-down" => {
-                let read = |text: &str| (text == "shutdown-sessions").then_some(true);
-                options.end_when_down |= words.value(word, report, read).unwrap_or(false);
+                let read = |text: &str| match text {
+                    "shutdown-sessions" => Some(true),
+                    "none" => Some(false),
+                    _ => None,
+                };
+                options.end_when_down = words.value(word, report, read).unwrap_or(options.end_when_down);
             }
             "init-state" => {
                 let states = ["up", "fully-up", "down", "fully-down"];
@@ -217,7 +228,9 @@ pub(super) fn options(options: &mut Options, mut words: Parameters<'_>, report: 
 fn observe(options: &mut Options, words: &mut Parameters<'_>, report: &mut Report) {
     match words.text("observe", report) {
         Some("layer4") => options.observe = true,
+        Some("none") => options.observe = false,
         Some("layer7") => {
+            options.observe = false;
             report.left(
                 words.statement,
                 "observe layer7 is left out: only HTTP has it; observe layer4 counts connections",
@@ -319,6 +332,11 @@ fn place(address: &str) -> Result<Place, String> {
 }
 
 impl Options {
+    /// Why the server cannot be taken over, if so.
+    pub(super) fn barred(&self) -> Option<&'static str> {
+        self.barred.or(self.tls.then_some(TLS))
+    }
+
     /// The table `check`.
     pub(super) fn check(&self, timeout: Option<Duration>, probe: &Table) -> Table {
         let mut table = Table::default();

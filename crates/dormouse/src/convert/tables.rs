@@ -18,7 +18,12 @@ const UNIT: Fate = Note(
 
 /// Of an option that has no counterpart.
 pub(super) fn option(name: &str) -> Option<Fate> {
-    find(OPTIONS, name, "")
+    find(OPTIONS, name, "").or_else(|| find(CHECKS, name, ""))
+}
+
+/// Whether the option says how servers are checked.
+pub(super) fn is_check(name: &str) -> bool {
+    find(CHECKS, name, "").is_some()
 }
 
 /// Of another keyword of a section with listeners or servers.
@@ -141,7 +146,6 @@ const GLOBAL: &[Line] = &[
     ("set-var", "", Left("there are no variables here")),
     ("set-var-fmt", "", Left("there are no variables here")),
     ("issuers-chain-path", "", Needless),
-    ("unsetenv", "", Needless),
     ("resetenv", "", Needless),
 ];
 
@@ -226,7 +230,6 @@ const OPTIONS: &[Line] = &[
     ("disable-h2-upgrade", "", HTTP),
     ("dontlog-normal", "", Needless),
     ("dontlognull", "", Needless),
-    ("external-check", "", Left("checks run no programs; check.send and check.expect talk to the server")),
     ("forwardfor", "", Note("it concerns HTTP only; proxy_protocol tells the server who the client is")),
     ("h1-case-adjust-bogus-client", "", HTTP),
     ("h1-case-adjust-bogus-server", "", HTTP),
@@ -258,8 +261,19 @@ const OPTIONS: &[Line] = &[
     ("tcpka", "", Needless),
     ("tcp-smart-accept", "", Needless),
     ("tcp-smart-connect", "", Needless),
-    ("tcplog", "", Note("a line for each session is logged with log_level = \"debug\"")),
+    ("tcplog", "", Note("log = \"tcplog\" logs a line for each session of all services")),
     ("transparent", "", Left("a server has an address here")),
+];
+
+/// Options that say how servers are checked, in the place of what was said before.
+const CHECKS: &[Line] = &[
+    (
+        "external-check",
+        "",
+        Left(
+            "servers are checked by a connection; checks run no programs, check.send and check.expect talk to the server",
+        ),
+    ),
     (
         "httpchk",
         "",

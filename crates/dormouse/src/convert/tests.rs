@@ -1,8 +1,11 @@
 //! Line by line, and whatever a file says.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::config;
 
 fn converted(text: &str) -> Converted {
     convert("h.cfg", text, |name| (name == "PORT").then(|| "80".to_owned())).unwrap()
@@ -85,7 +88,9 @@ fn servers() {
         ("fd@3", ""),
         ("0.0.0.0:80", ""),
         ("127.0.0.1:8080 ssl verify none", ""),
+        ("127.0.0.1:8080 ssl no-ssl", "127.0.0.1:8080"),
         ("127.0.0.1:8080 socks4 127.0.0.1:1080", ""),
+        ("127.0.0.1:8080 socks4 127.0.0.1:1080 no-ssl", ""),
     ] {
         assert_eq!(served(address), expected, "{address}");
     }
@@ -130,7 +135,11 @@ fn defaults_are_inherited_by_name_and_by_order() {
     let timeouts: Vec<_> = converted.toml.lines().filter(|line| line.starts_with("timeout")).collect();
     assert_eq!(
         timeouts,
-        ["timeout = { connect = \"1s\", client = \"2s\" }", "timeout = { connect = \"3s\" }"]
+        [
+            "timeout = { connect = \"1s\", client = \"2s\", half_close = \"infinity\" }",
+            "timeout = { connect = \"3s\", half_close = \"infinity\" }",
+            "timeout = { half_close = \"infinity\" }",
+        ]
     );
     assert_eq!(told(&converted, 14), [(Kind::Left, "there are no defaults nowhere")]);
 }
@@ -178,6 +187,149 @@ fn a_limit_for_all_together_is_told_when_there_are_several() {
     assert_eq!(told(&converted(one), 2), []);
     let two = format!("{one}listen b\n bind :2\n server x 127.0.0.1:12\n");
     assert_eq!(told(&converted(&two), 2).len(), 1);
+}
+
+#[test]
+fn a_control_socket_is_open_only_to_those_who_could_do_all() {
+    for (rest, expected) in [
+        ("level admin", Some("control = \"/run/h.sock\"")),
+        ("mode 600 level admin", Some("control = \"/run/h.sock?mode=0600\"")),
+        ("level user", None),
+        ("mode 666 level operator", None),
+        ("level nobody", None),
+        ("mode 660", None),
+        ("", None),
+    ] {
+        let converted = converted(&format!(
+            "global\n stats socket /run/h.sock {rest}\nlisten x\n bind :1\n server a 127.0.0.1:2\n"
+        ));
+        let control = converted.toml.lines().find(|line| line.starts_with("control"));
+        assert_eq!(control, expected, "{rest}");
+        let remedy =
+            told(&converted, 2).into_iter().any(|(kind, why)| kind == Kind::Left && why.contains("?mode="));
+        assert_eq!(remedy, expected.is_none(), "{rest}");
+    }
+    let both = converted("global\n stats socket /a level user\n stats socket /b level admin\n");
+    assert!(both.toml.contains("control = \"/b\"\n"), "{}", both.toml);
+}
+
+/// The lines that a listener with these lines, and these defaults, becomes.
+fn keys(defaults: &str, lines: &str) -> Vec<String> {
+    let text = format!("defaults\n{defaults}\nlisten x\n bind :1\n{lines}\n");
+    let converted = converted(&text).toml;
+    let written = converted.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
+    written.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_line_ends_what_it_inherits() {
+    let key = |defaults: &str, lines: &str, name: &str| {
+        let keys = keys(defaults, lines);
+        keys.into_iter().find(|line| line.starts_with(&format!("{name} = ")))
+    };
+    for (default, own, name) in [
+        ("disabled", "enabled", "disabled"),
+        ("ssl", "", "to"),
+        ("backup", "no-backup", "backup"),
+        ("send-proxy", "no-send-proxy", "proxy_protocol"),
+    ] {
+        let inherited = key(&format!(" default-server {default}"), " server a 127.0.0.1:2", name);
+        let ended = key(&format!(" default-server {default}"), &format!(" server a 127.0.0.1:2 {own}"), name);
+        assert_eq!((inherited.is_some(), ended), (name != "to", None), "{default} {own}");
+    }
+    let to = key(" default-server ssl", " server a 127.0.0.1:2 no-ssl", "to");
+    assert_eq!(to.as_deref(), Some("to = \"127.0.0.1:2\""));
+    let checked = |own: &str| {
+        let defaults = " default-server check observe layer4 on-marked-down shutdown-sessions";
+        key(defaults, &format!(" server a 127.0.0.1:2 {own}"), "check")
+    };
+    assert_eq!(
+        checked("").as_deref(),
+        Some("check = { inter = \"2s\", observe = \"layer4\", on_marked_down = \"shutdown-sessions\" }")
+    );
+    assert_eq!(checked("observe none on-marked-down none").as_deref(), Some("check = { inter = \"2s\" }"));
+    assert_eq!(checked("no-check"), None);
+}
+
+#[test]
+fn a_way_to_check_takes_the_place_of_the_one_before() {
+    let check = |option: &str| {
+        let defaults = " option tcp-check\n tcp-check send ping\n tcp-check expect string pong";
+        let keys = keys(defaults, &format!(" {option}\n server a 127.0.0.1:2 check"));
+        keys.into_iter().find(|line| line.starts_with("check = ")).unwrap_or_default()
+    };
+    let (rules, connection) =
+        ("check = { inter = \"2s\", send = \"ping\", expect = \"pong\" }", "check = { inter = \"2s\" }");
+    for option in ["option redispatch", "option tcpka", "option tcp-check"] {
+        assert_eq!(check(option), rules, "{option}");
+    }
+    assert!(check("option redis-check").contains("PONG"));
+    for name in [
+        "mysql-check",
+        "httpchk",
+        "smtpchk",
+        "pgsql-check",
+        "ldap-check",
+        "ssl-hello-chk",
+        "spop-check",
+        "external-check",
+    ] {
+        assert_eq!(check(&format!("option {name}")), connection, "{name}");
+    }
+}
+
+#[test]
+fn a_check_that_connects_elsewhere_is_told() {
+    for (rest, is_taken) in [
+        ("", true),
+        ("default", true),
+        ("comment ping", true),
+        ("default comment ping", true),
+        ("default port 25", false),
+        ("comment ping port 25", false),
+        ("default ssl", false),
+        ("port 25", false),
+        ("send-proxy", false),
+    ] {
+        let converted = converted(&format!(
+            "listen x\n bind :1\n option tcp-check\n tcp-check connect {rest}\n tcp-check expect string 220\n \
+             server a 127.0.0.1:2 check\n"
+        ));
+        assert_eq!(told(&converted, 4).is_empty(), is_taken, "{rest}");
+        assert_eq!(converted.toml.contains("expect = \"220\""), is_taken, "{rest}");
+    }
+}
+
+#[test]
+fn half_closed_sessions_last_as_long_as_before() {
+    for (lines, expected) in [
+        ("", Some("infinity")),
+        ("timeout client 0\n timeout server 30s", Some("infinity")),
+        ("timeout client 30s\n timeout server 0", Some("infinity")),
+        ("timeout client 30s\n timeout client-fin 5s", Some("infinity")),
+        ("timeout client 30s\n timeout server-fin 5s", None),
+        ("timeout server 30s\n timeout client-fin 5s", None),
+        ("timeout server 30s\n timeout client-fin 0", Some("infinity")),
+        ("timeout client-fin 5s\n timeout server-fin 5s", None),
+        ("timeout tunnel 1h", Some("1h")),
+        ("timeout client 30s\n timeout server 5m", Some("5min")),
+        ("timeout client 30s\n timeout server 30s", None),
+    ] {
+        let keys = keys("", &format!(" {lines}\n server a 127.0.0.1:2"));
+        let timeouts = keys.into_iter().find(|line| line.starts_with("timeout = ")).unwrap_or_default();
+        let half_close = timeouts.split_once("half_close = \"").and_then(|(_, rest)| rest.split('"').next());
+        assert_eq!(half_close, expected, "{lines}: {timeouts}");
+    }
+}
+
+#[test]
+fn a_log_of_sessions_is_one_for_all_services() {
+    let text =
+        |more: &str| format!("defaults\n option tcplog\nlisten x\n{more} bind :1\n server a 127.0.0.1:2\n");
+    let with = converted(&text(""));
+    assert!(with.toml.contains("\nlog = \"tcplog\"\n") && with.is_complete(), "{}", with.toml);
+    assert!(!converted(&text(" no option tcplog\n")).toml.contains("\nlog = "));
+    assert!(!converted(&text(" mode http\n")).toml.contains("\nlog = "));
 }
 
 /// Something like a configuration.
@@ -261,7 +413,7 @@ fn document() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..25).prop_map(|lines| lines.join("\n"))
 }
 
-/// The result is a file that the program reads, or one without services; every finding is one line.
+/// The result is TOML of keys that the program knows, and every finding is one line.
 fn holds(text: &str) {
     let Ok(converted) = convert("h.cfg", text, |name| (name == "PORT").then(|| "80".to_owned())) else {
         return;
@@ -273,6 +425,16 @@ fn holds(text: &str) {
     }
     let parsed = toml::de::DeTable::parse(&converted.toml);
     assert!(parsed.is_ok(), "{:?} in\n{}", parsed.err(), converted.toml);
+    let surroundings = config::Surroundings { root: true };
+    let read = config::read(&[config::single(Path::new("x.toml"), &converted.toml)], surroundings);
+    for problem in read.result.err().unwrap_or_default() {
+        let problem = problem.to_string();
+        assert!(
+            !problem.contains("unknown key") && !problem.contains(": takes a"),
+            "{problem} in\n{}",
+            converted.toml
+        );
+    }
 }
 
 proptest! {

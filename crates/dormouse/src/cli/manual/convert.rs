@@ -21,7 +21,8 @@ Lines that are marked (note) are done in another way, which somebody should know
 unit, for example. The result is checked as \fBdormouse\-check\fR(8) would; what that refuses is told, too.
 .PP
 What would open something that was closed is not written: a listener with ssl is left out, because dormouse would take
-unprotected connections there, and a service with rules that reject clients is written as a comment.
+unprotected connections there; so is a stats socket without level admin, because whoever reaches the control socket of
+dormouse may do all; and a service with rules that reject clients is written as a comment.
 .SS What is taken over
 .TP
 Sections
@@ -38,8 +39,8 @@ observe layer4, error\-limit, on\-error, on\-marked\-down; send\-proxy, send\-pr
 .TP
 Others
 balance, maxconn, backlog, retries, option redispatch, all timeouts of TCP, tcp\-check rules that send and expect once,
-option redis\-check, default_backend, use_backend without a condition, stats socket, hard\-stop\-after, unix\-bind,
-setenv.
+option redis\-check, option tcplog (for all services), default_backend, use_backend without a condition, stats socket,
+hard\-stop\-after, unix\-bind, setenv.
 .PP
 A number without a unit is milliseconds, as HAProxy takes it; the result says units. Variables ("${NAME}") are replaced
 by the values that they have where it is converted. Conditional blocks (.if) are left out.
