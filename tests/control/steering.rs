@@ -82,3 +82,33 @@ fn a_server_in_maintenance_leaves_its_clients_to_the_others() {
     let (_, table) = rig.dormouse(&["status"]).unwrap();
     assert!(table.contains(", maint"), "{table}");
 }
+
+#[test]
+fn one_server_of_several_is_shown_and_explained() {
+    let services = "[services.two]\nlisten = LISTEN\n\
+                    servers = [{ name = \"a\", to = \"/nonexistent/a\" }, { name = \"b\", to = \"/nonexistent/b\" }]\n";
+    let rig = Rig::new("", services).unwrap();
+    let shown = |names: &[&str]| {
+        let (done, said) = rig.dormouse(&[&["status"], names].concat()).unwrap();
+        let words = said.lines().filter(|line| !line.starts_with("SERVICE"));
+        (
+            done,
+            words
+                .map(|line| line.split("  ").find(|word| !word.is_empty()).unwrap_or_default().to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(shown(&["two"]), (true, ["two", "a", "b"].map(str::to_owned).to_vec()));
+    assert_eq!(shown(&["two/b"]), (true, ["two", "b"].map(str::to_owned).to_vec()));
+    let (done, lines) = shown(&["two/b", "wto", "two/c"]);
+    assert!(!done);
+    assert_eq!(lines, ["two", "b", "No such service: wto.", "No such server: two/c."].map(str::to_owned));
+    let (done, json) = rig.dormouse(&["status", "--json", "two/a"]).unwrap();
+    assert!(done && json.contains("nonexistent/a") && !json.contains("nonexistent/b"), "{json}");
+    assert!(!rig.dormouse(&["status", "--watch", "wto"]).unwrap().0);
+
+    let (done, why) = rig.dormouse(&["explain", "two/b"]).unwrap();
+    assert!(done && why.starts_with("two/b is up since ") && !why.contains("two/a"), "{why}");
+    assert_eq!(rig.dormouse(&["explain", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
+    assert_eq!(rig.dormouse(&["wake", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
+}

@@ -65,7 +65,9 @@ fn our_words_are_known() {
         assert_eq!(one(&format!("{verb} web/")), Err(CommandError::NoServerName));
     }
     assert_eq!(one("show services json"), Ok(Command::ShowServices { json: true }));
-    assert_eq!(one("explain web"), Ok(Command::Explain("web".to_owned())));
+    assert_eq!(one("explain web"), Ok(Command::Explain(service())));
+    assert_eq!(one("explain web/a"), Ok(Command::Explain(Whom::Server(server("web", "a")))));
+    assert_eq!(one("explain"), Err(CommandError::NoService("explain")));
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn several_commands_stand_in_a_line() {
     assert_eq!(commands.len(), 3);
     assert_eq!(commands.last(), Some(&Ok(Command::Quit)));
     // A backslash takes away what the next character means.
-    assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain("a;b c".to_owned())));
+    assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain(Whom::Service("a;b c".to_owned()))));
 }
 
 #[test]
@@ -146,7 +148,7 @@ proptest! {
     fn a_name_with_any_characters_can_be_said(name in "[^\\x00-\\x1f/]{1,20}") {
         let escaped: String = name.chars().flat_map(|c| ['\\', c]).collect();
         // A backslash takes the next byte; what follows of a longer character stands for itself.
-        prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(name)));
+        prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(Whom::Service(name))));
     }
 }
 

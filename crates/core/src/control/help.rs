@@ -19,7 +19,7 @@ pub const HELP: &[Usage] = &[
     usage("disable server <bk>/<srv>", "put a server into maintenance"),
     usage("drain <service>[/<srv>]", "no new sessions; sleep when the last one ends"),
     usage("enable server <bk>/<srv>", "put a server back to work"),
-    usage("explain <service>", "why it is awake or asleep, and what happens next"),
+    usage("explain <service>[/<srv>]", "why it is awake or asleep, and what happens next"),
     usage("freeze <service>[/<srv>]", "freeze it now, if nobody uses it"),
     usage("get weight <bk>/<srv>", "report a server's current weight"),
     usage("set maxconn frontend <frontend> <value>", "change a frontend's maxconn setting"),

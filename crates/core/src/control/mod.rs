@@ -38,8 +38,8 @@ pub enum Command {
         /// For a program.
         json: bool,
     },
-    /// `explain SERVICE`: ours.
-    Explain(String),
+    /// `explain SERVICE`, `explain SERVICE/SERVER`: ours.
+    Explain(Whom),
     /// `wake`, `sleep`, `freeze`, `thaw`, `drain`: ours; what it is done to is a service or a server.
     Steer(Steer, Whom),
     /// `set server B/S state`, `enable server`, `disable server`.

@@ -70,8 +70,7 @@ fn command(words: &[String]) -> Result<Command, CommandError> {
             id.map(Command::ShutdownSession).ok_or(CommandError::NoSession)
         }
         ["clear", "counters", ..] => Ok(Command::ClearCounters),
-        ["explain", name, ..] => Ok(Command::Explain((*name).to_owned())),
-        ["explain"] => Err(CommandError::NoService("explain")),
+        ["explain", rest @ ..] => Ok(Command::Explain(whom("explain", rest)?)),
         ["wake", rest @ ..] => steer(Steer::Wake, "wake", rest),
         ["sleep", rest @ ..] => steer(Steer::Sleep, "sleep", rest),
         ["freeze", rest @ ..] => steer(Steer::Freeze, "freeze", rest),
@@ -169,15 +168,18 @@ fn set(words: &[&str]) -> Result<Command, CommandError> {
 }
 
 fn steer(steer: Steer, verb: &'static str, words: &[&str]) -> Result<Command, CommandError> {
+    Ok(Command::Steer(steer, whom(verb, words)?))
+}
+
+fn whom(verb: &'static str, words: &[&str]) -> Result<Whom, CommandError> {
     let name = words.first().ok_or(CommandError::NoService(verb))?;
-    let whom = match name.split_once('/') {
+    match name.split_once('/') {
         Some((backend, server)) if !backend.is_empty() && !server.is_empty() => {
-            Whom::Server(ServerName { backend: backend.to_owned(), server: server.to_owned() })
+            Ok(Whom::Server(ServerName { backend: backend.to_owned(), server: server.to_owned() }))
         }
-        Some(_) => return Err(CommandError::NoServerName),
-        None => Whom::Service((*name).to_owned()),
-    };
-    Ok(Command::Steer(steer, whom))
+        Some(_) => Err(CommandError::NoServerName),
+        None => Ok(Whom::Service((*name).to_owned())),
+    }
 }
 
 fn server(words: &[&str]) -> Result<ServerName, CommandError> {

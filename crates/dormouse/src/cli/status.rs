@@ -1,10 +1,11 @@
 //! `dormouse status`: what sleeps, what is awake, and until when.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::slice;
 use std::time::Duration;
 
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
@@ -71,38 +72,103 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     super::end(show(control, &names, json, watch))
 }
 
-fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<(), ClientError> {
+fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<(), Trouble> {
     let client = Client::new(control)?;
+    let mut missing = None;
     loop {
         let mut status = client.ask_json("show services json")?;
-        keep(&mut status, names);
-        let text = if json { format!("{status}\n") } else { table(&status) };
+        // Those that go away while they are watched are missed by whoever watches.
+        let missing = missing.get_or_insert_with(|| missing_in(&status, names));
+        if watch && !missing.is_empty() {
+            return Err(Trouble::Missing(std::mem::take(missing)));
+        }
+        let text = if json {
+            keep(&mut status, names);
+            format!("{status}\n")
+        } else {
+            table(&status, names)
+        };
         // A terminal is cleared, anything else gets one after the other.
         let clear = if watch && !json && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         let mut out = std::io::stdout().lock();
         if write!(out, "{clear}{text}").and_then(|()| out.flush()).is_err() || !watch {
             // Nobody reads any more, or it was wanted once.
-            return Ok(());
+            return if missing.is_empty() { Ok(()) } else { Err(Trouble::Missing(std::mem::take(missing))) };
         }
         drop(out);
         std::thread::sleep(PERIOD);
     }
 }
 
-/// Keeps the services of these names; all if there are none.
-fn keep(status: &mut Value, names: &[String]) {
-    if let Some(Value::Array(services)) = status.get_mut("services").filter(|_| !names.is_empty()) {
-        services.retain(|service| names.iter().any(|name| text(service, "name") == *name));
+/// Why not all was shown.
+enum Trouble {
+    Client(ClientError),
+    /// There are none of these names.
+    Missing(Vec<String>),
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
     }
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => error.fmt(f),
+            Self::Missing(names) => {
+                let names: Vec<_> = names.iter().map(|name| no_such(name)).collect();
+                f.write_str(&names.join("\n"))
+            }
+        }
+    }
+}
+
+/// That there is none of this name.
+pub(super) fn no_such(name: &str) -> String {
+    let what = if name.contains('/') { "server" } else { "service" };
+    format!("No such {what}: {name}.")
+}
+
+/// Whether one of the names means the server, or its service; all are meant if there are none.
+fn is_meant(names: &[String], service: &Value, server: &Value) -> bool {
+    let (service, server) = (text(service, "name"), text(server, "name"));
+    names.is_empty() || names.iter().any(|name| *name == service || *name == format!("{service}/{server}"))
+}
+
+/// The names that mean nothing.
+fn missing_in(status: &Value, names: &[String]) -> Vec<String> {
+    let means = |name: &&String| {
+        list(status, "services").iter().any(|service| {
+            list(service, "servers").iter().any(|server| is_meant(slice::from_ref(*name), service, server))
+        })
+    };
+    names.iter().filter(|name| !means(name)).cloned().collect()
+}
+
+/// Keeps what is meant by these names.
+fn keep(status: &mut Value, names: &[String]) {
+    let Some(Value::Array(services)) = status.get_mut("services") else { return };
+    services.retain_mut(|service| {
+        let whole = service.clone();
+        let Some(Value::Array(servers)) = service.get_mut("servers") else { return false };
+        servers.retain(|server| is_meant(names, &whole, server));
+        !servers.is_empty()
+    });
+}
+
 /// The table: a line for each service, and for each server where there are several.
-fn table(status: &Value) -> String {
+fn table(status: &Value, names: &[String]) -> String {
     let head = ["SERVICE", "STATE", "SINCE", "SESSIONS", "WAITING", "LAST START", "NEXT"];
     let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
     for service in list(status, "services") {
         let servers = list(service, "servers");
         let alone = if let [server] = servers { Some(server) } else { None };
+        let mut meant = servers.iter().filter(|server| is_meant(names, service, server)).peekable();
+        if meant.peek().is_none() {
+            continue;
+        }
         rows.push([
             text(service, "name"),
             standing(service, alone),
@@ -113,7 +179,7 @@ fn table(status: &Value) -> String {
             alone.map(next).unwrap_or_default(),
         ]);
         if alone.is_none() {
-            rows.extend(servers.iter().map(|server| {
+            rows.extend(meant.map(|server| {
                 [
                     format!("  {}", text(server, "name")),
                     standing(server, Some(server)),
@@ -200,7 +266,8 @@ pub(super) fn span(seconds: u64) -> String {
 fn help() -> String {
     format!(
         "dormouse status [OPTIONS...] [NAME...]\n\n\
-         Show what sleeps, what is awake, since when, who waits, and what happens next.\n\n\
+         Show what sleeps, what is awake, since when, who waits, and what happens next.\n\
+         A NAME is a service, or SERVICE/SERVER.\n\n\
          {}\n\
          See dormouse-status(8).\n",
         flags::help(STATUS)
@@ -229,7 +296,26 @@ two      ready           1h        3         1
   a      ready                     0         0                    stops after the last session
   b      stopped, drain            0         0
 ";
-        assert_eq!(table(&status), expected);
+        assert_eq!(table(&status, &[]), expected);
+        let lines = |names: &[&str]| -> Vec<String> {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let table = table(&status, &names);
+            table
+                .lines()
+                .skip(1)
+                .filter_map(|line| line.split("  ").find(|word| !word.is_empty()))
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(lines(&["two"]), ["two", "a", "b"]);
+        assert_eq!(lines(&["two/b"]), ["two", "b"]);
+        assert_eq!(lines(&["web/server1"]), ["web"]);
+        assert_eq!(lines(&["wbe", "two/c"]), [] as [&str; 0]);
+        let names = ["web", "wbe", "two/b", "two/c"].map(str::to_owned);
+        assert_eq!(missing_in(&status, &names), ["wbe", "two/c"]);
+        keep(&mut status, &["two/b".to_owned()]);
+        let [two] = list(&status, "services") else { panic!("{status}") };
+        assert_eq!(list(two, "servers").len(), 1);
         keep(&mut status, &["two".to_owned()]);
         assert_eq!(list(&status, "services").len(), 1);
     }

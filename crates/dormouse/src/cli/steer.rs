@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::client::{Client, escaped};
 use super::flags::{self, Definition, Stop};
 use super::out;
+use super::status::no_such;
 
 /// These commands.
 pub(crate) const VERBS: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
@@ -47,7 +48,8 @@ pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode 
         let name = name.to_string_lossy();
         match client.ask(&format!("{verb} {}", escaped(&name))) {
             Ok(answer) if is_refusal(&answer) => {
-                out::complain(answer.replace("No such backend.", &format!("No such service: {name}.")));
+                let missing = matches!(answer.as_str(), "No such backend." | "No such server.");
+                out::complain(if missing { no_such(&name) } else { answer });
                 done = false;
             }
             Ok(answer) => done &= out::print(format_args!("{answer}\n")) == ExitCode::SUCCESS,

@@ -68,10 +68,7 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
         }
         Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
         Command::ShowErrors => "Total events captured: 0\n".to_owned(),
-        Command::Explain(name) => match door(&house.doors(), &name) {
-            Some(door) => explain::explain(house, door),
-            None => "No such backend.\n".to_owned(),
-        },
+        Command::Explain(whom) => explain::explain(house, &whom),
         Command::Steer(what, whom) => steer::steer(house, what, &whom),
         Command::SetState(name, admin) => steer::set_state(house, &name, admin),
         Command::SetWeight(name, weight) => steer::set_weight(house, &name, weight),

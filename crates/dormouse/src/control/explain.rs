@@ -1,21 +1,26 @@
-//! `explain SERVICE`: why it is awake or asleep, who woke it, what holds it, what happens next and when.
+//! `explain NAME`: why it is awake or asleep, who woke it, what holds it, what happens next and when.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dormouse_core::control::Admin;
+use dormouse_core::control::{Admin, Whom};
 use dormouse_core::service::{Outlook, State};
 use dormouse_core::timespan::TimeSpan;
 
-use super::house::{Door, House, Seat};
+use super::house::{Door, House, Seat, seats_of};
 use super::view::{next, word};
 use crate::ledger::Utc;
 use crate::service::sleeper::Sleeper;
 
 /// The whole answer.
-pub(super) fn explain(house: &House, door: &Door) -> String {
+pub(super) fn explain(house: &House, whom: &Whom) -> String {
+    let doors = house.doors();
+    let (door, seats) = match seats_of(&doors, whom) {
+        Ok(found) => found,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
     let mut text = String::new();
-    for seat in door.seats() {
+    for seat in seats {
         let name = match door.seats().nth(1) {
             Some(_) => format!("{}/{}", door.name, seat.name),
             None => door.name.clone(),

@@ -32,7 +32,7 @@ that.
 \fBdormouse explain\fR \fINAME\fR
 Say why it is awake or asleep, who woke it, what holds it, what happens next and when.
 .PP
-A \fINAME\fR is a service, or \fISERVICE\fR/\fISERVER\fR.
+A \fINAME\fR is a service, or \fISERVICE\fR/\fISERVER\fR. One that there is not is told on standard error.
 .SH OPTIONS
 "#,
     r#".SH CONTROL SOCKET
