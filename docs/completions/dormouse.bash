@@ -12,7 +12,7 @@ _dormouse() {
         run:--overflow) words='refuse queue' ;;
         run:--wake-on) words='connect data' ;;
         run:--at-limit) words='refuse queue' ;;
-        run:--accept-proxy) words='CIDR all' ;;
+        run:--accept-proxy) words='all' ;;
         run:--proxy-protocol) words='v1 v2' ;;
         run:--log-level) words='err warning notice info debug' ;;
         run:--log) words='text tcplog json' ;;

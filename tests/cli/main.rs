@@ -22,6 +22,9 @@ const COMMANDS: [(&str, &str); 7] = [
     ("status", include_str!("../../docs/man/dormouse-status.8")),
     ("top", include_str!("../../docs/man/dormouse-top.8")),
 ];
+/// Commands that have a page together.
+const STEER: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
+const STEER_PAGE: &str = include_str!("../../docs/man/dormouse-status.8");
 const COMPLETION: &str = include_str!("../../docs/completions/dormouse.bash");
 
 /// The long options in a text: words that begin with two dashes.
@@ -33,6 +36,12 @@ fn options_in(text: &str) -> BTreeSet<String> {
         .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
         .map(str::to_owned)
         .collect()
+}
+
+/// The options that a page explains: each begins an item; other programs' may be mentioned elsewhere.
+fn options_of(page: &str) -> BTreeSet<String> {
+    let items: String = page.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
+    options_in(&items)
 }
 
 /// What `dormouse COMMAND --help` says.
@@ -53,15 +62,29 @@ fn the_manual_describes_each_option_of_the_help_and_no_other() {
     for (command, manual) in COMMANDS {
         let help = options_in(&help(command).unwrap());
         assert!(help.contains("help"), "{command} --help names {help:?}");
-        // The manual's options each begin an item; other programs' may be mentioned elsewhere.
-        let items: String = manual.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
-        assert_eq!(options_in(&items), help, "{command}");
+        assert_eq!(options_of(manual), help, "{command}");
+    }
+}
+
+#[test]
+fn what_steers_is_described_in_one_page() {
+    let (synopsis, page) = STEER_PAGE.split_once(".SH DESCRIPTION").unwrap();
+    let synopsis = synopsis.lines().find(|line| line.contains("\\-\\-control")).unwrap();
+    for verb in STEER {
+        let said = help(verb).unwrap();
+        assert!(said.starts_with(&format!("dormouse {verb} ")), "{said}");
+        let help = options_in(&said);
+        // What the line of the verbs names, and help, which goes without saying.
+        let named = options_in(synopsis).into_iter().chain(["help".to_owned()]);
+        assert_eq!(help, named.collect(), "{verb}");
+        assert!(help.is_subset(&options_of(page)), "{verb}");
+        assert!(page.contains(&format!("\\fBdormouse {verb}\\fR")), "{verb}");
     }
 }
 
 #[test]
 fn the_completion_knows_each_option_of_the_help() {
-    for (command, _) in COMMANDS {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
         let known: String = COMPLETION
             .lines()
             .filter(|line| line.trim_start().starts_with(&format!("{command}:*)")))
@@ -73,7 +96,7 @@ fn the_completion_knows_each_option_of_the_help() {
 
 #[test]
 fn each_option_of_the_help_is_taken() {
-    for (command, _) in COMMANDS {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
         for option in options_in(&help(command).unwrap()) {
             let mut subject =
                 Launch::dormouse().args([command, &format!("--{option}"), "127.0.0.1:9"]).start().unwrap();

@@ -40,9 +40,10 @@ pub(crate) struct Definition<F = Flag> {
 }
 
 impl<F> Definition<F> {
-    /// The words that its argument is one of, if it is.
+    /// The words that its argument is one of, if it is. What is in capitals stands for something else.
     pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
-        self.value.split('|').filter(|_| self.value.contains('|'))
+        let word = |word: &&str| self.value.contains('|') && !word.contains(|c: char| c.is_ascii_uppercase());
+        self.value.split('|').filter(word)
     }
 }
 
@@ -222,8 +223,13 @@ pub(crate) fn help<F>(definitions: &[Definition<F>]) -> String {
     for Definition { spec, value, help, .. } in definitions {
         let short = spec.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
         let equals = if value.is_empty() { "" } else { "=" };
-        let value = if value.len() > 12 { "LEVEL" } else { value };
-        let left = format!("  {short}--{}{equals}{value}", spec.long);
+        let flag = format!("  {short}--{}{equals}", spec.long);
+        // What does not fit is named after the flag: --log-level=LEVEL.
+        let left = if flag.len() + value.len() <= COLUMN {
+            format!("{flag}{value}")
+        } else {
+            format!("{flag}{}", spec.long.rsplit('-').next().unwrap_or_default().to_ascii_uppercase())
+        };
         for (row, line) in help.iter().enumerate() {
             let left = if row == 0 { left.as_str() } else { "" };
             // A String takes whatever is written to it.
@@ -236,6 +242,26 @@ pub(crate) fn help<F>(definitions: &[Definition<F>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_a_flag_are_told_where_they_fit_and_those_in_capitals_are_none() {
+        let take = |long, value| Definition { help: &["Help"], ..ours(Flag::LogLevel, long, value) };
+        let flags = [
+            take("log", "text|tcplog|json"),
+            take("log-level", "err|warning|notice|info|debug"),
+            take("accept-proxy", "CIDR|all"),
+            take("listen", "ADDRESS"),
+        ];
+        let help = help(&flags);
+        let told: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(
+            told,
+            ["--log=text|tcplog|json", "--log-level=LEVEL", "--accept-proxy=CIDR|all", "--listen=ADDRESS"]
+        );
+        let choices: Vec<Vec<_>> = flags.iter().map(|flag| flag.choices().collect()).collect();
+        assert_eq!(choices.iter().map(Vec::len).collect::<Vec<_>>(), [3, 5, 1, 0]);
+        assert_eq!(choices.get(2).and_then(|words| words.first()), Some(&"all"));
+    }
 
     #[test]
     fn every_flag_has_help_that_fits_a_terminal() {
