@@ -54,6 +54,32 @@ fn a_right_file_says_what_would_be_opened_started_and_stopped() {
 }
 
 #[test]
+fn who_may_look_and_steer_is_told_before_the_services() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(
+        &file,
+        "control = '/run/c.sock?mode=0660'\nhttp = '127.0.0.1:9180'\n[services.web]\nlisten = '@a'\nto = '@b'\n",
+    )
+    .unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let first: Vec<_> = said.out.lines().take(3).collect();
+    assert_eq!(
+        first,
+        [
+            "takes commands at /run/c.sock, mode 0660",
+            "shows the page and the metrics at http://127.0.0.1:9180/",
+            "service web"
+        ]
+    );
+    fs::write(&file, "http = '127.0.0.1:8080'\n[services.web]\nlisten = '127.0.0.1:8080'\nto = '@b'\n")
+        .unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{}", said.err);
+}
+
+#[test]
 fn a_wrong_file_says_all_that_is_wrong() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");

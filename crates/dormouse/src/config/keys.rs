@@ -1,4 +1,6 @@
 //! One definition of each key, from which the reader knows what is known, and from which the manual is made.
+//!
+//! It is one table, in the order of the manual, and as long as there are keys.
 
 /// All that is to be said of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
