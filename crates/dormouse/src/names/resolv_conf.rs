@@ -1,8 +1,10 @@
 //! Who is asked: `/etc/resolv.conf` (resolv.conf(5)), or the servers that are configured.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
+
+use dormouse_sys::resolve::lookup_numeric;
 
 /// Where the system says it.
 const FILE: &str = "/etc/resolv.conf";
@@ -109,12 +111,9 @@ impl Resolvers {
     }
 }
 
-/// An address, with an interface behind it if it is a link-local one, which only a number can name here.
+/// An address, with an interface behind it if it is a link-local one, by its name or its number.
 fn server(text: &str) -> Option<SocketAddr> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Some(SocketAddr::new(ip, 53));
-    }
-    format!("[{text}]:53").parse().ok()
+    lookup_numeric(text, "53").ok()?.into_iter().next()
 }
 
 #[cfg(test)]
@@ -133,6 +132,15 @@ mod tests {
         assert_eq!(resolvers.search, ["a.example", "b.example"]);
         assert_eq!((resolvers.dots, resolvers.timeout, resolvers.attempts), (5, Duration::from_secs(3), 5));
         assert_eq!(Resolvers::parse("").servers, ["127.0.0.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_link_local_server_has_an_interface() {
+        // Of what every machine has.
+        let resolvers =
+            Resolvers::parse("nameserver fe80::1%lo\nnameserver fe80::2%1\nnameserver fe80::3%nowhere\n");
+        let expected = ["[fe80::1%1]:53", "[fe80::2%1]:53"].map(|server| server.parse().unwrap());
+        assert_eq!(resolvers.servers, expected);
     }
 
     #[test]
