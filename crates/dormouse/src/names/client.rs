@@ -1,5 +1,8 @@
 //! Asking: over UDP, over TCP where the answer does not fit, the next server where one does not answer.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,35 +13,79 @@ use tokio::time::timeout;
 use super::resolv_conf::Resolvers;
 use super::wire::{self, Kind, MOST_BYTES, Reply};
 
-/// Asks until somebody answers, and for a name as it is and with what belongs behind it.
+/// What is wanted of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those of both kinds.
+    Addresses,
+    Services,
+}
+
+/// Asks for a name as it is and with what belongs behind it, one after the other, until one of these has what is wanted.
+///
+/// It goes on as the C library does: what a server cannot tell of one name says nothing of the next. Where all are
+/// silent it does not, since a name further down may be another host's, and the silence would only last longer.
 ///
 /// # Errors
-/// Why nobody answered.
-pub(super) async fn ask(resolvers: &Resolvers, name: &str, kind: Kind) -> Result<Reply, String> {
-    let mut last = None;
-    for candidate in resolvers.candidates(name) {
-        match ask_for(resolvers, &candidate, kind).await? {
-            Reply::Nothing(ttl) => last = Some(Reply::Nothing(ttl)),
+/// Why it is not known whether the name has any: nobody answered, or not for all of these names.
+pub(super) async fn ask(resolvers: &Resolvers, name: &str, wanted: Wanted) -> Result<Reply, String> {
+    let (mut refused, mut absent) = (None, None);
+    // What is too long for a name is nobody's.
+    for candidate in resolvers.candidates(name).iter().filter(|candidate| wire::is_name(candidate)) {
+        let reply = match wanted {
+            Wanted::Addresses => ask_for_addresses(resolvers, candidate).await?,
+            Wanted::Services => ask_for(resolvers, candidate, Kind::Services).await?,
+        };
+        match reply {
+            Reply::Nothing(ttl) => absent = Some(absent.unwrap_or(ttl).min(ttl)),
+            Reply::Refused(why) => _ = refused.get_or_insert(why),
             found => return Ok(found),
         }
     }
-    last.ok_or_else(|| "there is no name to ask for".to_owned())
+    match (refused, absent) {
+        (Some(why), _) => Err(why),
+        (None, Some(ttl)) => Ok(Reply::Nothing(ttl)),
+        (None, None) => Err("the name is too long to be asked for".to_owned()),
+    }
 }
 
+/// Both kinds of one name's addresses. One alone is not the whole truth: a server that is missing in it would be let go.
+async fn ask_for_addresses(resolvers: &Resolvers, name: &str) -> Result<Reply, String> {
+    let (v4, v6) = tokio::join!(ask_for(resolvers, name, Kind::V4), ask_for(resolvers, name, Kind::V6));
+    match (v4?, v6?) {
+        (Reply::Addresses(mut all, one), Reply::Addresses(others, other)) => {
+            all.extend(others);
+            Ok(Reply::Addresses(all, one.min(other)))
+        }
+        (found @ Reply::Addresses(..), Reply::Nothing(_))
+        | (Reply::Nothing(_), found @ Reply::Addresses(..)) => Ok(found),
+        (Reply::Nothing(one), Reply::Nothing(other)) => Ok(Reply::Nothing(one.min(other))),
+        // The name is there, so the next one would be another host's.
+        (Reply::Addresses(..), Reply::Refused(why)) | (Reply::Refused(why), Reply::Addresses(..)) => Err(why),
+        (refused @ Reply::Refused(_), _) | (_, refused @ Reply::Refused(_)) => Ok(refused),
+        _ => Err("this is no answer".to_owned()),
+    }
+}
+
+/// Asks one server after the other until one answers. That it cannot tell is the answer only if no other can.
+///
+/// # Errors
+/// Why nobody answered.
 async fn ask_for(resolvers: &Resolvers, name: &str, kind: Kind) -> Result<Reply, String> {
-    let mut why = "there is no resolver".to_owned();
+    let mut refused = None;
+    let mut silent = "there is no resolver".to_owned();
     for _ in 0..resolvers.attempts {
         for server in &resolvers.servers {
             let asked = timeout(resolvers.timeout, ask_server(*server, name, kind)).await;
             match asked {
-                Ok(Ok(Reply::Refused(reason))) => why = format!("{server}: {reason}"),
+                Ok(Ok(Reply::Refused(reason))) => refused = Some(format!("{server}: {reason}")),
                 Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(error)) => why = format!("{server}: {error}"),
-                Err(_) => why = format!("{server} does not answer"),
+                Ok(Err(error)) => silent = format!("{server}: {error}"),
+                Err(_) => silent = format!("{server} does not answer"),
             }
         }
     }
-    Err(why)
+    refused.map(Reply::Refused).ok_or(silent)
 }
 
 async fn ask_server(server: SocketAddr, name: &str, kind: Kind) -> io::Result<Reply> {

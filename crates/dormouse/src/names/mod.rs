@@ -7,23 +7,23 @@ mod client;
 mod resolv_conf;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::names::{
-    Answer, Difference, Event, Keeper, MOST, Server, Service, Source, of_addresses, of_services,
+    Answer, Difference, Event, Keeper, Server, Service, Source, of_addresses, of_services,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::ledger::log::{Level, Log};
-use client::ask;
+use client::{Wanted, ask};
 use resolv_conf::Resolvers;
-use wire::{Kind, Reply};
+use wire::Reply;
 
 /// Who is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,35 +87,24 @@ pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
     }
 }
 
-/// All addresses of a name. One kind alone is not the whole truth: a server that is missing in it would be let go.
-async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<std::net::IpAddr>, Duration), String> {
-    let (v4, v6) = tokio::join!(ask(resolvers, name, Kind::V4), ask(resolvers, name, Kind::V6));
-    let (mut found, mut shortest) = (Vec::new(), Duration::MAX);
-    let mut absent = Duration::MAX;
-    for reply in [v4?, v6?] {
-        match reply {
-            Reply::Addresses(addresses, ttl) => {
-                found.extend(addresses);
-                shortest = shortest.min(ttl);
-            }
-            Reply::Nothing(ttl) => absent = absent.min(ttl),
-            Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => {}
-        }
+async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    match ask(resolvers, name, Wanted::Addresses).await? {
+        Reply::Addresses(addresses, ttl) => Ok((addresses, ttl)),
+        Reply::Nothing(ttl) => Ok((Vec::new(), ttl)),
+        Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => Err("this is no answer".to_owned()),
     }
-    let ttl = if found.is_empty() { absent } else { shortest };
-    Ok((found, ttl))
 }
 
 async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Duration), String> {
-    let (records, mut shortest) = match ask(resolvers, name, Kind::Services).await? {
+    let (records, mut shortest) = match ask(resolvers, name, Wanted::Services).await? {
         Reply::Services(records, ttl) => (records, ttl),
         Reply::Nothing(ttl) => return Ok((Vec::new(), ttl)),
         Reply::Addresses(..) | Reply::Truncated | Reply::Refused(_) => {
             return Err("this is no answer".to_owned());
         }
     };
-    let mut found = Vec::with_capacity(records.len().min(MOST));
-    for record in records.into_iter().take(MOST) {
+    let mut found = Vec::with_capacity(records.len());
+    for record in records {
         let mut service = Service {
             priority: record.priority,
             weight: record.weight,

@@ -1,16 +1,24 @@
 //! Questions and answers as bytes.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use dormouse_core::names::MOST;
 use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Addresses of IPv4.
     V4,
+    /// Addresses of IPv6.
     V6,
+    /// Service records.
     Services,
 }
 
@@ -19,18 +27,25 @@ pub(super) const MOST_BYTES: u16 = 1232;
 
 /// A service record, with the addresses that came along.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) priority: u16,
-    pub(super) weight: u16,
-    pub(super) port: u16,
-    pub(super) target: String,
-    pub(super) addresses: Vec<IpAddr>,
+pub struct Record {
+    /// Lower ones serve first.
+    pub priority: u16,
+    /// Its share among those of its priority.
+    pub weight: u16,
+    /// Its port.
+    pub port: u16,
+    /// The name of the host.
+    pub target: String,
+    /// Where that is, if the answer says it.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub enum Reply {
+    /// The addresses, and for how long they may be believed.
     Addresses(Vec<IpAddr>, Duration),
+    /// The service records, no more than [`MOST`], and for how long they may be believed.
     Services(Vec<Record>, Duration),
     /// There is no such name, or nothing of this kind.
     Nothing(Duration),
@@ -41,13 +56,22 @@ pub(super) enum Reply {
 }
 
 /// A question as bytes; `None` if the name is none.
-pub(super) fn question(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
+pub fn question(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
-    let name = Name::new(name.strip_suffix('.').unwrap_or(name)).ok()?;
+    let name = parsed(name)?;
     packet.questions.push(Question::new(name, record_type(kind).into(), CLASS::IN.into(), false));
     *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: MOST_BYTES, version: 0 });
     packet.build_bytes_vec().ok()
+}
+
+/// Whether it can be asked for: a domain that is put behind a name may make it too long.
+pub(super) fn is_name(text: &str) -> bool {
+    parsed(text).is_some()
+}
+
+fn parsed(text: &str) -> Option<Name<'_>> {
+    Name::new(text.strip_suffix('.').unwrap_or(text)).ok()
 }
 
 fn record_type(kind: Kind) -> TYPE {
@@ -59,7 +83,7 @@ fn record_type(kind: Kind) -> TYPE {
 }
 
 /// Reads an answer; `None` if it is not one to this question.
-pub(super) fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
+pub fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
     let packet = Packet::parse(bytes).ok()?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
@@ -82,7 +106,7 @@ fn answer(packet: &Packet<'_>, kind: Kind) -> Reply {
     let ttl = packet.answers.iter().map(|record| record.ttl).min().unwrap_or_default();
     let ttl = Duration::from_secs(u64::from(ttl));
     if kind == Kind::Services {
-        let records: Vec<_> = packet.answers.iter().filter_map(|record| service(record, packet)).collect();
+        let records = services(packet);
         if !records.is_empty() {
             return Reply::Services(records, ttl);
         }
@@ -96,17 +120,27 @@ fn answer(packet: &Packet<'_>, kind: Kind) -> Reply {
     Reply::Nothing(until_asked_again(packet))
 }
 
-fn service(record: &ResourceRecord<'_>, packet: &Packet<'_>) -> Option<Record> {
-    let RData::SRV(service) = &record.rdata else { return None };
-    let target = service.target.to_string();
-    let of_target = |record: &&ResourceRecord<'_>| same(&record.name.to_string(), &target);
-    Some(Record {
-        priority: service.priority,
-        weight: service.weight,
-        port: service.port,
-        addresses: packet.additional_records.iter().filter(of_target).filter_map(address).collect(),
-        target,
-    })
+/// Who answers decides how many records there are, so each is looked at once, and no more are kept than are used.
+fn services(packet: &Packet<'_>) -> Vec<Record> {
+    let mut known: HashMap<&Name<'_>, Vec<IpAddr>> = HashMap::new();
+    for record in &packet.additional_records {
+        let Some(address) = address(record) else { continue };
+        let addresses = known.entry(&record.name).or_default();
+        if addresses.len() < MOST {
+            addresses.push(address);
+        }
+    }
+    let service = |record: &ResourceRecord<'_>| {
+        let RData::SRV(service) = &record.rdata else { return None };
+        Some(Record {
+            priority: service.priority,
+            weight: service.weight,
+            port: service.port,
+            target: service.target.to_string(),
+            addresses: known.get(&service.target).cloned().unwrap_or_default(),
+        })
+    };
+    packet.answers.iter().filter_map(service).take(MOST).collect()
 }
 
 fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {
