@@ -5,24 +5,23 @@
 
 mod client;
 mod resolv_conf;
+mod tell;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::names::{
-    Answer, Difference, Event, Keeper, Server, Service, Source, of_addresses, of_services,
-};
+use dormouse_core::names::{Answer, Keeper, Server, Service, Source, of_addresses, of_services};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::ledger::log::{Level, Log};
+use crate::ledger::log::Log;
 use client::{Wanted, ask};
 use resolv_conf::Resolvers;
+use tell::Teller;
 use wire::Reply;
 
 /// Who is asked.
@@ -46,7 +45,9 @@ pub fn follow(
 ) -> (Servers, impl Future<Output = ()> + Send) {
     let (sender, servers) = watch::channel(Arc::from([]));
     let following = async move {
-        let mut keeper = Keeper::new(Instant::now().into_std());
+        let now = Instant::now().into_std();
+        let mut keeper = Keeper::new(now);
+        let mut teller = Teller::new(source.clone(), label, log, now);
         loop {
             tokio::select! {
                 () = sleep_until(keeper.next().into()) => {}
@@ -56,11 +57,10 @@ pub fn follow(
                 answer = look_up(&source, &whom) => answer,
                 () = sender.closed() => return,
             };
-            let before = Arc::clone(&sender.borrow());
-            for event in keeper.answered(Instant::now().into_std(), answer) {
-                tell(&log, &label, &source, &event, &Difference::between(&before, keeper.servers()));
-            }
-            if *before != *keeper.servers() {
+            let now = Instant::now().into_std();
+            let events = keeper.answered(now, answer);
+            teller.answered(now, &events, keeper.servers());
+            if **sender.borrow() != *keeper.servers() {
                 sender.send_replace(keeper.servers().into());
             }
         }
@@ -123,39 +123,4 @@ async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Dur
         found.push(service);
     }
     Ok((of_services(&found), shortest))
-}
-
-fn tell(log: &Log, label: &str, source: &Source, event: &Event, difference: &Difference) {
-    match event {
-        Event::Changed => log.line(Level::Info, format_args!("{label}{source}: {}", shown(difference))),
-        Event::Failing(why) => log.line(
-            Level::Warning,
-            format_args!("{label}{source} cannot be asked for ({why}); its servers stay as they are."),
-        ),
-        Event::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
-        Event::Missing => {
-            log.line(Level::Warning, format_args!("{label}{source} has no servers any more, or none yet."));
-        }
-    }
-}
-
-/// Who came and who went, the first ones by name.
-fn shown(difference: &Difference) -> String {
-    const NAMED: usize = 8;
-    let Difference { come, gone, changed } = difference;
-    let mut text = String::new();
-    for (what, servers) in [("new", come), ("gone", gone), ("changed", changed)] {
-        if servers.is_empty() {
-            continue;
-        }
-        let separator = if text.is_empty() { "" } else { "; " };
-        let named: Vec<_> = servers.iter().take(NAMED).map(|server| server.address.to_string()).collect();
-        // A String takes whatever is written to it.
-        let _ = write!(text, "{separator}{what} {}", named.join(", "));
-        if let Some(more @ 1..) = servers.len().checked_sub(NAMED) {
-            let _ = write!(text, " and {more} more");
-        }
-    }
-    text.push('.');
-    text
 }
