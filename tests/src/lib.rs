@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+pub mod dns;
 pub mod failure;
 pub mod machine;
 pub mod net;
