@@ -25,6 +25,7 @@ case!(System, no_client_is_refused_in_a_restart_of_the_system, LIMIT, restarts);
 case!(User, no_client_is_refused_in_a_crash, LIMIT, crashes);
 case!(User, what_was_woken_is_ours_after_a_crash, LIMIT, |machine| ours_after_a_crash(machine, STORE));
 case!(System, what_was_woken_is_ours_by_a_file, LIMIT, |machine| ours_after_a_crash(machine, DIRECTORY));
+case!(User, a_kept_listener_makes_room_for_another, LIMIT, other_listeners);
 case!(User, systemctl_reload_waits_for_its_end, LIMIT, reload);
 case!(User, a_bad_file_ends_it_with_its_status, LIMIT, bad_file);
 
@@ -90,6 +91,13 @@ RestartSec=0
     fn wait_for_log(&self, part: &str) -> Result<()> {
         wait::until(&format!("{part:?} in the log"), SETTLE, || Ok(self.log().contains(part).then_some(())))
             .map_err(|failure| self.with_log(&failure))
+    }
+
+    /// Has it read the file, and waits until the log has told that so often.
+    fn reload(&self, part: &str, times: usize) -> Result<()> {
+        self.systemctl(&["reload", FRONT])?;
+        let told = || Ok((self.log().matches(part).count() >= times).then_some(()));
+        wait::until(&format!("{part:?} in the log"), SETTLE, told).map_err(|failure| self.with_log(&failure))
     }
 
     fn process(&self) -> Result<u64> {
@@ -231,6 +239,56 @@ fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
     stage.systemctl(&["stop", FRONT])?;
     machine.wait(WEB, "ActiveState", "inactive", SETTLE).map_err(|failure| stage.with_log(&failure))?;
     machine.expect("other.service", "ActiveState", "active")
+}
+
+/// What the manager keeps of an address would be in the way of whoever listens at one that covers it, or in another way.
+fn other_listeners(machine: &Machine) -> Result<()> {
+    let echo = Echo::start()?;
+    let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4)?;
+    let path = machine.runtime().join("front.sock");
+    let file = |listen: &str| {
+        let (path, options) = (path.display(), options(listen));
+        format!("[services.web]\nlisten = ['{listen}', '{path}{options}']\nto = '{}'\n", echo.address)
+    };
+    let stage = Stage::new(machine, DORMOUSE, &file(ADDRESS), STORE)?;
+    let served = |what: &str| {
+        for address in [Address::Tcp(address()), Address::Unix(path.clone())] {
+            visit(&address).map_err(|failure| {
+                stage.with_log(&Failure::Unexpected(format!("{what}, {address:?}: {failure}")))
+            })?;
+        }
+        machine.wait(FRONT, "NFileDescriptorStore", "3", SETTLE).map_err(|failure| stage.with_log(&failure))
+    };
+    served("at first")?;
+    for (round, listen) in ["*:8080", "*:8080?backlog=9", ADDRESS].into_iter().enumerate() {
+        stage.write(&file(listen))?;
+        stage.reload("1 changed (web)", round + 1)?;
+        served(listen)?;
+    }
+    // Nothing has changed: what was closed to make room is open again, and kept again.
+    let other = format!("[services.other]\nlisten = '{}'\nto = '{}'\n", taken.address(), echo.address);
+    for round in 0..2 {
+        stage.write(&format!("{}{other}", file("*:8080")))?;
+        stage.reload("was not reloaded", round + 1)?;
+        served("after a reload that failed")?;
+    }
+    // It may change while it does not run, too.
+    for listen in ["*:8080", "*:8080?backlog=9", ADDRESS] {
+        stage.write(&file(listen))?;
+        stage.systemctl(&["restart", FRONT])?;
+        served(listen)?;
+    }
+    Ok(())
+}
+
+fn options(listen: &str) -> &str {
+    listen.find('?').and_then(|at| listen.get(at..)).unwrap_or_default()
+}
+
+fn visit(address: &Address) -> Result<()> {
+    let stream = Stream::connect(address, SETTLE)?;
+    stream.send(b"hello", SETTLE)?;
+    stream.receive(5, SETTLE).map(drop)
 }
 
 fn reload(machine: &Machine) -> Result<()> {

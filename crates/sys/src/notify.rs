@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, connect, send, sendmsg_addr, sendto, socket_with, sockopt,
 };
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::vsock::VsockAddr;
 
@@ -55,13 +56,35 @@ impl Notifier {
     /// # Errors
     /// When it is not sent. Over vsock no descriptor can be.
     pub fn send_with(&self, state: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.send_for_sure(state, Some(fd))
+    }
+
+    /// Has the manager close what it stores under this name.
+    ///
+    /// # Errors
+    /// As with [`Self::send_with`].
+    pub fn remove_stored(&self, name: &str) -> io::Result<()> {
+        self.send_for_sure(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None)
+    }
+
+    /// Gives what reads as ended as soon as the manager has dealt with all that it was told before
+    /// (`sd_notify_barrier(3)`).
+    ///
+    /// # Errors
+    /// As with [`Self::send_with`].
+    pub fn barrier(&self) -> io::Result<OwnedFd> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        self.send_with("BARRIER=1", theirs.as_fd())?;
+        Ok(ours)
+    }
+
+    fn send_for_sure(&self, state: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let Destination::Unix(address) = &self.destination else { return Err(Errno::OPNOTSUPP) };
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
-        let fds = [fd];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        if !fd.as_slice().is_empty() && !control.push(SendAncillaryMessage::ScmRights(fd.as_slice())) {
             return Err(Errno::NOBUFS);
         }
         let bytes = [IoSlice::new(state.as_bytes())];
@@ -133,7 +156,6 @@ mod tests {
     fn a_descriptor_travels_with_its_name() {
         use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
         use std::io::{IoSliceMut, Read, Write};
-        use std::os::fd::AsFd;
         let name = format!("dormouse-notify-fd-{}", std::process::id());
         let ear = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -152,6 +174,29 @@ mod tests {
         let mut byte = [0];
         theirs.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"!");
+    }
+
+    #[test]
+    fn a_barrier_ends_when_the_manager_has_closed_what_came_with_it() {
+        use rustix::io::read;
+        use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
+        use std::io::IoSliceMut;
+        let name = format!("dormouse-notify-barrier-{}", std::process::id());
+        let ear = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let manager = Notifier::to(&format!("@{name}").into()).unwrap();
+        manager.remove_stored("x").unwrap();
+        let barrier = manager.barrier().unwrap();
+        let mut heard = [0; 64];
+        let length = ear.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"FDSTOREREMOVE=1\nFDNAME=x");
+        assert_eq!(read(&barrier, &mut [0; 1]), Err(Errno::AGAIN));
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let message =
+            recvmsg(&ear, &mut [IoSliceMut::new(&mut heard)], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(&heard[..message.bytes], b"BARRIER=1");
+        drop(control);
+        assert_eq!(read(&barrier, &mut [0; 1]), Ok(0));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct House {
     pipes: Arc<Pipes>,
     pub(super) ledger: Arc<Ledger>,
     /// Where listeners outlive us.
-    store: Option<Store>,
+    pub(super) store: Option<Store>,
     memory: Memory,
     /// For those who look.
     pub(super) window: Arc<Window>,
@@ -105,6 +105,9 @@ impl House {
 
     /// Serves this, the first time. What came back from before and is not wanted is let go.
     pub(super) async fn move_in(&mut self, config: Config) -> Result<(), RunError> {
+        // Before anything is opened: it may be in the way.
+        let unwanted = self.sockets.unwanted(&config);
+        self.let_go(unwanted).await;
         self.turn_to(config).await?;
         self.sockets.forget_stored();
         self.dormitory.forget();

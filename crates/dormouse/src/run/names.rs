@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::config::model::Listen;
+use crate::listener::{FileOptions, ListenOptions};
 
 /// What we had woken.
 pub(super) const STATE: &str = "dormouse-state";
@@ -13,10 +14,12 @@ const SEPARATOR: char = '+';
 /// `FDNAME_MAX` of systemd.
 const LONGEST: usize = 255;
 
-/// Which listener it is, whichever configuration it stands in.
+/// Which listener it is, whichever configuration it stands in. What is set once is part of it; who may use its file can
+/// be told anew.
 pub(super) fn key(service: &str, listen: &Listen) -> Option<String> {
-    let Listen::Open { address, .. } = listen else { return None };
-    let address = encode(&address.to_string());
+    let Listen::Open { address, options } = listen else { return None };
+    let set_once = ListenOptions { file: FileOptions::default(), ..options.clone() };
+    let address = encode(&format!("{address}{set_once}"));
     // Of two that ask for any port each has its own.
     let owner = if listen.is_any_port() { encode(service) } else { String::new() };
     Some(format!("{LISTEN}{SEPARATOR}{address}{SEPARATOR}{owner}"))
@@ -70,11 +73,12 @@ pub(super) fn decode(encoded: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use dormouse_core::address::ListenAddress;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::listener::ListenOptions;
 
     fn open(address: &str) -> Listen {
         Listen::Open { address: ListenAddress::parse(address).unwrap(), options: ListenOptions::default() }
@@ -99,6 +103,19 @@ mod tests {
         assert_eq!(key("a", &open("127.0.0.1:80")), key("b", &open("127.0.0.1:80")));
         assert_ne!(key("a", &open("127.0.0.1:0")), key("b", &open("127.0.0.1:0")));
         assert_eq!(key("a", &Listen::Inherited("x".to_owned())), None);
+    }
+
+    #[test]
+    fn what_is_set_once_makes_it_another_listener() {
+        let with = |options: ListenOptions| {
+            key("a", &Listen::Open { address: ListenAddress::parse("/run/a").unwrap(), options })
+        };
+        let file = FileOptions { mode: Some(0o600), ..FileOptions::default() };
+        let backlog = NonZeroU32::new(9);
+        assert_eq!(with(ListenOptions { file, ..ListenOptions::default() }), key("a", &open("/run/a")));
+        let other = with(ListenOptions { backlog, ..ListenOptions::default() }).unwrap();
+        assert_ne!(Some(&other), key("a", &open("/run/a")).as_ref());
+        assert_eq!(parse(&with_identity(&other, None).unwrap()), Some((other.as_str(), None)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::RunError;
 use super::house::House;
 use super::plan::{Origin, Plan, Step};
 use super::standing::Standing;
+use super::store;
 use crate::config::model::{Config, Listen, ServiceConfig};
 use crate::ledger::log::Level;
 use crate::life::Door;
@@ -38,7 +39,7 @@ impl House {
         for (service, step) in config.services.iter().zip(&plan.steps) {
             match step {
                 Step::Keep(_) => prepared.push(None),
-                Step::SetUp { listeners, .. } => match self.prepare_one(service, listeners) {
+                Step::SetUp { listeners, .. } => match self.prepare_one(service, listeners).await {
                     Ok(one) => prepared.push(Some(one)),
                     Err(error) => {
                         self.give_back(config, prepared);
@@ -54,14 +55,18 @@ impl House {
         Ok(prepared)
     }
 
-    fn prepare_one(&mut self, service: &ServiceConfig, origins: &[Origin]) -> Result<Prepared, RunError> {
+    async fn prepare_one(
+        &mut self,
+        service: &ServiceConfig,
+        origins: &[Origin],
+    ) -> Result<Prepared, RunError> {
         let routes =
             Routes::of(service).map_err(|error| RunError::Target { service: service.name.clone(), error })?;
         let mut sockets: Vec<Ready> = Vec::with_capacity(origins.len());
         for (listen, origin) in service.listen.iter().zip(origins) {
             let ready = match *origin {
                 Origin::Moved { service, listener } => self.moved(service, listener),
-                Origin::Opened => self.opened(service, listen),
+                Origin::Opened => self.opened(service, listen).await,
                 Origin::OpenedAfter => Ok(Ready { opened: None, waiting: Vec::new() }),
             };
             match ready {
@@ -81,8 +86,8 @@ impl House {
         Ok(Ready { opened: None, waiting: listeners.map(waiting).collect::<Result<_, _>>()? })
     }
 
-    fn opened(&mut self, service: &ServiceConfig, listen: &Listen) -> Result<Ready, RunError> {
-        let opened = self.sockets.take(service, listen)?;
+    async fn opened(&mut self, service: &ServiceConfig, listen: &Listen) -> Result<Ready, RunError> {
+        let opened = self.sockets.take(service, listen).await?;
         match opened.iter().map(waiting).collect() {
             Ok(waiting) => Ok(Ready { opened: Some(opened), waiting }),
             Err(error) => {
@@ -112,19 +117,20 @@ impl House {
         if late.is_empty() {
             return Ok(());
         }
-        let closed =
-            self.close_in_the_way(plan, &late.iter().map(|(_, listen, _)| *listen).collect::<Vec<_>>());
+        let wanted: Vec<_> = late.iter().map(|(_, listen, _)| *listen).collect();
+        let (closed, stored) = self.close_in_the_way(plan, &wanted);
         // The tasks that accepted on them have them, too, until they had their turn.
         yield_now().await;
         yield_now().await;
+        self.let_go(stored).await;
         let mut opened = Vec::new();
         for (service, listen, _) in &late {
-            match self.opened(service, listen) {
+            match self.opened(service, listen).await {
                 Ok(ready) => opened.push(ready),
                 Err(error) => {
                     // They would be in the way of the old ones.
                     drop(opened);
-                    self.open_again(closed);
+                    self.open_again(closed).await;
                     return Err(error);
                 }
             }
@@ -135,7 +141,8 @@ impl House {
         Ok(())
     }
 
-    fn close_in_the_way(&mut self, plan: &Plan, wanted: &[&Listen]) -> Vec<(usize, usize)> {
+    /// Gives which ones these are, and the names by which the service manager keeps them.
+    fn close_in_the_way(&mut self, plan: &Plan, wanted: &[&Listen]) -> (Vec<(usize, usize)>, Vec<String>) {
         let moves = |origin: &Origin, place: (usize, usize)| matches!(*origin, Origin::Moved { service, listener } if (service, listener) == place);
         let stays = |service: usize, listener: usize| {
             plan.steps.iter().any(|step| match step {
@@ -145,30 +152,46 @@ impl House {
                 }
             })
         };
-        let mut closed = Vec::new();
+        let (mut closed, mut stored) = (Vec::new(), Vec::new());
         for (service, Standing { config, doors, .. }) in self.standing.iter_mut().enumerate() {
             for (listener, (listen, doors)) in config.listen.iter().zip(doors).enumerate() {
                 let in_the_way = wanted.iter().any(|wanted| wanted.covers(listen) || listen.covers(wanted));
                 if in_the_way && !stays(service, listener) {
+                    let open = doors.iter().filter_map(Door::listener);
+                    stored.extend(open.filter_map(|open| store::name(&config.name, listen, open)));
                     doors.clear();
                     closed.push((service, listener));
                 }
             }
         }
-        closed
+        (closed, stored)
     }
 
-    fn open_again(&mut self, closed: Vec<(usize, usize)>) {
-        for (service, listener) in closed {
+    /// Has the service manager close what it keeps under these names.
+    pub(super) async fn let_go(&mut self, stored: Vec<String>) {
+        if let Some(store) = &mut self.store {
+            if store.let_go(stored, &self.log).await {
+                self.sockets.let_go();
+            }
+        }
+    }
+
+    async fn open_again(&mut self, closed: Vec<(usize, usize)>) {
+        // From the last on, so that what is left out does not move those before it.
+        for (service, listener) in closed.into_iter().rev() {
             let Some(standing) = self.standing.get(service) else { continue };
             let (config, admission, shared) =
                 (standing.config.clone(), standing.admission.clone(), standing.shared.clone());
             let Some(listen) = config.listen.get(listener) else { continue };
-            let ready = match self.opened(&config, listen) {
+            let ready = match self.opened(&config, listen).await {
                 Ok(ready) => ready,
                 Err(error) => {
-                    let text = format_args!("{}: {error} Nobody is let in there any more.", config.name);
+                    let text = format_args!(
+                        "{}: {error} Nobody is let in there any more, until a reload can open it again.",
+                        config.name
+                    );
                     self.log.line(Level::Err, text);
+                    self.leave_out(service, listener);
                     continue;
                 }
             };
@@ -182,6 +205,21 @@ impl House {
             if let Some(doors) = doors {
                 *doors = open;
             }
+        }
+        if let Some(store) = &mut self.store {
+            store.keep_listeners(&self.standing, &self.log);
+        }
+    }
+
+    /// Knows that it does not listen there, so that the next reload opens it.
+    fn leave_out(&mut self, service: usize, listener: usize) {
+        let configured = self.config.services.get_mut(service).map(|config| &mut config.listen);
+        if let Some(Standing { config, doors, .. }) = self.standing.get_mut(service) {
+            take_out(&mut config.listen, listener);
+            take_out(doors, listener);
+        }
+        if let Some(listen) = configured {
+            take_out(listen, listener);
         }
     }
 
@@ -197,6 +235,12 @@ impl House {
         for (listen, ready) in service.listen.iter().zip(prepared.sockets) {
             self.sockets.put_back(listen, ready.opened.into_iter().flatten());
         }
+    }
+}
+
+fn take_out<T>(list: &mut Vec<T>, index: usize) {
+    if index < list.len() {
+        list.remove(index);
     }
 }
 

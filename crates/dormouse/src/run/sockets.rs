@@ -1,7 +1,12 @@
 //! The sockets of services: passed in under a name, or opened.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use crate::cli::Passed;
-use crate::config::model::{Listen, ServiceConfig};
+use crate::config::model::{Config, Listen, ServiceConfig};
 use crate::ledger::log::{Level, Log};
 use crate::listener::{self, Listener};
 
@@ -14,7 +19,13 @@ pub(super) struct Sockets {
     passed: Vec<Listener>,
     /// What we had opened before we were started again.
     stored: Stored,
+    /// Until then, an address may be taken only because the service manager is still closing what it kept for us.
+    closing: Option<Instant>,
 }
+
+/// A manager may close a descriptor beside its other work, when it has said that it is done.
+const CLOSING: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Sockets {
     /// Knows which is which.
@@ -24,18 +35,28 @@ impl Sockets {
             listener::Passed::Listeners(listeners) => listeners,
             listener::Passed::Connected(_) => return Err(RunError::Connected),
         };
-        Ok(Self { passed, stored })
+        Ok(Self { passed, stored, closing: None })
     }
 
     /// Lets go of what came back and no service wants.
     pub(super) fn forget_stored(&mut self) {
         self.stored = Stored::default();
     }
+
+    /// Closes what came back and no service of this configuration wants. Gives the names.
+    pub(super) fn unwanted(&mut self, config: &Config) -> Vec<String> {
+        self.stored.unwanted(config)
+    }
+
+    /// The manager was told to close what it kept.
+    pub(super) fn let_go(&mut self) {
+        self.closing = Some(Instant::now() + CLOSING);
+    }
 }
 
 impl Sockets {
     /// The sockets that are meant by one of a service's listeners.
-    pub(super) fn take(
+    pub(super) async fn take(
         &mut self,
         service: &ServiceConfig,
         listen: &Listen,
@@ -45,7 +66,15 @@ impl Sockets {
                 if let Some(listener) = self.stored.take(&service.name, listen) {
                     return Ok(vec![listener]);
                 }
-                listener::open(address, options).map(|listener| vec![listener]).map_err(RunError::Open)
+                loop {
+                    let opened = listener::open(address, options);
+                    let taken =
+                        opened.as_ref().is_err_and(|error| error.error.kind() == ErrorKind::AddrInUse);
+                    if !taken || self.closing.is_none_or(|until| until <= Instant::now()) {
+                        return opened.map(|listener| vec![listener]).map_err(RunError::Open);
+                    }
+                    sleep(PAUSE).await;
+                }
             }
             Listen::Inherited(name) => {
                 let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)

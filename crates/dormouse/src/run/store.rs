@@ -3,16 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use dormouse_sys::listen_fds::PassedFd;
 use dormouse_sys::notify::Notifier;
+use dormouse_sys::watch::watch;
+use tokio::io::Interest;
+use tokio::time::timeout;
 
 use super::names;
 use super::standing::Standing;
-use crate::config::model::Listen;
+use crate::config::model::{Config, Listen};
 use crate::ledger::log::{Level, Log};
 use crate::life::Door;
 use crate::listener::{self, Listener};
+
+/// A manager that does not say for so long that it has closed a listener is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the manager keeps for us.
 #[derive(Debug)]
@@ -52,6 +59,19 @@ impl Stored {
         (stored, state)
     }
 
+    /// Gives the names of those that no service of this configuration takes. They are ours no more.
+    pub(super) fn unwanted(&mut self, config: &Config) -> Vec<String> {
+        let services = config.services.iter();
+        let keys = services
+            .flat_map(|service| service.listen.iter().filter_map(|listen| names::key(&service.name, listen)));
+        let keys: BTreeSet<_> = keys.collect();
+        let (wanted, unwanted) =
+            std::mem::take(&mut self.listeners).into_iter().partition(|(key, _)| keys.contains(key));
+        self.listeners = wanted;
+        let unwanted: BTreeMap<String, (OwnedFd, Option<(u64, u64)>)> = unwanted;
+        unwanted.iter().filter_map(|(key, (_, identity))| names::with_identity(key, *identity)).collect()
+    }
+
     /// The listener that is meant, if it came back and is what it was.
     pub(super) fn take(&mut self, service: &str, listen: &Listen) -> Option<Listener> {
         let Listen::Open { address, .. } = listen else { return None };
@@ -77,15 +97,49 @@ impl Store {
         self.kept.extend(stored.names.iter().cloned());
     }
 
+    /// Has the manager close what it keeps of these listeners, and waits until it has: as long as it has them nobody else
+    /// can listen there.
+    /// `false` if it keeps none of them.
+    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) -> bool {
+        let mut told = false;
+        for name in names {
+            told |= self.kept.contains(&name) && self.remove(&name, log);
+        }
+        if !told {
+            return false;
+        }
+        let waited = async {
+            let barrier = watch(self.manager.barrier()?, Interest::READABLE)?;
+            timeout(PATIENCE, barrier.readable()).await?.map(drop)
+        };
+        if let Err(error) = waited.await {
+            log.line(
+                Level::Warning,
+                format_args!("The service manager does not say whether it has closed listeners: {error}."),
+            );
+        }
+        true
+    }
+
+    fn remove(&mut self, name: &str, log: &Log) -> bool {
+        let removed = self.manager.remove_stored(name);
+        match removed {
+            Ok(()) => drop(self.kept.remove(name)),
+            Err(error) => log.line(
+                Level::Warning,
+                format_args!("The service manager was not told to close a listener that it keeps: {error}."),
+            ),
+        }
+        removed.is_ok()
+    }
+
     /// Sees to it that the listeners of these services are kept, and nothing else of ours but the state.
     pub(super) fn keep_listeners(&mut self, services: &[Standing], log: &Log) {
         let mut wanted = BTreeMap::new();
         for Standing { config, doors, .. } in services {
             for (listen, doors) in config.listen.iter().zip(doors) {
                 for listener in doors.iter().filter_map(Door::listener) {
-                    let key = names::key(&config.name, listen);
-                    let name = key.and_then(|key| names::with_identity(&key, listener.file_identity()));
-                    wanted.extend(name.map(|name| (name, listener)));
+                    wanted.extend(name(&config.name, listen, listener).map(|name| (name, listener)));
                 }
             }
         }
@@ -96,8 +150,7 @@ impl Store {
             .cloned()
             .collect();
         for name in gone {
-            self.manager.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
-            self.kept.remove(&name);
+            self.remove(&name, log);
         }
         for (name, listener) in wanted {
             self.keep(&name, listener.socket().as_fd(), log);
@@ -130,4 +183,9 @@ impl Store {
             ),
         }
     }
+}
+
+/// By which name a listener is kept.
+pub(super) fn name(service: &str, listen: &Listen, listener: &Listener) -> Option<String> {
+    names::with_identity(&names::key(service, listen)?, listener.file_identity())
 }
