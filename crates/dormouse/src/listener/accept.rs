@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::Waiting;
 use crate::admission::{Admission, Room};
 use crate::connect::{Peer, options};
-use crate::ledger::log::{Level, Recurring};
+use crate::ledger::log::{Level, Log, Recurring};
 use crate::session::{self, Client, Shared};
 
 /// After so many clients the others have their turn.
@@ -73,7 +73,7 @@ pub async fn accept_all(
                     inherits = true;
                     break;
                 }
-                Accepted::NoRoom => {
+                Accepted::Paused => {
                     let _ = timeout(PAUSE, admission.session_ended()).await;
                 }
                 Accepted::Dead(error) => return Err(error.into()),
@@ -86,39 +86,95 @@ pub async fn accept_all(
 }
 
 /// What came of accepting once.
+#[derive(Debug)]
 enum Accepted {
     Client(OwnedFd),
     /// The client left before it was accepted, or its network failed: the next one, please (accept(2), "Error
     /// handling").
     Gone,
     Nobody,
-    /// A limit of the system.
-    NoRoom,
+    /// It would come to the same at once: a limit of the system, or somebody forbids it.
+    Paused,
     Dead(Errno),
 }
 
 fn accept(socket: &AsyncFd<OwnedFd>, shared: &Shared) -> Accepted {
-    let log = &shared.ledger.log;
     match accept_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
         Ok(client) => Accepted::Client(client),
-        Err(Errno::AGAIN) => Accepted::Nobody,
-        Err(Errno::INTR | Errno::CONNABORTED) => Accepted::Gone,
-        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-            log.recurring(
-                Recurring::AcceptPaused,
-                Level::Warning,
-                format_args!("Accepting pauses until a session ends: {}.", io::Error::from(error)),
-            );
-            Accepted::NoRoom
-        }
-        Err(error @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT)) => Accepted::Dead(error),
-        Err(error) => {
+        Err(error) => failed(error, &shared.ledger.log),
+    }
+}
+
+fn failed(error: Errno, log: &Log) -> Accepted {
+    match error {
+        Errno::AGAIN => Accepted::Nobody,
+        Errno::INTR | Errno::CONNABORTED => Accepted::Gone,
+        Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT => Accepted::Dead(error),
+        Errno::NETDOWN
+        | Errno::PROTO
+        | Errno::NOPROTOOPT
+        | Errno::HOSTDOWN
+        | Errno::NONET
+        | Errno::HOSTUNREACH
+        | Errno::NETUNREACH
+        | Errno::TIMEDOUT
+        | Errno::CONNRESET => {
             log.recurring(
                 Recurring::AcceptFailed,
                 Level::Notice,
                 format_args!("A client was lost while it was accepted: {}.", io::Error::from(error)),
             );
             Accepted::Gone
+        }
+        _ => {
+            let remedy = match error {
+                Errno::MFILE => "Raise LimitNOFILE= or lower maxconn.",
+                Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
+                Errno::NOBUFS | Errno::NOMEM => "The system has no memory for it.",
+                // A security module refuses before there is a client.
+                Errno::PERM | Errno::ACCESS => {
+                    "The system's security policy forbids it; its audit log tells why."
+                }
+                _ => "It is tried again.",
+            };
+            let cause = io::Error::from(error);
+            log.recurring(
+                Recurring::AcceptPaused,
+                Level::Warning,
+                format_args!("Accepting pauses for a while, or until a session ends: {cause}. {remedy}"),
+            );
+            Accepted::Paused
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_one_client_lost_is_followed_by_the_next_at_once() {
+        let log = Log::new(Some(Level::Err));
+        for number in 1..134 {
+            let error = Errno::from_raw_os_error(number);
+            let gone = matches!(failed(error, &log), Accepted::Gone);
+            let of_a_client = [
+                Errno::INTR,
+                Errno::CONNABORTED,
+                Errno::CONNRESET,
+                Errno::TIMEDOUT,
+                Errno::NETDOWN,
+                Errno::PROTO,
+                Errno::NOPROTOOPT,
+                Errno::HOSTDOWN,
+                Errno::NONET,
+                Errno::HOSTUNREACH,
+                Errno::NETUNREACH,
+            ];
+            assert_eq!(gone, of_a_client.contains(&error), "{error}");
+        }
+        for lasting in [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::MFILE, Errno::IO] {
+            assert!(matches!(failed(lasting, &log), Accepted::Paused), "{lasting}");
         }
     }
 }
