@@ -118,7 +118,8 @@ fn an_awake_server_is_not_restarted_for_other_rules() {
     let scene = Scene::new(place, &file("idle = { minimum_uptime = 0 }")).unwrap();
     let session = scene.client_of("web").unwrap();
     scene.echo(&session, "awake").unwrap();
-    for rules in ["maxconn = 7", "hold = '7s'", "idle = { stop = '7min', minimum_uptime = 0 }"] {
+    for rules in ["maxconn = 7", "hold = { timeout = '7s' }", "idle = { stop = '7min', minimum_uptime = 0 }"]
+    {
         scene.reload(&file(rules)).unwrap();
         scene.echo(&session, "as before").unwrap();
         scene.echo(&scene.client_of("web").unwrap(), "and now").unwrap();
@@ -221,6 +222,30 @@ fn old_sessions_end_with_the_drain_timeout() {
         message.get("STATUS").is_some_and(|status| status.contains("1 open, 2 accepted, 0 not served"))
     });
     status.unwrap_or_else(|failure| panic!("{failure}: {:?}", scene.manager.messages()));
+}
+
+#[test]
+fn sessions_from_before_take_no_newcomers_place() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let file = |rules: &str| {
+        format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\nmaxconn = 2\n{rules}\n", echo.address)
+    };
+    let scene = Scene::new(place, &file("")).unwrap();
+    let two = || {
+        let clients = [scene.client_of("web").unwrap(), scene.client_of("web").unwrap()];
+        for client in &clients {
+            scene.echo(client, "served").unwrap();
+        }
+        clients
+    };
+    let old = two();
+    scene.reload(&file("hold = { timeout = '7s' }")).unwrap();
+    let newer = two();
+    scene.reload(&file("hold = { timeout = '8s' }")).unwrap();
+    let new = two();
+    for client in old.iter().chain(&newer).chain(&new) {
+        scene.echo(client, "still").unwrap();
+    }
 }
 
 #[test]

@@ -118,6 +118,18 @@ impl Pool {
         self.fits.load(Ordering::Relaxed)
     }
 
+    /// How many sessions there may be at once: so many as these services admit, and those that go on elsewhere, under
+    /// rules that are no more.
+    pub fn wanted<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Admission>>) -> u32 {
+        let (admitted, theirs) =
+            services.into_iter().fold((0, 0), |(admitted, theirs): (usize, usize), one| {
+                let open = one.open();
+                (admitted.saturating_add(one.cap().max(open)), theirs.saturating_add(open))
+            });
+        let others = self.open().saturating_sub(theirs);
+        u32::try_from(admitted.saturating_add(others)).unwrap_or(u32::MAX)
+    }
+
     /// There are descriptors for so many from now on; never for fewer than before.
     pub fn grow(&self, fits: usize) {
         self.fits.fetch_max(fits, Ordering::Relaxed);
@@ -308,6 +320,20 @@ mod tests {
         admission.register(|| task.abort_handle());
         task.await.unwrap();
         assert_eq!(admission.end_all(), 0);
+    }
+
+    #[test]
+    fn who_stays_from_before_takes_nobodys_place() {
+        let pool = Pool::new(100);
+        let admission = |cap| Admission::of_mortals(Cap::new(cap).unwrap(), AtLimit::Queue, &pool);
+        let (leaving, kept, new) = (admission(3), admission(2), admission(1));
+        let _sessions = [leaving.enter(), leaving.enter(), kept.enter()];
+        assert_eq!(pool.wanted([&kept, &new]), 2 + 1 + 2);
+        // As an administrator says meanwhile; those that are open already stay.
+        kept.set_cap(Cap::new(7).unwrap());
+        assert_eq!(pool.wanted([&kept, &new]), 7 + 1 + 2);
+        leaving.set_cap(Cap::new(1).unwrap());
+        assert_eq!(pool.wanted([&leaving]), 2 + 1);
     }
 
     #[test]

@@ -110,9 +110,8 @@ pub(super) fn set_maxconn(house: &House, name: &str, value: u32) -> String {
         (Some(_), None) => "Value out of range.\n".to_owned(),
         (Some(door), Some(cap)) => {
             door.admission.set_cap(cap);
-            let sum: usize = doors.iter().map(|door| door.admission.cap()).sum();
-            let beside = house.descriptors.load(Ordering::Relaxed);
-            let budget = raise_limit(u32::try_from(sum).unwrap_or(u32::MAX), beside);
+            let wanted = house.pool.wanted(doors.iter().map(|door| &door.admission));
+            let budget = raise_limit(wanted, house.descriptors.load(Ordering::Relaxed));
             house.pool.grow(budget.sessions);
             String::new()
         }

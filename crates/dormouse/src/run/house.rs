@@ -132,7 +132,6 @@ impl House {
         self.log.set_level(config.log_level);
         self.log.set_format(config.oversight.format);
         self.windows.put_in(refit, &self.window);
-        self.make_room(&config);
 
         // Everything that ends is closed first, so that its listeners can be taken over.
         let old = std::mem::take(&mut self.standing).into_iter().enumerate();
@@ -169,6 +168,7 @@ impl House {
         }
         let name = |number: usize| self.config.services.get(number).map(|service| service.name.clone());
         changes.removed = plan.gone.into_iter().filter_map(name).collect();
+        self.make_room(&config);
         self.config = config;
         self.dormitory.sweep();
         self.furnish();
@@ -247,11 +247,13 @@ impl House {
         self.window.furnish(doors.collect());
     }
 
-    /// Makes room for the sessions of all services.
+    /// Makes room for the sessions of all services, and for those that go on from before.
     fn make_room(&self, config: &Config) {
-        let wanted = wanted(config);
-        let budget = raise_limit(wanted, self.window.descriptors.load(Ordering::Relaxed));
+        let beside = self.window.descriptors.load(Ordering::Relaxed);
+        let needed = self.pool.wanted(self.standing.iter().map(|standing| &standing.admission));
+        let budget = raise_limit(needed, beside);
         self.pool.resize(budget.sessions);
+        let wanted = wanted(config);
         if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
             self.log.line(
                 Level::Notice,
