@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Address, Failure, Family, Result, Stream};
 
 use super::load::Echo;
 use super::scene::{Place, Scene};
@@ -92,7 +92,7 @@ fn windows_move_and_those_that_stay_are_not_touched() {
 #[test]
 fn a_window_that_cannot_be_opened_changes_nothing() {
     let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
-    let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap();
+    let taken = dormouse_tests::Listener::bind(Family::Tcp4).unwrap();
     let (first, second, new) = (place.path("first"), place.path("second"), place.port(0));
     let file = |top: &str, listen: &str| {
         format!("{top}\n[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address)
@@ -115,6 +115,87 @@ fn a_window_that_cannot_be_opened_changes_nothing() {
     assert!(!second.exists(), "the other socket stayed");
     assert!(ask(&first, "show info").unwrap().contains("Name: dormouse"));
     scene.expect(TcpStream::connect(front).is_ok(), "the old listener is gone");
+}
+
+#[test]
+fn a_window_makes_room_for_another_and_for_services() {
+    let (place, echo) = (Place::new(2).unwrap(), Echo::start().unwrap());
+    let (one, two) = (place.port(0), place.port(1));
+    let every = |address: &str| format!("0.0.0.0:{}", address.rsplit_once(':').unwrap().1);
+    let file = |http: &str, listen: &str| {
+        format!("http = '{http}'\n[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address)
+    };
+    let scene = Scene::new(place, &file(&every(&one), "127.0.0.1:0")).unwrap();
+    let page = |address: &str| {
+        let page = get(address, "/metrics").unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}\n{}", scene.log());
+    };
+    let served = |address: &str| {
+        let client = Stream::connect(&Address::Tcp(address.parse().unwrap()), SOON).unwrap();
+        scene.echo(&client, "served").unwrap();
+    };
+    page(&one);
+    for http in [one.clone(), every(&one)] {
+        scene.reload(&file(&http, "127.0.0.1:0")).unwrap();
+        page(&one);
+    }
+    // A service takes its place, then both change places.
+    scene.reload(&file(&two, &one)).unwrap();
+    page(&two);
+    served(&one);
+    scene.reload(&file(&one, &two)).unwrap();
+    page(&one);
+    served(&two);
+    // Where that fails, both are what they were.
+    let (elsewhere, taken) = (every(&two), dormouse_tests::Listener::bind(Family::Tcp4).unwrap());
+    let bad = format!(
+        "{}[services.other]\nlisten = '{}'\nto = '{}'\n",
+        file(&elsewhere, &every(&one)),
+        taken.address(),
+        echo.address
+    );
+    scene.reload(&bad).unwrap();
+    scene.told("was not reloaded, nothing has changed").unwrap();
+    page(&one);
+    served(&two);
+    // So they are if it fails after they were closed: at another of all addresses somebody listens.
+    let beside = Address::Tcp(format!("127.0.0.2:{}", two.rsplit_once(':').unwrap().1).parse().unwrap());
+    let _beside = dormouse_tests::Listener::bind_at(&beside).unwrap();
+    scene.reload(&file(&elsewhere, &every(&one))).unwrap();
+    page(&one);
+    served(&two);
+}
+
+#[test]
+fn without_a_window_sessions_are_not_known() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let control = place.path("control");
+    let file = |control: &str| {
+        format!("control = '{control}'\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address)
+    };
+    let open = file(&control.display().to_string());
+    let scene = Scene::new(place, &open).unwrap();
+    let client = |words: &str| {
+        let client = scene.client_of("web").unwrap();
+        scene.echo(&client, words).unwrap();
+        client
+    };
+    let before = client("known");
+    scene.reload(&file("none")).unwrap();
+    let between = client("unknown");
+    scene.reload(&open).unwrap();
+    let after = client("known again");
+    let known =
+        || ask(&control, "show sess").map(|text| text.lines().filter(|line| line.contains("fe=web")).count());
+    assert_eq!(known().unwrap(), 2);
+    // Each is forgotten at its end.
+    scene.reload(&file("none")).unwrap();
+    drop((before, between, after));
+    scene.reload(&open).unwrap();
+    wait::until("the end of all", SOON, || {
+        Ok((known()? == 0 && ask(&control, "show info")?.contains("\nCurrConns: 0\n")).then_some(()))
+    })
+    .unwrap();
 }
 
 #[test]

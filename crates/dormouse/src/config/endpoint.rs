@@ -127,6 +127,11 @@ impl Listen {
         }
     }
 
+    /// Whether only one of both can be open.
+    pub(crate) fn is_in_the_way_of(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
     /// Whether a connection to the target would arrive here again.
     pub(super) fn is_reached_by(&self, target: &Target) -> bool {
         let Self::Open { address, options } = self else { return false };

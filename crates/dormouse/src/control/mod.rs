@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use dormouse_core::address::ListenAddress;
 
 pub use house::{Door, House};
-pub use windows::Windows;
+pub use windows::{Refit, Windows};
 
 /// Where the control socket is unless told, in the service manager's directory or a user's.
 const FILE: &str = "control.sock";

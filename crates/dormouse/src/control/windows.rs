@@ -7,9 +7,9 @@ use dormouse_core::address::ListenAddress;
 use tokio::task::JoinHandle;
 
 use super::{House, http, socket, usual};
-use crate::config::model::{Control, Oversight};
+use crate::config::model::{Control, Listen, Oversight};
 use crate::ledger::log::{Level, Log};
-use crate::listener::{self, ListenOptions, Listener, OpenError};
+use crate::listener::{self, FileOptions, ListenOptions, Listener, OpenError};
 
 /// Only whoever runs it may steer it.
 const MODE: u32 = 0o600;
@@ -25,7 +25,7 @@ pub struct Windows {
 #[derive(Debug)]
 struct Open {
     /// As it is configured.
-    address: ListenAddress,
+    at: At,
     listener: Arc<Listener>,
     task: JoinHandle<()>,
 }
@@ -36,7 +36,22 @@ impl Drop for Open {
     }
 }
 
-/// What is to become of the windows; the new ones are open already.
+/// An address of those who look.
+#[derive(Debug, Clone)]
+struct At {
+    address: ListenAddress,
+    options: ListenOptions,
+    /// Somebody has named it. Where nobody has, that it is not to be had is only logged.
+    told: bool,
+}
+
+impl At {
+    fn listen(&self) -> Listen {
+        Listen::Open { address: self.address.clone(), options: self.options.clone() }
+    }
+}
+
+/// What is to become of the windows.
 #[derive(Debug)]
 pub struct Refit {
     control: Change,
@@ -45,61 +60,76 @@ pub struct Refit {
 
 #[derive(Debug)]
 enum Change {
+    /// Nothing.
+    Stay,
     /// The same address; its file is to be like that.
-    Keep(ListenOptions),
+    Keep(FileOptions),
     Close,
-    Open(ListenAddress, Listener),
+    /// It is to be opened: at once, or when what is in its way has been closed.
+    Wanted(At),
+    Late(At),
+    Open(At, Listener),
 }
 
 impl Windows {
-    /// Opens what is not open yet.
-    ///
-    /// # Errors
-    /// When we cannot listen where we are told to. Where nobody told us to, that is only logged.
-    pub fn refit(&self, oversight: &Oversight, log: &Log) -> Result<Refit, OpenError> {
+    /// What becomes of them.
+    pub fn refit(&self, oversight: &Oversight) -> Refit {
         let control = match &oversight.control {
-            Control::Off => Change::Close,
+            Control::Off => None,
             Control::At { address, options } => {
                 let mut options = options.clone();
                 options.file.mode.get_or_insert(MODE);
-                change(self.control.as_ref(), address, options)?
+                Some(At { address: address.clone(), options, told: true })
             }
-            Control::Usual => match usual(|name| std::env::var_os(name)) {
-                None => Change::Close,
-                Some(address) => {
-                    let mut options = ListenOptions::default();
-                    options.file.mode = Some(MODE);
-                    change(self.control.as_ref(), &address, options).unwrap_or_else(|error| {
-                        log.line(Level::Notice, format_args!("No control socket: {error}"));
-                        Change::Close
-                    })
-                }
-            },
+            Control::Usual => usual(|name| std::env::var_os(name)).map(|address| {
+                let mut options = ListenOptions::default();
+                options.file.mode = Some(MODE);
+                At { address, options, told: false }
+            }),
         };
-        let http = match oversight.http {
-            Some(address) => {
-                change(self.http.as_ref(), &ListenAddress::Tcp(address), ListenOptions::default())?
+        let http = oversight.http.map(|address| At {
+            address: ListenAddress::Tcp(address),
+            options: ListenOptions::default(),
+            told: true,
+        });
+        Refit { control: change(self.control.as_ref(), control), http: change(self.http.as_ref(), http) }
+    }
+
+    /// Where nobody is served any more after this.
+    pub fn closing(&self, refit: &Refit) -> Vec<Listen> {
+        let both = [(&self.control, &refit.control), (&self.http, &refit.http)];
+        let closing = both.into_iter().filter(|(_, change)| change.ends_the_old());
+        closing.filter_map(|(open, _)| open.as_ref().map(|open| open.at.listen())).collect()
+    }
+
+    /// Closes those of them that are in the way of these. Gives what would undo it.
+    pub fn close_in_the_way(&mut self, wanted: &[Listen], refit: &Refit) -> Refit {
+        let close = |open: &mut Option<Open>, change: &Change| {
+            let in_the_way = |open: &Open| {
+                let listen = open.at.listen();
+                wanted.iter().any(|wanted| wanted.is_in_the_way_of(&listen))
+            };
+            match open.take_if(|open| change.ends_the_old() && in_the_way(open)) {
+                Some(open) => Change::Late(open.at.clone()),
+                None => Change::Stay,
             }
-            None => Change::Close,
         };
-        Ok(Refit { control, http })
+        Refit { control: close(&mut self.control, &refit.control), http: close(&mut self.http, &refit.http) }
     }
 
     /// Serves whoever comes there, and nobody any more elsewhere.
     pub fn put_in(&mut self, refit: Refit, house: &Arc<House>) {
         let Refit { control, http } = refit;
-        control.apply(&mut self.control, |listener| {
+        control.apply(&mut self.control, &house.log, |listener| {
             house.log.line(Level::Info, format_args!("Commands are taken at {listener}."));
             tokio::spawn(socket::serve(listener, Arc::clone(house)))
         });
-        http.apply(&mut self.http, |listener| {
+        http.apply(&mut self.http, &house.log, |listener| {
             house.log.line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
             tokio::spawn(http::serve(listener, Arc::clone(house)))
         });
         house.descriptors.store(self.descriptors(), Ordering::Relaxed);
-        if self.control.is_some() || self.http.is_some() {
-            house.ledger.watch();
-        }
+        house.ledger.watch(self.control.is_some() || self.http.is_some());
     }
 
     /// How many descriptors those who look may need.
@@ -110,27 +140,99 @@ impl Windows {
     }
 }
 
-fn change(open: Option<&Open>, address: &ListenAddress, options: ListenOptions) -> Result<Change, OpenError> {
-    if open.is_some_and(|open| open.address == *address && !open.task.is_finished()) {
-        return Ok(Change::Keep(options));
+impl Refit {
+    /// Opens what is not open yet, unless something that will be closed is in the way.
+    ///
+    /// # Errors
+    /// When we cannot listen where we are told to. Where nobody told us to, that is only logged.
+    pub fn open(&mut self, closing: &[Listen], log: &Log) -> Result<(), OpenError> {
+        for change in [&mut self.control, &mut self.http] {
+            let Change::Wanted(at) = change else { continue };
+            let listen = at.listen();
+            if closing.iter().any(|closing| closing.is_in_the_way_of(&listen)) {
+                *change = Change::Late(at.clone());
+            } else {
+                let opened = listener::open(&at.address, &at.options);
+                change.opened(opened, log)?;
+            }
+        }
+        Ok(())
     }
-    Ok(Change::Open(address.clone(), listener::open(address, &options)?))
+
+    /// What is to be opened when everything in the way has been closed.
+    pub fn late(&self) -> impl Iterator<Item = Listen> {
+        let late = |change: &Change| if let Change::Late(at) = change { Some(at.listen()) } else { None };
+        [late(&self.control), late(&self.http)].into_iter().flatten()
+    }
+
+    /// The next of these.
+    pub fn next_late(&mut self) -> Option<(ListenAddress, ListenOptions)> {
+        match self.first_late()? {
+            Change::Late(at) => Some((at.address.clone(), at.options.clone())),
+            _ => None,
+        }
+    }
+
+    /// What came of opening it.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    pub fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
+        self.first_late().map_or(Ok(()), |change| change.opened(opened, log))
+    }
+
+    fn first_late(&mut self) -> Option<&mut Change> {
+        [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::Late(_)))
+    }
+
+    /// Closes what was opened.
+    pub fn give_up(&mut self) {
+        *self = Self { control: Change::Close, http: Change::Close };
+    }
+}
+
+fn change(open: Option<&Open>, wanted: Option<At>) -> Change {
+    match (open, wanted) {
+        (_, None) => Change::Close,
+        (Some(open), Some(at)) if open.at.address == at.address && !open.task.is_finished() => {
+            Change::Keep(at.options.file)
+        }
+        (_, Some(at)) => Change::Wanted(at),
+    }
 }
 
 impl Change {
-    fn apply(self, open: &mut Option<Open>, serve: impl FnOnce(Arc<Listener>) -> JoinHandle<()>) {
+    /// Nobody is served any more where it is open now.
+    fn ends_the_old(&self) -> bool {
+        !matches!(self, Self::Stay | Self::Keep(_))
+    }
+
+    fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
+        let (Self::Wanted(at) | Self::Late(at)) = std::mem::replace(self, Self::Close) else { return Ok(()) };
+        match opened {
+            Ok(listener) => *self = Self::Open(at, listener),
+            Err(error) if at.told => return Err(error),
+            Err(error) => log.line(Level::Notice, format_args!("No control socket: {error}")),
+        }
+        Ok(())
+    }
+
+    fn apply(self, open: &mut Option<Open>, log: &Log, serve: impl FnOnce(Arc<Listener>) -> JoinHandle<()>) {
         match self {
-            Self::Keep(options) => {
-                if let Some(open) = open {
-                    open.listener.set_file(&options.file);
+            Self::Keep(file) => {
+                let set = open.as_ref().map(|open| open.listener.set_file(&file));
+                if let Some(Err(error)) = set {
+                    log.line(Level::Warning, format_args!("{error}."));
                 }
             }
-            Self::Close => *open = None,
-            Self::Open(address, listener) => {
+            Self::Open(at, listener) => {
                 let listener = Arc::new(listener);
                 let task = serve(Arc::clone(&listener));
-                *open = Some(Open { address, listener, task });
+                *open = Some(Open { at, listener, task });
             }
+            Self::Stay => {}
+            // What is wanted was opened before, or is not to be had.
+            Self::Close | Self::Wanted(_) | Self::Late(_) => *open = None,
         }
     }
 }

@@ -129,8 +129,10 @@ pub struct Ledger {
     servers: Mutex<Vec<Arc<ServerEntry>>>,
     /// Counts the same for several.
     parent: Option<Arc<Ledger>>,
-    /// Where sessions are known one by one, if somebody may ask.
+    /// Where sessions are known one by one, if somebody may ask or might.
     sessions: Arc<OnceLock<Arc<Sessions>>>,
+    /// Somebody may ask.
+    watched: Arc<AtomicBool>,
     ending: AtomicBool,
     changed: Notify,
 }
@@ -202,14 +204,22 @@ impl Ledger {
             servers: Mutex::default(),
             parent: None,
             sessions: Arc::default(),
+            watched: Arc::default(),
             ending: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
 
-    /// Sessions that begin from now on are known one by one, also those of the services within.
-    pub fn watch(&self) {
-        self.sessions.get_or_init(Arc::default);
+    /// Whether sessions that begin from now on are known one by one, also those of the services within.
+    pub fn watch(&self, on: bool) {
+        if on {
+            self.sessions.get_or_init(Arc::default);
+        }
+        self.watched.store(on, Ordering::Relaxed);
+    }
+
+    fn watched(&self) -> Option<&Arc<Sessions>> {
+        self.sessions.get().filter(|_| self.watched.load(Ordering::Relaxed))
     }
 
     /// Empty totals of a service, that are also counted by another.
@@ -218,6 +228,7 @@ impl Ledger {
             name: Arc::from(name),
             beginning: parent.beginning,
             sessions: Arc::clone(&parent.sessions),
+            watched: Arc::clone(&parent.watched),
             parent: Some(parent),
             ..Self::new(log)
         }
@@ -243,7 +254,7 @@ impl Ledger {
 
     /// Whether somebody wants to know who each client is.
     pub fn wants_records(&self) -> bool {
-        self.sessions.get().is_some() || self.log.wants_sessions()
+        self.watched().is_some() || self.log.wants_sessions()
     }
 
     /// A session begins.
@@ -261,7 +272,7 @@ impl Ledger {
 
     /// The session is one of those that are known one by one, if any are.
     pub fn enter(&self, client: &Peer, began: Instant) -> Option<Arc<Entry>> {
-        Some(self.sessions.get()?.begin(&self.name, client.clone(), began))
+        Some(self.watched()?.begin(&self.name, client.clone(), began))
     }
 
     /// A session that began then has got a server now.
@@ -278,7 +289,7 @@ impl Ledger {
                 entry.served(server);
             }
         }
-        if self.sessions.get().is_some() {
+        if self.watched().is_some() {
             self.figures.reached.add(now.duration_since(began));
         }
     }
@@ -306,11 +317,12 @@ impl Ledger {
         if let Some(server) = record.server {
             server.counters.end(cause);
         }
-        if let Some(sessions) = self.sessions.get() {
+        if self.watched().is_some() {
             self.figures.lasted.add(began.elapsed());
-            if let Some(entry) = entry {
-                sessions.end(entry);
-            }
+        }
+        // It is known from when somebody could ask.
+        if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
+            sessions.end(entry);
         }
         for ledger in self.with_parents() {
             ledger.figures.open.down();

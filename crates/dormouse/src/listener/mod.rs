@@ -69,10 +69,16 @@ impl Listener {
     }
 
     /// Opens the socket's file to these from now on, if it has a file of ours.
-    pub fn set_file(&self, options: &FileOptions) {
-        if let Some(file) = &self.file {
-            file.set(options);
-        }
+    ///
+    /// # Errors
+    /// When the kernel does not let us. Then it is open to whom it was.
+    pub fn set_file(&self, options: &FileOptions) -> Result<(), SetFileError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.set(options).map_err(|(operation, error)| SetFileError {
+            path: file.path.clone(),
+            operation,
+            error,
+        })
     }
 
     /// The listening socket.
@@ -80,6 +86,24 @@ impl Listener {
         &self.socket
     }
 }
+
+/// Why a socket's file is not open to whom it should be.
+#[derive(Debug)]
+pub struct SetFileError {
+    path: PathBuf,
+    operation: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for SetFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, operation, error } = self;
+        write!(f, "Failed to change who may connect to {}: {operation}: {error}", path.display())?;
+        open::remedy_of_file(operation, error).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+    }
+}
+
+impl std::error::Error for SetFileError {}
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

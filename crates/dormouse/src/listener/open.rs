@@ -52,11 +52,18 @@ impl OpenError {
             }
             ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
             ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
-            ("set the owner", ErrorKind::PermissionDenied, _) => {
-                "only root gives a socket to another user, and everybody else only to a group of theirs"
-            }
-            _ => return None,
+            _ => return remedy_of_file(self.operation, &self.error),
         })
+    }
+}
+
+/// What can be done where a socket's file cannot be given to somebody.
+pub(super) fn remedy_of_file(operation: &str, error: &std::io::Error) -> Option<&'static str> {
+    match (operation, error.kind()) {
+        ("set the owner", ErrorKind::PermissionDenied) => {
+            Some("only root gives a socket to another user, and everybody else only to a group of theirs")
+        }
+        _ => None,
     }
 }
 

@@ -165,11 +165,8 @@ impl SocketFile {
         identity(&self.path).is_ok_and(|identity| identity == self.identity)
     }
 
-    pub(super) fn set(&self, options: &FileOptions) {
-        if self.is_ours() {
-            // It was ours to open; where it is not ours any more, who may use it is not, either.
-            let _ = admit(&self.path, options);
-        }
+    pub(super) fn set(&self, options: &FileOptions) -> Result<(), Failed> {
+        if self.is_ours() { admit(&self.path, options) } else { Ok(()) }
     }
 }
 
@@ -261,24 +258,55 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
     }
 
+    /// Runs this where it is not root's, whoever runs the tests.
+    fn without_rights<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+        let run = || {
+            if rustix::process::geteuid().is_root() {
+                let nobody = Uid::from_raw(65_534);
+                // Of this thread only.
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            run()
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+    }
+
+    /// Where only root gets on.
+    fn of_a_foreign_group() -> FileOptions {
+        let group = Owner { name: "2000000000".to_owned(), id: 2_000_000_000 };
+        FileOptions { mode: Some(0o600), owner: None, group: Some(group) }
+    }
+
     #[test]
     fn what_cannot_be_finished_leaves_nothing_behind() {
         let directory = directory("undone");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
         let path = directory.join("s");
-        // Only root would get further than this, and to root a group that is nobody's is as good as any.
-        let group = Owner { name: "2000000000".to_owned(), id: 2_000_000_000 };
-        let options = FileOptions { mode: Some(0o600), owner: None, group: Some(group) };
-        match open(&path, &options, BACKLOG) {
-            Ok(listener) => {
-                let found = fs::symlink_metadata(&path).unwrap();
-                assert_eq!((found.gid(), found.mode() & 0o777), (2_000_000_000, 0o600));
-                drop(listener);
-            }
-            Err((operation, error)) => {
-                assert_eq!((operation, error.kind()), ("set the owner", io::ErrorKind::PermissionDenied));
-            }
-        }
+        let opened = without_rights(|| open(&path, &of_a_foreign_group(), BACKLOG));
+        let (operation, error) = opened.unwrap_err();
+        assert_eq!((operation, error.kind()), ("set the owner", io::ErrorKind::PermissionDenied));
         assert!(names_in(&directory).is_empty());
+        // There is nothing else that keeps it from being opened.
+        drop(without_rights(|| open_plainly(&path)).unwrap());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn who_may_connect_cannot_be_changed_without_a_word() {
+        let directory = directory("unchanged");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        let path = directory.join("s");
+        let said = without_rights(|| {
+            let listener = open_plainly(&path).unwrap();
+            let said = listener.set_file(&of_a_foreign_group()).unwrap_err().to_string();
+            fs::remove_file(&path).unwrap();
+            let _theirs = UnixListener::bind(&path).unwrap();
+            // That one is not ours to change.
+            listener.set_file(&of_a_foreign_group()).unwrap();
+            said
+        });
+        let expected = format!("Failed to change who may connect to {}: set the owner: ", path.display());
+        assert!(said.starts_with(&expected) && said.contains("only root gives a socket"), "{said}");
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::RunError;
 use super::memory::Memory;
-use super::plan::{Origin, Step, plan};
+use super::plan::{Origin, Plan, Step, plan};
 use super::prepare::Prepared;
 use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Standing};
@@ -20,7 +20,7 @@ use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
 use crate::cli::Passed;
-use crate::config::model::{Config, ServerConfig, ServiceConfig};
+use crate::config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use crate::control::{self, House as Window, Windows};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
@@ -48,7 +48,7 @@ pub(super) struct House {
     /// For those who look.
     pub(super) window: Arc<Window>,
     /// Where they look.
-    windows: Windows,
+    pub(super) windows: Windows,
     pub(super) log: Log,
 }
 
@@ -126,9 +126,11 @@ impl House {
     /// # Errors
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
-        let plan = plan(&self.config, &config);
-        let refit = self.windows.refit(&config.oversight, &self.log).map_err(RunError::Open)?;
-        let prepared = self.prepare(&config, &plan).await?;
+        let mut refit = self.windows.refit(&config.oversight);
+        let plan = plan(&self.config, &config, &self.windows.closing(&refit));
+        let closing = self.closing(&plan);
+        refit.open(&closing, &self.log).map_err(RunError::Open)?;
+        let prepared = self.prepare(&config, &plan, &mut refit).await?;
         self.log.set_level(config.log_level);
         self.log.set_format(config.oversight.format);
         self.windows.put_in(refit, &self.window);
@@ -178,6 +180,17 @@ impl House {
         Ok(changes)
     }
 
+    /// All that is open and is closed.
+    fn closing(&self, plan: &Plan) -> Vec<Listen> {
+        let services = self.config.services.iter().enumerate();
+        let listeners = services.flat_map(|(service, config)| {
+            let listeners = config.listen.iter().enumerate();
+            listeners.map(move |(number, listen)| ((service, number), listen))
+        });
+        let closed = listeners.filter(|((service, listener), _)| !plan.keeps(*service, *listener));
+        closed.map(|(_, listen)| listen.clone()).collect()
+    }
+
     fn set_up(
         &mut self,
         service: &ServiceConfig,
@@ -219,8 +232,8 @@ impl House {
                     let moved = closed.get_mut(service).map(|former| former.take(*listener));
                     let moved = moved.unwrap_or_default();
                     for listener in &moved {
-                        if let Some(options) = listen.file() {
-                            listener.set_file(options);
+                        if let Some(Err(error)) = listen.file().map(|options| listener.set_file(options)) {
+                            self.log.line(Level::Warning, format_args!("{error}."));
                         }
                         self.log.line(Level::Debug, format_args!("{listener} is now for {behind}."));
                     }

@@ -41,8 +41,18 @@ pub(super) enum Origin {
     OpenedAfter,
 }
 
-/// Plans the way.
-pub(super) fn plan(old: &Config, new: &Config) -> Plan {
+impl Plan {
+    /// Whether this listener of the old configuration stays open, wherever it moves to.
+    pub(super) fn keeps(&self, service: usize, listener: usize) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Keep(number) => *number == service,
+            Step::SetUp { listeners, .. } => listeners.contains(&Origin::Moved { service, listener }),
+        })
+    }
+}
+
+/// Plans the way. `beside`: what else was open and is closed.
+pub(super) fn plan(old: &Config, new: &Config, beside: &[Listen]) -> Plan {
     let before = |service: &ServiceConfig| old.services.iter().position(|other| other.name == service.name);
     let kept: Vec<Option<usize>> = new
         .services
@@ -79,7 +89,12 @@ pub(super) fn plan(old: &Config, new: &Config) -> Plan {
     }
     let origin = |listen: &Listen, place: Option<(usize, usize)>| match place {
         Some((service, listener)) => Origin::Moved { service, listener },
-        None if free.iter().any(|(_, _, other)| other.covers(listen) || listen.covers(other)) => {
+        None if free
+            .iter()
+            .map(|(_, _, other)| *other)
+            .chain(beside)
+            .any(|other| other.is_in_the_way_of(listen)) =>
+        {
             Origin::OpenedAfter
         }
         None => Origin::Opened,
@@ -150,14 +165,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_the_same_is_not_touched(config in configuration()) {
-            let plan = plan(&config, &config);
+            let plan = plan(&config, &config, &[]);
             let all: Vec<_> = (0..config.services.len()).map(Step::Keep).collect();
             prop_assert_eq!(plan, Plan { steps: all, gone: Vec::new() });
         }
 
         #[test]
         fn services_are_kept_if_and_only_if_they_are_equal(old in configuration(), new in configuration()) {
-            let plan = plan(&old, &new);
+            let plan = plan(&old, &new, &[]);
             prop_assert_eq!(plan.steps.len(), new.services.len());
             for (step, service) in plan.steps.iter().zip(&new.services) {
                 let before = old.services.iter().position(|other| other.name == service.name);
@@ -178,7 +193,7 @@ mod tests {
 
         #[test]
         fn every_listener_has_one_place_and_none_is_closed_that_is_wanted(old in configuration(), new in configuration()) {
-            let plan = plan(&old, &new);
+            let plan = plan(&old, &new, &[]);
             let mut moved = BTreeSet::new();
             for (step, service) in plan.steps.iter().zip(&new.services) {
                 let Step::SetUp { listeners, before } = step else { continue };
@@ -207,7 +222,7 @@ mod tests {
 
         #[test]
         fn what_is_opened_at_once_has_its_place_free(old in configuration(), new in configuration()) {
-            let plan = plan(&old, &new);
+            let plan = plan(&old, &new, &[]);
             for (step, service) in plan.steps.iter().zip(&new.services) {
                 let Step::SetUp { listeners, .. } = step else { continue };
                 for (origin, wanted) in listeners.iter().zip(&service.listen) {

@@ -8,6 +8,7 @@ use super::plan::{Origin, Plan, Step};
 use super::standing::Standing;
 use super::store;
 use crate::config::model::{Config, Listen, ServiceConfig};
+use crate::control::Refit;
 use crate::ledger::log::Level;
 use crate::life::Door;
 use crate::listener::{Listener, Waiting};
@@ -34,6 +35,7 @@ impl House {
         &mut self,
         config: &Config,
         plan: &Plan,
+        refit: &mut Refit,
     ) -> Result<Vec<Option<Prepared>>, RunError> {
         let mut prepared = Vec::with_capacity(config.services.len());
         for (service, step) in config.services.iter().zip(&plan.steps) {
@@ -48,7 +50,7 @@ impl House {
                 },
             }
         }
-        if let Err(error) = self.open_after(config, plan, &mut prepared).await {
+        if let Err(error) = self.open_after(config, plan, &mut prepared, refit).await {
             self.give_back(config, prepared);
             return Err(error);
         }
@@ -87,7 +89,7 @@ impl House {
     }
 
     async fn opened(&mut self, service: &ServiceConfig, listen: &Listen) -> Result<Ready, RunError> {
-        let opened = self.sockets.take(service, listen).await?;
+        let opened = self.sockets.take(service, listen, &self.log).await?;
         match opened.iter().map(waiting).collect() {
             Ok(waiting) => Ok(Ready { opened: Some(opened), waiting }),
             Err(error) => {
@@ -104,6 +106,7 @@ impl House {
         config: &Config,
         plan: &Plan,
         prepared: &mut [Option<Prepared>],
+        refit: &mut Refit,
     ) -> Result<(), RunError> {
         let mut late = Vec::new();
         for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {
@@ -114,26 +117,33 @@ impl House {
                     .map(|((listen, _), ready)| (service, listen, ready)),
             );
         }
-        if late.is_empty() {
+        let wanted: Vec<_> = late.iter().map(|(_, listen, _)| *listen).cloned().chain(refit.late()).collect();
+        if wanted.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<_> = late.iter().map(|(_, listen, _)| *listen).collect();
+        let shut = self.windows.close_in_the_way(&wanted, refit);
         let (closed, stored) = self.close_in_the_way(plan, &wanted);
         // The tasks that accepted on them have them, too, until they had their turn.
         yield_now().await;
         yield_now().await;
         self.let_go(stored).await;
         let mut opened = Vec::new();
-        for (service, listen, _) in &late {
+        let failed = loop {
+            let Some((service, listen, _)) = late.get(opened.len()) else {
+                break self.open_windows(refit).await.err();
+            };
             match self.opened(service, listen).await {
                 Ok(ready) => opened.push(ready),
-                Err(error) => {
-                    // They would be in the way of the old ones.
-                    drop(opened);
-                    self.open_again(closed).await;
-                    return Err(error);
-                }
+                Err(error) => break Some(error),
             }
+        };
+        if let Some(error) = failed {
+            // They would be in the way of the old ones.
+            drop(opened);
+            refit.give_up();
+            self.open_again(closed).await;
+            self.open_windows_again(shut).await;
+            return Err(error);
         }
         for ((_, _, place), ready) in late.into_iter().zip(opened) {
             *place = ready;
@@ -141,22 +151,33 @@ impl House {
         Ok(())
     }
 
+    async fn open_windows(&self, refit: &mut Refit) -> Result<(), RunError> {
+        while let Some((address, options)) = refit.next_late() {
+            let opened = self.sockets.open(&address, &options).await;
+            refit.opened(opened, &self.log).map_err(RunError::Open)?;
+        }
+        Ok(())
+    }
+
+    async fn open_windows_again(&mut self, mut shut: Refit) {
+        while let Some((address, options)) = shut.next_late() {
+            let opened = self.sockets.open(&address, &options).await;
+            if let Err(error) = shut.opened(opened, &self.log) {
+                let text =
+                    format_args!("{error} Nobody looks there any more, until a reload can open it again.");
+                self.log.line(Level::Err, text);
+            }
+        }
+        self.windows.put_in(shut, &self.window);
+    }
+
     /// Gives which ones these are, and the names by which the service manager keeps them.
-    fn close_in_the_way(&mut self, plan: &Plan, wanted: &[&Listen]) -> (Vec<(usize, usize)>, Vec<String>) {
-        let moves = |origin: &Origin, place: (usize, usize)| matches!(*origin, Origin::Moved { service, listener } if (service, listener) == place);
-        let stays = |service: usize, listener: usize| {
-            plan.steps.iter().any(|step| match step {
-                Step::Keep(number) => *number == service,
-                Step::SetUp { listeners, .. } => {
-                    listeners.iter().any(|origin| moves(origin, (service, listener)))
-                }
-            })
-        };
+    fn close_in_the_way(&mut self, plan: &Plan, wanted: &[Listen]) -> (Vec<(usize, usize)>, Vec<String>) {
         let (mut closed, mut stored) = (Vec::new(), Vec::new());
         for (service, Standing { config, doors, .. }) in self.standing.iter_mut().enumerate() {
             for (listener, (listen, doors)) in config.listen.iter().zip(doors).enumerate() {
-                let in_the_way = wanted.iter().any(|wanted| wanted.covers(listen) || listen.covers(wanted));
-                if in_the_way && !stays(service, listener) {
+                let in_the_way = wanted.iter().any(|wanted| wanted.is_in_the_way_of(listen));
+                if in_the_way && !plan.keeps(service, listener) {
                     let open = doors.iter().filter_map(Door::listener);
                     stored.extend(open.filter_map(|open| store::name(&config.name, listen, open)));
                     doors.clear();
@@ -167,13 +188,12 @@ impl House {
         (closed, stored)
     }
 
-    /// Has the service manager close what it keeps under these names.
+    /// Has the service manager close what it keeps under these names, for what is opened next.
     pub(super) async fn let_go(&mut self, stored: Vec<String>) {
         if let Some(store) = &mut self.store {
-            if store.let_go(stored, &self.log).await {
-                self.sockets.let_go();
-            }
+            store.let_go(stored, &self.log).await;
         }
+        self.sockets.expect_room();
     }
 
     async fn open_again(&mut self, closed: Vec<(usize, usize)>) {

@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use dormouse_core::address::ListenAddress;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::Passed;
 use crate::config::model::{Config, Listen, ServiceConfig};
 use crate::ledger::log::{Level, Log};
-use crate::listener::{self, Listener};
+use crate::listener::{self, ListenOptions, Listener, OpenError};
 
 use super::RunError;
 use super::store::Stored;
@@ -19,11 +20,11 @@ pub(super) struct Sockets {
     passed: Vec<Listener>,
     /// What we had opened before we were started again.
     stored: Stored,
-    /// Until then, an address may be taken only because the service manager is still closing what it kept for us.
+    /// Until then, an address may be taken only because what was in the way is still being closed.
     closing: Option<Instant>,
 }
 
-/// A manager may close a descriptor beside its other work, when it has said that it is done.
+/// Our own tasks close a listener when they have their turn, and a service manager may do it beside its other work.
 const CLOSING: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -48,8 +49,8 @@ impl Sockets {
         self.stored.unwanted(config)
     }
 
-    /// The manager was told to close what it kept.
-    pub(super) fn let_go(&mut self) {
+    /// What was in the way is being closed.
+    pub(super) fn expect_room(&mut self) {
         self.closing = Some(Instant::now() + CLOSING);
     }
 }
@@ -60,21 +61,14 @@ impl Sockets {
         &mut self,
         service: &ServiceConfig,
         listen: &Listen,
+        log: &Log,
     ) -> Result<Vec<Listener>, RunError> {
         match listen {
             Listen::Open { address, options } => {
-                if let Some(listener) = self.stored.take(&service.name, listen) {
+                if let Some(listener) = self.stored.take(&service.name, listen, log) {
                     return Ok(vec![listener]);
                 }
-                loop {
-                    let opened = listener::open(address, options);
-                    let taken =
-                        opened.as_ref().is_err_and(|error| error.error.kind() == ErrorKind::AddrInUse);
-                    if !taken || self.closing.is_none_or(|until| until <= Instant::now()) {
-                        return opened.map(|listener| vec![listener]).map_err(RunError::Open);
-                    }
-                    sleep(PAUSE).await;
-                }
+                self.open(address, options).await.map(|listener| vec![listener]).map_err(RunError::Open)
             }
             Listen::Inherited(name) => {
                 let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
@@ -91,6 +85,22 @@ impl Sockets {
                 }
                 Ok(ours)
             }
+        }
+    }
+
+    /// Listens, as soon as what is being closed is out of the way.
+    pub(super) async fn open(
+        &self,
+        address: &ListenAddress,
+        options: &ListenOptions,
+    ) -> Result<Listener, OpenError> {
+        loop {
+            let opened = listener::open(address, options);
+            let taken = opened.as_ref().is_err_and(|error| error.error.kind() == ErrorKind::AddrInUse);
+            if !taken || self.closing.is_none_or(|until| until <= Instant::now()) {
+                return opened;
+            }
+            sleep(PAUSE).await;
         }
     }
 

@@ -73,12 +73,12 @@ impl Stored {
     }
 
     /// The listener that is meant, if it came back and is what it was.
-    pub(super) fn take(&mut self, service: &str, listen: &Listen) -> Option<Listener> {
+    pub(super) fn take(&mut self, service: &str, listen: &Listen, log: &Log) -> Option<Listener> {
         let Listen::Open { address, .. } = listen else { return None };
         let (fd, identity) = self.listeners.remove(&names::key(service, listen)?)?;
         let listener = listener::again(fd, address, identity)?;
-        if let Some(options) = listen.file() {
-            listener.set_file(options);
+        if let Some(Err(error)) = listen.file().map(|options| listener.set_file(options)) {
+            log.line(Level::Warning, format_args!("{error}."));
         }
         Some(listener)
     }
@@ -99,14 +99,13 @@ impl Store {
 
     /// Has the manager close what it keeps of these listeners, and waits until it has: as long as it has them nobody else
     /// can listen there.
-    /// `false` if it keeps none of them.
-    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) -> bool {
+    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) {
         let mut told = false;
         for name in names {
             told |= self.kept.contains(&name) && self.remove(&name, log);
         }
         if !told {
-            return false;
+            return;
         }
         let waited = async {
             let barrier = watch(self.manager.barrier()?, Interest::READABLE)?;
@@ -118,7 +117,6 @@ impl Store {
                 format_args!("The service manager does not say whether it has closed listeners: {error}."),
             );
         }
-        true
     }
 
     fn remove(&mut self, name: &str, log: &Log) -> bool {

@@ -98,8 +98,11 @@ Another way to wake it counts from its next start, which comes soon: it is put t
 A service that is gone accepts nobody any more. When its sessions have ended, what it has woken is put to sleep.
 .IP \(bu 2
 The control socket and the web address stay open where the address is the same, and whoever is connected there too.
-Otherwise the new one is opened before the old one is closed; so the new one cannot be the same port at an address that
-covers the old one. The format and level of the log change at once.
+The format and level of the log change at once.
+.PP
+What is new is opened before what is old is closed, except where one is in the way of the other (an address and all
+addresses, at the same port): then nobody is let in there for a moment, and the old one is opened again if the new one
+cannot be.
 .SH JOURNAL
 Where standard error is the journal (\fBsystemd\-journald.service\fR(8)), lines are entries with fields:
 SYSLOG_IDENTIFIER=dormouse on all, DORMOUSE_SERVICE on those of a service, and on those of sessions also
