@@ -1,5 +1,7 @@
 //! The limit on descriptors: raised for us, as it was for what we start.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,6 +28,20 @@ pub fn inherited_descriptors() -> Option<u64> {
     (getrlimit(Resource::Nofile).current != Some(inherited)).then_some(inherited)
 }
 
+/// Has a program be started with the soft limit that we were started with.
+pub fn give_back_descriptors(command: &mut Command) {
+    let Some(inherited) = inherited_descriptors() else { return };
+    let limit = Rlimit { current: Some(inherited), maximum: getrlimit(Resource::Nofile).maximum };
+    let set = move || {
+        // Where it is refused the higher one stays, with which almost all programs work.
+        let _ = setrlimit(Resource::Nofile, limit);
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes a single system call with two numbers of its own. It takes no
+    // lock, allocates nothing and cannot panic, so whatever other threads held at the fork does not matter.
+    unsafe { command.pre_exec(set) };
+}
+
 /// Sets the soft limit for this process and what it starts from now on.
 pub fn set_descriptors(soft: u64) {
     // Where it is refused the higher one stays, with which almost all programs work.
@@ -48,6 +64,12 @@ mod tests {
         assert_eq!(inherited_descriptors(), None);
         set_descriptors(before - 1);
         assert_eq!(inherited_descriptors(), Some(before));
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n"]);
+        let told = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert_eq!(told(&mut command).trim(), (before - 1).to_string());
+        give_back_descriptors(&mut command);
+        assert_eq!(told(&mut command).trim(), before.to_string());
         assert_eq!(raise_descriptors(before), before);
         assert_eq!(inherited_descriptors(), None);
     }

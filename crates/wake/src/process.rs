@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+use tokio::process::Command;
 
 /// A longer line is told in pieces.
 const LINE: usize = 4096;
@@ -44,6 +45,14 @@ pub(crate) fn environment(service: &str) -> Vec<(OsString, OsString)> {
     variables.retain(|(name, _)| name != "DORMOUSE_SERVICE");
     variables.push(("DORMOUSE_SERVICE".into(), service.into()));
     variables
+}
+
+/// A program that is to have nothing of what is for us alone: our environment, our limit on descriptors.
+pub(crate) fn command(program: &OsStr, service: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment(service));
+    dormouse_sys::limits::give_back_descriptors(command.as_std_mut());
+    command
 }
 
 fn is_ours(name: &OsStr) -> bool {
@@ -86,7 +95,7 @@ impl fmt::Display for Ending {
 }
 
 /// Those that end programs in practice; their numbers are the same on all architectures that matter here.
-fn signal_name(signal: i32) -> Option<&'static str> {
+pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",
         2 => "SIGINT",

@@ -6,11 +6,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::process::{Ending, LastWords, Lines, environment, output, spawn_failure};
+use crate::process::{Ending, LastWords, Lines, command, output, spawn_failure};
 use crate::{Context, Line};
 
 /// How long the last output of a command may take to arrive.
@@ -67,9 +67,8 @@ impl Job {
         let Some((program, words)) = line.split_first() else {
             return Err(Outcome::NotRun("it is empty; name a program".to_owned()));
         };
-        let mut command = Command::new(program);
-        command.args(words).env_clear().envs(environment(&context.name));
-        command.process_group(0).stdin(Stdio::null());
+        let mut command = command(program, &context.name);
+        command.args(words).process_group(0).stdin(Stdio::null());
         let not_run = |error: io::Error| Outcome::NotRun(spawn_failure(program, &error));
         let mut lines = None;
         if heard {
