@@ -254,7 +254,8 @@ impl Drive {
     }
 
     fn look(&mut self, asked: bool) {
-        self.probe = Some(self.habits.readiness.probe(&self.habits.route, &self.says, asked));
+        let context = self.driver.context(&self.habits, false);
+        self.probe = Some(self.habits.readiness.probe(&self.habits.route, &self.says, asked, context));
     }
 
     /// Nothing runs any more.

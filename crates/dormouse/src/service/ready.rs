@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_relay::Stream;
+use dormouse_wake::Context;
+use dormouse_wake::command::succeeds;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::sync::Notify;
@@ -32,11 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Readiness {
     /// Looks until the server answers. `says`: it has said so itself. `asked`: somebody wants it.
-    pub(super) fn probe(&self, route: &Arc<Route>, says: &Arc<Notify>, asked: bool) -> Probe {
+    pub(super) fn probe(
+        &self,
+        route: &Arc<Route>,
+        says: &Arc<Notify>,
+        asked: bool,
+        context: Context,
+    ) -> Probe {
         let (readiness, route, says) = (self.clone(), Arc::clone(route), Arc::clone(says));
         Box::pin(async move {
             loop {
-                let found = readiness.look(&route, &says, asked).await;
+                let found = readiness.look(&route, &says, asked, &context).await;
                 if readiness.settle.is_zero() {
                     return found;
                 }
@@ -44,7 +51,7 @@ impl Readiness {
                 sleep(readiness.settle).await;
                 // Still, after that time?
                 if matches!(readiness.ready, Ready::Notify | Ready::Healthy)
-                    || readiness.once(&route).await.is_some()
+                    || readiness.once(&route, &context).await.is_some()
                 {
                     return None;
                 }
@@ -52,7 +59,7 @@ impl Readiness {
         })
     }
 
-    async fn look(&self, route: &Route, says: &Notify, asked: bool) -> Option<Stream> {
+    async fn look(&self, route: &Route, says: &Notify, asked: bool, context: &Context) -> Option<Stream> {
         let path = match &self.ready {
             Ready::Notify | Ready::Healthy => {
                 says.notified().await;
@@ -65,7 +72,7 @@ impl Readiness {
         let mut pace = if asked { Pace::new(path) } else { Pace::unasked(path) };
         loop {
             pace.watch(false);
-            if let Some(found) = self.once(route).await {
+            if let Some(found) = self.once(route, context).await {
                 return found;
             }
             pace.next_try().await;
@@ -73,12 +80,12 @@ impl Readiness {
     }
 
     /// One look.
-    async fn once(&self, route: &Route) -> Option<Option<Stream>> {
+    async fn once(&self, route: &Route, context: &Context) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
             Ready::Connect => route.connect(false).await.ok().map(Some),
             Ready::File(path) => Path::exists(path).then_some(None),
-            Ready::Command(argv) => succeeds(argv).await.then_some(None),
+            Ready::Command(argv) => succeeds(argv, context, PATIENCE).await.then_some(None),
             Ready::Expect { send, expect } => {
                 let server = route.connect(false).await.ok()?;
                 let heard = timeout(PATIENCE, exchange(server, send, expect)).await;
@@ -86,18 +93,6 @@ impl Readiness {
             }
         }
     }
-}
-
-async fn succeeds(command: &[std::ffi::OsString]) -> bool {
-    let Some((program, args)) = command.split_first() else { return false };
-    let mut command = tokio::process::Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    for variable in
-        ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
-    {
-        command.env_remove(variable);
-    }
-    matches!(timeout(PATIENCE, command.status()).await, Ok(Ok(status)) if status.success())
 }
 
 /// Says one thing and listens for another; the connection has done its duty then. With nothing to listen for, what is

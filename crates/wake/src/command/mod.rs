@@ -5,9 +5,11 @@ mod task;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use self::job::{Job, Outcome, Readers};
 use crate::{Context, News, Order};
 
 /// Commands of the user's own; each is a program with its arguments, and has done its work when it exits with 0.
@@ -29,6 +31,12 @@ impl fmt::Display for Commands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.start.first().map(|program| program.to_string_lossy()).unwrap_or_default())
     }
+}
+
+/// Whether a command exits with 0 within this time. Nothing of it is left if it takes longer, or if this is given up.
+pub async fn succeeds(argv: &[OsString], context: &Context, limit: Duration) -> bool {
+    let Ok(mut job) = Job::start(argv, context, false) else { return false };
+    matches!(job.wait_within(limit, context, &mut Readers::new()).await, Outcome::Done)
 }
 
 /// Carries out orders until there are no more.
