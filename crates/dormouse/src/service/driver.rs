@@ -239,6 +239,8 @@ impl Drive {
                 let event = Event::Exited { failed: how.is_err() };
                 sleeper.event(event, how.err().map(|error| error.to_string()));
             }
+            // It took so long that it was given up. The start that waited behind it has the place now.
+            News::Stopped if sleeper.is_starting() && self.entering.is_none() => {}
             News::Stopped => {
                 self.over();
                 sleeper.event(Event::Stopped, None);
@@ -331,3 +333,6 @@ async fn at(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,6 +217,11 @@ impl Sleeper {
         matches!(self.lock().machine.state(), State::Stopped | State::Failed)
     }
 
+    /// Whether it was started, and does not answer yet.
+    pub(super) fn is_starting(&self) -> bool {
+        self.lock().machine.state() == State::Starting
+    }
+
     /// Whether it runs, and somebody else has started it.
     pub(super) fn is_foreign(&self) -> bool {
         let inner = self.lock();
