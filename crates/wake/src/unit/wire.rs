@@ -1,8 +1,6 @@
 //! The way to a service manager: its private socket or the bus; one connection for all units of the process.
 
 use std::io::{Error, ErrorKind};
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream as Blocking};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -200,11 +198,7 @@ impl Place {
     async fn connect(&self) -> Result<UnixStream, Error> {
         match self {
             Self::Path(path) => UnixStream::connect(path).await,
-            Self::Abstract(name) => {
-                let socket = Blocking::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
-                socket.set_nonblocking(true)?;
-                UnixStream::from_std(socket)
-            }
+            Self::Abstract(name) => UnixStream::connect(format!("\0{name}")).await,
         }
     }
 }
@@ -244,6 +238,27 @@ fn gone(error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bus_that_takes_nobody_holds_nobody_up() {
+        use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::{SocketAddr, UnixStream as Client};
+        use std::sync::mpsc;
+
+        let name = format!("dormouse-wire-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _full = Client::connect_addr(&address).unwrap();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let place = Place::Abstract(name);
+            tell.send(runtime.block_on(within(over_bus(&place))).map(drop)).unwrap();
+        });
+        let outcome = told.recv_timeout(Duration::from_secs(20)).expect("it blocks");
+        outcome.expect_err("somebody answers");
+    }
 
     #[test]
     fn addresses_lead_to_sockets() {
