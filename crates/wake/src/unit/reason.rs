@@ -4,6 +4,7 @@ use super::dbus::Value;
 use super::link::{Link, Trouble, UNIT};
 use super::state::Seen;
 use super::{Manager, Unit};
+use crate::process::signal_name;
 
 /// A call that the manager has refused.
 pub(super) fn refusal(unit: &Unit, error: &str, text: &str) -> String {
@@ -148,23 +149,9 @@ fn meaning(status: i64) -> &'static str {
     }
 }
 
-fn signal(number: i64) -> &'static str {
-    match number {
-        1 => " (SIGHUP)",
-        2 => " (SIGINT)",
-        3 => " (SIGQUIT)",
-        4 => " (SIGILL)",
-        6 => " (SIGABRT)",
-        7 => " (SIGBUS)",
-        8 => " (SIGFPE)",
-        9 => " (SIGKILL)",
-        11 => " (SIGSEGV)",
-        13 => " (SIGPIPE)",
-        14 => " (SIGALRM)",
-        15 => " (SIGTERM)",
-        31 => " (SIGSYS)",
-        _ => "",
-    }
+fn signal(number: i64) -> String {
+    let name = i32::try_from(number).ok().and_then(signal_name);
+    name.map_or_else(String::new, |name| format!(" ({name})"))
 }
 
 fn with_remedy(what: &str, unit: &Unit) -> String {
