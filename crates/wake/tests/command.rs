@@ -10,15 +10,20 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dormouse_wake::command::Commands;
+use dormouse_wake::command::{Commands, succeeds};
 use dormouse_wake::{Context, Line, News, Order, Wake, WakeError, Waker};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::watch;
 
 /// Far above what anything here takes on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
+const FREEZE: (&str, &str) = ("freeze", "touch frozen");
+const THAW: (&str, &str) = ("thaw", "rm frozen");
 
 #[tokio::test]
 async fn it_is_started_frozen_thawed_and_stopped() {
@@ -49,8 +54,13 @@ async fn it_is_started_frozen_thawed_and_stopped() {
 
 #[tokio::test]
 async fn what_runs_already_is_not_started_again() {
-    let mut rig = Rig::new("touch started", &[("status", "test -e runs")]);
-    rig.quiet(Duration::from_millis(300)).await;
+    let status = "test -e runs || { echo no >asked; false; }";
+    let mut asked = None;
+    let mut rig =
+        Rig::prepared("touch started", &[("status", status)], |rig| asked = Some(rig.fifo("asked")));
+    // The first look found nothing.
+    let heard = asked.as_mut().unwrap().read_u8();
+    tokio::time::timeout(SOON, heard).await.expect("it is not asked").unwrap();
     rig.touch("runs");
     rig.order(Order::Start).await;
     assert!(matches!(rig.news().await, News::Launched { foreign: true }));
@@ -91,11 +101,7 @@ async fn a_start_that_fails_tells_why() {
 async fn a_stop_ends_a_start_that_takes_long() {
     let mut rig = Rig::new("echo $$; sleep 1000 & wait", &[("stop", "touch stopped")]);
     rig.order(Order::Start).await;
-    let began = Instant::now();
-    while rig.lines().is_empty() {
-        assert!(began.elapsed() < SOON);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    rig.told(|lines| !lines.is_empty()).await;
     rig.order(Order::Stop).await;
     assert!(matches!(rig.news().await, News::Stopped));
     assert!(rig.exists("stopped"));
@@ -132,6 +138,145 @@ async fn a_stop_is_done_when_the_status_says_so() {
 }
 
 #[tokio::test]
+async fn what_we_froze_before_we_ended_is_thawed() {
+    // A status that says that it runs, and one that cannot know.
+    for status in ["test -e runs", "test -e runs && test ! -e frozen"] {
+        let others = [("stop", "rm runs"), FREEZE, THAW, ("status", status)];
+        let mut rig = Rig::prepared("touch started", &others, Rig::left_frozen);
+        assert!(matches!(rig.news().await, News::Running { foreign: false }), "{status}");
+        assert!(!rig.exists("frozen"), "{status}");
+        rig.order(Order::Stop).await;
+        assert!(matches!(rig.news().await, News::Stopped), "{status}");
+        assert!(!rig.exists("runs"), "{status}");
+        rig.close().await;
+        // A client comes at once.
+        let mut rig = Rig::prepared("touch started", &others, Rig::left_frozen);
+        rig.order(Order::Start).await;
+        let mut news = rig.news().await;
+        if matches!(news, News::Running { foreign: false }) {
+            news = rig.news().await;
+        }
+        assert!(matches!(news, News::Launched { foreign: false }), "{status}: {news:?}");
+        assert!(!rig.exists("frozen") && !rig.exists("started"), "{status}");
+        rig.close().await;
+    }
+    // It is to be stopped at once.
+    let others = [("stop", "test ! -e frozen && rm runs"), FREEZE, THAW];
+    let mut rig = Rig::prepared("true", &others, Rig::left_frozen);
+    rig.order(Order::Stop).await;
+    assert!(matches!(rig.news().await, News::Stopped));
+    assert!(!rig.exists("frozen") && !rig.exists("runs"));
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn what_we_left_running_is_ours_although_it_was_not_frozen() {
+    let others = [FREEZE, THAW, ("status", "test -e runs")];
+    let mut rig = Rig::prepared("touch started", &others, |rig| {
+        rig.ours = true;
+        rig.touch("runs");
+    });
+    assert!(matches!(rig.news().await, News::Running { foreign: false }));
+    for _ in 0..2 {
+        rig.order(Order::Start).await;
+        assert!(matches!(rig.news().await, News::Launched { foreign: false }));
+    }
+    assert!(!rig.exists("started"));
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn what_is_frozen_by_half_is_thawed() {
+    for freeze in ["touch frozen; echo no >&2; exit 1", "touch frozen; sleep 1000"] {
+        let others = [("freeze", freeze), THAW];
+        let mut rig = Rig::new("true", &others);
+        rig.order(Order::Start).await;
+        assert!(matches!(rig.news().await, News::Launched { .. }));
+        rig.order(Order::Freeze).await;
+        assert!(matches!(rig.news().await, News::FreezeFailed(_)), "{freeze}");
+        assert!(!rig.exists("frozen"), "{freeze}");
+        rig.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_thawed_stays_ours_and_is_thawed_later() {
+    let thaw = "test -e may_thaw && rm frozen";
+    let others = [("stop", "rm runs"), FREEZE, ("thaw", thaw), ("status", "test -e runs")];
+    let mut rig = Rig::new("touch runs", &others);
+    rig.order(Order::Start).await;
+    assert!(matches!(rig.news().await, News::Launched { foreign: false }));
+    rig.order(Order::Freeze).await;
+    assert!(matches!(rig.news().await, News::Frozen));
+    rig.order(Order::Thaw).await;
+    assert!(matches!(rig.news().await, News::Exited(Err(_))));
+    assert!(rig.exists("frozen"));
+    // The next client.
+    rig.touch("may_thaw");
+    rig.order(Order::Start).await;
+    assert!(matches!(rig.news().await, News::Launched { foreign: false }));
+    assert!(!rig.exists("frozen"));
+    rig.order(Order::Stop).await;
+    assert!(matches!(rig.news().await, News::Stopped));
+    assert!(!rig.exists("runs"));
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn commands_get_the_limit_on_descriptors_that_we_were_started_with() {
+    // That of this process of tests is changed, so it happens here only.
+    dormouse_sys::limits::set_descriptors(500);
+    assert_eq!(dormouse_sys::limits::raise_descriptors(600), 600);
+    let mut rig = Rig::new("ulimit -n", &[("stop", "test $(ulimit -n) = 500 && touch stopped")]);
+    rig.order(Order::Start).await;
+    assert!(matches!(rig.news().await, News::Launched { .. }));
+    rig.heard("500", 1).await;
+    rig.order(Order::Stop).await;
+    assert!(matches!(rig.news().await, News::Stopped));
+    assert!(rig.exists("stopped"), "{:?}", rig.lines());
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn a_question_is_answered_in_time_or_leaves_nothing() {
+    let ask = |script: &str| -> Vec<OsString> { ["/bin/sh", "-c", script].map(Into::into).to_vec() };
+    let name = format!("question-{}", std::process::id());
+    let tell = Arc::new(|_: Line<'_>| ());
+    let context = Context { name: name.clone(), stop_timeout: SOON, ours: false, tell };
+    assert!(succeeds(&ask("test \"$DORMOUSE_SERVICE\""), &context, SOON).await);
+    assert!(!succeeds(&ask("exit 1"), &context, SOON).await);
+    assert!(!succeeds(&["/nonexistent".into()], &context, SOON).await);
+    assert!(!succeeds(&[], &context, SOON).await);
+    // A shell with a program behind it.
+    let hangs = ask("sleep 1000 & wait");
+    assert!(!succeeds(&hangs, &context, Duration::from_millis(300)).await);
+    none_left(&name).await;
+    // …and given up.
+    let asked = succeeds(&hangs, &context, SOON);
+    assert!(tokio::time::timeout(Duration::from_millis(300), asked).await.is_err());
+    none_left(&name).await;
+}
+
+/// Waits until no process is left that was started for the service of this name.
+async fn none_left(name: &str) {
+    let mark = format!("DORMOUSE_SERVICE={name}");
+    let is_left = |environ: Vec<u8>| environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes());
+    let began = Instant::now();
+    loop {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let left: Vec<_> = all
+            .filter(|entry| fs::read(entry.path().join("environ")).is_ok_and(is_left))
+            .map(|entry| entry.file_name())
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < SOON, "{left:?} are left");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn what_has_no_command_is_told() {
     let mut rig = Rig::new("true", &[]);
     rig.order(Order::Start).await;
@@ -165,8 +310,10 @@ async fn what_a_start_left_behind_is_heard_and_left_alone() {
 /// A waker that is driven by hand, in a directory of its own.
 struct Rig {
     waker: Option<Waker>,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: watch::Sender<Vec<String>>,
     dir: PathBuf,
+    /// What is found running was started by us.
+    ours: bool,
 }
 
 impl Rig {
@@ -175,9 +322,9 @@ impl Rig {
         Self::prepared(start, others, |_| ())
     }
 
-    fn prepared(start: &str, others: &[(&str, &str)], prepare: impl FnOnce(&Self)) -> Self {
+    fn prepared(start: &str, others: &[(&str, &str)], prepare: impl FnOnce(&mut Self)) -> Self {
         let mut rig = Self::empty();
-        prepare(&rig);
+        prepare(&mut rig);
         let shell = |script: &str| -> Vec<OsString> {
             let script = format!("cd {} && {{ {script}\n}}", rig.dir.display());
             vec!["/bin/sh".into(), "-c".into(), script.into()]
@@ -206,18 +353,25 @@ impl Rig {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("dormouse-command-test-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
-        Self { waker: None, lines: Arc::default(), dir }
+        Self { waker: None, lines: watch::Sender::default(), dir, ours: false }
     }
 
     fn spawn(&mut self, commands: Commands) {
-        let into = Arc::clone(&self.lines);
+        let into = self.lines.clone();
         let tell = Arc::new(move |line: Line<'_>| {
             let (Line::Output(text) | Line::Notice(text) | Line::Warning(text)) = line;
-            into.lock().unwrap().push(text.to_owned());
+            into.send_modify(|lines| lines.push(text.to_owned()));
         });
-        let context =
-            Context { name: "vm".to_owned(), stop_timeout: Duration::from_secs(1), ours: false, tell };
+        let stop_timeout = Duration::from_secs(1);
+        let context = Context { name: "vm".to_owned(), stop_timeout, ours: self.ours, tell };
         self.waker = Some(dormouse_wake::spawn(Wake::Command(commands), context));
+    }
+
+    /// We have started and frozen it, and ended then.
+    fn left_frozen(&mut self) {
+        self.ours = true;
+        self.touch("runs");
+        self.touch("frozen");
     }
 
     async fn order(&self, order: Order) {
@@ -237,23 +391,28 @@ impl Rig {
         }
     }
 
-    /// No news for so long.
-    async fn quiet(&mut self, time: Duration) {
-        let news = tokio::time::timeout(time, self.waker.as_mut().unwrap().news.recv()).await;
-        assert!(news.is_err(), "{news:?}");
+    /// What scripts write into a file of this name.
+    fn fifo(&self, name: &str) -> pipe::Receiver {
+        let path = self.dir.join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        // Without an end, whoever writes.
+        pipe::OpenOptions::new().read_write(true).open_receiver(path).unwrap()
     }
 
     /// So many lines that are this one, now or later.
     async fn heard(&self, wanted: &str, count: usize) {
-        let began = Instant::now();
-        while self.lines().iter().filter(|line| *line == wanted).count() < count {
-            assert!(began.elapsed() < SOON, "{:?}", self.lines());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.told(|lines| lines.iter().filter(|line| *line == wanted).count() >= count).await;
+    }
+
+    /// Waits until the lines are like this.
+    async fn told(&self, like: impl Fn(&[String]) -> bool) {
+        let mut lines = self.lines.subscribe();
+        let told = tokio::time::timeout(SOON, lines.wait_for(|lines| like(lines))).await;
+        assert!(told.is_ok(), "{:?}", self.lines());
     }
 
     fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.lines.borrow().clone()
     }
 
     fn exists(&self, name: &str) -> bool {

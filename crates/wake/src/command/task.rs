@@ -48,8 +48,10 @@ pub(super) struct Task {
     news: Sender<News>,
     readers: Readers,
     state: State,
-    /// What is found running was started by us, before we ended.
+    /// It runs because we have started it.
     ours: bool,
+    /// It is frozen, or may be: by us before we ended, by half, or since it could not be thawed.
+    frozen: bool,
     /// When the status is asked for next.
     ask: Instant,
     /// It was told that the status command does not work.
@@ -61,6 +63,7 @@ impl Task {
         let (readers, ask) = (Readers::new(), Instant::now());
         Self {
             ours: context.ours,
+            frozen: context.ours && it.freeze.is_some() && it.thaw.is_some(),
             it,
             context,
             orders,
@@ -104,6 +107,9 @@ impl Task {
     /// Sees whether it runs. An order, or the end of orders, that comes in between is given back.
     async fn look(&mut self) -> Option<Option<Order>> {
         let status = self.it.status.clone()?;
+        if self.state == State::Down {
+            self.thaw_if_frozen().await;
+        }
         let runs = match Job::start(&status, &self.context, false) {
             Ok(mut job) => tokio::select! {
                 outcome = job.wait_within(STATUS, &self.context, &mut self.readers) => self.judge(outcome),
@@ -114,14 +120,14 @@ impl Task {
         match (runs, self.state) {
             (Some(true), State::Down) => {
                 self.state = State::Up { seen: true };
-                let ours = std::mem::take(&mut self.ours);
-                self.tell(News::Running { foreign: !ours }).await;
+                self.tell(News::Running { foreign: !self.ours }).await;
             }
             (Some(true), State::Up { .. }) => self.state = State::Up { seen: true },
-            (Some(false), State::Down) => self.ours = false,
+            (Some(false), State::Down) => self.gone(),
             // What was started and is not seen yet may still be on its way.
             (Some(false), State::Up { seen: true }) => {
                 self.state = State::Down;
+                self.ours = false;
                 self.tell(News::Exited(Ok(()))).await;
             }
             _ => {}
@@ -152,6 +158,8 @@ impl Task {
     }
 
     async fn start(&mut self) -> bool {
+        // What is frozen may look like what does not run, and answers nobody.
+        self.thaw_if_frozen().await;
         if let Some(status) = self.it.status.clone() {
             let outcome = match self.run_until_ordered(&status, Some(STATUS), false).await {
                 Ran::Ended(outcome) => outcome,
@@ -160,8 +168,7 @@ impl Task {
             };
             if self.judge(outcome) == Some(true) {
                 self.state = State::Up { seen: true };
-                let ours = std::mem::take(&mut self.ours);
-                return self.tell(News::Launched { foreign: !ours }).await;
+                return self.tell(News::Launched { foreign: !self.ours }).await;
             }
         }
         let start = self.it.start.clone();
@@ -169,6 +176,8 @@ impl Task {
             Ran::Ended(outcome) => match outcome.failure("start") {
                 None => {
                     self.state = State::Up { seen: false };
+                    self.ours = true;
+                    self.frozen = false;
                     self.tell(News::Launched { foreign: false }).await
                 }
                 Some(reason) => {
@@ -182,13 +191,9 @@ impl Task {
     }
 
     async fn stop(&mut self) -> bool {
-        if self.state == State::Frozen {
-            // Hardly anything can be stopped while it is frozen.
-            if let Some(reason) = self.run_bounded(self.it.thaw.clone(), "thaw").await {
-                self.line(&Line::Warning(&format!("{}: {reason}", self.it)));
-            }
-        }
-        self.state = State::Down;
+        // Hardly anything can be stopped while it is frozen.
+        self.thaw_if_frozen().await;
+        self.gone();
         if self.it.stop.is_none() {
             self.line(&Line::Notice(&format!("{} has no stop command and is left running", self.it)));
             return self.tell(News::Stopped).await;
@@ -228,35 +233,37 @@ impl Task {
             let reason = "it has no freeze and thaw commands; add them, or leave idle.freeze out".to_owned();
             return self.tell(News::FreezeFailed(self.error(Operation::Freeze, reason))).await;
         };
+        self.frozen = true;
         match self.run_until_ordered(&freeze, Some(self.context.stop_timeout), true).await {
             Ran::Ended(outcome) => match outcome.failure("freeze") {
                 None => {
                     self.state = State::Frozen;
                     self.tell(News::Frozen).await
                 }
-                Some(reason) => self.tell(News::FreezeFailed(self.error(Operation::Freeze, reason))).await,
+                Some(reason) => {
+                    // It may be frozen by half.
+                    self.thaw_if_frozen().await;
+                    self.tell(News::FreezeFailed(self.error(Operation::Freeze, reason))).await
+                }
             },
-            Ran::Stop => {
-                // It may be frozen by half.
-                self.state = State::Frozen;
-                self.stop().await
-            }
+            Ran::Stop => self.stop().await,
             Ran::Closed => false,
         }
     }
 
     async fn thaw(&mut self) -> bool {
-        let Some(thaw) = self.it.thaw.clone().filter(|_| self.state == State::Frozen) else {
+        let Some(thaw) = self.it.thaw.clone().filter(|_| self.frozen) else {
             return self.tell(News::Thawed).await;
         };
         match self.run_until_ordered(&thaw, Some(self.context.stop_timeout), true).await {
             Ran::Ended(outcome) => match outcome.failure("thaw") {
                 None => {
+                    self.frozen = false;
                     self.state = State::Up { seen: false };
                     self.tell(News::Thawed).await
                 }
                 Some(reason) => {
-                    // It is of no use to anybody like this.
+                    // It is of no use to anybody like this; the next start tries again.
                     self.state = State::Down;
                     self.tell(News::Exited(Err(self.error(Operation::Thaw, reason)))).await
                 }
@@ -264,6 +271,30 @@ impl Task {
             Ran::Stop => self.stop().await,
             Ran::Closed => false,
         }
+    }
+
+    /// Thaws what may be frozen. If that fails it is tried again with the next order.
+    async fn thaw_if_frozen(&mut self) {
+        if !self.frozen {
+            return;
+        }
+        let Some(reason) = self.run_bounded(self.it.thaw.clone(), "thaw").await else {
+            self.frozen = false;
+            return;
+        };
+        if self.state == State::Down {
+            let text = format!("{}: in case that it is frozen it was to be thawed: {reason}", self.it);
+            self.line(&Line::Notice(&text));
+        } else {
+            self.line(&Line::Warning(&format!("{}: {reason}", self.it)));
+        }
+    }
+
+    /// Nothing of it is there any more, frozen or not.
+    fn gone(&mut self) {
+        self.state = State::Down;
+        self.ours = false;
+        self.frozen = false;
     }
 
     /// Runs a command that the order to stop ends.

@@ -117,6 +117,8 @@ the files of UNIX sockets are left where they are at the end.
 What it has woken is put to sleep at its end. After a crash it is known to be its own, and is put to sleep in time:
 what it has woken is written down in the manager's store, too, or else in RUNTIME_DIRECTORY (RuntimeDirectory= with
 RuntimeDirectoryPreserve=restart). Programs that it has started itself (\fBexec\fR) do not outlive it.
+A service of commands that can be frozen is thawed first, as nobody knows whether it was frozen: its thaw command must do
+no harm to what is not.
 .SH EXIT STATUS
 0 when told to stop. On failure a status of sysexits.h, by which RestartPreventExitStatus= can tell what another start
 would not mend: 78 (CONFIG) the configuration is wrong; 77 (NOPERM) it may not listen there; 69 (UNAVAILABLE) an address
