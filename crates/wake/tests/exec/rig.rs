@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse_wake::exec::Exec;
 use dormouse_wake::{Context, Line, News, Order, Wake, WakeError, Waker};
 use rustix::process::{Pid, Signal};
+use tokio::sync::watch;
 
 /// Far above what anything here takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -20,7 +21,7 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(400);
 /// A waker that is driven by hand.
 pub(crate) struct Rig {
     waker: Waker,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: watch::Sender<Vec<String>>,
 }
 
 impl Rig {
@@ -31,15 +32,15 @@ impl Rig {
 
     pub(crate) fn with_stop_timeout(exec: Exec, stop_timeout: Duration) -> Self {
         dormouse_wake::exec::set_guard_program(example("guard"));
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&lines);
+        let lines = watch::Sender::new(Vec::new());
+        let into = lines.clone();
         let tell = Arc::new(move |line: Line<'_>| {
             let line = match line {
                 Line::Output(text) => text.to_owned(),
                 Line::Notice(text) => format!("notice: {text}"),
                 Line::Warning(text) => format!("warning: {text}"),
             };
-            into.lock().unwrap().push(line);
+            into.send_modify(|lines: &mut Vec<String>| lines.push(line));
         });
         let context = Context { name: "web".to_owned(), stop_timeout, ours: false, tell };
         Self { waker: dormouse_wake::spawn(Wake::Exec(exec), context), lines }
@@ -90,7 +91,7 @@ impl Rig {
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.lines.borrow().clone()
     }
 
     /// What follows `prefix` in the first line that has it, now or later.
@@ -100,17 +101,14 @@ impl Rig {
 
     /// The same for the first `count` such lines.
     pub(crate) async fn said_more(&self, prefix: &str, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + SOON;
-        loop {
-            let lines = self.lines();
-            let found: Vec<_> =
-                lines.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
-            if found.len() >= count {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "no line {prefix:?} in {lines:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let found = |lines: &[String]| -> Vec<String> {
+            lines.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
+        };
+        let mut lines = self.lines.subscribe();
+        let enough = lines.wait_for(|lines| found(lines).len() >= count);
+        let enough = tokio::time::timeout(SOON, enough).await;
+        let lines = enough.unwrap_or_else(|_| panic!("no line {prefix:?} in {:?}", self.lines()));
+        found(&lines.unwrap())
     }
 
     /// The processes whose numbers it wrote as `pid NUMBER`.
