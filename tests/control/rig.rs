@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use dormouse_tests::failure::Doing;
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Address, Failure, Result, Stream, Subject};
+use dormouse_tests::{Address, Failure, Result, Stream, Subject, ask};
 
 /// Answers each client's words with the same words.
 const ECHO: &str = r"
@@ -126,12 +125,7 @@ impl Rig {
 
     /// What the control socket answers to a line, by itself.
     pub(super) fn ask(&self, line: &str) -> Result<String> {
-        let mut socket = UnixStream::connect(self.control()).doing(|| "connect to control".to_owned())?;
-        socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-        socket.write_all(format!("{line}\n").as_bytes()).doing(|| "say a line".to_owned())?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).doing(|| format!("read the answer to {line}"))?;
-        Ok(answer)
+        ask(&self.control(), line)
     }
 
     /// What the web address answers, without its head.

@@ -57,7 +57,8 @@ impl Place {
     fn write(&self, text: &str) -> Result<()> {
         // As a whole: it may be read at any time.
         let new = self.path("dormouse.toml.new");
-        fs::write(&new, format!("log_level = \"debug\"\n{text}")).doing(|| "write the file".to_owned())?;
+        let level = if text.contains("log_level") { "" } else { "log_level = \"debug\"\n" };
+        fs::write(&new, format!("{level}{text}")).doing(|| "write the file".to_owned())?;
         fs::rename(&new, self.file()).doing(|| "put the file in its place".to_owned())
     }
 }

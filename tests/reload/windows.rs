@@ -7,19 +7,10 @@ use std::path::Path;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Address, Failure, Family, Result, Stream};
+use dormouse_tests::{Address, Failure, Family, Result, Stream, ask};
 
 use super::load::Echo;
 use super::scene::{Place, Scene};
-
-fn ask(control: &Path, line: &str) -> Result<String> {
-    let mut socket = UnixStream::connect(control).doing(|| format!("connect to {}", control.display()))?;
-    socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-    socket.write_all(format!("{line}\n").as_bytes()).doing(|| format!("say {line}"))?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).doing(|| format!("read the answer to {line}"))?;
-    Ok(answer)
-}
 
 fn get(address: &str, path: &str) -> Result<String> {
     let mut socket = TcpStream::connect(address).doing(|| format!("connect to {address}"))?;
@@ -220,4 +211,83 @@ fn sessions_are_known_from_the_first_window_on() {
         Ok(ask(&control, "show info")?.contains("\nCurrConns: 0\n").then_some(()))
     })
     .unwrap();
+}
+
+/// A figure of `show stat`.
+fn stat(control: &Path, server: &str, column: &str) -> Result<String> {
+    let csv = ask(control, "show stat")?;
+    let (head, rows) = csv.trim_start_matches("# ").split_once('\n').unwrap_or_default();
+    let row = rows.lines().find(|row| row.starts_with(&format!("web,{server},")));
+    let place = head.split(',').position(|name| name == column);
+    let figure = row.zip(place).and_then(|(row, place)| row.split(',').nth(place)).map(str::to_owned);
+    figure.ok_or(Failure::Unexpected(csv))
+}
+
+/// Who waits in the service, by all that say it.
+fn waiting(control: &Path) -> Result<(String, String)> {
+    let services = ask(control, "show services")?;
+    let line = services.lines().find(|line| line.starts_with("web "));
+    let waiting = line.and_then(|line| line.split(' ').nth(4)).map(str::to_owned);
+    Ok((waiting.ok_or(Failure::Unexpected(services))?, stat(control, "BACKEND", "qcur")?))
+}
+
+#[test]
+fn who_has_a_server_does_not_wait_whatever_is_reloaded() {
+    let (place, echo, other) = (Place::new(0).unwrap(), Echo::start().unwrap(), Echo::start().unwrap());
+    let (control, nobody) = (place.path("control"), place.path("nobody"));
+    let file = |control: &str, server: &str, to: &str| {
+        format!(
+            "control = '{control}'\nlog_level = 'info'\n[services.web]\nlisten = '127.0.0.1:0'\n\
+             [[services.web.servers]]\nname = '{server}'\nto = '{to}'\n"
+        )
+    };
+    let (echo, other) = (echo.address.to_string(), other.address.to_string());
+    let scene = Scene::new(place, &file("none", "one", &echo)).unwrap();
+    let before = scene.client_of("web").unwrap();
+    scene.echo(&before, "unknown").unwrap();
+    // The first window: nothing was known of this session until now.
+    let control_is = control.display().to_string();
+    scene.reload(&file(&control_is, "one", &echo)).unwrap();
+    assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
+    let known = scene.client_of("web").unwrap();
+    scene.echo(&known, "known").unwrap();
+    // Their server is none of the service's any more.
+    scene.reload(&file(&control_is, "two", &other)).unwrap();
+    assert_eq!(stat(&control, "BACKEND", "scur").unwrap(), "2");
+    assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
+    // And who has none waits.
+    scene.reload(&file(&control_is, "three", &nobody.display().to_string())).unwrap();
+    let _held = scene.client_of("web").unwrap();
+    let wanted = ("1".to_owned(), "1".to_owned());
+    let waits = wait::until("one who waits", SOON, || Ok((waiting(&control)? == wanted).then_some(())));
+    waits.unwrap_or_else(|failure| panic!("{failure}: {:?}", waiting(&control)));
+    drop((before, known));
+    let ended = wait::until("the end of the others", SOON, || {
+        Ok((stat(&control, "BACKEND", "scur")? == "1").then_some(()))
+    });
+    ended.unwrap();
+    assert_eq!(waiting(&control).unwrap(), wanted);
+}
+
+#[test]
+fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let control = place.path("control");
+    let file = |control: &str, maxconn: u32| {
+        format!(
+            "control = '{control}'\ndrain_timeout = '100ms'\n[services.web]\nlisten = '127.0.0.1:0'\nmaxconn = \
+             {maxconn}\nto = '{}'\n",
+            echo.address
+        )
+    };
+    // Each session has a line in the log, but none is known one by one.
+    let scene = Scene::new(place, &file("none", 10)).unwrap();
+    let before = scene.client_of("web").unwrap();
+    scene.echo(&before, "unknown").unwrap();
+    scene.reload(&file(&control.display().to_string(), 11)).unwrap();
+    scene.told("1 sessions from before the reload were ended").unwrap();
+    scene.is_ended(&before, SOON).unwrap();
+    assert_eq!(stat(&control, "server1", "stot").unwrap(), "1");
+    assert_eq!(stat(&control, "server1", "scur").unwrap(), "0");
+    assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
 }

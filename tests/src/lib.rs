@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod cpu;
 pub mod dns;
 pub mod failure;
@@ -18,6 +19,7 @@ pub mod subject;
 pub mod temp;
 pub mod wait;
 
+pub use ask::ask;
 pub use failure::{Failure, Result};
 pub use net::{Address, Ending, Family, Listener, Stream};
 pub use process::{Launch, ListenPid, Running};

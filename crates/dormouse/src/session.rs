@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -123,9 +124,12 @@ fn end(shared: &Shared, about: Option<&About>, began: Instant, outcome: &Outcome
     }
     let unknown = Peer::unknown();
     let reached = about.and_then(|about| about.reached.get());
+    if let Some(about) = about {
+        about.ended.store(true, Ordering::Relaxed);
+    }
     let record = Record {
         client: about.map_or(&unknown, |about| &about.peer),
-        server: reached.and_then(|reached| shared.servers.get(reached.server)).map(AsRef::as_ref),
+        server: reached.and_then(|reached| reached.server.as_deref()),
         asleep: about.is_some_and(|about| about.asleep),
         held: reached.map_or(Duration::ZERO, |reached| reached.at.duration_since(began)),
         lasted: about.map_or(Duration::ZERO, |_| began.elapsed()),
@@ -134,11 +138,11 @@ fn end(shared: &Shared, about: Option<&About>, began: Instant, outcome: &Outcome
     shared.ledger.end(&shared.label, about.and_then(|about| about.entry.as_deref()), began, &record);
 }
 
-/// A session's server: which of them it is, and since when it has it.
-#[derive(Debug, Clone, Copy)]
+/// A session's server: its line in the ledger, and since when the session has it.
+#[derive(Debug)]
 struct Reached {
     at: Instant,
-    server: usize,
+    server: Option<Arc<ServerEntry>>,
 }
 
 /// What somebody wants to know of a session.
@@ -150,13 +154,16 @@ struct About {
     reached: OnceLock<Reached>,
     entry: Option<Arc<Entry>>,
     ledger: Arc<Ledger>,
+    /// It has its record.
+    ended: AtomicBool,
 }
 
 impl Drop for About {
     /// A session may be ended from outside before it has a record.
     fn drop(&mut self) {
-        if let Some(entry) = &self.entry {
-            self.ledger.forget(entry);
+        if !*self.ended.get_mut() {
+            let server = self.reached.get().and_then(|reached| reached.server.as_deref());
+            self.ledger.forget(self.entry.as_deref(), server);
         }
     }
 }
@@ -177,7 +184,7 @@ impl About {
 
     fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Self {
         let (asleep, ledger) = (shared.service.is_asleep(), Arc::clone(&shared.ledger));
-        Self { peer, asleep, reached: OnceLock::new(), entry, ledger }
+        Self { peer, asleep, reached: OnceLock::new(), entry, ledger, ended: AtomicBool::new(false) }
     }
 }
 
@@ -230,9 +237,11 @@ async fn relay(
     };
     let entry = about.and_then(|about| about.entry.as_deref());
     let (session, server) = Attentive::new(shared, client, leased, began);
+    let _serving = shared.ledger.serve();
     if let Some(about) = about {
-        let Reached { at, server } = *about.reached.get_or_init(|| Reached { at: Instant::now(), server });
-        shared.ledger.served(shared.servers.get(server), began, at, entry);
+        let server = shared.servers.get(server).cloned();
+        let Reached { at, server } = about.reached.get_or_init(|| Reached { at: Instant::now(), server });
+        shared.ledger.served(server.as_ref(), began, *at, entry);
     }
     let report = if let Some(entry) = entry {
         Box::pin(relay_watched(session, shared, entry, shared.quiet)).await

@@ -185,12 +185,6 @@ impl Door {
         })
     }
 
-    /// Clients that are in the queue, or wait for what sleeps.
-    pub fn held(&self) -> usize {
-        let held: usize = self.shared.service.sleepers().map(|sleeper| sleeper.outlook().held).sum();
-        held + self.shared.service.queued()
-    }
-
     /// The server of this name.
     pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
         self.seats().find(|seat| seat.name == name)

@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::house::{Door, House, Seat};
 use super::process::Process;
-use super::view::{waiting, word};
+use super::view::word;
 use crate::ledger::count::{BOUNDS, Histogram};
 use crate::ledger::counters::{Cause, ServerCounters};
 use crate::ledger::sleep::WokenBy;
@@ -125,7 +125,7 @@ const SERVICES: &[Family] = &[
         },
     ),
     family("dormouse_clients_waiting", Kind::Gauge, "Clients that have no server yet.", |door, page| {
-        page.number(&of(door), waiting(door));
+        page.number(&of(door), door.ledger().figures.waiting());
     }),
     family("dormouse_server_sessions", Kind::Counter, "Sessions that a server got.", |door, page| {
         servers(door, page, |counters| counters.sessions.get());

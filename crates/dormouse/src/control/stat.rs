@@ -256,8 +256,7 @@ fn backend(door: &Door, iid: u32) -> Row {
     let ledger = door.ledger();
     let (figures, now) = (&ledger.figures, ledger.beginning.elapsed());
     let sleepers = || door.seats().filter_map(|seat| seat.sleeper());
-    let held = door.held();
-    row.u32("qcur", u64::try_from(held).unwrap_or(u64::MAX));
+    row.u32("qcur", figures.waiting());
     row.u32("qmax", sleepers().map(|sleeper| sleeper.counters.most_held.get()).max().unwrap_or(0));
     row.traffic(door);
     let sum = |side: &str, served: bool| -> u64 {

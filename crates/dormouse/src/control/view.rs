@@ -57,16 +57,10 @@ pub(super) fn service(door: &Door) -> Value {
             "refused": figures.refused.get(),
             "limit": door.admission.cap(),
         },
-        "waiting": waiting(door),
+        "waiting": figures.waiting(),
         "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
         "servers": servers,
     })
-}
-
-/// Clients that have no server yet.
-pub(super) fn waiting(door: &Door) -> u64 {
-    let served: u64 = door.seats().filter_map(|seat| Some(seat.counters?.open.get())).sum();
-    door.ledger().figures.open.get().saturating_sub(served)
 }
 
 /// How a service stands, by that of its servers that is most awake; `up` where nothing sleeps.
@@ -235,7 +229,7 @@ pub(super) fn line(door: &Door, text: &mut String) {
         door.name,
         since.as_secs(),
         figures.open.get(),
-        waiting(door),
+        figures.waiting(),
         figures.accepted.get()
     );
 }

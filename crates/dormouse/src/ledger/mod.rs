@@ -151,6 +151,8 @@ pub struct ServerEntry {
 pub struct Figures {
     /// Sessions that are open now.
     pub open: Count,
+    /// Those of them that have a server; of a service only.
+    pub served: Count,
     /// The most that were open at once.
     pub most: Count,
     /// Sessions since the start.
@@ -171,6 +173,23 @@ pub struct Figures {
     pub reached: Histogram,
     /// How long they lasted; only while somebody may ask.
     pub lasted: Histogram,
+}
+
+impl Figures {
+    /// Clients that have no server yet.
+    pub fn waiting(&self) -> u64 {
+        self.open.get().saturating_sub(self.served.get())
+    }
+}
+
+/// A session that has a server, for as long as it does, however it ends.
+#[derive(Debug)]
+pub struct Serving<'a>(&'a Figures);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.served.down();
+    }
 }
 
 /// The totals at one moment.
@@ -275,7 +294,13 @@ impl Ledger {
         Some(self.watched()?.begin(&self.name, client.clone(), began))
     }
 
-    /// A session that began then has got a server now.
+    /// A session has a server from now on. Counted of each, also of those of whom nothing else is known.
+    pub fn serve(&self) -> Serving<'_> {
+        self.figures.served.up();
+        Serving(&self.figures)
+    }
+
+    /// A session that began then, and of which more is known, has got a server now.
     pub fn served(
         &self,
         server: Option<&Arc<ServerEntry>>,
@@ -345,10 +370,12 @@ impl Ledger {
         }
     }
 
-    /// A session that is known was ended before its time, and has no record.
-    pub fn forget(&self, entry: &Entry) {
-        let known = self.sessions.get().is_some_and(|sessions| sessions.end(entry));
-        if let Some(server) = entry.server().filter(|_| known) {
+    /// A session was ended before its time, and has no record.
+    pub fn forget(&self, entry: Option<&Entry>, server: Option<&ServerEntry>) {
+        if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
+            sessions.end(entry);
+        }
+        if let Some(server) = server {
             server.counters.end(Cause::Killed);
         }
     }

@@ -58,9 +58,9 @@ impl Sessions {
         entry
     }
 
-    /// A session has ended. Whether it was still known.
-    pub fn end(&self, entry: &Entry) -> bool {
-        self.lock().remove(&entry.id).is_some()
+    /// A session has ended.
+    pub fn end(&self, entry: &Entry) {
+        self.lock().remove(&entry.id);
     }
 
     /// The session of this number.

@@ -76,6 +76,7 @@ impl Service {
     }
 
     /// How many clients wait for a server.
+    #[cfg(test)]
     pub fn queued(&self) -> usize {
         self.pool.as_ref().map_or(0, |pool| pool.lock().machine.waiting())
     }
