@@ -3,6 +3,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::log::Level;
@@ -14,20 +15,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The journal's ear.
 #[derive(Debug)]
-pub(super) struct Journal(UnixDatagram);
+pub(super) struct Journal {
+    /// Bound to nobody: the journal's socket may become another one while we run.
+    socket: UnixDatagram,
+    at: PathBuf,
+}
 
 impl Journal {
     /// `None` where it cannot be reached, as in a root directory of one's own.
     pub(super) fn connect() -> Option<Self> {
+        Self::at(Path::new(SOCKET))
+    }
+
+    fn at(path: &Path) -> Option<Self> {
         let socket = UnixDatagram::unbound().ok()?;
-        socket.connect(SOCKET).ok()?;
+        // Whether somebody listens there is found out once, with a socket of its own.
+        UnixDatagram::unbound().ok()?.connect(path).ok()?;
         socket.set_write_timeout(Some(PATIENCE)).ok()?;
-        Some(Self(socket))
+        Some(Self { socket, at: path.to_owned() })
     }
 
     /// Gives how many entries were not taken: it, or none.
     pub(super) fn send(&self, entry: &str) -> u64 {
-        u64::from(self.0.send(entry.as_bytes()).is_err())
+        u64::from(self.socket.send_to(entry.as_bytes(), &self.at).is_err())
     }
 }
 
@@ -58,6 +68,29 @@ pub(super) fn field(entry: &mut String, name: &str, value: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_journal_that_was_made_anew_is_found_again() {
+        let path = std::env::temp_dir().join(format!("dormouse-journal-{}", std::process::id()));
+        // It may be there from a process of that number before.
+        let _ = std::fs::remove_file(&path);
+        assert!(Journal::at(&path).is_none());
+        let heard = |ear: &UnixDatagram| {
+            let mut entry = [0; 16];
+            ear.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let length = ear.recv(&mut entry).unwrap();
+            String::from_utf8_lossy(&entry[..length]).into_owned()
+        };
+        let first = UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::at(&path).unwrap();
+        assert_eq!((journal.send("one"), heard(&first)), (0, "one".to_owned()));
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(journal.send("lost"), 1);
+        let second = UnixDatagram::bind(&path).unwrap();
+        assert_eq!((journal.send("two"), heard(&second)), (0, "two".to_owned()));
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn no_value_becomes_a_field() {
