@@ -81,6 +81,9 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
             house.ledger.forget_most();
             for door in house.doors().iter() {
                 door.ledger().forget_most();
+                for sleeper in door.seats().filter_map(|seat| seat.sleeper()) {
+                    sleeper.counters.forget_most(sleeper.outlook().held);
+                }
             }
             String::new()
         }

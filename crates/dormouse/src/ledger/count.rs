@@ -76,8 +76,9 @@ impl Rate {
         self.most.get()
     }
 
-    /// The most begins anew.
-    pub fn forget_most(&self) {
+    /// The most begins anew, so long after the beginning of all: with this second, if something happened in it.
+    pub fn forget_most(&self, at: Duration) {
+        self.turn(at);
         self.most.set(self.current.get());
     }
 
@@ -142,6 +143,11 @@ impl Histogram {
         Duration::from_micros(self.most.get())
     }
 
+    /// The longest begins anew.
+    pub fn forget_most(&self) {
+        self.most.set(0);
+    }
+
     /// On average.
     pub fn mean(&self) -> Duration {
         let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
@@ -190,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn the_most_is_forgotten_but_for_this_second() {
+        let rate = Rate::default();
+        for _ in 0..3 {
+            rate.event(Duration::from_millis(5_100));
+        }
+        rate.forget_most(Duration::from_millis(5_900));
+        assert_eq!(rate.most(), 3);
+        rate.forget_most(Duration::from_secs(6));
+        assert_eq!((rate.most(), rate.now(Duration::from_millis(6_500))), (0, 1));
+        rate.event(Duration::from_millis(6_500));
+        assert_eq!(rate.most(), 1);
+    }
+
+    #[test]
     fn a_histogram_loses_nothing() {
         let histogram = Histogram::default();
         for millis in [0, 1, 2, 30, 700, 3_600_000] {
@@ -200,6 +220,9 @@ mod tests {
         assert_eq!(histogram.count(), 6);
         assert_eq!(histogram.sum(), Duration::from_millis(3_600_733));
         assert_eq!(histogram.most(), Duration::from_secs(3600));
-        assert_eq!(histogram.mean(), Duration::from_micros(600_122_166) + Duration::from_nanos(666));
+        let mean = Duration::from_micros(600_122_166) + Duration::from_nanos(666);
+        assert_eq!(histogram.mean(), mean);
+        histogram.forget_most();
+        assert_eq!((histogram.most(), histogram.mean(), histogram.count()), (Duration::ZERO, mean, 6));
     }
 }

@@ -153,6 +153,8 @@ pub struct Figures {
     pub open: Count,
     /// Those of them that have a server; of a service only.
     pub served: Count,
+    /// The most that waited for a server when another client came; of a service only.
+    pub most_waiting: Count,
     /// The most that were open at once.
     pub most: Count,
     /// Sessions since the start.
@@ -279,6 +281,7 @@ impl Ledger {
     /// A session begins.
     pub fn begin(&self, now: Instant) {
         let at = self.beginning.until(now);
+        self.figures.most_waiting.at_least(self.figures.waiting());
         for ledger in self.with_parents() {
             let figures = &ledger.figures;
             figures.open.up();
@@ -404,23 +407,27 @@ impl Ledger {
         }
     }
 
-    /// Nobody new is served any more.
+    /// Nobody new is served any more, neither here nor in the services within.
     pub fn end_soon(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Whether nobody new is served any more.
     pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+        self.with_parents().any(|ledger| ledger.ending.load(Ordering::Relaxed))
     }
 
     /// The maxima begin anew.
     pub fn forget_most(&self) {
-        self.figures.most.set(self.figures.open.get());
-        self.figures.rate.forget_most();
+        let (figures, now) = (&self.figures, self.beginning.elapsed());
+        figures.most.set(figures.open.get());
+        figures.most_waiting.set(0);
+        figures.rate.forget_most(now);
+        figures.reached.forget_most();
+        figures.lasted.forget_most();
         for server in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             server.counters.most.set(server.counters.open.get());
-            server.counters.rate.forget_most();
+            server.counters.rate.forget_most(now);
         }
     }
 

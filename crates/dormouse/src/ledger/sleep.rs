@@ -72,8 +72,6 @@ pub struct SleepCounters {
     pub cold_starts: Histogram,
     /// Starts that did not.
     pub failed_starts: Count,
-    /// How often it ended by itself.
-    pub exits: Count,
     /// How often it was frozen.
     pub freezes: Count,
     /// Clients that waited for it and got it, by how long they waited.
@@ -95,7 +93,6 @@ impl Default for SleepCounters {
             spent: Default::default(),
             cold_starts: Histogram::default(),
             failed_starts: Count::default(),
-            exits: Count::default(),
             freezes: Count::default(),
             holds: Histogram::default(),
             holds_in_vain: Count::default(),
@@ -140,6 +137,13 @@ impl SleepCounters {
             count.up();
         }
         *self.lock() = Some(Woken { by, who: None, at: SystemTime::now() });
+    }
+
+    /// The maxima begin anew; `held`: so many wait now.
+    pub fn forget_most(&self, held: usize) {
+        self.most_held.set(u64::try_from(held).unwrap_or(u64::MAX));
+        self.holds.forget_most();
+        self.cold_starts.forget_most();
     }
 
     /// It was this client that has just woken it.
