@@ -10,6 +10,7 @@ use dormouse_tests::dns::Dns;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Failure, Result, ask};
 
 use super::load::{Load, Request};
 
@@ -78,8 +79,10 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     serve(&dns, &[(one, 1)]);
     let dir = TempDir::new().unwrap();
     let file = dir.join("dormouse.toml");
+    let control = dir.join("control");
     let text = format!(
-        "[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\ndns = \"{}\"\n",
+        "control = {control:?}\n[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\n\
+         dns = \"{}\"\n",
         dns.address()
     );
     fs::write(&file, text).unwrap();
@@ -94,6 +97,17 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     let mut session = TcpStream::connect(front).unwrap();
     session.set_read_timeout(Some(SOON)).unwrap();
     still_there(&mut session);
+    // It is told where the server is that the name stands for.
+    let told = ask(&control, "show stat; show servers state; show services json; explain web").unwrap();
+    for part in [
+        format!(",127.0.0.1:{one},"),
+        " 127.0.0.1 2 0 1 1 ".to_owned(),
+        format!(" - {one} _web._tcp.example.test 0 0 "),
+        format!("\"address\":\"127.0.0.1:{one}\""),
+        format!("nothing has to wake 127.0.0.1:{one}."),
+    ] {
+        assert!(told.contains(&part), "no {part} in {told}");
+    }
     let load = Load::start(front, 100);
     load.more(50).unwrap();
     serve_others(&dns, &[(one, 1), (two, 3)]);

@@ -10,7 +10,7 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result};
 
-use super::rig::{Rig, socat};
+use super::rig::{Rig, socat, stat};
 
 /// A `HAProxy` with the same service.
 struct HaProxy {
@@ -20,13 +20,21 @@ struct HaProxy {
 
 impl HaProxy {
     fn start() -> Result<Self> {
+        Self::with(&["server1 BACK"])
+    }
+
+    /// With these servers; `BACK` is where a server is.
+    fn with(servers: &[&str]) -> Result<Self> {
         let dir = TempDir::new()?;
+        let server = |words: &&str| {
+            format!("  server {}\n", words.replace("BACK", &dir.join("back").display().to_string()))
+        };
         let config = format!(
             "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
-             30s\n  timeout server 30s\nlisten main\n  bind {}\n  server server1 {}\n",
+             30s\n  timeout server 30s\nlisten main\n  bind {}\n{}",
             dir.join("control").display(),
             dir.join("front").display(),
-            dir.join("back").display()
+            servers.iter().map(server).collect::<String>()
         );
         fs::write(dir.join("haproxy.cfg"), config).doing(|| "write HAProxy's configuration".to_owned())?;
         let child = Command::new("haproxy")
@@ -122,5 +130,57 @@ fn tables_have_haproxys_shape() {
     let known: Vec<_> = theirs.lines().map(key).collect();
     for line in ours.lines().filter(|line| !line.is_empty()) {
         assert!(known.contains(&key(line)), "{line}\n{theirs}");
+    }
+}
+
+#[test]
+fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
+    let haproxy = HaProxy::with(&["a BACK weight 10", "b BACK weight 30", "c BACK weight 5 backup"]).unwrap();
+    let services = "[services.main]\nlisten = LISTEN\n\
+                    [[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\nweight = 10\n\
+                    [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\nweight = 30\n\
+                    [[services.main.servers]]\nname = \"c\"\nto = \"/nonexistent/c\"\ncheck = false\nweight = 5\n\
+                    backup = true\n";
+    let rig = Rig::new("", services).unwrap();
+    let both = |line: &str| {
+        let line = format!("{line}\n");
+        (socat(&haproxy.control(), &line).unwrap(), rig.socat(&line).unwrap())
+    };
+    let same = || {
+        let (theirs, ours) = both("show stat");
+        for server in ["a", "b", "c", "BACKEND"] {
+            for column in ["status", "weight", "uweight", "act", "bck", "chkdown", "qcur"] {
+                let of = |csv: &str| stat(csv, "main", server, column);
+                assert_eq!(of(&theirs), of(&ours), "{column} of {server}");
+            }
+        }
+        // Its place, what it does, what an administrator wants, and its weights.
+        let (theirs, ours) = both("show servers state main");
+        let facts = |text: &str| -> Vec<Vec<String>> {
+            let lines = text.lines().skip(2).filter(|line| !line.is_empty());
+            lines.map(|line| line.split(' ').skip(1).take(8).map(str::to_owned).collect()).collect()
+        };
+        assert_eq!(facts(&theirs), facts(&ours));
+    };
+    same();
+    for line in [
+        "set weight main/a 50%",
+        "set weight main/a 50%",
+        "set server main/b weight 200%",
+        "get weight main/a",
+        "get weight main/b",
+        "set weight main/b 3000%",
+        "get weight main/b",
+        "set weight main/b 0",
+        "get weight main/b",
+        "set weight main/b 100%",
+        "disable server main/a",
+        "set server main/b state drain",
+        "set server main/b state ready",
+        "enable server main/a",
+    ] {
+        let (theirs, ours) = both(line);
+        assert_eq!(theirs, ours, "{line}");
+        same();
     }
 }

@@ -3,10 +3,12 @@
 
 mod agreement;
 mod commands;
+mod figures;
 mod haproxy;
 mod journal;
 mod logs;
 mod page;
+mod pane;
 mod rig;
 mod steering;
 mod stuck;

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use dormouse_tests::wait::{self, SOON};
+
 use super::rig::Rig;
 
 /// How long a visit takes on a busy machine, if nothing else is in its way.
@@ -43,13 +45,14 @@ fn those_who_never_read_keep_no_session_waiting() {
         slowest = slowest.max(began.elapsed());
     }
     rig.expect(slowest < QUICK, &format!("a visit took {slowest:?}"));
-    // They are left in the end, and whoever comes then is served.
-    let csv = rig.ask("show stat -1 1 -1");
-    drop((stuck, scrapers));
-    // While all places are taken, whoever comes waits for one: at most as long as the patience with the others.
-    let csv = csv.or_else(|_| rig.ask("show stat -1 1 -1")).unwrap();
+    // They are left in the end, although none of them leaves; whoever comes meanwhile waits for a place.
+    let csv =
+        wait::until("an answer at the control socket", SOON * 3, || Ok(rig.ask("show stat -1 1 -1").ok()));
+    let csv = csv.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
     rig.expect(csv.lines().count() >= 302, &csv);
-    rig.expect(rig.get("/healthz").unwrap() == "ok\n", "the web address");
+    let well = wait::until("an answer at the web address", SOON * 3, || Ok(rig.get("/healthz").ok()));
+    assert_eq!(well.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap(), "ok\n");
+    drop((stuck, scrapers));
 }
 
 #[test]

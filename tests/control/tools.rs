@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result};
 
+use super::pane::Pane;
 use super::rig::{Rig, all_of};
 
 const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
@@ -126,37 +126,18 @@ fn the_exporter_for_haproxy_reads_what_we_tell() {
 fn hatop_shows_and_steers() {
     let rig = Rig::new("", ONE).unwrap();
     drop(rig.guest("main").unwrap());
-    let dir = TempDir::new().unwrap();
-    let tmux = |args: &[&str]| -> Result<String> {
-        let output = Command::new("tmux").arg("-S").arg(dir.join("tmux")).args(args).output();
-        output.map(|output| all_of(&output)).map_err(|_| missing("tmux"))
-    };
-    let socket = rig.control();
-    let command = format!("env TERM=xterm LC_ALL=C.UTF-8 hatop -s {} 2>&1; sleep 100", socket.display());
-    tmux(&["new-session", "-d", "-x", "140", "-y", "40", &command]).unwrap();
-    let screen = || tmux(&["capture-pane", "-p"]);
-    let shown = wait::until("hatop's table", SOON, || {
-        Ok(screen()?.lines().any(|line| line.contains("server1") && line.contains("UP")).then_some(()))
-    });
-    let seen = screen().unwrap();
-    let ended = |what: &str| {
-        let last = screen().unwrap_or_default();
-        let _ = tmux(&["kill-server"]);
-        panic!("{what}: {last}");
-    };
-    if shown.is_err() {
-        ended(&seen);
-    }
+    let command =
+        format!("env TERM=xterm LC_ALL=C.UTF-8 hatop -s {} 2>&1; sleep 100", rig.control().display());
+    let pane = Pane::new(&command).unwrap();
+    pane.shows(&["server1", "UP"]);
     // To the server's line, and into maintenance.
-    tmux(&["send-keys", "Down", "Down"]).unwrap();
+    pane.press(&["Down", "Down"]);
     for _ in 0..3 {
-        tmux(&["send-keys", "F10"]).unwrap();
-        tmux(&["send-keys", "Down"]).unwrap();
+        pane.press(&["F10"]);
+        pane.press(&["Down"]);
     }
     let maint =
         wait::until("maintenance", SOON, || Ok(rig.ask("show stat")?.contains(",MAINT,").then_some(())));
-    if maint.is_err() {
-        ended("no maintenance");
-    }
-    let _ = tmux(&["kill-server"]);
+    let screen = || pane.tmux(&["capture-pane", "-p"]).unwrap_or_default();
+    maint.unwrap_or_else(|failure| panic!("{failure}: {}", screen()));
 }

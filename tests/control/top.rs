@@ -3,65 +3,25 @@
 use std::process::Command;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::temp::TempDir;
-use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Result, Stream, Subject};
 
-use super::rig::{Rig, all_of};
+use super::pane::Pane;
+use super::rig::Rig;
 
 const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nlisten = LISTEN\nECHO(two)\n";
-
-/// A terminal with a shell in it; it ends with the test.
-struct Pane(TempDir);
-
-impl Pane {
-    fn new(command: &str) -> Result<Self> {
-        let pane = Self(TempDir::new()?);
-        let script = format!(
-            "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
-        );
-        pane.tmux(&["new-session", "-d", "-x", "110", "-y", "30", &script])?;
-        Ok(pane)
-    }
-
-    fn tmux(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new("tmux").args(["-u", "-S"]).arg(self.0.join("tmux")).args(args).output();
-        output.map(|output| all_of(&output)).map_err(|_| Failure::missing("tmux", "run scripts/test-deps.sh"))
-    }
-
-    #[track_caller]
-    fn press(&self, keys: &[&str]) {
-        let args: Vec<&str> = ["send-keys"].iter().chain(keys).copied().collect();
-        let sent = self.tmux(&args);
-        assert!(sent.is_ok(), "{sent:?}");
-    }
-
-    /// Waits until a line of the screen has all these parts.
-    #[track_caller]
-    fn shows(&self, parts: &[&str]) {
-        let shown = wait::until(&format!("a line with {parts:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"])?;
-            Ok(screen.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(()))
-        });
-        assert!(
-            shown.is_ok(),
-            "no {parts:?} in:\n{}",
-            self.tmux(&["capture-pane", "-p"]).unwrap_or_default()
-        );
-    }
-}
-
-impl Drop for Pane {
-    fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
-        let _ = self.tmux(&["kill-server"]);
-    }
-}
 
 fn top(rig: &Rig, more: &str) -> Result<Pane> {
     let program = Subject::Ours.program()?;
     let control = rig.control();
-    Pane::new(&format!("{} top --control={} {more}", program.display(), control.display()))
+    told(&format!("{} top --control={} {more}", program.display(), control.display()))
+}
+
+/// A terminal in which this runs, and is told of how it left.
+fn told(command: &str) -> Result<Pane> {
+    Pane::new(&format!(
+        "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
+    ))
 }
 
 #[test]
@@ -131,7 +91,7 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
         program.display(),
         rig.control().display()
     );
-    let pane = Pane::new(&command).unwrap();
+    let pane = told(&command).unwrap();
     pane.shows(&["two", "stopped"]);
     std::fs::rename(rig.control(), rig.dir.join("elsewhere")).unwrap();
     pane.shows(&["Failed to connect to the control socket"]);
@@ -150,11 +110,9 @@ fn top_says_what_it_lacks() {
     assert!(!fine && said.contains("needs a terminal") && said.contains("status --watch"), "{said}");
     let (fine, said) = rig.dormouse(&["top", "--interval=1ms"]).unwrap();
     assert!(!fine && said.contains("--interval=1ms is not a time span from 100ms to 1h"), "{said}");
-    let pane = Pane::new(&format!(
-        "{} top --control=/nowhere/control.sock",
-        Subject::Ours.program().unwrap().display()
-    ))
-    .unwrap();
+    let pane =
+        told(&format!("{} top --control=/nowhere/control.sock", Subject::Ours.program().unwrap().display()))
+            .unwrap();
     pane.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
     pane.shows(&["left: 1"]);
 }

@@ -27,10 +27,17 @@ pub(super) fn explain(house: &House, whom: &Whom) -> String {
         };
         let mut told = match seat.sleeper() {
             Some(sleeper) => of_sleeper(house, door, &seat, sleeper),
+            None if seat.is_down() => {
+                vec![format!("is down since {}: checks of {} fail", span(seat.since()), seat.address)]
+            }
             None => {
-                vec![format!("is up since {}: nothing has to wake {}", span(house.uptime()), seat.address)]
+                vec![format!("is up since {}: nothing has to wake {}", span(seat.since()), seat.address)]
             }
         };
+        let check = seat.view.as_ref().and_then(|view| view.last_check.as_ref());
+        if let Some(check) = check.filter(|check| seat.is_down() && !check.text.is_empty()) {
+            told.push(format!("its last check: {}", check.text));
+        }
         match seat.admin() {
             Admin::Ready => {}
             Admin::Drain => told.push("an administrator drains it: it gets no new sessions".to_owned()),
@@ -50,6 +57,9 @@ fn of_sleeper(house: &House, door: &Door, seat: &Seat<'_>, sleeper: &Sleeper) ->
     let outlook = sleeper.outlook();
     let since = now.saturating_duration_since(since);
     let mut told = vec![format!("is {} since {}", word(state), span(since))];
+    if seat.is_down() {
+        told.push(format!("it is down since {}: checks of {} fail", span(seat.since()), seat.address));
+    }
     if let Some(woken) = sleeper.counters.woken() {
         let took = match cold_start {
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),

@@ -1,15 +1,18 @@
 //! All that can be seen and steered: the services that run, each with its door.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use dormouse_core::address::Target;
 use dormouse_core::control::{Admin, ServerName, Whom};
 use dormouse_core::pool::Balance;
 
 use crate::admission::{Admission, Pool};
 use crate::config::model::ServiceConfig;
 use crate::ledger::Ledger;
+use crate::ledger::count::Beginning;
 use crate::ledger::counters::ServerCounters;
 use crate::ledger::log::Log;
 use crate::ledger::sessions::Sessions;
@@ -56,7 +59,9 @@ pub struct Door {
 #[derive(Debug)]
 struct Facts {
     name: String,
+    to: Target,
     address: String,
+    weight: u32,
     wakes: bool,
 }
 
@@ -67,8 +72,12 @@ pub struct Seat<'a> {
     pub index: usize,
     /// Its name in its service.
     pub name: &'a str,
-    /// Where it is.
-    pub address: &'a str,
+    /// Where it is: of a name's servers, the one that has this seat.
+    pub address: Cow<'a, str>,
+    /// Where it is by the configuration.
+    pub to: &'a Target,
+    /// Its share of the sessions by the configuration.
+    pub configured_weight: u32,
     /// Something wakes it.
     pub wakes: bool,
     /// What is counted of it.
@@ -76,6 +85,8 @@ pub struct Seat<'a> {
     /// What the pool knows of it, if there is one.
     pub view: Option<ServerView>,
     service: &'a Service,
+    /// Since when all is counted.
+    beginning: Beginning,
 }
 
 impl<'a> Seat<'a> {
@@ -109,7 +120,26 @@ impl<'a> Seat<'a> {
 
     /// Its share of the sessions.
     pub fn weight(&self) -> u32 {
-        self.view.as_ref().map_or(1, |view| view.weight)
+        self.view.as_ref().map_or(self.configured_weight, |view| view.weight)
+    }
+
+    /// Whether it only serves while no other does.
+    pub fn is_backup(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.backup)
+    }
+
+    /// Whether checks find that it is down.
+    pub fn is_down(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.is_checked && !view.is_up)
+    }
+
+    /// For how long it has stood as it stands: up or down as checks tell, or in its state if it sleeps.
+    pub fn since(&self) -> Duration {
+        match (self.sleeper(), &self.view) {
+            (Some(sleeper), _) if !self.is_down() => sleeper.state().1.elapsed(),
+            (_, Some(view)) if view.is_checked => view.since.elapsed(),
+            _ => self.beginning.elapsed(),
+        }
     }
 }
 
@@ -152,7 +182,9 @@ impl Door {
     ) -> Self {
         let facts = config.servers.iter().map(|server| Facts {
             name: server.name.clone(),
+            to: server.to.clone(),
             address: server.to.to_string(),
+            weight: server.weight,
             wakes: server.wake.is_some(),
         });
         Self {
@@ -174,15 +206,30 @@ impl Door {
     /// Its servers.
     pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
         let mut views = self.shared.service.servers().into_iter();
-        self.servers.iter().enumerate().map(move |(index, facts)| Seat {
-            index,
-            name: &facts.name,
-            address: &facts.address,
-            wakes: facts.wakes,
-            counters: self.shared.servers.get(index).map(|server| &server.counters),
-            view: views.next(),
-            service: &self.shared.service,
+        self.servers.iter().enumerate().map(move |(index, facts)| {
+            let view = views.next();
+            let address = view.as_ref().map(|view| Cow::Owned(view.address.clone()));
+            Seat {
+                index,
+                name: &facts.name,
+                address: address.unwrap_or(Cow::Borrowed(&facts.address)),
+                to: &facts.to,
+                configured_weight: facts.weight,
+                wakes: facts.wakes,
+                counters: self.shared.servers.get(index).map(|server| &server.counters),
+                view,
+                service: &self.shared.service,
+                beginning: self.ledger().beginning,
+            }
         })
+    }
+
+    /// How often it was without a server that takes sessions, and for how long it has been as it is.
+    pub fn outages(&self) -> (u64, Duration) {
+        match self.shared.service.outages() {
+            Some((count, since)) => (count, since.elapsed()),
+            None => (0, self.seats().next().map_or(self.ledger().beginning.elapsed(), |seat| seat.since())),
+        }
     }
 
     /// The server of this name.

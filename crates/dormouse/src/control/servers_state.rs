@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Instant;
 
+use dormouse_core::address::Target;
 use dormouse_core::control::Admin;
+use dormouse_core::names::Source;
 use dormouse_core::service::State;
 
 use super::house::{Door, Seat};
+use super::stat::{Status, status};
 
 /// The two lines before the servers.
 pub(super) const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
@@ -18,50 +20,64 @@ srv_check_addr srv_agent_addr srv_agent_port\n";
 /// The servers of a service; `number`: its place among the services.
 pub(super) fn servers(door: &Door, number: usize, text: &mut String) {
     for seat in door.seats() {
-        let (operation, since) = operation(&seat);
-        let since = since.map_or(door.ledger().beginning.elapsed(), |since| since.elapsed());
         let admin = match seat.admin() {
             Admin::Ready => 0,
             Admin::Maint => 1,
             Admin::Drain => 8,
         };
-        let (address, name, port) = place(seat.address);
+        let Place { address, name, port, record } = place(&seat.address, seat.to);
         // A String takes whatever is written to it.
         let _ = writeln!(
             text,
-            "{} {} {} {} {address} {operation} {admin} 1 1 {} 1 0 0 0 0 0 0 {name} {port} - 0 0 - - 0",
+            "{} {} {} {} {address} {} {admin} {} {} {} 1 0 0 0 0 0 0 {name} {port} {record} 0 0 - - 0",
             number + 2,
             door.name,
             seat.index + 1,
             seat.name,
-            since.as_secs(),
+            operation(&seat),
+            seat.weight(),
+            seat.configured_weight,
+            seat.since().as_secs(),
         );
     }
 }
 
 /// 0 is stopped, 1 starting, 2 running, 3 stopping. What sleeps takes clients: it is running.
-fn operation(seat: &Seat<'_>) -> (u8, Option<Instant>) {
-    let Some(sleeper) = seat.sleeper() else { return (2, None) };
-    let (state, since, _) = sleeper.state();
-    let code = match state {
-        State::Failed => 0,
-        State::Starting => 1,
-        State::Stopping => 3,
+fn operation(seat: &Seat<'_>) -> u8 {
+    match (status(seat), seat.sleeper().map(|sleeper| sleeper.state().0)) {
+        (Status::Maint | Status::Down, _) => 0,
+        (_, Some(State::Starting)) => 1,
+        (_, Some(State::Stopping)) => 3,
         _ => 2,
-    };
-    (code, Some(since))
+    }
 }
 
-/// Address, name and port; what there is not, is a dash or 0.
-fn place(address: &str) -> (String, String, u16) {
-    if let Ok(address) = address.parse::<SocketAddr>() {
-        return (address.ip().to_string(), "-".to_owned(), address.port());
-    }
-    match address.rsplit_once(':') {
-        Some((host, port)) if !address.starts_with(['/', '@']) && !address.starts_with("vsock:") => {
-            ("-".to_owned(), host.replace(char::is_whitespace, "_"), port.parse().unwrap_or(0))
+/// Where a server is; what there is not, is a dash or 0.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    address: String,
+    name: String,
+    port: u16,
+    record: String,
+}
+
+fn place(address: &str, to: &Target) -> Place {
+    let dash = || "-".to_owned();
+    let (name, port, record) = match to {
+        Target::Seat { source: Source::Addresses { name, port }, .. } => (name.clone(), port.get(), dash()),
+        Target::Seat { source: Source::Services { name }, .. } => (dash(), 0, name.clone()),
+        Target::Tcp { .. } => match address.rsplit_once(':') {
+            Some((host, port)) => (host.replace(char::is_whitespace, "_"), port.parse().unwrap_or(0), dash()),
+            None => (address.replace(char::is_whitespace, "_"), 0, dash()),
+        },
+        Target::Unix(_) | Target::Abstract(_) | Target::Vsock { .. } => (dash(), 0, dash()),
+    };
+    match (address.parse::<SocketAddr>(), to) {
+        (Ok(known), Target::Seat { .. }) => {
+            Place { address: known.ip().to_string(), name, port: known.port(), record }
         }
-        _ => ("-".to_owned(), "-".to_owned(), 0),
+        (Ok(known), _) => Place { address: known.ip().to_string(), name: dash(), port: known.port(), record },
+        (Err(_), _) => Place { address: dash(), name, port, record },
     }
 }
 
@@ -71,11 +87,29 @@ mod tests {
 
     #[test]
     fn there_is_an_address_a_name_or_neither() {
-        let dash = || "-".to_owned();
-        assert_eq!(place("127.0.0.1:80"), ("127.0.0.1".to_owned(), dash(), 80));
-        assert_eq!(place("[::1]:80"), ("::1".to_owned(), dash(), 80));
-        assert_eq!(place("web.example:81"), (dash(), "web.example".to_owned(), 81));
-        assert_eq!(place("/run/a:1.sock"), (dash(), dash(), 0));
+        let is = |address: &str, to: &Target, expected: (&str, &str, u16, &str)| {
+            let found = place(address, to);
+            let found = (found.address.as_str(), found.name.as_str(), found.port, found.record.as_str());
+            assert_eq!(found, expected, "{address}");
+        };
+        for (to, expected) in [
+            ("127.0.0.1:80", ("127.0.0.1", "-", 80, "-")),
+            ("[::1]:80", ("::1", "-", 80, "-")),
+            ("web.example:81", ("-", "web.example", 81, "-")),
+            ("/run/a:1.sock", ("-", "-", 0, "-")),
+        ] {
+            is(to, &Target::parse(to.as_ref()).unwrap(), expected);
+        }
+        let seat = |source: &str| {
+            let source = Source::parse(source).unwrap().unwrap();
+            Target::Seat { source, seat: 0 }
+        };
+        let (by_name, by_record) = (seat("dns:web.example:80"), seat("srv:_web._tcp.example"));
+        is("192.0.2.1:80", &by_name, ("192.0.2.1", "web.example", 80, "-"));
+        is("192.0.2.1:81", &by_record, ("192.0.2.1", "-", 81, "_web._tcp.example"));
+        // Nobody has the seat yet.
+        is(&by_name.to_string(), &by_name, ("-", "web.example", 80, "-"));
+        is(&by_record.to_string(), &by_record, ("-", "-", 0, "_web._tcp.example"));
     }
 
     #[test]

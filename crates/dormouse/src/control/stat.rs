@@ -2,7 +2,6 @@
 //! that it may be built without.
 
 use std::fmt::Write as _;
-use std::time::Instant;
 
 use dormouse_core::control::{Admin, Form, Proxy, Rows};
 use dormouse_core::service::State;
@@ -183,13 +182,12 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
     let mut row = Row::new(door, seat.name, ('S', "Server", 2), iid, sid);
     let ledger = door.ledger();
     let now = ledger.beginning.elapsed();
-    let (mut held, mut most_held, mut since) = (0, 0, now.as_secs());
+    let (mut held, mut most_held) = (0, 0);
     let mut hold_time = 0;
     if let Some(sleeper) = seat.sleeper() {
-        let (state, at, _) = sleeper.state();
+        let (state, ..) = sleeper.state();
         held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
         most_held = sleeper.counters.most_held.get();
-        since = Instant::now().saturating_duration_since(at).as_secs();
         hold_time = millis(&sleeper.counters.holds);
         row.text("last_chk", &state.to_string());
         row.u64("chkfail", sleeper.counters.failed_starts.get());
@@ -217,16 +215,14 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
     row.text("status", status(seat).text());
     row.u32("weight", seat.weight().into());
     row.u32("uweight", seat.weight().into());
-    let backup = seat.view.as_ref().is_some_and(|view| view.backup);
-    row.u32("act", u64::from(!backup));
-    row.u32("bck", u64::from(backup));
+    row.u32("act", u64::from(!seat.is_backup()));
+    row.u32("bck", u64::from(seat.is_backup()));
     if let Some(view) = &seat.view {
         if let Some(maxconn) = view.maxconn {
             row.u32("slim", maxconn.get().into());
         }
         if view.is_checked {
             row.u64("chkdown", view.downs);
-            since = view.since.elapsed().as_secs();
         }
         if let Some(check) = &view.last_check {
             row.text("check_status", if check.text.is_empty() { "L4OK" } else { "L4CON" });
@@ -234,8 +230,8 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
             row.text("check_desc", &check.text);
         }
     }
-    row.u32("lastchg", since);
-    row.text("addr", seat.address);
+    row.u32("lastchg", seat.since().as_secs());
+    row.text("addr", &seat.address);
     let alone = door.seats().nth(1).is_none();
     let figures = &ledger.figures;
     row.u32("qtime", hold_time);
@@ -257,7 +253,9 @@ fn backend(door: &Door, iid: u32) -> Row {
     let (figures, now) = (&ledger.figures, ledger.beginning.elapsed());
     let sleepers = || door.seats().filter_map(|seat| seat.sleeper());
     row.u32("qcur", figures.waiting());
-    row.u32("qmax", sleepers().map(|sleeper| sleeper.counters.most_held.get()).max().unwrap_or(0));
+    let most = sleepers().map(|sleeper| sleeper.counters.most_held.get());
+    // Whoever waits alone is not in the way of another, and is counted while it waits.
+    row.u32("qmax", most.chain([figures.most_waiting.get(), figures.waiting()]).max().unwrap_or(0));
     row.traffic(door);
     let sum = |side: &str, served: bool| -> u64 {
         let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
@@ -268,15 +266,15 @@ fn backend(door: &Door, iid: u32) -> Row {
     row.zeros(&["comp_in", "comp_out", "comp_byp", "comp_rsp"]);
     row.u64("cli_abrt", sum("client", true));
     row.u64("srv_abrt", sum("server", true));
-    let up = door.seats().filter(|seat| status(seat).is_up()).count();
-    let up = u64::try_from(up).unwrap_or(u64::MAX);
-    row.text("status", if up > 0 { "UP" } else { "DOWN" });
-    row.u32("weight", up);
-    row.u32("uweight", up);
-    row.u32("act", up);
-    row.u32("bck", 0);
-    row.u64("chkdown", 0);
-    row.u32("lastchg", now.as_secs());
+    let work = Work::of(door);
+    row.text("status", if work.act + work.bck > 0 { "UP" } else { "DOWN" });
+    row.u32("weight", work.weight());
+    row.u32("uweight", work.weight());
+    row.u32("act", work.act);
+    row.u32("bck", work.bck);
+    let (downs, since) = door.outages();
+    row.u64("chkdown", downs);
+    row.u32("lastchg", since.as_secs());
     row.u32("downtime", 0);
     let servers = || door.seats().filter_map(|seat| seat.counters);
     let sessions: u64 = servers().map(|counters| counters.sessions.get()).sum();
@@ -301,6 +299,36 @@ fn backend(door: &Door, iid: u32) -> Row {
     }
     row.text("algo", door.algo);
     row
+}
+
+/// The servers that take sessions, and their shares: those that work, and those that stand by for them.
+#[derive(Debug, Default)]
+struct Work {
+    act: u64,
+    bck: u64,
+    active: u64,
+    backup: u64,
+}
+
+impl Work {
+    fn of(door: &Door) -> Self {
+        let mut work = Self::default();
+        for seat in door.seats().filter(|seat| status(seat).is_up() && seat.weight() > 0) {
+            let (count, weight) = if seat.is_backup() {
+                (&mut work.bck, &mut work.backup)
+            } else {
+                (&mut work.act, &mut work.active)
+            };
+            *count += 1;
+            *weight += u64::from(seat.weight());
+        }
+        work
+    }
+
+    /// The sum of the shares of those whose turn it is.
+    fn weight(&self) -> u64 {
+        if self.act > 0 { self.active } else { self.backup }
+    }
 }
 
 /// How a server stands, in `HAProxy`'s words. What sleeps would take a client: it is up.
@@ -332,12 +360,12 @@ impl Status {
 
 /// How a server stands.
 pub(super) fn status(seat: &Seat<'_>) -> Status {
-    let stands = seat.view.as_ref().filter(|view| view.is_checked).map(|view| view.is_up);
+    let checked = seat.view.as_ref().is_some_and(|view| view.is_checked);
     match (seat.admin(), seat.sleeper()) {
         (Admin::Maint, _) => Status::Maint,
         (Admin::Drain, _) => Status::Drain,
-        (Admin::Ready, _) if stands == Some(false) => Status::Down,
-        (Admin::Ready, None) if stands.is_none() => Status::NoCheck,
+        (Admin::Ready, _) if seat.is_down() => Status::Down,
+        (Admin::Ready, None) if !checked => Status::NoCheck,
         (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
         (Admin::Ready, _) => Status::Up,
     }

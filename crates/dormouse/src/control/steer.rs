@@ -8,10 +8,13 @@ use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
 
 use super::house::{Door, House, Seat, find, seats_of};
-use super::view::word;
+use super::view::{stands, word};
 use crate::admission::{Cap, raise_limit};
 use crate::ledger::log::Level;
 use crate::ledger::sleep::WokenBy;
+
+/// No server has a larger share.
+const HIGHEST_WEIGHT: u32 = 256;
 
 /// Wakes, puts to sleep, freezes, thaws or drains.
 pub(super) fn steer(house: &House, steer: Steer, whom: &Whom) -> String {
@@ -80,7 +83,7 @@ fn one(steer: Steer, seat: &Seat<'_>) -> Result<(), String> {
 }
 
 fn standing(seat: &Seat<'_>) -> String {
-    let state = seat.sleeper().map_or("up", |sleeper| word(sleeper.state().0));
+    let state = stands(seat);
     match seat.admin() {
         Admin::Ready => state.to_owned(),
         admin => format!("{state}, {admin}"),
@@ -118,7 +121,7 @@ pub(super) fn set_maxconn(house: &House, name: &str, value: u32) -> String {
     }
 }
 
-/// Changes a server's share of the sessions; a percentage is of what it is now.
+/// Changes a server's share of the sessions; a percentage is of what is configured.
 pub(super) fn set_weight(house: &House, name: &ServerName, weight: Weight) -> String {
     let doors = house.doors();
     let seat = match find(&doors, name) {
@@ -130,7 +133,9 @@ pub(super) fn set_weight(house: &House, name: &ServerName, weight: Weight) -> St
     };
     handle.set_weight(match weight {
         Weight::Absolute(weight) => weight.into(),
-        Weight::Percent(share) => (seat.weight() * u32::from(share) / 100).min(256),
+        Weight::Percent(share) => {
+            (seat.configured_weight.saturating_mul(share.into()) / 100).min(HIGHEST_WEIGHT)
+        }
     });
     String::new()
 }
@@ -138,7 +143,7 @@ pub(super) fn set_weight(house: &House, name: &ServerName, weight: Weight) -> St
 /// Tells a server's share of the sessions.
 pub(super) fn weight(house: &House, name: &ServerName) -> String {
     match find(&house.doors(), name) {
-        Ok((_, seat)) => format!("{0} (initial {0})\n", seat.weight()),
+        Ok((_, seat)) => format!("{} (initial {})\n", seat.weight(), seat.configured_weight),
         Err(missing) => format!("{}\n", missing.text()),
     }
 }

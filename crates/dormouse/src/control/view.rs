@@ -76,24 +76,30 @@ pub(super) fn state(door: &Door) -> (&'static str, Duration) {
         State::Stopped,
         State::Failed,
     ];
-    let (mut best, mut down): (Option<(usize, State, Instant)>, bool) = (None, false);
+    let mut best: Option<(usize, &'static str, Duration)> = None;
+    let (mut up, mut down): (Option<Duration>, Option<Duration>) = (None, None);
     for seat in door.seats() {
-        let Some(sleeper) = seat.sleeper() else {
-            if stands(&seat) == "up" {
-                return ("up", door.ledger().beginning.elapsed());
+        let since = seat.since();
+        let state = match seat.sleeper() {
+            // It is down since its last server is, and up since the first is.
+            _ if seat.is_down() => {
+                down = Some(down.map_or(since, |other| other.min(since)));
+                continue;
             }
-            down = true;
-            continue;
+            None => {
+                up = Some(up.map_or(since, |other| other.max(since)));
+                continue;
+            }
+            Some(sleeper) => sleeper.state().0,
         };
-        let (state, since, _) = sleeper.state();
         let rank = ORDER.iter().position(|other| *other == state).unwrap_or(ORDER.len());
         if best.is_none_or(|(other, ..)| rank < other) {
-            best = Some((rank, state, since));
+            best = Some((rank, word(state), since));
         }
     }
-    best.map_or((if down { "down" } else { "up" }, Duration::ZERO), |(_, state, since)| {
-        (word(state), since.elapsed())
-    })
+    let asleep = best.map(|(_, state, since)| (state, since));
+    let found = up.map(|since| ("up", since)).or(asleep).or(down.map(|since| ("down", since)));
+    found.unwrap_or(("up", door.ledger().beginning.elapsed()))
 }
 
 fn server(seat: &Seat<'_>) -> Value {
@@ -104,8 +110,9 @@ fn server(seat: &Seat<'_>) -> Value {
         "address": seat.address,
         "admin": seat.admin().to_string(),
         "state": stands(seat),
+        "since_seconds": seat.since().as_secs(),
         "weight": seat.weight(),
-        "backup": seat.view.as_ref().is_some_and(|view| view.backup),
+        "backup": seat.is_backup(),
         "checked": seat.view.as_ref().is_some_and(|view| view.is_checked),
         "last_check": seat.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
         "sessions": {
@@ -120,7 +127,7 @@ fn server(seat: &Seat<'_>) -> Value {
     });
     let (Some(sleeper), Some(object)) = (seat.sleeper(), value.as_object_mut()) else { return value };
     let now = Instant::now();
-    let (state, since, cold_start) = sleeper.state();
+    let (state, _, cold_start) = sleeper.state();
     let outlook = sleeper.outlook();
     let counters = &sleeper.counters;
     let woken = counters.woken();
@@ -132,8 +139,6 @@ fn server(seat: &Seat<'_>) -> Value {
         .map(|state| (word(*state).to_owned(), seconds(counters.spent(*state, now))))
         .collect();
     let more = json!({
-        "state": word(state),
-        "since_seconds": now.saturating_duration_since(since).as_secs(),
         "waiting": outlook.held,
         "waiting_max": counters.most_held.get(),
         "in_use": outlook.in_use,
@@ -159,9 +164,13 @@ fn server(seat: &Seat<'_>) -> Value {
     value
 }
 
-/// How a server stands that does not sleep.
-fn stands(seat: &Seat<'_>) -> &'static str {
-    if seat.view.as_ref().is_none_or(|view| view.is_up) { "up" } else { "down" }
+/// How a server stands: down as checks tell, in its state if it sleeps, or up.
+pub(super) fn stands(seat: &Seat<'_>) -> &'static str {
+    match seat.sleeper() {
+        _ if seat.is_down() => "down",
+        Some(sleeper) => word(sleeper.state().0),
+        None => "up",
+    }
 }
 
 /// What happens next if nobody comes.

@@ -63,6 +63,15 @@ struct Inner {
     /// For when the tasks that check are armed.
     armed: Vec<Option<Instant>>,
     random: u64,
+    outages: Outages,
+}
+
+/// Whether there is a server that takes sessions, since when that is so, and how often there was none any more.
+#[derive(Debug)]
+struct Outages {
+    served: bool,
+    since: Instant,
+    count: u64,
 }
 
 /// What belongs to one server, besides its numbers.
@@ -124,13 +133,10 @@ impl Pool {
             nudge: Notify::new(),
             cut: watch::Sender::new(None),
         };
-        let inner = Inner {
-            waiters: HashMap::new(),
-            last_checks: vec![None; members.len()],
-            armed: vec![None; members.len()],
-            random,
-            machine: core::Pool::new(rules, members),
-        };
+        let (last_checks, armed) = (vec![None; members.len()], vec![None; members.len()]);
+        let machine = core::Pool::new(rules, members);
+        let outages = Outages { served: machine.is_served(), since: now, count: 0 };
+        let inner = Inner { waiters: HashMap::new(), last_checks, armed, random, machine, outages };
         Some(Arc::new(Self {
             name: config.name.clone(),
             log: log.clone(),
@@ -286,6 +292,8 @@ impl Pool {
             out = further;
         }
         self.arm(&mut inner);
+        let served = inner.machine.is_served();
+        inner.outages.note(now, served);
         let freed = inner.machine.waiting() < waiting;
         drop(inner);
         if freed {
@@ -313,6 +321,15 @@ impl Pool {
 
 /// `HAProxy`'s time before a server that refused is tried again.
 const TURN_AROUND: Duration = Duration::from_secs(1);
+
+impl Outages {
+    fn note(&mut self, now: Instant, served: bool) {
+        if served != self.served {
+            self.count += u64::from(!served);
+            (self.served, self.since) = (served, now);
+        }
+    }
+}
 
 impl Inner {
     fn draw(&mut self, client: u64) -> Draw {

@@ -75,6 +75,13 @@ impl Service {
         self.pool.as_ref().map(|pool| pool.view()).unwrap_or_default()
     }
 
+    /// How often all servers together ceased to take sessions, and since when they do, or do not. `None` for a service
+    /// of one server without rules.
+    pub fn outages(&self) -> Option<(u64, Instant)> {
+        let inner = self.pool.as_ref()?.lock();
+        Some((inner.outages.count, inner.outages.since))
+    }
+
     /// How many clients wait for a server.
     #[cfg(test)]
     pub fn queued(&self) -> usize {
