@@ -55,7 +55,7 @@ impl Rig {
             let (name, after) = rest.split_once(')').ok_or(Failure::Unexpected("ECHO(".to_owned()))?;
             let socket = dir.join(name);
             text = format!(
-                "{before}to = \"{}\"\nwake = {{ exec = \"python3 {} {}\" }}{after}",
+                "{before}to = \"{}\"\nwake.exec = \"python3 {} {}\"{after}",
                 socket.display(),
                 script.display(),
                 socket.display()
@@ -69,6 +69,17 @@ impl Rig {
         rig.told("Listening on")?;
         rig.told("The page and the metrics are at")?;
         Ok(rig)
+    }
+
+    /// Has it serve another file, made of the one that it has.
+    pub(super) fn reload(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let (file, line) = (self.dir.join("dormouse.toml"), "The configuration was reloaded");
+        let before = self.log().matches(line).count();
+        let text = fs::read_to_string(&file).doing(|| "read the configuration".to_owned())?;
+        fs::write(&file, change(&text)).doing(|| "write the configuration".to_owned())?;
+        self.dormouse.signal(rustix::process::Signal::HUP)?;
+        let reloaded = || Ok((self.log().matches(line).count() > before).then_some(()));
+        wait::until(line, SOON, reloaded).map_err(|failure| self.dormouse.with_log(&failure))
     }
 
     /// Where the control socket is.

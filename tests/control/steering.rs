@@ -1,6 +1,7 @@
 //! Waking, putting to sleep, freezing, thawing and draining, by the commands for people.
 
-use dormouse_tests::wait::SOON;
+use dormouse_tests::Result;
+use dormouse_tests::wait::{self, SOON};
 
 use super::rig::{Rig, stat};
 
@@ -48,10 +49,12 @@ fn a_service_is_woken_frozen_thawed_and_put_to_sleep() {
 #[test]
 fn what_is_drained_ends_its_sessions_and_sleeps() {
     let services =
-        "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = 0 }\nECHO(main)\n";
+        "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";
     let rig = Rig::new("", services).unwrap();
     let guest = rig.guest("main").unwrap();
     assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
+    let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
+    assert!(why.contains("next: it stops when the last session has ended"), "{why}");
     let refused = rig.client("main").unwrap();
     assert!(refused.ended_within(SOON).unwrap().is_some());
     assert_eq!(stat(&rig.ask("show stat").unwrap(), "main", "server1", "status"), "DRAIN");
@@ -111,4 +114,114 @@ fn one_server_of_several_is_shown_and_explained() {
     assert!(done && why.starts_with("two/b is up since ") && !why.contains("two/a"), "{why}");
     assert_eq!(rig.dormouse(&["explain", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
     assert_eq!(rig.dormouse(&["wake", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
+}
+
+#[test]
+fn who_wakes_a_service_wakes_a_server_that_may_be_woken() {
+    let services = "[services.main]\nlisten = LISTEN\n\
+                    [[services.main.servers]]\nname = \"a\"\nECHO(a)\n\
+                    [[services.main.servers]]\nname = \"b\"\nECHO(b)\n";
+    let rig = Rig::new("", services).unwrap();
+    assert_eq!(rig.ask("disable server main/a").unwrap(), "\n");
+    assert_eq!(rig.dormouse(&["wake", "main"]).unwrap(), (true, "main/b: starting\n".to_owned()));
+    assert_eq!(rig.ask("disable server main/b").unwrap(), "\n");
+    let (done, answer) = rig.dormouse(&["wake", "main"]).unwrap();
+    assert!(!done && answer == "main/a: not done: it is in maint\n", "{answer}");
+}
+
+#[test]
+fn what_is_kept_warm_is_not_said_to_stop() {
+    let services = "[services.main]\nlisten = LISTEN\nidle = { keep_warm = [\"00:00-24:00\"], stop = \"1h\" }\n\
+                    ECHO(main)\n";
+    let rig = Rig::new("", services).unwrap();
+    let _guest = rig.guest("main").unwrap();
+    assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
+    let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
+    assert!(why.contains("kept warm") && why.contains("next: it stays as it is"), "{why}");
+}
+
+/// Two of a group; nothing but each other, and whoever steers them, puts them to sleep. What more is said is said of b.
+fn two_in_turn(more: &str) -> Result<Rig> {
+    let service = |name: &str, more: &str| {
+        format!(
+            "[services.{name}]\nlisten = LISTEN\nexclusive = \"gpu\"\nECHO({name})\n{more}\
+             idle = {{ stop = \"1h\", minimum_uptime = 0 }}\n"
+        )
+    };
+    Rig::new("", &[service("a", ""), service("b", more)].concat())
+}
+
+/// Waits until `explain` says this of a service.
+fn explained(rig: &Rig, service: &str, part: &str) -> Result<()> {
+    let said = || Ok(rig.dormouse(&["explain", service])?.1.contains(part).then_some(()));
+    wait::until(part, SOON, said).map_err(|failure| rig.dormouse.with_log(&failure))
+}
+
+#[test]
+fn who_waits_for_a_place_gets_it_whatever_an_administrator_says_of_who_has_it() {
+    let rig = two_in_turn("").unwrap();
+    let first = rig.guest("a").unwrap();
+    let second = rig.client("b").unwrap();
+    second.send(b"hello", SOON).unwrap();
+    explained(&rig, "a", "waits for its place").unwrap();
+    assert_eq!(rig.ask("enable server a/server1").unwrap(), "\n");
+    drop(first);
+    assert_eq!(second.receive(5, SOON).unwrap(), b"hello");
+}
+
+#[test]
+fn what_is_drained_sleeps_whoever_gave_up_waiting_for_its_place() {
+    let rig = two_in_turn("hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n").unwrap();
+    let guest = rig.guest("a").unwrap();
+    assert!(rig.dormouse(&["drain", "a"]).unwrap().0);
+    let _second = rig.client("b").unwrap();
+    explained(&rig, "a", "waits for its place").unwrap();
+    let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits for its place")).then_some(()));
+    wait::until("the end of the wait", SOON, gone).unwrap();
+    drop(guest);
+    rig.is("a", "stopped").unwrap();
+}
+
+#[test]
+fn another_way_to_wake_counts_whatever_an_administrator_says() {
+    let services =
+        "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";
+    let rig = Rig::new("", services).unwrap();
+    let guest = rig.guest("main").unwrap();
+    rig.reload(|text| text.replace("python3 ", "python3 -u ")).unwrap();
+    explained(&rig, "main", "woken in another way").unwrap();
+    assert_eq!(rig.ask("enable server main/server1").unwrap(), "\n");
+    drop(guest);
+    rig.is("main", "stopped").unwrap();
+}
+
+#[test]
+fn what_an_administrator_said_outlives_a_reload() {
+    let services = "[services.alone]\nlisten = LISTEN\nidle = { stop = \"1h\" }\nECHO(alone)\n\
+                    [services.both]\nlisten = LISTEN\nidle = { stop = \"1h\" }\n\
+                    [[services.both.servers]]\nname = \"a\"\nECHO(a)\n\
+                    [[services.both.servers]]\nname = \"b\"\ndisabled = true\nECHO(b)\n";
+    let rig = Rig::new("", services).unwrap();
+    let guest = rig.guest("alone").unwrap();
+    assert_eq!(rig.ask("disable server both/a; enable server both/b").unwrap(), "\n\n");
+    assert!(rig.dormouse(&["drain", "alone"]).unwrap().0);
+    rig.reload(|text| text.replace("listen =", "maxconn = 7\nlisten =")).unwrap();
+    let status = |service: &str, name: &str| stat(&rig.ask("show stat").unwrap(), service, name, "status");
+    assert_eq!([status("both", "a"), status("both", "b")], ["MAINT", "UP"]);
+    assert_eq!(status("alone", "server1"), "DRAIN");
+    let refused = rig.client("alone").unwrap();
+    assert!(refused.ended_within(SOON).unwrap().is_some());
+    // Those of before the reload count, and then it sleeps.
+    drop(guest);
+    rig.is("alone", "stopped").unwrap();
+    assert_eq!(rig.ask("enable server alone/server1; enable server both/a").unwrap(), "\n\n");
+    drop(rig.guest("alone").unwrap());
+    rig.is("alone", "idle").unwrap();
+    // A server of another name is another one, although it is the same that sleeps.
+    assert_eq!(rig.ask("disable server both/b").unwrap(), "\n");
+    rig.reload(|text| text.replace("name = \"b\"\ndisabled = true", "name = \"c\"")).unwrap();
+    assert_eq!([status("both", "a"), status("both", "c")], ["UP", "UP"]);
+    assert_eq!(rig.ask("disable server both/a").unwrap(), "\n");
+    drop(rig.guest("both").unwrap());
+    explained(&rig, "both", "next: it stops in").unwrap();
 }

@@ -8,6 +8,7 @@ pub mod address;
 pub mod backoff;
 pub mod control;
 pub mod getopt;
+mod later;
 pub mod names;
 pub mod network;
 pub mod number;

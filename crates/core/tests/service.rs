@@ -5,12 +5,19 @@
 //! `DORMOUSE_SEEDS=10000 cargo test -p dormouse-core --test service` runs more than CI does; `DORMOUSE_SEED=N` replays
 //! one.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what fails fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: what fails fails it"
+)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::{Action, Arrival, Event, Machine, NotNow, Policy, Refusal, State, WaiterId};
+use dormouse_core::service::{
+    Action, Arrival, Event, Eviction, Machine, NotNow, Policy, Refusal, State, WaiterId,
+};
 
 const SEEDS: u64 = 256;
 const STEPS: usize = 400;
@@ -50,7 +57,6 @@ struct Backend {
     frozen: bool,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     seed: u64,
     random: Random,
@@ -63,8 +69,8 @@ struct World {
     /// Leases; whether each counts as use.
     leases: Vec<bool>,
     warm: bool,
-    /// Another waits for its place.
-    evicted: bool,
+    /// Why it sleeps as soon as nobody uses it.
+    evictions: Vec<Eviction>,
     /// Somebody else has started it.
     foreign: bool,
     /// An administrator has just asked for it.
@@ -103,7 +109,7 @@ impl World {
             held: BTreeMap::new(),
             leases: Vec::new(),
             warm: false,
-            evicted: false,
+            evictions: Vec::new(),
             foreign: false,
             steered: false,
             failed_since: None,
@@ -135,7 +141,8 @@ impl World {
         let rests =
             matches!(self.machine.state(), State::Stopped | State::Failed | State::Idle | State::Frozen);
         self.assert(rests, "it does not come to rest");
-        let sleeps = self.policy.stop_after.is_some() && self.policy.stop_foreign;
+        let stops = self.policy.stop_after.is_some() || !self.evictions.is_empty();
+        let sleeps = stops && self.policy.stop_foreign;
         self.assert(!sleeps || !self.backend.running, "it does not go to sleep");
     }
 
@@ -208,15 +215,19 @@ impl World {
             }
             81..83 => self.all_are_quiet(),
             83..86 => return self.steer(),
-            77..79 if self.evicted && self.random.chance(30) => {
-                self.log.push("spared".to_owned());
-                self.evicted = false;
-                self.machine.spare();
-            }
             77..79 => {
-                self.log.push("evicted".to_owned());
-                self.evicted = true;
-                self.machine.evict(self.now, &mut out);
+                let all = [Eviction::Group, Eviction::Changed, Eviction::Administrator];
+                let why = all[usize::try_from(self.random.below(3)).unwrap()];
+                // Taken back whether it was there or not, and said again while it is.
+                let evict = self.random.chance(50);
+                self.log.push(format!("{} {why:?}", if evict { "evicted," } else { "spared," }));
+                self.evictions.retain(|other| *other != why);
+                if evict {
+                    self.evictions.push(why);
+                    self.machine.evict(self.now, why, &mut out);
+                } else {
+                    self.machine.spare(why);
+                }
             }
             _ => {
                 self.now += self.random.millis(3_000);
@@ -344,7 +355,8 @@ impl World {
                     let patient = self.failed_since.is_none_or(|at| self.now >= at + Duration::from_secs(1));
                     self.assert(patient, "started again without a pause");
                     self.backend.starting = true;
-                    (self.evicted, self.foreign) = (false, false);
+                    self.foreign = false;
+                    self.rests();
                     // Some never answer; the start timeout is for them.
                     let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
                     self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
@@ -355,6 +367,7 @@ impl World {
                 }
                 Action::Freeze => {
                     self.assert(self.backend.running && !self.backend.frozen, "frozen twice");
+                    self.assert(self.steered || self.evictions.is_empty(), "frozen although it is to stop");
                     self.assert_may_sleep(self.policy.freeze_after);
                     let event = if self.random.chance(80) { Event::Frozen } else { Event::FreezeFailed };
                     self.backend.says = Some((self.now + slow, event));
@@ -391,11 +404,18 @@ impl World {
         }
         self.assert(!self.foreign || self.policy.stop_foreign, "somebody else's is put to sleep");
         if self.backend.running {
-            let long_enough = self.evicted || after.is_some_and(|after| self.now >= self.last_use + after);
-            let mature = self.now >= self.up_since + self.policy.minimum_uptime;
+            let long_enough =
+                !self.evictions.is_empty() || after.is_some_and(|after| self.now >= self.last_use + after);
+            let thrashes = self.evictions.iter().all(|why| *why == Eviction::Group);
+            let mature = !thrashes || self.now >= self.up_since + self.policy.minimum_uptime;
             self.assert(long_enough && mature, "it sleeps too early");
             self.assert(!self.warm && !self.leases.contains(&true), "it sleeps although it is wanted");
         }
+    }
+
+    /// What rests has no place to give up, and its next start is another one; the administrator's word goes on.
+    fn rests(&mut self) {
+        self.evictions.retain(|why| *why == Eviction::Administrator);
     }
 
     fn grant(&mut self) {
@@ -423,7 +443,19 @@ impl World {
         let clock = self.machine.deadline();
         let ends = self.held.values().next().map(|came| *came + self.policy.hold_timeout);
         self.assert(ends.is_none() || clock.is_some_and(|at| Some(at) <= ends), "nothing ends the wait");
-        let sleeps = (self.policy.stop_after.is_some() || self.policy.freeze_after.is_some())
+        if matches!(state, State::Stopped | State::Failed) {
+            self.rests();
+        }
+        let told = self.machine.outlook().evictions;
+        for why in [Eviction::Group, Eviction::Changed, Eviction::Administrator] {
+            self.assert(
+                told.contains(why) == self.evictions.contains(&why),
+                "another's reason was taken back",
+            );
+        }
+        let sleeps = (self.policy.stop_after.is_some()
+            || self.policy.freeze_after.is_some()
+            || !self.evictions.is_empty())
             && self.policy.stop_foreign;
         let idles = state == State::Idle && !self.warm;
         self.assert(!idles || !sleeps || clock.is_some(), "the idle clock does not run");

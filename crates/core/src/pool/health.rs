@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::after;
 use super::checks::{Checks, Init, Observe, OnError};
+use crate::later::after;
 
 /// What an administrator wants of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

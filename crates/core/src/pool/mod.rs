@@ -15,16 +15,8 @@ mod health;
 mod machine;
 mod queue;
 
-use std::time::{Duration, Instant};
-
 pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
 pub use checks::{Checks, Init, Observe, OnError};
 pub use health::{Admin, Change, Finding, Health, Status};
 pub use machine::{Arrival, Grant, Member, Pool, Rules};
 pub use queue::{Queue, Ticket};
-
-/// A point so far from another; what the clock cannot hold is as good as for ever.
-fn after(from: Instant, span: Duration) -> Instant {
-    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    from.checked_add(span.min(FOREVER)).unwrap_or(from)
-}

@@ -1,5 +1,6 @@
 //! The machine itself.
 
+mod evict;
 mod steer;
 
 use std::time::{Duration, Instant};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 use super::waiting::{WaiterId, Waiting};
 use super::{Action, Arrival, Event, Policy, Refusal, State};
 use crate::backoff::Backoff;
+use crate::later::after;
+pub use evict::{Eviction, Evictions};
 pub use steer::{NotNow, Outlook};
 
 /// One service.
@@ -29,8 +32,8 @@ pub struct Machine {
     foreign: bool,
     /// It is wanted awake, whether it is used or not.
     kept_warm: bool,
-    /// Another waits for its place: it sleeps as soon as nobody uses it.
-    evicted: bool,
+    /// Why it sleeps as soon as nobody uses it.
+    evictions: Evictions,
     backoff: Backoff,
 }
 
@@ -66,7 +69,7 @@ impl Machine {
             up_since: now,
             foreign: false,
             kept_warm: false,
-            evicted: false,
+            evictions: Evictions::default(),
         }
     }
 
@@ -166,18 +169,6 @@ impl Machine {
         self.wanted(now, out);
     }
 
-    /// Another waits for its place (an exclusive group): it is stopped as soon as nobody uses it, but not before its
-    /// minimum uptime, so that two that are wanted in turn do not thrash.
-    pub fn evict(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.evicted = !matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
-        self.tick(now, out);
-    }
-
-    /// Nobody waits for its place any more: the usual rules again.
-    pub fn spare(&mut self) {
-        self.evicted = false;
-    }
-
     /// What is being started turned out to be somebody else's: it ran already. It may have answered meanwhile.
     pub fn found_running(&mut self) {
         self.foreign |= !matches!(self.phase, Phase::Stopped | Phase::Failed { .. } | Phase::Stopping { .. });
@@ -254,8 +245,7 @@ impl Machine {
         let phase = match self.phase {
             Phase::Stopped => None,
             Phase::Failed { until } => self.kept_warm.then_some(until),
-            Phase::Starting => Some(after(self.since, self.policy.start_timeout)),
-            Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => Some(self.answer_due()),
+            Phase::Starting | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.gives_up_at(),
             Phase::Up => [self.freezes_at(), self.stops_at()].into_iter().flatten().min(),
             Phase::Frozen => self.stops_at(),
         };
@@ -268,8 +258,9 @@ impl Machine {
             out.push(Action::Refuse(waiter, Refusal::HoldTimeout));
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let given_up = due(self.gives_up_at());
         match self.phase {
-            Phase::Starting if now >= after(self.since, self.policy.start_timeout) => {
+            Phase::Starting if given_up => {
                 if self.may_stop() {
                     self.refuse_all(Refusal::StartFailed, out);
                     self.enter(now, Phase::Stopping { failed: true });
@@ -288,16 +279,21 @@ impl Machine {
                 out.push(Action::Freeze);
             }
             // Whoever was asked does not answer; what it is really like shows at the next client.
-            Phase::Stopping { failed: true } if now >= self.answer_due() => self.fail(now, out),
-            Phase::Stopping { failed: false } if now >= self.answer_due() => self.stopped(now, out),
-            Phase::Freezing | Phase::Thawing if now >= self.answer_due() => self.awake(now, out),
+            Phase::Stopping { failed: true } if given_up => self.fail(now, out),
+            Phase::Stopping { failed: false } if given_up => self.stopped(now, out),
+            Phase::Freezing | Phase::Thawing if given_up => self.awake(now, out),
             _ => {}
         }
     }
 
-    /// Until when whoever was asked to freeze, thaw or stop has to answer.
-    fn answer_due(&self) -> Instant {
-        after(self.since, self.policy.stop_timeout)
+    /// Until when a start may take, and whoever was asked to freeze, thaw or stop has to answer.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let span = match self.phase {
+            Phase::Starting => self.policy.start_timeout,
+            Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.policy.stop_timeout,
+            Phase::Stopped | Phase::Up | Phase::Frozen | Phase::Failed { .. } => return None,
+        };
+        Some(after(self.since, span))
     }
 
     /// Somebody wants it: whatever sleeps is woken.
@@ -306,7 +302,6 @@ impl Machine {
             Phase::Failed { until } if now < until => {}
             Phase::Stopped | Phase::Failed { .. } => {
                 self.foreign = false;
-                self.evicted = false;
                 self.enter(now, Phase::Starting);
                 out.push(Action::Start);
             }
@@ -385,7 +380,7 @@ impl Machine {
     }
 
     fn freezes_at(&self) -> Option<Instant> {
-        if self.phase == Phase::Up && !self.evicted {
+        if self.phase == Phase::Up && self.evictions.is_empty() {
             self.sleeps_at(self.policy.freeze_after?)
         } else {
             None
@@ -393,14 +388,20 @@ impl Machine {
     }
 
     fn stops_at(&self) -> Option<Instant> {
-        let stop_after = if self.evicted { Some(Duration::ZERO) } else { self.policy.stop_after };
+        let stop_after =
+            if self.evictions.is_empty() { self.policy.stop_after } else { Some(Duration::ZERO) };
         self.sleeps_at(stop_after?)
     }
 
     /// When it has been unused for so long, if it is unused and may sleep at all.
     fn sleeps_at(&self, unused: Duration) -> Option<Instant> {
-        let mature = after(self.up_since, self.policy.minimum_uptime);
-        (self.may_stop() && !self.is_wanted()).then(|| after(self.unused_since, unused).max(mature))
+        (self.may_stop() && !self.is_wanted()).then(|| after(self.unused_since, unused).max(self.mature_at()))
+    }
+
+    /// Before that it does not sleep.
+    fn mature_at(&self) -> Instant {
+        let at_once = self.evictions.is_at_once();
+        after(self.up_since, if at_once { Duration::ZERO } else { self.policy.minimum_uptime })
     }
 
     /// What somebody else has started is not ours to stop.
@@ -409,13 +410,10 @@ impl Machine {
     }
 
     fn enter(&mut self, now: Instant, phase: Phase) {
+        if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
+            self.evictions.rest();
+        }
         self.phase = phase;
         self.since = now;
     }
-}
-
-/// A point so far from another; what the clock cannot hold is as good as for ever.
-fn after(from: Instant, span: Duration) -> Instant {
-    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    from.checked_add(span.min(FOREVER)).unwrap_or(from)
 }

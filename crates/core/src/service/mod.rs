@@ -19,7 +19,7 @@ mod waiting;
 
 use std::fmt;
 
-pub use machine::{Machine, NotNow, Outlook};
+pub use machine::{Eviction, Evictions, Machine, NotNow, Outlook};
 pub use policy::Policy;
 pub use waiting::WaiterId;
 

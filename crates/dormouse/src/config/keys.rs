@@ -321,7 +321,7 @@ pub(crate) const SERVICE: &[Key] = &[
     },
     Key {
         default: "\"60s\"",
-        manual: "It is neither frozen nor stopped before it ran for so long.",
+        manual: "It is neither frozen nor stopped before it ran for so long, unless an administrator wants that.",
         ..flagged("idle.minimum_uptime", "--minimum-uptime", SPAN, "\"60s\"")
     },
     Key {

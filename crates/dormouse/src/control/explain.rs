@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use dormouse_core::control::{Admin, Whom};
-use dormouse_core::service::{Outlook, State};
+use dormouse_core::service::{Eviction, Outlook, State};
 use dormouse_core::timespan::TimeSpan;
 
 use super::house::{Door, House, Seat, seats_of};
@@ -106,8 +106,14 @@ fn holds(
     if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
         told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
     }
-    if outlook.evicted && matches!(state, State::Ready | State::Idle) && seat.admin() == Admin::Ready {
+    let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
+    if evicted(Eviction::Group) {
         told.push("another service of its group waits for its place (exclusive)".to_owned());
+    }
+    if evicted(Eviction::Changed) {
+        told.push(
+            "since a reload it is woken in another way, so it sleeps as soon as nobody uses it".to_owned(),
+        );
     }
     if outlook.mature_at > now && state == State::Idle {
         let left = span(outlook.mature_at.saturating_duration_since(now));
@@ -138,10 +144,12 @@ fn oldest(house: &House, door: &Door, seat: &Seat<'_>) -> Option<String> {
 fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> String {
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next(outlook, state, admin), state) {
+    match (next(outlook, state), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
-            None if admin != Admin::Ready => "next: it stops when the last session has ended".to_owned(),
+            None if !outlook.evictions.is_empty() => {
+                "next: it stops when the last session has ended".to_owned()
+            }
             None => {
                 let after =
                     after(if next.what == "freezes" { outlook.freeze_after } else { outlook.stop_after });

@@ -16,7 +16,6 @@ use crate::ledger::count::Beginning;
 use crate::ledger::counters::ServerCounters;
 use crate::ledger::log::Log;
 use crate::ledger::sessions::Sessions;
-use crate::service::admin::AdminState;
 use crate::service::sleeper::Sleeper;
 use crate::service::{ServerHandle, ServerView, Service};
 use crate::session::Shared;
@@ -97,20 +96,13 @@ impl<'a> Seat<'a> {
 
     /// What an administrator wants of it.
     pub fn admin(&self) -> Admin {
-        let alone = || self.service.admin(self.index).map(AdminState::get).unwrap_or_default();
+        let alone = || self.service.admin(self.index);
         self.view.as_ref().map_or_else(alone, |view| view.admin)
     }
 
     /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
     pub fn set_admin(&self, admin: Admin) {
-        if let Some(handle) = self.handle() {
-            handle.set_admin(admin);
-        } else if let Some(state) = self.service.admin(self.index) {
-            state.set(admin);
-        }
-        if let Some(sleeper) = self.sleeper() {
-            sleeper.evict(admin != Admin::Ready);
-        }
+        self.service.set_admin(self.index, admin);
     }
 
     /// For who wants to change something about it; `None` where it has no rules of its own.

@@ -25,7 +25,12 @@ pub(super) fn steer(house: &House, steer: Steer, whom: &Whom) -> String {
     };
     let seats = match (steer, whom) {
         // The first is the one that the next client gets.
-        (Steer::Wake, Whom::Service(_)) => seats.into_iter().find(|seat| seat.wakes).into_iter().collect(),
+        (Steer::Wake, Whom::Service(_)) => {
+            let wakes = || seats.iter().filter(|seat| seat.wakes);
+            let first = wakes().position(|seat| seat.admin() == Admin::Ready).unwrap_or_default();
+            let first = wakes().nth(first).map(|seat| seat.index);
+            seats.into_iter().filter(|seat| Some(seat.index) == first).collect()
+        }
         _ => seats,
     };
     let mut text = String::new();

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dormouse_core::control::Admin;
 use dormouse_core::service::{Outlook, State};
 use serde_json::{Value, json};
 
@@ -131,7 +130,7 @@ fn server(seat: &Seat<'_>) -> Value {
     let outlook = sleeper.outlook();
     let counters = &sleeper.counters;
     let woken = counters.woken();
-    let next = next(&outlook, state, seat.admin());
+    let next = next(&outlook, state);
     let wakes: serde_json::Map<String, Value> =
         WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
     let spent: serde_json::Map<String, Value> = State::ALL
@@ -182,7 +181,7 @@ pub(super) struct Next {
 }
 
 /// What happens next to a server, as far as that is known.
-pub(super) fn next(outlook: &Outlook, state: State, admin: Admin) -> Option<Next> {
+pub(super) fn next(outlook: &Outlook, state: State) -> Option<Next> {
     let at = |what, at: Instant| Some(Next { what, at: Some(at) });
     match state {
         State::Failed => outlook.retry_at.and_then(|moment| at("may start again", moment)),
@@ -190,8 +189,8 @@ pub(super) fn next(outlook: &Outlook, state: State, admin: Admin) -> Option<Next
         State::Stopped | State::Freezing | State::Thawing | State::Stopping => None,
         State::Ready => {
             let what = match (outlook.freeze_after, outlook.stop_after) {
-                _ if admin != Admin::Ready => "stops",
                 _ if outlook.kept_warm || !outlook.may_stop => return None,
+                _ if !outlook.evictions.is_empty() => "stops",
                 (Some(freeze), Some(stop)) if freeze <= stop => "freezes",
                 (Some(_), None) => "freezes",
                 (_, Some(_)) => "stops",

@@ -26,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
 use crate::life::{Door, Doors, ListenerDied};
 use crate::listener::PassedError;
-use crate::service::{Dormitory, Service};
+use crate::service::{Dormitory, Service, Words};
 use crate::session::Shared;
 
 /// The services, and what they share.
@@ -157,8 +157,7 @@ impl House {
                 (Step::SetUp { before, listeners }, Some(prepared)) => {
                     let names = if before.is_some() { &mut changes.changed } else { &mut changes.added };
                     names.push(service.name.clone());
-                    let ledger = before.and_then(|number| Some(Arc::clone(&closed.get(&number)?.ledger)));
-                    let standing = self.set_up(service, listeners, prepared, ledger, &mut closed);
+                    let standing = self.set_up(service, listeners, prepared, *before, &mut closed);
                     self.standing.push(standing);
                 }
                 // It was prepared for just that.
@@ -196,16 +195,16 @@ impl House {
         service: &ServiceConfig,
         origins: &[Origin],
         prepared: Prepared,
-        ledger: Option<Arc<Ledger>>,
+        before: Option<usize>,
         closed: &mut BTreeMap<usize, Former>,
     ) -> Standing {
         let Prepared { routes, sockets } = prepared;
-        let ledger = ledger.unwrap_or_else(|| {
-            Arc::new(Ledger::within(Arc::clone(&self.ledger), self.log.of(&service.name), &service.name))
-        });
+        let former = before.and_then(|number| closed.get(&number));
+        let ledger = || Ledger::within(Arc::clone(&self.ledger), self.log.of(&service.name), &service.name);
+        let (ledger, words) = former.map_or_else(|| (Arc::new(ledger()), Words::default()), Former::legacy);
         let shared = Arc::new(Shared {
             label: format!("{}: ", service.name),
-            service: Service::new(service, routes, &ledger.log, &mut self.dormitory),
+            service: Service::new(service, routes, &words, &ledger.log, &mut self.dormitory),
             limits: Arc::new(service.timeouts.limits),
             servers: ledger.enroll(service.servers.iter().map(|server| server.name.as_str())),
             ledger,

@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
 use crate::life::{Door, after};
 use crate::listener::Listener;
+use crate::service::Words;
 use crate::session::Shared;
 
 /// A service and all that is its own.
@@ -45,10 +46,17 @@ impl Drop for Ahead {
 pub(super) struct Former {
     /// As what they were configured, and the sockets.
     pub(super) listeners: Vec<(Listen, Vec<Listener>)>,
-    pub(super) ledger: Arc<Ledger>,
+    ledger: Arc<Ledger>,
+    /// What an administrator has said of its servers.
+    words: Words,
 }
 
 impl Former {
+    /// What the service that follows goes on with.
+    pub(super) fn legacy(&self) -> (Arc<Ledger>, Words) {
+        (Arc::clone(&self.ledger), self.words.clone())
+    }
+
     /// The sockets of one of its listeners.
     pub(super) fn take(&mut self, listener: usize) -> Vec<Listener> {
         self.listeners.get_mut(listener).map(|(_, sockets)| std::mem::take(sockets)).unwrap_or_default()
@@ -60,8 +68,9 @@ impl Standing {
     pub(super) fn close(self) -> (Former, Leaving) {
         let Self { config, doors, admission, shared, ahead } = self;
         let sockets = |doors: Vec<Door>| doors.into_iter().filter_map(Door::close).collect::<Vec<_>>();
+        let words = shared.service.words(&config);
         let listeners = config.listen.into_iter().zip(doors.into_iter().map(sockets)).collect();
-        let former = Former { listeners, ledger: Arc::clone(&shared.ledger) };
+        let former = Former { listeners, ledger: Arc::clone(&shared.ledger), words };
         (former, Leaving { name: config.name, admission, shared, _ahead: ahead })
     }
 }

@@ -1,16 +1,27 @@
-//! What an administrator wants of a server.
+//! What an administrator wants of servers.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use dormouse_core::control::Admin;
+use dormouse_core::service::Eviction;
+
+use super::Service;
+use super::sleeper::Sleeper;
+use crate::config::model::{ServerConfig, ServiceConfig};
 
 /// An administrator's word on a server: it takes sessions until told otherwise.
 #[derive(Debug, Default)]
-pub struct AdminState(AtomicU8);
+pub(super) struct AdminState(AtomicU8);
 
 impl AdminState {
-    /// The word.
-    pub fn get(&self) -> Admin {
+    pub(super) fn new(admin: Admin) -> Self {
+        let state = Self::default();
+        state.set(admin);
+        state
+    }
+
+    fn get(&self) -> Admin {
         match self.0.load(Ordering::Relaxed) {
             0 => Admin::Ready,
             1 => Admin::Drain,
@@ -18,8 +29,7 @@ impl AdminState {
         }
     }
 
-    /// Gives it.
-    pub fn set(&self, admin: Admin) {
+    fn set(&self, admin: Admin) {
         let code = match admin {
             Admin::Ready => 0,
             Admin::Drain => 1,
@@ -29,7 +39,57 @@ impl AdminState {
     }
 
     /// Whether it takes new sessions.
-    pub fn takes_sessions(&self) -> bool {
+    pub(super) fn takes_sessions(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
+}
+
+/// What an administrator has said of servers that is not what is configured of them, by their names: it goes on for
+/// those of the same names when the service is another one.
+#[derive(Debug, Clone, Default)]
+pub struct Words(HashMap<String, Admin>);
+
+impl Words {
+    /// What counts for a server.
+    pub(super) fn of(&self, server: &ServerConfig) -> Admin {
+        self.0.get(&server.name).copied().unwrap_or_else(|| configured(server))
+    }
+}
+
+impl Service {
+    /// What an administrator wants of the server of this number.
+    pub fn admin(&self, index: usize) -> Admin {
+        match &self.pool {
+            Some(pool) => pool.admin(index),
+            None => self.servers.get(index).map(|server| server.admin.get()).unwrap_or_default(),
+        }
+    }
+
+    /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
+    pub fn set_admin(&self, index: usize, admin: Admin) {
+        if let Some(pool) = &self.pool {
+            pool.set_admin(index, admin);
+        } else if let Some(server) = self.servers.get(index) {
+            server.admin.set(admin);
+        }
+        if let Some(sleeper) = self.sleeper(index) {
+            tell(sleeper, admin);
+        }
+    }
+
+    /// What an administrator has said of these servers, which are configured so.
+    pub fn words(&self, config: &ServiceConfig) -> Words {
+        let said = config.servers.iter().enumerate().map(|(index, server)| (server, self.admin(index)));
+        let said = said.filter(|(server, admin)| *admin != configured(server));
+        Words(said.map(|(server, admin)| (server.name.clone(), admin)).collect())
+    }
+}
+
+/// Tells what sleeps whether it still gets sessions.
+pub(super) fn tell(sleeper: &Sleeper, admin: Admin) {
+    sleeper.evict(Eviction::Administrator, admin != Admin::Ready);
+}
+
+fn configured(server: &ServerConfig) -> Admin {
+    if server.disabled { Admin::Maint } else { Admin::Ready }
 }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::Event;
-use dormouse_core::warm::WarmWindow;
+use dormouse_core::service::{Event, Eviction};
+use dormouse_core::warm::{WarmWindow, is_warm};
 use dormouse_wake::{Context, Line, News, Order, Wake, Waker};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Sleep, sleep, sleep_until};
@@ -137,13 +137,12 @@ impl Drive {
                 }
                 wanted = wanted_changes(group, self.evicted) => {
                     self.evicted = wanted;
-                    sleeper.evict(wanted);
+                    sleeper.evict(Eviction::Group, wanted);
                 }
                 () = at(due) => {}
                 () = &mut self.wall_clock, if !self.habits.keep_warm.is_empty() => {
                     let (day, minute) = dormouse_sys::local_time::day_and_minute();
-                    let warm = self.habits.keep_warm.iter().any(|window| window.contains(day, minute));
-                    sleeper.keep_warm(warm);
+                    sleeper.keep_warm(is_warm(&self.habits.keep_warm, day, minute));
                     self.wall_clock = Box::pin(sleep(WALL_CLOCK));
                 }
                 // Its sender lives as long as we are wanted.
@@ -177,7 +176,7 @@ impl Drive {
             self.over();
             sleeper.event(Event::Exited { failed: false }, None);
         } else if other {
-            sleeper.evict(true);
+            sleeper.evict(Eviction::Changed, true);
         }
     }
 

@@ -5,7 +5,7 @@
 //! wants, `ready` finds out that it answers, `wake` is a client's way through all of it. A server that nobody has to
 //! wake has none of that, only the hold.
 
-pub mod admin;
+mod admin;
 mod claim;
 mod dormitory;
 mod driver;
@@ -33,6 +33,7 @@ use crate::config::model::{CheckConfig, Network, ServiceConfig, WakeOn};
 use crate::connect::Route;
 use crate::ledger::log::Log;
 use admin::AdminState;
+pub use admin::Words;
 pub use claim::Claim;
 pub use dormitory::{Dormitory, Woken};
 use dormitory::{Key, Wanted};
@@ -165,9 +166,11 @@ impl Service {
     }
 
     /// A service as it is configured, with the ways to its servers. Servers that sleep are those of the dormitory.
+    /// `words`: what an administrator has said of them before.
     pub fn new(
         config: &ServiceConfig,
         Routes { routes, named }: Routes,
+        words: &Words,
         log: &Log,
         dormitory: &mut Dormitory,
     ) -> Self {
@@ -192,17 +195,21 @@ impl Service {
                 dormitory.bed(&key, &name, policy(config), habits, log)
             });
             let (sleeper, wanted) = bed.unzip();
+            let admin = words.of(server);
+            if let Some(sleeper) = &sleeper {
+                admin::tell(sleeper, admin);
+            }
             servers.push(Server {
                 route,
                 turn: Turn::new(),
                 sleeper,
                 _wanted: wanted,
-                admin: AdminState::default(),
+                admin: AdminState::new(admin),
             });
         }
         let sleepers = servers.iter().map(|server| server.sleeper.clone());
         let room = dormitory.room(&config.name);
-        let pool = Pool::of(config, sleepers, &room, log);
+        let pool = Pool::of(config, words, sleepers, &room, log);
         let mut checkers = JoinSet::new();
         for (server, check) in checked(config) {
             let (Some(pool), Some(Server { route, sleeper, .. })) = (&pool, servers.get(server)) else {
@@ -282,11 +289,6 @@ impl Service {
     /// What wakes the server of this number, if it sleeps at all.
     pub fn sleeper(&self, index: usize) -> Option<&Arc<Sleeper>> {
         self.servers.get(index)?.sleeper.as_ref()
-    }
-
-    /// What an administrator wants of the server of this number, where no pool knows that.
-    pub fn admin(&self, index: usize) -> Option<&AdminState> {
-        self.servers.get(index).filter(|_| self.pool.is_none()).map(|server| &server.admin)
     }
 
     /// Whether a client that comes now waits for something to be woken.

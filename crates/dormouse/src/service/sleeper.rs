@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_core::service::{
-    Action, Arrival, Event, Machine, NotNow, Outlook, Policy, Refusal, State, WaiterId,
+    Action, Arrival, Event, Eviction, Machine, NotNow, Outlook, Policy, Refusal, State, WaiterId,
 };
 use dormouse_relay::Stream;
 use dormouse_wake::Order;
@@ -190,10 +190,12 @@ impl Sleeper {
         self.step_by(WokenBy::KeepWarm, |inner, now, out| inner.machine.keep_warm(now, warm, out));
     }
 
-    /// Another waits for its place, or nobody any more.
-    pub fn evict(&self, wanted: bool) {
+    /// Whether this is why it sleeps as soon as nobody uses it.
+    pub(super) fn evict(&self, why: Eviction, holds: bool) {
         self.step(
-            |inner, now, out| if wanted { inner.machine.evict(now, out) } else { inner.machine.spare() },
+            |Inner { machine, .. }, now, out| {
+                if holds { machine.evict(now, why, out) } else { machine.spare(why) }
+            },
         );
     }
 

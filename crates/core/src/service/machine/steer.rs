@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Machine, Phase, after};
+use super::{Evictions, Machine, Phase};
 use crate::service::Action;
 
 /// Why a service cannot be put to sleep now.
@@ -20,7 +20,6 @@ pub enum NotNow {
 
 /// What holds a service where it is, and what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Outlook {
     /// Sessions that have a lease.
     pub leases: usize,
@@ -30,8 +29,8 @@ pub struct Outlook {
     pub held: usize,
     /// It is wanted awake at this time.
     pub kept_warm: bool,
-    /// Another waits for its place.
-    pub evicted: bool,
+    /// Why it sleeps as soon as nobody uses it.
+    pub evictions: Evictions,
     /// Somebody else has started it.
     pub foreign: bool,
     /// It may sleep at all as far as whoever started it is concerned.
@@ -95,11 +94,6 @@ impl Machine {
 
     /// What holds it where it is, and what happens next.
     pub fn outlook(&self) -> Outlook {
-        let due = match self.phase {
-            Phase::Starting => Some(after(self.since, self.policy.start_timeout)),
-            Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => Some(self.answer_due()),
-            _ => None,
-        };
         let retry_at = match self.phase {
             Phase::Failed { until } => Some(until),
             _ => None,
@@ -110,15 +104,15 @@ impl Machine {
             in_use: self.in_use,
             held: self.waiting.len(),
             kept_warm: self.kept_warm,
-            evicted: self.evicted,
+            evictions: self.evictions,
             foreign: self.foreign,
             may_stop: self.may_stop(),
-            mature_at: after(self.up_since, self.policy.minimum_uptime),
+            mature_at: self.mature_at(),
             freezes_at: self.freezes_at(),
             stops_at: self.stops_at().filter(|_| awake),
             freeze_after: self.policy.freeze_after,
             stop_after: self.policy.stop_after,
-            due,
+            due: self.gives_up_at(),
             retry_at,
         }
     }

@@ -26,8 +26,8 @@ Stop it, if nobody uses it or waits for it.
 Freeze it, if nobody uses it or waits for it; thaw it.
 .TP
 \fBdormouse drain\fR \fINAME\fR
-Give it no new sessions, and put it to sleep when the last one has ended. "enable server" on the control socket ends
-that.
+Give it no new sessions, and put it to sleep when the last one has ended, before its minimum uptime, too; but not what
+is kept warm at that time, or what somebody else has started. "enable server" on the control socket ends that.
 .TP
 \fBdormouse explain\fR \fINAME\fR
 Say why it is awake or asleep, who woke it, what holds it, what happens next and when.

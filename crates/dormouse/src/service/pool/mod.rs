@@ -23,6 +23,7 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Cut;
 use tokio::sync::{Notify, oneshot, watch};
 
+use super::Words;
 use super::sleeper::Sleeper;
 use crate::config::model::{ServerConfig, ServiceConfig};
 use crate::ledger::log::{Level, Log};
@@ -99,6 +100,7 @@ impl Pool {
     /// The pool of a service, if it needs one: several servers, or one with rules.
     pub(super) fn of(
         config: &ServiceConfig,
+        words: &Words,
         sleepers: impl IntoIterator<Item = Option<Arc<Sleeper>>>,
         room: &Arc<Notify>,
         log: &Log,
@@ -113,7 +115,7 @@ impl Pool {
             let offset =
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
             let vacant = matches!(server.to, Target::Seat { .. });
-            let admin = if server.disabled || vacant { Admin::Maint } else { Admin::Ready };
+            let admin = if vacant { Admin::Maint } else { words.of(server) };
             let health = Health::new(checks, admin, now, offset);
             let member = Member::new(health, server.weight, server.backup, server.maxconn);
             (server.name.as_str(), member)

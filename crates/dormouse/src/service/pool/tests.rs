@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::admission::{Admission, AtLimit, Cap, Permit, Pool};
 use crate::config::{Surroundings, read, single};
 use crate::ledger::log::{Level, Log};
-use crate::service::{Dormitory, Leased, Refusal, Routes, Service, Visitor};
+use crate::service::{Dormitory, Leased, Refusal, Routes, Service, Visitor, Words};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -40,7 +40,7 @@ impl Scene {
         let config = read(&[single(Path::new("d"), &text)], Surroundings { root: false }).result.unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
         let routes = Routes::of(config).unwrap();
-        let service = Service::new(config, routes, &log, &mut Dormitory::default());
+        let service = Service::new(config, routes, &Words::default(), &log, &mut Dormitory::default());
         Self { service: Arc::new(service), directory }
     }
 
@@ -260,9 +260,8 @@ async fn a_full_backlog_is_busy_and_not_down() {
 async fn an_administrator_takes_servers_out_and_ends_their_sessions() {
     let scene = Scene::new("admin", "balance = 'roundrobin'", &[("a", ""), ("b", "")]);
     let _servers = [scene.listen("a"), scene.listen("b")];
-    let a = scene.service.server("a").unwrap();
     assert!(scene.service.server("c").is_none());
-    a.set_admin(Admin::Drain);
+    scene.service.set_admin(0, Admin::Drain);
     let mut leased = Vec::new();
     for _ in 0..4 {
         leased.push(scene.lease().await.unwrap());
@@ -272,7 +271,7 @@ async fn an_administrator_takes_servers_out_and_ends_their_sessions() {
     b.set_weight(0);
     let (_far, waits) = scene.come();
     scene.queued(1).await;
-    a.set_admin(Admin::Ready);
+    scene.service.set_admin(0, Admin::Ready);
     let on_a = timeout(SOON, waits).await.unwrap().unwrap().unwrap();
     b.shutdown_sessions();
     for mut leased in leased {

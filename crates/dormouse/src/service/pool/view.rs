@@ -97,6 +97,19 @@ impl Service {
 }
 
 impl Pool {
+    /// What an administrator wants of a server.
+    pub(in crate::service) fn admin(&self, server: usize) -> Admin {
+        self.lock().machine.members().get(server).map(|member| member.health().admin()).unwrap_or_default()
+    }
+
+    /// Ready, drained or in maintenance.
+    pub(in crate::service) fn set_admin(&self, server: usize, admin: Admin) {
+        self.change(server, "by an administrator", |health, now| {
+            health.set_admin(now, admin);
+            None
+        });
+    }
+
     fn view(&self) -> Vec<ServerView> {
         let inner = self.lock();
         let members = inner.machine.members().iter().zip(&self.seats).zip(&inner.last_checks);
@@ -126,14 +139,6 @@ impl Pool {
 }
 
 impl ServerHandle {
-    /// Ready, drained or in maintenance.
-    pub fn set_admin(&self, admin: Admin) {
-        self.pool.change(self.server, "by an administrator", |health, now| {
-            health.set_admin(now, admin);
-            None
-        });
-    }
-
     /// Up or down, until checks find something else. Nothing happens to a server that is not checked.
     pub fn force_health(&self, up: bool) {
         self.pool.change(self.server, "by an administrator", |health, now| health.force(now, up));

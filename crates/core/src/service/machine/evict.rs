@@ -1,0 +1,77 @@
+//! Why it sleeps as soon as nobody uses it, whatever its idle times say. Each reason has one writer, and ends for itself.
+
+use std::time::Instant;
+
+use super::{Machine, Phase};
+use crate::service::Action;
+
+/// Why a service sleeps as soon as nobody uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// Another waits for its place (an exclusive group). It is given its minimum uptime, so that two that are wanted in
+    /// turn do not thrash.
+    Group,
+    /// From its next start on it is woken in another way.
+    Changed,
+    /// An administrator gives it no more sessions.
+    Administrator,
+}
+
+/// All reasons that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evictions {
+    group: bool,
+    changed: bool,
+    administrator: bool,
+}
+
+impl Evictions {
+    /// Whether this is one of them.
+    pub fn contains(self, why: Eviction) -> bool {
+        match why {
+            Eviction::Group => self.group,
+            Eviction::Changed => self.changed,
+            Eviction::Administrator => self.administrator,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether it does not have its minimum uptime: what somebody has decided does not thrash.
+    pub(super) fn is_at_once(self) -> bool {
+        self.changed || self.administrator
+    }
+
+    /// It rests: its place is free, and its next start is another one. The administrator's word goes on.
+    pub(super) fn rest(&mut self) {
+        *self = Self { administrator: self.administrator, ..Self::default() };
+    }
+
+    fn set(&mut self, why: Eviction, holds: bool) {
+        match why {
+            Eviction::Group => self.group = holds,
+            Eviction::Changed => self.changed = holds,
+            Eviction::Administrator => self.administrator = holds,
+        }
+    }
+}
+
+impl Machine {
+    /// It is stopped as soon as nobody uses it. What rests has no place to give up and no other start ahead: then only
+    /// an administrator's word is kept.
+    pub fn evict(&mut self, now: Instant, why: Eviction, out: &mut Vec<Action>) {
+        let rests = matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
+        if !rests || why == Eviction::Administrator {
+            self.evictions.set(why, true);
+        }
+        self.tick(now, out);
+    }
+
+    /// This is no reason any more; where it was the last one, the usual rules count again.
+    pub fn spare(&mut self, why: Eviction) {
+        self.evictions.set(why, false);
+    }
+}
