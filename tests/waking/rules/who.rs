@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Stream};
+use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
 use super::scene::{MOMENT, Scene};
@@ -77,6 +78,22 @@ fn who_may_not_wake_it_is_served_while_it_is_awake() {
     drop((waker, other));
     scene.told("main: stopping → stopped").unwrap();
     scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    assert_eq!(scene.place.starts(), 1);
+}
+
+#[test]
+fn who_is_gone_before_it_is_known_wakes_nothing() {
+    let (may, may_not) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
+    let scene = Scene::new(&[], &["--wake-allow=127.0.0.2"]).unwrap();
+    // All are gone by the time that the first of them is looked at.
+    scene.dormouse.signal(Signal::STOP).unwrap();
+    for _ in 0..5 {
+        from(&scene, may_not).reset().unwrap();
+    }
+    scene.dormouse.signal(Signal::CONT).unwrap();
+    scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    scene.expect(scene.place.starts() == 0 && scene.count("→ starting") == 0, "woken");
+    scene.echo(&from(&scene, may), "hello").unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
 

@@ -236,7 +236,7 @@ pub(crate) const SERVICE: &[Key] = &[
     Key {
         default: "everybody",
         manual: "Only clients from these addresses may wake it; the others are served while it is awake. Clients of \
-                 UNIX sockets always may.",
+                 its own UNIX sockets always may, unless a PROXY header tells where they come from.",
         ..flagged("wake.allow", "--wake-allow", TEXTS, "[\"10.0.0.0/8\", \"::1\"]")
     },
     Key {

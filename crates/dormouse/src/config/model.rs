@@ -255,7 +255,7 @@ pub struct Idle {
 pub struct Waking {
     /// What a client has to do.
     pub on: WakeOn,
-    /// Only these may wake it; everybody if `None`. Clients of UNIX sockets always may.
+    /// Only these may wake it; everybody if `None`. Clients of its UNIX sockets always may.
     pub allow: Option<Vec<Network>>,
     /// Whether what somebody else has started is frozen and stopped, too.
     pub stop_foreign: bool,

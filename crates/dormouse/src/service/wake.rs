@@ -164,11 +164,14 @@ impl Service {
         }
     }
 
-    /// Clients of UNIX sockets have no address, and always may.
+    /// Who comes to a UNIX socket is let through by its mode, unless a header says where it comes from. Whoever else
+    /// has no address may not: a virtual machine, a client of a UNIX socket of another proxy that reached us over IP, and
+    /// one that has gone so soon that nobody knows who it was.
     fn may_wake(&self, visitor: &Visitor<'_>) -> bool {
         match (&self.rules.allow, visitor.address) {
+            (None, _) => true,
             (Some(allowed), Some(address)) => allowed.iter().any(|network| network.contains(address)),
-            _ => true,
+            (Some(_), None) => visitor.client.kind() == Kind::Unix,
         }
     }
 }
