@@ -11,31 +11,49 @@ use rustix::cmsg_space;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ioctl_fionread, pread};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 use crate::stream::Stream;
+use crate::transfer::Taken;
 
 /// The kernel sends no more at once (`SCM_MAX_FD`).
 const MOST: usize = 253;
-const SPACE: usize = cmsg_space!(ScmRights(MOST));
+/// What else a listener that was passed in may have asked for (`PassCredentials=`, `PassSecurity=`), which comes first.
+const OTHERS: usize = cmsg_space!(ScmCredentials(1)) + 512;
+const SPACE: usize = cmsg_space!(ScmRights(MOST)) + OTHERS;
 
 /// Reads bytes and the descriptors that travel with them.
 pub(crate) fn receive(
     source: BorrowedFd<'_>,
     buffer: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
+) -> Result<Taken, Errno> {
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = recvmsg(source, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        // There was room for all: the process has no descriptor left for them, and they are gone.
+        return Err(Errno::MFILE);
+    }
+    let mut ends_early = false;
     for ancillary in control.drain() {
+        // Whatever travels with bytes ends the read behind them.
+        ends_early = true;
         if let RecvAncillaryMessage::ScmRights(received) = ancillary {
             descriptors.extend(received);
         }
     }
-    Ok(message.bytes)
+    Ok(Taken { bytes: message.bytes, ends_early })
+}
+
+/// Reads bytes alone: the kernel closes the descriptors that travel with them.
+pub(crate) fn receive_bytes(source: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Taken, Errno> {
+    let mut control = RecvAncillaryBuffer::default();
+    let message = recvmsg(source, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())?;
+    // Something travelled with the bytes, and ended the read behind them.
+    Ok(Taken { bytes: message.bytes, ends_early: message.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 /// Writes bytes with descriptors at the first of them.

@@ -11,7 +11,7 @@ use crate::descriptors::Gate;
 use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
 use crate::stream::Stream;
 use crate::transfer::{
-    Broken, read, read_with_descriptors, splice_in, splice_out, write, write_with_descriptors,
+    Broken, Taken, read, read_with_descriptors, splice_in, splice_out, write, write_with_descriptors,
 };
 
 /// The thread's copy buffer. Bytes stay in it only between a read and the write that follows.
@@ -235,15 +235,14 @@ impl Direction {
             } else {
                 read(source, buffer)?
             };
-            let Some(taken) = read else { return Ok((0, false)) };
+            let Some(Taken { bytes: taken, ends_early }) = read else { return Ok((0, false)) };
             if taken == 0 {
                 self.stage = Stage::Ending;
                 return Ok((0, false));
             }
             let full = taken == buffer.len();
-            // A short read emptied the socket, and whatever comes next is a new event; but a read also ends where
-            // descriptors are.
-            source.readable = full || !descriptors.is_empty();
+            // A short read emptied the socket, and whatever comes next is a new event.
+            source.readable = full || ends_early;
             let bytes = buffer.get(..taken).unwrap_or_default();
             let sent = match (sink.writable, descriptors.is_empty()) {
                 (false, _) => 0,
@@ -264,9 +263,12 @@ impl Direction {
             return Ok(0);
         };
         match splice_in(source, pipe, limit) {
-            Ok(None) => Ok(0),
-            Ok(Some(0)) => {
-                self.stage = Stage::Ending;
+            Ok(None) if !source.has_mark() => Ok(0),
+            // A splice does not get past urgent data, and then looks as if there were nothing, or no more to come: a
+            // read tells.
+            Ok(None | Some(0)) => {
+                self.flow = Flow::Small { full_reads: 0 };
+                source.readable = true;
                 Ok(0)
             }
             Ok(Some(taken)) => {

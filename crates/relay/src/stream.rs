@@ -55,12 +55,17 @@ enum Watched {
 }
 
 impl Stream {
+    /// What a socket is watched for while it has room. Urgent data is not passed on, but ends reads.
+    const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
+    /// The same while it is waited for its room, or its connection.
+    pub const BOTH: Interest = Self::READING.add(Interest::WRITABLE);
+
     /// Takes a connected, non-blocking socket. `readable`: whether something is already known to wait in it.
     ///
     /// # Errors
     /// When the event loop cannot watch it (a limit of the system).
     pub fn new(socket: OwnedFd, kind: Kind, readable: bool) -> io::Result<Self> {
-        let fd = watch(socket, Interest::READABLE)?;
+        let fd = watch(socket, Self::READING)?;
         Ok(Self {
             fd: Some(fd),
             watched: Watched::Readable,
@@ -72,7 +77,7 @@ impl Stream {
         })
     }
 
-    /// Takes a socket whose connecting was awaited through this registration, readable and writable.
+    /// Takes a socket whose connecting was awaited through this registration, for [`Self::BOTH`].
     pub fn from_connected(fd: AsyncFd<OwnedFd>, kind: Kind) -> Self {
         Self {
             fd: Some(fd),
@@ -188,12 +193,18 @@ impl Stream {
         }
     }
 
+    /// Whether a read may end before the socket is empty because there is or was urgent data in it (also true when the
+    /// peer has ended its stream). Asks the event loop's memory and not the kernel.
+    pub(crate) fn has_mark(&self) -> bool {
+        self.fd.as_ref().is_some_and(|fd| fd.try_io(Interest::PRIORITY, |_| Ok(())).is_ok())
+    }
+
     fn watch_writable(&mut self) -> io::Result<()> {
         if self.watched == Watched::Both {
             return Ok(());
         }
         if let Some(fd) = self.fd.take() {
-            self.fd = Some(watch(fd.into_inner(), Interest::READABLE | Interest::WRITABLE)?);
+            self.fd = Some(watch(fd.into_inner(), Self::BOTH)?);
             self.watched = Watched::Both;
         }
         Ok(())

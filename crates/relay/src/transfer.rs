@@ -6,10 +6,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{SpliceFlags, splice};
 
-use crate::descriptors::{post, receive};
+use crate::descriptors::{post, receive, receive_bytes};
 use crate::pipes::Pipe;
 use crate::report::Operation;
-use crate::stream::Stream;
+use crate::stream::{Kind, Stream};
 
 /// A socket failed; the operation says which of the two.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +18,50 @@ pub(crate) struct Broken {
     pub(crate) error: Errno,
 }
 
-/// Reads once: `None` when there is nothing, zero at the end of the stream.
-pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<usize>, Broken> {
-    let failed = |error| Broken { operation: Operation::Read, error };
+/// What one read gave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// How many bytes; zero at the end of the stream.
+    pub(crate) bytes: usize,
+    /// More may wait although there was room for it.
+    pub(crate) ends_early: bool,
+}
+
+/// Reads bytes once: `None` when there is nothing.
+pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<Taken>, Broken> {
+    match source.kind {
+        Kind::Plain => read_by(source, |socket| {
+            let (bytes, _) = recv(socket, &mut *buffer, RecvFlags::empty())?;
+            Ok(Taken { bytes, ends_early: false })
+        }),
+        Kind::Unix => read_by(source, |socket| receive_bytes(socket, buffer)),
+    }
+}
+
+/// Reads once, and takes the descriptors that travel with the bytes.
+pub(crate) fn read_with_descriptors(
+    source: &mut Stream,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<Option<Taken>, Broken> {
+    read_by(source, |socket| receive(socket, buffer, descriptors))
+}
+
+fn read_by(
+    source: &mut Stream,
+    mut once: impl FnMut(BorrowedFd<'_>) -> Result<Taken, Errno>,
+) -> Result<Option<Taken>, Broken> {
     loop {
-        match recv(socket(source, Operation::Read)?, &mut *buffer, RecvFlags::empty()) {
-            Ok((taken, _)) => return Ok(Some(taken)),
+        match once(socket(source, Operation::Read)?) {
+            Ok(Taken { bytes, ends_early }) => {
+                return Ok(Some(Taken { bytes, ends_early: ends_early || source.has_mark() }));
+            }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 source.readable = false;
                 return Ok(None);
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(Broken { operation: Operation::Read, error }),
         }
     }
 }
@@ -47,26 +79,6 @@ pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
             Err(Errno::AGAIN) => {
                 sink.writable = false;
                 return Ok(0);
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-/// Reads once, and takes the descriptors that travel with the bytes.
-pub(crate) fn read_with_descriptors(
-    source: &mut Stream,
-    buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> Result<Option<usize>, Broken> {
-    let failed = |error| Broken { operation: Operation::Read, error };
-    loop {
-        match receive(socket(source, Operation::Read)?, buffer, descriptors) {
-            Ok(taken) => return Ok(Some(taken)),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                source.readable = false;
-                return Ok(None);
             }
             Err(error) => return Err(failed(error)),
         }

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::time::sleep;
 
 use crate::stream::Stream;
-use crate::transfer::{read, write};
+use crate::transfer::{Taken, read, write};
 
 /// More of what a client says is not kept.
 const MOST: usize = 64 << 10;
@@ -117,8 +117,10 @@ impl Said {
             }
             let mut piece = [0; 4096];
             match read(client, &mut piece) {
-                Ok(Some(0)) => self.ended = true,
-                Ok(Some(length)) => self.bytes.extend_from_slice(piece.get(..length).unwrap_or_default()),
+                Ok(Some(Taken { bytes: 0, .. })) => self.ended = true,
+                Ok(Some(Taken { bytes, .. })) => {
+                    self.bytes.extend_from_slice(piece.get(..bytes).unwrap_or_default());
+                }
                 Ok(None) => return None,
                 Err(_) => return Some(Verdict::ClientLeft),
             }

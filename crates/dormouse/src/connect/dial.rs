@@ -10,7 +10,6 @@ use dormouse_relay::{Kind, Stream};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags, SocketType, connect, socket_with, sockopt};
-use tokio::io::Interest;
 use tokio::time::{sleep, timeout};
 
 use super::options::prepare_fresh;
@@ -131,7 +130,7 @@ fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
 
 /// Waits for a connection that is on its way.
 async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
-    let fd = watch(socket, Interest::READABLE | Interest::WRITABLE)?;
+    let fd = watch(socket, Stream::BOTH)?;
     fd.writable().await?.retain_ready();
     sockopt::socket_error(fd.get_ref())??;
     Ok(Stream::from_connected(fd, kind))
