@@ -53,16 +53,25 @@ impl ConnectError {
 
     /// Whether it is a limit of ours, and not the server, that failed.
     pub fn is_ours(&self) -> bool {
+        self.each(|error| lacks_resources(error) || error == Errno::ADDRNOTAVAIL)
+    }
+
+    /// Whether the process or the system lacks what the end of a session, whichever, gives back. That this machine has no
+    /// address to connect from is no such thing.
+    pub fn lacks_resources(&self) -> bool {
+        self.each(lacks_resources)
+    }
+
+    fn each(&self, is_so: impl Fn(Errno) -> bool) -> bool {
         match self {
             Self::Unresolved(_) => false,
-            Self::AllFailed(failures) => failures.iter().all(|failure| {
-                matches!(
-                    failure.error,
-                    Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL
-                )
-            }),
+            Self::AllFailed(failures) => failures.iter().all(|failure| is_so(failure.error)),
         }
     }
+}
+
+fn lacks_resources(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
 }
 
 fn may_pass(error: Errno) -> bool {
@@ -82,12 +91,7 @@ fn may_pass(error: Errno) -> bool {
             // A vsock guest that is not up, or an interface without an address yet.
             | Errno::NODEV
             | Errno::ADDRNOTAVAIL
-            // Limits of ours that pass when a session ends.
-            | Errno::MFILE
-            | Errno::NFILE
-            | Errno::NOBUFS
-            | Errno::NOMEM
-    )
+    ) || lacks_resources(error)
 }
 
 impl fmt::Display for ConnectError {

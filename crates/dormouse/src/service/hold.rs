@@ -36,7 +36,7 @@ struct Failure<'a> {
 
 impl<'a> Failure<'a> {
     fn new(permit: &'a Permit, says_first: bool, error: ConnectError) -> Self {
-        Self { permit, says_first, _starving: error.is_ours().then(|| permit.starve()), error }
+        Self { permit, says_first, _starving: error.lacks_resources().then(|| permit.starve()), error }
     }
 
     /// Keeps the failure of a try, if another try is worth it.
@@ -135,7 +135,7 @@ impl Server {
     async fn poll_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
         let mut pace = Pace::new(self.route.path());
         loop {
-            pace.watch(failure.error.is_ours());
+            pace.watch(failure.error.lacks_resources());
             if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
                 return result;
             }
@@ -147,11 +147,12 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, AtLimit, Cap, Pool};
-    use crate::connect::Route;
+    use crate::admission::{Admission, AtLimit, Cap, Pool, Room};
+    use crate::connect::{AddressFailed, Endpoint, Route};
     use crate::service::{Service, Visitor};
     use dormouse_core::address::Target;
     use dormouse_relay::Kind;
+    use rustix::io::Errno;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -164,6 +165,20 @@ mod tests {
 
     fn permit() -> Permit {
         Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
+    }
+
+    #[test]
+    fn only_who_lacks_what_a_newcomer_might_take_keeps_newcomers_out() {
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256));
+        let permit = admission.enter();
+        for (error, room) in [(Errno::MFILE, Room::Wait), (Errno::ADDRNOTAVAIL, Room::Free)] {
+            let address = Endpoint::Inet("[::1]:80".parse().unwrap());
+            let error = ConnectError::AllFailed(vec![AddressFailed { address, error }]);
+            assert!(error.is_ours() && error.may_pass());
+            let held = Failure::new(&permit, false, error);
+            assert_eq!(admission.room(), room, "{}", held.error);
+        }
+        assert_eq!(admission.room(), Room::Free);
     }
 
     fn directory(name: &str) -> PathBuf {
