@@ -2,7 +2,7 @@
 //! the resolver fails later.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dormouse_core::address::{Host, Port};
@@ -56,16 +56,27 @@ fn with_scope(addr: Ipv6Addr, found: SocketAddr) -> SocketAddr {
 /// A name, and what it last resolved to.
 #[derive(Debug)]
 pub(super) struct NameCache {
+    question: Arc<Question>,
+    lookup: Lookup,
+}
+
+type Lookup = fn(&str, &str) -> Result<Vec<SocketAddr>, ResolveError>;
+
+/// What outlives whoever asked: an answer counts although nobody waits for it any more.
+#[derive(Debug)]
+struct Question {
     host: String,
     service: String,
     known: Mutex<Known>,
-    /// One question at a time.
-    asking: tokio::sync::Mutex<()>,
+    /// One question at a time. Whoever asks, in its thread, holds it to the end.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Known {
     answer: Vec<Endpoint>,
+    /// When the question began that is being asked.
+    began: Option<Instant>,
     /// When the last question ended.
     asked: Option<Instant>,
     failure: Option<ResolveError>,
@@ -75,6 +86,16 @@ impl Known {
     fn is_fresh(&self) -> bool {
         let keep = if self.failure.is_some() { FAILED } else { FRESH };
         self.asked.is_some_and(|asked| asked.elapsed() < keep)
+    }
+
+    /// How long a session waits for an answer. With an old one it does not wait for a question that has taken too long
+    /// already.
+    fn patience(&self) -> Duration {
+        if self.answer.is_empty() {
+            return PATIENCE;
+        }
+        let passed = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        PATIENCE_WITH_ANSWER.saturating_sub(passed)
     }
 
     fn result(self) -> Result<Vec<Endpoint>, ResolveError> {
@@ -87,66 +108,83 @@ impl Known {
 
 impl NameCache {
     fn new(host: String, service: String) -> Self {
-        Self { host, service, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Self::asking(lookup, host, service)
+    }
+
+    fn asking(lookup: Lookup, host: String, service: String) -> Self {
+        let (known, asking) = (Mutex::default(), Arc::default());
+        Self { question: Arc::new(Question { host, service, known, asking }), lookup }
     }
 
     /// The name's addresses, in the resolver's order.
     pub(super) async fn addresses(&self) -> Result<Vec<Endpoint>, ResolveError> {
-        let known = self.known();
+        let known = self.question.known().clone();
         if known.is_fresh() {
             return known.result();
         }
-        let patience = if known.answer.is_empty() { PATIENCE } else { PATIENCE_WITH_ANSWER };
-        match timeout(patience, self.ask()).await {
+        match timeout(known.patience(), self.ask()).await {
             Ok(known) => known.result(),
-            Err(_) if known.answer.is_empty() => Err(ResolveError {
-                asked: format!("{}:{}", self.host, self.service),
-                reason: "the resolver does not answer".to_owned(),
-            }),
+            Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver does not answer")),
             Err(_) => Ok(known.answer),
         }
     }
 
     async fn ask(&self) -> Known {
-        let _only = self.asking.lock().await;
-        let known = self.known();
-        if known.is_fresh() {
-            return known;
+        let only = Arc::clone(&self.question.asking).lock_owned().await;
+        {
+            let mut known = self.question.known();
+            if known.is_fresh() {
+                return known.clone();
+            }
+            known.began = Some(Instant::now());
         }
-        let (host, service) = (self.host.clone(), self.service.clone());
-        let asked = tokio::task::spawn_blocking(move || lookup(&host, &service)).await;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.asked = Some(Instant::now());
-        match asked {
-            Ok(Ok(addresses)) => {
+        let (question, lookup) = (Arc::clone(&self.question), self.lookup);
+        let asked = tokio::task::spawn_blocking(move || {
+            let known = question.learn(lookup(&question.host, &question.service));
+            drop(only);
+            known
+        });
+        match asked.await {
+            Ok(known) => known,
+            Err(_) => self.question.learn(Err(self.question.failure("the resolver's thread ended"))),
+        }
+    }
+}
+
+impl Question {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an answer, or that there is none.
+    fn learn(&self, answer: Result<Vec<SocketAddr>, ResolveError>) -> Known {
+        let mut known = self.known();
+        (known.began, known.asked) = (None, Some(Instant::now()));
+        match answer {
+            Ok(addresses) => {
                 known.answer = addresses.into_iter().map(Endpoint::Inet).collect();
                 known.failure = None;
             }
-            Ok(Err(failure)) => known.failure = Some(failure),
-            Err(_) => {
-                let asked = format!("{}:{}", self.host, self.service);
-                known.failure =
-                    Some(ResolveError { asked, reason: "the resolver's thread ended".to_owned() });
-            }
+            Err(failure) => known.failure = Some(failure),
         }
         known.clone()
     }
 
-    fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn failure(&self, reason: &str) -> ResolveError {
+        ResolveError { asked: format!("{}:{}", self.host, self.service), reason: reason.to_owned() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
     async fn an_answer_in_hand_outlives_a_failing_resolver() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
-        let answer = vec![Endpoint::Inet("127.0.0.1:80".parse().unwrap())];
-        let long_ago = Instant::now().checked_sub(FRESH * 2).unwrap();
-        *cache.known.lock().unwrap() = Known { answer: answer.clone(), asked: Some(long_ago), failure: None };
+        let answer = knows_from_long_ago(&cache);
         assert_eq!(cache.addresses().await.unwrap(), answer);
     }
 
@@ -154,7 +192,41 @@ mod tests {
     async fn a_failure_is_told_and_not_asked_again_at_once() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
         assert!(cache.addresses().await.is_err());
-        assert!(cache.known().is_fresh());
+        assert!(cache.question.known().is_fresh());
+    }
+
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static ANSWERS: Barrier = Barrier::new(2);
+
+    /// A resolver that answers when it is told to.
+    fn slow(_: &str, _: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        ANSWERS.wait();
+        Ok(vec!["127.0.0.2:80".parse().unwrap()])
+    }
+
+    #[tokio::test]
+    async fn a_slow_resolver_is_asked_once_and_its_answer_counts() {
+        let cache = NameCache::asking(slow, "name".to_owned(), "80".to_owned());
+        let old = knows_from_long_ago(&cache);
+        for _ in 0..3 {
+            assert_eq!(cache.addresses().await.unwrap(), old);
+        }
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(cache.question.known().patience(), Duration::ZERO);
+        // Whoever has no answer waits for the end of the question that is being asked, and asks none.
+        cache.question.known().answer.clear();
+        let told = tokio::task::spawn_blocking(|| ANSWERS.wait());
+        assert_eq!(cache.addresses().await.unwrap(), [Endpoint::Inet("127.0.0.2:80".parse().unwrap())]);
+        told.await.unwrap();
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    }
+
+    fn knows_from_long_ago(cache: &NameCache) -> Vec<Endpoint> {
+        let answer = vec![Endpoint::Inet("127.0.0.1:80".parse().unwrap())];
+        let asked = Some(Instant::now().checked_sub(FRESH * 2).unwrap());
+        *cache.question.known() = Known { answer: answer.clone(), asked, ..Known::default() };
+        answer
     }
 
     #[test]
