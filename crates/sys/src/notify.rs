@@ -24,11 +24,13 @@ enum Destination {
     Vsock(VsockAddr),
 }
 
-/// The service manager's ear. Cheap to clone; sending never blocks.
+/// The service manager's ear. Over UNIX datagrams sending a state never blocks; over vsock, where each is a connection of
+/// its own, it takes a few seconds at most.
 #[derive(Debug)]
 pub struct Notifier {
     destination: Destination,
-    socket: OwnedFd,
+    /// Where states go out; none over vsock.
+    socket: Option<OwnedFd>,
 }
 
 impl Notifier {
@@ -44,8 +46,10 @@ impl Notifier {
         let destination = parse(address.as_bytes())?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match &destination {
-            Destination::Unix(_) => socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?,
-            Destination::Vsock(_) => return Some(Self { socket: vsock_socket()?, destination }),
+            Destination::Unix(_) => {
+                Some(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?)
+            }
+            Destination::Vsock(_) => None,
         };
         Some(Self { destination, socket })
     }
@@ -93,14 +97,17 @@ impl Notifier {
 
     /// Sends one state, for example `READY=1\nSTATUS=…`. A manager that does not listen is no error of ours.
     pub fn send(&self, state: &str) {
-        let sent = match &self.destination {
-            Destination::Unix(address) => {
-                sendto(&self.socket, state.as_bytes(), SendFlags::NOSIGNAL, address)
+        let sent = match (&self.destination, &self.socket) {
+            (Destination::Unix(address), Some(socket)) => {
+                sendto(socket, state.as_bytes(), SendFlags::NOSIGNAL, address)
             }
-            Destination::Vsock(address) => {
+            (Destination::Unix(_), None) => Err(Errno::BADF),
+            (Destination::Vsock(address), _) => {
                 // A stream or seqpacket socket carries one message a connection.
-                let Some(fresh) = vsock_socket() else { return };
-                connect(&fresh, address).and_then(|()| send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL))
+                vsock_socket().and_then(|fresh| {
+                    connect(&fresh, address)?;
+                    send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL)
+                })
             }
         };
         // The manager may be restarting or its queue full; the next state says it again.
@@ -126,9 +133,12 @@ fn parse(address: &[u8]) -> Option<Destination> {
     Some(Destination::Vsock(VsockAddr { cid: cid.parse().ok()?, port: port.parse().ok()? }))
 }
 
-fn vsock_socket() -> Option<OwnedFd> {
+/// A socket that waits for the manager, but not for ever: the kernel gives up a connection after 2 s by itself.
+fn vsock_socket() -> io::Result<OwnedFd> {
     let open = |kind| socket_with(AddressFamily::VSOCK, kind, SocketFlags::CLOEXEC, None);
-    open(SocketType::SEQPACKET).or_else(|_| open(SocketType::STREAM)).ok()
+    let socket = open(SocketType::SEQPACKET).or_else(|_| open(SocketType::STREAM))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    Ok(socket)
 }
 
 #[cfg(test)]
