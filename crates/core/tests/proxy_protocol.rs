@@ -99,15 +99,6 @@ fn tlvs_are_bounded() {
 }
 
 #[test]
-fn unmapped_only_if_both_are_mapped() {
-    let mapped = inet("[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:2");
-    assert_eq!(mapped.unmapped(), inet("192.0.2.1:1", "192.0.2.2:2"));
-    let one = inet("[::ffff:192.0.2.1]:1", "[::1]:2");
-    assert_eq!(one.clone().unmapped(), one);
-    assert_eq!(Addresses::Unknown.unmapped(), Addresses::Unknown);
-}
-
-#[test]
 fn what_is_not_a_header() {
     for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"PROXYFOO", b"PROXY\r\n", b"\r\n\r\n\r", b"P\r", b"\0"] {
         assert_eq!(Decoder::decode(bytes), Decoded::NotProxy, "{bytes:?}");

@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 pub use decode::{DecodeError, Decoded, Decoder};
 pub use encode::{EncodeError, encode, encode_v2};
@@ -50,23 +50,6 @@ pub enum Addresses {
     },
     /// Not known, or of a family that the protocol has no form for.
     Unknown,
-}
-
-impl Addresses {
-    /// The same with IPv4 addresses in the place of IPv4-mapped IPv6 ones (`::ffff:a.b.c.d`), if both ends are such.
-    #[must_use]
-    pub fn unmapped(self) -> Self {
-        match self {
-            Self::Inet { src, dst } => match (src.ip().to_canonical(), dst.ip().to_canonical()) {
-                (src_ip @ IpAddr::V4(_), dst_ip @ IpAddr::V4(_)) => Self::Inet {
-                    src: SocketAddr::new(src_ip, src.port()),
-                    dst: SocketAddr::new(dst_ip, dst.port()),
-                },
-                _ => Self::Inet { src, dst },
-            },
-            other => other,
-        }
-    }
 }
 
 /// A typed piece of information behind the addresses of a version 2 header.
