@@ -45,13 +45,19 @@ tools that were made for it find figures in the places that they know:
 show info [typed|json]          show sess [ID|all]
 show stat [PROXY KINDS SERVER] [typed|json] [up] [no\-maint]
 show servers state [SERVICE]    show backend
-enable | disable server SERVICE/SERVER
+show version                    show errors
+enable server SERVICE/SERVER    disable server SERVICE/SERVER
 set server SERVICE/SERVER state ready|drain|maint
-set maxconn frontend SERVICE N
+set server SERVICE/SERVER weight N|N%
+set weight SERVICE/SERVER N|N%  get weight SERVICE/SERVER
+set maxconn frontend SERVICE N  set maxconn server SERVICE/SERVER N
 shutdown session ID             shutdown sessions server SERVICE/SERVER
 clear counters                  set timeout cli SPAN
 help, prompt, quit
 .fi
+.PP
+A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. One
+server without rules of its own (weight, maxconn, check) has neither.
 .PP
 Each service is a frontend and a backend of the same name. What sleeps would take a client, and is told as UP. Of our own
 are the words above (wake, sleep, freeze, thaw, drain, explain) and
@@ -73,3 +79,25 @@ echo 'show stat' | socat stdio unix\-connect:/run/dormouse/control.sock
 \fBdormouse\-top\fR(8), \fBdormouse\-run\fR(8), \fBdormouse.toml\fR(5)
 "#,
 );
+
+#[cfg(test)]
+mod tests {
+    use dormouse_core::control::HELP;
+
+    use super::*;
+
+    /// The words of a command that are written as they are.
+    fn words(form: &str) -> &str {
+        let end = form.find(['<', '[', '(']).unwrap_or(form.len());
+        form.get(..end).unwrap_or_default().trim()
+    }
+
+    #[test]
+    fn the_page_has_each_command_that_the_socket_knows() {
+        let page = [STATUS.0, STATUS.1].concat().replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
+        for usage in HELP {
+            assert!(page.contains(words(usage.form)), "{}", usage.form);
+        }
+        assert_eq!(words("set maxconn server <bk>/<srv>"), "set maxconn server");
+    }
+}
