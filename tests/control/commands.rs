@@ -103,6 +103,21 @@ fn a_session_is_seen_and_ended() {
 }
 
 #[test]
+fn all_sessions_of_a_server_are_ended_however_many_they_are() {
+    let services = format!("{ONE}[services.other]\nlisten = LISTEN\nECHO(other)\n");
+    let rig = Rig::new("", &services).unwrap();
+    let other = rig.guest("other").unwrap();
+    let guests: Vec<_> = (0..300).map(|_| rig.guest("main").unwrap()).collect();
+    assert_eq!(rig.ask("shutdown sessions server main/server1").unwrap(), "\n");
+    for guest in &guests {
+        assert!(guest.ended_within(SOON).unwrap().is_some());
+    }
+    other.send(b"still", SOON).unwrap();
+    assert_eq!(other.receive(5, SOON).unwrap(), b"still");
+    drop(rig.guest("main").unwrap());
+}
+
+#[test]
 fn maxconn_can_be_changed() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nmaxconn = 1\nECHO(main)\n").unwrap();
     let _guest = rig.guest("main").unwrap();

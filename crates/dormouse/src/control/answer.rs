@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Services { what: Listing, at: usize, first: bool },
     /// What is left of the list of sessions, after this one.
     Sessions { all: bool, after: u64 },
+    /// What is left of the sessions that are to end. Nothing is said of them.
+    Shutdown(steer::Shutdown),
     /// There is no more.
     Done,
 }
@@ -76,7 +78,10 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
         Command::SetMaxconnFrontend(name, value) => steer::set_maxconn(house, &name, value),
         Command::SetMaxconnServer(name, value) => steer::set_server_maxconn(house, &name, value),
         Command::ShutdownSession(id) => steer::shutdown_session(house, id),
-        Command::ShutdownSessions(name) => steer::shutdown_sessions(house, &name),
+        Command::ShutdownSessions(name) => match steer::Shutdown::of(house, name) {
+            Ok(shutdown) => return Answer::Shutdown(shutdown),
+            Err(missing) => format!("{}\n", missing.text()),
+        },
         Command::ClearCounters => {
             house.ledger.forget_most();
             for door in house.doors().iter() {
@@ -112,6 +117,12 @@ impl Answer {
                 let (text, last) = session_list::piece(house, after, all)?;
                 *self = Self::Sessions { all, after: last };
                 Some(text)
+            }
+            Self::Shutdown(mut shutdown) => {
+                if shutdown.go_on(house) {
+                    *self = Self::Shutdown(shutdown);
+                }
+                Some(String::new())
             }
             Self::Services { what, at, first } => Some(self.services(house, what, at, first)),
         }

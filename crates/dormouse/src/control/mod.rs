@@ -1,6 +1,7 @@
 //! Seeing and steering what runs: a control socket that speaks `HAProxy`'s language and ours, and a web address with
-//! metrics and a page. Neither ever keeps a session waiting: what they write is made in pieces, few clients are served
-//! at a time, and each piece has a deadline.
+//! metrics and a page. Neither ever keeps a session waiting: what they write is made in pieces, with a turn for everybody
+//! else in between, few clients are served at a time, and all that they do has a deadline. The control socket writes each
+//! piece before it makes the next; an answer over HTTP is put together first, and sent as a whole.
 
 mod answer;
 mod columns;

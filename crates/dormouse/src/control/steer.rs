@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
 
-use super::house::{Door, House, Seat, find, seats_of};
+use super::house::{House, Missing, Seat, find, seats_of};
 use super::view::{stands, word};
 use crate::admission::{Cap, raise_limit};
 use crate::ledger::log::Level;
@@ -169,20 +169,41 @@ pub(super) fn set_server_maxconn(house: &House, name: &ServerName, value: u32) -
     }
 }
 
-/// Ends all sessions of a server.
-pub(super) fn shutdown_sessions(house: &House, name: &ServerName) -> String {
-    let doors = house.doors();
-    let (door, seat): (&Door, Seat<'_>) = match find(&doors, name) {
-        Ok(found) => found,
-        Err(missing) => return format!("{}\n", missing.text()),
-    };
-    let Some(sessions) = house.sessions() else { return String::new() };
-    for entry in sessions.after(0, usize::MAX) {
-        if *entry.service == *door.name && entry.server().is_some_and(|server| server.name == seat.name) {
-            entry.kill();
-        }
+/// The end of all sessions that a server has now.
+#[derive(Debug)]
+pub(super) struct Shutdown {
+    name: ServerName,
+    /// The sessions after this number are left to be looked at, up to the last.
+    after: u64,
+    last: u64,
+}
+
+/// So many sessions are looked at at once.
+const PIECE: usize = 128;
+
+impl Shutdown {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// When there is no such server.
+    pub(super) fn of(house: &House, name: ServerName) -> Result<Self, Missing> {
+        find(&house.doors(), &name)?;
+        Ok(Self { name, after: 0, last: house.sessions().map_or(0, |sessions| sessions.last()) })
     }
-    String::new()
+
+    /// Ends some more of them; false if there are no more.
+    pub(super) fn go_on(&mut self, house: &House) -> bool {
+        let Some(sessions) = house.sessions() else { return false };
+        let entries = sessions.after(self.after, PIECE);
+        for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
+            let is_its = entry.server().is_some_and(|server| server.name == self.name.server);
+            if is_its && *entry.service == *self.name.backend {
+                entry.kill();
+            }
+        }
+        self.after = entries.last().map_or(self.last, |entry| entry.id);
+        self.after < self.last
+    }
 }
 
 /// Ends one session.

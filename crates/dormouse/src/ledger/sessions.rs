@@ -68,6 +68,11 @@ impl Sessions {
         self.lock().get(&id).cloned()
     }
 
+    /// The number of the session that began last.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
     /// The next sessions after this number, in the order in which they began.
     pub fn after(&self, id: u64, most: usize) -> Vec<Arc<Entry>> {
         let beyond = (std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded);
