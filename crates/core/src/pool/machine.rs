@@ -27,14 +27,12 @@ pub struct Member {
     maxconn: Option<NonZeroU32>,
     awake: bool,
     sessions: u32,
-    most: u32,
-    total: u64,
 }
 
 impl Member {
     /// A server without sessions.
     pub fn new(health: Health, weight: u32, backup: bool, maxconn: Option<NonZeroU32>) -> Self {
-        Self { health, weight, backup, maxconn, awake: true, sessions: 0, most: 0, total: 0 }
+        Self { health, weight, backup, maxconn, awake: true, sessions: 0 }
     }
 
     /// What is known of its health.
@@ -62,16 +60,6 @@ impl Member {
         self.sessions
     }
 
-    /// The most that it ever had.
-    pub fn most(&self) -> u32 {
-        self.most
-    }
-
-    /// How many it has had.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     fn has_room(&self) -> bool {
         self.maxconn.is_none_or(|max| self.sessions < max.get())
     }
@@ -87,8 +75,6 @@ impl Member {
 
     fn take(&mut self) {
         self.sessions += 1;
-        self.total += 1;
-        self.most = self.most.max(self.sessions);
     }
 }
 

@@ -8,9 +8,7 @@ use dormouse_core::control::Form;
 use super::house::House;
 use super::process::Process;
 use super::rows::{Figure, Tags, Value};
-
-/// When this version was made; there are tools that do not start without it.
-const RELEASED: &str = "2026/11/21";
+use crate::ledger::Utc;
 
 /// The whole answer.
 pub(super) fn info(house: &House, form: Form) -> String {
@@ -59,7 +57,7 @@ fn figures(house: &House) -> Vec<Figure> {
     let list: Vec<(usize, &'static str, &'static str, Value)> = vec![
         (0, "Name", "POS", text("dormouse".to_owned())),
         (1, "Version", "POS", text(env!("CARGO_PKG_VERSION").to_owned())),
-        (2, "Release_date", "POS", text(RELEASED.to_owned())),
+        (2, "Release_date", "POS", text(made())),
         (3, "Nbthread", "CGS", Value::U32(1)),
         (4, "Nbproc", "CGS", Value::U32(1)),
         (5, "Process_num", "KGP", Value::U32(1)),
@@ -97,7 +95,26 @@ fn figures(house: &House) -> Vec<Figure> {
     list.into_iter().map(figure).collect()
 }
 
+/// The day on which this program's file was made; there are tools that do not start without a release date.
+fn made() -> String {
+    let made = std::fs::metadata("/proc/self/exe").and_then(|file| file.modified()).unwrap_or(UNIX_EPOCH);
+    let made = Utc(made).to_string();
+    made.split('T').next().unwrap_or_default().replace('-', "/")
+}
+
 fn days(seconds: u64) -> String {
     let (minutes, hours) = (seconds / 60 % 60, seconds / 3600 % 24);
     format!("{}d {hours}h{minutes:02}m{:02}s", seconds / 86_400, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_written_as_haproxy_does() {
+        let made = made();
+        let parts: Vec<_> = made.split('/').map(str::len).collect();
+        assert_eq!(parts, [4, 2, 2], "{made}");
+    }
 }

@@ -86,7 +86,8 @@ pub enum Recurring {
     Internal,
 }
 
-const KINDS: usize = 7;
+/// The last of them says how many there are.
+const KINDS: usize = Recurring::Internal as usize + 1;
 /// A kind of line is told at most so often; in between it is counted.
 const PERIOD: Duration = Duration::from_secs(10);
 

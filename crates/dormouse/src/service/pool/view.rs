@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_core::pool::{Admin, Finding, Status};
-use dormouse_core::service::State;
 use dormouse_relay::Cut;
 
 use super::Pool;
@@ -14,8 +13,6 @@ use crate::service::Service;
 /// A server as it is now.
 #[derive(Debug, Clone)]
 pub struct ServerView {
-    /// Its name, unique in its service.
-    pub name: String,
     /// How it is reached.
     pub address: String,
     /// Where it stands, an administrator's wish included.
@@ -38,14 +35,8 @@ pub struct ServerView {
     pub maxconn: Option<NonZeroU32>,
     /// How many it has.
     pub sessions: u32,
-    /// The most that it ever had.
-    pub most: u32,
-    /// How many it has had.
-    pub total: u64,
     /// Its last check.
     pub last_check: Option<LastCheck>,
-    /// Whether it sleeps, if it is woken.
-    pub state: Option<State>,
 }
 
 /// A check that was made.
@@ -116,7 +107,6 @@ impl Pool {
         let view = members.map(|((member, seat), last_check)| {
             let health = member.health();
             ServerView {
-                name: seat.name.clone(),
                 address: seat.address(),
                 status: health.status(),
                 admin: health.admin(),
@@ -128,10 +118,7 @@ impl Pool {
                 backup: member.is_backup(),
                 maxconn: member.maxconn(),
                 sessions: member.sessions(),
-                most: member.most(),
-                total: member.total(),
                 last_check: last_check.clone(),
-                state: seat.sleeper.as_ref().map(|sleeper| sleeper.state().0),
             }
         });
         view.collect()
