@@ -14,3 +14,4 @@ mod steering;
 mod stuck;
 mod tools;
 mod top;
+mod usual;

@@ -30,11 +30,16 @@ fn those_who_never_read_keep_no_session_waiting() {
     // All places and more: some say half a line, some never read what they asked for.
     let mut stuck: Vec<_> = (0..5).map(|_| ask("show st")).collect();
     stuck.extend((0..10).map(|_| ask(&format!("{}\n", "show stat;".repeat(200)))));
-    let scrapers: Vec<_> = (0..20)
-        .map(|number| {
+    // And so at the web address.
+    let requests =
+        ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n"];
+    let halves = ["GET /metrics HTTP/1.1\r\nHost: a\r\n"; 20];
+    let scrapers: Vec<_> = halves
+        .iter()
+        .chain(requests.iter().cycle().take(20))
+        .map(|words| {
             let mut socket = TcpStream::connect(rig.http().unwrap()).unwrap();
-            let path = if number % 2 == 0 { "/metrics" } else { "/status.json" };
-            socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+            socket.write_all(words.as_bytes()).unwrap();
             socket
         })
         .collect();
@@ -46,11 +51,10 @@ fn those_who_never_read_keep_no_session_waiting() {
     }
     rig.expect(slowest < QUICK, &format!("a visit took {slowest:?}"));
     // They are left in the end, although none of them leaves; whoever comes meanwhile waits for a place.
-    let csv =
-        wait::until("an answer at the control socket", SOON * 3, || Ok(rig.ask("show stat -1 1 -1").ok()));
+    let csv = wait::until("answer at the control socket", SOON * 3, || Ok(rig.ask("show stat -1 1 -1").ok()));
     let csv = csv.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
     rig.expect(csv.lines().count() >= 302, &csv);
-    let well = wait::until("an answer at the web address", SOON * 3, || Ok(rig.get("/healthz").ok()));
+    let well = wait::until("answer at the web address", SOON * 3, || Ok(rig.get("/healthz").ok()));
     assert_eq!(well.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap(), "ok\n");
     drop((stuck, scrapers));
 }
