@@ -6,11 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use dormouse_tests::ask;
 use dormouse_tests::dns::Dns;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Failure, Result, ask};
 
 use super::load::{Load, Request};
 
