@@ -3,14 +3,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use dormouse_tests::ask;
 use dormouse_tests::dns::Dns;
-use dormouse_tests::process::Launch;
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Result, ask};
 
 use super::load::{Load, Request};
 
@@ -59,6 +61,25 @@ fn server(name: &'static str) -> u16 {
     port
 }
 
+/// A dormouse that serves `_web._tcp.example.test` as the service web, with these keys besides, and where it listens.
+fn dormouse(dns: &Dns, dir: &TempDir, top: &str, keys: &str) -> Result<(Running, SocketAddr)> {
+    let file = dir.join("dormouse.toml");
+    let text = format!(
+        "{top}\n[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\n\
+         dns = \"{}\"\n{keys}\n",
+        dns.address()
+    );
+    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
+    let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
+    let front = wait::until("an address", SOON, || {
+        let log = dormouse.stderr().text();
+        let address = log.split("Listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+        Ok(address.and_then(|address| address.parse().ok()))
+    });
+    let front = front.map_err(|failure| dormouse.with_log(&failure))?;
+    Ok((dormouse, front))
+}
+
 /// Says something to whom it has a session with, and hears it again.
 fn still_there(session: &mut TcpStream) {
     session.write_all(b"hello\n").unwrap();
@@ -78,21 +99,8 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     dns.add("here.example.test. 60 IN A 127.0.0.1").unwrap();
     serve(&dns, &[(one, 1)]);
     let dir = TempDir::new().unwrap();
-    let file = dir.join("dormouse.toml");
     let control = dir.join("control");
-    let text = format!(
-        "control = {control:?}\n[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\n\
-         dns = \"{}\"\n",
-        dns.address()
-    );
-    fs::write(&file, text).unwrap();
-    let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start().unwrap();
-    let front = wait::until("an address", SOON, || {
-        let log = dormouse.stderr().text();
-        let address = log.split("Listening on ").nth(1).and_then(|rest| rest.split(' ').next());
-        Ok(address.and_then(|address| address.parse().ok()))
-    });
-    let front: SocketAddr = front.unwrap();
+    let (dormouse, front) = dormouse(&dns, &dir, &format!("control = {control:?}"), "").unwrap();
     // Whoever comes before the first answer waits for it.
     let mut session = TcpStream::connect(front).unwrap();
     session.set_read_timeout(Some(SOON)).unwrap();
@@ -149,4 +157,64 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
         Ok((answer == "one\n").then_some(()))
     });
     back.map_err(|failure| dormouse.with_log(&failure)).unwrap();
+}
+
+/// A server's status and weight.
+fn stands(control: &Path, server: &str) -> Result<(String, String)> {
+    let table = ask(control, "show stat")?;
+    let row = table.lines().find(|line| line.starts_with(&format!("web,{server},")));
+    let field = |number| row.and_then(|row| row.split(',').nth(number)).unwrap_or_default().to_owned();
+    Ok((field(17), field(18)))
+}
+
+/// Who answers a few requests.
+fn answers(front: SocketAddr) -> Vec<String> {
+    let ask = |_| -> std::io::Result<String> {
+        let mut client = TcpStream::connect(front)?;
+        client.set_read_timeout(Some(SOON))?;
+        client.write_all(b"GET /\r\n\r\n")?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer)?;
+        Ok(answer.trim_end().to_owned())
+    };
+    (0..12).map(|number| ask(number).unwrap_or_else(|error| error.to_string())).collect()
+}
+
+#[test]
+fn an_administrators_word_is_of_the_seat_whoever_comes_and_leaves() {
+    let dns = Dns::start("").unwrap();
+    let [one, two] = ["one", "two"].map(server);
+    dns.add("here.example.test. 60 IN A 127.0.0.1").unwrap();
+    serve(&dns, &[(one, 1)]);
+    let dir = TempDir::new().unwrap();
+    let control = dir.join("control");
+    let top = format!("control = \"{}\"", control.display());
+    let (dormouse, front) =
+        dormouse(&dns, &dir, &top, "check = { inter = \"20ms\", timeout = \"10s\", fall = 1 }").unwrap();
+    let is = |server: &str, status: &str, weight: &str| {
+        let now = || Ok((stands(&control, server)? == (status.to_owned(), weight.to_owned())).then_some(()));
+        let what = format!("{server} {status} of weight {weight}");
+        wait::until(&what, SOON, now).map_err(|failure| dormouse.with_log(&failure)).unwrap();
+    };
+    is("server1-1", "UP", "1");
+    is("server1-2", "MAINT", "1");
+
+    // A word on an empty seat brings nobody there: neither checks nor sessions.
+    assert_eq!(ask(&control, "enable server web/server1-2").unwrap(), "\n");
+    assert_eq!(answers(front), ["one"; 12]);
+    ask(&control, "drain web").unwrap();
+    is("server1-1", "DRAIN", "1");
+    is("server1-2", "MAINT", "1");
+
+    // Another share and another neighbour are no reason to serve again.
+    assert_eq!(ask(&control, "set server web/server1-1 state maint").unwrap(), "\n");
+    serve_others(&dns, &[(one, 5), (two, 7)]);
+    is("server1-1", "MAINT", "5");
+    is("server1-2", "DRAIN", "7");
+    assert_eq!(ask(&control, "enable server web/server1-2").unwrap(), "\n");
+    assert_eq!(answers(front), ["two"; 12]);
+    assert_eq!(ask(&control, "enable server web/server1-1").unwrap(), "\n");
+    is("server1-1", "UP", "5");
+    let log = dormouse.stderr().text();
+    assert!(!log.contains("→ DOWN"), "{log}");
 }

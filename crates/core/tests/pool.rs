@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::pool::{
     Admin, Arrival, Balance, Balancer, Candidate, Change, Checks, Draw, Finding, Grant, Health, Init, Member,
-    Observe, OnError, Pool, Rules, Status, Ticket, hash,
+    Observe, OnError, Pool, Presence, Rules, Status, Ticket, hash,
 };
 use proptest::prelude::*;
 
@@ -409,6 +409,63 @@ fn whoever_waits_is_served_when_a_server_comes_back() {
     assert_eq!(tickets, [ticket]);
 }
 
+#[test]
+fn nobody_gets_an_empty_seat_whatever_an_administrator_says_of_it() {
+    let now = Instant::now();
+    for fail_open in [false, true] {
+        let mut pool = pool(vec![member(now, false, None).with(Presence::Vacant)], fail_open);
+        let mut out = Vec::new();
+        for admin in [Admin::Drain, Admin::Maint, Admin::Ready] {
+            pool.set_admin(now, 0, admin, &mut out);
+            let seat = &pool.members()[0];
+            assert_eq!((seat.status(), seat.admin(), seat.is_up()), (Status::Maint, Admin::Maint, false));
+            assert_eq!((pool.check_due(0), pool.is_served()), (None, false));
+            pool.change(now, 0, &mut out, |_| panic!("what a check finds there is of nobody"));
+        }
+        let Arrival::Queued(ticket) = pool.arrive(now, Draw::default()) else { panic!("not queued") };
+        pool.set_presence(now, 0, Presence::Here, &mut out);
+        assert_eq!(out.iter().map(|grant| grant.ticket).collect::<Vec<_>>(), [ticket]);
+        assert!(pool.check_due(0).is_some());
+    }
+}
+
+#[test]
+fn an_administrators_word_on_a_seat_stays_whoever_sits_there() {
+    let now = Instant::now();
+    let mut pool = pool(vec![member(now, false, None)], true);
+    let mut out = Vec::new();
+    for (admin, status) in [(Admin::Maint, Status::Maint), (Admin::Drain, Status::Drain)] {
+        pool.set_admin(now, 0, admin, &mut out);
+        // It has another share, leaves, comes back, goes, and another comes.
+        pool.set_weight(now, 0, 7, &mut out);
+        for presence in [Presence::Here, Presence::Leaving, Presence::Here, Presence::Vacant, Presence::Here]
+        {
+            pool.set_presence(now, 0, presence, &mut out);
+            assert!(!pool.takes_sessions(0));
+        }
+        assert_eq!((pool.members()[0].status(), granted(&mut pool, now)), (status, None));
+    }
+}
+
+#[test]
+fn who_leaves_gets_no_more_sessions_and_who_comes_begins_anew() {
+    let now = Instant::now();
+    let mut pool = pool(vec![member(now, false, None)], true);
+    let mut out = Vec::new();
+    down(&mut pool, now, 0);
+    pool.set_presence(now, 0, Presence::Leaving, &mut out);
+    assert_eq!((pool.members()[0].status(), granted(&mut pool, now)), (Status::Down, None));
+    assert!(pool.check_due(0).is_some());
+    // The same comes back: what is known of it is of it still.
+    pool.set_presence(now, 0, Presence::Here, &mut out);
+    assert_eq!(pool.members()[0].status(), Status::Down);
+    pool.set_presence(now, 0, Presence::Vacant, &mut out);
+    pool.set_presence(now + SECOND, 0, Presence::Here, &mut out);
+    assert_eq!((pool.members()[0].status(), pool.check_due(0)), (Status::Up, Some(now + SECOND)));
+    pool.set_presence(now, 0, Presence::Leaving, &mut out);
+    assert_eq!(pool.members()[0].status(), Status::Drain);
+}
+
 /// A random life of a pool. After every step: no server above its limit, nobody waits whom a server could take, those
 /// that wait are served in the order in which they came, and each of them once.
 #[derive(Debug)]
@@ -453,7 +510,7 @@ impl Life {
         self.now += Duration::from_millis(self.chance.next() % 700);
         let (now, mut out) = (self.now, Vec::new());
         let server = self.chance.below(self.limits.len());
-        match self.chance.below(12) {
+        match self.chance.below(13) {
             0..=3 => match self.pool.arrive(now, self.chance.draw()) {
                 Arrival::Granted(pick) => {
                     assert!(self.queue.is_empty(), "{} were overtaken", self.queue.len());
@@ -479,10 +536,7 @@ impl Life {
             }
             9 => {
                 let admin = [Admin::Ready, Admin::Ready, Admin::Drain, Admin::Maint][self.chance.below(4)];
-                self.pool.change(now, server, &mut out, |health| {
-                    health.set_admin(now, admin);
-                    None
-                });
+                self.pool.set_admin(now, server, admin, &mut out);
             }
             10 => {
                 let weight = (self.chance.next() % 4) as u32;
@@ -494,6 +548,10 @@ impl Life {
                     assert!(!tried[pick.server] && self.queue.is_empty());
                     self.open.push(pick.server);
                 }
+            }
+            12 => {
+                let presences = [Presence::Here, Presence::Here, Presence::Leaving, Presence::Vacant];
+                self.pool.set_presence(now, server, presences[self.chance.below(4)], &mut out);
             }
             _ => {}
         }
@@ -510,12 +568,13 @@ impl Life {
             let sessions = self.open.iter().filter(|server| **server == index).count();
             assert_eq!(member.sessions() as usize, sessions);
             assert!(limit.is_none_or(|limit| member.sessions() <= limit), "{sessions} above {limit:?}");
+            assert!(member.presence() == Presence::Here || !self.pool.takes_sessions(index));
         }
         if !self.queue.is_empty() {
             let roomy = |member: &Member| {
                 !member.is_backup()
                     && member.weight() > 0
-                    && member.health().takes_sessions()
+                    && member.takes_sessions()
                     && member.maxconn().is_none_or(|limit| member.sessions() < limit.get())
             };
             assert!(!self.pool.members().iter().any(roomy), "somebody waits beside a server with room");

@@ -218,13 +218,18 @@ impl Health {
             return;
         }
         if self.admin == Admin::Maint {
-            self.vital = initial(self.checks.as_ref());
-            self.errors = 0;
-            self.warming = None;
-            self.due = now;
+            self.begin(now);
         }
         self.admin = admin;
         self.since = now;
+    }
+
+    /// Nothing is known of it any more.
+    pub fn begin(&mut self, now: Instant) {
+        self.vital = initial(self.checks.as_ref());
+        self.errors = 0;
+        self.warming = None;
+        (self.due, self.since) = (now, now);
     }
 
     /// An administrator says that it is up, or down; the next checks say what they find.

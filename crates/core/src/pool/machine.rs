@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::balance::{Balance, Balancer, Candidate, Draw, Pick};
 use super::health::{Admin, Change, Health};
+use super::member::{Member, Presence};
 use super::queue::{Queue, Ticket};
 
 /// The rules for all servers.
@@ -16,66 +17,6 @@ pub struct Rules {
     pub queue_max: usize,
     /// Where all servers are down, all are tried.
     pub fail_open: bool,
-}
-
-/// One server.
-#[derive(Debug)]
-pub struct Member {
-    health: Health,
-    weight: u32,
-    backup: bool,
-    maxconn: Option<NonZeroU32>,
-    awake: bool,
-    sessions: u32,
-}
-
-impl Member {
-    /// A server without sessions.
-    pub fn new(health: Health, weight: u32, backup: bool, maxconn: Option<NonZeroU32>) -> Self {
-        Self { health, weight, backup, maxconn, awake: true, sessions: 0 }
-    }
-
-    /// What is known of its health.
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// Its share of the sessions; 0: none.
-    pub fn weight(&self) -> u32 {
-        self.weight
-    }
-
-    /// Whether it is only used while no other can be.
-    pub fn is_backup(&self) -> bool {
-        self.backup
-    }
-
-    /// How many sessions it may have.
-    pub fn maxconn(&self) -> Option<NonZeroU32> {
-        self.maxconn
-    }
-
-    /// How many it has.
-    pub fn sessions(&self) -> u32 {
-        self.sessions
-    }
-
-    fn has_room(&self) -> bool {
-        self.maxconn.is_none_or(|max| self.sessions < max.get())
-    }
-
-    fn may_be_used(&self) -> bool {
-        self.weight > 0 && self.health.takes_sessions()
-    }
-
-    /// Whether it is tried where all are down and the rules say so.
-    fn opens_anyway(&self) -> bool {
-        self.weight > 0 && self.health.admin() == Admin::Ready
-    }
-
-    fn take(&mut self) {
-        self.sessions += 1;
-    }
 }
 
 /// All servers, and who waits for them.
@@ -186,7 +127,7 @@ impl Pool {
         self.serve(now, out);
     }
 
-    /// Changes a server's health, and lets those in who can be served by that.
+    /// Changes a server's health, and lets those in who can be served by that. Where nobody is, nothing changes.
     pub fn change(
         &mut self,
         now: Instant,
@@ -194,9 +135,26 @@ impl Pool {
         out: &mut Vec<Grant>,
         act: impl FnOnce(&mut Health) -> Option<Change>,
     ) -> Option<Change> {
-        let change = act(&mut self.members.get_mut(server)?.health);
+        let member = self.members.get_mut(server).filter(|member| member.presence() != Presence::Vacant)?;
+        let change = act(&mut member.health);
         self.serve(now, out);
         change
+    }
+
+    /// An administrator wants something else of a server, or of whoever will be there.
+    pub fn set_admin(&mut self, now: Instant, server: usize, admin: Admin, out: &mut Vec<Grant>) {
+        if let Some(member) = self.members.get_mut(server) {
+            member.health.set_admin(now, admin);
+        }
+        self.serve(now, out);
+    }
+
+    /// A server comes, leaves, or is gone.
+    pub fn set_presence(&mut self, now: Instant, server: usize, presence: Presence, out: &mut Vec<Grant>) {
+        if let Some(member) = self.members.get_mut(server) {
+            member.set_presence(now, presence);
+        }
+        self.serve(now, out);
     }
 
     /// Another weight for a server.
@@ -239,7 +197,7 @@ impl Pool {
     /// When a server is to be checked next.
     pub fn check_due(&self, server: usize) -> Option<Instant> {
         let wanted = !self.queue.is_empty() && !self.members.iter().any(Member::may_be_used);
-        self.members.get(server)?.health.due(wanted)
+        self.members.get(server)?.check_due(wanted)
     }
 
     /// Lets in who can be served, in the order in which they came.

@@ -13,10 +13,12 @@ mod balance;
 mod checks;
 mod health;
 mod machine;
+mod member;
 mod queue;
 
 pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
 pub use checks::{Checks, Init, Observe, OnError};
 pub use health::{Admin, Change, Finding, Health, Status};
-pub use machine::{Arrival, Grant, Member, Pool, Rules};
+pub use machine::{Arrival, Grant, Pool, Rules};
+pub use member::{Member, Presence};
 pub use queue::{Queue, Ticket};

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use dormouse_core::control::{Admin, Whom};
+use dormouse_core::pool::Presence;
 use dormouse_core::service::{Eviction, Outlook, State};
 use dormouse_core::timespan::TimeSpan;
 
@@ -25,12 +26,13 @@ pub(super) fn explain(house: &House, whom: &Whom) -> String {
             Some(_) => format!("{}/{}", door.name, seat.name),
             None => door.name.clone(),
         };
-        let mut told = match seat.sleeper() {
-            Some(sleeper) => of_sleeper(house, door, &seat, sleeper),
-            None if seat.is_down() => {
+        let mut told = match (seat.sleeper(), seat.presence()) {
+            (Some(sleeper), _) => of_sleeper(house, door, &seat, sleeper),
+            (None, Presence::Vacant) => vec!["is vacant: its name has no server for it".to_owned()],
+            (None, _) if seat.is_down() => {
                 vec![format!("is down since {}: checks of {} fail", span(seat.since()), seat.address)]
             }
-            None => {
+            (None, _) => {
                 vec![format!("is up since {}: nothing has to wake {}", span(seat.since()), seat.address)]
             }
         };
@@ -38,10 +40,13 @@ pub(super) fn explain(house: &House, whom: &Whom) -> String {
         if let Some(check) = check.filter(|check| seat.is_down() && !check.text.is_empty()) {
             told.push(format!("its last check: {}", check.text));
         }
-        match seat.admin() {
-            Admin::Ready => {}
-            Admin::Drain => told.push("an administrator drains it: it gets no new sessions".to_owned()),
-            Admin::Maint => told.push("it is in maintenance: it gets no sessions".to_owned()),
+        match (seat.admin(), seat.presence()) {
+            (Admin::Ready, _) | (_, Presence::Vacant) => {}
+            (_, Presence::Leaving) => {
+                told.push("its name does not have it any more: it gets no new sessions".to_owned());
+            }
+            (Admin::Drain, _) => told.push("an administrator drains it: it gets no new sessions".to_owned()),
+            (Admin::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
         }
         for (number, line) in told.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };

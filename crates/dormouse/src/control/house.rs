@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use dormouse_core::address::Target;
 use dormouse_core::control::{Admin, ServerName, Whom};
-use dormouse_core::pool::Balance;
+use dormouse_core::pool::{Balance, Presence};
 
 use crate::admission::{Admission, Pool};
 use crate::config::model::ServiceConfig;
@@ -94,13 +94,18 @@ impl<'a> Seat<'a> {
         self.service.sleeper(self.index)
     }
 
-    /// What an administrator wants of it.
+    /// Whether somebody sits there.
+    pub fn presence(&self) -> Presence {
+        self.view.as_ref().map(|view| view.presence).unwrap_or_default()
+    }
+
+    /// What an administrator lets it have, or what comes to the same: an empty seat is in maintenance.
     pub fn admin(&self) -> Admin {
         let alone = || self.service.admin(self.index);
         self.view.as_ref().map_or_else(alone, |view| view.admin)
     }
 
-    /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
+    /// What an administrator wants of it from now on, and of whoever sits there later. Drained, or in maintenance, it sleeps as soon as nobody uses it.
     pub fn set_admin(&self, admin: Admin) {
         self.service.set_admin(self.index, admin);
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use dormouse_core::address::Target;
 use dormouse_core::names::{Order, Seats, Server, Source};
-use dormouse_core::pool::Admin;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -104,13 +103,11 @@ impl Named {
                     Source::Addresses { .. } => self.server.weight,
                     Source::Services { .. } => u32::from(server.weight),
                 };
-                let admin = if self.server.disabled { Admin::Maint } else { Admin::Ready };
-                let seat = self.first + seat;
-                pool.reseat(seat, Some(server.address), weight, backup || self.server.backup, admin);
+                pool.sit_down(self.first + seat, server.address, weight, backup || self.server.backup);
             }
-            Order::Drain(seat) => pool.stand_up(self.first + seat, Admin::Drain),
+            Order::Drain(seat) => pool.leave(self.first + seat),
             Order::Clear(seat) => {
-                pool.stand_up(self.first + seat, Admin::Maint);
+                pool.stand_up(self.first + seat);
                 self.tell(seat, None);
             }
         }

@@ -128,8 +128,16 @@ impl Pool {
     fn checked(&self, server: usize, found: Result<(), (Finding, String)>, began: Instant) {
         let (finding, text) = found.err().unwrap_or((Finding::Passed, String::new()));
         let last = LastCheck { at: began, took: began.elapsed(), finding, text: text.clone() };
-        if let Some(place) = self.lock().last_checks.get_mut(server) {
-            *place = Some(last);
+        {
+            let mut inner = self.lock();
+            let since = inner.machine.members().get(server).map(|member| member.health().since());
+            // It was about who stood there before.
+            if since.is_none_or(|since| began < since) {
+                return;
+            }
+            if let Some(place) = inner.last_checks.get_mut(server) {
+                *place = Some(last);
+            }
         }
         self.change(server, &text, |health, now| health.checked(now, finding));
     }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::address::Target;
 use dormouse_core::pool::{
-    self as core, Admin, Arrival, Balance, Change, Checks, Draw, Grant, Health, Member, Pick, Rules, Status,
-    Ticket,
+    self as core, Arrival, Balance, Change, Checks, Draw, Grant, Health, Member, Pick, Presence, Rules,
+    Status, Ticket,
 };
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Cut;
@@ -115,10 +115,10 @@ impl Pool {
             let offset =
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
             let vacant = matches!(server.to, Target::Seat { .. });
-            let admin = if vacant { Admin::Maint } else { words.of(server) };
-            let health = Health::new(checks, admin, now, offset);
+            let presence = if vacant { Presence::Vacant } else { Presence::Here };
+            let health = Health::new(checks, words.of(server), now, offset);
             let member = Member::new(health, server.weight, server.backup, server.maxconn);
-            (server.name.as_str(), member)
+            (server.name.as_str(), member.with(presence))
         });
         let members: Vec<_> = members.collect();
         let rules = Rules {
@@ -216,11 +216,15 @@ impl Pool {
         let before = self.status(server);
         let change =
             self.step(|inner, now, out| inner.machine.change(now, server, out, |health| act(health, now)));
-        let after = self.status(server);
         if change == Some(Change::Down) && self.seats.get(server).is_some_and(|seat| seat.ends_sessions) {
             self.end_sessions(server, Cut::ServerDown);
         }
-        if let (Some(before), Some(after)) = (before, after) {
+        self.told(server, before, why);
+    }
+
+    /// Tells where a server stands now, if that has changed.
+    fn told(&self, server: usize, before: Option<Status>, why: &str) {
+        if let (Some(before), Some(after)) = (before, self.status(server)) {
             if before != after {
                 self.tell(server, before, after, why);
                 self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
@@ -229,7 +233,7 @@ impl Pool {
     }
 
     fn status(&self, server: usize) -> Option<Status> {
-        Some(self.lock().machine.members().get(server)?.health().status())
+        Some(self.lock().machine.members().get(server)?.status())
     }
 
     /// Ends all sessions of a server.
@@ -244,7 +248,7 @@ impl Pool {
         let (left, sessions, waiting) = {
             let inner = self.lock();
             let members = inner.machine.members();
-            let left = members.iter().filter(|member| member.health().takes_sessions()).count();
+            let left = members.iter().filter(|member| member.takes_sessions()).count();
             (left, members.get(server).map_or(0, Member::sessions), inner.machine.waiting())
         };
         let level = if after == Status::Down { Level::Warning } else { Level::Notice };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 
-use dormouse_core::pool::{Admin, Member};
+use dormouse_core::pool::{Member, Presence};
 
 use super::{Pool, Seat};
 
@@ -13,34 +13,34 @@ impl Pool {
         self.lock().machine.members().get(server).map_or(0, Member::sessions)
     }
 
-    /// Another server sits there, or has another share.
-    pub(in crate::service) fn reseat(
-        &self,
-        server: usize,
-        address: Option<SocketAddr>,
-        weight: u32,
-        backup: bool,
-        admin: Admin,
-    ) {
-        if let (Some(seat), Some(address)) = (self.seats.get(server), address) {
+    /// A server sits there, perhaps another one or with another share.
+    pub(in crate::service) fn sit_down(&self, server: usize, address: SocketAddr, weight: u32, backup: bool) {
+        if let Some(seat) = self.seats.get(server) {
             *seat.address.lock().unwrap_or_else(PoisonError::into_inner) = address.to_string();
         }
         self.step(|inner, now, out| {
             inner.machine.set_weight(now, server, weight, out);
             inner.machine.set_backup(now, server, backup, out);
         });
-        self.stand_up(server, admin);
+        self.be(server, Presence::Here);
     }
 
-    /// The server gets no more sessions (drain), or nobody sits there any more (maintenance).
-    pub(in crate::service) fn stand_up(&self, server: usize, admin: Admin) {
+    /// The server that sits there gets no more sessions.
+    pub(in crate::service) fn leave(&self, server: usize) {
+        self.be(server, Presence::Leaving);
+    }
+
+    /// Nobody sits there any more.
+    pub(in crate::service) fn stand_up(&self, server: usize) {
+        self.be(server, Presence::Vacant);
+    }
+
+    fn be(&self, server: usize, presence: Presence) {
         self.step(|inner, now, out| {
-            inner.machine.change(now, server, out, |health| {
-                if health.admin() != admin {
-                    health.set_admin(now, admin);
-                }
-                None
-            })
+            inner.machine.set_presence(now, server, presence, out);
+            if let (Presence::Vacant, Some(last)) = (presence, inner.last_checks.get_mut(server)) {
+                *last = None;
+            }
         });
         self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::pool::{Admin, Finding, Status};
+use dormouse_core::pool::{Admin, Finding, Presence, Status};
 use dormouse_relay::Cut;
 
 use super::Pool;
@@ -17,8 +17,10 @@ pub struct ServerView {
     pub address: String,
     /// Where it stands, an administrator's wish included.
     pub status: Status,
-    /// What the administrator wants.
+    /// What an administrator lets it have, or what comes to the same: an empty seat is in maintenance.
     pub admin: Admin,
+    /// Whether somebody sits there; always where it has no seat.
+    pub presence: Presence,
     /// Since when it stands there.
     pub since: Instant,
     /// Whether it can serve, as far as checks tell.
@@ -95,10 +97,9 @@ impl Pool {
 
     /// Ready, drained or in maintenance.
     pub(in crate::service) fn set_admin(&self, server: usize, admin: Admin) {
-        self.change(server, "by an administrator", |health, now| {
-            health.set_admin(now, admin);
-            None
-        });
+        let before = self.status(server);
+        self.step(|inner, now, out| inner.machine.set_admin(now, server, admin, out));
+        self.told(server, before, "by an administrator");
     }
 
     fn view(&self) -> Vec<ServerView> {
@@ -108,10 +109,11 @@ impl Pool {
             let health = member.health();
             ServerView {
                 address: seat.address(),
-                status: health.status(),
-                admin: health.admin(),
+                status: member.status(),
+                admin: member.admin(),
+                presence: member.presence(),
                 since: health.since(),
-                is_up: health.is_up(),
+                is_up: member.is_up(),
                 is_checked: health.is_checked(),
                 downs: health.downs(),
                 weight: member.weight(),
