@@ -36,16 +36,15 @@ cases! {
     };
     sigterm_ends_sessions: "SIGTERM with a session" => Differs {
         difference: "clean-stop",
-        original: "killed by signal 15, the session has ended",
-        ours: "exit 0, the session has ended",
+        original: "killed by signal 15, the session has ended by Fin and Fin",
+        ours: "exit 0, the session has ended by Fin and Fin",
     }, |s| {
         let mut rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
         rig.subject.signal(Signal::TERM)?;
         let end = ending(&mut rig.subject, SOON)?;
-        client.receive_to_end(SOON)?;
-        server.receive_to_end(SOON)?;
-        Ok(format!("{end}, the session has ended"))
+        let (client, server) = (client.receive_to_end(SOON)?.ending, server.receive_to_end(SOON)?.ending);
+        Ok(format!("{end}, the session has ended by {client:?} and {server:?}"))
     };
     sigterm_keeps_queue: "a client that comes after SIGTERM" => Same("served by the next"), |s| {
         let mut rig = Plan::new(s).start()?;

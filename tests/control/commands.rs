@@ -1,5 +1,6 @@
 //! The language of the control socket, with socat as the client.
 
+use dormouse_tests::Ending;
 use dormouse_tests::wait::SOON;
 
 use super::rig::{Rig, rows, stat};
@@ -86,7 +87,7 @@ fn a_session_is_seen_and_ended() {
     let dump = rig.socat(&format!("show sess {id}\n")).unwrap();
     assert!(dump.contains("server=server1"), "{dump}");
     assert_eq!(rig.socat(&format!("shutdown session {id}\n")).unwrap(), "\n");
-    assert!(guest.ended_within(SOON).unwrap().is_some());
+    assert_eq!(guest.ended_within(SOON).unwrap(), Some(Ending::Reset));
     rig.told("ended by an administrator").unwrap();
     assert_eq!(
         rig.socat(&format!("shutdown session {id}\n")).unwrap(),
@@ -96,7 +97,7 @@ fn a_session_is_seen_and_ended() {
     other.send(b"again", SOON).unwrap();
     assert_eq!(other.receive(5, SOON).unwrap(), b"again");
     assert_eq!(rig.socat("shutdown sessions server main/server1\n").unwrap(), "\n");
-    assert!(other.ended_within(SOON).unwrap().is_some());
+    assert_eq!(other.ended_within(SOON).unwrap(), Some(Ending::Reset));
     rig.is_empty().unwrap();
     let stat = rig.socat("show stat\n").unwrap();
     assert_eq!(rows(&stat)[0]["bin"], "15");

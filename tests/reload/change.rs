@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Stream, wait};
+use dormouse_tests::{Address, Ending, Stream, wait};
 
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
@@ -214,7 +214,8 @@ fn old_sessions_end_with_the_drain_timeout() {
     scene.reload(&file("maxconn = 7")).unwrap();
     let new = scene.client_of("web").unwrap();
     scene.echo(&old, "still").unwrap();
-    scene.is_ended(&old, SOON).unwrap();
+    let ending = old.ended_within(SOON).unwrap();
+    scene.expect(ending == Some(Ending::Reset), &format!("a stream that was cut ended by {ending:?}"));
     scene.expect(told.elapsed() >= Duration::from_secs(3), "it ended too soon");
     scene.told("web: 1 sessions from before the reload were ended after 3s").unwrap();
     scene.echo(&new, "under new rules").unwrap();

@@ -34,7 +34,7 @@ pub struct Shared {
     pub servers: Vec<Arc<ServerEntry>>,
     /// The session limits.
     pub limits: Arc<Limits>,
-    /// The pipes of bulk flows.
+    /// The pipes of bulk flows; the process's end.
     pub pipes: Arc<Pipes>,
     /// Whose headers say who the client is.
     pub accept_proxy: Option<AcceptProxy>,
@@ -75,18 +75,15 @@ pub fn start(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permi
 }
 
 /// Serves one client that says nothing of who it is, to its end.
-pub async fn serve(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
+pub fn serve(
+    shared: Arc<Shared>,
+    client: Client,
+    peer: Option<Box<Peer>>,
+    permit: Permit,
+) -> impl Future<Output = ()> {
     let began = Instant::now();
     shared.ledger.begin(began);
-    let about = About::of(&shared, &client, peer, began);
-    let outcome = if about.as_deref().is_some_and(About::is_known) {
-        // Boxed: those of whom nobody may ask would carry it.
-        Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
-    } else {
-        relay(&shared, client, &permit, about.as_deref(), began).await
-    };
-    end(&shared, about.as_deref(), began, &outcome);
-    drop(permit);
+    attend(shared, client, peer, permit, began)
 }
 
 /// Serves one client that may have to begin with a header.
@@ -98,23 +95,35 @@ async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<P
         Some(accept) => accept.hear(&client, peer).await,
         None => Ok(peer),
     };
-    let peer = match heard {
-        Ok(peer) => peer,
+    match heard {
+        Ok(peer) => attend(shared, client, Some(peer), permit, began).await,
         Err((refusal, peer)) => {
             let about = About::new(&shared, peer, None);
             end(&shared, Some(&about), began, &Outcome::Unserved(refusal));
-            return drop(permit);
         }
-    };
-    let about = About::of(&shared, &client, Some(peer), began);
-    let outcome = if about.as_deref().is_some_and(About::is_known) {
-        // Boxed: those of whom nobody may ask would carry it.
-        Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
-    } else {
-        relay(&shared, client, &permit, about.as_deref(), began).await
-    };
-    end(&shared, about.as_deref(), began, &outcome);
-    drop(permit);
+    }
+}
+
+/// Serves one client of whom is known what is to be known, to its end.
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
+fn attend(
+    shared: Arc<Shared>,
+    client: Client,
+    peer: Option<Box<Peer>>,
+    permit: Permit,
+    began: Instant,
+) -> impl Future<Output = ()> {
+    async move {
+        let about = About::of(&shared, &client, peer, began);
+        let outcome = if about.as_deref().is_some_and(About::is_known) {
+            // Boxed: those of whom nobody may ask would carry it.
+            Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
+        } else {
+            relay(&shared, client, &permit, about.as_deref(), began).await
+        };
+        end(&shared, about.as_deref(), began, &outcome);
+        drop(permit);
+    }
 }
 
 /// Tells the ledger of a session that has ended.

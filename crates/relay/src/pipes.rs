@@ -1,6 +1,7 @@
 //! Pipes for bulk flows: made when needed, lent for as long as bytes are in flight, given back empty.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -19,11 +20,12 @@ const PER_PIPE: usize = 3;
 /// Kept for the next bulk flow; more than that are closed when they come back.
 const MAX_SPARE: usize = 8;
 
-/// The process's pipes: bounded in number, shared by all sessions.
+/// What the process's sessions share: pipes, bounded in number, and whether all end.
 #[derive(Debug)]
 pub struct Pipes {
     pool: Mutex<Pool>,
     limit: usize,
+    process_ends: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -50,15 +52,23 @@ pub(crate) struct Pipe {
 }
 
 impl Pipes {
-    /// A pool that opens at most so many descriptors, three for each pipe in use, and never more than the kernel's default allowance
-    /// for pipes. Flows that find none are copied.
+    /// More descriptors are never open.
+    pub const MAX_DESCRIPTORS: usize = MAX_PIPES * PER_PIPE;
+
+    /// A pool that opens at most so many descriptors, three for each pipe in use, and never more than
+    /// [`Self::MAX_DESCRIPTORS`]. Flows that find none are copied.
     pub fn new(max_descriptors: usize) -> Arc<Self> {
-        Arc::new(Self { pool: Mutex::default(), limit: (max_descriptors / PER_PIPE).min(MAX_PIPES) })
+        let limit = (max_descriptors / PER_PIPE).min(MAX_PIPES);
+        Arc::new(Self { pool: Mutex::default(), limit, process_ends: AtomicBool::new(false) })
     }
 
-    /// How many descriptors the pool may hold at most.
-    pub fn max_descriptors(&self) -> usize {
-        self.limit * PER_PIPE
+    /// Says that the process ends: sessions that are dropped from now on end as with a process that was killed.
+    pub fn end_with_process(&self) {
+        self.process_ends.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn process_ends(&self) -> bool {
+        self.process_ends.load(Ordering::Relaxed)
     }
 
     /// An empty pipe, or none if there are enough already or the kernel refuses one that is worth having.

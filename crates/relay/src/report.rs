@@ -60,15 +60,12 @@ impl fmt::Display for Operation {
 pub enum Cut {
     /// Its server went down, and its sessions were to end with it.
     ServerDown,
-    /// An administrator wanted it.
-    Administrator,
 }
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ServerDown => "ended, because the server went down",
-            Self::Administrator => "ended by an administrator",
         })
     }
 }

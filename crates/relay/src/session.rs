@@ -16,7 +16,7 @@ use crate::report::{Cut, End, Operation, Report, Side};
 use crate::stream::{Kind, Stream};
 use crate::transfer::Broken;
 
-/// A session: resolves to its report when it is over. Dropping it closes both sockets.
+/// A session: resolves to its report when it is over. One that is dropped before that is cut: both sides see a reset.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Relay {
@@ -33,6 +33,8 @@ pub struct Relay {
     last_moment: Option<Instant>,
     /// This side refused a write by a reset; it may have sent something before that.
     refused: Option<(Side, Errno)>,
+    /// It has ended, and its sockets know how they are to be closed.
+    over: bool,
 }
 
 /// The clock that runs while a session could end by itself.
@@ -63,6 +65,7 @@ impl Relay {
             clock: None,
             last_moment: None,
             refused: None,
+            over: false,
         }
     }
 
@@ -239,8 +242,19 @@ impl Relay {
         (Instant::now() >= last).then_some(End::SessionTimeout(longest))
     }
 
+    /// Whether bytes were taken from one side that the other did not get.
+    fn holds_bytes(&self) -> bool {
+        self.up.holds_bytes() || self.down.holds_bytes()
+    }
+
+    fn reset_on_close(&self) {
+        self.downstream.reset_on_close();
+        self.upstream.reset_on_close();
+    }
+
     /// Closes both sockets so that each peer sees how it ended.
-    fn close(&self, end: End) {
+    fn close(&mut self, end: End) {
+        self.over = true;
         match end {
             End::Finished | End::Gone(_) => {}
             End::Reset(side) => match side.other() {
@@ -248,17 +262,23 @@ impl Relay {
                 Side::Upstream => self.upstream.reset_on_close(),
             },
             // A stream that is cut in its middle must not look as if it were whole.
-            End::Failed { .. } | End::Cut(_) | End::SessionTimeout(_) => {
-                self.downstream.reset_on_close();
-                self.upstream.reset_on_close();
-            }
+            End::Failed { .. } | End::Cut(_) | End::SessionTimeout(_) => self.reset_on_close(),
             // Bytes that were taken and never delivered must not look like an orderly end.
             End::HalfCloseTimeout(..) | End::IdleTimeout(_) | End::SideTimeout(..) => {
-                if self.up.holds_bytes() || self.down.holds_bytes() {
-                    self.downstream.reset_on_close();
-                    self.upstream.reset_on_close();
+                if self.holds_bytes() {
+                    self.reset_on_close();
                 }
             }
+        }
+    }
+}
+
+impl Drop for Relay {
+    /// Somebody ends it in its middle. Where the whole process ends it is as if that had been killed: what the sockets
+    /// have still goes out, and only what is held here is lost, which must not look whole.
+    fn drop(&mut self) {
+        if !self.over && (self.holds_bytes() || !self.pipes.process_ends()) {
+            self.reset_on_close();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How many sessions the process's descriptors allow.
 
+use dormouse_relay::Pipes;
 use dormouse_sys::limits::raise_descriptors;
 
 /// A session holds two sockets.
@@ -24,18 +25,18 @@ pub struct Budget {
 pub fn raise_limit(sessions: u32, beside: u64) -> Budget {
     let reserve = RESERVE.saturating_add(beside);
     let wanted = u64::from(sessions).saturating_mul(PER_SESSION);
-    let limit = raise_descriptors(wanted.saturating_add(reserve + MAX_PIPE_DESCRIPTORS));
+    let limit = raise_descriptors(wanted.saturating_add(reserve).saturating_add(FOR_PIPES));
     share(limit, sessions, reserve)
 }
 
-/// More would not be used by the relay.
-const MAX_PIPE_DESCRIPTORS: u64 = 64;
+/// More are never used for pipes.
+const FOR_PIPES: u64 = Pipes::MAX_DESCRIPTORS as u64;
 
 fn share(limit: u64, sessions: u32, reserve: u64) -> Budget {
     // Under a very low limit half of it is for sessions, so that a few are served all the same.
     let reserve = reserve.min(limit / 2);
     let fits = ((limit - reserve) / PER_SESSION).min(u64::from(sessions));
-    let pipes = (limit - reserve - fits * PER_SESSION).min(MAX_PIPE_DESCRIPTORS);
+    let pipes = (limit - reserve - fits * PER_SESSION).min(FOR_PIPES);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Budget { sessions: count(fits), pipes: count(pipes), limit }
 }
@@ -47,7 +48,7 @@ mod tests {
     #[test]
     fn the_default_fits_under_the_managers_default() {
         let budget = share(1024, 256, RESERVE);
-        assert_eq!((budget.sessions, budget.pipes), (256, 64));
+        assert_eq!((budget.sessions, budget.pipes), (256, 96));
     }
 
     #[test]

@@ -118,7 +118,6 @@ impl Cause {
                 End::SideTimeout(side, _) => Self::SideTimeout(side),
                 End::SessionTimeout(_) => Self::SessionTimeout,
                 End::Cut(Cut::ServerDown) => Self::ServerDown,
-                End::Cut(Cut::Administrator) => Self::Killed,
             },
             Outcome::Unserved(refusal) => Self::of_refusal(refusal),
         }

@@ -80,6 +80,7 @@ pub(super) async fn serve(
             served.map(drop).map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
         }
     };
+    shared.pipes.end_with_process();
     if let Some(manager) = &manager {
         manager.send("STOPPING=1\nSTATUS=Shutting down...");
     }
@@ -103,9 +104,15 @@ async fn serve_one(
     if let Some(manager) = manager {
         manager.send(READY);
     }
+    let told_to_end = async {
+        tokio::select! {
+            () = signals.next() => {}
+            () = watchdog(manager) => {}
+        }
+        shared.pipes.end_with_process();
+    };
     tokio::select! {
         () = session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter()) => {}
-        () = signals.next() => {}
-        () = watchdog(manager) => {}
+        () = told_to_end => {}
     }
 }

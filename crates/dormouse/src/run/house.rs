@@ -40,7 +40,7 @@ pub(super) struct House {
     dormitory: Dormitory,
     pub(super) sockets: Sockets,
     pub(super) pool: Arc<Pool>,
-    pipes: Arc<Pipes>,
+    pub(super) pipes: Arc<Pipes>,
     pub(super) ledger: Arc<Ledger>,
     /// Where listeners outlive us.
     pub(super) store: Option<Store>,

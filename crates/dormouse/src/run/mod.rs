@@ -87,6 +87,7 @@ async fn serve(
         }
         Err(_) => Ended::InGoodOrder,
     };
+    house.pipes.end_with_process();
     if let Some(manager) = &manager {
         manager.send("STOPPING=1\nSTATUS=Putting services to sleep...");
     }

@@ -216,8 +216,9 @@ impl Pool {
         let before = self.status(server);
         let change =
             self.step(|inner, now, out| inner.machine.change(now, server, out, |health| act(health, now)));
-        if change == Some(Change::Down) && self.seats.get(server).is_some_and(|seat| seat.ends_sessions) {
-            self.end_sessions(server, Cut::ServerDown);
+        let ended = self.seats.get(server).filter(|seat| change == Some(Change::Down) && seat.ends_sessions);
+        if let Some(seat) = ended {
+            seat.cut.send_replace(Some(Cut::ServerDown));
         }
         self.told(server, before, why);
     }
@@ -234,13 +235,6 @@ impl Pool {
 
     fn status(&self, server: usize) -> Option<Status> {
         Some(self.lock().machine.members().get(server)?.status())
-    }
-
-    /// Ends all sessions of a server.
-    fn end_sessions(&self, server: usize, why: Cut) {
-        if let Some(seat) = self.seats.get(server) {
-            seat.cut.send_replace(Some(why));
-        }
     }
 
     fn tell(&self, server: usize, before: Status, after: Status, why: &str) {

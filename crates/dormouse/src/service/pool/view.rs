@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_core::pool::{Admin, Finding, Presence, Status};
-use dormouse_relay::Cut;
 
 use super::Pool;
 use crate::service::Service;
@@ -128,11 +127,6 @@ impl Pool {
 }
 
 impl ServerHandle {
-    /// Up or down, until checks find something else. Nothing happens to a server that is not checked.
-    pub fn force_health(&self, up: bool) {
-        self.pool.change(self.server, "by an administrator", |health, now| health.force(now, up));
-    }
-
     /// Its share of the sessions; 0: no new ones.
     pub fn set_weight(&self, weight: u32) {
         self.pool.step(|inner, now, out| inner.machine.set_weight(now, self.server, weight, out));
@@ -141,10 +135,5 @@ impl ServerHandle {
     /// How many sessions it may have. Those above it stay.
     pub fn set_maxconn(&self, maxconn: Option<NonZeroU32>) {
         self.pool.step(|inner, now, out| inner.machine.set_maxconn(now, self.server, maxconn, out));
-    }
-
-    /// Ends all its sessions.
-    pub fn shutdown_sessions(&self) {
-        self.pool.end_sessions(self.server, Cut::Administrator);
     }
 }
