@@ -72,10 +72,10 @@ async fn what_is_held_here_at_the_end_of_the_process_does_not_look_delivered() {
     let pipes = Pipes::new(64);
     let (mut client, mut server, relay) = session(&pipes).await;
     client.set_nonblocking(true).unwrap();
-    let mut full = 0;
+    let (bytes, mut full) = (vec![7; 65536], 0);
     while full < 1000 {
         // Until it takes no more although the relay had its turns.
-        full = if client.write(&[7; 65536]).is_ok() { 0 } else { full + 1 };
+        full = if client.write(&bytes).is_ok() { 0 } else { full + 1 };
         yield_now().await;
     }
     pipes.end_with_process();

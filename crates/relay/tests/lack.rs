@@ -1,7 +1,5 @@
 //! A process without a descriptor to spare. A test of its own: the limit is the whole process's.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails fails it")]
-
 use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
