@@ -47,13 +47,13 @@ impl<'a> Stage<'a> {
 [Unit]
 StartLimitIntervalSec=0
 [Service]
-Type=notify
+{}
 ExecStart={program} run --config={}
-ExecReload=/bin/kill -HUP $MAINPID
 StandardError=append:{}
 Restart=on-failure
 RestartSec=0
 {lines}",
+            as_shipped(),
             stage.file().display(),
             stage.log_path().display()
         );
@@ -103,6 +103,14 @@ RestartSec=0
     fn process(&self) -> Result<u64> {
         self.machine.number(FRONT, "MainPID")
     }
+}
+
+/// What the unit that is shipped says of telling the manager.
+fn as_shipped() -> String {
+    let unit = include_str!("../../docs/examples/dormouse.service");
+    let telling =
+        |line: &&str| ["Type=", "NotifyAccess=", "ExecReload="].iter().any(|key| line.starts_with(key));
+    unit.lines().filter(telling).collect::<Vec<_>>().join("\n")
 }
 
 fn rounds() -> u32 {
@@ -295,14 +303,31 @@ fn reload(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
     let stage = Stage::new(machine, DORMOUSE, &bridge(&echo), STORE)?;
     let process = stage.process()?;
-    stage.write(&bridge(&echo).replace("8080", "8082"))?;
-    stage.systemctl(&["reload", FRONT])?;
-    stage.wait_for_log("1 changed (web)")?;
-    machine.wait(FRONT, "ActiveState", "active", SETTLE)?;
+    // Many of them, so that it lasts.
+    let others = |round: u16| -> String {
+        let other = |number| {
+            format!(
+                "[services.other-{number}]\nlisten = '@other-{number}'\nto = '{}'\nmaxconn = {}\n",
+                echo.address,
+                round + 1
+            )
+        };
+        (0..200).map(other).collect()
+    };
+    for round in 0..10 {
+        let port = 8100 + round;
+        let web = bridge(&echo).replace("8080", &port.to_string());
+        stage.write(&format!("{web}{}", others(round)))?;
+        stage.systemctl(&["reload", FRONT])?;
+        visit(&Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))).map_err(|failure| {
+            stage.with_log(&Failure::Unexpected(format!("at once after reload {round}: {failure}")))
+        })?;
+        machine.expect(FRONT, "ActiveState", "active")?;
+    }
     stage.write("nonsense\n")?;
     stage.systemctl(&["reload", FRONT])?;
     stage.wait_for_log("was not reloaded")?;
-    machine.wait(FRONT, "ActiveState", "active", SETTLE)?;
+    machine.expect(FRONT, "ActiveState", "active")?;
     let status = wait::until("a status that tells it", SETTLE, || {
         let status = machine.property(FRONT, "StatusText")?;
         Ok(status.contains("was not reloaded: ").then_some(status))

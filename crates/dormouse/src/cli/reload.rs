@@ -7,6 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
+use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -37,7 +38,10 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(told) => told,
         Err(stop) => return stop.tell(&help()),
     };
-    super::end(told.map_or_else(find, Ok).and_then(hang_up))
+    // Who is started by the service manager for this is not done before the other says so. Without a manager, or where it
+    // does not listen to us, it is not waited for.
+    let manager = std::env::var_os("MAINPID").and_then(|_| Notifier::from_env());
+    super::end(told.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
 }
 
 /// The process that was named, if one was.
@@ -132,14 +136,20 @@ fn is_run(pid: Pid) -> bool {
     program == Some(b"dormouse") && words.next() == Some(b"run")
 }
 
-fn hang_up(pid: Pid) -> Result<(), ReloadError> {
+fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
     let failed = |error| ReloadError::Signal(pid, error);
     // Held, so that the number stays its own while we look at it.
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
     if !is_run(pid) {
         return Err(ReloadError::Other(pid));
     }
-    pidfd_send_signal(&process, Signal::HUP).map_err(failed)
+    // Before the signal, so that it comes before the other's word that it is done.
+    let tell = |state| manager.into_iter().for_each(|manager| manager.send(state));
+    tell("RELOADING=1");
+    pidfd_send_signal(&process, Signal::HUP).map_err(|error| {
+        tell("READY=1");
+        failed(error)
+    })
 }
 
 fn help() -> String {
@@ -160,7 +170,7 @@ mod tests {
     #[test]
     fn only_a_dormouse_is_told() {
         let own = rustix::process::getpid();
-        assert!(matches!(hang_up(own), Err(ReloadError::Other(pid)) if pid == own));
+        assert!(matches!(hang_up(own, None), Err(ReloadError::Other(pid)) if pid == own));
     }
 
     #[test]

@@ -172,13 +172,22 @@ Sends SIGHUP to a running \fBdormouse\-run\fR(8), which then reads its configura
 into effect, or leaves everything as it is and says in its log what is wrong. \fBdormouse\-check\fR(8) says that
 beforehand.
 .PP
-This does not wait for the outcome. Under a service manager \fBsystemctl reload\fR does the same, and waits.
+This does not wait for the outcome. \fBsystemctl reload\fR does, where the unit has
+.PP
+.nf
+Type=notify
+NotifyAccess=exec
+ExecReload=/usr/bin/dormouse reload
+.fi
+.PP
+Then the service manager is told here that a reload begins (RELOADING=1), and by the running one that it is done,
+whatever came of it. With systemd 253 and later, Type=notify\-reload alone does the same.
 .SH OPTIONS
 "#,
     r".SH EXIT STATUS
 0 if a process was told. 1 if there is none, or not just one, or it is another user's.
 .SH ENVIRONMENT
-MAINPID, as in ExecReload= (\fBsystemd.service\fR(5)).
+MAINPID, as in ExecReload= (\fBsystemd.service\fR(5)); with it also NOTIFY_SOCKET (\fBsd_notify\fR(3)).
 .SH SEE ALSO
 \fBdormouse\-run\fR(8), \fBdormouse\-check\fR(8)
 ",
