@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::{House, http, socket, usual};
 use crate::config::model::{Control, Listen, Oversight};
 use crate::ledger::log::{Level, Log};
-use crate::listener::{self, FileOptions, ListenOptions, Listener, OpenError};
+use crate::listener::{FileOptions, ListenOptions, Listener, OpenError};
 
 /// Only whoever runs it may steer it.
 const MODE: u32 = 0o600;
@@ -65,7 +65,7 @@ enum Change {
     /// The same address; its file is to be like that.
     Keep(FileOptions),
     Close,
-    /// It is to be opened: at once, or when what is in its way has been closed.
+    /// It is to be opened; late: when what is in its way has been closed.
     Wanted(At),
     Late(At),
     Open(At, Listener),
@@ -110,7 +110,7 @@ impl Windows {
                 wanted.iter().any(|wanted| wanted.is_in_the_way_of(&listen))
             };
             match open.take_if(|open| change.ends_the_old() && in_the_way(open)) {
-                Some(open) => Change::Late(open.at.clone()),
+                Some(open) => Change::Wanted(open.at.clone()),
                 None => Change::Stay,
             }
         };
@@ -141,34 +141,37 @@ impl Windows {
 }
 
 impl Refit {
-    /// Opens what is not open yet, unless something that will be closed is in the way.
-    ///
-    /// # Errors
-    /// When we cannot listen where we are told to. Where nobody told us to, that is only logged.
-    pub fn open(&mut self, closing: &[Listen], log: &Log) -> Result<(), OpenError> {
-        for change in [&mut self.control, &mut self.http] {
-            let Change::Wanted(at) = change else { continue };
-            let listen = at.listen();
-            if closing.iter().any(|closing| closing.is_in_the_way_of(&listen)) {
-                *change = Change::Late(at.clone());
-            } else {
-                let opened = listener::open(&at.address, &at.options);
-                change.opened(opened, log)?;
+    /// Does not open yet where something that will be closed is in the way.
+    pub fn put_off(&mut self, closing: &[Listen]) {
+        self.turn(|change| match change {
+            Change::Wanted(at) if closing.iter().any(|closing| closing.is_in_the_way_of(&at.listen())) => {
+                Change::Late(at)
             }
-        }
-        Ok(())
+            change => change,
+        });
     }
 
-    /// What is to be opened when everything in the way has been closed.
+    /// What was put off.
     pub fn late(&self) -> impl Iterator<Item = Listen> {
         let late = |change: &Change| if let Change::Late(at) = change { Some(at.listen()) } else { None };
         [late(&self.control), late(&self.http)].into_iter().flatten()
     }
 
-    /// The next of these.
-    pub fn next_late(&mut self) -> Option<(ListenAddress, ListenOptions)> {
-        match self.first_late()? {
-            Change::Late(at) => Some((at.address.clone(), at.options.clone())),
+    /// Nothing is in the way of that any more.
+    pub fn make_up(&mut self) {
+        self.turn(|change| if let Change::Late(at) = change { Change::Wanted(at) } else { change });
+    }
+
+    fn turn(&mut self, to: impl Fn(Change) -> Change) {
+        for change in [&mut self.control, &mut self.http] {
+            *change = to(std::mem::replace(change, Change::Close));
+        }
+    }
+
+    /// What is to be opened next.
+    pub fn next_wanted(&mut self) -> Option<(ListenAddress, ListenOptions)> {
+        match self.first_wanted()? {
+            Change::Wanted(at) => Some((at.address.clone(), at.options.clone())),
             _ => None,
         }
     }
@@ -176,13 +179,13 @@ impl Refit {
     /// What came of opening it.
     ///
     /// # Errors
-    /// As in [`Self::open`].
+    /// When we cannot listen where we are told to. Where nobody told us to, that is only logged.
     pub fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
-        self.first_late().map_or(Ok(()), |change| change.opened(opened, log))
+        self.first_wanted().map_or(Ok(()), |change| change.opened(opened, log))
     }
 
-    fn first_late(&mut self) -> Option<&mut Change> {
-        [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::Late(_)))
+    fn first_wanted(&mut self) -> Option<&mut Change> {
+        [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::Wanted(_)))
     }
 
     /// Closes what was opened.
@@ -208,7 +211,7 @@ impl Change {
     }
 
     fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
-        let (Self::Wanted(at) | Self::Late(at)) = std::mem::replace(self, Self::Close) else { return Ok(()) };
+        let Self::Wanted(at) = std::mem::replace(self, Self::Close) else { return Ok(()) };
         match opened {
             Ok(listener) => *self = Self::Open(at, listener),
             Err(error) if at.told => return Err(error),

@@ -107,7 +107,9 @@ impl House {
     pub(super) async fn move_in(&mut self, config: Config) -> Result<(), RunError> {
         // Before anything is opened: it may be in the way.
         let unwanted = self.sockets.unwanted(&config);
-        self.let_go(unwanted).await;
+        if !unwanted.is_empty() {
+            self.let_go(unwanted).await;
+        }
         self.turn_to(config).await?;
         self.sockets.forget_stored();
         self.dormitory.forget();
@@ -128,8 +130,7 @@ impl House {
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         let mut refit = self.windows.refit(&config.oversight);
         let plan = plan(&self.config, &config, &self.windows.closing(&refit));
-        let closing = self.closing(&plan);
-        refit.open(&closing, &self.log).map_err(RunError::Open)?;
+        refit.put_off(&self.closing(&plan));
         let prepared = self.prepare(&config, &plan, &mut refit).await?;
         self.log.set_level(config.log_level);
         self.log.set_format(config.oversight.format);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
-use super::names;
+use super::fdname;
 use super::store::Store;
 use crate::ledger::log::{Level, Log};
 use crate::service::Woken;
@@ -67,7 +67,7 @@ impl Memory {
 
 fn in_store(store: &mut Store, log: &Log) -> io::Result<File> {
     let file = memfd_create("dormouse-state", MemfdFlags::CLOEXEC)?;
-    store.keep(names::STATE, file.as_fd(), log);
+    store.keep(fdname::STATE, file.as_fd(), log);
     Ok(file.into())
 }
 
@@ -89,7 +89,7 @@ fn read(file: &File) -> Vec<Woken> {
 fn text(woken: &[Woken]) -> String {
     let mut lines = vec![HEAD.to_owned()];
     lines.extend(woken.iter().map(|Woken { service, to, number, wake }| {
-        format!("{} {} {number} {}", names::encode(service), names::encode(to), names::encode(wake))
+        format!("{} {} {number} {}", fdname::encode(service), fdname::encode(to), fdname::encode(wake))
     }));
     lines.extend([END.to_owned(), String::new()]);
     lines.join("\n")
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Option<Vec<Woken>> {
             return Some(woken);
         }
         let mut words = line.split(' ');
-        let mut word = || words.next().and_then(names::decode);
+        let mut word = || words.next().and_then(fdname::decode);
         let (service, to) = (word()?, word()?);
         woken.push(Woken { service, to, number: word()?.parse().ok()?, wake: word()? });
     }

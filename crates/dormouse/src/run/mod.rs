@@ -1,9 +1,9 @@
 //! `dormouse run`: services, each with its listeners, its servers and what wakes them.
 
 mod error;
+mod fdname;
 mod house;
 mod memory;
-mod names;
 mod plan;
 mod prepare;
 mod reload;

@@ -37,6 +37,7 @@ impl House {
         plan: &Plan,
         refit: &mut Refit,
     ) -> Result<Vec<Option<Prepared>>, RunError> {
+        self.open_windows(refit).await?;
         let mut prepared = Vec::with_capacity(config.services.len());
         for (service, step) in config.services.iter().zip(&plan.steps) {
             match step {
@@ -130,6 +131,7 @@ impl House {
         let mut opened = Vec::new();
         let failed = loop {
             let Some((service, listen, _)) = late.get(opened.len()) else {
+                refit.make_up();
                 break self.open_windows(refit).await.err();
             };
             match self.opened(service, listen).await {
@@ -152,7 +154,7 @@ impl House {
     }
 
     async fn open_windows(&self, refit: &mut Refit) -> Result<(), RunError> {
-        while let Some((address, options)) = refit.next_late() {
+        while let Some((address, options)) = refit.next_wanted() {
             let opened = self.sockets.open(&address, &options).await;
             refit.opened(opened, &self.log).map_err(RunError::Open)?;
         }
@@ -160,7 +162,7 @@ impl House {
     }
 
     async fn open_windows_again(&mut self, mut shut: Refit) {
-        while let Some((address, options)) = shut.next_late() {
+        while let Some((address, options)) = shut.next_wanted() {
             let opened = self.sockets.open(&address, &options).await;
             if let Err(error) = shut.opened(opened, &self.log) {
                 let text =

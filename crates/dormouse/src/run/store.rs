@@ -11,7 +11,7 @@ use dormouse_sys::watch::watch;
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-use super::names;
+use super::fdname;
 use super::standing::Standing;
 use crate::config::model::{Config, Listen};
 use crate::ledger::log::{Level, Log};
@@ -45,9 +45,9 @@ impl Stored {
     pub(super) fn pick(passed: &mut Vec<PassedFd>) -> (Self, Option<OwnedFd>) {
         let (mut stored, mut state) = (Self::default(), None);
         for PassedFd { fd, name } in std::mem::take(passed) {
-            if name == names::STATE {
+            if name == fdname::STATE {
                 state = Some(fd);
-            } else if let Some((key, identity)) = names::parse(&name) {
+            } else if let Some((key, identity)) = fdname::parse(&name) {
                 // One that is there twice came last last.
                 stored.listeners.insert(key.to_owned(), (fd, identity));
             } else {
@@ -62,20 +62,21 @@ impl Stored {
     /// Gives the names of those that no service of this configuration takes. They are ours no more.
     pub(super) fn unwanted(&mut self, config: &Config) -> Vec<String> {
         let services = config.services.iter();
-        let keys = services
-            .flat_map(|service| service.listen.iter().filter_map(|listen| names::key(&service.name, listen)));
+        let keys = services.flat_map(|service| {
+            service.listen.iter().filter_map(|listen| fdname::key(&service.name, listen))
+        });
         let keys: BTreeSet<_> = keys.collect();
         let (wanted, unwanted) =
             std::mem::take(&mut self.listeners).into_iter().partition(|(key, _)| keys.contains(key));
         self.listeners = wanted;
         let unwanted: BTreeMap<String, (OwnedFd, Option<(u64, u64)>)> = unwanted;
-        unwanted.iter().filter_map(|(key, (_, identity))| names::with_identity(key, *identity)).collect()
+        unwanted.iter().filter_map(|(key, (_, identity))| fdname::with_identity(key, *identity)).collect()
     }
 
     /// The listener that is meant, if it came back and is what it was.
     pub(super) fn take(&mut self, service: &str, listen: &Listen, log: &Log) -> Option<Listener> {
         let Listen::Open { address, .. } = listen else { return None };
-        let (fd, identity) = self.listeners.remove(&names::key(service, listen)?)?;
+        let (fd, identity) = self.listeners.remove(&fdname::key(service, listen)?)?;
         let listener = listener::again(fd, address, identity)?;
         if let Some(Err(error)) = listen.file().map(|options| listener.set_file(options)) {
             log.line(Level::Warning, format_args!("{error}."));
@@ -144,7 +145,7 @@ impl Store {
         let gone: Vec<_> = self
             .kept
             .iter()
-            .filter(|name| *name != names::STATE && !wanted.contains_key(*name))
+            .filter(|name| *name != fdname::STATE && !wanted.contains_key(*name))
             .cloned()
             .collect();
         for name in gone {
@@ -185,5 +186,5 @@ impl Store {
 
 /// By which name a listener is kept.
 pub(super) fn name(service: &str, listen: &Listen, listener: &Listener) -> Option<String> {
-    names::with_identity(&names::key(service, listen)?, listener.file_identity())
+    fdname::with_identity(&fdname::key(service, listen)?, listener.file_identity())
 }
