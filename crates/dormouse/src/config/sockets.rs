@@ -61,7 +61,7 @@ pub(super) fn differ(wanted: &[Wanted<'_>], report: &mut Report) {
         let ours = &*one.listen;
         // Those of one service are looked at with it.
         let mut others = wanted.iter().take(number).filter(|other| other.by != one.by);
-        let clash = others.find(|other| ours.covers(&other.listen) || other.listen.covers(ours));
+        let clash = others.find(|other| ours.is_in_the_way_of(&other.listen));
         if let Some(other) = clash {
             let theirs = &*other.listen;
             let message = if ours == theirs {
