@@ -2,6 +2,7 @@
 //!
 //! The images are made of the host's static busybox, so that no registry is needed. Each test has a machine of its own.
 
+mod after_crash;
 mod debian13;
 mod docker;
 mod faults;

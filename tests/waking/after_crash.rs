@@ -1,0 +1,114 @@
+//! What a dormouse that was killed had woken, and the one that comes after it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail as its body does"
+)]
+
+use std::fs;
+
+use dormouse_tests::process::Launch;
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::until;
+use rustix::process::Signal;
+
+use crate::exec::scene::{LIMIT, Process, Scene};
+
+/// Goes on without its starter, and answers each client with its own words.
+const SERVER: &str = r#"
+import os, socket, sys
+where, pid = sys.argv[1:3]
+if os.fork(): sys.exit(0)
+os.setsid()
+if os.path.exists(where): os.unlink(where)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(where)
+listener.listen(100)
+open(pid, "w").write(str(os.getpid()))
+while True:
+    client, _ = listener.accept()
+    words = client.recv(100)
+    # Who only looks whether it answers has left.
+    if words: client.sendall(words)
+    client.close()
+"#;
+
+/// A server that outlives whoever started it, but no test.
+struct Server(Process);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.kill();
+        }
+    }
+}
+
+/// A service of commands in this directory, with the memory there, too.
+fn dormouse(dir: TempDir, flags: &[&str]) -> Scene {
+    let path = dir.path().display().to_string();
+    let pid = format!("$(cat {path}/pid)");
+    let commands = [
+        format!("--start=python3 -S -E {path}/server.py {path}/socket {path}/pid"),
+        format!("--stop=sh -c 'kill {pid}; while kill -0 {pid} 2>&-; do sleep 0.01; done'"),
+        format!("--status=sh -c 'kill -0 {pid}'"),
+        format!("--freeze-command=sh -c 'kill -STOP {pid}'"),
+        format!("--thaw=sh -c 'kill -CONT {pid}'"),
+    ];
+    let flags: Vec<&str> = commands.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+    Scene::with(Launch::dormouse().env("RUNTIME_DIRECTORY", &path), dir, &flags).unwrap()
+}
+
+/// A dormouse that was killed while it had a server, and the server.
+fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.join("server.py"), SERVER).unwrap();
+    let scene = dormouse(dir, flags);
+    scene.served("hello\n");
+    scene.logged(when);
+    let server = Server(Process::new(fs::read_to_string(scene.dir.join("pid")).unwrap().parse().unwrap()));
+    until("that it is written down", LIMIT, || {
+        // The first line and the last say nothing of servers.
+        let written = fs::read_to_string(scene.dir.join("woken")).unwrap_or_default();
+        Ok((written.lines().count() > 2).then_some(()))
+    })
+    .unwrap();
+    scene.dormouse.signal(Signal::KILL).unwrap();
+    let Scene { dir, .. } = scene;
+    (dir, server)
+}
+
+#[test]
+fn what_a_command_started_is_put_to_sleep_in_time() {
+    let (dir, server) = killed(&["--idle=1h"], "ready after");
+    // Nobody asks for it any more.
+    let scene = dormouse(dir, &["--idle=100ms"]);
+    server.0.ended();
+    scene.logged("stopping → stopped");
+}
+
+#[test]
+fn what_a_command_has_frozen_is_thawed() {
+    for asked in [true, false] {
+        let (dir, server) = killed(&["--freeze=50ms", "--idle=1h"], "freezing → frozen");
+        let scene = dormouse(dir, &["--idle=100ms"]);
+        if asked {
+            scene.served("hello again\n");
+        }
+        server.0.ended();
+        assert_eq!(scene.log().matches("it was to be thawed").count(), 0, "{}", scene.log());
+    }
+}
+
+#[test]
+fn where_nothing_can_be_written_down_it_works_and_says_so() {
+    let dir = TempDir::new().unwrap();
+    let missing = dir.join("missing");
+    let launch = Launch::dormouse().env("RUNTIME_DIRECTORY", missing);
+    let scene = Scene::launch(launch, "well", &["--idle=100ms"]).unwrap();
+    scene.logged("What we wake cannot be written down, and is not known after a crash: No such file");
+    scene.served("hello\n");
+    scene.logged("stopping → stopped");
+}
