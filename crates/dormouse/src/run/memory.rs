@@ -147,6 +147,16 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_can_be_written_it_is_not_tried_again() {
+        // No room at all.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut memory = Memory { file: Some(full), log: Log::new(Some(Level::Err)) };
+        memory.write(&[]);
+        assert!(memory.file.is_none());
+        memory.write(&[]);
+    }
+
+    #[test]
     fn a_shorter_text_takes_the_place_of_a_longer_one() {
         let file = File::from(memfd_create("test", MemfdFlags::CLOEXEC).unwrap());
         let again = file.try_clone().unwrap();

@@ -326,6 +326,30 @@ fn enable(system: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::UnixListener;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_is_not_waited_for_for_ever() {
+        let path = std::env::temp_dir().join(format!("dormouse-engine-test-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        // Takes whoever comes, and says nothing.
+        let silent = tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((client, _)) = listener.accept().await {
+                held.push(client);
+            }
+        });
+        let mut engine = Engine::new(Some(path.clone()));
+        let asked = engine.ask(Method::GET, "/containers/web/json", PROMPT).await;
+        let followed = engine.follow("/events").await;
+        for error in [asked.unwrap_err(), followed.unwrap_err()] {
+            assert_eq!(error.to_string(), "the container engine did not answer within 20 s");
+            assert!(!error.passes());
+        }
+        silent.abort();
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn names_are_harmless_in_a_path() {

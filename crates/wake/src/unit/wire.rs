@@ -239,6 +239,20 @@ fn gone(error: &Error) -> Failure {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_manager_or_a_bus_that_says_nothing_is_given_up() {
+        let path = std::env::temp_dir().join(format!("dormouse-wire-test-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        // Whoever connects waits in its backlog.
+        let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let manager = within(direct(&path)).await;
+        let bus = within(over_bus(&Place::Path(path.clone()))).await;
+        for outcome in [manager, bus] {
+            assert_eq!(outcome.map(drop), Err("no answer within 5 s".to_owned()));
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn a_bus_that_takes_nobody_holds_nobody_up() {
         use std::os::linux::net::SocketAddrExt as _;

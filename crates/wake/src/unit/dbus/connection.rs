@@ -301,6 +301,14 @@ mod tests {
         assert!(matches!(again, Err(Failure::Gone(_))), "{again:?}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_for_one_who_hangs() {
+        let (connection, _theirs) = pair().await;
+        let called = connection.call(None, METHOD, &[]).await;
+        assert_eq!(called.unwrap_err(), Failure::Gone("no answer within 25 s".to_owned()));
+        assert!(connection.shared.lock().calls.is_empty(), "it is remembered");
+    }
+
     #[tokio::test]
     async fn nonsense_ends_the_connection() {
         let (connection, mut theirs) = pair().await;
