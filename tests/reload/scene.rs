@@ -76,6 +76,7 @@ impl Scene {
         place.write(text)?;
         let manager = Manager::at_abstract_name()?;
         let launch = Launch::dormouse().notify(&manager).nofile(1024, 20_000);
+        let launch = launch.env("RUNTIME_DIRECTORY", place.dir.path());
         let dormouse = launch.arg("run").arg(format!("--config={}", place.file().display())).start()?;
         let scene = Self { dormouse, manager, place };
         scene.ready(1)?;
@@ -131,6 +132,18 @@ impl Scene {
         let what = format!("{part:?} ({times} times) in the log");
         let told = wait::until(&what, SOON, || Ok((self.log().matches(part).count() >= times).then_some(())));
         told.map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
+    /// Waits until it is written down that these services, and no others, run because of it.
+    pub(crate) fn has_woken(&self, services: &[&str]) -> Result<()> {
+        let written = || {
+            let text = fs::read_to_string(self.place.path("woken")).unwrap_or_default();
+            let names = text.lines().skip(1).take_while(|line| *line != "end");
+            names.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect::<Vec<_>>()
+        };
+        let what = format!("{services:?} in the file of what was woken");
+        let found = wait::until(&what, SOON, || Ok((written() == services).then_some(())));
+        found.map_err(|failure| self.dormouse.with_log(&failure))
     }
 
     /// A client of this service.

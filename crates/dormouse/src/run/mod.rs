@@ -82,8 +82,12 @@ async fn serve(
     house.close().await;
     let ended = match &served {
         Ok(()) => {
-            let granted = house.config.drain_timeout.unwrap_or(TimeSpan::ZERO);
-            drain(granted, &house.pool, manager.as_ref(), &mut signals).await
+            let (granted, pool) = (house.config.drain_timeout.unwrap_or(TimeSpan::ZERO), house.pool.clone());
+            tokio::select! {
+                ended = drain(granted, &pool, manager.as_ref(), &mut signals) => ended,
+                // What is woken and put to sleep meanwhile is written down. No listener is left that could die.
+                _ = house.watch() => Ended::InGoodOrder,
+            }
         }
         Err(_) => Ended::InGoodOrder,
     };

@@ -128,6 +128,7 @@ impl Dormitory {
             if let Some(Bed { end, gone, .. }) = self.beds.remove(&key) {
                 end.notify_one();
                 self.leaving.insert(key, gone);
+                self.changed.notify_one();
             }
         }
         self.rooms.retain(|_, room| Arc::strong_count(room) > 1);
