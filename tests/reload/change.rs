@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Ending, Stream, wait};
+use dormouse_tests::{Address, Ending, Family, Listener, Stream, wait};
 
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
@@ -50,7 +50,7 @@ fn the_manager_is_told_when_it_reloads() {
 #[test]
 fn where_nobody_can_listen_nothing_changes() {
     let (place, echo) = (Place::new(2).unwrap(), Echo::start().unwrap());
-    let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap();
+    let taken = Listener::bind(Family::Tcp4).unwrap();
     let service = |name: &str, listen: &str| {
         format!("[services.{name}]\nlisten = '{listen}'\nto = '{}'\n", echo.address)
     };
@@ -67,7 +67,7 @@ fn where_nobody_can_listen_nothing_changes() {
     // What was closed to make room is open again: somebody listens at another address of the same port.
     let port = web.rsplit_once(':').unwrap().1;
     let beside = Address::Tcp(format!("127.0.0.2:{port}").parse().unwrap());
-    let _beside = dormouse_tests::Listener::bind_at(&beside).unwrap();
+    let _beside = Listener::bind_at(&beside).unwrap();
     scene.reload(&service("web", &format!("*:{port}"))).unwrap();
     let client = Stream::connect(&Address::Tcp(web.parse().unwrap()), SOON).unwrap();
     scene.echo(&client, "open again").unwrap();
@@ -276,6 +276,89 @@ fn who_waits_goes_on_waiting_and_is_served() {
         b"later"
     );
     scene.expect(scene.place.starts("starts") == 1, "it was started twice");
+}
+
+/// However many generations of it there are, each for the sake of an old session.
+#[test]
+fn only_the_present_generation_of_a_service_checks_its_servers() {
+    let place = Place::new(0).unwrap();
+    let server = Listener::bind(Family::Tcp4).unwrap();
+    let to = server.address().clone();
+    let file = |rules: &str| {
+        format!(
+            "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\n\
+             check = {{ inter = '20ms', fastinter = '20ms', downinter = '20ms', timeout = '10s', fall = 1 }}\n{rules}\n"
+        )
+    };
+    let scene = Scene::new(place, &file("")).unwrap();
+    let mut sessions = Vec::new();
+    for generation in 1..=4 {
+        let client = scene.client_of("web").unwrap();
+        client.send(b"hello", SOON).unwrap();
+        // Checks say nothing.
+        let session = std::iter::repeat_with(|| server.accept(SOON).unwrap())
+            .take(10_000)
+            .find(|accepted| accepted.receive(5, SOON).is_ok_and(|heard| heard == b"hello"));
+        scene.expect(session.is_some(), "no session");
+        sessions.push((client, session));
+        scene.reload(&file(&format!("maxconn = 10{generation}"))).unwrap();
+        scene.told_times("The configuration was reloaded", generation).unwrap();
+    }
+    drop(server);
+    scene.told("web/server1: UP → DOWN").unwrap();
+    std::thread::sleep(MOMENT);
+    let downs = scene.log().matches("web/server1: UP → DOWN").count();
+    scene.expect(downs == 1, &format!("{downs} generations check it"));
+    for (client, session) in &sessions {
+        session.as_ref().unwrap().send(b"still", SOON).unwrap();
+        assert_eq!(client.receive(5, SOON).unwrap(), b"still");
+    }
+}
+
+/// Services of these names that commands wake, each in front of one of the servers.
+fn by_commands(place: &Place, servers: &[(&str, &Listener)], rules: &str) -> String {
+    let service = |(name, server): &(&str, &Listener)| {
+        let runs = place.path(&format!("{name}.runs"));
+        format!(
+            "[services.{name}]\nlisten = '127.0.0.1:0'\nto = '{}'\nidle = {{ {rules}, minimum_uptime = 0 }}\n\
+             wake = {{ start = 'touch {runs}', stop = 'rm {runs}' }}\n",
+            server.address(),
+            runs = runs.display()
+        )
+    };
+    servers.iter().map(service).collect()
+}
+
+#[test]
+fn what_falls_asleep_while_sessions_drain_is_written_down() {
+    let place = Place::new(0).unwrap();
+    let servers = [Listener::bind(Family::Tcp4).unwrap(), Listener::bind(Family::Tcp4).unwrap()];
+    let services = by_commands(&place, &[("a", &servers[0]), ("b", &servers[1])], "stop = '50ms'");
+    let mut scene = Scene::new(place, &format!("drain_timeout = '1h'\n{services}")).unwrap();
+    let [first, second] = ["a", "b"].map(|name| scene.client_of(name).unwrap());
+    scene.has_woken(&["a", "b"]).unwrap();
+    scene.dormouse.signal(rustix::process::Signal::TERM).unwrap();
+    let drains = |message: &dormouse_tests::notify::Message| message.get("STOPPING").is_some();
+    scene.manager.wait_until("STOPPING=1", SOON, drains).unwrap();
+    first.reset().unwrap();
+    scene.has_woken(&["b"]).unwrap();
+    second.reset().unwrap();
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_not_remembered() {
+    let place = Place::new(0).unwrap();
+    let servers = [Listener::bind(Family::Tcp4).unwrap(), Listener::bind(Family::Tcp4).unwrap()];
+    let rules = "stop = 'infinity'";
+    let both = by_commands(&place, &[("a", &servers[0]), ("b", &servers[1])], rules);
+    let one = by_commands(&place, &[("b", &servers[1])], rules);
+    let scene = Scene::new(place, &both).unwrap();
+    let [first, _second] = ["a", "b"].map(|name| scene.client_of(name).unwrap());
+    scene.has_woken(&["a", "b"]).unwrap();
+    first.reset().unwrap();
+    scene.reload(&one).unwrap();
+    scene.has_woken(&["b"]).unwrap();
 }
 
 #[test]

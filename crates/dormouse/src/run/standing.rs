@@ -1,9 +1,11 @@
 //! One service that is being served, and one that is on its way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_core::timespan::TimeSpan;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
 
 use crate::admission::Admission;
 use crate::config::model::{Listen, ServiceConfig};
@@ -75,6 +77,9 @@ impl Standing {
     }
 }
 
+/// Where somebody has no server yet, it is looked again so often.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Sessions that go on under rules that are no more.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -91,6 +96,7 @@ impl Leaving {
             biased;
             () = self.admission.emptied() => return,
             () = granted_over(granted) => {}
+            () = self.look_on() => {}
         }
         // Who was let in a moment ago has begun by then.
         yield_now().await;
@@ -106,6 +112,15 @@ impl Leaving {
             );
         }
         self.admission.emptied().await;
+    }
+
+    /// Has the service look after its servers until nobody needs one any more. Never ends.
+    async fn look_on(&self) {
+        while self.shared.service.settled() < self.admission.open() {
+            sleep(LOOK).await;
+        }
+        self.shared.service.retire();
+        std::future::pending::<()>().await;
     }
 }
 

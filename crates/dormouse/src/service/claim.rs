@@ -57,6 +57,13 @@ impl Claim {
         }
     }
 
+    /// The session has its server for good.
+    pub(super) fn settle(&mut self) {
+        if let Self::Pooled(pooled) = self {
+            pooled.place.settle();
+        }
+    }
+
     /// The session moves bytes again.
     pub fn busy(&mut self) {
         if let Some(lease) = self.lease_mut() {

@@ -16,6 +16,7 @@ mod pool;
 mod ready;
 mod refusal;
 pub mod sleeper;
+mod tasks;
 mod wake;
 
 use std::net::IpAddr;
@@ -26,7 +27,6 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use dormouse_sys::resolve::ResolveError;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use crate::admission::{AtLimit, Permit};
 use crate::config::model::{CheckConfig, Network, ServiceConfig, WakeOn};
@@ -45,6 +45,7 @@ pub use pool::{LastCheck, ServerHandle, ServerView};
 use ready::Readiness;
 pub use refusal::Refusal;
 use sleeper::Sleeper;
+use tasks::Tasks;
 
 /// A service: its servers, and the rules by which clients get to them.
 #[derive(Debug)]
@@ -55,8 +56,7 @@ pub struct Service {
     rules: Rules,
     /// Somebody who waited does not any more.
     room: Arc<Notify>,
-    /// They end with the service.
-    _checkers: JoinSet<()>,
+    tasks: Tasks,
 }
 
 /// One server.
@@ -161,7 +161,7 @@ impl Service {
             pool: None,
             rules: Rules::of_waiting(wait),
             room: Arc::default(),
-            _checkers: JoinSet::new(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -210,17 +210,18 @@ impl Service {
         let sleepers = servers.iter().map(|server| server.sleeper.clone());
         let room = dormitory.room(&config.name);
         let pool = Pool::of(config, words, sleepers, &room, log);
-        let mut checkers = JoinSet::new();
+        let mut tasks = Tasks::default();
         for (server, check) in checked(config) {
             let (Some(pool), Some(Server { route, sleeper, .. })) = (&pool, servers.get(server)) else {
                 continue;
             };
             let (pool, route, sleeper) = (Arc::clone(pool), Arc::clone(route), sleeper.clone());
-            checkers.spawn(Checker { pool, server, route, sleeper, check }.run());
+            let ends_sessions = check.ends_sessions;
+            tasks.run(Checker { pool, server, route, sleeper, check }.run(), ends_sessions);
         }
         for named in named {
             let Some(pool) = &pool else { continue };
-            checkers.spawn(named.run(Arc::clone(pool), config, log.clone()));
+            tasks.run(named.run(Arc::clone(pool), config, log.clone()), false);
         }
         let rules = Rules {
             wait: config.hold.timeout,
@@ -230,7 +231,7 @@ impl Service {
             allow: config.waking.allow.clone(),
             replay: config.replay,
         };
-        Self { servers, pool, rules, room, _checkers: checkers }
+        Self { servers, pool, rules, room, tasks }
     }
 
     /// Gets a server for a client. `first` is what the server is told before anything that the client says.

@@ -39,7 +39,7 @@ impl Service {
         let mut backoff = Backoff::COLD_START;
         let (mut falls, mut fell) = (0, None);
         loop {
-            let (mut server, claim) = match &self.pool {
+            let (mut server, mut claim) = match &self.pool {
                 Some(pool) => self.lease_of_pool(pool, &mut visitor, patience).await?,
                 None => self.lease_only(&mut visitor, patience).await?,
             };
@@ -69,6 +69,7 @@ impl Service {
                     }
                 }
             }
+            claim.settle();
             let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
             return Ok(Leased { server, claim: Some(claim), first: said.into_rest(), sent });
         }

@@ -11,6 +11,7 @@ mod view;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(super) struct Pool {
     seats: Vec<Seat>,
     /// Counts the changes of health and of what an administrator wants.
     changes: watch::Sender<u64>,
+    /// How many sessions have their server for good.
+    settled: AtomicUsize,
     /// Somebody who waited does not any more.
     room: Arc<Notify>,
     tries: Tries,
@@ -145,6 +148,7 @@ impl Pool {
             inner: Mutex::new(inner),
             seats: config.servers.iter().zip(sleepers).map(seat).collect(),
             changes: watch::Sender::new(0),
+            settled: AtomicUsize::new(0),
             room: Arc::clone(room),
             tries: Tries {
                 retries: config.retries,
@@ -177,6 +181,11 @@ impl Pool {
             let draw = inner.draw(client);
             inner.machine.another(now, draw, tried).map(|pick| self.place(pick))
         })
+    }
+
+    /// How many sessions have their server for good.
+    pub(super) fn settled(&self) -> usize {
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// Whether clients may still be let in who would have to wait.

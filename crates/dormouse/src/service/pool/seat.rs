@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use dormouse_core::pool::{Pick, Ticket};
@@ -16,6 +17,8 @@ use super::Pool;
 pub(in crate::service) struct Place {
     pool: Arc<Pool>,
     server: usize,
+    /// Its session has the server for good.
+    settled: bool,
     cut: Watched,
 }
 
@@ -29,7 +32,14 @@ impl Place {
     pub(super) fn new(pool: Arc<Pool>, server: usize) -> Self {
         // What ended those before is no concern of this one.
         let cut = pool.seats.get(server).map(|seat| seat.cut.subscribe());
-        Self { pool, server, cut: Watched::Not(cut) }
+        Self { pool, server, settled: false, cut: Watched::Not(cut) }
+    }
+
+    /// The session has the server for good, and asks for no other.
+    pub(in crate::service) fn settle(&mut self) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.pool.settled.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The server's place in the list.
@@ -70,6 +80,9 @@ impl fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.settled {
+            self.pool.settled.fetch_sub(1, Ordering::Relaxed);
+        }
         self.pool.step(|inner, now, out| inner.machine.release(now, self.server, out));
     }
 }
