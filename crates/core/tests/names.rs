@@ -230,7 +230,7 @@ proptest! {
         };
         let (before, after) = (set(&before), set(&after));
         let difference = Difference::between(&before, &after);
-        prop_assert_eq!(difference.is_empty(), before == after);
+        prop_assert_eq!(difference == Difference::default(), before == after);
         let mut turned: Vec<_> = before
             .iter()
             .filter(|server| !difference.gone.contains(server))

@@ -118,9 +118,4 @@ impl Difference {
                 .collect(),
         }
     }
-
-    /// Whether nothing is different.
-    pub fn is_empty(&self) -> bool {
-        self.come.is_empty() && self.gone.is_empty() && self.changed.is_empty()
-    }
 }

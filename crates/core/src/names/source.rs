@@ -75,13 +75,6 @@ impl Source {
         let port = number.ok_or_else(|| SourceError::Port(port.to_owned()))?;
         Ok(Self::Addresses { name: name(host)?, port })
     }
-
-    /// The name, without a dot at its end unless it was given one.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Addresses { name, .. } | Self::Services { name } => name,
-        }
-    }
 }
 
 fn name(text: &str) -> Result<String, SourceError> {

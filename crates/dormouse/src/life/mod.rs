@@ -3,6 +3,7 @@
 mod doors;
 mod idle;
 mod manager;
+mod runtime;
 mod serve;
 mod signals;
 pub mod vigil;
@@ -10,5 +11,6 @@ pub mod vigil;
 pub use doors::{Door, Doors};
 pub use idle::idle_exit;
 pub use manager::{Remark, ask_for_time, report_status, report_status_and, watchdog};
+pub use runtime::block_on;
 pub use serve::{Ended, Life, ListenerDied, Open, READY, after, background, drain};
 pub use signals::{Hangups, Signals};

@@ -61,18 +61,17 @@ impl Life<'_> {
     ///
     /// # Errors
     /// When a listener dies, or cannot be duplicated; with its name.
-    pub async fn serve(&self, services: Vec<Open>, signals: &mut Signals) -> Result<Ended, ListenerDied> {
+    pub async fn serve(&self, service: Open, signals: &mut Signals) -> Result<Ended, ListenerDied> {
+        let Open { listeners, admission, shared, behind, announce } = service;
         let (mut accepting, mut doors) = (Doors::default(), Vec::new());
         let mut ahead = JoinSet::new();
-        for Open { listeners, admission, shared, behind, announce } in services {
-            ahead.spawn(shared.limits.keep_timer_ahead());
-            let level = if announce { Level::Info } else { Level::Debug };
-            for listener in listeners {
-                let name = listener.to_string();
-                self.log.line(level, format_args!("Listening on {name} for {behind}."));
-                let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
-                doors.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
-            }
+        ahead.spawn(shared.limits.keep_timer_ahead());
+        let level = if announce { Level::Info } else { Level::Debug };
+        for listener in listeners {
+            let name = listener.to_string();
+            self.log.line(level, format_args!("Listening on {name} for {behind}."));
+            let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
+            doors.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
         }
         let _background = background();
         if let Some(manager) = self.manager {

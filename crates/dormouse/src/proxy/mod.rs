@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::admission::{AtLimit, Cap};
 use crate::cli::Passed;
 use crate::ledger::log::Level;
+use crate::life::block_on;
 use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError};
 
 /// What the command line asks for.
@@ -98,10 +99,6 @@ impl ProxyError {
     }
 }
 
-/// After so many turns of sessions new events are looked for, so that a bulk flow's turns do not keep the others
-/// waiting for long.
-const EVENT_INTERVAL: u32 = 16;
-
 /// What is served.
 enum Source {
     Listeners(Vec<Listener>),
@@ -125,13 +122,5 @@ pub fn run(settings: Settings, passed: Passed) -> Result<(), ProxyError> {
         }
     };
     let manager = Notifier::from_env();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .event_interval(EVENT_INTERVAL)
-        .build()
-        .map_err(ProxyError::Runtime)?;
-    let result = runtime.block_on(serve::serve(settings, source, manager));
-    // A resolver's thread may hang for long; nobody waits for it.
-    runtime.shutdown_background();
-    result
+    block_on(serve::serve(settings, source, manager)).map_err(ProxyError::Runtime)?
 }

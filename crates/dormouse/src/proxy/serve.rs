@@ -76,7 +76,7 @@ pub(super) async fn serve(
                 behind: settings.target.to_string(),
                 announce: !settings.listen.is_empty(),
             };
-            let served = life.serve(vec![open], &mut signals).await;
+            let served = life.serve(open, &mut signals).await;
             served.map(drop).map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
         }
     };

@@ -18,17 +18,13 @@ use crate::cli::Passed;
 use crate::config::model::Config;
 use crate::ledger::log::Log;
 use crate::life::{
-    Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, drain, report_status_and,
-    watchdog,
+    Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, block_on, drain,
+    report_status_and, watchdog,
 };
 pub use error::{RunError, exit};
 use house::House;
 use reload::Reload;
 pub use reload::{Read, Reread};
-
-/// After so many turns of sessions new events are looked for, so that a bulk flow's turns do not keep the others
-/// waiting for long.
-const EVENT_INTERVAL: u32 = 16;
 
 /// Serves until told to stop, or failed. `read` gives the configuration as it is then, at each SIGHUP.
 ///
@@ -49,15 +45,7 @@ pub fn run_and_tell(
     passed: Passed,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .event_interval(EVENT_INTERVAL)
-        .build()
-        .map_err(RunError::Runtime)?;
-    let result = runtime.block_on(serve(config, read, passed, ready));
-    // A resolver's thread may hang for long; nobody waits for it.
-    runtime.shutdown_background();
-    result
+    block_on(serve(config, read, passed, ready)).map_err(RunError::Runtime)?
 }
 
 async fn serve(
