@@ -238,10 +238,11 @@ impl Drive {
                 let event = Event::Exited { failed: how.is_err() };
                 sleeper.event(event, how.err().map(|error| error.to_string()));
             }
-            // It took so long that it was given up. The start that waited behind it has the place now.
-            News::Stopped if sleeper.is_starting() && self.entering.is_none() => {}
             News::Stopped => {
-                self.over();
+                // Where it took so long that it was given up, the start behind it has the place now.
+                if !sleeper.is_starting() || self.entering.is_some() {
+                    self.over();
+                }
                 sleeper.event(Event::Stopped, None);
             }
             News::Frozen => sleeper.event(Event::Frozen, None),
