@@ -128,6 +128,7 @@ impl House {
         yield_now().await;
         yield_now().await;
         self.let_go(stored).await;
+        self.sockets.expect_room();
         let mut opened = Vec::new();
         let failed = loop {
             let Some((service, listen, _)) = late.get(opened.len()) else {
@@ -193,9 +194,10 @@ impl House {
     /// Has the service manager close what it keeps under these names, for what is opened next.
     pub(super) async fn let_go(&mut self, stored: Vec<String>) {
         if let Some(store) = &mut self.store {
-            store.let_go(stored, &self.log).await;
+            if store.let_go(stored, &self.log).await {
+                self.sockets.expect_room();
+            }
         }
-        self.sockets.expect_room();
     }
 
     async fn open_again(&mut self, closed: Vec<(usize, usize)>) {

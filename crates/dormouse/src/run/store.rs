@@ -99,14 +99,14 @@ impl Store {
     }
 
     /// Has the manager close what it keeps of these listeners, and waits until it has: as long as it has them nobody else
-    /// can listen there.
-    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) {
+    /// can listen there. False: it has none of them.
+    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) -> bool {
         let mut told = false;
         for name in names {
             told |= self.kept.contains(&name) && self.remove(&name, log);
         }
         if !told {
-            return;
+            return false;
         }
         let waited = async {
             let barrier = watch(self.manager.barrier()?, Interest::READABLE)?;
@@ -118,6 +118,7 @@ impl Store {
                 format_args!("The service manager does not say whether it has closed listeners: {error}."),
             );
         }
+        true
     }
 
     fn remove(&mut self, name: &str, log: &Log) -> bool {
