@@ -1,0 +1,145 @@
+//! The choice among servers.
+
+use dormouse_core::pool::{Balance, Balancer, Candidate, Draw, hash};
+use proptest::prelude::*;
+
+use super::{Chance, names, number};
+
+fn balancer(balance: Balance, count: usize) -> Balancer {
+    Balancer::new(balance, names(count).iter().map(String::as_str))
+}
+
+fn idle(weight: u64) -> Candidate {
+    Candidate { open: true, awake: true, weight, sessions: 0 }
+}
+
+/// How many of so many sessions each server got.
+fn distribute(balance: Balance, weights: &[u64], sessions: usize, seed: u64, keep: bool) -> Vec<usize> {
+    let (mut balancer, mut chance) = (balancer(balance, weights.len()), Chance(seed));
+    let mut candidates: Vec<Candidate> = weights.iter().map(|weight| idle(*weight)).collect();
+    let mut got = vec![0; weights.len()];
+    for _ in 0..sessions {
+        let server = balancer.pick(&candidates, chance.draw()).unwrap().server;
+        got[server] += 1;
+        candidates[server].sessions += u32::from(keep);
+    }
+    got
+}
+
+/// The largest part of all sessions by which a server has more or less than its weight says.
+fn deviation(got: &[usize], weights: &[u64]) -> f64 {
+    let (sessions, total): (usize, u64) = (got.iter().sum(), weights.iter().sum());
+    let parts = got
+        .iter()
+        .zip(weights)
+        .map(|(got, weight)| (*got as f64 / sessions as f64 - *weight as f64 / total as f64).abs());
+    parts.fold(0.0, f64::max)
+}
+
+proptest! {
+    #[test]
+    fn turns_and_the_fewest_sessions_follow_the_weights(
+        weights in prop::collection::vec(1u64..=256, 1..8),
+        seed: u64,
+    ) {
+        for (balance, keep) in [(Balance::RoundRobin, false), (Balance::LeastConn, true)] {
+            let got = distribute(balance, &weights, 4000, seed, keep);
+            prop_assert!(deviation(&got, &weights) < 0.01, "{balance:?}: {got:?} for {weights:?}");
+        }
+    }
+
+    #[test]
+    fn two_that_are_drawn_even_out_what_they_hold(
+        weights in prop::collection::vec(1u64..=256, 1..8),
+        seed: u64,
+    ) {
+        let got = distribute(Balance::Random, &weights, 20_000, seed, true);
+        prop_assert!(deviation(&got, &weights) < 0.01, "{got:?} for {weights:?}");
+    }
+
+    #[test]
+    fn a_server_that_leaves_moves_only_its_own_clients(
+        count in 2usize..12,
+        gone in any::<prop::sample::Index>(),
+        seed: u64,
+    ) {
+        const CLIENTS: usize = 4000;
+        let gone = gone.index(count);
+        let mut balancer = balancer(Balance::Source, count);
+        let all = vec![idle(1); count];
+        let mut rest = all.clone();
+        rest[gone].open = false;
+        let mut moved = 0;
+        for client in 0..CLIENTS {
+            let draw = Draw { client: hash(&(seed ^ client as u64).to_le_bytes()), random: 0 };
+            let before = balancer.pick(&all, draw).unwrap().server;
+            let after = balancer.pick(&rest, draw).unwrap().server;
+            prop_assert!(before == after || before == gone);
+            moved += usize::from(before != after);
+        }
+        prop_assert!(moved <= CLIENTS / count + CLIENTS / 20, "{moved} of {CLIENTS} moved, {count} servers");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn clients_spread_by_weight(weights in prop::collection::vec(1u64..=8, 1..8), seed: u64) {
+        let got = distribute(Balance::Source, &weights, 60_000, seed, false);
+        prop_assert!(deviation(&got, &weights) < 0.01, "{got:?} for {weights:?}");
+    }
+}
+
+#[test]
+fn turns_are_smooth() {
+    let mut balancer = balancer(Balance::RoundRobin, 3);
+    let candidates = [idle(4), idle(2), idle(1)];
+    let order: Vec<usize> =
+        (0..7).map(|_| balancer.pick(&candidates, Draw::default()).unwrap().server).collect();
+    assert_eq!(order, [0, 1, 0, 2, 0, 1, 0]);
+}
+
+#[test]
+fn equals_take_turns_where_the_fewest_sessions_count() {
+    let mut balancer = balancer(Balance::LeastConn, 3);
+    let order: Vec<usize> =
+        (0..6).map(|_| balancer.pick(&[idle(1); 3], Draw::default()).unwrap().server).collect();
+    assert_eq!(order, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn nothing_that_is_not_open_or_has_no_weight_is_chosen() {
+    let closed = Candidate { open: false, ..idle(1) };
+    for balance in [
+        Balance::RoundRobin,
+        Balance::LeastConn,
+        Balance::First { soft: None },
+        Balance::First { soft: Some(number(1)) },
+        Balance::Source,
+        Balance::Random,
+    ] {
+        let mut balancer = balancer(balance, 3);
+        assert_eq!(balancer.pick(&[closed, idle(0), closed], Draw::default()), None, "{balance:?}");
+        let pick = balancer.pick(&[closed, idle(0), idle(1)], Draw::default()).unwrap();
+        assert_eq!((pick.server, pick.wake), (2, None), "{balance:?}");
+    }
+}
+
+#[test]
+fn the_next_server_is_woken_when_all_that_are_awake_have_enough() {
+    let mut balancer = balancer(Balance::First { soft: Some(number(2)) }, 3);
+    let asleep = Candidate { awake: false, ..idle(1) };
+    let busy = |sessions| Candidate { sessions, ..idle(1) };
+    let mut pick = |candidates: [Candidate; 3]| {
+        let pick = balancer.pick(&candidates, Draw::default()).unwrap();
+        (pick.server, pick.wake)
+    };
+    assert_eq!(pick([busy(1), asleep, asleep]), (0, None));
+    assert_eq!(pick([busy(2), asleep, asleep]), (0, Some(1)));
+    assert_eq!(pick([busy(3), busy(2), busy(2)]), (1, None));
+    assert_eq!(pick([asleep, asleep, asleep]), (0, None));
+    let waking = Candidate { awake: false, ..busy(2) };
+    assert_eq!(pick([waking, asleep, asleep]), (1, None));
+    assert_eq!(pick([waking, waking, waking]), (0, None));
+}

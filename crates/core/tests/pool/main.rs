@@ -1,0 +1,53 @@
+//! Several servers behind one service: the choice among them, their health, and the queue.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as its body does"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test's numbers are small"
+)]
+
+mod balance;
+mod health;
+mod queue;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use dormouse_core::pool::{Checks, Draw, Init, hash};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+pub(crate) fn names(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("server{index}")).collect()
+}
+
+pub(crate) fn checks() -> Checks {
+    Checks { fastinter: SECOND / 2, downinter: SECOND * 5, init: Init::FullyUp, ..Checks::default() }
+}
+
+/// Numbers as they would be drawn.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        hash(&self.0.to_le_bytes())
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
+    }
+
+    pub(crate) fn draw(&mut self) -> Draw {
+        Draw { client: self.next(), random: self.next() }
+    }
+}
