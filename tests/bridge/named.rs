@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use dormouse_tests::dns::Dns;
 use dormouse_tests::failure::Doing;
@@ -148,14 +147,8 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     still_there(&mut session);
     // They come back to who has returned.
     serve_others(&dns, &[(one, 1)]);
-    let back = wait::until("the first server's return", SOON, || {
-        let mut client = TcpStream::connect(front).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        client.write_all(b"GET /\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        Ok((answer == "one\n").then_some(()))
-    });
+    let back =
+        wait::until("the first server's return", SOON, || Ok((get(front).unwrap() == "one").then_some(())));
     back.map_err(|failure| dormouse.with_log(&failure)).unwrap();
 }
 
@@ -167,17 +160,19 @@ fn stands(control: &Path, server: &str) -> Result<(String, String)> {
     Ok((field(17), field(18)))
 }
 
+/// Who answers a request.
+fn get(front: SocketAddr) -> std::io::Result<String> {
+    let mut client = TcpStream::connect(front)?;
+    client.set_read_timeout(Some(SOON))?;
+    client.write_all(b"GET /\r\n\r\n")?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    Ok(answer.trim_end().to_owned())
+}
+
 /// Who answers a few requests.
 fn answers(front: SocketAddr) -> Vec<String> {
-    let ask = |_| -> std::io::Result<String> {
-        let mut client = TcpStream::connect(front)?;
-        client.set_read_timeout(Some(SOON))?;
-        client.write_all(b"GET /\r\n\r\n")?;
-        let mut answer = String::new();
-        client.read_to_string(&mut answer)?;
-        Ok(answer.trim_end().to_owned())
-    };
-    (0..12).map(|number| ask(number).unwrap_or_else(|error| error.to_string())).collect()
+    (0..12).map(|_| get(front).unwrap_or_else(|error| error.to_string())).collect()
 }
 
 #[test]

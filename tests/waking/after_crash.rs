@@ -14,26 +14,8 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
 use rustix::process::Signal;
 
+use crate::command::SERVER;
 use crate::exec::scene::{LIMIT, Process, Scene};
-
-/// Goes on without its starter, and answers each client with its own words.
-const SERVER: &str = r#"
-import os, socket, sys
-where, pid = sys.argv[1:3]
-if os.fork(): sys.exit(0)
-os.setsid()
-if os.path.exists(where): os.unlink(where)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(where)
-listener.listen(100)
-open(pid, "w").write(str(os.getpid()))
-while True:
-    client, _ = listener.accept()
-    words = client.recv(100)
-    # Who only looks whether it answers has left.
-    if words: client.sendall(words)
-    client.close()
-"#;
 
 /// A server that outlives whoever started it, but no test.
 struct Server(Process);

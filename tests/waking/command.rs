@@ -16,7 +16,7 @@ use dormouse_tests::wait::until;
 use crate::exec::scene::{LIMIT, Process, Scene};
 
 /// A server that goes on without its starter, and is known by its number.
-const SERVER: &str = r#"
+pub(crate) const SERVER: &str = r#"
 import os, socket, sys
 where, pid = sys.argv[1:3]
 if os.fork(): sys.exit(0)
@@ -28,7 +28,9 @@ listener.listen(100)
 open(pid, "w").write(str(os.getpid()))
 while True:
     client, _ = listener.accept()
-    client.sendall(client.recv(100))
+    words = client.recv(100)
+    # Who only looks whether it answers has left.
+    if words: client.sendall(words)
     client.close()
 "#;
 

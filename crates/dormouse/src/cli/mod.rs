@@ -20,9 +20,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
-
 use crate::config::Problem;
+use crate::listener::Received;
 
 /// The name under which the program behaves as the one that it takes the place of.
 const ORIGINAL: &str = "systemd-socket-proxyd";
@@ -49,11 +48,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("completion", "Print the completion for bash"),
 ];
 
-/// What the service manager passed to the process.
-pub type Passed = Result<Vec<PassedFd>, ListenFdsError>;
-
 /// Runs the program with these arguments (the first is its name) and these descriptors.
-pub fn run(args: impl IntoIterator<Item = OsString>, passed: Passed) -> ExitCode {
+pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCode {
     let mut args = args.into_iter();
     let argv0 = args.next().unwrap_or_else(|| "dormouse".into());
     if Path::new(&argv0).file_name() == Some(OsStr::new(ORIGINAL)) {

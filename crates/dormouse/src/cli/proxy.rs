@@ -13,13 +13,14 @@ use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 
 use super::flags::{self, Flag};
-use super::{Passed, out, version};
+use super::{out, version};
 use crate::admission::{AtLimit, Cap};
 use crate::ledger::log::Level;
 use crate::ledger::say;
+use crate::listener::Received;
 use crate::proxy::{self, Settings};
 
-pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
+pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
     match parse(argv0, args) {
         Ok(Request::Help) => out::print(help()),
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),

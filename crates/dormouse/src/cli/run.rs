@@ -11,15 +11,16 @@ use rustix::io::Errno;
 use super::flags::{self, Definition};
 use super::proxy::fail_with;
 use super::run_flags::{RUN, RunFlag};
-use super::{Passed, Told, out};
+use super::{Told, out};
 use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
 use crate::config::{self, Beside, Outcome, Surroundings};
 use crate::ledger::say;
+use crate::listener::Received;
 use crate::run::{Reread, exit};
 
-pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Passed) -> ExitCode {
+pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
         Request::Help => return out::print(help()),

@@ -18,13 +18,13 @@ use dormouse_wake::Wake;
 use dormouse_wake::exec::Exec;
 
 use crate::admission::{AtLimit, Cap};
-use crate::cli::Passed;
 use crate::config::model::{
     Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
     WakeOn, Waking,
 };
 use crate::ledger::log::Level;
 use crate::listener::ListenOptions;
+use crate::listener::Received;
 use crate::run::{RunError, run_and_tell};
 pub use server::serve;
 
@@ -63,7 +63,7 @@ impl std::error::Error for DemoError {}
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(passed: Passed) -> Result<(), DemoError> {
+pub fn run(passed: Received) -> Result<(), DemoError> {
     let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
     let made = fs::DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;

@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, sockopt};
 pub use accept::accept_all;
 pub use open::{OpenError, again, open};
 pub use options::{FileOptions, ListenOptions, Owner, TcpOptions};
-pub use passed::{Passed, PassedError, sort};
+pub use passed::{Passed, PassedError, Received, sort};
 
 use crate::connect;
 

@@ -6,7 +6,9 @@ use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
 use rustix::net::{SocketType, sockopt};
 
 use super::Listener;
-use crate::cli;
+
+/// What the service manager passed to the process.
+pub type Received = Result<Vec<PassedFd>, ListenFdsError>;
 
 /// What was passed.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl std::error::Error for PassedError {}
 ///
 /// # Errors
 /// When one of them is neither: nothing is served then, as with the original.
-pub fn sort(passed: cli::Passed) -> Result<Passed, PassedError> {
+pub fn sort(passed: Received) -> Result<Passed, PassedError> {
     let mut passed = passed.map_err(PassedError::Variables)?;
     if passed.is_empty() {
         return Ok(Passed::Nothing);

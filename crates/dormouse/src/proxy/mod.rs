@@ -14,10 +14,9 @@ use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
 use crate::admission::{AtLimit, Cap};
-use crate::cli::Passed;
 use crate::ledger::log::Level;
 use crate::life::block_on;
-use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError};
+use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError, Received};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ enum Source {
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run(settings: Settings, passed: Passed) -> Result<(), ProxyError> {
+pub fn run(settings: Settings, passed: Received) -> Result<(), ProxyError> {
     let source = match listener::sort(passed).map_err(ProxyError::Passed)? {
         listener::Passed::Listeners(listeners) => Source::Listeners(listeners),
         listener::Passed::Connected(socket) => Source::Connected(socket),

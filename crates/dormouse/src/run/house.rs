@@ -19,13 +19,13 @@ use super::standing::{Ahead, Former, Standing};
 use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
-use crate::cli::Passed;
 use crate::config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use crate::control::{self, House as Window, Windows};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
 use crate::life::{Door, Doors, ListenerDied};
 use crate::listener::PassedError;
+use crate::listener::Received;
 use crate::service::{Dormitory, Service, Words};
 use crate::session::Shared;
 
@@ -68,7 +68,7 @@ impl House {
     /// When what was passed in is of no use.
     pub(super) fn new(
         config: &Config,
-        passed: Passed,
+        passed: Received,
         manager: Option<Notifier>,
         log: &Log,
     ) -> Result<Self, RunError> {

@@ -14,13 +14,13 @@ mod store;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
 
-use crate::cli::Passed;
 use crate::config::model::Config;
 use crate::ledger::log::Log;
 use crate::life::{
     Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, block_on, drain,
     report_status_and, watchdog,
 };
+use crate::listener::Received;
 pub use error::{RunError, exit};
 use house::House;
 use reload::Reload;
@@ -30,7 +30,7 @@ pub use reload::{Read, Reread};
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run(config: Config, read: Read, passed: Passed) -> Result<(), RunError> {
+pub fn run(config: Config, read: Read, passed: Received) -> Result<(), RunError> {
     run_and_tell(config, Some(read), passed, |_| {})
 }
 
@@ -42,7 +42,7 @@ pub fn run(config: Config, read: Read, passed: Passed) -> Result<(), RunError> {
 pub fn run_and_tell(
     config: Config,
     read: Option<Read>,
-    passed: Passed,
+    passed: Received,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     block_on(serve(config, read, passed, ready)).map_err(RunError::Runtime)?
@@ -51,7 +51,7 @@ pub fn run_and_tell(
 async fn serve(
     config: Config,
     read: Option<Read>,
-    passed: Passed,
+    passed: Received,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     let manager = Notifier::from_env();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use dormouse_core::address::ListenAddress;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::Passed;
 use crate::config::model::{Config, Listen, ServiceConfig};
 use crate::ledger::log::{Level, Log};
+use crate::listener::Received;
 use crate::listener::{self, ListenOptions, Listener, OpenError};
 
 use super::RunError;
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 impl Sockets {
     /// Knows which is which.
-    pub(super) fn new(passed: Passed, stored: Stored) -> Result<Self, RunError> {
+    pub(super) fn new(passed: Received, stored: Stored) -> Result<Self, RunError> {
         let passed = match listener::sort(passed).map_err(RunError::Passed)? {
             listener::Passed::Nothing => Vec::new(),
             listener::Passed::Listeners(listeners) => listeners,
