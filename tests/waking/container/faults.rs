@@ -71,10 +71,14 @@ case!(User, half_a_start_is_cleared_away, LIMIT, |machine| {
     podman.dormouse("--container=web --idle=200ms")?;
     podman.ask()?;
     podman.wait("exited")?;
-    // As by an engine that was killed after it has started the program, and before it has written that down.
-    podman.run(&["init", "web"])?;
+    podman.wait_for_log("stopping → stopped")?;
     let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
-    start_behind_its_back(id.trim())?;
+    // As by an engine that was killed after it has started the program, and before it has written that down. What still
+    // clears away after the stop may take along what was just made ready.
+    wait::until("half a start", PATIENCE, || {
+        let started = podman.run(&["init", "web"]).and_then(|_| start_behind_its_back(id.trim()));
+        Ok(started.ok())
+    })?;
     podman.ask()?;
     podman.wait("exited")
 });
