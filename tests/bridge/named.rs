@@ -60,12 +60,24 @@ fn server(name: &'static str) -> u16 {
     port
 }
 
-/// A dormouse that serves `_web._tcp.example.test` as the service web, with these keys besides, and where it listens.
-fn dormouse(dns: &Dns, dir: &TempDir, top: &str, keys: &str) -> Result<(Running, SocketAddr)> {
+/// A DNS server, and two servers of the service of which it knows the first.
+fn start() -> Result<(Dns, [u16; 2])> {
+    let dns = Dns::start("")?;
+    let [one, two] = ["one", "two"].map(server);
+    dns.add("here.example.test. 60 IN A 127.0.0.1")?;
+    serve(&dns, &[(one, 1)]);
+    Ok((dns, [one, two]))
+}
+
+/// A dormouse that serves `_web._tcp.example.test` as the service web, with these keys besides, and where it listens;
+/// `control` in the directory is its control socket.
+fn dormouse(dns: &Dns, dir: &TempDir, keys: &str) -> Result<(Running, SocketAddr)> {
     let file = dir.join("dormouse.toml");
+    let control = dir.join("control");
     let text = format!(
-        "{top}\n[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\n\
+        "control = \"{}\"\n[services.web]\nlisten = \"127.0.0.1:0\"\nto = \"srv:_web._tcp.example.test\"\n\
          dns = \"{}\"\n{keys}\n",
+        control.display(),
         dns.address()
     );
     fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
@@ -93,13 +105,10 @@ fn answered_by<'a>(requests: &'a [Request], name: &str) -> Vec<&'a Request> {
 
 #[test]
 fn servers_come_and_go_by_their_records_and_no_request_fails() {
-    let dns = Dns::start("").unwrap();
-    let [one, two] = ["one", "two"].map(server);
-    dns.add("here.example.test. 60 IN A 127.0.0.1").unwrap();
-    serve(&dns, &[(one, 1)]);
+    let (dns, [one, two]) = start().unwrap();
     let dir = TempDir::new().unwrap();
     let control = dir.join("control");
-    let (dormouse, front) = dormouse(&dns, &dir, &format!("control = {control:?}"), "").unwrap();
+    let (dormouse, front) = dormouse(&dns, &dir, "").unwrap();
     // Whoever comes before the first answer waits for it.
     let mut session = TcpStream::connect(front).unwrap();
     session.set_read_timeout(Some(SOON)).unwrap();
@@ -177,15 +186,11 @@ fn answers(front: SocketAddr) -> Vec<String> {
 
 #[test]
 fn an_administrators_word_is_of_the_seat_whoever_comes_and_leaves() {
-    let dns = Dns::start("").unwrap();
-    let [one, two] = ["one", "two"].map(server);
-    dns.add("here.example.test. 60 IN A 127.0.0.1").unwrap();
-    serve(&dns, &[(one, 1)]);
+    let (dns, [one, two]) = start().unwrap();
     let dir = TempDir::new().unwrap();
     let control = dir.join("control");
-    let top = format!("control = \"{}\"", control.display());
     let (dormouse, front) =
-        dormouse(&dns, &dir, &top, "check = { inter = \"20ms\", timeout = \"10s\", fall = 1 }").unwrap();
+        dormouse(&dns, &dir, "check = { inter = \"20ms\", timeout = \"10s\", fall = 1 }").unwrap();
     let is = |server: &str, status: &str, weight: &str| {
         let now = || Ok((stands(&control, server)? == (status.to_owned(), weight.to_owned())).then_some(()));
         let what = format!("{server} {status} of weight {weight}");
