@@ -12,14 +12,14 @@ const COUNTERS: &str = "setsid sh -c 'echo pid $$; while :; do echo x >>two; sle
 
 #[tokio::test]
 async fn nothing_of_it_moves_until_it_is_thawed() {
-    let dir = crate::rig::TempDir::new();
+    let dir = dormouse_tests::temp::TempDir::new().unwrap();
     let mut it = shell(COUNTERS);
-    it.directory = Some(dir.0.clone());
+    it.directory = Some(dir.path().to_owned());
     let mut rig = Rig::new(it);
     rig.start().await;
     let all = rig.watched(2).await;
     let counted =
-        || ["one", "two"].map(|name| std::fs::metadata(dir.0.join(name)).map_or(0, |file| file.len()));
+        || ["one", "two"].map(|name| std::fs::metadata(dir.join(name)).map_or(0, |file| file.len()));
     until("both count", || counted().iter().all(|count| *count > 0));
     for _ in 0..5 {
         rig.order(Order::Freeze).await;

@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use dormouse_tests::temp::TempDir;
 use dormouse_wake::{News, Operation, Order};
 
-use crate::rig::{Rig, TempDir, exec, is_guard, needs, shell, until};
+use crate::rig::{Rig, exec, is_guard, needs, shell, until};
 
 const SERVER: [&str; 5] = ["python3", "-u", "-m", "http.server", "0"];
 
@@ -16,9 +17,9 @@ async fn a_server_runs_answers_and_is_stopped() {
     needs("python3", "python3");
     let mut it = exec(&SERVER);
     it.argv.extend(["--bind".into(), "127.0.0.1".into()]);
-    let directory = TempDir::new();
-    std::fs::write(directory.0.join("hello"), "found").unwrap();
-    it.directory = Some(directory.0.clone());
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.join("hello"), "found").unwrap();
+    it.directory = Some(directory.path().to_owned());
     let mut rig = Rig::new(it);
     for _ in 0..2 {
         let lines = rig.lines().len();
@@ -54,8 +55,8 @@ async fn a_crash_at_the_start_tells_code_and_last_words() {
 
 #[tokio::test]
 async fn what_cannot_be_started_is_told_with_a_remedy() {
-    let not_executable = TempDir::new();
-    let script = not_executable.0.join("script");
+    let not_executable = TempDir::new().unwrap();
+    let script = not_executable.join("script");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
     for (program, remedy) in [
         ("/nonexistent/x", "check the path"),
@@ -79,14 +80,14 @@ async fn what_cannot_be_started_is_told_with_a_remedy() {
 #[tokio::test]
 async fn a_daemon_that_forked_away_runs_on() {
     needs("redis-server", "redis-server");
-    let dir = TempDir::new();
-    let socket = dir.0.join("redis.sock");
-    let pidfile = dir.0.join("pid");
+    let dir = TempDir::new().unwrap();
+    let socket = dir.join("redis.sock");
+    let pidfile = dir.join("pid");
     let daemon = || {
         let mut it =
             exec(&["redis-server", "--daemonize", "yes", "--port", "0", "--save", "", "--unixsocket"]);
         it.argv.extend([socket.clone().into(), "--pidfile".into(), pidfile.clone().into(), "--dir".into()]);
-        it.argv.push(dir.0.clone().into());
+        it.argv.push(dir.path().to_owned().into());
         it
     };
     let mut rig = Rig::with_stop_timeout(daemon(), Duration::from_secs(10));
@@ -113,13 +114,13 @@ async fn a_daemon_that_forked_away_runs_on() {
 async fn what_a_failed_program_left_behind_is_ended_before_the_next_start() {
     let script = "[ -e left ] && { echo second; exec sleep 1000; }; touch left
         setsid sh -c 'echo pid $$; exec sleep 1000' & while [ ! -e ready ]; do sleep 0.01; done; exit 4";
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let mut it = shell(script);
-    it.directory = Some(dir.0.clone());
+    it.directory = Some(dir.path().to_owned());
     let mut rig = Rig::new(it);
     rig.start().await;
     let left = rig.watched(1).await;
-    std::fs::write(dir.0.join("ready"), "").unwrap();
+    std::fs::write(dir.join("ready"), "").unwrap();
     assert_eq!(rig.exited().await.unwrap_err().reason.split(';').next().unwrap(), "it exited with code 4");
     rig.start().await;
     assert!(left[0].has_ended());

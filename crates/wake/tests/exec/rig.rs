@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait;
 use dormouse_wake::exec::Exec;
 use dormouse_wake::{Context, Line, News, Order, Wake, WakeError, Waker};
 use rustix::process::{Pid, Signal};
@@ -177,11 +178,7 @@ pub(crate) fn is_guard(pid: i32) -> bool {
 
 /// Waits until it is so.
 pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !check() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait::until(what, SOON, || Ok(check().then_some(()))).unwrap();
 }
 
 /// A program with arguments.
@@ -214,25 +211,6 @@ pub(crate) fn needs(program: &str, package: &str) {
     assert!(found, "{program} is missing: install the package {package}");
 }
 
-/// A directory that goes away with its test.
-pub(crate) struct TempDir(pub(crate) PathBuf);
-
-impl TempDir {
-    pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("dormouse-wake-test-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The example `drive` in a process of its own, with what it writes in a file.
 pub(crate) struct Drive {
     pub(crate) child: Child,
@@ -245,14 +223,14 @@ impl Drive {
     /// Starts it through `through` (a tool that takes a command line), for this script of the shell.
     pub(crate) fn start(through: &[&str], script: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         // Another user may not reach the directory that it was built in.
-        let program = dir.0.join("drive");
+        let program = dir.join("drive");
         fs::copy(example("drive"), &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let out = dir.0.join("out");
+        let out = dir.join("out");
         let file = fs::File::create(&out).unwrap();
-        let mark = format!("DORMOUSE_TEST={}", dir.0.display());
+        let mark = format!("DORMOUSE_TEST={}", dir.path().display());
         let mut command = Command::new("env");
         command.arg(&mark).args(through).arg(program).args(["exec", "--", "/bin/sh", "-c", script]);
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
@@ -269,11 +247,8 @@ impl Drive {
     }
 
     pub(crate) fn wrote(&self, text: &str) {
-        let deadline = Instant::now() + SOON;
-        while !self.text().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in {}", self.text());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let wrote = || Ok(self.text().contains(text).then_some(()));
+        wait::until(text, SOON, wrote).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
     }
 
     /// All processes that carry its mark, itself included.
