@@ -1,39 +1,24 @@
 //! Sessions that are ended from outside by being dropped.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails fails it")]
-
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
-use dormouse_relay::{Kind, Limits, Pipes, Relay, Stream};
+use dormouse_relay::{Limits, Pipes, Report};
 use tokio::task::{JoinHandle, yield_now};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn pair() -> (TcpStream, Stream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    far.set_read_timeout(Some(PATIENCE)).unwrap();
-    let near = listener.accept().unwrap().0;
-    near.set_nonblocking(true).unwrap();
-    (far, Stream::new(near.into(), Kind::Plain, true).unwrap())
-}
+use crate::rig::{hears, relay, tcp_pair};
 
 /// A session through which a word has gone.
-async fn session(pipes: &Arc<Pipes>) -> (TcpStream, TcpStream, JoinHandle<()>) {
-    let ((mut client, downstream), (mut server, upstream)) = (pair(), pair());
-    let relay = Relay::new(downstream, upstream, Vec::new(), Arc::new(Limits::default()), Arc::clone(pipes));
-    let relay = tokio::spawn(async move {
-        let _report = relay.await;
-    });
+async fn session(pipes: &Arc<Pipes>) -> (TcpStream, TcpStream, JoinHandle<Report>) {
+    let ((mut client, downstream), (server, upstream)) = (tcp_pair(), tcp_pair());
+    let relay = relay(downstream, upstream, Limits::default(), Arc::clone(pipes));
     client.write_all(b"word").unwrap();
-    let server = tokio::task::spawn_blocking(move || server.read_exact(&mut [0; 4]).map(|()| server));
-    (client, server.await.unwrap().unwrap(), relay)
+    hears(&server, b"word").await;
+    (client, server, relay)
 }
 
-async fn end(relay: JoinHandle<()>) {
+async fn end(relay: JoinHandle<Report>) {
     relay.abort();
     assert!(relay.await.unwrap_err().is_cancelled());
 }

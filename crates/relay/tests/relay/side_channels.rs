@@ -1,0 +1,114 @@
+//! What travels beside the bytes, and ends reads before the socket is empty.
+
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+
+use dormouse_relay::{End, Limits, Pipes, Report};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::descriptor::send_with_descriptor;
+use crate::rig::{PATIENCE, ended, hears, relay, tcp_pair, unix_pair};
+
+fn start(downstream: OwnedFd, upstream: OwnedFd) -> JoinHandle<Report> {
+    relay(downstream, upstream, Limits::default(), Pipes::new(64))
+}
+
+#[tokio::test]
+async fn what_follows_a_descriptor_that_goes_nowhere_is_relayed() {
+    let ((client, downstream), (server, upstream)) = (unix_pair(), tcp_pair());
+    start(downstream, upstream);
+    for _ in 0..5 {
+        // The relay runs on this very thread, and sees all of it at once.
+        send_with_descriptor(&client, b"first ");
+        (&client).write_all(b"second").unwrap();
+        hears(&server, b"first second").await;
+    }
+}
+
+#[tokio::test]
+async fn what_follows_urgent_data_is_relayed() {
+    let ((client, downstream), (server, upstream)) = (tcp_pair(), tcp_pair());
+    start(downstream, upstream);
+    for _ in 0..5 {
+        (&client).write_all(b"first ").unwrap();
+        assert_eq!(send(&client, b"!", SendFlags::OOB).unwrap(), 1);
+        (&client).write_all(b"second").unwrap();
+        hears(&server, b"first second").await;
+    }
+}
+
+#[tokio::test]
+async fn urgent_data_ends_no_bulk_flow() {
+    const PART: usize = 3 << 20;
+    let ((client, downstream), (mut server, upstream)) = (tcp_pair(), tcp_pair());
+    let report = start(downstream, upstream);
+    let sending = std::thread::spawn(move || {
+        for part in 1..=4 {
+            (&client).write_all(&vec![part; PART]).unwrap();
+            assert_eq!(send(&client, b"!", SendFlags::OOB).unwrap(), 1);
+        }
+        (&client).write_all(b"end").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        client
+    });
+    let hearing = tokio::task::spawn_blocking(move || {
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).map(|_| heard)
+    });
+    let heard = hearing.await.unwrap().unwrap();
+    drop(sending.join().unwrap());
+    // An urgent byte that another one follows before it was read is an ordinary one, tcp(7).
+    let heard: Vec<u8> = heard.into_iter().filter(|byte| *byte != b'!').collect();
+    let mut sent: Vec<u8> = (1..=4).flat_map(|part| vec![part; PART]).collect();
+    sent.extend(b"end");
+    assert!(heard == sent, "{} of {}", heard.len(), sent.len());
+    assert_eq!(ended(report).await.end, End::Finished);
+}
+
+/// Descriptors among bulk bytes that would be spliced: none is lost, and each comes no later than its byte.
+#[tokio::test]
+async fn descriptors_travel_between_unix_sockets() {
+    const SENT: usize = 40;
+
+    let ((client, downstream), (server, upstream)) = (unix_pair(), unix_pair());
+    let report = start(downstream, upstream);
+    let sending = std::thread::spawn(move || {
+        let bulk = vec![0; 1 << 20];
+        for _ in 0..SENT {
+            (&client).write_all(&bulk).unwrap();
+            send_with_descriptor(&client, b"x");
+        }
+    });
+    let receiving = std::thread::spawn(move || {
+        let (mut bytes, mut descriptors, mut marks) = (0, 0, 0);
+        let mut buffer = vec![0; 100_000];
+        loop {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let buffer = &mut [IoSliceMut::new(&mut buffer)];
+            let message = recvmsg(&server, buffer, &mut control, RecvFlags::empty()).unwrap();
+            for ancillary in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(files) = ancillary {
+                    descriptors += files.count();
+                }
+            }
+            bytes += message.bytes;
+            marks += buffer[0].iter().take(message.bytes).filter(|byte| **byte == b'x').count();
+            assert!(descriptors >= marks, "a descriptor came after its byte");
+            if message.bytes == 0 {
+                return (bytes, descriptors);
+            }
+        }
+    });
+    let received = tokio::task::spawn_blocking(move || {
+        sending.join().unwrap();
+        receiving.join().unwrap()
+    });
+    let received = timeout(PATIENCE, received).await.unwrap().unwrap();
+    assert_eq!(received, (SENT * ((1 << 20) + 1), SENT));
+    report.abort();
+}
