@@ -7,6 +7,8 @@ use dormouse_core::proxy_protocol::{
 };
 use libfuzzer_sys::fuzz_target;
 
+const PP2_TYPE_CRC32C: u8 = 0x03;
+
 #[derive(Debug, Arbitrary)]
 enum Input {
     Bytes(Vec<u8>),
@@ -72,7 +74,9 @@ fn check_round_trip(addresses: Addresses, tlvs: Vec<(u8, Vec<u8>)>) {
     };
     check_read_back(Version::V1, expected, Vec::new(), &v1);
 
-    let tlvs: Vec<_> = tlvs.into_iter().map(|(kind, value)| Tlv { kind, value }).collect();
+    // A checksum would be a wrong one.
+    let tlvs = tlvs.into_iter().filter(|(kind, _)| *kind != PP2_TYPE_CRC32C);
+    let tlvs: Vec<_> = tlvs.map(|(kind, value)| Tlv { kind, value }).collect();
     let mut v2 = Vec::new();
     match encode_v2(&addresses, &tlvs, &mut v2) {
         Ok(()) => check_read_back(Version::V2, addresses, tlvs, &v2),

@@ -16,6 +16,7 @@ use ppp::{HeaderResult, v1, v2};
 use proptest::prelude::*;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const PP2_TYPE_CRC32C: u8 = 0x03;
 
 fn inet(src: &str, dst: &str) -> Addresses {
     Addresses::Inet { src: src.parse().unwrap(), dst: dst.parse().unwrap() }
@@ -209,6 +210,42 @@ fn v2_broken() {
     }
 }
 
+/// Each checksum is of the header with zeros in its own place only; what it is of need not be told last.
+#[test]
+fn v2_checksums() {
+    let addresses = inet("192.0.2.1:56324", "192.0.2.9:443");
+    let header = |told: &[u8]| {
+        let tlv = |kind, value: &[u8]| Tlv { kind, value: value.to_vec() };
+        let mut out = Vec::new();
+        encode_v2(&addresses, &[tlv(1, b"h2"), tlv(PP2_TYPE_CRC32C, told), tlv(4, &[])], &mut out).unwrap();
+        out
+    };
+    // As another implementation of CRC-32C has it.
+    let right = 0x7776_4a93_u32.to_be_bytes();
+    let whole = header(&right);
+    let Decoded::Header { tlvs, consumed, .. } = Decoder::decode(&whole) else {
+        panic!("{:?}", Decoder::decode(&whole));
+    };
+    assert_eq!(consumed, whole.len());
+    assert_eq!(tlvs.iter().map(|tlv| tlv.kind).collect::<Vec<_>>(), [1, 4]);
+
+    // The addresses, the value before it, and the checksum itself.
+    for place in (16..28).chain(31..33).chain(36..40) {
+        for bit in 0..8 {
+            let mut other = whole.clone();
+            other[place] ^= 1 << bit;
+            let decoded = Decoder::decode(&other);
+            assert_eq!(decoded, Decoded::Invalid(DecodeError::Checksum), "bit {bit} of byte {place}");
+        }
+    }
+    for told in [&[][..], &[0; 4], &right[..3], &[&right[..], &[0]].concat()] {
+        assert_eq!(Decoder::decode(&header(told)), Decoded::Invalid(DecodeError::Checksum), "{told:?}");
+    }
+    // Who says nothing of the connection may say anything behind it.
+    let nothing = v2_header(0x21, 0x00, 7, &[PP2_TYPE_CRC32C, 0, 4, 1, 2, 3, 4]);
+    assert_eq!(addresses_of(Decoder::decode(&nothing)), Addresses::Unknown);
+}
+
 fn socket_v4() -> impl Strategy<Value = SocketAddr> {
     any::<(Ipv4Addr, u16)>().prop_map(SocketAddr::from)
 }
@@ -237,8 +274,10 @@ fn some_addresses() -> impl Strategy<Value = Addresses> {
     prop_oneof![4 => some_inet(), 2 => unix, 1 => Just(Addresses::Unknown)]
 }
 
+/// Any but checksums, which would be wrong.
 fn some_tlvs() -> impl Strategy<Value = Vec<Tlv>> {
-    let tlv = (any::<u8>(), prop::collection::vec(any::<u8>(), 0..20));
+    let kind = any::<u8>().prop_filter("a checksum", |kind| *kind != PP2_TYPE_CRC32C);
+    let tlv = (kind, prop::collection::vec(any::<u8>(), 0..20));
     prop::collection::vec(tlv.prop_map(|(kind, value)| Tlv { kind, value }), 0..4)
 }
 
@@ -393,7 +432,10 @@ proptest! {
             // before the end of one that says nothing.
             (
                 Decoded::Invalid(
-                    DecodeError::TlvCutShort | DecodeError::TooLong { .. } | DecodeError::BareLineFeed,
+                    DecodeError::TlvCutShort
+                    | DecodeError::Checksum
+                    | DecodeError::TooLong { .. }
+                    | DecodeError::BareLineFeed,
                 ),
                 _,
             ) => {}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use super::checksum;
 use super::{Addresses, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, UNIX_NAME_LEN, V1_START, V2_SIGNATURE, Version};
 
 /// Reads headers of both versions.
@@ -23,7 +24,7 @@ pub enum Decoded {
         version: Version,
         /// Who is connected to whom.
         addresses: Addresses,
-        /// What else a version 2 header says. A CRC-32C among them is not verified.
+        /// What else a version 2 header says. A checksum of it is verified and not among them.
         tlvs: Vec<Tlv>,
         /// The header's length; what follows is the client's.
         consumed: usize,
@@ -130,15 +131,20 @@ fn decode_v2(bytes: &[u8]) -> Progress {
     }
     let Some(payload) = reader.take(length) else { return Ok(None) };
 
+    let consumed = V2_SIGNATURE.len() + 4 + length;
+    let header = bytes.get(..consumed).unwrap_or(bytes);
     let mut payload = Reader(payload);
     let block = payload.take(family.address_len());
     let addresses = block.filter(|_| !local).map_or(Addresses::Unknown, |block| family.addresses(block));
-    let tlvs = match block.and_then(|_| payload.tlvs()) {
+    let mut tlvs = match block.and_then(|_| payload.tlvs()) {
         // A sender that does not say who is connected may fill the payload with anything.
         None if addresses == Addresses::Unknown => Vec::new(),
         found => found.ok_or(DecodeError::TlvCutShort)?,
     };
-    let consumed = V2_SIGNATURE.len() + 4 + length;
+    if addresses != Addresses::Unknown {
+        checksum::verify(header, &tlvs)?;
+    }
+    tlvs.retain(|tlv| tlv.kind != checksum::KIND);
     Ok(Some(Decoded::Header { version: Version::V2, addresses, tlvs, consumed }))
 }
 
@@ -266,6 +272,8 @@ pub enum DecodeError {
     },
     /// Version 2: the last TLV does not end where the header does.
     TlvCutShort,
+    /// Version 2: the checksum is not the header's.
+    Checksum,
 }
 
 impl fmt::Display for DecodeError {
@@ -282,6 +290,7 @@ impl fmt::Display for DecodeError {
                 write!(f, "{length} bytes are too few for the addresses")
             }
             Self::TlvCutShort => f.write_str("a TLV is cut short"),
+            Self::Checksum => f.write_str("the checksum (CRC-32C) is wrong"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Both versions are written and read. Reading is incremental: [`Decoder::decode`] is given what has arrived so far
 //! and says whether that is a header, is not one, or may still become one.
 
+mod checksum;
 mod decode;
 mod encode;
 

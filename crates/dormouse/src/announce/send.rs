@@ -12,7 +12,6 @@ use crate::connect::Peer;
 use crate::ledger::log::{Level, Log, Recurring};
 
 /// The types of TLVs, as the protocol's specification names them.
-const PP2_TYPE_CRC32C: u8 = 0x03;
 const PP2_TYPE_NOOP: u8 = 0x04;
 const PP2_TYPE_UNIQUE_ID: u8 = 0x05;
 /// From here on types are the application's own. Ours: a local client's user, group and process, 4 bytes each in network
@@ -95,10 +94,9 @@ pub(crate) fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -
     header
 }
 
-/// What the proxy before us told, but for what is only true of its own header.
+/// What the proxy before us told, but for what only fills its header.
 fn passed_on(peer: &Peer) -> Vec<Tlv> {
-    let of_the_client = |tlv: &&Tlv| !matches!(tlv.kind, PP2_TYPE_CRC32C | PP2_TYPE_NOOP);
-    peer.tlvs().iter().filter(of_the_client).cloned().collect()
+    peer.tlvs().iter().filter(|tlv| tlv.kind != PP2_TYPE_NOOP).cloned().collect()
 }
 
 /// Gives the session of a client its name, if it is to have one. It keeps the one that it has from where it began.
@@ -198,14 +196,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_proxy_before_us_said_is_passed_on_but_not_its_checksum() {
+    async fn what_the_proxy_before_us_said_is_passed_on() {
         let (_far, near, mut peer) = local();
         let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
-        let told = vec![
-            tlv(0x02, b"example.org"),
-            tlv(PP2_TYPE_CRC32C, b"1234"),
-            tlv(PP2_TYPE_UNIQUE_ID, b"theirs"),
-        ];
+        let told =
+            vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
         peer.learn(remote(), told);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
