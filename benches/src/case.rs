@@ -140,7 +140,10 @@ impl Case {
         let meant = match self {
             Self::Cold(way) => way.suits(subject, transport),
             _ if !subject.carries() => false,
-            Self::Bulk { .. } | Self::Messages | Self::Connections(_) | Self::Latency => true,
+            Self::Messages | Self::Connections(_) | Self::Latency => true,
+            // More than these three it cannot do.
+            _ if subject.kind == Kind::Floor => false,
+            Self::Bulk { .. } => true,
             Self::Startup => subject.takes_listener(),
             // A process for each session is another order of magnitude.
             Self::Idle => !subject.forks(),

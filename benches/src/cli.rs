@@ -53,6 +53,10 @@ pub(crate) enum Command {
         at: Endpoint,
         delay: Duration,
     },
+    Floor {
+        front: Endpoint,
+        target: Endpoint,
+    },
     /// What follows is for [`crate::process::launch`].
     Launch(Vec<OsString>),
 }
@@ -76,7 +80,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command>
     let first = args.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
     match first.as_str() {
         "launch" => Ok(Command::Launch(args.split_off(1))),
-        "backend" | "client" | "woken" => role(&first, &args),
+        "backend" | "client" | "woken" | "floor" => role(&first, &args),
         _ => bench(args),
     }
 }
@@ -92,6 +96,7 @@ fn role(name: &str, args: &[OsString]) -> Result<Command> {
             front: front.parse()?,
             span: Span { warm: milliseconds(warm)?, window: milliseconds(window)? },
         }),
+        ("floor", [front, target]) => Ok(Command::Floor { front: front.parse()?, target: target.parse()? }),
         ("woken", [at, microseconds]) => Ok(Command::Woken {
             at: at.parse()?,
             delay: microseconds.parse().map(Duration::from_micros).map_err(|_| wrong())?,

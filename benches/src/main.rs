@@ -5,6 +5,7 @@ mod backend;
 mod case;
 mod cli;
 mod error;
+mod floor;
 mod load;
 mod metric;
 mod net;
@@ -39,6 +40,10 @@ fn main() -> ExitCode {
         Command::Woken { at, delay } => {
             process::die_with_parent()?;
             woken::serve(&at, delay).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Floor { front, target } => {
+            process::die_with_parent()?;
+            floor::serve(&front, &target).map(|()| ExitCode::SUCCESS)
         }
         Command::Launch(args) => process::launch(args.into_iter()).map(|()| ExitCode::SUCCESS),
     });

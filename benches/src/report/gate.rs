@@ -13,7 +13,7 @@ use crate::{
     },
     run::Results,
     site::Transport,
-    subjects::{DORMOUSE, HAPROXY, HAPROXY_2, NGINX, ORIGINAL},
+    subjects::{DORMOUSE, FLOOR, HAPROXY, HAPROXY_2, NGINX, ORIGINAL},
 };
 
 /// What dormouse is held against.
@@ -103,22 +103,25 @@ impl Bound {
             Against::BestPeer => best_peer(metric, plan, results, transport),
             Against::Nothing => None,
         };
-        let found = match (self.against, rival) {
-            (Against::Nothing, _) => median(ours),
-            (_, Some(rival)) => {
-                ratio(ours, results.of(metric.key, transport, rival)).map(|ratio| ratio.of_medians)
-            }
-            (_, None) => None,
+        let beside_rival = |values| {
+            let rivals = results.of(metric.key, transport, rival?);
+            ratio(values, rivals).map(|ratio| ratio.of_medians)
         };
+        let found = match self.against {
+            Against::Nothing => median(ours),
+            _ => beside_rival(ours),
+        };
+        let floor = beside_rival(results.of(metric.key, transport, FLOOR));
         let beside = rival.map(|rival| format!(" / {rival}")).unwrap_or_default();
         let (sign, limit) = match self.limit {
             Limit::AtLeast(limit) => ('≥', limit),
             Limit::AtMost(limit) => ('≤', limit),
         };
         let shown = found.map_or_else(|| "no value".into(), figure);
+        let floor = floor.map(|floor| format!("; the floor: {}", figure(floor))).unwrap_or_default();
         Verdict {
             kept: found.is_some_and(|found| self.limit.holds(found)),
-            text: format!("{}{beside}: {shown} (bound {sign} {limit})", metric.title),
+            text: format!("{}{beside}: {shown} (bound {sign} {limit}{floor})", metric.title),
         }
     }
 }

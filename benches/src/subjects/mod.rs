@@ -33,6 +33,7 @@ pub(crate) const ORIGINAL: &str = "original";
 pub(crate) const HAPROXY: &str = "haproxy";
 pub(crate) const HAPROXY_2: &str = "haproxy2";
 pub(crate) const NGINX: &str = "nginx";
+pub(crate) const FLOOR: &str = "floor";
 
 /// How a program is configured and handed its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     Rinetd,
     /// No proxy: what a start takes by itself.
     Podman,
+    /// No proxy either: what the kernel takes by itself ([`crate::floor`]).
+    Floor,
 }
 
 /// A program under measurement.
@@ -91,6 +94,7 @@ const KNOWN: &[Known] = &[
     Known { name: NGINX, kind: Kind::Nginx, package: "nginx", paths: &["/usr/sbin/nginx"] },
     Known { name: "socat", kind: Kind::Socat, package: "socat", paths: &["/usr/bin/socat"] },
     Known { name: "rinetd", kind: Kind::Rinetd, package: "rinetd", paths: &["/usr/sbin/rinetd"] },
+    Known { name: FLOOR, kind: Kind::Floor, package: "dormouse-bench", paths: &["/proc/self/exe"] },
     Known { name: "podman", kind: Kind::Podman, package: "podman runc", paths: &["/usr/bin/podman"] },
 ];
 
@@ -207,7 +211,7 @@ impl Subject {
 
     /// Whether dormouse is compared with it.
     pub(crate) fn is_peer(&self) -> bool {
-        !matches!(self.kind, Kind::Direct | Kind::Dormouse)
+        !matches!(self.kind, Kind::Direct | Kind::Dormouse | Kind::Floor)
     }
 
     /// Whether the program makes a process for every session.
@@ -263,6 +267,9 @@ impl Subject {
         let target = place.target.to_string();
         match self.kind {
             Kind::Direct | Kind::Podman => {}
+            Kind::Floor => {
+                command.args(["floor", &front.to_string(), &target]);
+            }
             Kind::Dormouse => {
                 command.args(["proxy", "-c", CONNECTIONS, &target]);
             }
@@ -304,6 +311,7 @@ impl Subject {
     pub(crate) fn version(&self) -> String {
         let (flag, line) = match self.kind {
             Kind::Direct => return "no proxy".into(),
+            Kind::Floor => return "the least that a relay asks of the kernel".into(),
             Kind::HaProxy { .. } | Kind::Nginx | Kind::Rinetd => ("-v", 0),
             Kind::Socat => ("-V", 1),
             Kind::Dormouse | Kind::Original | Kind::Podman => ("--version", 0),
