@@ -17,6 +17,7 @@ case!(User, started_by_others_and_stopped_if_so_told, LIMIT, stop_foreign);
 case!(User, stopped_by_others_it_is_woken_again, LIMIT, stopped_by_others);
 case!(System, stopped_by_others_in_the_system, LIMIT, stopped_by_others);
 case!(User, stopped_by_others_at_length, LIMIT, stopped_at_length);
+case!(User, frozen_by_others_it_is_thawed_when_wanted, LIMIT, frozen_before_us);
 
 fn foreign(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
@@ -42,6 +43,21 @@ fn stop_foreign(machine: &Machine) -> Result<()> {
     stage.systemctl(&["start", WEB])?;
     stage.wait("ActiveState", "inactive")?;
     stage.ask(1)
+}
+
+/// Its socket takes connections all the same, but nobody answers on them.
+fn frozen_before_us(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine, NGINX, Start::Quick)?;
+    stage.systemctl(&["start", WEB])?;
+    stage.dormouse("")?;
+    for round in 0..8 {
+        stage.systemctl(&["freeze", WEB])?;
+        stage.systemctl(&["restart", "front.service"])?;
+        machine.expect(WEB, "FreezerState", "frozen")?;
+        stage.ask(round)?;
+        machine.expect(WEB, "FreezerState", "running")?;
+    }
+    Ok(())
 }
 
 fn stopped_by_others(machine: &Machine) -> Result<()> {

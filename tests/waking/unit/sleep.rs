@@ -71,9 +71,5 @@ fn frozen_and_stopped(machine: &Machine) -> Result<()> {
         stage.wait("ActiveState", "inactive")?;
         machine.expect(WEB, "Result", "success")?;
     }
-    // Frozen by somebody else, and then wanted.
-    stage.systemctl(&["start", WEB])?;
-    stage.systemctl(&["freeze", WEB])?;
-    stage.systemctl(&["restart", "front.service"])?;
-    stage.ask(99)
+    Ok(())
 }

@@ -209,12 +209,13 @@ impl Driver {
     }
 
     async fn thaw_if_frozen(&self) -> Result<(), Trouble> {
-        let link = self.link()?;
+        if self.is_frozen().await? { self.link()?.order("ThawUnit").await } else { Ok(()) }
+    }
+
+    async fn is_frozen(&self) -> Result<bool, Trouble> {
         // Managers before 246 freeze nothing.
-        match link.property(UNIT, "FreezerState").await? {
-            Some(Value::Text(state)) if state != "running" => link.order("ThawUnit").await,
-            _ => Ok(()),
-        }
+        let state = self.link()?.property(UNIT, "FreezerState").await?;
+        Ok(matches!(state, Some(Value::Text(state)) if state != "running"))
     }
 
     async fn why_not_loaded(&self, seen: &Seen) -> Result<String, Trouble> {
@@ -230,6 +231,9 @@ impl Driver {
                 if self.ours {
                     // We may have frozen it before we ended.
                     self.thaw_if_frozen().await?;
+                } else if self.is_frozen().await? {
+                    // It takes connections and answers none of them: whoever wants it starts it, which thaws it.
+                    return Ok(());
                 }
                 self.tell(News::Running { foreign: !self.ours }).await;
                 self.told = Told::Launched;
