@@ -24,8 +24,8 @@ enum Destination {
     Vsock(VsockAddr),
 }
 
-/// The service manager's ear. Over UNIX datagrams sending a state never blocks; over vsock, where each is a connection of
-/// its own, it takes a few seconds at most.
+/// The service manager's ear. Over UNIX datagrams sending a state never blocks, and announcing one for a second at most;
+/// over vsock, where each is a connection of its own, it takes a few seconds at most.
 #[derive(Debug)]
 pub struct Notifier {
     destination: Destination,
@@ -95,8 +95,21 @@ impl Notifier {
         sendmsg_addr(&socket, address, &bytes, &mut control, SendFlags::NOSIGNAL).map(drop)
     }
 
-    /// Sends one state, for example `READY=1\nSTATUS=…`. A manager that does not listen is no error of ours.
+    /// Sends a state that is said again in time, for example `WATCHDOG=1`: it is lost while the manager's queue is full.
+    /// A manager that does not listen is no error of ours.
     pub fn send(&self, state: &str) {
+        let _ = self.try_send(state);
+    }
+
+    /// Sends a state that is said once and waited for, for example `READY=1\nSTATUS=…`. Waits as [`Self::send_with`] does
+    /// while the manager's queue is full. A manager that does not listen is no error of ours.
+    pub fn announce(&self, state: &str) {
+        if self.try_send(state) == Err(Errno::AGAIN) {
+            let _ = self.send_for_sure(state, None);
+        }
+    }
+
+    fn try_send(&self, state: &str) -> io::Result<()> {
         let sent = match (&self.destination, &self.socket) {
             (Destination::Unix(address), Some(socket)) => {
                 sendto(socket, state.as_bytes(), SendFlags::NOSIGNAL, address)
@@ -110,8 +123,7 @@ impl Notifier {
                 })
             }
         };
-        // The manager may be restarting or its queue full; the next state says it again.
-        let _ = sent;
+        sent.map(drop)
     }
 }
 
@@ -146,6 +158,27 @@ mod tests {
     use super::*;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    /// A manager whose queue is full.
+    fn busy_manager() -> (UnixDatagram, Notifier) {
+        let name = format!("dormouse-test-busy-manager-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
+        while notifier.try_send("STATUS=busy").is_ok() {}
+        (manager, notifier)
+    }
+
+    #[test]
+    fn what_is_said_once_waits_for_a_full_queue() {
+        let (manager, notifier) = busy_manager();
+        assert_eq!(notifier.try_send("READY=1"), Err(Errno::AGAIN));
+        manager.set_read_timeout(Some(PATIENCE * 10)).unwrap();
+        let announcing = std::thread::spawn(move || notifier.announce("READY=1"));
+        let mut heard = [0; 64];
+        let mut next = || manager.recv(&mut heard).map(|length| heard[..length].to_owned()).unwrap();
+        while next() != b"READY=1" {}
+        announcing.join().unwrap();
+    }
 
     #[test]
     fn reaches_a_path_and_an_abstract_name() {

@@ -41,7 +41,7 @@ fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
 pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
     say(format!("{error}\n"));
     if let Some(manager) = Notifier::from_env() {
-        manager.send(&format!("ERRNO={}", errno.raw_os_error()));
+        manager.announce(&format!("ERRNO={}", errno.raw_os_error()));
     }
     ExitCode::from(status)
 }

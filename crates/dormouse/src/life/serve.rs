@@ -75,7 +75,7 @@ impl Life<'_> {
         }
         let _background = background();
         if let Some(manager) = self.manager {
-            manager.send(READY);
+            manager.announce(READY);
         }
         let why = tokio::select! {
             () = self.until_idle(&doors) => Why::Idle,
@@ -129,7 +129,7 @@ pub async fn drain(
         return Ended::InGoodOrder;
     }
     if let Some(manager) = manager {
-        manager.send("STOPPING=1\nSTATUS=Waiting for open connections to end...");
+        manager.announce("STOPPING=1\nSTATUS=Waiting for open connections to end...");
     }
     let ended = async {
         while pool.open() > 0 {

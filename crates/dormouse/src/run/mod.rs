@@ -63,7 +63,7 @@ async fn serve(
     ready(&house.listeners());
     let _background = background();
     if let Some(manager) = &manager {
-        manager.send(READY);
+        manager.announce(READY);
     }
     let served = attend(&mut house, rereads, &mut signals, manager.as_ref()).await;
     // Whoever comes now waits in the service manager's socket.
@@ -81,7 +81,7 @@ async fn serve(
     };
     house.pipes.end_with_process();
     if let Some(manager) = &manager {
-        manager.send("STOPPING=1\nSTATUS=Putting services to sleep...");
+        manager.announce("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
     // What is not waited for is ended by its guards, or stays as it is.
     if ended == Ended::InGoodOrder {

@@ -51,7 +51,7 @@ impl<'a> Reload<'a> {
         if self.reading.is_none() {
             hangups.next().await;
             if let Some(manager) = self.manager {
-                manager.send(&reloading());
+                manager.announce(&reloading());
             }
         }
         let (reading, deadline) = self.reading.get_or_insert_with(|| {
@@ -100,7 +100,7 @@ impl<'a> Reload<'a> {
             }
         }
         if let Some(manager) = self.manager {
-            manager.send("READY=1");
+            manager.announce("READY=1");
         }
     }
 }
