@@ -241,6 +241,13 @@ fn v2_checksums() {
     for told in [&[][..], &[0; 4], &right[..3], &[&right[..], &[0]].concat()] {
         assert_eq!(Decoder::decode(&header(told)), Decoded::Invalid(DecodeError::Checksum), "{told:?}");
     }
+    let twice = v2_header(
+        0x21,
+        0x11,
+        26,
+        &[[0; 12].as_slice(), &[PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0].repeat(2)].concat(),
+    );
+    assert_eq!(Decoder::decode(&twice), Decoded::Invalid(DecodeError::Checksum));
     // Who says nothing of the connection may say anything behind it.
     let nothing = v2_header(0x21, 0x00, 7, &[PP2_TYPE_CRC32C, 0, 4, 1, 2, 3, 4]);
     assert_eq!(addresses_of(Decoder::decode(&nothing)), Addresses::Unknown);

@@ -8,20 +8,24 @@ pub(super) const KIND: u8 = 0x03;
 /// A TLV's kind and length.
 const TLV_HEAD: usize = 3;
 
-/// Compares each checksum among `tlvs`, with which `header` ends, with what the header's bytes give.
+/// Compares the checksum among `tlvs`, with which `header` ends, with what the header's bytes give. Without one there is
+/// nothing to compare; a second one would say nothing more, and may not be there: whoever takes headers from everybody
+/// would count over and over.
 ///
 /// # Errors
-/// [`DecodeError::Checksum`] if one is another, or has not four bytes.
+/// [`DecodeError::Checksum`] if it is another, has not four bytes, or is not the only one.
 pub(super) fn verify(header: &[u8], tlvs: &[Tlv]) -> Result<(), DecodeError> {
-    let mut rest = header;
-    for Tlv { kind, value } in tlvs.iter().rev() {
-        let (before, _) = rest.split_at(rest.len().saturating_sub(value.len()));
-        if *kind == KIND && !agrees(header, before.len(), value) {
+    let mut after = tlvs.iter().skip_while(|tlv| tlv.kind != KIND);
+    let Some(told) = after.next() else { return Ok(()) };
+    let mut end = header.len();
+    for tlv in after {
+        if tlv.kind == KIND {
             return Err(DecodeError::Checksum);
         }
-        (rest, _) = before.split_at(before.len().saturating_sub(TLV_HEAD));
+        end = end.saturating_sub(TLV_HEAD + tlv.value.len());
     }
-    Ok(())
+    let place = end.saturating_sub(told.value.len());
+    if agrees(header, place, &told.value) { Ok(()) } else { Err(DecodeError::Checksum) }
 }
 
 /// Whether `header` has the checksum `told`, which stands at its byte `place`.

@@ -24,7 +24,7 @@ pub enum Decoded {
         version: Version,
         /// Who is connected to whom.
         addresses: Addresses,
-        /// What else a version 2 header says. A checksum of it is verified and not among them.
+        /// What else a version 2 header says. Its checksum is not among them; it is verified where addresses are told.
         tlvs: Vec<Tlv>,
         /// The header's length; what follows is the client's.
         consumed: usize,
