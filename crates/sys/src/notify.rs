@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::{self, Errno};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, send, sendmsg_addr, sendto, socket_with, sockopt,
+    SocketType, connect, send, sendmsg_addr, socket_with, sockopt,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -44,10 +44,12 @@ impl Notifier {
     /// The manager at this address: `/path`, `@abstract` or `vsock:CID:PORT`.
     pub fn to(address: &OsString) -> Option<Self> {
         let destination = parse(address.as_bytes())?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match &destination {
             Destination::Unix(_) => {
-                Some(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?)
+                let socket =
+                    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+                sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE)).ok()?;
+                Some(socket)
             }
             Destination::Vsock(_) => None,
         };
@@ -60,7 +62,7 @@ impl Notifier {
     /// # Errors
     /// When it is not sent. Over vsock no descriptor can be.
     pub fn send_with(&self, state: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.send_for_sure(state, Some(fd))
+        self.send_datagram(state, Some(fd), SendFlags::empty())
     }
 
     /// Has the manager close what it stores under this name.
@@ -68,7 +70,7 @@ impl Notifier {
     /// # Errors
     /// As with [`Self::send_with`].
     pub fn remove_stored(&self, name: &str) -> io::Result<()> {
-        self.send_for_sure(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None)
+        self.send_datagram(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None, SendFlags::empty())
     }
 
     /// Gives what reads as ended as soon as the manager has dealt with all that it was told before
@@ -82,48 +84,39 @@ impl Notifier {
         Ok(ours)
     }
 
-    fn send_for_sure(&self, state: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let Destination::Unix(address) = &self.destination else { return Err(Errno::OPNOTSUPP) };
-        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    /// Sends a state that is no longer true a moment later, for example `WATCHDOG=1`, without waiting. False if the
+    /// manager's queue is full, so that it was not said. A manager that does not listen is no error of ours.
+    pub fn send(&self, state: &str) -> bool {
+        self.send_with_flags(state, SendFlags::DONTWAIT) != Err(Errno::AGAIN)
+    }
+
+    /// Sends a state that somebody waits for, for example `READY=1\nSTATUS=…`. Waits as [`Self::send_with`] does while the
+    /// manager's queue is full. A manager that does not listen is no error of ours.
+    pub fn announce(&self, state: &str) {
+        let _ = self.send_with_flags(state, SendFlags::empty());
+    }
+
+    fn send_with_flags(&self, state: &str, flags: SendFlags) -> io::Result<()> {
+        let Destination::Vsock(address) = &self.destination else {
+            return self.send_datagram(state, None, flags);
+        };
+        // A stream or seqpacket socket carries one message a connection.
+        let fresh = vsock_socket()?;
+        connect(&fresh, address)?;
+        send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL).map(drop)
+    }
+
+    fn send_datagram(&self, state: &str, fd: Option<BorrowedFd<'_>>, flags: SendFlags) -> io::Result<()> {
+        let (Destination::Unix(address), Some(socket)) = (&self.destination, &self.socket) else {
+            return Err(Errno::OPNOTSUPP);
+        };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fd.as_slice().is_empty() && !control.push(SendAncillaryMessage::ScmRights(fd.as_slice())) {
             return Err(Errno::NOBUFS);
         }
         let bytes = [IoSlice::new(state.as_bytes())];
-        sendmsg_addr(&socket, address, &bytes, &mut control, SendFlags::NOSIGNAL).map(drop)
-    }
-
-    /// Sends a state that is said again in time, for example `WATCHDOG=1`: it is lost while the manager's queue is full.
-    /// A manager that does not listen is no error of ours.
-    pub fn send(&self, state: &str) {
-        let _ = self.try_send(state);
-    }
-
-    /// Sends a state that is said once and waited for, for example `READY=1\nSTATUS=…`. Waits as [`Self::send_with`] does
-    /// while the manager's queue is full. A manager that does not listen is no error of ours.
-    pub fn announce(&self, state: &str) {
-        if self.try_send(state) == Err(Errno::AGAIN) {
-            let _ = self.send_for_sure(state, None);
-        }
-    }
-
-    fn try_send(&self, state: &str) -> io::Result<()> {
-        let sent = match (&self.destination, &self.socket) {
-            (Destination::Unix(address), Some(socket)) => {
-                sendto(socket, state.as_bytes(), SendFlags::NOSIGNAL, address)
-            }
-            (Destination::Unix(_), None) => Err(Errno::BADF),
-            (Destination::Vsock(address), _) => {
-                // A stream or seqpacket socket carries one message a connection.
-                vsock_socket().and_then(|fresh| {
-                    connect(&fresh, address)?;
-                    send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL)
-                })
-            }
-        };
-        sent.map(drop)
+        sendmsg_addr(socket, address, &bytes, &mut control, flags | SendFlags::NOSIGNAL).map(drop)
     }
 }
 
@@ -165,7 +158,7 @@ mod tests {
         let name = format!("dormouse-test-busy-manager-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
-        while notifier.try_send("STATUS=busy").is_ok() {}
+        while notifier.send("STATUS=busy") {}
         (manager, notifier)
     }
 

@@ -26,15 +26,18 @@ pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
 pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, remark: &Remark) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut told = None;
+    let mut heard = true;
     loop {
         tokio::select! {
             () = ledger.changed() => {}
             () = remark.changed.notified() => told = None,
+            // Its queue was full; nothing may change for long, and the old status would stay.
+            () = std::future::ready(()), if !heard => {}
         }
         let totals = ledger.totals();
         if told != Some(totals) {
-            manager.send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
-            told = Some(totals);
+            heard = manager.send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            told = heard.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
     }
@@ -97,4 +100,40 @@ fn granted() -> Option<Duration> {
     let meant = std::env::var_os("WATCHDOG_PID")
         .is_none_or(|_| number("WATCHDOG_PID") == Some(std::process::id().into()));
     meant.then(|| Duration::from_micros(granted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::log::Log;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    use tokio::time::timeout;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_that_met_a_full_queue_is_said_again() {
+        let name = format!("dormouse-test-status-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
+        while notifier.send("STATUS=busy") {}
+        let heard = || -> Vec<String> {
+            let mut room = [0; 200];
+            let heard =
+                std::iter::from_fn(|| manager.recv(&mut room).ok().map(|length| room[..length].to_vec()));
+            heard
+                .map(|state| String::from_utf8(state).unwrap())
+                .filter(|state| state != "STATUS=busy")
+                .collect()
+        };
+
+        let (ledger, remark) = (Ledger::new(Log::new(None)), Remark::default());
+        let mut report = Box::pin(report_status_and(Some(&notifier), &ledger, &remark));
+        remark.set("look here");
+        assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
+        assert_eq!(heard(), [""; 0]);
+        assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
+        let said = heard();
+        assert!(said.len() == 1 && said[0].ends_with("; look here"), "{said:?}");
+    }
 }

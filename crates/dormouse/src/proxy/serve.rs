@@ -82,7 +82,7 @@ pub(super) async fn serve(
     };
     shared.pipes.end_with_process();
     if let Some(manager) = &manager {
-        manager.send("STOPPING=1\nSTATUS=Shutting down...");
+        manager.announce("STOPPING=1\nSTATUS=Shutting down...");
     }
     log.flush();
     result
@@ -102,7 +102,7 @@ async fn serve_one(
     let _ = options::prepare(&socket, family);
     let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
     if let Some(manager) = manager {
-        manager.send(READY);
+        manager.announce(READY);
     }
     let told_to_end = async {
         tokio::select! {
