@@ -1,21 +1,16 @@
 //! The server behind the proxy: one thread, one epoll set, nothing allocated for a request.
 
-use std::{
-    fmt,
-    os::fd::{AsRawFd as _, OwnedFd},
-    str::FromStr,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fmt, os::fd::OwnedFd, str::FromStr, thread::sleep, time::Duration};
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SocketFlags, accept_with, recv, send, sockopt},
+    net::{RecvFlags, SocketFlags, recv, send, sockopt},
 };
 
 use crate::{
+    by_socket::{BySocket, number},
     error::{Doing, Error, Result},
-    net::{Endpoint, Family, SEND, set_nodelay},
+    net::{Endpoint, Family, SEND, accepted, set_nodelay},
     poller::{EventFlags, Poller},
     process::say,
 };
@@ -95,8 +90,7 @@ struct Backend {
     interest: EventFlags,
     listener: OwnedFd,
     poller: Poller,
-    /// By descriptor number.
-    sessions: Vec<Option<OwnedFd>>,
+    sessions: BySocket<OwnedFd>,
     buffer: Vec<u8>,
 }
 
@@ -113,7 +107,7 @@ impl Backend {
             },
             listener,
             poller,
-            sessions: Vec::new(),
+            sessions: BySocket::new(),
             buffer: vec![b'x'; BUFFER],
         })
     }
@@ -144,31 +138,17 @@ impl Backend {
     }
 
     fn accept(&mut self) -> Result<()> {
-        loop {
-            match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(session) => {
-                    let number = session.as_raw_fd();
-                    let index = usize::try_from(number).unwrap_or_default();
-                    self.poller.add(&session, index as u64, self.interest)?;
-                    if self.sessions.len() <= index {
-                        self.sessions.resize_with(index + 1, || None);
-                    }
-                    if let Some(slot) = self.sessions.get_mut(index) {
-                        *slot = Some(session);
-                    }
-                }
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(error) => return Err(error).doing(|| "accept at the backend".into()),
-            }
+        while let Some(session) = accepted(&self.listener, SocketFlags::NONBLOCK)? {
+            let number = number(&session);
+            self.poller.add(&session, number, self.interest)?;
+            self.sessions.put(number, session);
         }
+        Ok(())
     }
 
     /// One turn of one session; a session that ended is dropped, which closes it.
     fn serve(&mut self, token: u64, hurry: bool) {
-        let slot = usize::try_from(token).ok().and_then(|index| self.sessions.get_mut(index));
-        let Some(slot) = slot else { return };
-        let Some(session) = slot.as_ref() else { return };
+        let Some(session) = self.sessions.get(token) else { return };
         let buffer = self.buffer.as_mut_slice();
         let alive = match self.mode {
             Mode::Echo => echo(session, buffer),
@@ -180,7 +160,7 @@ impl Backend {
             }
         };
         if !alive {
-            *slot = None;
+            self.sessions.take(token);
         }
     }
 }

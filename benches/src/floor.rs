@@ -1,22 +1,19 @@
 //! The least that a relay on sockets asks of the kernel, to hold the others against: an accept, a socket and its connect,
 //! a call for each read and write, and nothing else. It has no limits, no timers and no log, sets no option but
-//! `TCP_NODELAY`, and gives up on a peer that does not take at once what it is sent. So it is no proxy that anybody
-//! could use, but whatever is faster has to ask the kernel for something else.
+//! `TCP_NODELAY` (and `SO_LINGER`, to pass on a reset), and gives up on a peer that does not take at once what it is sent.
+//! So it is no proxy that anybody could use, but whatever is faster has to ask the kernel for something else.
 
-use std::{
-    mem,
-    os::fd::{AsRawFd as _, OwnedFd},
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, Shutdown, SocketAddrAny, SocketFlags, accept_with, recv, send, shutdown, sockopt},
+    net::{RecvFlags, Shutdown, SocketAddrAny, SocketFlags, recv, send, shutdown, sockopt},
 };
 
 use crate::{
+    by_socket::{BySocket, number},
     error::{Doing, Result},
-    net::{Endpoint, Family, SEND, connecting, set_nodelay},
+    net::{Endpoint, Family, SEND, accepted, connecting, set_nodelay},
     poller::{EventFlags, Poller},
 };
 
@@ -31,26 +28,34 @@ pub(crate) fn serve(front: &Endpoint, target: &Endpoint) -> Result<()> {
     let poller = Poller::new()?;
     poller.add(&listener, LISTENER, EventFlags::IN)?;
     let (family, address) = (target.family(), target.address()?);
-    let mut relay = Relay { listener, family, address, ends: Vec::new(), buffer: vec![0; BUFFER] };
-    relay.run(poller)
+    Relay { listener, family, address, ends: BySocket::new(), buffer: vec![0; BUFFER] }.run(poller)
 }
 
 struct Relay {
     listener: OwnedFd,
     family: Family,
     address: SocketAddrAny,
-    /// By descriptor number.
-    ends: Vec<Option<End>>,
+    ends: BySocket<End>,
     buffer: Vec<u8>,
 }
 
 /// One side of a session.
 struct End {
     socket: OwnedFd,
-    /// The other side's descriptor number.
-    other: usize,
+    /// The other side's number.
+    other: u64,
     /// It has ended its stream.
     ended: bool,
+}
+
+/// What became of the words of one side.
+enum Passed {
+    /// They were passed on.
+    All,
+    /// They were the last.
+    Last,
+    /// The session is over.
+    Over,
 }
 
 impl Relay {
@@ -59,10 +64,10 @@ impl Relay {
         loop {
             poller.wait(&mut ready, None)?;
             for &token in &ready {
-                match usize::try_from(token) {
-                    Ok(_) if token == LISTENER => self.accept(&poller)?,
-                    Ok(from) => self.pass_on(from),
-                    Err(_) => {}
+                if token == LISTENER {
+                    self.accept(&poller)?;
+                } else {
+                    self.serve(token);
                 }
             }
         }
@@ -70,76 +75,59 @@ impl Relay {
 
     fn accept(&mut self, poller: &Poller) -> Result<()> {
         let edges = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-        loop {
-            let client = match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(client) => client,
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR | Errno::CONNABORTED) => continue,
-                Err(error) => return Err(error).doing(|| "accept".into()),
-            };
+        while let Some(client) = accepted(&self.listener, SocketFlags::NONBLOCK)? {
             let server = connecting(self.family, &self.address, false)?;
             set_nodelay(&server, self.family)?;
             let (from, to) = (number(&client), number(&server));
-            // The server first: once the client's words are seen, there is somebody to send them to.
-            poller.add(&server, to as u64, edges)?;
-            poller.add(&client, from as u64, edges)?;
-            self.put(from, End { socket: client, other: to, ended: false });
-            self.put(to, End { socket: server, other: from, ended: false });
+            poller.add(&server, to, edges)?;
+            poller.add(&client, from, edges)?;
+            self.ends.put(from, End { socket: client, other: to, ended: false });
+            self.ends.put(to, End { socket: server, other: from, ended: false });
         }
+        Ok(())
     }
 
-    fn put(&mut self, number: usize, end: End) {
-        if self.ends.len() <= number {
-            self.ends.resize_with(number + 1, || None);
-        }
-        if let Some(slot) = self.ends.get_mut(number) {
-            *slot = Some(end);
-        }
-    }
-
-    /// Takes what one side has said.
-    fn pass_on(&mut self, number: usize) {
-        let Some(Some(from)) = self.ends.get(number) else { return };
+    /// Takes what one side has said. One that is over already is in nobody's list.
+    fn serve(&mut self, token: u64) {
+        let Some(from) = self.ends.get(token) else { return };
         let other = from.other;
-        let Some(Some(to)) = self.ends.get(other) else { return };
-        loop {
-            match recv(&from.socket, self.buffer.as_mut_slice(), RecvFlags::empty()) {
-                Ok((0, _)) if to.ended => return self.end(number, other),
-                Ok((0, _)) => {
-                    // Whoever is gone is met at the next call.
-                    let _ = shutdown(&to.socket, Shutdown::Write);
-                    break;
-                }
-                Ok((count, _)) => {
-                    let words = self.buffer.get(..count).unwrap_or_default();
-                    if send(&to.socket, words, SEND) != Ok(count) {
-                        return self.end(number, other);
-                    }
-                    if count < BUFFER {
-                        return;
-                    }
-                }
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR) => {}
-                Err(_) => {
-                    // A reset arrives as a reset.
-                    let _ = sockopt::set_socket_linger(&to.socket, Some(Duration::ZERO));
-                    return self.end(number, other);
+        let Some(to) = self.ends.get(other) else { return };
+        match pass_on(from, to, &mut self.buffer) {
+            Passed::All => {}
+            Passed::Last => {
+                if let Some(from) = self.ends.get_mut(token) {
+                    from.ended = true;
                 }
             }
-        }
-        if let Some(Some(from)) = self.ends.get_mut(number) {
-            from.ended = true;
-        }
-    }
-
-    fn end(&mut self, one: usize, other: usize) {
-        for number in [one, other] {
-            drop(self.ends.get_mut(number).map(mem::take));
+            Passed::Over => drop((self.ends.take(token), self.ends.take(other))),
         }
     }
 }
 
-fn number(socket: &OwnedFd) -> usize {
-    usize::try_from(socket.as_raw_fd()).unwrap_or_default()
+fn pass_on(from: &End, to: &End, buffer: &mut [u8]) -> Passed {
+    loop {
+        match recv(&from.socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((0, _)) if to.ended => return Passed::Over,
+            Ok((0, _)) => {
+                // Whoever is gone is met at the next call.
+                let _ = shutdown(&to.socket, Shutdown::Write);
+                return Passed::Last;
+            }
+            Ok((count, _)) => {
+                if send(&to.socket, buffer.get(..count).unwrap_or_default(), SEND) != Ok(count) {
+                    return Passed::Over;
+                }
+                if count < BUFFER {
+                    return Passed::All;
+                }
+            }
+            Err(Errno::AGAIN) => return Passed::All,
+            Err(Errno::INTR) => {}
+            Err(_) => {
+                // A reset arrives as a reset.
+                let _ = sockopt::set_socket_linger(&to.socket, Some(Duration::ZERO));
+                return Passed::Over;
+            }
+        }
+    }
 }

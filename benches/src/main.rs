@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod by_socket;
 mod case;
 mod cli;
 mod error;

@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddrV4, os::fd::OwnedFd, path::PathBuf, str::FromStr, 
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, Ipv4Addr, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind,
-        connect, getsockname, listen, socket_with, sockopt,
+        AddressFamily, Ipv4Addr, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType,
+        accept_with, bind, connect, getsockname, listen, socket_with, sockopt,
     },
 };
 
@@ -136,6 +136,16 @@ pub(crate) fn stream(family: Family, flags: SocketFlags) -> Result<OwnedFd> {
     socket_with(family, SocketType::STREAM, flags, None).doing(|| "open a socket".into())
 }
 
+/// The next client, if there is one.
+pub(crate) fn accepted(listener: &OwnedFd, flags: SocketFlags) -> Result<Option<OwnedFd>> {
+    match accept_with(listener, flags | SocketFlags::CLOEXEC) {
+        Ok(client) => Ok(Some(client)),
+        // Who else is there shows at the next wait.
+        Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
+        Err(error) => Err(error).doing(|| "accept".into()),
+    }
+}
+
 /// Begins a non-blocking connection. On loopback it is nearly always made when this returns.
 pub(crate) fn connecting(family: Family, to: &SocketAddrAny, reset: bool) -> Result<OwnedFd> {
     let socket = stream(family, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
@@ -144,7 +154,7 @@ pub(crate) fn connecting(family: Family, to: &SocketAddrAny, reset: bool) -> Res
     }
     match connect(&socket, to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(error) => Err(error).doing(|| "connect to the proxy".into()),
+        Err(error) => Err(error).doing(|| "connect".into()),
     }
 }
 

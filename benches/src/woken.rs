@@ -2,25 +2,19 @@
 //! that first byte was in its hands.
 
 use std::{
-    collections::BTreeMap,
     env,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::net::UnixDatagram,
-    },
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     path::Path,
     thread::sleep,
     time::Duration,
 };
 
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, SocketFlags, accept_with, recv, send},
-};
+use rustix::net::{RecvFlags, SocketFlags, recv, send};
 
 use crate::{
+    by_socket::{BySocket, number},
     error::{Doing, Error, Result},
-    net::{Endpoint, SEND},
+    net::{Endpoint, SEND, accepted},
     poller::{EventFlags, Poller},
     process::{monotonic, readable},
 };
@@ -50,30 +44,22 @@ pub(crate) fn serve(at: &Endpoint, delay: Duration) -> Result<()> {
     say_ready()?;
     let mut poller = Poller::new()?;
     poller.add(&listener, LISTENER, EventFlags::IN)?;
-    let mut sessions: BTreeMap<u64, OwnedFd> = BTreeMap::new();
+    let mut sessions = BySocket::new();
     let mut ready = Vec::new();
     loop {
         poller.wait(&mut ready, None)?;
         for &token in &ready {
             if token != LISTENER {
-                let Some(session) = sessions.get(&token) else { continue };
+                let Some(session) = sessions.get(token) else { continue };
                 if !answer(session, since)? {
-                    sessions.remove(&token);
+                    sessions.take(token);
                 }
-            } else if let Some(session) = accepted(&listener)? {
-                let number = u64::try_from(session.as_raw_fd()).unwrap_or_default();
+            } else if let Some(session) = accepted(&listener, SocketFlags::empty())? {
+                let number = number(&session);
                 poller.add(&session, number, EventFlags::IN)?;
-                sessions.insert(number, session);
+                sessions.put(number, session);
             }
         }
-    }
-}
-
-fn accepted(listener: &OwnedFd) -> Result<Option<OwnedFd>> {
-    match accept_with(listener, SocketFlags::CLOEXEC) {
-        Ok(session) => Ok(Some(session)),
-        Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
-        Err(error) => Err(error).doing(|| "accept at the server".into()),
     }
 }
 
