@@ -72,9 +72,8 @@ fn a_client_that_takes_nothing_is_the_one_that_is_waited_for() {
     let scene = scene("client = SPAN, server = \"1h\"");
     let (client, server) = scene.session().unwrap();
     let bulk = vec![7; 1 << 20];
-    while server.is_writable_within(SPAN / 4).unwrap() {
-        server.send_at_once(&bulk).unwrap();
-    }
+    // The queues between the two may take longer to fill than the client is waited for.
+    while server.is_writable_within(SPAN / 4).unwrap() && server.send_at_once(&bulk).is_ok() {}
     scene.told("bytes down: nothing from or to the client for 0.4 s").unwrap();
     // What was taken and not delivered does not look like a whole.
     assert_eq!(client.receive_to_end(SOON).unwrap().ending, Ending::Reset);
