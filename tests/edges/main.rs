@@ -14,4 +14,5 @@ mod listeners;
 mod peers;
 mod proxy_header;
 mod scene;
+mod spares;
 mod timeouts;

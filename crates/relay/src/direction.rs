@@ -39,6 +39,8 @@ pub(crate) struct Direction {
     stage: Stage,
     /// Both ends are UNIX sockets, between which descriptors can travel with the bytes.
     carries_descriptors: bool,
+    /// The sink was told that the stream ended.
+    pub(crate) told: bool,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ enum Stage {
     Open,
     /// The source ended; what is still held has to reach the sink first.
     Ending,
-    /// The sink was told.
+    /// The sink was told, or is told by the close that follows.
     Ended,
 }
 
@@ -102,7 +104,14 @@ impl Direction {
     /// A direction in which these bytes go first.
     pub(crate) fn new(prefix: Vec<u8>, carries_descriptors: bool) -> Self {
         let rest = Rest::new(prefix, Vec::new());
-        Self { passed: 0, flow: Flow::Small { full_reads: 0 }, rest, stage: Stage::Open, carries_descriptors }
+        Self {
+            passed: 0,
+            flow: Flow::Small { full_reads: 0 },
+            rest,
+            stage: Stage::Open,
+            carries_descriptors,
+            told: false,
+        }
     }
 
     pub(crate) fn ended(&self) -> bool {
@@ -146,6 +155,7 @@ impl Direction {
                 Stage::Ending => {
                     self.flow = Flow::Small { full_reads: 0 };
                     if !last {
+                        self.told = true;
                         end(sink);
                     }
                     self.stage = Stage::Ended;

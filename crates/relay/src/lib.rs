@@ -14,6 +14,7 @@ mod pipes;
 mod prologue;
 mod report;
 mod session;
+pub mod spares;
 mod stream;
 mod transfer;
 mod trial;

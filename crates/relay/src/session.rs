@@ -13,8 +13,13 @@ use crate::direction::{Direction, Pause};
 use crate::limits::{Limits, Stillness};
 use crate::pipes::Pipes;
 use crate::report::{Cut, End, Operation, Report, Side};
+use crate::spares::Parting;
 use crate::stream::{Kind, Stream};
 use crate::transfer::Broken;
+
+/// Sockets of sessions that moved no more than this are as good as new: the kernel gives more room to those that need it
+/// (tcp(7), `tcp_wmem`), and they would keep it.
+const SHORT: u64 = 64 << 10;
 
 /// A session: resolves to its report when it is over. One that is dropped before that is cut: both sides see a reset.
 #[derive(Debug)]
@@ -252,11 +257,18 @@ impl Relay {
         self.upstream.reset_on_close();
     }
 
+    /// The kernel has no more room for its bytes than for those of others.
+    fn is_short(&self) -> bool {
+        self.moved() <= SHORT
+    }
+
     /// Closes both sockets so that each peer sees how it ended.
     fn close(&mut self, end: End) {
         self.over = true;
         match end {
+            End::Finished if self.up.told && self.is_short() => self.upstream.part(Parting::Orderly),
             End::Finished | End::Gone(_) => {}
+            End::Reset(Side::Downstream) if self.is_short() => self.upstream.part(Parting::Reset),
             End::Reset(side) => match side.other() {
                 Side::Downstream => self.downstream.reset_on_close(),
                 Side::Upstream => self.upstream.reset_on_close(),

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, recv, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::spares::{self, Parting};
 
 /// A connected, non-blocking stream socket of any family.
 ///
@@ -23,6 +25,8 @@ pub struct Stream {
     /// What kind of socket it is.
     pub(crate) kind: Kind,
     acknowledges: Acknowledges,
+    /// Another session may have the socket after this one: it has the options of all sockets of this family.
+    reusable: Option<AddressFamily>,
     /// There may be something to read.
     pub(crate) readable: bool,
     /// There may be room to write.
@@ -71,6 +75,7 @@ impl Stream {
             watched: Watched::Readable,
             kind,
             acknowledges: Acknowledges::Promptly,
+            reusable: None,
             readable,
             writable: true,
             hung_up: false,
@@ -84,6 +89,7 @@ impl Stream {
             watched: Watched::Both,
             kind,
             acknowledges: Acknowledges::Promptly,
+            reusable: None,
             readable: false,
             writable: true,
             hung_up: false,
@@ -96,6 +102,14 @@ impl Stream {
     #[must_use]
     pub fn with_delayed_acknowledgement(mut self, delayed: bool) -> Self {
         self.acknowledges = if delayed { Acknowledges::Later } else { Acknowledges::Promptly };
+        self
+    }
+
+    /// Says that the socket has the options of all sockets that come from [`spares::lend`] for this family: others may
+    /// have it when its connection is over.
+    #[must_use]
+    pub fn reusable(mut self, family: Option<AddressFamily>) -> Self {
+        self.reusable = family;
         self
     }
 
@@ -215,6 +229,19 @@ impl Stream {
         sockopt::socket_error(self.socket()?).ok()?.err()
     }
 
+    /// Ends the connection, which has nothing more to say.
+    pub(crate) fn part(&mut self, parting: Parting) {
+        match (self.reusable, parting) {
+            (Some(family), _) => {
+                if let Some(fd) = self.fd.take() {
+                    spares::part(fd.into_inner(), family, parting);
+                }
+            }
+            (None, Parting::Reset) => self.reset_on_close(),
+            (None, Parting::Orderly) => {}
+        }
+    }
+
     /// Makes the coming close a reset where the family has one.
     pub(crate) fn reset_on_close(&self) {
         if let Some(socket) = self.socket() {
@@ -224,7 +251,7 @@ impl Stream {
 }
 
 /// Makes the coming close of this socket a reset (`SO_LINGER` of zero, socket(7)); families without resets ignore it.
-pub fn reset_on_close(socket: BorrowedFd<'_>) {
+pub fn reset_on_close(socket: impl AsFd) {
     // A socket that refuses closes as usual: there is nothing better to be done.
     let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }

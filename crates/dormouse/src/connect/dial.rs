@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_relay::{Kind, Stream};
+use dormouse_relay::{Kind, Stream, spares};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, socket_with, sockopt};
 use tokio::time::{sleep, timeout};
 
-use super::options::prepare_fresh;
+use super::options::{is_within, prepare_fresh};
 use super::{AddressFailed, ConnectError, Endpoint};
 
 /// RFC 8305, section 5, "Connection Attempt Delay": what a dead first address costs.
@@ -84,16 +84,7 @@ async fn dial(
 ) -> Result<Stream, AddressFailed> {
     let failed = |error: Errno| AddressFailed { address: endpoint.clone(), error };
     let ours = |error: std::io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    let family = endpoint.family();
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(failed)?;
-    // The handshake's last acknowledgement can travel with the client's bytes instead of before them.
-    let mut delayed = false;
-    if let Endpoint::Inet(address) = endpoint {
-        // Without the options it is only less well; a socket that refuses them is still a socket.
-        let _ = prepare_fresh(&socket, address.ip());
-        delayed = says_first && sockopt::set_tcp_quickack(&socket, false).is_ok();
-    }
+    let Opened { socket, reusable, delayed } = open(endpoint, says_first).map_err(failed)?;
     let kind = endpoint.kind();
     let connected = |socket| Stream::new(socket, kind, false).map_err(ours);
     let stream = match begin(&socket, &endpoint.to_any()).map_err(failed)? {
@@ -106,7 +97,39 @@ async fn dial(
             },
         },
     };
-    stream.map(|stream| stream.with_delayed_acknowledgement(delayed))
+    stream.map(|stream| stream.with_delayed_acknowledgement(delayed).reusable(reusable))
+}
+
+/// A socket that is not connected yet.
+struct Opened {
+    socket: OwnedFd,
+    /// The family whose sessions may have it after this one.
+    reusable: Option<AddressFamily>,
+    /// The handshake's last acknowledgement travels with the client's bytes instead of before them.
+    delayed: bool,
+}
+
+fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
+    let family = endpoint.family();
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fresh = || spares::or_make_room(|| socket_with(family, SocketType::STREAM, flags, None));
+    let Endpoint::Inet(address) = endpoint else {
+        return Ok(Opened { socket: fresh()?, reusable: None, delayed: false });
+    };
+    let server = address.ip();
+    // An IPv6 socket that spoke IPv4 once does so for ever.
+    let mapped = server.to_canonical() != server;
+    let within = (is_within(server) && !mapped).then_some(family);
+    let (socket, reusable) = if let Some(socket) = within.and_then(spares::lend) {
+        (socket, within)
+    } else {
+        let socket = fresh()?;
+        // Without the options it is only less well; a socket that refuses them is still a socket.
+        let prepared = prepare_fresh(&socket, server).is_ok();
+        (socket, within.filter(|_| prepared))
+    };
+    let delayed = says_first && sockopt::set_tcp_quickack(&socket, false).is_ok();
+    Ok(Opened { socket, reusable, delayed })
 }
 
 enum Progress {
@@ -139,7 +162,6 @@ async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::AddressFamily;
     use std::net::{SocketAddr, TcpListener};
     use std::time::Instant;
 
@@ -184,6 +206,18 @@ mod tests {
         let began = Instant::now();
         race(&[refusing(), refusing(), endpoint(&live)], None, false).await.unwrap();
         assert!(began.elapsed() < HEAD_START, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn sockets_are_passed_on_within_the_machine_where_none_can_tell() {
+        let reusable = |server: &str| {
+            open(&Endpoint::Inet(SocketAddr::new(server.parse().unwrap(), 1)), false).unwrap().reusable
+        };
+        assert_eq!(reusable("127.0.0.1"), Some(AddressFamily::INET));
+        assert_eq!(reusable("::1"), Some(AddressFamily::INET6));
+        for other in ["::ffff:127.0.0.1", "192.0.2.1", "2001:db8::1"] {
+            assert_eq!(reusable(other), None, "{other}");
+        }
     }
 
     #[tokio::test]

@@ -41,10 +41,15 @@ pub(super) fn prepare_fresh(socket: impl AsFd, server: IpAddr) -> io::Result<()>
     keep_alive(&socket)
 }
 
+/// Whether this is an address of this very machine.
+pub(super) fn is_within(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
 /// Within a machine there is nothing to congest. The simplest control costs the least there; one that paces (bbr)
 /// halves what the loopback carries. To and from other machines the administrator's choice counts.
 fn expect_no_congestion(socket: impl AsFd, address: IpAddr) {
-    if address.to_canonical().is_loopback() {
+    if is_within(address) {
         // Every kernel has this one, and lets everybody use it.
         let _ = sockopt::set_tcp_congestion(socket, "reno");
     }

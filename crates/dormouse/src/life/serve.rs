@@ -111,6 +111,7 @@ impl Life<'_> {
 pub fn background() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(vigil::keep());
+    tasks.spawn(dormouse_relay::spares::shed());
     tasks.spawn(async {
         sleep(STARTED).await;
         dormouse_sys::code::let_go();

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_relay::Kind;
+use dormouse_relay::{Kind, spares};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, accept_with};
@@ -99,7 +99,8 @@ enum Accepted {
 }
 
 fn accept(socket: &AsyncFd<OwnedFd>, shared: &Shared) -> Accepted {
-    match accept_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    match spares::or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
         Err(error) => failed(error, &shared.ledger.log),
     }

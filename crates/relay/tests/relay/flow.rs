@@ -26,6 +26,26 @@ async fn a_half_closed_client_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn whoever_ends_first_sees_the_other_end_in_good_order() {
+    for first in [Side::Downstream, Side::Upstream] {
+        let (client, server, report) = tcp(Limits::default());
+        let (mut first, mut last) =
+            if first == Side::Downstream { (client, server) } else { (server, client) };
+        first.write_all(b"x").await.unwrap();
+        first.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        last.read_to_end(&mut heard).await.unwrap();
+        last.shutdown().await.unwrap();
+        assert_eq!(first.read_to_end(&mut heard).await.unwrap(), 0);
+        assert_eq!(ended(report).await.end, End::Finished);
+        // What comes after the end would show here.
+        for socket in [&first, &last] {
+            assert!(socket.take_error().unwrap().is_none());
+        }
+    }
+}
+
+#[tokio::test]
 #[expect(clippy::cast_possible_truncation, reason = "below 251")]
 async fn bulk_both_ways_at_once() {
     const LENGTH: usize = 40 << 20;

@@ -29,8 +29,10 @@ pub(crate) fn relay(
 
 fn stream(fd: OwnedFd) -> Stream {
     rustix::io::ioctl_fionbio(&fd, true).unwrap();
-    let unix = rustix::net::sockopt::socket_domain(&fd).unwrap() == rustix::net::AddressFamily::UNIX;
-    Stream::new(fd, if unix { Kind::Unix } else { Kind::Plain }, false).unwrap()
+    let family = rustix::net::sockopt::socket_domain(&fd).unwrap();
+    let unix = family == rustix::net::AddressFamily::UNIX;
+    let stream = Stream::new(fd, if unix { Kind::Unix } else { Kind::Plain }, false).unwrap();
+    stream.reusable((!unix).then_some(family))
 }
 
 /// A TCP connection: the end of whoever talks through the relay, which blocks, and the relay's.
