@@ -233,7 +233,7 @@ async fn relay(
         _ => Vec::new(),
     };
     let address = about.filter(|_| shared.service.asks_who()).and_then(|about| about.peer.ip());
-    let visitor = Visitor::new(&mut client, says_first, permit).from(address);
+    let visitor = Visitor::new(&mut client, says_first, permit, &shared.pipes).from(address);
     // Boxed: it is over soon, and the session would carry its place to the end.
     let leased = match Box::pin(shared.service.lease(visitor, first)).await {
         Ok(leased) => leased,

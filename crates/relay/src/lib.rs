@@ -25,4 +25,4 @@ pub use prologue::PrologueError;
 pub use report::{Cut, End, Operation, Report, Side};
 pub use session::Relay;
 pub use stream::{Kind, Stream, reset_on_close};
-pub use trial::{Said, Verdict};
+pub use trial::{Said, Trial, Verdict};

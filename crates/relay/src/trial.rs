@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::time::sleep;
 
+use crate::pipes::Pipes;
 use crate::stream::Stream;
 use crate::transfer::{Taken, read, write};
 
@@ -46,6 +47,43 @@ pub enum Verdict {
     ClientLeft,
 }
 
+/// A client and a server during their first exchange. Dropped in its middle, it is a session that was cut: both see a
+/// reset, as with a [`crate::Relay`].
+#[derive(Debug)]
+pub struct Trial<'a> {
+    said: &'a mut Said,
+    client: &'a mut Stream,
+    server: &'a mut Stream,
+    pipes: &'a Pipes,
+    over: bool,
+}
+
+impl<'a> Trial<'a> {
+    /// Joins the two. `pipes` are those of the session.
+    pub fn new(said: &'a mut Said, client: &'a mut Stream, server: &'a mut Stream, pipes: &'a Pipes) -> Self {
+        Self { said, client, server, pipes, over: false }
+    }
+
+    /// Goes on until the server's first byte, or until it is clear that this connection leads nowhere.
+    pub async fn verdict(&mut self) -> Verdict {
+        self.said.listen(self.client, self.server).await
+    }
+
+    /// Ends it: what becomes of the two is decided elsewhere.
+    pub fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if !self.over && (self.said.is_held() || !self.pipes.process_ends()) {
+            self.client.reset_on_close();
+            self.server.reset_on_close();
+        }
+    }
+}
+
 impl Said {
     /// Begins with these bytes.
     pub fn new(first: Vec<u8>) -> Self {
@@ -63,13 +101,16 @@ impl Said {
         self.sent
     }
 
+    fn is_held(&self) -> bool {
+        self.sent < self.bytes.len()
+    }
+
     /// What the server does not have yet.
     pub fn into_rest(mut self) -> Vec<u8> {
         self.bytes.split_off(self.sent.min(self.bytes.len()))
     }
 
-    /// Joins the two until the server's first byte, or until it is clear that this connection leads nowhere.
-    pub async fn listen(&mut self, client: &mut Stream, server: &mut Stream) -> Verdict {
+    async fn listen(&mut self, client: &mut Stream, server: &mut Stream) -> Verdict {
         let verdict = poll_fn(|cx| self.poll(cx, client, server)).await;
         if verdict == Verdict::Ended { heard_all(server).await } else { verdict }
     }
@@ -246,6 +287,43 @@ mod tests {
         let (mut far, verdict) = ended_without_reading().await;
         far.read_exact(&mut [0; 5]).unwrap();
         assert_eq!(verdict.await, Verdict::Ended);
+    }
+
+    /// How a client and a server see the end of a trial that is dropped once the server has the first words of more.
+    async fn dropped(pipes: &Pipes) -> [std::io::Result<usize>; 2] {
+        let (mut client, mut near) = connection();
+        let (mut server, mut near_server) = connection();
+        client.write_all(b"hello").unwrap();
+        let mut said = Said::new(Vec::new());
+        let mut trial = Trial::new(&mut said, &mut near, &mut near_server, pipes);
+        while server.set_nonblocking(true).is_ok() && server.peek(&mut [0]).is_err() {
+            assert!(timeout(LOOK, trial.verdict()).await.is_err(), "the server is silent");
+        }
+        drop(trial);
+        drop((near, near_server));
+        for far in [&client, &server] {
+            far.set_nonblocking(false).unwrap();
+            far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        let mut heard = [0; 5];
+        server.read_exact(&mut heard).unwrap();
+        [client.read(&mut heard), server.read(&mut heard)]
+    }
+
+    #[tokio::test]
+    async fn a_trial_that_is_dropped_does_not_look_whole() {
+        for end in dropped(&Pipes::new(0)).await {
+            assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        }
+    }
+
+    #[tokio::test]
+    async fn at_the_end_of_the_process_a_trial_ends_as_with_one_that_is_killed() {
+        let pipes = Pipes::new(0);
+        pipes.end_with_process();
+        for end in dropped(&pipes).await {
+            assert_eq!(end.unwrap(), 0);
+        }
     }
 
     #[tokio::test]

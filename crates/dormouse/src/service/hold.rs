@@ -151,7 +151,7 @@ mod tests {
     use crate::connect::{AddressFailed, Endpoint, Route};
     use crate::service::{Service, Visitor};
     use dormouse_core::address::Target;
-    use dormouse_relay::Kind;
+    use dormouse_relay::{Kind, Pipes};
     use rustix::io::Errno;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
@@ -204,7 +204,10 @@ mod tests {
             waiting.spawn(async move {
                 let (_far, mut near) = client();
                 let place = permit();
-                service.lease(Visitor::new(&mut near, false, &place), Vec::new()).await.map(drop)
+                service
+                    .lease(Visitor::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+                    .await
+                    .map(drop)
             });
         }
         tokio::task::yield_now().await;
@@ -227,12 +230,14 @@ mod tests {
         let (first, second) = (permit(), permit());
         let gone = tokio::sync::Notify::new();
         let leaving = async {
-            let left = service.lease(Visitor::new(&mut near, false, &first), Vec::new()).await;
+            let left =
+                service.lease(Visitor::new(&mut near, false, &first, &Pipes::new(0)), Vec::new()).await;
             gone.notify_one();
             left
         };
         let (_far, mut near) = client();
-        let staying = service.lease(Visitor::new(&mut near, false, &second), Vec::new());
+        let pipes = Pipes::new(0);
+        let staying = service.lease(Visitor::new(&mut near, false, &second, &pipes), Vec::new());
         let meanwhile = async {
             drop(far);
             gone.notified().await;
@@ -252,7 +257,10 @@ mod tests {
         let (_far, mut near) = client();
         let began = Instant::now();
         let place = permit();
-        let refusal = service.lease(Visitor::new(&mut near, false, &place), Vec::new()).await.unwrap_err();
+        let refusal = service
+            .lease(Visitor::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+            .await
+            .unwrap_err();
         assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
         assert_eq!(began.elapsed().as_secs(), 30);
         assert!(refusal.to_string().contains("No such file"), "{refusal}");

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use dormouse_core::service::Policy;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_relay::Stream;
+use dormouse_relay::{Pipes, Stream};
 use dormouse_sys::resolve::ResolveError;
 use tokio::sync::Notify;
 
@@ -116,6 +116,7 @@ pub struct Visitor<'a> {
     client: &'a mut Stream,
     says_first: bool,
     permit: &'a Permit,
+    pipes: &'a Pipes,
     address: Option<IpAddr>,
 }
 
@@ -133,9 +134,9 @@ pub struct Leased {
 }
 
 impl<'a> Visitor<'a> {
-    /// A client; `says_first`: it has bytes waiting already. `permit` is its place.
-    pub fn new(client: &'a mut Stream, says_first: bool, permit: &'a Permit) -> Self {
-        Self { client, says_first, permit, address: None }
+    /// A client; `says_first`: it has bytes waiting already. `permit` is its place, `pipes` are those of its session.
+    pub fn new(client: &'a mut Stream, says_first: bool, permit: &'a Permit, pipes: &'a Pipes) -> Self {
+        Self { client, says_first, permit, pipes, address: None }
     }
 
     /// Where it comes from, as far as that matters ([`Service::asks_who`]).

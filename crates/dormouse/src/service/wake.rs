@@ -2,7 +2,7 @@
 
 use dormouse_core::backoff::Backoff;
 use dormouse_core::service::Refusal as Asleep;
-use dormouse_relay::{Kind, Said, Stream, Verdict};
+use dormouse_relay::{Kind, Said, Stream, Trial, Verdict};
 use tokio::time::sleep;
 
 use super::claim::Claim;
@@ -45,10 +45,12 @@ impl Service {
             };
             let lease = claim.lease();
             if self.is_on_trial(lease, visitor.client, &server) {
+                let mut trial = Trial::new(&mut said, visitor.client, &mut server, visitor.pipes);
                 let verdict = tokio::select! {
-                    verdict = said.listen(visitor.client, &mut server) => verdict,
+                    verdict = trial.verdict() => verdict,
                     () = patience.over() => Verdict::TooMuch,
                 };
+                trial.over();
                 match (verdict, lease) {
                     (Verdict::Answered, Some(lease)) => lease.sleeper().prove(),
                     (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::pool::{Admin, Status};
-use dormouse_relay::{Cut, Kind, Stream};
+use dormouse_relay::{Cut, Kind, Pipes, Stream};
 use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, AtLimit, Cap, Permit, Pool};
@@ -50,9 +50,12 @@ impl Scene {
 
     async fn lease(&self) -> Result<Leased, Refusal> {
         let (_far, mut near) = client();
-        timeout(SOON, self.service.lease(Visitor::new(&mut near, false, &permit()), Vec::new()))
-            .await
-            .unwrap()
+        timeout(
+            SOON,
+            self.service.lease(Visitor::new(&mut near, false, &permit(), &Pipes::new(0)), Vec::new()),
+        )
+        .await
+        .unwrap()
     }
 
     /// A client in a task of its own; its far end decides how long it stays.
@@ -61,7 +64,7 @@ impl Scene {
         let service = Arc::clone(&self.service);
         let task = tokio::spawn(async move {
             let permit = permit();
-            service.lease(Visitor::new(&mut near, false, &permit), Vec::new()).await
+            service.lease(Visitor::new(&mut near, false, &permit, &Pipes::new(0)), Vec::new()).await
         });
         (far, task)
     }
