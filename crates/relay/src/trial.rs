@@ -209,7 +209,10 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Shutdown as End, TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
+
+    /// Longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// A connection: the far end, and ours.
     fn connection() -> (TcpStream, Stream) {
@@ -263,7 +266,9 @@ mod tests {
             Said::new(Vec::new()).listen(&mut near_client, &mut server).await
         });
         let mut told = [0; 6];
+        let deadline = Instant::now() + PATIENCE;
         while far.set_nonblocking(true).is_ok() && peek(&far, &mut told) < 5 {
+            assert!(Instant::now() < deadline, "nothing is passed on");
             assert!(timeout(LOOK, &mut verdict).await.is_err(), "it said nothing yet");
         }
         far.shutdown(End::Write).unwrap();
@@ -296,14 +301,16 @@ mod tests {
         client.write_all(b"hello").unwrap();
         let mut said = Said::new(Vec::new());
         let mut trial = Trial::new(&mut said, &mut near, &mut near_server, pipes);
+        let deadline = Instant::now() + PATIENCE;
         while server.set_nonblocking(true).is_ok() && server.peek(&mut [0]).is_err() {
+            assert!(Instant::now() < deadline, "nothing is passed on");
             assert!(timeout(LOOK, trial.verdict()).await.is_err(), "the server is silent");
         }
         drop(trial);
         drop((near, near_server));
         for far in [&client, &server] {
             far.set_nonblocking(false).unwrap();
-            far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            far.set_read_timeout(Some(PATIENCE)).unwrap();
         }
         let mut heard = [0; 5];
         server.read_exact(&mut heard).unwrap();

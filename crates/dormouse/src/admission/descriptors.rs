@@ -6,7 +6,8 @@ use dormouse_sys::limits::raise_descriptors;
 /// A session holds two sockets.
 const PER_SESSION: u64 = 2;
 /// While several addresses are tried at once, a session may hold some more for a moment; and there are the event
-/// loop, listeners, standard streams, the service manager's socket, resolver threads.
+/// loop, listeners, standard streams, the service manager's socket, resolver threads. Sockets that wait for their next
+/// session come out of it, too, and are let go where they are in the way (`dormouse_relay::spares`).
 const RESERVE: u64 = 48;
 
 /// Descriptors as they are shared out.
