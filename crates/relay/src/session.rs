@@ -14,7 +14,7 @@ use crate::limits::{Limits, Stillness};
 use crate::pipes::Pipes;
 use crate::report::{Cut, End, Operation, Report, Side};
 use crate::spares::Parting;
-use crate::stream::{Kind, Stream};
+use crate::stream::{Kind, Stream, Wakes};
 use crate::transfer::Broken;
 
 /// Sockets of sessions that moved no more than this are as good as new: the kernel gives more room to those that need it
@@ -105,6 +105,10 @@ impl Relay {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
+            let wakes = match self.poll_events(cx) {
+                Ok(wakes) => wakes,
+                Err(end) => return Poll::Ready(end),
+            };
             let up = self.up.pump(&mut self.downstream, &mut self.upstream, &self.pipes, self.down.ended());
             let up = match up.or_else(|broken| self.broken(Side::Downstream, broken)) {
                 Ok(pause) => pause,
@@ -118,10 +122,6 @@ impl Relay {
             if let Some(end) = self.over() {
                 return Poll::Ready(end);
             }
-            let news = match self.poll_events(cx, up, down) {
-                Ok(news) => news,
-                Err(end) => return Poll::Ready(end),
-            };
             if up == Pause::Turn || down == Pause::Turn {
                 if let Some(end) = self.overdue() {
                     return Poll::Ready(end);
@@ -129,36 +129,44 @@ impl Relay {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !news {
+            if self
+                .sides()
+                .into_iter()
+                .zip(wakes)
+                .all(|((_, side, watch), wakes)| side.sleeps_well(wakes, watch))
+            {
                 return self.poll_clock(cx, up, down);
             }
         }
     }
 
-    /// Takes up new events; true when there are any.
-    fn poll_events(&mut self, cx: &mut Context<'_>, up: Pause, down: Pause) -> Result<bool, End> {
-        let mut news = false;
-        let sides = [
-            (Side::Downstream, &mut self.downstream, up == Pause::Sink || self.up.source_ended()),
-            (Side::Upstream, &mut self.upstream, down == Pause::Sink || self.down.source_ended()),
-        ];
-        for (side, stream, watch) in sides {
-            let before = (stream.readable, stream.writable, stream.hung_up);
-            let watched = stream.poll_events(cx, watch);
-            watched.map_err(|error| End::Failed {
+    /// Both sides, and whether their disappearance has to be looked for because nobody reads from them.
+    fn sides(&mut self) -> [(Side, &mut Stream, bool); 2] {
+        let unread = |direction: &Direction| direction.holds_bytes() || direction.source_ended();
+        [
+            (Side::Downstream, &mut self.downstream, unread(&self.up)),
+            (Side::Upstream, &mut self.upstream, unread(&self.down)),
+        ]
+    }
+
+    /// Takes up new events, and tells which will wake the task.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Result<[Wakes; 2], End> {
+        let mut wakes = [Wakes::default(); 2];
+        for ((side, stream, watch), wakes) in self.sides().into_iter().zip(&mut wakes) {
+            let hung_up = stream.hung_up;
+            *wakes = stream.poll_events(cx, watch).map_err(|error| End::Failed {
                 side,
                 operation: Operation::Watch,
                 error: Errno::from_io_error(&error).unwrap_or(Errno::IO),
             })?;
-            news |= before != (stream.readable, stream.writable, stream.hung_up);
             // Nobody reads from it now, so the error has to be asked for.
-            if stream.hung_up && !before.2 {
+            if stream.hung_up && !hung_up {
                 if let Some(error) = stream.take_error() {
                     return Err(ended_by(side, Operation::Read, error));
                 }
             }
         }
-        Ok(news)
+        Ok(wakes)
     }
 
     /// How the session ended, if it did.

@@ -51,6 +51,13 @@ enum Acknowledges {
     Later,
 }
 
+/// Which events wake the task, from a look at them to the next.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wakes {
+    read: bool,
+    write: bool,
+}
+
 /// What the event loop looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watched {
@@ -159,25 +166,40 @@ impl Stream {
     ///
     /// `watch_hang_up`: also look for the peer's disappearance, which readability alone does not show once the
     /// stream ended or while nothing is read because the other side is stuck.
-    pub(crate) fn poll_events(&mut self, cx: &mut Context<'_>, watch_hang_up: bool) -> io::Result<()> {
+    pub(crate) fn poll_events(&mut self, cx: &mut Context<'_>, watch_hang_up: bool) -> io::Result<Wakes> {
+        let mut wakes = Wakes::default();
         if !self.writable {
             self.watch_writable()?;
         }
-        let Some(fd) = &self.fd else { return Ok(()) };
-        if !self.readable {
-            if let Poll::Ready(guard) = fd.poll_read_ready(cx) {
-                self.readable = true;
-                guard?.clear_ready();
-            }
+        let Some(fd) = &self.fd else { return Err(Errno::BADF.into()) };
+        // What is found once is looked for again, so that the task need not look anew once it has read everything. An
+        // end of stream is found for ever.
+        let looks = if self.readable { 0 } else { 2 };
+        for _ in 0..looks {
+            let Poll::Ready(guard) = fd.poll_read_ready(cx) else {
+                wakes.read = true;
+                break;
+            };
+            self.readable = true;
+            guard?.clear_ready();
         }
         while !self.hung_up && (watch_hang_up || !self.writable) {
-            let Poll::Ready(guard) = fd.poll_write_ready(cx) else { break };
+            let Poll::Ready(guard) = fd.poll_write_ready(cx) else {
+                wakes.write = true;
+                break;
+            };
             let mut guard = guard?;
             self.hung_up = guard.ready().is_write_closed();
             self.writable = true;
             guard.clear_ready();
         }
-        Ok(())
+        Ok(wakes)
+    }
+
+    /// Whether all that there is to wait for is among these.
+    pub(crate) fn sleeps_well(&self, wakes: Wakes, watch_hang_up: bool) -> bool {
+        let awaits_write = !self.hung_up && (watch_hang_up || !self.writable);
+        (self.readable || wakes.read) && (!awaits_write || wakes.write)
     }
 
     /// Waits until the peer is known to have left without anything to deliver: a reset, or its end of stream before
