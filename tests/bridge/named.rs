@@ -185,7 +185,7 @@ fn answers(front: SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn an_administrators_word_is_of_the_seat_whoever_comes_and_leaves() {
+fn an_administrators_word_is_of_the_slot_whoever_comes_and_leaves() {
     let (dns, [one, two]) = start().unwrap();
     let dir = TempDir::new().unwrap();
     let control = dir.join("control");
@@ -199,7 +199,7 @@ fn an_administrators_word_is_of_the_seat_whoever_comes_and_leaves() {
     is("server1-1", "UP", "1");
     is("server1-2", "MAINT", "1");
 
-    // A word on an empty seat brings nobody there: neither checks nor sessions.
+    // A word on an empty slot brings nobody there: neither checks nor sessions.
     assert_eq!(ask(&control, "enable server web/server1-2").unwrap(), "\n");
     assert_eq!(answers(front), ["one"; 12]);
     ask(&control, "drain web").unwrap();

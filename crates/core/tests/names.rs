@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use dormouse_core::names::{
-    Answer, Difference, Event, Keeper, MOST, MOST_WEIGHT, Order, Seats, Server, Service, Source, SourceError,
+    Answer, Difference, Event, Keeper, MOST, MOST_WEIGHT, Order, Server, Service, Slots, Source, SourceError,
     of_addresses, of_services,
 };
 use proptest::prelude::*;
@@ -116,39 +116,39 @@ fn an_answer_in_hand_outlives_those_who_gave_it() {
 }
 
 #[test]
-fn a_server_keeps_its_seat_until_its_last_session_has_ended() {
-    let mut seats = Seats::new(2);
+fn a_server_keeps_its_slot_until_its_last_session_has_ended() {
+    let mut slots = Slots::new(2);
     let [one, two, three] = [1, 2, 3].map(|last| servers([last])[0]);
-    let seat = |seat, server| Order::Seat { seat, server, backup: false };
-    assert_eq!(seats.take(&[one, two], |_| 0), [seat(0, one), seat(1, two)]);
-    assert_eq!(seats.take(&[one, two], |_| 0), []);
-    // Its sessions go on, and there is no seat for another.
-    assert_eq!(seats.take(&[two, three], |_| 1), [Order::Drain(0)]);
-    assert_eq!((seats.left_out(), seats.anybody_leaves()), (1, true));
-    assert_eq!(seats.take(&[two, three], |_| 1), []);
-    assert_eq!(seats.take(&[two, three], |_| 0), [Order::Clear(0), seat(0, three)]);
-    assert_eq!((seats.left_out(), seats.anybody_leaves()), (0, false));
+    let slot = |slot, server| Order::Fill { slot, server, backup: false };
+    assert_eq!(slots.take(&[one, two], |_| 0), [slot(0, one), slot(1, two)]);
+    assert_eq!(slots.take(&[one, two], |_| 0), []);
+    // Its sessions go on, and there is no slot for another.
+    assert_eq!(slots.take(&[two, three], |_| 1), [Order::Drain(0)]);
+    assert_eq!((slots.left_out(), slots.anybody_leaves()), (1, true));
+    assert_eq!(slots.take(&[two, three], |_| 1), []);
+    assert_eq!(slots.take(&[two, three], |_| 0), [Order::Clear(0), slot(0, three)]);
+    assert_eq!((slots.left_out(), slots.anybody_leaves()), (0, false));
     // It comes back before it has left.
-    assert_eq!(seats.take(&[three], |_| 1), [Order::Drain(1)]);
-    assert_eq!(seats.take(&[two, three], |_| 1), [seat(1, two)]);
-    assert_eq!(seats.take(&[], |_| 0), [Order::Clear(0), Order::Clear(1)]);
+    assert_eq!(slots.take(&[three], |_| 1), [Order::Drain(1)]);
+    assert_eq!(slots.take(&[two, three], |_| 1), [slot(1, two)]);
+    assert_eq!(slots.take(&[], |_| 0), [Order::Clear(0), Order::Clear(1)]);
 }
 
 #[test]
 fn higher_priorities_stand_by_until_the_lowest_is_gone() {
-    let mut seats = Seats::new(4);
+    let mut slots = Slots::new(4);
     let [one, two] = [1, 2].map(|last| servers([last])[0]);
     let two = Server { priority: 5, weight: 9, ..two };
     assert_eq!(
-        seats.take(&[one, two], |_| 0),
+        slots.take(&[one, two], |_| 0),
         [
-            Order::Seat { seat: 0, server: one, backup: false },
-            Order::Seat { seat: 1, server: two, backup: true }
+            Order::Fill { slot: 0, server: one, backup: false },
+            Order::Fill { slot: 1, server: two, backup: true }
         ]
     );
     assert_eq!(
-        seats.take(&[two], |_| 0),
-        [Order::Clear(0), Order::Seat { seat: 1, server: two, backup: false }]
+        slots.take(&[two], |_| 0),
+        [Order::Clear(0), Order::Fill { slot: 1, server: two, backup: false }]
     );
 }
 
@@ -243,40 +243,40 @@ proptest! {
         prop_assert_eq!(turned, after);
     }
 
-    /// Nobody gets the seat of another who has sessions, nobody has two seats, and who finds none is counted.
+    /// Nobody gets the slot of another who has sessions, nobody has two slots, and who finds none is counted.
     #[test]
-    fn seats_are_given_fairly(
+    fn slots_are_given_fairly(
         sets in prop::collection::vec((prop::collection::btree_set(1u8..9, 0..6), prop::collection::vec(0u32..2, 4)), 0..30),
     ) {
-        let mut seats = Seats::new(4);
-        let mut sitting: [Option<SocketAddr>; 4] = [None; 4];
+        let mut slots = Slots::new(4);
+        let mut tenants: [Option<SocketAddr>; 4] = [None; 4];
         let mut open = [false; 4];
         for (set, sessions) in sets {
             let found = servers(set);
-            for order in seats.take(&found, |seat| sessions[seat]) {
+            for order in slots.take(&found, |slot| sessions[slot]) {
                 match order {
-                    Order::Seat { seat, server, .. } => {
-                        let same = sitting[seat] == Some(server.address);
-                        prop_assert!(same || sitting[seat].is_none(), "a seat that is taken was given away");
-                        sitting[seat] = Some(server.address);
-                        open[seat] = true;
+                    Order::Fill { slot, server, .. } => {
+                        let same = tenants[slot] == Some(server.address);
+                        prop_assert!(same || tenants[slot].is_none(), "a slot that is taken was given away");
+                        tenants[slot] = Some(server.address);
+                        open[slot] = true;
                     }
-                    Order::Drain(seat) => open[seat] = false,
-                    Order::Clear(seat) => {
-                        prop_assert_eq!(sessions[seat], 0);
-                        sitting[seat] = None;
-                        open[seat] = false;
+                    Order::Drain(slot) => open[slot] = false,
+                    Order::Clear(slot) => {
+                        prop_assert_eq!(sessions[slot], 0);
+                        tenants[slot] = None;
+                        open[slot] = false;
                     }
                 }
             }
-            let mut served: Vec<_> = (0..4).filter(|seat| open[*seat]).filter_map(|seat| sitting[seat]).collect();
+            let mut served: Vec<_> = (0..4).filter(|slot| open[*slot]).filter_map(|slot| tenants[slot]).collect();
             served.sort_unstable();
             let before = served.len();
             served.dedup();
-            prop_assert_eq!(before, served.len(), "somebody has two seats");
+            prop_assert_eq!(before, served.len(), "somebody has two slots");
             prop_assert!(served.iter().all(|address| found.iter().any(|server| server.address == *address)));
-            prop_assert_eq!(found.len() - served.len(), seats.left_out());
-            prop_assert!(seats.left_out() == 0 || sitting.iter().all(Option::is_some), "a seat was free");
+            prop_assert_eq!(found.len() - served.len(), slots.left_out());
+            prop_assert!(slots.left_out() == 0 || tenants.iter().all(Option::is_some), "a slot was free");
         }
     }
 

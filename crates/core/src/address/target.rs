@@ -23,12 +23,12 @@ pub enum Target {
         /// The port.
         port: u32,
     },
-    /// A seat for one of the servers that a name has. No text stands for it alone.
-    Seat {
+    /// A slot for one of the servers that a name has. No text stands for it alone.
+    Slot {
         /// The name.
         source: Source,
-        /// Which seat.
-        seat: u16,
+        /// Which slot.
+        slot: u16,
     },
     /// `HOST:PORT` or `HOST`: TCP.
     Tcp {
@@ -76,7 +76,7 @@ impl fmt::Display for Target {
             Self::Unix(path) => path.fmt(f),
             Self::Abstract(name) => name.fmt(f),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
-            Self::Seat { source, seat } => write!(f, "{source} ({})", seat + 1),
+            Self::Slot { source, slot } => write!(f, "{source} ({})", slot + 1),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }

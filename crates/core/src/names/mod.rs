@@ -4,14 +4,14 @@
 //! Answers and the time go in; the set of servers and the time of the next question come out.
 
 mod keeper;
-mod seats;
+mod slots;
 mod source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use keeper::{Event, Keeper};
-pub use seats::{Order, Seats};
+pub use slots::{Order, Slots};
 pub use source::{Source, SourceError};
 
 /// A name has no more servers than this; what is beyond is left out.

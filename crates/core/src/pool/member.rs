@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::health::{Admin, Health, Status};
 
-/// Whether somebody is there. A name of the DNS has a fixed number of seats, and servers come and leave; an
-/// administrator's word is of the seat, whoever sits there.
+/// Whether somebody is there. A name of the DNS has a fixed number of slots, and servers come and leave; an
+/// administrator's word is of the slot, whoever has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Presence {
     /// A server is there.
@@ -53,7 +53,7 @@ impl Member {
         self.presence
     }
 
-    /// What an administrator lets it have, or what comes to the same: who leaves is drained, and an empty seat is in
+    /// What an administrator lets it have, or what comes to the same: who leaves is drained, and an empty slot is in
     /// maintenance, as `HAProxy` has it.
     pub fn admin(&self) -> Admin {
         match (self.presence, self.health.admin()) {

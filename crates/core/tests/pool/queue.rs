@@ -1,4 +1,4 @@
-//! All servers, who waits for them, and seats that are taken and left.
+//! All servers, who waits for them, and slots that are taken and left.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -72,15 +72,15 @@ fn whoever_waits_is_served_when_a_server_comes_back() {
 }
 
 #[test]
-fn nobody_gets_an_empty_seat_whatever_an_administrator_says_of_it() {
+fn nobody_gets_an_empty_slot_whatever_an_administrator_says_of_it() {
     let now = Instant::now();
     for fail_open in [false, true] {
         let mut pool = pool(vec![member(now, false, None).with(Presence::Vacant)], fail_open);
         let mut out = Vec::new();
         for admin in [Admin::Drain, Admin::Maint, Admin::Ready] {
             pool.set_admin(now, 0, admin, &mut out);
-            let seat = &pool.members()[0];
-            assert_eq!((seat.status(), seat.admin(), seat.is_up()), (Status::Maint, Admin::Maint, false));
+            let slot = &pool.members()[0];
+            assert_eq!((slot.status(), slot.admin(), slot.is_up()), (Status::Maint, Admin::Maint, false));
             assert_eq!((pool.check_due(0), pool.is_served()), (None, false));
             pool.change(now, 0, &mut out, |_| panic!("what a check finds there is of nobody"));
         }
@@ -92,7 +92,7 @@ fn nobody_gets_an_empty_seat_whatever_an_administrator_says_of_it() {
 }
 
 #[test]
-fn an_administrators_word_on_a_seat_stays_whoever_sits_there() {
+fn an_administrators_word_on_a_slot_stays_whoever_sits_there() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, None)], true);
     let mut out = Vec::new();

@@ -19,7 +19,7 @@ use super::flags::{self, Definition, Stop};
 use super::{Told, out};
 use crate::admission::AtLimit;
 use crate::announce::Sources;
-use crate::config::model::{Config, Listen, Ready, SEATS, ServerConfig, ServiceConfig, WakeOn};
+use crate::config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
 use crate::config::{self, Surroundings};
 
 /// The flags of `dormouse check`.
@@ -151,10 +151,10 @@ fn listen_on(listen: &Listen) -> String {
 
 fn server_at(server: &ServerConfig) -> String {
     let ServerConfig { name, to, wake, .. } = server;
-    if let Target::Seat { source, .. } = to {
+    if let Target::Slot { source, .. } = to {
         let name = name.strip_suffix("-1").unwrap_or(name);
         return format!(
-            "{source} ({name}), what the DNS says, {SEATS} servers at a time{}",
+            "{source} ({name}), what the DNS says, {SLOTS} servers at a time{}",
             pool::rules(server)
         );
     }

@@ -8,7 +8,7 @@ use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 use dormouse_core::names::Source;
 
 use super::listen_options::{OptionError, parse};
-use super::model::{Listen, SEATS};
+use super::model::{Listen, SLOTS};
 use crate::listener::{FileOptions, ListenOptions};
 
 /// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and options behind a path, a TCP or a vsock
@@ -63,13 +63,13 @@ impl To {
         }
     }
 
-    /// The servers that it stands for, with their names: a name has a seat for each that it may have.
+    /// The servers that it stands for, with their names: a name has a slot for each that it may have.
     pub(super) fn servers(self, name: &str) -> Vec<(String, Target)> {
         match self {
             Self::Target(target) => vec![(name.to_owned(), target)],
             Self::Named(source) => {
-                let seat = |seat: u16| Target::Seat { source: source.clone(), seat };
-                (0..SEATS).map(|number| (format!("{name}-{}", number + 1), seat(number))).collect()
+                let slot = |slot: u16| Target::Slot { source: source.clone(), slot };
+                (0..SLOTS).map(|number| (format!("{name}-{}", number + 1), slot(number))).collect()
             }
         }
     }

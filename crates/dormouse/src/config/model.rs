@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// How many servers of one name can serve at a time, those included whose last sessions go on.
-pub const SEATS: u16 = 32;
+pub const SLOTS: u16 = 32;
 
 /// Who may look at what runs and steer it, and what is told of sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -166,8 +166,8 @@ impl ServerConfig {
     /// What is behind, for a person; a name is told once for all its servers.
     pub fn behind(&self) -> Option<String> {
         match &self.to {
-            Target::Seat { source, seat: 0 } => Some(source.to_string()),
-            Target::Seat { .. } => None,
+            Target::Slot { source, slot: 0 } => Some(source.to_string()),
+            Target::Slot { .. } => None,
             to => Some(to.to_string()),
         }
     }

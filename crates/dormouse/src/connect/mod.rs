@@ -33,8 +33,8 @@ pub struct Route {
 enum Addresses {
     Fixed(Vec<Endpoint>),
     Named(NameCache),
-    /// Whoever has the seat now.
-    Seat(watch_channel::Receiver<Option<SocketAddr>>),
+    /// Whoever has the slot now.
+    Slot(watch_channel::Receiver<Option<SocketAddr>>),
 }
 
 impl Route {
@@ -59,21 +59,21 @@ impl Route {
             }
             Target::Tcp { host, port } => resolve::prepare(host, port)?,
             // Nobody has it until somebody gives it a server.
-            Target::Seat { .. } => Addresses::Fixed(Vec::new()),
+            Target::Slot { .. } => Addresses::Fixed(Vec::new()),
         };
         Ok(Self { addresses, timeout })
     }
 
-    /// The way to whoever has a seat at the time.
-    pub fn to_seat(seat: watch_channel::Receiver<Option<SocketAddr>>, timeout: Option<Duration>) -> Self {
-        Self { addresses: Addresses::Seat(seat), timeout }
+    /// The way to whoever has a slot at the time.
+    pub fn to_slot(slot: watch_channel::Receiver<Option<SocketAddr>>, timeout: Option<Duration>) -> Self {
+        Self { addresses: Addresses::Slot(slot), timeout }
     }
 
     /// The path of the server's socket in the file system, if it has one: its appearance can be watched.
     pub fn path(&self) -> Option<&std::path::Path> {
         match &self.addresses {
             Addresses::Fixed(endpoints) => endpoints.first().and_then(Endpoint::path),
-            Addresses::Named(_) | Addresses::Seat(_) => None,
+            Addresses::Named(_) | Addresses::Slot(_) => None,
         }
     }
 
@@ -90,17 +90,17 @@ impl Route {
                 dial::race(&endpoints, self.timeout, says_first).await
             }
             // Boxed: those who go to a fixed address would carry it.
-            Addresses::Seat(seat) => Box::pin(self.connect_to_seat(seat, says_first)).await,
+            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, says_first)).await,
         }
     }
 
-    async fn connect_to_seat(
+    async fn connect_to_slot(
         &self,
-        seat: &watch_channel::Receiver<Option<SocketAddr>>,
+        slot: &watch_channel::Receiver<Option<SocketAddr>>,
         says_first: bool,
     ) -> Result<Stream, ConnectError> {
         let gone = || ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() };
-        let address = *seat.borrow();
+        let address = *slot.borrow();
         let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(gone()))?);
         dial::race(&[endpoint], self.timeout, says_first).await
     }

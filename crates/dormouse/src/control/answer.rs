@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use dormouse_core::control::{Command, CommandError, Form, HELP, Proxy, Rows, Sessions, Usage};
 
-use super::house::{House, door};
+use super::running::{Running, service};
 use super::{columns, explain, info, servers_state, session_list, stat, steer, view};
 
 /// So many services are told at once.
@@ -36,7 +36,7 @@ pub(super) enum Listing {
 }
 
 /// Begins the answer.
-pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> Answer {
+pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) -> Answer {
     let command = match command {
         Ok(command) => command,
         Err(CommandError::Unknown(text)) => return Answer::Whole(unknown(&text)),
@@ -44,8 +44,8 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
     };
     let services = |what| Answer::Services { what, at: 0, first: true };
     Answer::Whole(match command {
-        Command::ShowStat(form, rows) => return stat_of(house, form, rows),
-        Command::ShowServersState(Some(name)) if door(&house.doors(), &name).is_none() => {
+        Command::ShowStat(form, rows) => return stat_of(running, form, rows),
+        Command::ShowServersState(Some(name)) if service(&running.services(), &name).is_none() => {
             "Can't find backend.\n".to_owned()
         }
         Command::ShowServersState(name) => return services(Listing::ServersState(name)),
@@ -54,7 +54,7 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
         Command::ShowSessions(Sessions::Lines) => return Answer::Sessions { all: false, after: 0 },
         Command::ShowSessions(Sessions::All) => return Answer::Sessions { all: true, after: 0 },
         Command::ShowSessions(Sessions::One(id)) => {
-            match house.sessions().and_then(|sessions| sessions.get(id)) {
+            match running.sessions().and_then(|sessions| sessions.get(id)) {
                 Some(entry) => {
                     let mut text = String::new();
                     session_list::dump(&entry, &mut text);
@@ -63,30 +63,31 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
                 None => "Session not found.\n".to_owned(),
             }
         }
-        Command::ShowInfo(form) => info::info(house, form),
+        Command::ShowInfo(form) => info::info(running, form),
         Command::ShowBackends => {
-            let names: Vec<String> = house.doors().iter().map(|door| format!("{}\n", door.name)).collect();
+            let names: Vec<String> =
+                running.services().iter().map(|service| format!("{}\n", service.name)).collect();
             format!("# name\n{}", names.concat())
         }
         Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
         Command::ShowErrors => "Total events captured: 0\n".to_owned(),
-        Command::Explain(whom) => explain::explain(house, &whom),
-        Command::Steer(what, whom) => steer::steer(house, what, &whom),
-        Command::SetState(name, admin) => steer::set_state(house, &name, admin),
-        Command::SetWeight(name, weight) => steer::set_weight(house, &name, weight),
-        Command::GetWeight(name) => steer::weight(house, &name),
-        Command::SetMaxconnFrontend(name, value) => steer::set_maxconn(house, &name, value),
-        Command::SetMaxconnServer(name, value) => steer::set_server_maxconn(house, &name, value),
-        Command::ShutdownSession(id) => steer::shutdown_session(house, id),
-        Command::ShutdownSessions(name) => match steer::Shutdown::of(house, name) {
+        Command::Explain(whom) => explain::explain(running, &whom),
+        Command::Steer(what, whom) => steer::steer(running, what, &whom),
+        Command::SetState(name, admin) => steer::set_state(running, &name, admin),
+        Command::SetWeight(name, weight) => steer::set_weight(running, &name, weight),
+        Command::GetWeight(name) => steer::weight(running, &name),
+        Command::SetMaxconnFrontend(name, value) => steer::set_maxconn(running, &name, value),
+        Command::SetMaxconnServer(name, value) => steer::set_server_maxconn(running, &name, value),
+        Command::ShutdownSession(id) => steer::shutdown_session(running, id),
+        Command::ShutdownSessions(name) => match steer::Shutdown::of(running, name) {
             Ok(shutdown) => return Answer::Shutdown(shutdown),
             Err(missing) => format!("{}\n", missing.text()),
         },
         Command::ClearCounters => {
-            house.ledger.forget_most();
-            for door in house.doors().iter() {
-                door.ledger().forget_most();
-                for sleeper in door.seats().filter_map(|seat| seat.sleeper()) {
+            running.ledger.forget_most();
+            for service in running.services().iter() {
+                service.ledger().forget_most();
+                for sleeper in service.servers().filter_map(|server| server.sleeper()) {
                     sleeper.counters.forget_most(sleeper.outlook().held);
                 }
             }
@@ -98,9 +99,9 @@ pub(super) fn answer(house: &House, command: Result<Command, CommandError>) -> A
     })
 }
 
-fn stat_of(house: &House, form: Form, rows: Rows) -> Answer {
+fn stat_of(running: &Running, form: Form, rows: Rows) -> Answer {
     if let Some(Proxy::Name(name)) = &rows.proxy {
-        if door(&house.doors(), name).is_none() {
+        if service(&running.services(), name).is_none() {
             return Answer::Whole("No such proxy.\n".to_owned());
         }
     }
@@ -109,50 +110,50 @@ fn stat_of(house: &House, form: Form, rows: Rows) -> Answer {
 
 impl Answer {
     /// The next piece; `None` after the last.
-    pub(super) fn next(&mut self, house: &House) -> Option<String> {
+    pub(super) fn next(&mut self, running: &Running) -> Option<String> {
         match std::mem::replace(self, Self::Done) {
             Self::Done => None,
             Self::Whole(text) => Some(text),
             Self::Sessions { all, after } => {
-                let (text, last) = session_list::piece(house, after, all)?;
+                let (text, last) = session_list::piece(running, after, all)?;
                 *self = Self::Sessions { all, after: last };
                 Some(text)
             }
             Self::Shutdown(mut shutdown) => {
-                if shutdown.go_on(house) {
+                if shutdown.go_on(running) {
                     *self = Self::Shutdown(shutdown);
                 }
                 Some(String::new())
             }
-            Self::Services { what, at, first } => Some(self.services(house, what, at, first)),
+            Self::Services { what, at, first } => Some(self.services(running, what, at, first)),
         }
     }
 
-    fn services(&mut self, house: &House, what: Listing, at: usize, mut first: bool) -> String {
-        let doors = house.doors();
-        let mut text = if at == 0 { begin(house, &what) } else { String::new() };
-        for (number, door) in doors.iter().enumerate().skip(at).take(PIECE) {
+    fn services(&mut self, running: &Running, what: Listing, at: usize, mut first: bool) -> String {
+        let services = running.services();
+        let mut text = if at == 0 { begin(running, &what) } else { String::new() };
+        for (number, service) in services.iter().enumerate().skip(at).take(PIECE) {
             match &what {
                 Listing::Stat(form, rows) => {
-                    for row in stat::service(door, number, rows) {
+                    for row in stat::service(service, number, rows) {
                         row.write(*form, first, &mut text);
                         first = false;
                     }
                 }
                 Listing::ServersState(name) => {
-                    if name.as_ref().is_none_or(|name| *name == door.name) {
-                        servers_state::servers(door, number, &mut text);
+                    if name.as_ref().is_none_or(|name| *name == service.name) {
+                        servers_state::servers(service, number, &mut text);
                     }
                 }
                 Listing::Json => {
                     // A String takes whatever is written to it.
-                    let _ = write!(text, "{}{}", if first { "" } else { "," }, view::service(door));
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, view::service(service));
                     first = false;
                 }
-                Listing::Lines => view::line(door, &mut text),
+                Listing::Lines => view::line(service, &mut text),
             }
         }
-        if at + PIECE < doors.len() {
+        if at + PIECE < services.len() {
             *self = Self::Services { what, at: at + PIECE, first };
         } else {
             text.push_str(match &what {
@@ -165,13 +166,13 @@ impl Answer {
     }
 }
 
-fn begin(house: &House, what: &Listing) -> String {
+fn begin(running: &Running, what: &Listing) -> String {
     match what {
         Listing::Stat(Form::Plain, _) => columns::header(),
         Listing::Stat(Form::Json, _) => "[".to_owned(),
         Listing::Stat(Form::Typed, _) => String::new(),
         Listing::ServersState(_) => servers_state::HEAD.to_owned(),
-        Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(house)),
+        Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(running)),
         Listing::Lines => view::HEAD.to_owned(),
     }
 }

@@ -8,39 +8,39 @@ use dormouse_core::pool::Presence;
 use dormouse_core::service::{Eviction, Outlook, State};
 use dormouse_core::timespan::TimeSpan;
 
-use super::house::{Door, House, Seat, seats_of};
+use super::running::{Running, RunningServer, RunningService, servers_of};
 use super::view::{next, word};
 use crate::ledger::Utc;
 use crate::service::sleeper::Sleeper;
 
 /// The whole answer.
-pub(super) fn explain(house: &House, whom: &Whom) -> String {
-    let doors = house.doors();
-    let (door, seats) = match seats_of(&doors, whom) {
+pub(super) fn explain(running: &Running, whom: &Whom) -> String {
+    let services = running.services();
+    let (service, servers) = match servers_of(&services, whom) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
     let mut text = String::new();
-    for seat in seats {
-        let name = match door.seats().nth(1) {
-            Some(_) => format!("{}/{}", door.name, seat.name),
-            None => door.name.clone(),
+    for server in servers {
+        let name = match service.servers().nth(1) {
+            Some(_) => format!("{}/{}", service.name, server.name),
+            None => service.name.clone(),
         };
-        let mut told = match (seat.sleeper(), seat.presence()) {
-            (Some(sleeper), _) => of_sleeper(house, door, &seat, sleeper),
+        let mut told = match (server.sleeper(), server.presence()) {
+            (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
             (None, Presence::Vacant) => vec!["is vacant: its name has no server for it".to_owned()],
-            (None, _) if seat.is_down() => {
-                vec![format!("is down since {}: checks of {} fail", span(seat.since()), seat.address)]
+            (None, _) if server.is_down() => {
+                vec![format!("is down since {}: checks of {} fail", span(server.since()), server.address)]
             }
             (None, _) => {
-                vec![format!("is up since {}: nothing has to wake {}", span(seat.since()), seat.address)]
+                vec![format!("is up since {}: nothing has to wake {}", span(server.since()), server.address)]
             }
         };
-        let check = seat.view.as_ref().and_then(|view| view.last_check.as_ref());
-        if let Some(check) = check.filter(|check| seat.is_down() && !check.text.is_empty()) {
+        let check = server.view.as_ref().and_then(|view| view.last_check.as_ref());
+        if let Some(check) = check.filter(|check| server.is_down() && !check.text.is_empty()) {
             told.push(format!("its last check: {}", check.text));
         }
-        match (seat.admin(), seat.presence()) {
+        match (server.admin(), server.presence()) {
             (Admin::Ready, _) | (_, Presence::Vacant) => {}
             (_, Presence::Leaving) => {
                 told.push("its name does not have it any more: it gets no new sessions".to_owned());
@@ -57,13 +57,18 @@ pub(super) fn explain(house: &House, whom: &Whom) -> String {
     text
 }
 
-fn of_sleeper(house: &House, door: &Door, seat: &Seat<'_>, sleeper: &Sleeper) -> Vec<String> {
+fn of_sleeper(
+    running: &Running,
+    service: &RunningService,
+    server: &RunningServer<'_>,
+    sleeper: &Sleeper,
+) -> Vec<String> {
     let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
     let outlook = sleeper.outlook();
     let since = now.saturating_duration_since(since);
     let mut told = vec![format!("is {} since {}", word(state), span(since))];
-    if seat.is_down() {
-        told.push(format!("it is down since {}: checks of {} fail", span(seat.since()), seat.address));
+    if server.is_down() {
+        told.push(format!("it is down since {}: checks of {} fail", span(server.since()), server.address));
     }
     if let Some(woken) = sleeper.counters.woken() {
         let took = match cold_start {
@@ -79,16 +84,16 @@ fn of_sleeper(house: &House, door: &Door, seat: &Seat<'_>, sleeper: &Sleeper) ->
     if let Some(reason) = sleeper.reason() {
         told.push(format!("its last start or end: {reason}"));
     }
-    told.extend(holds(house, door, seat, &outlook, state, now));
-    told.push(what_next(&outlook, state, seat.admin(), now));
+    told.extend(holds(running, service, server, &outlook, state, now));
+    told.push(what_next(&outlook, state, server.admin(), now));
     told
 }
 
 /// What keeps it awake.
 fn holds(
-    house: &House,
-    door: &Door,
-    seat: &Seat<'_>,
+    running: &Running,
+    service: &RunningService,
+    server: &RunningServer<'_>,
     outlook: &Outlook,
     state: State,
     now: Instant,
@@ -103,7 +108,7 @@ fn holds(
             quiet => format!(", {quiet} of them quiet, which does not count"),
         };
         told.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
-        told.extend(oldest(house, door, seat));
+        told.extend(oldest(running, service, server));
     }
     if outlook.kept_warm {
         told.push("it is kept warm at this time of day (keep_warm)".to_owned());
@@ -132,11 +137,11 @@ fn is_awake(state: State) -> &'static str {
 }
 
 /// The oldest session of this server, as far as one finds it quickly.
-fn oldest(house: &House, door: &Door, seat: &Seat<'_>) -> Option<String> {
+fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_>) -> Option<String> {
     const LOOK_AT: usize = 1024;
-    let entries = house.sessions()?.after(0, LOOK_AT);
+    let entries = running.sessions()?.after(0, LOOK_AT);
     let oldest = entries.iter().find(|entry| {
-        *entry.service == *door.name && entry.server().is_some_and(|server| server.name == seat.name)
+        *entry.service == *service.name && entry.server().is_some_and(|its| its.name == server.name)
     })?;
     Some(format!(
         "the oldest is 0x{:x} from {}, {} old",

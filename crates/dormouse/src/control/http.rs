@@ -18,7 +18,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::entrance::receive;
-use super::house::House;
+use super::running::Running;
 use super::{metrics, view};
 use crate::ledger::log::Level;
 use crate::listener::Listener;
@@ -38,20 +38,20 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves whoever comes.
-pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
+pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let entrance = listener.socket().as_fd().try_clone_to_owned();
     match entrance.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
-        Ok(entrance) => receive(entrance, CLIENTS, |client| show(client, Arc::clone(&house))).await,
+        Ok(entrance) => receive(entrance, CLIENTS, |client| show(client, Arc::clone(&running))).await,
         Err(error) => {
-            house.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
+            running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
         }
     }
 }
 
-async fn show(client: TcpStream, house: Arc<House>) {
+async fn show(client: TcpStream, running: Arc<Running>) {
     let answer = service_fn(|request| {
-        let house = Arc::clone(&house);
-        async move { Ok::<_, Infallible>(answer(&request, &house).await) }
+        let running = Arc::clone(&running);
+        async move { Ok::<_, Infallible>(answer(&request, &running).await) }
     });
     let mut server = http1::Builder::new();
     let connection =
@@ -60,7 +60,7 @@ async fn show(client: TcpStream, house: Arc<House>) {
     let _ = timeout(LONGEST, connection).await;
 }
 
-async fn answer(request: &Request<Incoming>, house: &House) -> Response<String> {
+async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let plain = |status, text: &str| respond(status, TEXT, text.to_owned());
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -77,11 +77,11 @@ async fn answer(request: &Request<Incoming>, house: &House) -> Response<String> 
             } else {
                 "text/plain; version=0.0.4; charset=utf-8"
             };
-            respond(StatusCode::OK, kind, metrics::metrics(house, openmetrics).await)
+            respond(StatusCode::OK, kind, metrics::metrics(running, openmetrics).await)
         }
-        "/status.json" => respond(StatusCode::OK, "application/json", status(house).await),
+        "/status.json" => respond(StatusCode::OK, "application/json", status(running).await),
         "/healthz" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" if house.ledger.is_ending() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        "/readyz" if running.ledger.is_ending() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
         "/readyz" => plain(StatusCode::OK, "ready\n"),
         _ => plain(StatusCode::NOT_FOUND, "There are /, /metrics, /status.json, /healthz and /readyz.\n"),
     }
@@ -93,13 +93,13 @@ fn accepts_openmetrics(request: &Request<Incoming>) -> bool {
     request.headers().get_all(header::ACCEPT).iter().any(accepts)
 }
 
-async fn status(house: &House) -> String {
-    let mut text = format!("{{\"process\":{},\"services\":[", view::process(house));
-    for (number, door) in house.doors().iter().enumerate() {
+async fn status(running: &Running) -> String {
+    let mut text = format!("{{\"process\":{},\"services\":[", view::process(running));
+    for (number, service) in running.services().iter().enumerate() {
         if number > 0 {
             text.push(',');
         }
-        text.push_str(&view::service(door).to_string());
+        text.push_str(&view::service(service).to_string());
         if number % PIECE == 0 {
             yield_now().await;
         }

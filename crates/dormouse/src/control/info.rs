@@ -5,14 +5,14 @@ use std::time::UNIX_EPOCH;
 
 use dormouse_core::control::Form;
 
-use super::house::House;
 use super::process::Process;
 use super::rows::{Figure, Tags, Value};
+use super::running::Running;
 use crate::ledger::Utc;
 
 /// The whole answer.
-pub(super) fn info(house: &House, form: Form) -> String {
-    let figures = figures(house);
+pub(super) fn info(running: &Running, form: Form) -> String {
+    let figures = figures(running);
     let mut text = String::new();
     match form {
         Form::Plain => {
@@ -42,16 +42,16 @@ pub(super) fn info(house: &House, form: Form) -> String {
     text
 }
 
-fn figures(house: &House) -> Vec<Figure> {
+fn figures(running: &Running) -> Vec<Figure> {
     let process = Process::look();
-    let (figures, uptime) = (&house.ledger.figures, house.uptime());
-    let doors = house.doors();
-    let fits = u64::try_from(house.pool.fits()).unwrap_or(u64::MAX);
-    let configured: usize = doors.iter().map(|door| door.admission.cap()).sum();
+    let (figures, uptime) = (&running.ledger.figures, running.uptime());
+    let services = running.services();
+    let fits = u64::try_from(running.pool.fits()).unwrap_or(u64::MAX);
+    let configured: usize = services.iter().map(|service| service.admission.cap()).sum();
     let maxconn = u64::try_from(configured).unwrap_or(u64::MAX).min(fits);
-    let listeners: usize = doors.iter().map(|door| door.listen.len()).sum();
+    let listeners: usize = services.iter().map(|service| service.listen.len()).sum();
     let seconds = uptime.as_secs();
-    let started = house.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let started = running.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let rate = figures.rate.now(uptime);
     let text = |value: String| Value::Text(value);
     let list: Vec<(usize, &'static str, &'static str, Value)> = vec![
@@ -85,7 +85,7 @@ fn figures(house: &House) -> Vec<Figure> {
         (48, "Run_queue", "MGP", Value::U32(0)),
         (49, "Idle_pct", "MaP", Value::U32(process.idle_percent(uptime))),
         (50, "node", "COS", text(process.node)),
-        (52, "Stopping", "MGP", Value::U32(house.ledger.is_ending().into())),
+        (52, "Stopping", "MGP", Value::U32(running.ledger.is_ending().into())),
         (53, "Jobs", "MGP", Value::U32(figures.open.get() + u64::try_from(listeners).unwrap_or(0))),
         (55, "Listeners", "MGP", Value::U32(u64::try_from(listeners).unwrap_or(0))),
         (61, "TotalBytesOut", "MGP", Value::U64(figures.bytes_out.get())),

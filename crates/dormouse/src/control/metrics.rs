@@ -7,8 +7,8 @@ use dormouse_core::control::Admin;
 use dormouse_core::service::State;
 use tokio::task::yield_now;
 
-use super::house::{Door, House, Seat};
 use super::process::Process;
+use super::running::{Running, RunningServer, RunningService};
 use super::view::word;
 use crate::ledger::count::{BOUNDS, Histogram};
 use crate::ledger::counters::{Cause, ServerCounters};
@@ -19,14 +19,14 @@ use crate::service::sleeper::Sleeper;
 const PIECE: usize = 16;
 
 /// The whole answer.
-pub(super) async fn metrics(house: &House, open: bool) -> String {
+pub(super) async fn metrics(running: &Running, open: bool) -> String {
     let mut page = Page { text: String::new(), open, family: "", total: "" };
-    of_process(house, &mut page);
-    let doors = house.doors();
+    of_process(running, &mut page);
+    let services = running.services();
     for family in SERVICES {
         page.family(family.name, family.kind, family.help);
-        for (number, door) in doors.iter().enumerate() {
-            (family.tell)(door, &mut page);
+        for (number, service) in services.iter().enumerate() {
+            (family.tell)(service, &mut page);
             if number % PIECE == PIECE - 1 {
                 yield_now().await;
             }
@@ -52,61 +52,66 @@ struct Family {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    tell: fn(&Door, &mut Page),
+    tell: fn(&RunningService, &mut Page),
 }
 
-const fn family(name: &'static str, kind: Kind, help: &'static str, tell: fn(&Door, &mut Page)) -> Family {
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    tell: fn(&RunningService, &mut Page),
+) -> Family {
     Family { name, kind, help, tell }
 }
 
 const SERVICES: &[Family] = &[
-    family("dormouse_sessions", Kind::Counter, "Sessions that were accepted.", |door, page| {
-        page.number(&of(door), door.ledger().figures.accepted.get());
+    family("dormouse_sessions", Kind::Counter, "Sessions that were accepted.", |service, page| {
+        page.number(&of(service), service.ledger().figures.accepted.get());
     }),
-    family("dormouse_sessions_open", Kind::Gauge, "Sessions that are open.", |door, page| {
-        page.number(&of(door), door.ledger().figures.open.get());
+    family("dormouse_sessions_open", Kind::Gauge, "Sessions that are open.", |service, page| {
+        page.number(&of(service), service.ledger().figures.open.get());
     }),
     family(
         "dormouse_sessions_open_max",
         Kind::Gauge,
         "The most sessions that were open at once.",
-        |door, page| {
-            page.number(&of(door), door.ledger().figures.most.get());
+        |service, page| {
+            page.number(&of(service), service.ledger().figures.most.get());
         },
     ),
     family(
         "dormouse_sessions_limit",
         Kind::Gauge,
         "How many sessions there may be at once.",
-        |door, page| {
-            page.number(&of(door), u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
+        |service, page| {
+            page.number(&of(service), u64::try_from(service.admission.cap()).unwrap_or(u64::MAX));
         },
     ),
-    family("dormouse_sessions_unserved", Kind::Counter, "Sessions that no server took.", |door, page| {
-        page.number(&of(door), door.ledger().figures.unserved.get());
+    family("dormouse_sessions_unserved", Kind::Counter, "Sessions that no server took.", |service, page| {
+        page.number(&of(service), service.ledger().figures.unserved.get());
     }),
     family(
         "dormouse_clients_refused",
         Kind::Counter,
         "Clients that were turned away at the limit.",
-        |door, page| {
-            page.number(&of(door), door.ledger().figures.refused.get());
+        |service, page| {
+            page.number(&of(service), service.ledger().figures.refused.get());
         },
     ),
-    family("dormouse_received_bytes", Kind::Counter, "Bytes from clients to servers.", |door, page| {
-        page.number(&of(door), door.ledger().figures.bytes_in.get());
+    family("dormouse_received_bytes", Kind::Counter, "Bytes from clients to servers.", |service, page| {
+        page.number(&of(service), service.ledger().figures.bytes_in.get());
     }),
-    family("dormouse_sent_bytes", Kind::Counter, "Bytes from servers to clients.", |door, page| {
-        page.number(&of(door), door.ledger().figures.bytes_out.get());
+    family("dormouse_sent_bytes", Kind::Counter, "Bytes from servers to clients.", |service, page| {
+        page.number(&of(service), service.ledger().figures.bytes_out.get());
     }),
     family(
         "dormouse_session_ends",
         Kind::Counter,
         "How sessions ended, and whose doing it was.",
-        |door, page| {
+        |service, page| {
             for cause in Cause::ALL {
-                let labels = format!("{},cause=\"{}\",side=\"{}\"", of(door), cause.name(), cause.side());
-                page.number(&labels, door.ledger().figures.ends.get(cause));
+                let labels = format!("{},cause=\"{}\",side=\"{}\"", of(service), cause.name(), cause.side());
+                page.number(&labels, service.ledger().figures.ends.get(cause));
             }
         },
     ),
@@ -114,43 +119,43 @@ const SERVICES: &[Family] = &[
         "dormouse_session_reach_seconds",
         Kind::Histogram,
         "How long from accepting a client to its server's connection.",
-        |door, page| page.histogram(&of(door), &door.ledger().figures.reached),
+        |service, page| page.histogram(&of(service), &service.ledger().figures.reached),
     ),
     family(
         "dormouse_session_duration_seconds",
         Kind::Histogram,
         "How long sessions lasted.",
-        |door, page| {
-            page.histogram(&of(door), &door.ledger().figures.lasted);
+        |service, page| {
+            page.histogram(&of(service), &service.ledger().figures.lasted);
         },
     ),
-    family("dormouse_clients_waiting", Kind::Gauge, "Clients that have no server yet.", |door, page| {
-        page.number(&of(door), door.ledger().figures.waiting());
+    family("dormouse_clients_waiting", Kind::Gauge, "Clients that have no server yet.", |service, page| {
+        page.number(&of(service), service.ledger().figures.waiting());
     }),
-    family("dormouse_server_sessions", Kind::Counter, "Sessions that a server got.", |door, page| {
-        servers(door, page, |counters| counters.sessions.get());
+    family("dormouse_server_sessions", Kind::Counter, "Sessions that a server got.", |service, page| {
+        servers(service, page, |counters| counters.sessions.get());
     }),
-    family("dormouse_server_sessions_open", Kind::Gauge, "Sessions that a server has.", |door, page| {
-        servers(door, page, |counters| counters.open.get());
+    family("dormouse_server_sessions_open", Kind::Gauge, "Sessions that a server has.", |service, page| {
+        servers(service, page, |counters| counters.open.get());
     }),
-    family("dormouse_server_received_bytes", Kind::Counter, "Bytes that a server got.", |door, page| {
-        servers(door, page, |counters| counters.bytes_in.get());
+    family("dormouse_server_received_bytes", Kind::Counter, "Bytes that a server got.", |service, page| {
+        servers(service, page, |counters| counters.bytes_in.get());
     }),
-    family("dormouse_server_sent_bytes", Kind::Counter, "Bytes that came from a server.", |door, page| {
-        servers(door, page, |counters| counters.bytes_out.get());
+    family("dormouse_server_sent_bytes", Kind::Counter, "Bytes that came from a server.", |service, page| {
+        servers(service, page, |counters| counters.bytes_out.get());
     }),
     family(
         "dormouse_server_ready",
         Kind::Gauge,
         "Whether an administrator lets it have sessions.",
-        |door, page| {
-            for seat in door.seats() {
-                page.number(&at(door, &seat), u64::from(seat.admin() == Admin::Ready));
+        |service, page| {
+            for server in service.servers() {
+                page.number(&at(service, &server), u64::from(server.admin() == Admin::Ready));
             }
         },
     ),
-    family("dormouse_server_state", Kind::Gauge, "1 for the state that a server is in.", |door, page| {
-        sleepers(door, page, |labels, sleeper, page| {
+    family("dormouse_server_state", Kind::Gauge, "1 for the state that a server is in.", |service, page| {
+        sleepers(service, page, |labels, sleeper, page| {
             let now = sleeper.state().0;
             for state in State::ALL {
                 page.number(&format!("{labels},state=\"{}\"", word(state)), u64::from(state == now));
@@ -161,9 +166,9 @@ const SERVICES: &[Family] = &[
         "dormouse_server_state_seconds",
         Kind::Counter,
         "How long a server was in each state; asleep are stopped and frozen.",
-        |door, page| {
+        |service, page| {
             let now = Instant::now();
-            sleepers(door, page, |labels, sleeper, page| {
+            sleepers(service, page, |labels, sleeper, page| {
                 for state in State::ALL {
                     let spent = sleeper.counters.spent(state, now).as_secs_f64();
                     page.value(&format!("{labels},state=\"{}\"", word(state)), spent);
@@ -175,8 +180,8 @@ const SERVICES: &[Family] = &[
         "dormouse_server_wakes",
         Kind::Counter,
         "How often a server was woken, and by what.",
-        |door, page| {
-            sleepers(door, page, |labels, sleeper, page| {
+        |service, page| {
+            sleepers(service, page, |labels, sleeper, page| {
                 for by in WokenBy::ALL {
                     page.number(&format!("{labels},by=\"{}\"", by.name()), sleeper.counters.wakes(by));
                 }
@@ -187,56 +192,61 @@ const SERVICES: &[Family] = &[
         "dormouse_server_cold_start_seconds",
         Kind::Histogram,
         "How long starts took until the server answered.",
-        |door, page| {
-            sleepers(door, page, |labels, sleeper, page| {
+        |service, page| {
+            sleepers(service, page, |labels, sleeper, page| {
                 page.histogram(labels, &sleeper.counters.cold_starts);
             });
         },
     ),
-    family("dormouse_server_failed_starts", Kind::Counter, "Starts that did not succeed.", |door, page| {
-        sleepers(door, page, |labels, sleeper, page| {
-            page.number(labels, sleeper.counters.failed_starts.get());
-        });
-    }),
-    family("dormouse_server_freezes", Kind::Counter, "How often a server was frozen.", |door, page| {
-        sleepers(door, page, |labels, sleeper, page| page.number(labels, sleeper.counters.freezes.get()));
+    family(
+        "dormouse_server_failed_starts",
+        Kind::Counter,
+        "Starts that did not succeed.",
+        |service, page| {
+            sleepers(service, page, |labels, sleeper, page| {
+                page.number(labels, sleeper.counters.failed_starts.get());
+            });
+        },
+    ),
+    family("dormouse_server_freezes", Kind::Counter, "How often a server was frozen.", |service, page| {
+        sleepers(service, page, |labels, sleeper, page| page.number(labels, sleeper.counters.freezes.get()));
     }),
     family(
         "dormouse_server_hold_seconds",
         Kind::Histogram,
         "How long clients were held that then got it.",
-        |door, page| {
-            sleepers(door, page, |labels, sleeper, page| page.histogram(labels, &sleeper.counters.holds));
+        |service, page| {
+            sleepers(service, page, |labels, sleeper, page| page.histogram(labels, &sleeper.counters.holds));
         },
     ),
     family(
         "dormouse_server_holds_in_vain",
         Kind::Counter,
         "Clients that were held and did not get it.",
-        |door, page| {
-            sleepers(door, page, |labels, sleeper, page| {
+        |service, page| {
+            sleepers(service, page, |labels, sleeper, page| {
                 page.number(labels, sleeper.counters.holds_in_vain.get());
             });
         },
     ),
-    family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |door, page| {
-        sleepers(door, page, |labels, sleeper, page| {
+    family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |service, page| {
+        sleepers(service, page, |labels, sleeper, page| {
             page.number(labels, u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX));
         });
     }),
 ];
 
-fn of_process(house: &House, page: &mut Page) {
+fn of_process(running: &Running, page: &mut Page) {
     let process = Process::look();
     page.family("dormouse_build_info", Kind::Gauge, "The version that runs.");
     page.number(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
     page.family("dormouse_ending", Kind::Gauge, "Whether new clients are not taken any more.");
-    page.number("", u64::from(house.ledger.is_ending()));
+    page.number("", u64::from(running.ledger.is_ending()));
     if let Some(cpu) = process.cpu {
         page.family("process_cpu_seconds", Kind::Counter, "Processor time.");
         page.value("", cpu.as_secs_f64());
     }
-    let started = house.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let started = running.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     page.family("process_start_time_seconds", Kind::Gauge, "When it started, in seconds since 1970.");
     page.value("", started);
     for (name, help, value) in [
@@ -252,26 +262,26 @@ fn of_process(house: &House, page: &mut Page) {
     }
 }
 
-fn of(door: &Door) -> String {
-    format!("service=\"{}\"", door.name)
+fn of(service: &RunningService) -> String {
+    format!("service=\"{}\"", service.name)
 }
 
-fn at(door: &Door, seat: &Seat<'_>) -> String {
-    format!("service=\"{}\",server=\"{}\"", door.name, seat.name)
+fn at(service: &RunningService, server: &RunningServer<'_>) -> String {
+    format!("service=\"{}\",server=\"{}\"", service.name, server.name)
 }
 
-fn servers(door: &Door, page: &mut Page, figure: fn(&ServerCounters) -> u64) {
-    for seat in door.seats() {
-        if let Some(counters) = seat.counters {
-            page.number(&at(door, &seat), figure(counters));
+fn servers(service: &RunningService, page: &mut Page, figure: fn(&ServerCounters) -> u64) {
+    for server in service.servers() {
+        if let Some(counters) = server.counters {
+            page.number(&at(service, &server), figure(counters));
         }
     }
 }
 
-fn sleepers(door: &Door, page: &mut Page, tell: impl Fn(&str, &Sleeper, &mut Page)) {
-    for seat in door.seats() {
-        if let Some(sleeper) = seat.sleeper() {
-            tell(&at(door, &seat), sleeper, page);
+fn sleepers(service: &RunningService, page: &mut Page, tell: impl Fn(&str, &Sleeper, &mut Page)) {
+    for server in service.servers() {
+        if let Some(sleeper) = server.sleeper() {
+            tell(&at(service, &server), sleeper, page);
         }
     }
 }

@@ -7,12 +7,12 @@ mod answer;
 mod columns;
 mod entrance;
 mod explain;
-mod house;
 mod http;
 mod info;
 mod metrics;
 mod process;
 mod rows;
+mod running;
 mod servers_state;
 mod session_list;
 mod socket;
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use dormouse_core::address::ListenAddress;
 
-pub use house::{Door, House};
+pub use running::{Running, RunningService};
 pub use windows::{Refit, Windows};
 
 /// Where the control socket is unless told, in the service manager's directory or a user's.

@@ -8,7 +8,7 @@ use dormouse_core::control::Admin;
 use dormouse_core::names::Source;
 use dormouse_core::service::State;
 
-use super::house::{Door, Seat};
+use super::running::{RunningServer, RunningService};
 use super::stat::{Status, status};
 
 /// The two lines before the servers.
@@ -18,33 +18,33 @@ srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_u
 srv_check_addr srv_agent_addr srv_agent_port\n";
 
 /// The servers of a service; `number`: its place among the services.
-pub(super) fn servers(door: &Door, number: usize, text: &mut String) {
-    for seat in door.seats() {
-        let admin = match seat.admin() {
+pub(super) fn servers(service: &RunningService, number: usize, text: &mut String) {
+    for server in service.servers() {
+        let admin = match server.admin() {
             Admin::Ready => 0,
             Admin::Maint => 1,
             Admin::Drain => 8,
         };
-        let Place { address, name, port, record } = place(&seat.address, seat.to);
+        let Place { address, name, port, record } = place(&server.address, server.to);
         // A String takes whatever is written to it.
         let _ = writeln!(
             text,
             "{} {} {} {} {address} {} {admin} {} {} {} 1 0 0 0 0 0 0 {name} {port} {record} 0 0 - - 0",
             number + 2,
-            door.name,
-            seat.index + 1,
-            seat.name,
-            operation(&seat),
-            seat.weight(),
-            seat.configured_weight,
-            seat.since().as_secs(),
+            service.name,
+            server.index + 1,
+            server.name,
+            operation(&server),
+            server.weight(),
+            server.configured_weight,
+            server.since().as_secs(),
         );
     }
 }
 
 /// 0 is stopped, 1 starting, 2 running, 3 stopping. What sleeps takes clients: it is running.
-fn operation(seat: &Seat<'_>) -> u8 {
-    match (status(seat), seat.sleeper().map(|sleeper| sleeper.state().0)) {
+fn operation(server: &RunningServer<'_>) -> u8 {
+    match (status(server), server.sleeper().map(|sleeper| sleeper.state().0)) {
         (Status::Maint | Status::Down, _) => 0,
         (_, Some(State::Starting)) => 1,
         (_, Some(State::Stopping)) => 3,
@@ -64,8 +64,8 @@ struct Place {
 fn place(address: &str, to: &Target) -> Place {
     let dash = || "-".to_owned();
     let (name, port, record) = match to {
-        Target::Seat { source: Source::Addresses { name, port }, .. } => (name.clone(), port.get(), dash()),
-        Target::Seat { source: Source::Services { name }, .. } => (dash(), 0, name.clone()),
+        Target::Slot { source: Source::Addresses { name, port }, .. } => (name.clone(), port.get(), dash()),
+        Target::Slot { source: Source::Services { name }, .. } => (dash(), 0, name.clone()),
         Target::Tcp { .. } => match address.rsplit_once(':') {
             Some((host, port)) => (host.replace(char::is_whitespace, "_"), port.parse().unwrap_or(0), dash()),
             None => (address.replace(char::is_whitespace, "_"), 0, dash()),
@@ -73,7 +73,7 @@ fn place(address: &str, to: &Target) -> Place {
         Target::Unix(_) | Target::Abstract(_) | Target::Vsock { .. } => (dash(), 0, dash()),
     };
     match (address.parse::<SocketAddr>(), to) {
-        (Ok(known), Target::Seat { .. }) => {
+        (Ok(known), Target::Slot { .. }) => {
             Place { address: known.ip().to_string(), name, port: known.port(), record }
         }
         (Ok(known), _) => Place { address: known.ip().to_string(), name: dash(), port: known.port(), record },
@@ -100,14 +100,14 @@ mod tests {
         ] {
             is(to, &Target::parse(to.as_ref()).unwrap(), expected);
         }
-        let seat = |source: &str| {
+        let server = |source: &str| {
             let source = Source::parse(source).unwrap().unwrap();
-            Target::Seat { source, seat: 0 }
+            Target::Slot { source, slot: 0 }
         };
-        let (by_name, by_record) = (seat("dns:web.example:80"), seat("srv:_web._tcp.example"));
+        let (by_name, by_record) = (server("dns:web.example:80"), server("srv:_web._tcp.example"));
         is("192.0.2.1:80", &by_name, ("192.0.2.1", "web.example", 80, "-"));
         is("192.0.2.1:81", &by_record, ("192.0.2.1", "-", 81, "_web._tcp.example"));
-        // Nobody has the seat yet.
+        // Nobody has the server yet.
         is(&by_name.to_string(), &by_name, ("-", "web.example", 80, "-"));
         is(&by_record.to_string(), &by_record, ("-", "-", 0, "_web._tcp.example"));
     }

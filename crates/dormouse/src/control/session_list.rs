@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::house::House;
+use super::running::Running;
 use crate::ledger::Utc;
 use crate::ledger::sessions::Entry;
 
@@ -11,8 +11,8 @@ use crate::ledger::sessions::Entry;
 const PIECE: usize = 128;
 
 /// The next piece after the session of this number, and the number of its last one; `None` when there are no more.
-pub(super) fn piece(house: &House, after: u64, all: bool) -> Option<(String, u64)> {
-    let entries = house.sessions()?.after(after, PIECE);
+pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String, u64)> {
+    let entries = running.sessions()?.after(after, PIECE);
     let last = entries.last()?.id;
     let mut text = String::with_capacity(PIECE * 256);
     for entry in &entries {

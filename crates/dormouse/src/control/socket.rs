@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, answer};
 use super::entrance::receive;
-use super::house::House;
+use super::running::Running;
 use crate::ledger::log::Level;
 use crate::listener::Listener;
 
@@ -30,19 +30,19 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const PIECE: usize = 4096;
 
 /// Serves whoever comes.
-pub(super) async fn serve(listener: Arc<Listener>, house: Arc<House>) {
+pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let entrance = listener.socket().as_fd().try_clone_to_owned();
     match entrance.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
-        Ok(entrance) => receive(entrance, CLIENTS, |client| attend(client, Arc::clone(&house))).await,
+        Ok(entrance) => receive(entrance, CLIENTS, |client| attend(client, Arc::clone(&running))).await,
         Err(error) => {
-            house.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
+            running.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
         }
     }
 }
 
-async fn attend(client: UnixStream, house: Arc<House>) {
+async fn attend(client: UnixStream, running: Arc<Running>) {
     // A client that fails, or is too slow, has only itself to tell.
-    let _ = converse(client, &house).await;
+    let _ = converse(client, &running).await;
 }
 
 /// What a client has asked for about its connection.
@@ -51,7 +51,7 @@ struct Manners {
     patience: Duration,
 }
 
-async fn converse(mut client: UnixStream, house: &House) -> io::Result<()> {
+async fn converse(mut client: UnixStream, running: &Running) -> io::Result<()> {
     let mut manners = Manners { prompt: false, patience: PATIENCE };
     let mut lines = Lines::default();
     let mut buffer = vec![0; PIECE];
@@ -61,7 +61,7 @@ async fn converse(mut client: UnixStream, house: &House) -> io::Result<()> {
         let count = timeout(manners.patience, client.read(into)).await??;
         if count == 0 {
             if let Some(line) = lines.rest() {
-                obey(&mut client, house, line, &mut manners).await?;
+                obey(&mut client, running, line, &mut manners).await?;
             }
             return Ok(());
         }
@@ -71,7 +71,7 @@ async fn converse(mut client: UnixStream, house: &House) -> io::Result<()> {
             piece = rest;
             let Some(line) = line else { continue };
             // Without a prompt one line is all that is answered, as with `HAProxy`.
-            if !obey(&mut client, house, line, &mut manners).await? {
+            if !obey(&mut client, running, line, &mut manners).await? {
                 client.shutdown().await?;
                 return timeout(PATIENCE, read_off(&mut client, &mut buffer)).await?;
             }
@@ -93,7 +93,12 @@ async fn read_off(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> 
 }
 
 /// Answers a line; false if the connection ends then.
-async fn obey(client: &mut UnixStream, house: &House, line: Line, manners: &mut Manners) -> io::Result<bool> {
+async fn obey(
+    client: &mut UnixStream,
+    running: &Running,
+    line: Line,
+    manners: &mut Manners,
+) -> io::Result<bool> {
     let line = match line {
         Line::Whole(line) => line,
         Line::TooLong => {
@@ -117,7 +122,7 @@ async fn obey(client: &mut UnixStream, house: &House, line: Line, manners: &mut 
             Ok(Command::SetTimeout(patience)) => manners.patience = *patience,
             _ => {}
         }
-        let answered = tell(client, house, manners, answer(house, command));
+        let answered = tell(client, running, manners, answer(running, command));
         timeout(LONGEST_ANSWER, answered).await??;
     }
     Ok(manners.prompt)
@@ -125,11 +130,11 @@ async fn obey(client: &mut UnixStream, house: &House, line: Line, manners: &mut 
 
 async fn tell(
     client: &mut UnixStream,
-    house: &House,
+    running: &Running,
     manners: &Manners,
     mut answer: Answer,
 ) -> io::Result<()> {
-    while let Some(piece) = answer.next(house) {
+    while let Some(piece) = answer.next(running) {
         say(client, manners, &piece).await?;
         // Whoever else has something to do comes first.
         yield_now().await;

@@ -7,8 +7,8 @@ use dormouse_core::control::{Admin, Form, Proxy, Rows};
 use dormouse_core::service::State;
 
 use super::columns::COLUMNS;
-use super::house::{Door, Seat};
 use super::rows::{Figure, Value};
+use super::running::{RunningServer, RunningService};
 use crate::ledger::count::{Count, Histogram};
 use crate::ledger::counters::Cause;
 
@@ -16,12 +16,12 @@ use crate::ledger::counters::Cause;
 const FIRST: u32 = 2;
 
 /// The rows of a service that are wanted; `number`: its place among the services.
-pub(super) fn service(door: &Door, number: usize, wanted: &Rows) -> Vec<Row> {
+pub(super) fn service(service: &RunningService, number: usize, wanted: &Rows) -> Vec<Row> {
     let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     let matches = match &wanted.proxy {
         None => true,
         Some(Proxy::Number(number)) => *number == iid,
-        Some(Proxy::Name(name)) => *name == door.name,
+        Some(Proxy::Name(name)) => *name == service.name,
     };
     if !matches {
         return Vec::new();
@@ -30,19 +30,19 @@ pub(super) fn service(door: &Door, number: usize, wanted: &Rows) -> Vec<Row> {
     let whole = wanted.server.is_none_or(|server| server == 0);
     let mut rows = Vec::new();
     if kind(1) && whole {
-        rows.push(frontend(door, iid));
+        rows.push(frontend(service, iid));
     }
     if kind(4) {
-        let seats = door.seats().filter(|seat| {
-            let sid = u32::try_from(seat.index + 1).unwrap_or(u32::MAX);
-            let maint = wanted.no_maint && seat.admin() == Admin::Maint;
-            let down = wanted.up && !status(seat).is_up();
+        let servers = service.servers().filter(|server| {
+            let sid = u32::try_from(server.index + 1).unwrap_or(u32::MAX);
+            let maint = wanted.no_maint && server.admin() == Admin::Maint;
+            let down = wanted.up && !status(server).is_up();
             wanted.server.is_none_or(|server| server == sid) && !maint && !down
         });
-        rows.extend(seats.map(|seat| server(door, iid, &seat)));
+        rows.extend(servers.map(|server| server_row(service, iid, &server)));
     }
     if kind(2) && whole {
-        rows.push(backend(door, iid));
+        rows.push(backend(service, iid));
     }
     rows
 }
@@ -59,14 +59,14 @@ pub(super) struct Row {
 
 impl Row {
     fn new(
-        door: &Door,
+        service: &RunningService,
         name: &str,
         (letter, object, kind): (char, &'static str, u64),
         iid: u32,
         sid: u32,
     ) -> Self {
         let mut row = Self { letter, object, iid, sid, values: COLUMNS.iter().map(|_| None).collect() };
-        row.text("pxname", &door.name);
+        row.text("pxname", &service.name);
         row.text("svname", name);
         row.u32("pid", 1);
         row.u32("iid", iid.into());
@@ -106,11 +106,11 @@ impl Row {
     }
 
     /// What the service's clients did: the same of the frontend and of the backend.
-    fn traffic(&mut self, door: &Door) {
-        let figures = &door.ledger().figures;
+    fn traffic(&mut self, service: &RunningService) {
+        let figures = &service.ledger().figures;
         self.u32("scur", figures.open.get());
         self.u32("smax", figures.most.get());
-        self.u32("slim", u64::try_from(door.admission.cap()).unwrap_or(u64::MAX));
+        self.u32("slim", u64::try_from(service.admission.cap()).unwrap_or(u64::MAX));
         self.count("stot", &figures.accepted);
         self.count("bin", &figures.bytes_in);
         self.count("bout", &figures.bytes_out);
@@ -154,12 +154,12 @@ impl Row {
     }
 }
 
-fn frontend(door: &Door, iid: u32) -> Row {
-    let mut row = Row::new(door, "FRONTEND", ('F', "Frontend", 0), iid, 0);
-    let ledger = door.ledger();
+fn frontend(service: &RunningService, iid: u32) -> Row {
+    let mut row = Row::new(service, "FRONTEND", ('F', "Frontend", 0), iid, 0);
+    let ledger = service.ledger();
     let figures = &ledger.figures;
     let rate = figures.rate.now(ledger.beginning.elapsed());
-    row.traffic(door);
+    row.traffic(service);
     row.u64("dresp", 0);
     row.u64("ereq", figures.ends.get(Cause::Silent));
     row.text("status", if ledger.is_ending() { "STOP" } else { "OPEN" });
@@ -177,14 +177,14 @@ fn frontend(door: &Door, iid: u32) -> Row {
     row
 }
 
-fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
-    let sid = u32::try_from(seat.index + 1).unwrap_or(u32::MAX);
-    let mut row = Row::new(door, seat.name, ('S', "Server", 2), iid, sid);
-    let ledger = door.ledger();
+fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) -> Row {
+    let sid = u32::try_from(server.index + 1).unwrap_or(u32::MAX);
+    let mut row = Row::new(service, server.name, ('S', "Server", 2), iid, sid);
+    let ledger = service.ledger();
     let now = ledger.beginning.elapsed();
     let (mut held, mut most_held) = (0, 0);
     let mut hold_time = 0;
-    if let Some(sleeper) = seat.sleeper() {
+    if let Some(sleeper) = server.sleeper() {
         let (state, ..) = sleeper.state();
         held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
         most_held = sleeper.counters.most_held.get();
@@ -194,7 +194,7 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
     }
     row.u32("qcur", held);
     row.u32("qmax", most_held);
-    if let Some(counters) = seat.counters {
+    if let Some(counters) = server.counters {
         row.u32("scur", counters.open.get());
         row.u32("smax", counters.most.get());
         row.count("stot", &counters.sessions);
@@ -212,12 +212,12 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
         row.set("lastsess", Value::S32(last.and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)));
     }
     row.zeros(&["dresp", "econ", "eresp", "wretr", "wredis", "wrew", "reuse", "eint"]);
-    row.text("status", status(seat).text());
-    row.u32("weight", seat.weight().into());
-    row.u32("uweight", seat.weight().into());
-    row.u32("act", u64::from(!seat.is_backup()));
-    row.u32("bck", u64::from(seat.is_backup()));
-    if let Some(view) = &seat.view {
+    row.text("status", status(server).text());
+    row.u32("weight", server.weight().into());
+    row.u32("uweight", server.weight().into());
+    row.u32("act", u64::from(!server.is_backup()));
+    row.u32("bck", u64::from(server.is_backup()));
+    if let Some(view) = &server.view {
         if let Some(maxconn) = view.maxconn {
             row.u32("slim", maxconn.get().into());
         }
@@ -230,9 +230,9 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
             row.text("check_desc", &check.text);
         }
     }
-    row.u32("lastchg", seat.since().as_secs());
-    row.text("addr", &seat.address);
-    let alone = door.seats().nth(1).is_none();
+    row.u32("lastchg", server.since().as_secs());
+    row.text("addr", &server.address);
+    let alone = service.servers().nth(1).is_none();
     let figures = &ledger.figures;
     row.u32("qtime", hold_time);
     row.u32("ctime", if alone { millis(&figures.reached) } else { 0 });
@@ -247,16 +247,16 @@ fn server(door: &Door, iid: u32, seat: &Seat<'_>) -> Row {
     row
 }
 
-fn backend(door: &Door, iid: u32) -> Row {
-    let mut row = Row::new(door, "BACKEND", ('B', "Backend", 1), iid, 0);
-    let ledger = door.ledger();
+fn backend(service: &RunningService, iid: u32) -> Row {
+    let mut row = Row::new(service, "BACKEND", ('B', "Backend", 1), iid, 0);
+    let ledger = service.ledger();
     let (figures, now) = (&ledger.figures, ledger.beginning.elapsed());
-    let sleepers = || door.seats().filter_map(|seat| seat.sleeper());
+    let sleepers = || service.servers().filter_map(|server| server.sleeper());
     row.u32("qcur", figures.waiting());
     let most = sleepers().map(|sleeper| sleeper.counters.most_held.get());
     // Whoever waits alone is not in the way of another, and is counted while it waits.
     row.u32("qmax", most.chain([figures.most_waiting.get(), figures.waiting()]).max().unwrap_or(0));
-    row.traffic(door);
+    row.traffic(service);
     let sum = |side: &str, served: bool| -> u64 {
         let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
         causes.map(|cause| figures.ends.get(*cause)).sum()
@@ -266,17 +266,17 @@ fn backend(door: &Door, iid: u32) -> Row {
     row.zeros(&["comp_in", "comp_out", "comp_byp", "comp_rsp"]);
     row.u64("cli_abrt", sum("client", true));
     row.u64("srv_abrt", sum("server", true));
-    let work = Work::of(door);
+    let work = Work::of(service);
     row.text("status", if work.act + work.bck > 0 { "UP" } else { "DOWN" });
     row.u32("weight", work.weight());
     row.u32("uweight", work.weight());
     row.u32("act", work.act);
     row.u32("bck", work.bck);
-    let (downs, since) = door.outages();
+    let (downs, since) = service.outages();
     row.u64("chkdown", downs);
     row.u32("lastchg", since.as_secs());
     row.u32("downtime", 0);
-    let servers = || door.seats().filter_map(|seat| seat.counters);
+    let servers = || service.servers().filter_map(|server| server.counters);
     let sessions: u64 = servers().map(|counters| counters.sessions.get()).sum();
     row.u64("lbtot", sessions);
     row.u64("connect", sessions);
@@ -285,7 +285,7 @@ fn backend(door: &Door, iid: u32) -> Row {
     row.set("lastsess", Value::S32(last.unwrap_or(-1)));
     row.u32("rate", figures.rate.now(now));
     row.u32("rate_max", figures.rate.most());
-    let alone = sleepers().next().filter(|_| door.seats().nth(1).is_none());
+    let alone = sleepers().next().filter(|_| service.servers().nth(1).is_none());
     row.u32("qtime", alone.map_or(0, |sleeper| millis(&sleeper.counters.holds)));
     row.u32("ctime", millis(&figures.reached));
     row.u32("rtime", 0);
@@ -297,7 +297,7 @@ fn backend(door: &Door, iid: u32) -> Row {
     for name in ["agg_server_status", "agg_server_check_status", "agg_check_status"] {
         row.u32(name, 0);
     }
-    row.text("algo", door.algo);
+    row.text("algo", service.algo);
     row
 }
 
@@ -311,16 +311,16 @@ struct Work {
 }
 
 impl Work {
-    fn of(door: &Door) -> Self {
+    fn of(service: &RunningService) -> Self {
         let mut work = Self::default();
-        for seat in door.seats().filter(|seat| status(seat).is_up() && seat.weight() > 0) {
-            let (count, weight) = if seat.is_backup() {
+        for server in service.servers().filter(|server| status(server).is_up() && server.weight() > 0) {
+            let (count, weight) = if server.is_backup() {
                 (&mut work.bck, &mut work.backup)
             } else {
                 (&mut work.act, &mut work.active)
             };
             *count += 1;
-            *weight += u64::from(seat.weight());
+            *weight += u64::from(server.weight());
         }
         work
     }
@@ -359,12 +359,12 @@ impl Status {
 }
 
 /// How a server stands.
-pub(super) fn status(seat: &Seat<'_>) -> Status {
-    let checked = seat.view.as_ref().is_some_and(|view| view.is_checked);
-    match (seat.admin(), seat.sleeper()) {
+pub(super) fn status(server: &RunningServer<'_>) -> Status {
+    let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
+    match (server.admin(), server.sleeper()) {
         (Admin::Maint, _) => Status::Maint,
         (Admin::Drain, _) => Status::Drain,
-        (Admin::Ready, _) if seat.is_down() => Status::Down,
+        (Admin::Ready, _) if server.is_down() => Status::Down,
         (Admin::Ready, None) if !checked => Status::NoCheck,
         (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
         (Admin::Ready, _) => Status::Up,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
 
-use super::house::{House, Missing, Seat, find, seats_of};
+use super::running::{Missing, Running, RunningServer, find, servers_of};
 use super::view::{stands, word};
 use crate::admission::{Cap, raise_limit};
 use crate::ledger::log::Level;
@@ -17,55 +17,55 @@ use crate::ledger::sleep::WokenBy;
 const HIGHEST_WEIGHT: u32 = 256;
 
 /// Wakes, puts to sleep, freezes, thaws or drains.
-pub(super) fn steer(house: &House, steer: Steer, whom: &Whom) -> String {
-    let doors = house.doors();
-    let (door, seats) = match seats_of(&doors, whom) {
+pub(super) fn steer(running: &Running, steer: Steer, whom: &Whom) -> String {
+    let services = running.services();
+    let (service, servers) = match servers_of(&services, whom) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
-    let seats = match (steer, whom) {
+    let servers = match (steer, whom) {
         // The first is the one that the next client gets.
         (Steer::Wake, Whom::Service(_)) => {
-            let wakes = || seats.iter().filter(|seat| seat.wakes);
-            let first = wakes().position(|seat| seat.admin() == Admin::Ready).unwrap_or_default();
-            let first = wakes().nth(first).map(|seat| seat.index);
-            seats.into_iter().filter(|seat| Some(seat.index) == first).collect()
+            let wakes = || servers.iter().filter(|server| server.wakes);
+            let first = wakes().position(|server| server.admin() == Admin::Ready).unwrap_or_default();
+            let first = wakes().nth(first).map(|server| server.index);
+            servers.into_iter().filter(|server| Some(server.index) == first).collect()
         }
-        _ => seats,
+        _ => servers,
     };
     let mut text = String::new();
-    let alone = door.seats().nth(1).is_none();
-    for seat in &seats {
-        let name = if alone { door.name.clone() } else { format!("{}/{}", door.name, seat.name) };
-        let done = one(steer, seat);
+    let alone = service.servers().nth(1).is_none();
+    for server in &servers {
+        let name = if alone { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
+        let done = one(steer, server);
         if done.is_ok() {
-            house
+            running
                 .log
                 .line(Level::Notice, format_args!("{name}: {steer}, because an administrator asked for it."));
         }
         // A String takes whatever is written to it.
         let _ = match done {
-            Ok(()) => writeln!(text, "{name}: {}", standing(seat)),
+            Ok(()) => writeln!(text, "{name}: {}", standing(server)),
             Err(why) => writeln!(text, "{name}: not done: {why}"),
         };
     }
     if text.is_empty() {
         // A String takes whatever is written to it.
-        let _ = writeln!(text, "{}: not done: nothing has to wake it", door.name);
+        let _ = writeln!(text, "{}: not done: nothing has to wake it", service.name);
     }
     text
 }
 
-fn one(steer: Steer, seat: &Seat<'_>) -> Result<(), String> {
+fn one(steer: Steer, server: &RunningServer<'_>) -> Result<(), String> {
     if steer == Steer::Drain {
-        seat.set_admin(Admin::Drain);
+        server.set_admin(Admin::Drain);
         return Ok(());
     }
-    let sleeper = seat.sleeper().ok_or("nothing has to wake it")?;
+    let sleeper = server.sleeper().ok_or("nothing has to wake it")?;
     let done = match steer {
         Steer::Wake => {
-            if !matches!(seat.admin(), Admin::Ready) {
-                return Err(format!("it is in {}", seat.admin()));
+            if !matches!(server.admin(), Admin::Ready) {
+                return Err(format!("it is in {}", server.admin()));
             }
             sleeper.wake(WokenBy::Control);
             Ok(())
@@ -87,21 +87,21 @@ fn one(steer: Steer, seat: &Seat<'_>) -> Result<(), String> {
     })
 }
 
-fn standing(seat: &Seat<'_>) -> String {
-    let state = stands(seat);
-    match seat.admin() {
+fn standing(server: &RunningServer<'_>) -> String {
+    let state = stands(server);
+    match server.admin() {
         Admin::Ready => state.to_owned(),
         admin => format!("{state}, {admin}"),
     }
 }
 
 /// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.
-pub(super) fn set_state(house: &House, name: &ServerName, admin: Admin) -> String {
-    let doors = house.doors();
-    match find(&doors, name) {
-        Ok((_, seat)) => {
-            seat.set_admin(admin);
-            house
+pub(super) fn set_state(running: &Running, name: &ServerName, admin: Admin) -> String {
+    let services = running.services();
+    match find(&services, name) {
+        Ok((_, server)) => {
+            server.set_admin(admin);
+            running
                 .log
                 .line(Level::Notice, format_args!("{name}: {admin}, because an administrator asked for it."));
             String::new()
@@ -111,53 +111,53 @@ pub(super) fn set_state(house: &House, name: &ServerName, admin: Admin) -> Strin
 }
 
 /// Changes how many sessions a service has at most.
-pub(super) fn set_maxconn(house: &House, name: &str, value: u32) -> String {
-    let doors = house.doors();
-    match (doors.iter().find(|door| door.name == name), Cap::new(value)) {
+pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
+    let services = running.services();
+    match (services.iter().find(|service| service.name == name), Cap::new(value)) {
         (None, _) => "No such frontend.\n".to_owned(),
         (Some(_), None) => "Value out of range.\n".to_owned(),
-        (Some(door), Some(cap)) => {
-            door.admission.set_cap(cap);
-            let wanted = house.pool.wanted(doors.iter().map(|door| &door.admission));
-            let budget = raise_limit(wanted, house.descriptors.load(Ordering::Relaxed));
-            house.pool.grow(budget.sessions);
+        (Some(service), Some(cap)) => {
+            service.admission.set_cap(cap);
+            let wanted = running.pool.wanted(services.iter().map(|service| &service.admission));
+            let budget = raise_limit(wanted, running.descriptors.load(Ordering::Relaxed));
+            running.pool.grow(budget.sessions);
             String::new()
         }
     }
 }
 
 /// Changes a server's share of the sessions; a percentage is of what is configured.
-pub(super) fn set_weight(house: &House, name: &ServerName, weight: Weight) -> String {
-    let doors = house.doors();
-    let seat = match find(&doors, name) {
-        Ok((_, seat)) => seat,
+pub(super) fn set_weight(running: &Running, name: &ServerName, weight: Weight) -> String {
+    let services = running.services();
+    let server = match find(&services, name) {
+        Ok((_, server)) => server,
         Err(missing) => return format!("{}\n", missing.text()),
     };
-    let Some(handle) = seat.handle() else {
+    let Some(handle) = server.handle() else {
         return "A weight means nothing to a server that is alone.\n".to_owned();
     };
     handle.set_weight(match weight {
         Weight::Absolute(weight) => weight.into(),
         Weight::Percent(share) => {
-            (seat.configured_weight.saturating_mul(share.into()) / 100).min(HIGHEST_WEIGHT)
+            (server.configured_weight.saturating_mul(share.into()) / 100).min(HIGHEST_WEIGHT)
         }
     });
     String::new()
 }
 
 /// Tells a server's share of the sessions.
-pub(super) fn weight(house: &House, name: &ServerName) -> String {
-    match find(&house.doors(), name) {
-        Ok((_, seat)) => format!("{} (initial {})\n", seat.weight(), seat.configured_weight),
+pub(super) fn weight(running: &Running, name: &ServerName) -> String {
+    match find(&running.services(), name) {
+        Ok((_, server)) => format!("{} (initial {})\n", server.weight(), server.configured_weight),
         Err(missing) => format!("{}\n", missing.text()),
     }
 }
 
 /// Changes how many sessions a server has at most; 0 is no limit.
-pub(super) fn set_server_maxconn(house: &House, name: &ServerName, value: u32) -> String {
-    let doors = house.doors();
-    let handle = match find(&doors, name) {
-        Ok((_, seat)) => seat.handle(),
+pub(super) fn set_server_maxconn(running: &Running, name: &ServerName, value: u32) -> String {
+    let services = running.services();
+    let handle = match find(&services, name) {
+        Ok((_, server)) => server.handle(),
         Err(missing) => return format!("{}\n", missing.text()),
     };
     match handle {
@@ -186,14 +186,14 @@ impl Shutdown {
     ///
     /// # Errors
     /// When there is no such server.
-    pub(super) fn of(house: &House, name: ServerName) -> Result<Self, Missing> {
-        find(&house.doors(), &name)?;
-        Ok(Self { name, after: 0, last: house.sessions().map_or(0, |sessions| sessions.last()) })
+    pub(super) fn of(running: &Running, name: ServerName) -> Result<Self, Missing> {
+        find(&running.services(), &name)?;
+        Ok(Self { name, after: 0, last: running.sessions().map_or(0, |sessions| sessions.last()) })
     }
 
     /// Ends some more of them; false if there are no more.
-    pub(super) fn go_on(&mut self, house: &House) -> bool {
-        let Some(sessions) = house.sessions() else { return false };
+    pub(super) fn go_on(&mut self, running: &Running) -> bool {
+        let Some(sessions) = running.sessions() else { return false };
         let entries = sessions.after(self.after, PIECE);
         for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
             let is_its = entry.server().is_some_and(|server| server.name == self.name.server);
@@ -207,8 +207,8 @@ impl Shutdown {
 }
 
 /// Ends one session.
-pub(super) fn shutdown_session(house: &House, id: u64) -> String {
-    match house.sessions().and_then(|sessions| sessions.get(id)) {
+pub(super) fn shutdown_session(running: &Running, id: u64) -> String {
+    match running.sessions().and_then(|sessions| sessions.get(id)) {
         Some(entry) => {
             entry.kill();
             String::new()

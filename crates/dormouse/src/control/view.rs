@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use dormouse_core::service::{Outlook, State};
 use serde_json::{Value, json};
 
-use super::house::{Door, House, Seat};
+use super::running::{Running, RunningServer, RunningService};
 use crate::ledger::Utc;
 use crate::ledger::sleep::WokenBy;
 
 /// The process, without its services.
-pub(super) fn process(house: &House) -> Value {
-    let figures = &house.ledger.figures;
-    let uptime = house.uptime();
+pub(super) fn process(running: &Running) -> Value {
+    let figures = &running.ledger.figures;
+    let uptime = running.uptime();
     json!({
         "program": "dormouse",
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "started": Utc(house.started).to_string(),
+        "started": Utc(running.started).to_string(),
         "uptime_seconds": uptime.as_secs(),
-        "ending": house.ledger.is_ending(),
+        "ending": running.ledger.is_ending(),
         "sessions": {
             "current": figures.open.get(),
             "max": figures.most.get(),
@@ -29,23 +29,23 @@ pub(super) fn process(house: &House) -> Value {
             "rate": figures.rate.now(uptime),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
-            "limit": house.pool.fits(),
+            "limit": running.pool.fits(),
         },
         "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
     })
 }
 
 /// One service.
-pub(super) fn service(door: &Door) -> Value {
-    let ledger = door.ledger();
+pub(super) fn service(service: &RunningService) -> Value {
+    let ledger = service.ledger();
     let figures = &ledger.figures;
-    let (state, since) = state(door);
-    let servers: Vec<Value> = door.seats().map(|seat| server(&seat)).collect();
+    let (state, since) = state(service);
+    let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
-        "name": door.name,
+        "name": service.name,
         "state": state,
         "since_seconds": since.as_secs(),
-        "listen": door.listen,
+        "listen": service.listen,
         "sessions": {
             "current": figures.open.get(),
             "max": figures.most.get(),
@@ -54,7 +54,7 @@ pub(super) fn service(door: &Door) -> Value {
             "rate_max": figures.rate.most(),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
-            "limit": door.admission.cap(),
+            "limit": service.admission.cap(),
         },
         "waiting": figures.waiting(),
         "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
@@ -63,7 +63,7 @@ pub(super) fn service(door: &Door) -> Value {
 }
 
 /// How a service stands, by that of its servers that is most awake; `up` where nothing sleeps.
-pub(super) fn state(door: &Door) -> (&'static str, Duration) {
+pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
     const ORDER: [State; 9] = [
         State::Ready,
         State::Idle,
@@ -77,11 +77,11 @@ pub(super) fn state(door: &Door) -> (&'static str, Duration) {
     ];
     let mut best: Option<(usize, &'static str, Duration)> = None;
     let (mut up, mut down): (Option<Duration>, Option<Duration>) = (None, None);
-    for seat in door.seats() {
-        let since = seat.since();
-        let state = match seat.sleeper() {
+    for server in service.servers() {
+        let since = server.since();
+        let state = match server.sleeper() {
             // It is down since its last server is, and up since the first is.
-            _ if seat.is_down() => {
+            _ if server.is_down() => {
                 down = Some(down.map_or(since, |other| other.min(since)));
                 continue;
             }
@@ -98,22 +98,22 @@ pub(super) fn state(door: &Door) -> (&'static str, Duration) {
     }
     let asleep = best.map(|(_, state, since)| (state, since));
     let found = up.map(|since| ("up", since)).or(asleep).or(down.map(|since| ("down", since)));
-    found.unwrap_or(("up", door.ledger().beginning.elapsed()))
+    found.unwrap_or(("up", service.ledger().beginning.elapsed()))
 }
 
-fn server(seat: &Seat<'_>) -> Value {
-    let counters = seat.counters;
+fn server_value(server: &RunningServer<'_>) -> Value {
+    let counters = server.counters;
     let count = |get: fn(&crate::ledger::counters::ServerCounters) -> u64| counters.map_or(0, get);
     let mut value = json!({
-        "name": seat.name,
-        "address": seat.address,
-        "admin": seat.admin().to_string(),
-        "state": stands(seat),
-        "since_seconds": seat.since().as_secs(),
-        "weight": seat.weight(),
-        "backup": seat.is_backup(),
-        "checked": seat.view.as_ref().is_some_and(|view| view.is_checked),
-        "last_check": seat.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
+        "name": server.name,
+        "address": server.address,
+        "admin": server.admin().to_string(),
+        "state": stands(server),
+        "since_seconds": server.since().as_secs(),
+        "weight": server.weight(),
+        "backup": server.is_backup(),
+        "checked": server.view.as_ref().is_some_and(|view| view.is_checked),
+        "last_check": server.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
         "sessions": {
             "current": count(|counters| counters.open.get()),
             "max": count(|counters| counters.most.get()),
@@ -124,7 +124,7 @@ fn server(seat: &Seat<'_>) -> Value {
             "out": count(|counters| counters.bytes_out.get()),
         },
     });
-    let (Some(sleeper), Some(object)) = (seat.sleeper(), value.as_object_mut()) else { return value };
+    let (Some(sleeper), Some(object)) = (server.sleeper(), value.as_object_mut()) else { return value };
     let now = Instant::now();
     let (state, _, cold_start) = sleeper.state();
     let outlook = sleeper.outlook();
@@ -164,9 +164,9 @@ fn server(seat: &Seat<'_>) -> Value {
 }
 
 /// How a server stands: down as checks tell, in its state if it sleeps, or up.
-pub(super) fn stands(seat: &Seat<'_>) -> &'static str {
-    match seat.sleeper() {
-        _ if seat.is_down() => "down",
+pub(super) fn stands(server: &RunningServer<'_>) -> &'static str {
+    match server.sleeper() {
+        _ if server.is_down() => "down",
         Some(sleeper) => word(sleeper.state().0),
         None => "up",
     }
@@ -227,14 +227,14 @@ fn seconds(span: Duration) -> Value {
 }
 
 /// A service's line of `show services`.
-pub(super) fn line(door: &Door, text: &mut String) {
-    let (state, since) = state(door);
-    let figures = &door.ledger().figures;
+pub(super) fn line(service: &RunningService, text: &mut String) {
+    let (state, since) = state(service);
+    let figures = &service.ledger().figures;
     // A String takes whatever is written to it.
     let _ = writeln!(
         text,
         "{} {state} {} {} {} {}",
-        door.name,
+        service.name,
         since.as_secs(),
         figures.open.get(),
         figures.waiting(),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use dormouse_core::address::ListenAddress;
 use tokio::task::JoinHandle;
 
-use super::{House, http, socket, usual};
+use super::{Running, http, socket, usual};
 use crate::config::model::{Control, Listen, Oversight};
 use crate::ledger::log::{Level, Log};
 use crate::listener::{FileOptions, ListenOptions, Listener, OpenError};
@@ -118,18 +118,20 @@ impl Windows {
     }
 
     /// Serves whoever comes there, and nobody any more elsewhere.
-    pub fn put_in(&mut self, refit: Refit, house: &Arc<House>) {
+    pub fn put_in(&mut self, refit: Refit, running: &Arc<Running>) {
         let Refit { control, http } = refit;
-        control.apply(&mut self.control, &house.log, |listener| {
-            house.log.line(Level::Info, format_args!("Commands are taken at {listener}."));
-            tokio::spawn(socket::serve(listener, Arc::clone(house)))
+        control.apply(&mut self.control, &running.log, |listener| {
+            running.log.line(Level::Info, format_args!("Commands are taken at {listener}."));
+            tokio::spawn(socket::serve(listener, Arc::clone(running)))
         });
-        http.apply(&mut self.http, &house.log, |listener| {
-            house.log.line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
-            tokio::spawn(http::serve(listener, Arc::clone(house)))
+        http.apply(&mut self.http, &running.log, |listener| {
+            running
+                .log
+                .line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
+            tokio::spawn(http::serve(listener, Arc::clone(running)))
         });
-        house.descriptors.store(self.descriptors(), Ordering::Relaxed);
-        house.ledger.watch(self.control.is_some() || self.http.is_some());
+        running.descriptors.store(self.descriptors(), Ordering::Relaxed);
+        running.ledger.watch(self.control.is_some() || self.http.is_some());
     }
 
     /// How many descriptors those who look may need.

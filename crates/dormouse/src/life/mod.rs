@@ -1,6 +1,6 @@
 //! The process's own life: its start and end towards the service manager, signals, the exit when idle.
 
-mod doors;
+mod accepting;
 mod idle;
 mod manager;
 mod runtime;
@@ -8,7 +8,7 @@ mod serve;
 mod signals;
 pub mod vigil;
 
-pub use doors::{Door, Doors};
+pub use accepting::{Accepting, OpenListener};
 pub use idle::idle_exit;
 pub use manager::{Remark, ask_for_time, report_status, report_status_and, watchdog};
 pub use runtime::block_on;

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Door, Doors, Signals, ask_for_time, idle_exit, report_status, vigil, watchdog};
+use super::{Accepting, OpenListener, Signals, ask_for_time, idle_exit, report_status, vigil, watchdog};
 use crate::admission::{Admission, Pool};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
@@ -62,23 +62,23 @@ impl Life<'_> {
     /// # Errors
     /// When a listener dies, or cannot be duplicated; with its name.
     pub async fn serve(&self, service: Open, signals: &mut Signals) -> Result<Ended, ListenerDied> {
-        let Open { listeners, admission, shared, behind, announce } = service;
-        let (mut accepting, mut doors) = (Doors::default(), Vec::new());
+        let Open { listeners: opened, admission, shared, behind, announce } = service;
+        let (mut accepting, mut listeners) = (Accepting::default(), Vec::new());
         let mut ahead = JoinSet::new();
         ahead.spawn(shared.limits.keep_timer_ahead());
         let level = if announce { Level::Info } else { Level::Debug };
-        for listener in listeners {
+        for listener in opened {
             let name = listener.to_string();
             self.log.line(level, format_args!("Listening on {name} for {behind}."));
             let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
-            doors.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
+            listeners.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
         }
         let _background = background();
         if let Some(manager) = self.manager {
             manager.announce(READY);
         }
         let why = tokio::select! {
-            () = self.until_idle(&doors) => Why::Idle,
+            () = self.until_idle(&listeners) => Why::Idle,
             () = signals.next() => Why::Told,
             died = accepting.died() => Why::Died(died),
             () = report_status(self.manager, self.ledger) => Why::Idle,
@@ -86,7 +86,7 @@ impl Life<'_> {
         };
         self.ledger.end_soon();
         // Whoever comes now waits in the service manager's socket.
-        drop(doors);
+        drop(listeners);
         accepting.shutdown().await;
         match why {
             Why::Idle => Ok(Ended::InGoodOrder),
@@ -96,10 +96,10 @@ impl Life<'_> {
     }
 
     /// Waits until it is idle, and nobody has just come.
-    async fn until_idle(&self, doors: &[Door]) {
+    async fn until_idle(&self, listeners: &[OpenListener]) {
         loop {
             idle_exit(self.exit_idle_time, self.pool).await;
-            if !anybody_waits(doors) {
+            if !anybody_waits(listeners) {
                 return;
             }
             // The accept loops are about to take it, and the silence begins anew.
@@ -171,8 +171,8 @@ enum Why {
     Died(ListenerDied),
 }
 
-fn anybody_waits(doors: &[Door]) -> bool {
-    let listeners = doors.iter().filter_map(Door::listener);
+fn anybody_waits(listeners: &[OpenListener]) -> bool {
+    let listeners = listeners.iter().filter_map(OpenListener::listener);
     let mut polled: Vec<PollFd<'_>> = listeners
         .map(|listener| PollFd::from_borrowed_fd(listener.socket().as_fd(), PollFlags::IN))
         .collect();

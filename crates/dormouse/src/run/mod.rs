@@ -2,11 +2,11 @@
 
 mod error;
 mod fdname;
-mod house;
 mod memory;
 mod plan;
 mod prepare;
 mod reload;
+mod serving;
 mod sockets;
 mod standing;
 mod store;
@@ -22,9 +22,9 @@ use crate::life::{
 };
 use crate::listener::Received;
 pub use error::{RunError, exit};
-use house::House;
 use reload::Reload;
 pub use reload::{Read, Reread};
+use serving::Serving;
 
 /// Serves until told to stop, or failed. `read` gives the configuration as it is then, at each SIGHUP.
 ///
@@ -58,36 +58,37 @@ async fn serve(
     let log = Log::formatted(config.log_level, config.oversight.format);
     let mut signals = Signals::register().map_err(RunError::Runtime)?;
     let rereads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
-    let mut house = House::new(&config, passed, Notifier::from_env(), &log)?;
-    house.move_in(config).await?;
-    ready(&house.listeners());
+    let mut serving = Serving::new(&config, passed, Notifier::from_env(), &log)?;
+    serving.begin(config).await?;
+    ready(&serving.listeners());
     let _background = background();
     if let Some(manager) = &manager {
         manager.announce(READY);
     }
-    let served = attend(&mut house, rereads, &mut signals, manager.as_ref()).await;
+    let served = attend(&mut serving, rereads, &mut signals, manager.as_ref()).await;
     // Whoever comes now waits in the service manager's socket.
-    house.close().await;
+    serving.close().await;
     let ended = match &served {
         Ok(()) => {
-            let (granted, pool) = (house.config.drain_timeout.unwrap_or(TimeSpan::ZERO), house.pool.clone());
+            let (granted, pool) =
+                (serving.config.drain_timeout.unwrap_or(TimeSpan::ZERO), serving.pool.clone());
             tokio::select! {
                 ended = drain(granted, &pool, manager.as_ref(), &mut signals) => ended,
                 // What is woken and put to sleep meanwhile is written down. No listener is left that could die.
-                _ = house.watch() => Ended::InGoodOrder,
+                _ = serving.watch() => Ended::InGoodOrder,
             }
         }
         Err(_) => Ended::InGoodOrder,
     };
-    house.pipes.end_with_process();
+    serving.pipes.end_with_process();
     if let Some(manager) = &manager {
         manager.announce("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
     // What is not waited for is ended by its guards, or stays as it is.
     if ended == Ended::InGoodOrder {
-        let longest = house.longest_stop();
+        let longest = serving.longest_stop();
         tokio::select! {
-            () = house.end() => {}
+            () = serving.end() => {}
             () = signals.next() => {}
             () = watchdog(manager.as_ref()) => {}
             () = ask_for_time(manager.as_ref(), longest) => {}
@@ -99,12 +100,12 @@ async fn serve(
 
 /// Until it is told to end, or a listener died.
 async fn attend(
-    house: &mut House,
+    serving: &mut Serving,
     rereads: Option<(Read, Hangups)>,
     signals: &mut Signals,
     manager: Option<&Notifier>,
 ) -> Result<(), ListenerDied> {
-    let (ledger, remark) = (house.ledger.clone(), Remark::default());
+    let (ledger, remark) = (serving.ledger.clone(), Remark::default());
     let beside = async {
         tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
     };
@@ -113,8 +114,8 @@ async fn attend(
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
-            died = house.watch() => return Err(died),
-            found = reload.next() => reload.finish(found, house).await,
+            died = serving.watch() => return Err(died),
+            found = reload.next() => reload.finish(found, serving).await,
             () = &mut beside => {}
         }
     }

@@ -3,14 +3,14 @@
 use tokio::task::yield_now;
 
 use super::RunError;
-use super::house::House;
 use super::plan::{Origin, Plan, Step};
+use super::serving::Serving;
 use super::standing::Standing;
 use super::store;
 use crate::config::model::{Config, Listen, ServiceConfig};
 use crate::control::Refit;
 use crate::ledger::log::Level;
-use crate::life::Door;
+use crate::life::OpenListener;
 use crate::listener::{Listener, Waiting};
 use crate::service::Routes;
 
@@ -29,7 +29,7 @@ pub(super) struct Ready {
     pub(super) waiting: Vec<Waiting>,
 }
 
-impl House {
+impl Serving {
     /// Gets all that is needed. `None` stands for a service that stays.
     pub(super) async fn prepare(
         &mut self,
@@ -84,8 +84,8 @@ impl House {
     }
 
     fn moved(&self, service: usize, listener: usize) -> Result<Ready, RunError> {
-        let doors = self.standing.get(service).and_then(|standing| standing.doors.get(listener));
-        let listeners = doors.into_iter().flatten().filter_map(Door::listener);
+        let listeners = self.standing.get(service).and_then(|standing| standing.listeners.get(listener));
+        let listeners = listeners.into_iter().flatten().filter_map(OpenListener::listener);
         Ok(Ready { opened: None, waiting: listeners.map(waiting).collect::<Result<_, _>>()? })
     }
 
@@ -177,13 +177,13 @@ impl House {
     /// Gives which ones these are, and the names by which the service manager keeps them.
     fn close_in_the_way(&mut self, plan: &Plan, wanted: &[Listen]) -> (Vec<(usize, usize)>, Vec<String>) {
         let (mut closed, mut stored) = (Vec::new(), Vec::new());
-        for (service, Standing { config, doors, .. }) in self.standing.iter_mut().enumerate() {
-            for (listener, (listen, doors)) in config.listen.iter().zip(doors).enumerate() {
+        for (service, Standing { config, listeners, .. }) in self.standing.iter_mut().enumerate() {
+            for (listener, (listen, listeners)) in config.listen.iter().zip(listeners).enumerate() {
                 let in_the_way = wanted.iter().any(|wanted| wanted.is_in_the_way_of(listen));
                 if in_the_way && !plan.keeps(service, listener) {
-                    let open = doors.iter().filter_map(Door::listener);
+                    let open = listeners.iter().filter_map(OpenListener::listener);
                     stored.extend(open.filter_map(|open| store::name(&config.name, listen, open)));
-                    doors.clear();
+                    listeners.clear();
                     closed.push((service, listener));
                 }
             }
@@ -220,14 +220,15 @@ impl House {
                 }
             };
             let sockets = ready.opened.unwrap_or_default().into_iter().zip(ready.waiting);
-            let open: Vec<Door> = sockets
+            let open: Vec<OpenListener> = sockets
                 .map(|(listener, waiting)| {
-                    self.doors.open(listener, waiting, admission.clone(), shared.clone())
+                    self.accepting.open(listener, waiting, admission.clone(), shared.clone())
                 })
                 .collect();
-            let doors = self.standing.get_mut(service).and_then(|standing| standing.doors.get_mut(listener));
-            if let Some(doors) = doors {
-                *doors = open;
+            let listeners =
+                self.standing.get_mut(service).and_then(|standing| standing.listeners.get_mut(listener));
+            if let Some(listeners) = listeners {
+                *listeners = open;
             }
         }
         if let Some(store) = &mut self.store {
@@ -238,9 +239,9 @@ impl House {
     /// Knows that it does not listen there, so that the next reload opens it.
     fn leave_out(&mut self, service: usize, listener: usize) {
         let configured = self.config.services.get_mut(service).map(|config| &mut config.listen);
-        if let Some(Standing { config, doors, .. }) = self.standing.get_mut(service) {
+        if let Some(Standing { config, listeners, .. }) = self.standing.get_mut(service) {
             take_out(&mut config.listen, listener);
-            take_out(doors, listener);
+            take_out(listeners, listener);
         }
         if let Some(listen) = configured {
             take_out(listen, listener);

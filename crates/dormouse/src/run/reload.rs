@@ -7,7 +7,7 @@ use dormouse_sys::notify::Notifier;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
-use super::house::House;
+use super::serving::Serving;
 use crate::config::model::Config;
 use crate::ledger::log::Level;
 use crate::life::{Hangups, Remark};
@@ -72,13 +72,13 @@ impl<'a> Reload<'a> {
     }
 
     /// Puts into effect what was found, if nothing is wrong with it.
-    pub(super) async fn finish(&mut self, found: Reread, house: &mut House) {
-        let log = house.log.clone();
+    pub(super) async fn finish(&mut self, found: Reread, serving: &mut Serving) {
+        let log = serving.log.clone();
         for warning in &found.warnings {
             log.line(Level::Warning, format_args!("{warning}"));
         }
         let turned = match found.result {
-            Ok(config) => house.turn_to(config).await.map_err(|error| error.to_string()),
+            Ok(config) => serving.turn_to(config).await.map_err(|error| error.to_string()),
             Err(problems) => Err(problems),
         };
         match turned {

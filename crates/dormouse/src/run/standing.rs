@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::config::model::{Listen, ServiceConfig};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Door, after};
+use crate::life::{OpenListener, after};
 use crate::listener::Listener;
 use crate::service::Words;
 use crate::session::Shared;
@@ -21,7 +21,7 @@ use crate::session::Shared;
 pub(super) struct Standing {
     pub(super) config: ServiceConfig,
     /// For each of its listeners the sockets; a passed name may stand for several.
-    pub(super) doors: Vec<Vec<Door>>,
+    pub(super) listeners: Vec<Vec<OpenListener>>,
     pub(super) admission: Arc<Admission>,
     pub(super) shared: Arc<Shared>,
     pub(super) ahead: Ahead,
@@ -68,10 +68,12 @@ impl Former {
 impl Standing {
     /// Lets nobody in any more. Gives what others can have of it, and what is left of it.
     pub(super) fn close(self) -> (Former, Leaving) {
-        let Self { config, doors, admission, shared, ahead } = self;
-        let sockets = |doors: Vec<Door>| doors.into_iter().filter_map(Door::close).collect::<Vec<_>>();
+        let Self { config, listeners, admission, shared, ahead } = self;
+        let sockets = |listeners: Vec<OpenListener>| {
+            listeners.into_iter().filter_map(OpenListener::close).collect::<Vec<_>>()
+        };
         let words = shared.service.words(&config);
-        let listeners = config.listen.into_iter().zip(doors.into_iter().map(sockets)).collect();
+        let listeners = config.listen.into_iter().zip(listeners.into_iter().map(sockets)).collect();
         let former = Former { listeners, ledger: Arc::clone(&shared.ledger), words };
         (former, Leaving { name: config.name, admission, shared, _ahead: ahead })
     }

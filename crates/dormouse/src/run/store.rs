@@ -15,7 +15,7 @@ use super::fdname;
 use super::standing::Standing;
 use crate::config::model::{Config, Listen};
 use crate::ledger::log::{Level, Log};
-use crate::life::Door;
+use crate::life::OpenListener;
 use crate::listener::{self, Listener};
 
 /// A manager that does not say for so long that it has closed a listener is not waited for.
@@ -136,9 +136,9 @@ impl Store {
     /// Sees to it that the listeners of these services are kept, and nothing else of ours but the state.
     pub(super) fn keep_listeners(&mut self, services: &[Standing], log: &Log) {
         let mut wanted = BTreeMap::new();
-        for Standing { config, doors, .. } in services {
-            for (listen, doors) in config.listen.iter().zip(doors) {
-                for listener in doors.iter().filter_map(Door::listener) {
+        for Standing { config, listeners, .. } in services {
+            for (listen, listeners) in config.listen.iter().zip(listeners) {
+                for listener in listeners.iter().filter_map(OpenListener::listener) {
                     wanted.extend(name(&config.name, listen, listener).map(|name| (name, listener)));
                 }
             }

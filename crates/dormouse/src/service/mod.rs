@@ -76,7 +76,7 @@ struct Server {
 #[derive(Debug)]
 pub struct Routes {
     routes: Vec<Arc<Route>>,
-    /// The names that have seats among them.
+    /// The names that have slots among them.
     named: Vec<Named>,
 }
 
@@ -89,7 +89,7 @@ impl Routes {
         let mut named = Vec::new();
         let mut routes = Vec::with_capacity(config.servers.len());
         for (number, server) in config.servers.iter().enumerate() {
-            let route = match named::seat(&mut named, number, server, config.timeouts.connect) {
+            let route = match named::slot(&mut named, number, server, config.timeouts.connect) {
                 Some(route) => route,
                 None => Route::new(&server.to, config.timeouts.connect)?,
             };

@@ -1,11 +1,11 @@
-//! Servers by name: who sits on which seat of the pool.
+//! Servers by name: who has which slot of the pool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::address::Target;
-use dormouse_core::names::{Order, Seats, Server, Source};
+use dormouse_core::names::{Order, Server, Slots, Source};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -15,14 +15,14 @@ use crate::connect::Route;
 use crate::ledger::log::{Level, Log};
 use crate::names::{Servers, Whom, follow};
 
-/// A name, and the seats that its servers have.
+/// A name, and the slots that its servers have.
 #[derive(Debug)]
 pub(super) struct Named {
     source: Source,
-    /// Of the first seat, in the pool.
+    /// Of the first slot, in the pool.
     first: usize,
-    /// Who sits there, for those who connect.
-    seats: Vec<watch::Sender<Option<SocketAddr>>>,
+    /// Who has them, for those who connect.
+    slots: Vec<watch::Sender<Option<SocketAddr>>>,
     /// What is configured of all of them.
     server: ServerConfig,
 }
@@ -30,25 +30,25 @@ pub(super) struct Named {
 /// Where somebody leaves, it is looked again so often whether the last session has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The way to a server that has a seat, if it is one; the seat is added to those of its name.
-pub(super) fn seat(
+/// The way to a server that has a slot, if it is one; the slot is added to those of its name.
+pub(super) fn slot(
     named: &mut Vec<Named>,
     number: usize,
     server: &ServerConfig,
     timeout: Option<Duration>,
 ) -> Option<Route> {
-    let Target::Seat { source, seat } = &server.to else { return None };
-    if *seat == 0 {
+    let Target::Slot { source, slot } = &server.to else { return None };
+    if *slot == 0 {
         named.push(Named {
             source: source.clone(),
             first: number,
-            seats: Vec::new(),
+            slots: Vec::new(),
             server: server.clone(),
         });
     }
     let (sender, receiver) = watch::channel(None);
-    named.last_mut()?.seats.push(sender);
-    Some(Route::to_seat(receiver, timeout))
+    named.last_mut()?.slots.push(sender);
+    Some(Route::to_slot(receiver, timeout))
 }
 
 impl Named {
@@ -65,21 +65,21 @@ impl Named {
         async move {
             tokio::select! {
                 () = following => {}
-                () = self.sit(servers, &pool, &label, &log) => {}
+                () = self.fill(servers, &pool, &label, &log) => {}
             }
         }
     }
 
-    async fn sit(&self, mut servers: Servers, pool: &Arc<Pool>, label: &str, log: &Log) {
-        let mut seats = Seats::new(self.seats.len());
+    async fn fill(&self, mut servers: Servers, pool: &Arc<Pool>, label: &str, log: &Log) {
+        let mut slots = Slots::new(self.slots.len());
         loop {
             let now: Arc<[Server]> = Arc::clone(&servers.borrow_and_update());
-            let before = seats.left_out();
-            for order in seats.take(&now, |seat| pool.sessions(self.first + seat)) {
+            let before = slots.left_out();
+            for order in slots.take(&now, |slot| pool.sessions(self.first + slot)) {
                 self.carry_out(order, pool);
             }
-            if seats.left_out() > before {
-                let (name, out, count) = (&self.source, seats.left_out(), self.seats.len());
+            if slots.left_out() > before {
+                let (name, out, count) = (&self.source, slots.left_out(), self.slots.len());
                 log.line(
                     Level::Warning,
                     format_args!(
@@ -89,32 +89,32 @@ impl Named {
             }
             tokio::select! {
                 changed = servers.changed() => if changed.is_err() { return },
-                () = sleep(LOOK), if seats.anybody_leaves() || seats.left_out() > 0 => {}
+                () = sleep(LOOK), if slots.anybody_leaves() || slots.left_out() > 0 => {}
             }
         }
     }
 
     fn carry_out(&self, order: Order, pool: &Arc<Pool>) {
         match order {
-            Order::Seat { seat, server, backup } => {
-                self.tell(seat, Some(server.address));
+            Order::Fill { slot, server, backup } => {
+                self.tell(slot, Some(server.address));
                 // Those who asked for a weight of their own get it; it is alike for all addresses of a name.
                 let weight = match self.source {
                     Source::Addresses { .. } => self.server.weight,
                     Source::Services { .. } => u32::from(server.weight),
                 };
-                pool.sit_down(self.first + seat, server.address, weight, backup || self.server.backup);
+                pool.fill_slot(self.first + slot, server.address, weight, backup || self.server.backup);
             }
-            Order::Drain(seat) => pool.leave(self.first + seat),
-            Order::Clear(seat) => {
-                pool.stand_up(self.first + seat);
-                self.tell(seat, None);
+            Order::Drain(slot) => pool.drain_slot(self.first + slot),
+            Order::Clear(slot) => {
+                pool.clear_slot(self.first + slot);
+                self.tell(slot, None);
             }
         }
     }
 
-    fn tell(&self, seat: usize, address: Option<SocketAddr>) {
-        if let Some(place) = self.seats.get(seat) {
+    fn tell(&self, slot: usize, address: Option<SocketAddr>) {
+        if let Some(place) = self.slots.get(slot) {
             place.send_replace(address);
         }
     }

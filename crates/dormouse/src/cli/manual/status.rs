@@ -59,9 +59,9 @@ help, prompt, quit
 A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. One
 server without rules of its own (weight, maxconn, check) has neither.
 .PP
-Each service is a frontend and a backend of the same name. What sleeps would take a client, and is told as UP. A seat for a
-server by name (dns:, srv:) where nobody sits is told as MAINT; what is said of a seat (state, drain) is kept for whoever
-sits there next. Of our own
+Each service is a frontend and a backend of the same name. What sleeps would take a client, and is told as UP. A slot for a
+server by name (dns:, srv:) that nobody has is told as MAINT; what is said of a slot (state, drain) is kept for whoever
+has it next. Of our own
 are the words above (wake, sleep, freeze, thaw, drain, explain) and
 .PP
 .nf

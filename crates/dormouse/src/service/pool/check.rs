@@ -62,8 +62,8 @@ impl Checker {
     }
 
     async fn nudge(&self) {
-        match self.pool.seats.get(self.server) {
-            Some(seat) => seat.nudge.notified().await,
+        match self.pool.slots.get(self.server) {
+            Some(slot) => slot.nudge.notified().await,
             None => std::future::pending().await,
         }
     }

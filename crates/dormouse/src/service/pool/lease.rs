@@ -169,7 +169,7 @@ impl Way<'_> {
 
     fn mark(&mut self, server: usize) {
         if self.tried.is_empty() {
-            self.tried = vec![false; self.pool.seats.len()];
+            self.tried = vec![false; self.pool.slots.len()];
         }
         if let Some(tried) = self.tried.get_mut(server) {
             *tried = true;
@@ -200,7 +200,7 @@ async fn wait(
 impl Pool {
     /// Ends when checks find that a server is down: a connection on its way there would only take its time.
     async fn went_down(&self, server: usize) {
-        if !self.seats.get(server).is_some_and(|seat| seat.is_checked) {
+        if !self.slots.get(server).is_some_and(|slot| slot.is_checked) {
             return std::future::pending().await;
         }
         let mut changes = self.changes.subscribe();

@@ -6,7 +6,7 @@
 mod check;
 mod lease;
 mod named;
-mod seat;
+mod slot;
 mod view;
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ use crate::config::model::{ServerConfig, ServiceConfig};
 use crate::ledger::log::{Level, Log};
 use crate::ledger::sleep::WokenBy;
 pub(super) use check::Checker;
-pub(super) use seat::{Place, Queued};
+pub(super) use slot::{Place, Queued};
 pub use view::{LastCheck, ServerHandle, ServerView};
 
 /// Several servers.
@@ -39,7 +39,7 @@ pub(super) struct Pool {
     name: String,
     log: Log,
     inner: Mutex<Inner>,
-    seats: Vec<Seat>,
+    slots: Vec<Slot>,
     /// Counts the changes of health and of what an administrator wants.
     changes: watch::Sender<u64>,
     /// How many sessions have their server for good.
@@ -80,7 +80,7 @@ struct Outages {
 
 /// What belongs to one server, besides its numbers.
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     name: String,
     address: Mutex<String>,
     sleeper: Option<Arc<Sleeper>>,
@@ -117,7 +117,7 @@ impl Pool {
             let checks = server.check.as_ref().map(|check| check.rules.clone());
             let offset =
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
-            let vacant = matches!(server.to, Target::Seat { .. });
+            let vacant = matches!(server.to, Target::Slot { .. });
             let presence = if vacant { Presence::Vacant } else { Presence::Here };
             let health = Health::new(checks, words.of(server), now, offset);
             let member = Member::new(health, server.weight, server.backup, server.maxconn);
@@ -129,7 +129,7 @@ impl Pool {
             queue_max: usize::try_from(config.queue.max.get()).unwrap_or(usize::MAX),
             fail_open: config.fail_open,
         };
-        let seat = |(server, sleeper): (&ServerConfig, _)| Seat {
+        let slot = |(server, sleeper): (&ServerConfig, _)| Slot {
             name: server.name.clone(),
             address: Mutex::new(server.to.to_string()),
             sleeper,
@@ -146,7 +146,7 @@ impl Pool {
             name: config.name.clone(),
             log: log.clone(),
             inner: Mutex::new(inner),
-            seats: config.servers.iter().zip(sleepers).map(seat).collect(),
+            slots: config.servers.iter().zip(sleepers).map(slot).collect(),
             changes: watch::Sender::new(0),
             settled: AtomicUsize::new(0),
             room: Arc::clone(room),
@@ -214,7 +214,7 @@ impl Pool {
 
     /// A session got through to a server, or did not.
     fn observed(&self, server: usize, got_through: bool) {
-        if !self.seats.get(server).is_some_and(|seat| seat.is_checked) {
+        if !self.slots.get(server).is_some_and(|slot| slot.is_checked) {
             return;
         }
         self.change(server, "sessions do not get through", |health, now| health.observed(now, got_through));
@@ -225,9 +225,9 @@ impl Pool {
         let before = self.status(server);
         let change =
             self.step(|inner, now, out| inner.machine.change(now, server, out, |health| act(health, now)));
-        let ended = self.seats.get(server).filter(|seat| change == Some(Change::Down) && seat.ends_sessions);
-        if let Some(seat) = ended {
-            seat.cut.send_replace(Some(Cut::ServerDown));
+        let ended = self.slots.get(server).filter(|slot| change == Some(Change::Down) && slot.ends_sessions);
+        if let Some(slot) = ended {
+            slot.cut.send_replace(Some(Cut::ServerDown));
         }
         self.told(server, before, why);
     }
@@ -247,7 +247,7 @@ impl Pool {
     }
 
     fn tell(&self, server: usize, before: Status, after: Status, why: &str) {
-        let Some(seat) = self.seats.get(server) else { return };
+        let Some(slot) = self.slots.get(server) else { return };
         let (left, sessions, waiting) = {
             let inner = self.lock();
             let members = inner.machine.members();
@@ -261,15 +261,15 @@ impl Pool {
             format_args!(
                 "{}/{}: {before} → {after}{why}; {sessions} sessions on it, {left} of {} servers take more, {waiting} waiting.",
                 self.name,
-                seat.name,
-                self.seats.len(),
+                slot.name,
+                self.slots.len(),
             ),
         );
     }
 
     /// Gives the place at a server that was picked to a session.
     fn place(self: &Arc<Self>, pick: Pick) -> Place {
-        let sleeper = pick.wake.and_then(|server| self.seats.get(server)?.sleeper.as_ref());
+        let sleeper = pick.wake.and_then(|server| self.slots.get(server)?.sleeper.as_ref());
         if let Some(sleeper) = sleeper {
             sleeper.wake(WokenBy::Load);
         }
@@ -313,18 +313,18 @@ impl Pool {
 
     /// Tells the tasks that check of what is due sooner than they think.
     fn arm(&self, inner: &mut Inner) {
-        for (server, seat) in self.seats.iter().enumerate() {
+        for (server, slot) in self.slots.iter().enumerate() {
             let due = inner.machine.check_due(server);
             let Some(armed) = inner.armed.get_mut(server) else { continue };
             if due.is_some_and(|due| armed.is_none_or(|armed| due < armed)) {
                 *armed = due;
-                seat.nudge.notify_one();
+                slot.nudge.notify_one();
             }
         }
     }
 
     fn sleepers(&self) -> impl Iterator<Item = (usize, &Arc<Sleeper>)> {
-        self.seats.iter().enumerate().filter_map(|(server, seat)| Some((server, seat.sleeper.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(|(server, slot)| Some((server, slot.sleeper.as_ref()?)))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Seats that servers by name come to and leave.
+//! Slots that servers by name come to and leave.
 
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 
 use dormouse_core::pool::{Member, Presence};
 
-use super::{Pool, Seat};
+use super::{Pool, Slot};
 
 impl Pool {
     /// How many sessions a server has.
@@ -13,10 +13,16 @@ impl Pool {
         self.lock().machine.members().get(server).map_or(0, Member::sessions)
     }
 
-    /// A server sits there, perhaps another one or with another share.
-    pub(in crate::service) fn sit_down(&self, server: usize, address: SocketAddr, weight: u32, backup: bool) {
-        if let Some(seat) = self.seats.get(server) {
-            *seat.address.lock().unwrap_or_else(PoisonError::into_inner) = address.to_string();
+    /// A server has the slot, perhaps another one or with another share.
+    pub(in crate::service) fn fill_slot(
+        &self,
+        server: usize,
+        address: SocketAddr,
+        weight: u32,
+        backup: bool,
+    ) {
+        if let Some(slot) = self.slots.get(server) {
+            *slot.address.lock().unwrap_or_else(PoisonError::into_inner) = address.to_string();
         }
         self.step(|inner, now, out| {
             inner.machine.set_weight(now, server, weight, out);
@@ -25,13 +31,13 @@ impl Pool {
         self.be(server, Presence::Here);
     }
 
-    /// The server that sits there gets no more sessions.
-    pub(in crate::service) fn leave(&self, server: usize) {
+    /// The server that has the slot gets no more sessions.
+    pub(in crate::service) fn drain_slot(&self, server: usize) {
         self.be(server, Presence::Leaving);
     }
 
-    /// Nobody sits there any more.
-    pub(in crate::service) fn stand_up(&self, server: usize) {
+    /// Nobody has the slot any more.
+    pub(in crate::service) fn clear_slot(&self, server: usize) {
         self.be(server, Presence::Vacant);
     }
 
@@ -46,7 +52,7 @@ impl Pool {
     }
 }
 
-impl Seat {
+impl Slot {
     /// How the server is reached.
     pub(super) fn address(&self) -> String {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -16,9 +16,9 @@ pub struct ServerView {
     pub address: String,
     /// Where it stands, an administrator's wish included.
     pub status: Status,
-    /// What an administrator lets it have, or what comes to the same: an empty seat is in maintenance.
+    /// What an administrator lets it have, or what comes to the same: an empty slot is in maintenance.
     pub admin: Admin,
-    /// Whether somebody sits there; always where it has no seat.
+    /// Whether a server has its slot; always where it has none.
     pub presence: Presence,
     /// Since when it stands there.
     pub since: Instant,
@@ -83,7 +83,7 @@ impl Service {
     /// The server of this name.
     pub fn server(&self, name: &str) -> Option<ServerHandle> {
         let pool = Arc::clone(self.pool.as_ref()?);
-        let server = pool.seats.iter().position(|seat| seat.name == name)?;
+        let server = pool.slots.iter().position(|slot| slot.name == name)?;
         Some(ServerHandle { pool, server })
     }
 }
@@ -103,11 +103,11 @@ impl Pool {
 
     fn view(&self) -> Vec<ServerView> {
         let inner = self.lock();
-        let members = inner.machine.members().iter().zip(&self.seats).zip(&inner.last_checks);
-        let view = members.map(|((member, seat), last_check)| {
+        let members = inner.machine.members().iter().zip(&self.slots).zip(&inner.last_checks);
+        let view = members.map(|((member, slot), last_check)| {
             let health = member.health();
             ServerView {
-                address: seat.address(),
+                address: slot.address(),
                 status: member.status(),
                 admin: member.admin(),
                 presence: member.presence(),

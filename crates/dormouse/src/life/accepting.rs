@@ -12,17 +12,17 @@ use crate::session::Shared;
 
 /// All that accept.
 #[derive(Debug, Default)]
-pub struct Doors(JoinSet<(String, io::Result<()>)>);
+pub struct Accepting(JoinSet<(String, io::Result<()>)>);
 
 /// A listener that clients are accepted on. Dropping it closes both.
 #[derive(Debug)]
-pub struct Door {
+pub struct OpenListener {
     /// `None` only while it is taken apart.
     listener: Option<Listener>,
     accepting: AbortHandle,
 }
 
-impl Doors {
+impl Accepting {
     /// Lets clients in. `waiting` is of the same listener.
     pub fn open(
         &mut self,
@@ -30,11 +30,11 @@ impl Doors {
         waiting: Waiting,
         admission: Arc<Admission>,
         shared: Arc<Shared>,
-    ) -> Door {
+    ) -> OpenListener {
         let name = listener.to_string();
         let accepted = accept_all(waiting, admission, shared);
         let accepting = self.0.spawn(async move { (name, accepted.await) });
-        Door { listener: Some(listener), accepting }
+        OpenListener { listener: Some(listener), accepting }
     }
 
     /// Waits until a listener cannot be used any more.
@@ -59,7 +59,7 @@ impl Doors {
     }
 }
 
-impl Door {
+impl OpenListener {
     /// The listener.
     pub fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()
@@ -71,7 +71,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for OpenListener {
     fn drop(&mut self) {
         self.accepting.abort();
     }

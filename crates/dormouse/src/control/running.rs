@@ -1,4 +1,4 @@
-//! All that can be seen and steered: the services that run, each with its door.
+//! All that can be seen and steered: the services that run, and their servers.
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +22,7 @@ use crate::session::Shared;
 
 /// Everything that runs.
 #[derive(Debug)]
-pub struct House {
+pub struct Running {
     /// Where lines go.
     pub log: Log,
     /// What is counted of all.
@@ -33,12 +33,12 @@ pub struct House {
     pub started: SystemTime,
     /// How many descriptors those who look may need.
     pub descriptors: AtomicU64,
-    doors: Mutex<Arc<Vec<Door>>>,
+    services: Mutex<Arc<Vec<RunningService>>>,
 }
 
 /// A service: where it listens and what is behind.
 #[derive(Debug)]
-pub struct Door {
+pub struct RunningService {
     /// Its name.
     pub name: String,
     /// Where clients arrive.
@@ -66,12 +66,12 @@ struct Facts {
 
 /// A server of a service, as it is now.
 #[derive(Debug)]
-pub struct Seat<'a> {
+pub struct RunningServer<'a> {
     /// Which one it is.
     pub index: usize,
     /// Its name in its service.
     pub name: &'a str,
-    /// Where it is: of a name's servers, the one that has this seat.
+    /// Where it is: of a name's servers, the one that has this server.
     pub address: Cow<'a, str>,
     /// Where it is by the configuration.
     pub to: &'a Target,
@@ -88,24 +88,25 @@ pub struct Seat<'a> {
     beginning: Beginning,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> RunningServer<'a> {
     /// What wakes it, if it sleeps at all.
     pub fn sleeper(&self) -> Option<&'a Arc<Sleeper>> {
         self.service.sleeper(self.index)
     }
 
-    /// Whether somebody sits there.
+    /// Whether it is there: not where a slot is empty.
     pub fn presence(&self) -> Presence {
         self.view.as_ref().map(|view| view.presence).unwrap_or_default()
     }
 
-    /// What an administrator lets it have, or what comes to the same: an empty seat is in maintenance.
+    /// What an administrator lets it have, or what comes to the same: an empty server is in maintenance.
     pub fn admin(&self) -> Admin {
         let alone = || self.service.admin(self.index);
         self.view.as_ref().map_or_else(alone, |view| view.admin)
     }
 
-    /// What an administrator wants of it from now on, and of whoever sits there later. Drained, or in maintenance, it sleeps as soon as nobody uses it.
+    /// What an administrator wants of it from now on, and of whoever has its slot later. Drained, or in
+    /// maintenance, it sleeps as soon as nobody uses it.
     pub fn set_admin(&self, admin: Admin) {
         self.service.set_admin(self.index, admin);
     }
@@ -140,22 +141,22 @@ impl<'a> Seat<'a> {
     }
 }
 
-impl House {
+impl Running {
     /// An empty one.
     pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
         let descriptors = AtomicU64::new(0);
-        Arc::new(Self { log, ledger, pool, started, descriptors, doors: Mutex::default() })
+        Arc::new(Self { log, ledger, pool, started, descriptors, services: Mutex::default() })
     }
 
     /// These are all services from now on.
-    pub fn furnish(&self, doors: Vec<Door>) {
-        *self.doors.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(doors);
+    pub fn replace(&self, services: Vec<RunningService>) {
+        *self.services.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(services);
     }
 
     /// The services, in the order in which they were written.
-    pub fn doors(&self) -> Arc<Vec<Door>> {
-        Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn services(&self) -> Arc<Vec<RunningService>> {
+        Arc::clone(&self.services.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The sessions one by one.
@@ -169,7 +170,7 @@ impl House {
     }
 }
 
-impl Door {
+impl RunningService {
     /// A service that has begun to run.
     pub fn new(
         config: &ServiceConfig,
@@ -201,12 +202,12 @@ impl Door {
     }
 
     /// Its servers.
-    pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
+    pub fn servers(&self) -> impl Iterator<Item = RunningServer<'_>> {
         let mut views = self.shared.service.servers().into_iter();
         self.servers.iter().enumerate().map(move |(index, facts)| {
             let view = views.next();
             let address = view.as_ref().map(|view| Cow::Owned(view.address.clone()));
-            Seat {
+            RunningServer {
                 index,
                 name: &facts.name,
                 address: address.unwrap_or(Cow::Borrowed(&facts.address)),
@@ -225,13 +226,15 @@ impl Door {
     pub fn outages(&self) -> (u64, Duration) {
         match self.shared.service.outages() {
             Some((count, since)) => (count, since.elapsed()),
-            None => (0, self.seats().next().map_or(self.ledger().beginning.elapsed(), |seat| seat.since())),
+            None => {
+                (0, self.servers().next().map_or(self.ledger().beginning.elapsed(), |server| server.since()))
+            }
         }
     }
 
     /// The server of this name.
-    pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
-        self.seats().find(|seat| seat.name == name)
+    pub fn server(&self, name: &str) -> Option<RunningServer<'_>> {
+        self.servers().find(|server| server.name == name)
     }
 }
 
@@ -246,8 +249,8 @@ fn algo(balance: Balance) -> &'static str {
 }
 
 /// The service of this name.
-pub(super) fn door<'a>(doors: &'a [Door], name: &str) -> Option<&'a Door> {
-    doors.iter().find(|door| door.name == name)
+pub(super) fn service<'a>(services: &'a [RunningService], name: &str) -> Option<&'a RunningService> {
+    services.iter().find(|service| service.name == name)
 }
 
 /// What of a name does not exist.
@@ -267,18 +270,24 @@ impl Missing {
     }
 }
 
-pub(super) fn find<'a>(doors: &'a [Door], name: &ServerName) -> Result<(&'a Door, Seat<'a>), Missing> {
-    let door = door(doors, &name.backend).ok_or(Missing::Backend)?;
-    Ok((door, door.seat(&name.server).ok_or(Missing::Server)?))
+pub(super) fn find<'a>(
+    services: &'a [RunningService],
+    name: &ServerName,
+) -> Result<(&'a RunningService, RunningServer<'a>), Missing> {
+    let service = service(services, &name.backend).ok_or(Missing::Backend)?;
+    Ok((service, service.server(&name.server).ok_or(Missing::Server)?))
 }
 
 /// The servers that are meant.
-pub(super) fn seats_of<'a>(doors: &'a [Door], whom: &Whom) -> Result<(&'a Door, Vec<Seat<'a>>), Missing> {
+pub(super) fn servers_of<'a>(
+    services: &'a [RunningService],
+    whom: &Whom,
+) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), Missing> {
     match whom {
         Whom::Service(name) => {
-            let door = door(doors, name).ok_or(Missing::Backend)?;
-            Ok((door, door.seats().collect()))
+            let service = service(services, name).ok_or(Missing::Backend)?;
+            Ok((service, service.servers().collect()))
         }
-        Whom::Server(name) => find(doors, name).map(|(door, seat)| (door, vec![seat])),
+        Whom::Server(name) => find(services, name).map(|(service, server)| (service, vec![server])),
     }
 }

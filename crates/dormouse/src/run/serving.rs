@@ -20,10 +20,10 @@ use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
 use crate::config::model::{Config, Listen, ServerConfig, ServiceConfig};
-use crate::control::{self, House as Window, Windows};
+use crate::control::{self, Running, Windows};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Door, Doors, ListenerDied};
+use crate::life::{Accepting, ListenerDied, OpenListener};
 use crate::listener::PassedError;
 use crate::listener::Received;
 use crate::service::{Dormitory, Service, Words};
@@ -31,12 +31,12 @@ use crate::session::Shared;
 
 /// The services, and what they share.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct Serving {
     pub(super) config: Config,
     pub(super) standing: Vec<Standing>,
     /// Those that accept no more, while their sessions last.
     leaving: JoinSet<()>,
-    pub(super) doors: Doors,
+    pub(super) accepting: Accepting,
     dormitory: Dormitory,
     pub(super) sockets: Sockets,
     pub(super) pool: Arc<Pool>,
@@ -46,7 +46,7 @@ pub(super) struct House {
     pub(super) store: Option<Store>,
     memory: Memory,
     /// For those who look.
-    pub(super) window: Arc<Window>,
+    pub(super) window: Arc<Running>,
     /// Where they look.
     pub(super) windows: Windows,
     pub(super) log: Log,
@@ -61,8 +61,8 @@ pub(super) struct Changes {
     removed: Vec<String>,
 }
 
-impl House {
-    /// A house without services.
+impl Serving {
+    /// Without services yet.
     ///
     /// # Errors
     /// When what was passed in is of no use.
@@ -84,12 +84,12 @@ impl House {
         let budget = raise_limit(wanted(config), 0);
         let ledger = Arc::new(Ledger::new(log.clone()));
         let pool = Pool::new(budget.sessions);
-        let window = Window::new(Arc::clone(&ledger), Arc::clone(&pool), log.clone());
+        let window = Running::new(Arc::clone(&ledger), Arc::clone(&pool), log.clone());
         Ok(Self {
             config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
             leaving: JoinSet::new(),
-            doors: Doors::default(),
+            accepting: Accepting::default(),
             dormitory,
             sockets: Sockets::new(Ok(passed), stored)?,
             pool,
@@ -104,7 +104,7 @@ impl House {
     }
 
     /// Serves this, the first time. What came back from before and is not wanted is let go.
-    pub(super) async fn move_in(&mut self, config: Config) -> Result<(), RunError> {
+    pub(super) async fn begin(&mut self, config: Config) -> Result<(), RunError> {
         // Before anything is opened: it may be in the way.
         let unwanted = self.sockets.unwanted(&config);
         if !unwanted.is_empty() {
@@ -119,8 +119,8 @@ impl House {
 
     /// The names of all listeners.
     pub(super) fn listeners(&self) -> Vec<String> {
-        let doors = self.standing.iter().flat_map(|standing| standing.doors.iter().flatten());
-        doors.filter_map(|door| door.listener().map(ToString::to_string)).collect()
+        let listeners = self.standing.iter().flat_map(|standing| standing.listeners.iter().flatten());
+        listeners.filter_map(|listener| listener.listener().map(ToString::to_string)).collect()
     }
 
     /// Serves this from now on. What is the same is not touched.
@@ -173,7 +173,7 @@ impl House {
         self.make_room(&config);
         self.config = config;
         self.dormitory.sweep();
-        self.furnish();
+        self.show();
         if let Some(store) = &mut self.store {
             store.keep_listeners(&self.standing, &self.log);
         }
@@ -219,7 +219,7 @@ impl House {
         });
         let admission = Admission::of_mortals(service.maxconn, service.at_limit, &self.pool);
         let behind = behind(service);
-        let mut doors = Vec::with_capacity(service.listen.len());
+        let mut accepting = Vec::with_capacity(service.listen.len());
         for ((listen, origin), sockets) in service.listen.iter().zip(origins).zip(sockets) {
             let listeners = match (origin, sockets.opened) {
                 (_, Some(opened)) => {
@@ -242,22 +242,22 @@ impl House {
                 (Origin::Opened | Origin::OpenedAfter, None) => Vec::new(),
             };
             let open = listeners.into_iter().zip(sockets.waiting).map(|(listener, waiting)| {
-                self.doors.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared))
+                self.accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared))
             });
-            doors.push(open.collect());
+            accepting.push(open.collect());
         }
         let ahead = Ahead::of(&shared);
-        Standing { config: service.clone(), doors, admission, shared, ahead }
+        Standing { config: service.clone(), listeners: accepting, admission, shared, ahead }
     }
 
     /// Shows what is served now.
-    fn furnish(&self) {
-        let doors = self.standing.iter().map(|standing| {
-            let listeners = standing.doors.iter().flatten().filter_map(Door::listener);
+    fn show(&self) {
+        let services = self.standing.iter().map(|standing| {
+            let listeners = standing.listeners.iter().flatten().filter_map(OpenListener::listener);
             let listen = listeners.map(ToString::to_string).collect();
-            control::Door::new(&standing.config, listen, &standing.admission, &standing.shared)
+            control::RunningService::new(&standing.config, listen, &standing.admission, &standing.shared)
         });
-        self.window.furnish(doors.collect());
+        self.window.replace(services.collect());
     }
 
     /// Makes room for the sessions of all services, and for those that go on from before.
@@ -283,7 +283,7 @@ impl House {
     pub(super) async fn watch(&mut self) -> ListenerDied {
         loop {
             tokio::select! {
-                died = self.doors.died() => return died,
+                died = self.accepting.died() => return died,
                 Some(_) = self.leaving.join_next() => self.dormitory.sweep(),
                 () = self.dormitory.changed() => self.memory.write(&self.dormitory.woken()),
             }
@@ -293,14 +293,14 @@ impl House {
     /// Lets nobody in any more.
     pub(super) async fn close(&mut self) {
         self.ledger.end_soon();
-        let doors =
-            self.standing.iter_mut().flat_map(|standing| std::mem::take(&mut standing.doors)).flatten();
-        for mut listener in doors.filter_map(Door::close) {
+        let listeners =
+            self.standing.iter_mut().flat_map(|standing| std::mem::take(&mut standing.listeners)).flatten();
+        for mut listener in listeners.filter_map(OpenListener::close) {
             if self.store.is_some() {
                 listener.leave_file();
             }
         }
-        std::mem::take(&mut self.doors).shutdown().await;
+        std::mem::take(&mut self.accepting).shutdown().await;
     }
 
     /// How long putting to sleep may take what we have woken.

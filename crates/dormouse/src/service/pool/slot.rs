@@ -31,7 +31,7 @@ enum Watched {
 impl Place {
     pub(super) fn new(pool: Arc<Pool>, server: usize) -> Self {
         // What ended those before is no concern of this one.
-        let cut = pool.seats.get(server).map(|seat| seat.cut.subscribe());
+        let cut = pool.slots.get(server).map(|slot| slot.cut.subscribe());
         Self { pool, server, settled: false, cut: Watched::Not(cut) }
     }
 
