@@ -39,8 +39,6 @@ pub(crate) struct Direction {
     stage: Stage,
     /// Both ends are UNIX sockets, between which descriptors can travel with the bytes.
     carries_descriptors: bool,
-    /// The sink was told that the stream ended.
-    pub(crate) told: bool,
 }
 
 #[derive(Debug)]
@@ -83,8 +81,10 @@ enum Stage {
     Open,
     /// The source ended; what is still held has to reach the sink first.
     Ending,
-    /// The sink was told, or is told by the close that follows.
-    Ended,
+    /// The sink was told that the stream ended.
+    Told,
+    /// The close that follows tells the sink.
+    Closing,
 }
 
 /// Why a direction stopped pumping for now.
@@ -104,18 +104,16 @@ impl Direction {
     /// A direction in which these bytes go first.
     pub(crate) fn new(prefix: Vec<u8>, carries_descriptors: bool) -> Self {
         let rest = Rest::new(prefix, Vec::new());
-        Self {
-            passed: 0,
-            flow: Flow::Small { full_reads: 0 },
-            rest,
-            stage: Stage::Open,
-            carries_descriptors,
-            told: false,
-        }
+        Self { passed: 0, flow: Flow::Small { full_reads: 0 }, rest, stage: Stage::Open, carries_descriptors }
     }
 
     pub(crate) fn ended(&self) -> bool {
-        self.stage == Stage::Ended
+        matches!(self.stage, Stage::Told | Stage::Closing)
+    }
+
+    /// Whether the sink was told that the stream ended.
+    pub(crate) fn told(&self) -> bool {
+        self.stage == Stage::Told
     }
 
     /// Whether bytes were taken from the source that the sink did not get.
@@ -127,7 +125,7 @@ impl Direction {
     pub(crate) fn cut(&mut self) {
         self.rest = None;
         self.flow = Flow::NeverBulk;
-        self.stage = Stage::Ended;
+        self.stage = Stage::Closing;
     }
 
     /// Whether the source's end of stream was seen.
@@ -154,14 +152,10 @@ impl Direction {
                 Stage::Open => {}
                 Stage::Ending => {
                     self.flow = Flow::Small { full_reads: 0 };
-                    if !last {
-                        self.told = true;
-                        end(sink);
-                    }
-                    self.stage = Stage::Ended;
+                    self.stage = if last { Stage::Closing } else { end(sink) };
                     return Ok(Pause::Ended);
                 }
-                Stage::Ended => return Ok(Pause::Ended),
+                Stage::Told | Stage::Closing => return Ok(Pause::Ended),
             }
             if !source.readable {
                 // An idle direction keeps no pipe.
@@ -304,8 +298,9 @@ fn borrow(place: &mut Option<Loan>, carries_descriptors: bool, source: &Stream, 
 }
 
 /// Tells the sink that the stream ended. A sink that is gone already shows it by itself.
-fn end(sink: &Stream) {
+fn end(sink: &Stream) -> Stage {
     if let Some(socket) = sink.socket() {
         let _ = shutdown(socket, Shutdown::Write);
     }
+    Stage::Told
 }

@@ -274,7 +274,7 @@ impl Relay {
     fn close(&mut self, end: End) {
         self.over = true;
         match end {
-            End::Finished if self.up.told && self.is_short() => self.upstream.part(Parting::Orderly),
+            End::Finished if self.up.told() && self.is_short() => self.upstream.part(Parting::Orderly),
             End::Finished | End::Gone(_) => {}
             End::Reset(Side::Downstream) if self.is_short() => self.upstream.part(Parting::Reset),
             End::Reset(side) => match side.other() {

@@ -18,20 +18,18 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::vsock::VsockAddr;
 
 /// Where `NOTIFY_SOCKET` points.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Destination {
-    Unix(SocketAddrUnix),
+    /// All states go out through one socket, so that the descriptor limit is not in their way.
+    Unix { address: SocketAddrUnix, socket: OwnedFd },
+    /// Each state is a connection of its own.
     Vsock(VsockAddr),
 }
 
 /// The service manager's ear. Over UNIX datagrams sending a state never blocks, and announcing one for a second at most;
-/// over vsock, where each is a connection of its own, it takes a few seconds at most.
+/// over vsock it takes a few seconds at most.
 #[derive(Debug)]
-pub struct Notifier {
-    destination: Destination,
-    /// Where states go out; none over vsock.
-    socket: Option<OwnedFd>,
-}
+pub struct Notifier(Destination);
 
 impl Notifier {
     /// The manager named by `NOTIFY_SOCKET`; `None` where nobody listens, or the address is of no known kind.
@@ -43,17 +41,7 @@ impl Notifier {
 
     /// The manager at this address: `/path`, `@abstract` or `vsock:CID:PORT`.
     pub fn to(address: &OsString) -> Option<Self> {
-        let destination = parse(address.as_bytes())?;
-        let socket = match &destination {
-            Destination::Unix(_) => {
-                let socket =
-                    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
-                sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE)).ok()?;
-                Some(socket)
-            }
-            Destination::Vsock(_) => None,
-        };
-        Some(Self { destination, socket })
+        parse(address.as_bytes()).map(Self)
     }
 
     /// Sends a state together with a descriptor, for example `FDSTORE=1\nFDNAME=…`. Waits for a second at most while
@@ -97,7 +85,7 @@ impl Notifier {
     }
 
     fn send_with_flags(&self, state: &str, flags: SendFlags) -> io::Result<()> {
-        let Destination::Vsock(address) = &self.destination else {
+        let Destination::Vsock(address) = &self.0 else {
             return self.send_datagram(state, None, flags);
         };
         // A stream or seqpacket socket carries one message a connection.
@@ -107,9 +95,7 @@ impl Notifier {
     }
 
     fn send_datagram(&self, state: &str, fd: Option<BorrowedFd<'_>>, flags: SendFlags) -> io::Result<()> {
-        let (Destination::Unix(address), Some(socket)) = (&self.destination, &self.socket) else {
-            return Err(Errno::OPNOTSUPP);
-        };
+        let Destination::Unix { address, socket } = &self.0 else { return Err(Errno::OPNOTSUPP) };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fd.as_slice().is_empty() && !control.push(SendAncillaryMessage::ScmRights(fd.as_slice())) {
@@ -124,11 +110,12 @@ impl Notifier {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn parse(address: &[u8]) -> Option<Destination> {
+    let unix = |address| Some(Destination::Unix { address, socket: unix_socket().ok()? });
     if let Some(name) = address.strip_prefix(b"@") {
-        return SocketAddrUnix::new_abstract_name(name).ok().map(Destination::Unix);
+        return unix(SocketAddrUnix::new_abstract_name(name).ok()?);
     }
     if address.starts_with(b"/") {
-        return SocketAddrUnix::new(address).ok().map(Destination::Unix);
+        return unix(SocketAddrUnix::new(address).ok()?);
     }
     let (kind, rest) = std::str::from_utf8(address).ok()?.split_once(':')?;
     if !matches!(kind, "vsock" | "vsock-stream" | "vsock-seqpacket") {
@@ -136,6 +123,13 @@ fn parse(address: &[u8]) -> Option<Destination> {
     }
     let (cid, port) = rest.split_once(':')?;
     Some(Destination::Vsock(VsockAddr { cid: cid.parse().ok()?, port: port.parse().ok()? }))
+}
+
+/// A socket that waits for the manager's queue, but not for ever.
+fn unix_socket() -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    Ok(socket)
 }
 
 /// A socket that waits for the manager, but not for ever: the kernel gives up a connection after 2 s by itself.
