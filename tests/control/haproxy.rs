@@ -1,14 +1,14 @@
 //! The real `HAProxy` beside ours: the same questions get the same kind of answer.
 
 use std::fs;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Address, Failure, Result, Stream};
 
 use super::rig::{Rig, socat, stat};
 
@@ -20,18 +20,18 @@ struct HaProxy {
 
 impl HaProxy {
     fn start() -> Result<Self> {
-        Self::with(&["server1 BACK"])
+        Self::with("", &["server1 BACK"])
     }
 
-    /// With these servers; `BACK` is where a server is.
-    fn with(servers: &[&str]) -> Result<Self> {
+    /// With these servers and this keyword; `BACK` is where a server is.
+    fn with(keyword: &str, servers: &[&str]) -> Result<Self> {
         let dir = TempDir::new()?;
         let server = |words: &&str| {
             format!("  server {}\n", words.replace("BACK", &dir.join("back").display().to_string()))
         };
         let config = format!(
             "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
-             30s\n  timeout server 30s\nlisten main\n  bind {}\n{}",
+             30s\n  timeout server 30s\nlisten main\n  bind {}\n  {keyword}\n{}",
             dir.join("control").display(),
             dir.join("front").display(),
             servers.iter().map(server).collect::<String>()
@@ -135,7 +135,8 @@ fn tables_have_haproxys_shape() {
 
 #[test]
 fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
-    let haproxy = HaProxy::with(&["a BACK weight 10", "b BACK weight 30", "c BACK weight 5 backup"]).unwrap();
+    let haproxy =
+        HaProxy::with("", &["a BACK weight 10", "b BACK weight 30", "c BACK weight 5 backup"]).unwrap();
     let services = "[services.main]\nlisten = LISTEN\n\
                     [[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\nweight = 10\n\
                     [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\nweight = 30\n\
@@ -183,4 +184,72 @@ fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
         assert_eq!(theirs, ours, "{line}");
         same();
     }
+}
+
+#[test]
+fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
+    const CLIENTS: u8 = 12;
+    let haproxy = HaProxy::with("option redispatch 1", &["a /nonexistent/a", "b BACK"]).unwrap();
+    // Nobody has to accept: whoever is in the backlog is connected.
+    let _theirs = UnixListener::bind(haproxy.dir.join("back")).unwrap();
+    let back = TempDir::new().unwrap();
+    let _ours = UnixListener::bind(back.join("back")).unwrap();
+    let services = format!(
+        "[services.main]\nlisten = LISTEN\nbalance = \"roundrobin\"\n\
+         [[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\
+         [[services.main.servers]]\nname = \"b\"\nto = \"{}\"\ncheck = false\n",
+        back.join("back").display()
+    );
+    let rig = Rig::new("", &services).unwrap();
+    let mut clients = Vec::new();
+    for come in 1..=CLIENTS {
+        clients.push(Stream::connect(&Address::Unix(haproxy.dir.join("front")), SOON).unwrap());
+        clients.push(rig.client("main").unwrap());
+        // One after the other, so that both deal them out alike.
+        let served = || {
+            let of = |csv: String| stat(&csv, "main", "b", "scur") == come.to_string();
+            let theirs = of(socat(&haproxy.control(), "show stat\n")?);
+            Ok((theirs && of(rig.socat("show stat\n")?)).then_some(()))
+        };
+        wait::until("both to have served", SOON, served).unwrap();
+    }
+    let (theirs, ours) =
+        (socat(&haproxy.control(), "show stat\n").unwrap(), rig.socat("show stat\n").unwrap());
+    // Which server comes second is another matter: theirs begins with the dead one each time.
+    for csv in [theirs, ours] {
+        let of = |server: &str, column: &str| stat(&csv, "main", server, column).parse::<u8>().unwrap();
+        assert!(of("a", "wredis") >= CLIENTS / 2, "{csv}");
+        assert_eq!((of("b", "wredis"), of("BACKEND", "wredis")), (0, of("a", "wredis")), "{csv}");
+        for server in ["a", "b", "BACKEND"] {
+            assert_eq!((of(server, "econ"), of(server, "wretr")), (0, 0), "{csv}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_nobody_took_is_counted_as_haproxy_does() {
+    let haproxy = HaProxy::with("retries 2", &["a /nonexistent/a", "b /nonexistent/b backup"]).unwrap();
+    let services = "[services.main]\nlisten = LISTEN\nretries = 2\nredispatch = false\nhold.timeout = 0\n\
+                    [[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\
+                    [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\nbackup = true\n";
+    let rig = Rig::new("", services).unwrap();
+    let theirs = Stream::connect(&Address::Unix(haproxy.dir.join("front")), SOON).unwrap();
+    for client in [theirs, rig.client("main").unwrap()] {
+        assert!(client.ended_within(SOON).unwrap().is_some());
+    }
+    let ended = || {
+        let of = |csv: String| stat(&csv, "main", "BACKEND", "econ") == "1";
+        let theirs = of(socat(&haproxy.control(), "show stat\n")?);
+        Ok((theirs && of(rig.socat("show stat\n")?)).then_some(()))
+    };
+    wait::until("both to have counted it", SOON, ended).unwrap();
+    let (theirs, ours) =
+        (socat(&haproxy.control(), "show stat\n").unwrap(), rig.socat("show stat\n").unwrap());
+    for server in ["a", "b", "BACKEND"] {
+        for column in ["econ", "wretr", "wredis"] {
+            let of = |csv: &str| stat(csv, "main", server, column);
+            assert_eq!(of(&theirs), of(&ours), "{column} of {server}\n{theirs}\n{ours}");
+        }
+    }
+    assert_eq!(stat(&ours, "main", "a", "wretr"), "2", "{ours}");
 }

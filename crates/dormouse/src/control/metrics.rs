@@ -13,6 +13,7 @@ use super::view::word;
 use crate::ledger::count::{BOUNDS, Histogram};
 use crate::ledger::counters::{Cause, ServerCounters};
 use crate::ledger::sleep::WokenBy;
+use crate::service::Tally;
 use crate::service::sleeper::Sleeper;
 
 /// So many services are told before others have their turn.
@@ -145,6 +146,24 @@ const SERVICES: &[Family] = &[
         servers(service, page, |counters| counters.bytes_out.get());
     }),
     family(
+        "dormouse_server_retries",
+        Kind::Counter,
+        "How often a server was tried once more by the same client.",
+        |service, page| tallies(service, page, |tally| tally.retries),
+    ),
+    family(
+        "dormouse_server_redispatches",
+        Kind::Counter,
+        "How often a client that a server did not take tried another.",
+        |service, page| tallies(service, page, |tally| tally.redispatches),
+    ),
+    family(
+        "dormouse_server_failed_connections",
+        Kind::Counter,
+        "Clients that were sent away because a server did not take them.",
+        |service, page| tallies(service, page, |tally| tally.failures),
+    ),
+    family(
         "dormouse_server_ready",
         Kind::Gauge,
         "Whether an administrator lets it have sessions.",
@@ -274,6 +293,14 @@ fn servers(service: &RunningService, page: &mut Page, figure: fn(&ServerCounters
     for server in service.servers() {
         if let Some(counters) = server.counters {
             page.number(&at(service, &server), figure(counters));
+        }
+    }
+}
+
+fn tallies(service: &RunningService, page: &mut Page, figure: fn(&Tally) -> u64) {
+    for server in service.servers() {
+        if let Some(view) = &server.view {
+            page.number(&at(service, &server), figure(&view.tally));
         }
     }
 }

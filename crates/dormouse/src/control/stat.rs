@@ -9,6 +9,7 @@ use dormouse_core::service::State;
 use super::columns::COLUMNS;
 use super::rows::{Figure, Value};
 use super::running::{RunningServer, RunningService};
+use crate::ledger::Ledger;
 use crate::ledger::count::{Count, Histogram};
 use crate::ledger::counters::Cause;
 
@@ -117,6 +118,13 @@ impl Row {
         self.u64("dreq", figures.ends.get(Cause::NotAllowed));
     }
 
+    /// What clients met instead of a connection.
+    fn troubles(&mut self, failures: u64, retries: u64, redispatches: u64) {
+        self.u64("econ", failures);
+        self.u64("wretr", retries);
+        self.u64("wredis", redispatches);
+    }
+
     /// Writes it; `first`: nothing of this answer was written before.
     pub(super) fn write(&self, form: Form, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
@@ -211,7 +219,12 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
             counters.last.get().checked_sub(1).map(|millis| now.as_secs().saturating_sub(millis / 1000));
         row.set("lastsess", Value::S32(last.and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)));
     }
-    row.zeros(&["dresp", "econ", "eresp", "wretr", "wredis", "wrew", "reuse", "eint"]);
+    row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
+    match &server.view {
+        Some(view) => row.troubles(view.tally.failures, view.tally.retries, view.tally.redispatches),
+        // All that clients met is its doing.
+        None => row.troubles(unconnected(ledger), 0, 0),
+    }
     row.text("status", status(server).text());
     row.u32("weight", server.weight().into());
     row.u32("uweight", server.weight().into());
@@ -257,15 +270,13 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     // Whoever waits alone is not in the way of another, and is counted while it waits.
     row.u32("qmax", most.chain([figures.most_waiting.get(), figures.waiting()]).max().unwrap_or(0));
     row.traffic(service);
-    let sum = |side: &str, served: bool| -> u64 {
-        let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
-        causes.map(|cause| figures.ends.get(*cause)).sum()
-    };
-    row.u64("econ", sum("server", false));
-    row.zeros(&["dresp", "eresp", "wretr", "wredis", "wrew", "reuse", "eint"]);
+    let tallies = || service.servers().filter_map(|server| Some(server.view?.tally));
+    let retries = tallies().map(|tally| tally.retries).sum();
+    row.troubles(unconnected(ledger), retries, tallies().map(|tally| tally.redispatches).sum());
+    row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
     row.zeros(&["comp_in", "comp_out", "comp_byp", "comp_rsp"]);
-    row.u64("cli_abrt", sum("client", true));
-    row.u64("srv_abrt", sum("server", true));
+    row.u64("cli_abrt", ends(ledger, "client", true));
+    row.u64("srv_abrt", ends(ledger, "server", true));
     let work = Work::of(service);
     row.text("status", if work.act + work.bck > 0 { "UP" } else { "DOWN" });
     row.u32("weight", work.weight());
@@ -299,6 +310,17 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     }
     row.text("algo", service.algo);
     row
+}
+
+/// How many sessions ended by this side's doing, with a server or without.
+fn ends(ledger: &Ledger, side: &str, served: bool) -> u64 {
+    let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
+    causes.map(|cause| ledger.figures.ends.get(*cause)).sum()
+}
+
+/// How many sessions got no server because of the servers.
+fn unconnected(ledger: &Ledger) -> u64 {
+    ends(ledger, "server", false)
 }
 
 /// The servers that take sessions, and their shares: those that work, and those that stand by for them.

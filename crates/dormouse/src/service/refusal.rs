@@ -55,6 +55,18 @@ impl Refusal {
         matches!(self, Self::Unreachable(error) if error.is_reset())
     }
 
+    /// Whether it is the server that did not take the client.
+    pub fn is_of_server(&self) -> bool {
+        let failed = matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::HoldTimeout(..)
+                | Self::Dropped(_)
+                | Self::Asleep(Asleep::HoldTimeout | Asleep::StartFailed | Asleep::Backoff, _)
+        );
+        failed && !self.is_ours()
+    }
+
     /// Whether a limit of ours is the reason.
     pub fn is_ours(&self) -> bool {
         match self {

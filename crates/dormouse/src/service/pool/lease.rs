@@ -7,7 +7,7 @@ use dormouse_core::pool::{Status, hash};
 use dormouse_relay::Stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Asked, Place, Pool, Tries};
+use super::{Asked, Place, Pool, Tries, Trouble};
 use crate::connect::ConnectError;
 use crate::service::claim::Claim;
 use crate::service::hold::Patience;
@@ -20,6 +20,8 @@ struct Way<'a> {
     patience: Patience,
     /// Stands for the client.
     client: u64,
+    /// The server that is being tried.
+    at: Option<usize>,
     /// The servers that failed it since it last waited.
     tried: Vec<bool>,
     failures: u32,
@@ -44,9 +46,25 @@ impl Service {
         patience: Patience,
     ) -> Result<(Stream, Claim), Refusal> {
         let client = client_hash(visitor.address);
-        let mut way = Way { pool, patience, client, tried: Vec::new(), failures: 0 };
+        let mut way = Way { pool, patience, client, at: None, tried: Vec::new(), failures: 0 };
+        let leased = self.lease_on(&mut way, visitor).await;
+        if let (Err(refusal), Some(server)) = (&leased, way.at) {
+            if refusal.is_of_server() {
+                pool.count(server, Trouble::Failed);
+            }
+        }
+        leased
+    }
+
+    async fn lease_on(
+        &self,
+        way: &mut Way<'_>,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(Stream, Claim), Refusal> {
+        let (pool, patience) = (way.pool, way.patience);
         let mut place = way.place(visitor).await?;
         loop {
+            way.at = Some(place.server());
             let Some(server) = self.servers.get(place.server()) else {
                 return Err(Refusal::NoServer(patience.since.elapsed()));
             };
@@ -60,7 +78,7 @@ impl Service {
                     Err(Missed::Refused(refusal)) => return Err(refusal),
                     Err(Missed::Next(refusal)) => {
                         way.mark(place.server());
-                        place = way.another().ok_or(refusal)?;
+                        place = way.leave(place.server()).ok_or(refusal)?;
                     }
                 }
                 continue;
@@ -93,6 +111,7 @@ impl Way<'_> {
     /// Waits for a place at a server as long as the client and the rules have patience.
     async fn place(&mut self, visitor: &mut Visitor<'_>) -> Result<Place, Refusal> {
         self.tried.clear();
+        self.at = None;
         let mut queued = match self.pool.ask(self.client) {
             Asked::Granted(place) => return Ok(place),
             Asked::Queued(queued) => queued,
@@ -123,7 +142,7 @@ impl Way<'_> {
         self.mark(index);
         let mut changes = self.pool.changes.subscribe();
         if self.may_move_on(index, &error) {
-            if let Some(place) = self.another() {
+            if let Some(place) = self.leave(index) {
                 return Ok(Next::Try(place));
             }
         }
@@ -138,6 +157,7 @@ impl Way<'_> {
         if !self.pool.takes_sessions(index) {
             return Ok(Next::Ask);
         }
+        self.pool.count(index, Trouble::Retried);
         let round = self.patience.round(turn_around, exhausted);
         let waited = tokio::select! {
             waited = wait(server, visitor, error, round) => waited,
@@ -176,8 +196,11 @@ impl Way<'_> {
         }
     }
 
-    fn another(&self) -> Option<Place> {
-        self.pool.another(self.client, &self.tried)
+    /// A place at another server than this, if one has room.
+    fn leave(&self, server: usize) -> Option<Place> {
+        let place = self.pool.another(self.client, &self.tried)?;
+        self.pool.count(server, Trouble::Left);
+        Some(place)
     }
 }
 
@@ -198,6 +221,12 @@ async fn wait(
 }
 
 impl Pool {
+    fn count(&self, server: usize, trouble: Trouble) {
+        if let Some(slot) = self.slots.get(server) {
+            slot.troubles.count(trouble);
+        }
+    }
+
     /// Ends when checks find that a server is down: a connection on its way there would only take its time.
     async fn went_down(&self, server: usize) {
         if !self.slots.get(server).is_some_and(|slot| slot.is_checked) {

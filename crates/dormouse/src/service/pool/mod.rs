@@ -7,6 +7,7 @@ mod check;
 mod lease;
 mod named;
 mod slot;
+mod trouble;
 mod view;
 
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ use crate::ledger::log::{Level, Log};
 use crate::ledger::sleep::WokenBy;
 pub(super) use check::Checker;
 pub(super) use slot::{Place, Queued};
+pub use trouble::Tally;
+use trouble::{Trouble, Troubles};
 pub use view::{LastCheck, ServerHandle, ServerView};
 
 /// Several servers.
@@ -90,6 +93,7 @@ struct Slot {
     nudge: Notify,
     /// Ends all sessions that it has.
     cut: watch::Sender<Option<Cut>>,
+    troubles: Troubles,
 }
 
 /// What a session gets that asks for a place.
@@ -137,6 +141,7 @@ impl Pool {
             ends_sessions: server.check.as_ref().is_some_and(|check| check.ends_sessions),
             nudge: Notify::new(),
             cut: watch::Sender::new(None),
+            troubles: Troubles::default(),
         };
         let (last_checks, armed) = (vec![None; members.len()], vec![None; members.len()]);
         let machine = core::Pool::new(rules, members);

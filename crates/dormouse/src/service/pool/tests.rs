@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::admission::{Admission, AtLimit, Cap, Permit, Pool};
 use crate::config::{Surroundings, read, single};
 use crate::ledger::log::{Level, Log};
-use crate::service::{Dormitory, Leased, Refusal, Routes, Service, Visitor, Words};
+use crate::service::{Dormitory, Leased, Refusal, Routes, Service, Tally, Visitor, Words};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -84,6 +84,10 @@ impl Scene {
 
     fn sessions(&self) -> Vec<u32> {
         self.service.servers().iter().map(|server| server.sessions).collect()
+    }
+
+    fn tallies(&self) -> Vec<Tally> {
+        self.service.servers().iter().map(|server| server.tally).collect()
     }
 
     fn status(&self, server: usize) -> Status {
@@ -172,6 +176,12 @@ async fn a_server_that_refuses_is_passed_over_at_once_where_sessions_go_in_turn(
         scene.lease().await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    let tallies = scene.tallies();
+    let moved_on: u64 = tallies.iter().map(|tally| tally.redispatches).sum();
+    assert!(moved_on >= 6, "{tallies:?}");
+    let none = Tally { retries: 0, redispatches: 0, failures: 0 };
+    assert_eq!(tallies[2], none, "{tallies:?}");
+    assert!(tallies.iter().all(|tally| tally.retries + tally.failures == 0), "{tallies:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,11 +191,15 @@ async fn another_server_gets_the_last_retry_and_after_all_retries_the_client_is_
     let refusal = scene.lease().await.unwrap_err();
     assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
     assert_eq!(began.elapsed().as_secs(), 20);
+    let before = scene.tallies();
+    assert_eq!(before.iter().map(|tally| tally.failures).sum::<u64>(), 1, "{before:?}");
     let _server = scene.listen("b");
     let began = Instant::now();
     scene.lease().await.unwrap();
     // Two more tries of a second each, then the other.
     assert_eq!(began.elapsed().as_secs(), 2);
+    let (before, now) = (before[0], scene.tallies()[0]);
+    assert_eq!((now.retries - before.retries, now.redispatches - before.redispatches), (2, 1), "{now:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::pool::{Admin, Finding, Presence, Status};
 
-use super::Pool;
+use super::{Pool, Tally};
 use crate::service::Service;
 
 /// A server as it is now.
@@ -36,6 +36,8 @@ pub struct ServerView {
     pub maxconn: Option<NonZeroU32>,
     /// How many it has.
     pub sessions: u32,
+    /// What clients met there instead of a connection.
+    pub tally: Tally,
     /// Its last check.
     pub last_check: Option<LastCheck>,
 }
@@ -119,6 +121,7 @@ impl Pool {
                 backup: member.is_backup(),
                 maxconn: member.maxconn(),
                 sessions: member.sessions(),
+                tally: slot.troubles.tally(),
                 last_check: last_check.clone(),
             }
         });
