@@ -204,8 +204,15 @@ fn what_an_administrator_said_outlives_a_reload() {
     let rig = Rig::new("", services).unwrap();
     let guest = rig.guest("alone").unwrap();
     assert_eq!(rig.ask("disable server both/a; enable server both/b").unwrap(), "\n\n");
+    assert_eq!(rig.ask("set weight both/a 7; set weight both/b 5").unwrap(), "\n\n");
     assert!(rig.dormouse(&["drain", "alone"]).unwrap().0);
-    rig.reload(|text| text.replace("listen =", "maxconn = 7\nlisten =")).unwrap();
+    // Of the weights that count which is configured as before.
+    rig.reload(|text| {
+        text.replace("listen =", "maxconn = 7\nlisten =").replace("\"b\"", "\"b\"\nweight = 3")
+    })
+    .unwrap();
+    let weights = "get weight both/a; get weight both/b";
+    assert_eq!(rig.ask(weights).unwrap(), "7 (initial 1)\n\n3 (initial 3)\n\n");
     let status = |service: &str, name: &str| stat(&rig.ask("show stat").unwrap(), service, name, "status");
     assert_eq!([status("both", "a"), status("both", "b")], ["MAINT", "UP"]);
     assert_eq!(status("alone", "server1"), "DRAIN");
@@ -219,7 +226,7 @@ fn what_an_administrator_said_outlives_a_reload() {
     rig.is("alone", "idle").unwrap();
     // A server of another name is another one, although it is the same that sleeps.
     assert_eq!(rig.ask("disable server both/b").unwrap(), "\n");
-    rig.reload(|text| text.replace("name = \"b\"\ndisabled = true", "name = \"c\"")).unwrap();
+    rig.reload(|text| text.replace("name = \"b\"\nweight = 3\ndisabled = true", "name = \"c\"")).unwrap();
     assert_eq!([status("both", "a"), status("both", "c")], ["UP", "UP"]);
     assert_eq!(rig.ask("disable server both/a").unwrap(), "\n");
     drop(rig.guest("both").unwrap());

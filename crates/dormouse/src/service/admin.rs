@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use dormouse_core::address::Target;
 use dormouse_core::control::Admin;
 use dormouse_core::service::Eviction;
 
@@ -47,12 +48,32 @@ impl AdminState {
 /// What an administrator has said of servers that is not what is configured of them, by their names: it goes on for
 /// those of the same names when the service is another one.
 #[derive(Debug, Clone, Default)]
-pub struct Words(HashMap<String, Admin>);
+pub struct Words(HashMap<String, Word>);
+
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    admin: Option<Admin>,
+    weight: Option<Reweighed>,
+}
+
+/// A weight that is not the configured one.
+#[derive(Debug, Clone, Copy)]
+struct Reweighed {
+    configured: u32,
+    now: u32,
+}
 
 impl Words {
     /// What counts for a server.
-    pub(super) fn of(&self, server: &ServerConfig) -> Admin {
-        self.0.get(&server.name).copied().unwrap_or_else(|| configured(server))
+    pub(super) fn admin(&self, server: &ServerConfig) -> Admin {
+        self.0.get(&server.name).and_then(|word| word.admin).unwrap_or_else(|| configured(server))
+    }
+
+    /// Its share of the sessions. Where another one is configured than when the administrator spoke, that counts, as
+    /// with `HAProxy`'s state file.
+    pub(super) fn weight(&self, server: &ServerConfig) -> u32 {
+        let said = self.0.get(&server.name).and_then(|word| word.weight);
+        said.filter(|said| said.configured == server.weight).map_or(server.weight, |said| said.now)
     }
 }
 
@@ -79,9 +100,20 @@ impl Service {
 
     /// What an administrator has said of these servers, which are configured so.
     pub fn words(&self, config: &ServiceConfig) -> Words {
-        let said = config.servers.iter().enumerate().map(|(index, server)| (server, self.admin(index)));
-        let said = said.filter(|(server, admin)| *admin != configured(server));
-        Words(said.map(|(server, admin)| (server.name.clone(), admin)).collect())
+        let said = config.servers.iter().enumerate().map(|(index, server)| {
+            let admin = Some(self.admin(index)).filter(|admin| *admin != configured(server));
+            (server.name.clone(), Word { admin, weight: self.reweighed(index, server) })
+        });
+        Words(said.filter(|(_, Word { admin, weight })| admin.is_some() || weight.is_some()).collect())
+    }
+
+    fn reweighed(&self, index: usize, server: &ServerConfig) -> Option<Reweighed> {
+        // Whoever has a slot brings its weight along.
+        if matches!(server.to, Target::Slot { .. }) {
+            return None;
+        }
+        let (configured, now) = (server.weight, self.pool.as_ref()?.weight(index)?);
+        (configured != now).then_some(Reweighed { configured, now })
     }
 }
 

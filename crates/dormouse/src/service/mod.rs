@@ -196,7 +196,7 @@ impl Service {
                 dormitory.bed(&key, &name, policy(config), habits, log)
             });
             let (sleeper, wanted) = bed.unzip();
-            let admin = words.of(server);
+            let admin = words.admin(server);
             if let Some(sleeper) = &sleeper {
                 admin::tell(sleeper, admin);
             }

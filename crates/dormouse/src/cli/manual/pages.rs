@@ -96,7 +96,8 @@ sessions go on under the old rules, for at most \fB\-\-drain\-timeout=\fR. A ser
 Another way to wake it counts from its next start, which comes soon: it is put to sleep as soon as nobody uses it.
 .IP \(bu 2
 What an administrator has said of a server (drain, disable, enable) goes on for the server of the same name in the service
-of the same name, whatever else has changed. Weights and limits that were set at the control socket do not.
+of the same name, whatever else has changed. So does a weight that was set at the control socket, while the same one is
+configured; limits that were set there do not.
 .IP \(bu 2
 A service that is gone accepts nobody any more. When its sessions have ended, what it has woken is put to sleep.
 .IP \(bu 2

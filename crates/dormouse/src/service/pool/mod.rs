@@ -123,8 +123,8 @@ impl Pool {
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
             let vacant = matches!(server.to, Target::Slot { .. });
             let presence = if vacant { Presence::Vacant } else { Presence::Here };
-            let health = Health::new(checks, words.of(server), now, offset);
-            let member = Member::new(health, server.weight, server.backup, server.maxconn);
+            let health = Health::new(checks, words.admin(server), now, offset);
+            let member = Member::new(health, words.weight(server), server.backup, server.maxconn);
             (server.name.as_str(), member.with(presence))
         });
         let members: Vec<_> = members.collect();

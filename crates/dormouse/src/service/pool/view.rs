@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::pool::{Admin, Finding, Presence, Status};
+use dormouse_core::pool::{Admin, Finding, Member, Presence, Status};
 
 use super::{Pool, Tally};
 use crate::service::Service;
@@ -101,6 +101,11 @@ impl Pool {
         let before = self.status(server);
         self.step(|inner, now, out| inner.machine.set_admin(now, server, admin, out));
         self.told(server, before, "by an administrator");
+    }
+
+    /// A server's share of the sessions.
+    pub(in crate::service) fn weight(&self, server: usize) -> Option<u32> {
+        self.lock().machine.members().get(server).map(Member::weight)
     }
 
     fn view(&self) -> Vec<ServerView> {
