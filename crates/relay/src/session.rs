@@ -175,8 +175,8 @@ impl Relay {
             (true, true, Some((side, Errno::PIPE))) => Some(End::Gone(side)),
             (true, true, Some((side, _))) => Some(End::Reset(side)),
             (true, true, None) => Some(End::Finished),
-            (true, false, _) if self.downstream.hung_up => Some(End::Gone(Side::Downstream)),
-            (false, true, _) if self.upstream.hung_up => Some(End::Gone(Side::Upstream)),
+            (true, false, _) if self.downstream.hung_up => Some(gone(Side::Downstream, &self.down)),
+            (false, true, _) if self.upstream.hung_up => Some(gone(Side::Upstream, &self.up)),
             _ => None,
         }
     }
@@ -274,7 +274,9 @@ impl Relay {
     fn close(&mut self, end: End) {
         self.over = true;
         match end {
-            End::Finished if self.up.told() && self.is_short() => self.upstream.part(Parting::Orderly),
+            End::Finished if self.up.told() && self.down.source_ended() && self.is_short() => {
+                self.upstream.part(Parting::Orderly);
+            }
             End::Finished | End::Gone(_) => {}
             End::Reset(Side::Downstream) if self.is_short() => self.upstream.part(Parting::Reset),
             End::Reset(side) => match side.other() {
@@ -311,6 +313,12 @@ impl Future for Relay {
         self.close(end);
         Poll::Ready(self.report(end))
     }
+}
+
+/// How it ends when a side is gone that had ended its own stream. A UNIX socket's close shows at once, as that; over TCP
+/// the same is an end of stream first.
+fn gone(side: Side, towards: &Direction) -> End {
+    if towards.holds_bytes() { End::Gone(side) } else { End::Finished }
 }
 
 fn ended_by(side: Side, operation: Operation, error: Errno) -> End {

@@ -202,8 +202,8 @@ impl Stream {
         (self.readable || wakes.read) && (!awaits_write || wakes.write)
     }
 
-    /// Waits until the peer is known to have left without anything to deliver: a reset, or its end of stream before
-    /// its first byte. A peer that said something and then half-closed still waits for its answer, and one that said
+    /// Waits until the peer is known to have left without anything to deliver: a reset, a UNIX socket's close, or
+    /// elsewhere its end of stream before its first byte. A peer that said something and then half-closed still waits for its answer, and one that said
     /// something and closed still wants it delivered; the two look the same.
     pub async fn departed(&mut self) {
         std::future::poll_fn(|cx| self.poll_departed(cx)).await;
@@ -217,6 +217,8 @@ impl Stream {
             }
             let Some(socket) = self.socket() else { return Poll::Ready(()) };
             match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
+                // An end of stream that is not a close (which shows as a hang-up here) may come from a listener.
+                Ok((0, _)) if self.kind == Kind::Unix && !self.hung_up => return Poll::Pending,
                 Ok((0, _)) => return Poll::Ready(()),
                 // Something is there to deliver. A later reset shows as a hang-up.
                 Ok(_) if self.hung_up => return self.take_error().map_or(Poll::Pending, |_| Poll::Ready(())),

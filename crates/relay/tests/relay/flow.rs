@@ -107,7 +107,7 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let mut heard = Vec::new();
     client.read_to_end(&mut heard).await.unwrap();
     assert_eq!(heard, b"too large");
-    assert_eq!(ended(report).await.end, End::Gone(Side::Upstream));
+    assert_eq!(ended(report).await.end, End::Finished);
 }
 
 #[test]
