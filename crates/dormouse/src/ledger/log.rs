@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::journal::{Journal, entry, field};
 use super::line::{Utc, quoted};
 use super::paper::Paper;
@@ -260,12 +262,22 @@ impl Log {
     }
 }
 
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
 impl Sheet for Out {
     fn put(&mut self, lines: &str) -> u64 {
         match &self.style.native {
             Some(journal) => journal.send(lines),
             None => self.paper.lines(lines),
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let stderr = std::io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        // The journal's queue may have to be waited for.
+        let is_stderr = self.style.native.is_none();
+        is_stderr && poll(&mut polled, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0)
     }
 
     /// A datagram is one entry.

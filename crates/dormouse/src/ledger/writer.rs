@@ -21,6 +21,9 @@ pub(super) trait Sheet: Send {
     /// Writes these lines. Gives how many of them are not there as a whole.
     fn put(&mut self, lines: &str) -> u64;
 
+    /// Whether it takes a line at once.
+    fn has_room(&self) -> bool;
+
     /// Whether it takes several lines at once.
     fn takes_several(&self) -> bool;
 
@@ -64,13 +67,16 @@ impl Writer {
         Self(Arc::new(Desk { sheet, state, more: Condvar::new(), written: Condvar::new() }))
     }
 
-    /// Takes a line; where too many wait, or no thread can be had, it is lost and counted.
+    /// Takes a line; where too many wait it is lost and counted.
     pub(super) fn write(&self, line: String) {
         let mut state = self.0.lock();
-        let full = state.lines.len() >= QUEUE;
-        if full || (state.hand == Hand::Gone && !self.start()) {
+        if state.lines.len() >= QUEUE {
             state.lost += 1;
             return;
+        }
+        if state.hand == Hand::Gone && !self.start() {
+            drop(state);
+            return self.0.write_here(&line);
         }
         state.lines.push_back(line);
         state.unwritten += 1;
@@ -93,6 +99,14 @@ impl Writer {
 }
 
 impl Desk {
+    /// Writes a line where no thread can be had for it, if that keeps nobody waiting.
+    fn write_here(&self, line: &str) {
+        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = if sheet.has_room() { sheet.put(line) } else { 1 };
+        drop(sheet);
+        self.lock().lost += lost;
+    }
+
     fn write_all(&self) {
         let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((text, taken)) = self.next(sheet.takes_several()) {
@@ -162,6 +176,10 @@ mod tests {
         fn put(&mut self, lines: &str) -> u64 {
             self.out.send(lines.to_owned()).unwrap();
             u64::from(self.go.recv().is_err())
+        }
+
+        fn has_room(&self) -> bool {
+            true
         }
 
         fn takes_several(&self) -> bool {
