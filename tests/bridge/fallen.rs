@@ -13,7 +13,7 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::load::{Load, Request, percentile};
-use super::network::{black_hole, inside, mend};
+use dormouse_tests::network::{black_hole, inside, mend};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const RATE: u32 = 200;

@@ -4,7 +4,6 @@
 mod fallen;
 mod load;
 mod named;
-mod network;
 mod queued;
 mod recreated;
 mod seed;

@@ -18,8 +18,8 @@ use dormouse_tests::{Failure, Result};
 use tokio::time::sleep;
 
 use super::load::{Load, Request};
-use super::network::inside;
 use super::recreated::{appear, come_and_go, more, stop, tell, vanish};
+use dormouse_tests::network::inside;
 
 const LIMIT: Duration = Duration::from_secs(180);
 const RATE: u32 = 100;

@@ -15,4 +15,5 @@ mod peers;
 mod proxy_header;
 mod scene;
 mod spares;
+mod starting;
 mod timeouts;

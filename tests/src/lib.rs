@@ -12,6 +12,7 @@ pub mod dns;
 pub mod failure;
 pub mod machine;
 pub mod net;
+pub mod network;
 pub mod notify;
 pub mod process;
 pub mod rng;

@@ -4,15 +4,18 @@ use std::env;
 use std::process::Command;
 use std::time::Duration;
 
-use dormouse_tests::failure::Doing;
-use dormouse_tests::{Failure, Result};
+use crate::failure::Doing;
+use crate::{Failure, Result};
 
 /// Set inside.
 const INSIDE: &str = "DORMOUSE_TEST_NETWORK";
 
 /// Runs the test at `path` again with a loopback of its own, or, there, runs the case.
 #[expect(clippy::panic, reason = "this is how a test fails")]
-pub(super) fn inside(path: &str, limit: Duration, case: impl FnOnce() -> Result<()>) {
+///
+/// # Panics
+/// When the case fails, there or here.
+pub fn inside(path: &str, limit: Duration, case: impl FnOnce() -> Result<()>) {
     let outcome = match env::var_os(INSIDE) {
         Some(_) => run("ip", &["link", "set", "lo", "up"]).and_then(|()| case()),
         None => enter(path, limit),
@@ -45,7 +48,10 @@ fn enter(path: &str, limit: Duration) -> Result<()> {
 }
 
 /// From now on nothing arrives at this port.
-pub(super) fn black_hole(port: u16) -> Result<()> {
+///
+/// # Errors
+/// When nft refuses.
+pub fn black_hole(port: u16) -> Result<()> {
     let rules = format!(
         "add table inet hole; add chain inet hole input {{ type filter hook input priority 0; }}; \
          add rule inet hole input tcp dport {port} drop; add rule inet hole input tcp sport {port} drop"
@@ -54,8 +60,21 @@ pub(super) fn black_hole(port: u16) -> Result<()> {
 }
 
 /// Everything arrives again.
-pub(super) fn mend() -> Result<()> {
+///
+/// # Errors
+/// When nft refuses.
+pub fn mend() -> Result<()> {
     run("nft", &["delete table inet hole"])
+}
+
+/// The only ports that the kernel connects from, from now on.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn connect_from(ports: std::ops::RangeInclusive<u16>) -> Result<()> {
+    let range = format!("{} {}", ports.start(), ports.end());
+    let file = "/proc/sys/net/ipv4/ip_local_port_range";
+    std::fs::write(file, range).doing(|| format!("write {file}"))
 }
 
 fn run(program: &str, args: &[&str]) -> Result<()> {

@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod announce;
+pub mod aside;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -24,6 +24,7 @@ const USUAL_NOFILE: u64 = 1024;
 /// name. Closes what whoever runs the tests has left open above the passed descriptors.
 const BECOME: &str = r#"
 [ -z "$T_SOFT" ] || { ulimit -S -n "$T_SOFT" && { [ -z "$T_HARD" ] || ulimit -H -n "$T_HARD"; }; } || exit 99
+[ -z "$T_NPROC" ] || ulimit -u "$T_NPROC" || exit 99
 [ -z "$T_DEAF" ] || trap '' PIPE
 [ -z "$T_PID" ] || export LISTEN_PID=$$
 for fd in /proc/$$/fd/*; do
@@ -31,7 +32,7 @@ for fd in /proc/$$/fd/*; do
   [ "$fd" -le "$T_LAST" ] || eval "exec $fd>&-"
 done
 name=$T_NAME
-unset fd T_LAST T_SOFT T_HARD T_PID T_NAME T_DEAF
+unset fd T_LAST T_SOFT T_HARD T_PID T_NAME T_DEAF T_NPROC
 exec -a "$name" "$0" "$@"
 "#;
 
@@ -70,6 +71,7 @@ pub struct Launch {
     listen_pid: ListenPid,
     nofile: (u64, Option<u64>),
     uid: Option<u32>,
+    nproc: Option<u32>,
     ignore_sigpipe: bool,
 }
 
@@ -87,6 +89,7 @@ impl Launch {
             listen_pid: ListenPid::Own,
             nofile: (USUAL_NOFILE, None),
             uid: None,
+            nproc: None,
             ignore_sigpipe: false,
         }
     }
@@ -164,6 +167,12 @@ impl Launch {
         self
     }
 
+    /// Limits how many processes and threads its user may have. Means nothing to root.
+    pub fn nproc(mut self, most: u32) -> Self {
+        self.nproc = Some(most);
+        self
+    }
+
     /// Starts it. It has not necessarily become the subject when this returns; sockets and outputs tell that.
     ///
     /// # Errors
@@ -215,6 +224,9 @@ impl Launch {
         command.env("T_SOFT", soft.to_string());
         if let Some(hard) = hard {
             command.env("T_HARD", hard.to_string());
+        }
+        if let Some(most) = self.nproc {
+            command.env("T_NPROC", most.to_string());
         }
         if self.ignore_sigpipe {
             command.env("T_DEAF", "yes");

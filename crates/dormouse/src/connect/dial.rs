@@ -1,19 +1,25 @@
 //! One connection from several addresses: each gets a head start over the next (RFC 8305).
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use dormouse_relay::{Kind, Stream, spares};
+use dormouse_core::backoff::Backoff;
+use dormouse_relay::{Kind, Stream, reset_on_close, spares};
 use dormouse_sys::watch::watch;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, getpeername, getsockname, socket_with,
+    sockopt,
+};
 use tokio::time::{sleep, timeout};
 
 use super::options::{is_within, prepare_fresh};
-use super::{AddressFailed, ConnectError, Endpoint};
+use super::{AddressFailed, ConnectError, Endpoint, Refusals};
 
 /// RFC 8305, section 5, "Connection Attempt Delay": what a dead first address costs.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -27,21 +33,24 @@ pub(super) async fn race(
     endpoints: &[Endpoint],
     patience: Option<Duration>,
     says_first: bool,
+    refusals: Refusals,
 ) -> Result<Stream, ConnectError> {
     if let [only] = endpoints {
         return dial(only, patience, says_first)
             .await
             .map_err(|failed| ConnectError::AllFailed(vec![failed]));
     }
-    let mut waiting = endpoints.iter();
+    let mut waiting: VecDeque<&Endpoint> = endpoints.iter().collect();
     let mut running: Vec<Attempt<'_>> = Vec::new();
-    let mut failures = Vec::new();
+    let mut failures: Vec<AddressFailed> = Vec::new();
     let mut head_start = Box::pin(sleep(Duration::ZERO));
+    let mut again = Box::pin(sleep(Duration::ZERO));
+    let mut backoff = Backoff::COLD_START;
     std::future::poll_fn(move |cx| {
         loop {
             let due = running.is_empty() || head_start.as_mut().poll(cx).is_ready();
             if due && running.len() < MAX_AT_ONCE {
-                if let Some(endpoint) = waiting.next() {
+                if let Some(endpoint) = waiting.pop_front() {
                     running.push(Box::pin(dial(endpoint, patience, says_first)));
                     head_start = Box::pin(sleep(HEAD_START));
                     continue;
@@ -59,6 +68,7 @@ pub(super) async fn race(
                     false
                 }
                 Poll::Ready(Err(failed)) => {
+                    failures.retain(|former| former.address != failed.address);
                     failures.push(failed);
                     false
                 }
@@ -66,11 +76,23 @@ pub(super) async fn race(
             if let Some(stream) = connected {
                 return Poll::Ready(Ok(stream));
             }
-            if running.len() == before {
-                return Poll::Pending;
+            if running.len() != before {
+                // An address that failed makes room for the next at once.
+                head_start = Box::pin(sleep(Duration::ZERO));
+                continue;
             }
-            // An address that failed makes room for the next at once.
-            head_start = Box::pin(sleep(Duration::ZERO));
+            let refused = failures.iter().filter(|_| refusals == Refusals::MayPass);
+            let mut refused = refused.filter(|failed| failed.is_refused()).peekable();
+            if waiting.is_empty() && refused.peek().is_some() && again.as_mut().poll(cx).is_ready() {
+                let refused = refused.map(|failed| &failed.address);
+                waiting.extend(
+                    endpoints.iter().filter(|endpoint| refused.clone().any(|failed| failed == *endpoint)),
+                );
+                again = Box::pin(sleep(backoff.next_delay()));
+                head_start = Box::pin(sleep(Duration::ZERO));
+                continue;
+            }
+            return Poll::Pending;
         }
     })
     .await
@@ -97,7 +119,22 @@ async fn dial(
             },
         },
     };
-    stream.map(|stream| stream.with_delayed_acknowledgement(delayed).reusable(reusable))
+    let stream = stream?;
+    if stream.socket().is_some_and(|socket| is_its_own_peer(socket, endpoint)) {
+        // By a reset, so that it does not keep the server's port in TIME-WAIT.
+        stream.socket().into_iter().for_each(reset_on_close);
+        return Err(failed(Errno::CONNREFUSED));
+    }
+    Ok(stream.with_delayed_acknowledgement(delayed).reusable(reusable))
+}
+
+/// Whether a socket met itself: where nobody listens on a port of the range that the kernel connects from, it may pick
+/// that very port, and a TCP socket can open a connection with itself (RFC 9293, section 3.5, "simultaneous open").
+fn is_its_own_peer(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
+    let Endpoint::Inet(server) = endpoint else { return false };
+    let inet = |address: SocketAddrAny| SocketAddr::try_from(address).ok();
+    let own = getsockname(socket).ok().and_then(inet).filter(|own| own.port() == server.port());
+    own.is_some() && getpeername(socket).ok().flatten().and_then(inet) == own
 }
 
 /// A socket that is not connected yet.
@@ -162,7 +199,7 @@ async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
     use std::time::Instant;
 
     fn endpoint(listener: &TcpListener) -> Endpoint {
@@ -176,7 +213,7 @@ mod tests {
         let listener = open();
         rustix::net::bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
-        let address = SocketAddr::try_from(rustix::net::getsockname(&listener).unwrap()).unwrap();
+        let address = SocketAddr::try_from(getsockname(&listener).unwrap()).unwrap();
         let mut kept = vec![listener];
         for _ in 0..4 {
             let client = open();
@@ -195,7 +232,7 @@ mod tests {
         let (dead, _kept) = black_hole();
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false).await.unwrap();
+        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false, Refusals::Final).await.unwrap();
         assert!(began.elapsed() >= HEAD_START / 2, "the first address was tried first");
         assert!(began.elapsed() < HEAD_START * 4, "{:?}", began.elapsed());
     }
@@ -204,7 +241,7 @@ mod tests {
     async fn an_address_that_refuses_costs_nothing() {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[refusing(), refusing(), endpoint(&live)], None, false).await.unwrap();
+        race(&[refusing(), refusing(), endpoint(&live)], None, false, Refusals::Final).await.unwrap();
         assert!(began.elapsed() < HEAD_START, "{:?}", began.elapsed());
     }
 
@@ -223,7 +260,9 @@ mod tests {
     #[tokio::test]
     async fn the_error_tells_of_every_address() {
         let (dead, _kept) = black_hole();
-        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false).await.unwrap_err();
+        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, Refusals::MayPass)
+            .await
+            .unwrap_err();
         let ConnectError::AllFailed(failures) = error else { panic!("{error}") };
         let mut errors: Vec<_> = failures.iter().map(|failure| failure.error).collect();
         errors.sort_by_key(|error| error.raw_os_error());

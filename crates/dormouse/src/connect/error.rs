@@ -25,14 +25,35 @@ pub struct AddressFailed {
     pub error: Errno,
 }
 
+impl AddressFailed {
+    /// Whether nobody listens there, and the kernel says so at once.
+    pub fn is_refused(&self) -> bool {
+        self.error == Errno::CONNREFUSED
+    }
+
+    fn is_forbidden(&self) -> bool {
+        self.error == Errno::ACCESS && self.address.path().is_some()
+    }
+}
+
 impl ConnectError {
     /// Whether this can pass while the server starts or restarts: it is not there yet, or is busy. What needs an
     /// administrator (a permission, a socket of another kind) does not pass by waiting.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unresolved(_) => true,
-            Self::AllFailed(failures) => failures.iter().any(|failure| may_pass(failure.error)),
+            Self::AllFailed(failures) => {
+                failures.iter().any(|failure| may_pass(failure.error) || failure.is_forbidden())
+            }
         }
+    }
+
+    /// Whether all that may pass is a permission that is missing. A server that starts has its socket, or the directory,
+    /// before it lets others in (`bind()`, then `chmod()`); that passes soon or never.
+    pub fn is_forbidden(&self) -> bool {
+        let Self::AllFailed(failures) = self else { return false };
+        failures.iter().any(AddressFailed::is_forbidden)
+            && !failures.iter().any(|failure| may_pass(failure.error))
     }
 
     /// Whether the server took the connection and reset it at once: that is for the client to know.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use dormouse_core::address::Target;
 use dormouse_relay::Stream;
 use dormouse_sys::resolve::ResolveError;
+use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::sync::watch as watch_channel;
 
@@ -37,6 +38,15 @@ enum Addresses {
     Slot(watch_channel::Receiver<Option<SocketAddr>>),
 }
 
+/// What it means that one of several addresses refuses while another has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusals {
+    /// It is out.
+    Final,
+    /// A server may be about to listen there: it is asked again.
+    MayPass,
+}
+
 impl Route {
     /// Prepares the way to a target. Literals and UNIX names are completed here, once; names are resolved when they
     /// are needed. `timeout`: for each address.
@@ -45,10 +55,7 @@ impl Route {
     /// When a zone is no interface of this machine, or a service has no port.
     pub fn new(target: &Target, timeout: Option<Duration>) -> Result<Self, ResolveError> {
         let fixed = |endpoint: Endpoint| Addresses::Fixed(vec![endpoint]);
-        let named = |reason: rustix::io::Errno| ResolveError {
-            asked: target.to_string(),
-            reason: reason.to_string(),
-        };
+        let named = |reason: Errno| ResolveError { asked: target.to_string(), reason: reason.to_string() };
         let addresses = match target {
             Target::Unix(path) => fixed(SocketAddrUnix::new(path.as_path()).map_err(named)?.into()),
             Target::Abstract(name) => {
@@ -82,15 +89,28 @@ impl Route {
     ///
     /// # Errors
     /// When no address took the connection, with what each of them said.
-    pub async fn connect(&self, says_first: bool) -> Result<Stream, ConnectError> {
+    pub async fn connect(&self, says_first: bool, refusals: Refusals) -> Result<Stream, ConnectError> {
         match &self.addresses {
-            Addresses::Fixed(endpoints) => dial::race(endpoints, self.timeout, says_first).await,
+            Addresses::Fixed(endpoints) => dial::race(endpoints, self.timeout, says_first, refusals).await,
             Addresses::Named(cache) => {
                 let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
-                dial::race(&endpoints, self.timeout, says_first).await
+                dial::race(&endpoints, self.timeout, says_first, refusals).await
             }
             // Boxed: those who go to a fixed address would carry it.
-            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, says_first)).await,
+            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, says_first, refusals)).await,
+        }
+    }
+
+    /// What there is to say when nobody waits for an answer any longer.
+    pub fn unanswered(&self) -> ConnectError {
+        match &self.addresses {
+            Addresses::Fixed(endpoints) => {
+                let failed =
+                    |address: &Endpoint| AddressFailed { address: address.clone(), error: Errno::TIMEDOUT };
+                ConnectError::AllFailed(endpoints.iter().map(failed).collect())
+            }
+            Addresses::Named(cache) => ConnectError::Unresolved(cache.unanswered()),
+            Addresses::Slot(_) => ConnectError::AllFailed(Vec::new()),
         }
     }
 
@@ -98,10 +118,11 @@ impl Route {
         &self,
         slot: &watch_channel::Receiver<Option<SocketAddr>>,
         says_first: bool,
+        refusals: Refusals,
     ) -> Result<Stream, ConnectError> {
         let gone = || ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() };
         let address = *slot.borrow();
         let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(gone()))?);
-        dial::race(&[endpoint], self.timeout, says_first).await
+        dial::race(&[endpoint], self.timeout, says_first, refusals).await
     }
 }

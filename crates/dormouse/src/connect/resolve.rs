@@ -10,6 +10,7 @@ use dormouse_sys::resolve::{ResolveError, lookup, lookup_numeric};
 use tokio::time::{Instant, timeout};
 
 use super::{Addresses, Endpoint};
+use crate::aside::aside;
 
 /// How long an answer is fresh (`hold valid` of haproxy).
 const FRESH: Duration = Duration::from_secs(10);
@@ -129,6 +130,11 @@ impl NameCache {
         }
     }
 
+    /// What there is to say when nobody waits for an answer any longer.
+    pub(super) fn unanswered(&self) -> ResolveError {
+        self.question.failure("neither the resolver nor one of its addresses has answered")
+    }
+
     async fn ask(&self) -> Known {
         let only = Arc::clone(&self.question.asking).lock_owned().await;
         {
@@ -139,14 +145,14 @@ impl NameCache {
             known.began = Some(Instant::now());
         }
         let (question, lookup) = (Arc::clone(&self.question), self.lookup);
-        let asked = tokio::task::spawn_blocking(move || {
+        let mut asked = aside("resolver", move || {
             let known = question.learn(lookup(&question.host, &question.service));
             drop(only);
             known
         });
-        match asked.await {
+        match asked.answer().await {
             Ok(known) => known,
-            Err(_) => self.question.learn(Err(self.question.failure("the resolver's thread ended"))),
+            Err(error) => self.question.learn(Err(self.question.failure(&error.to_string()))),
         }
     }
 }

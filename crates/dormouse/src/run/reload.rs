@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_sys::notify::Notifier;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::serving::Serving;
+use crate::aside::{Aside, aside};
 use crate::config::model::Config;
 use crate::ledger::log::Level;
 use crate::life::{Hangups, Remark};
@@ -33,7 +33,7 @@ pub(super) struct Reload<'a> {
     manager: Option<&'a Notifier>,
     remark: &'a Remark,
     /// It is being read.
-    reading: Option<(JoinHandle<Reread>, Instant)>,
+    reading: Option<(Aside<Reread>, Instant)>,
 }
 
 impl<'a> Reload<'a> {
@@ -56,10 +56,10 @@ impl<'a> Reload<'a> {
         }
         let (reading, deadline) = self.reading.get_or_insert_with(|| {
             let read = Arc::clone(read);
-            (spawn_blocking(move || read()), Instant::now() + PATIENCE)
+            (aside("reload", move || read()), Instant::now() + PATIENCE)
         });
         let failed = |reason: String| Reread { result: Err(reason), warnings: Vec::new() };
-        let found = match timeout_at(*deadline, reading).await {
+        let found = match timeout_at(*deadline, reading.answer()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => failed(format!("reading it failed: {error}")),
             Err(_) => failed(format!(

@@ -1,6 +1,11 @@
 //! Holding clients while a server is on its way. One of them tries, so that a server that starts does not meet a
 //! crowd; when it gets through, all others go at once.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Stream;
 use tokio::sync::{Mutex, watch};
@@ -8,8 +13,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Refusal, Server};
 use crate::admission::{Permit, Starving};
-use crate::connect::ConnectError;
 use crate::connect::pace::Pace;
+use crate::connect::{ConnectError, Refusals};
+
+/// A server that starts lets others in sooner than this after its socket is there.
+const FORBIDDEN: Duration = Duration::from_secs(2);
 
 /// Whose turn it is to try, and how often the server was found to be there.
 #[derive(Debug)]
@@ -30,20 +38,32 @@ struct Failure<'a> {
     /// Bytes of the client are at hand.
     says_first: bool,
     error: ConnectError,
+    /// Since when nothing but a permission is missing.
+    forbidden: Option<Instant>,
     /// While it lacks a descriptor that a newcomer might take.
     _starving: Option<Starving<'a>>,
 }
 
 impl<'a> Failure<'a> {
     fn new(permit: &'a Permit, says_first: bool, error: ConnectError) -> Self {
-        Self { permit, says_first, _starving: error.lacks_resources().then(|| permit.starve()), error }
+        let starving = error.lacks_resources().then(|| permit.starve());
+        let forbidden = error.is_forbidden().then(Instant::now);
+        Self { permit, says_first, forbidden, _starving: starving, error }
+    }
+
+    /// Whether another try is worth it after this one.
+    fn may_pass(&self, error: &ConnectError) -> bool {
+        let waited = self.forbidden.filter(|_| error.is_forbidden()).map(|since| since.elapsed());
+        error.may_pass() && waited.is_none_or(|waited| waited < FORBIDDEN)
     }
 
     /// Keeps the failure of a try, if another try is worth it.
     fn or_again(&mut self, tried: Result<Stream, ConnectError>) -> Option<Result<Stream, ConnectError>> {
         match tried {
-            Err(error) if error.may_pass() => {
+            Err(error) if self.may_pass(&error) => {
+                let since = self.forbidden;
                 *self = Self::new(self.permit, self.says_first, error);
+                self.forbidden = self.forbidden.map(|now| since.unwrap_or(now));
                 None
             }
             result => Some(result),
@@ -75,7 +95,7 @@ impl Patience {
     }
 
     /// Patience for one round of tries. `within`: it ends with this one.
-    pub(super) fn round(self, span: std::time::Duration, within: bool) -> Self {
+    pub(super) fn round(self, span: Duration, within: bool) -> Self {
         let ends = Instant::now().checked_add(span);
         let deadline = if within { ends.into_iter().chain(self.deadline).min() } else { ends };
         Self { since: self.since, deadline }
@@ -91,6 +111,57 @@ impl Patience {
 }
 
 impl Server {
+    /// Connects once for a client who may leave meanwhile, or lose patience.
+    pub(super) async fn connect_for(
+        &self,
+        client: &mut Stream,
+        says_first: bool,
+        wait: TimeSpan,
+    ) -> Result<Result<Stream, ConnectError>, Refusal> {
+        let refusals = if wait.is_zero() { Refusals::Final } else { Refusals::MayPass };
+        let mut connecting = pin!(self.route.connect(says_first, refusals));
+        // Within the machine that is all, and nothing has to be paid for the wait.
+        let at_once = poll_fn(|cx| {
+            Poll::Ready(match connecting.as_mut().poll(cx) {
+                Poll::Ready(connected) => Some(connected),
+                Poll::Pending => None,
+            })
+        });
+        match at_once.await {
+            Some(connected) => Ok(connected),
+            None => Box::pin(self.await_connection(connecting, client, Patience::new(wait))).await,
+        }
+    }
+
+    /// The same for one that has waited already.
+    pub(super) async fn connect_within(
+        &self,
+        client: &mut Stream,
+        says_first: bool,
+        patience: Patience,
+    ) -> Result<Result<Stream, ConnectError>, Refusal> {
+        let refusals = if patience.is_none() { Refusals::Final } else { Refusals::MayPass };
+        self.await_connection(pin!(self.route.connect(says_first, refusals)), client, patience).await
+    }
+
+    async fn await_connection(
+        &self,
+        connecting: Pin<&mut impl Future<Output = Result<Stream, ConnectError>>>,
+        client: &mut Stream,
+        patience: Patience,
+    ) -> Result<Result<Stream, ConnectError>, Refusal> {
+        let loses_patience = async {
+            // Without any, a connection has its own time.
+            if patience.is_none() { std::future::pending().await } else { patience.over().await }
+        };
+        tokio::select! {
+            biased;
+            connected = connecting => Ok(connected),
+            () = client.departed() => Err(Refusal::ClientLeft),
+            () = loses_patience => Err(Refusal::HoldTimeout(patience.since.elapsed(), self.route.unanswered())),
+        }
+    }
+
     /// Holds a client after a first failure until the server takes it.
     pub(super) async fn hold(
         &self,
@@ -125,7 +196,9 @@ impl Server {
                 }
                 _ = found.changed() => {}
             }
-            if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
+            if let Some(result) =
+                failure.or_again(self.route.connect(failure.says_first, Refusals::MayPass).await)
+            {
                 return result;
             }
         }
@@ -136,7 +209,9 @@ impl Server {
         let mut pace = Pace::new(self.route.path());
         loop {
             pace.watch(failure.error.lacks_resources());
-            if let Some(result) = failure.or_again(self.route.connect(failure.says_first).await) {
+            if let Some(result) =
+                failure.or_again(self.route.connect(failure.says_first, Refusals::MayPass).await)
+            {
                 return result;
             }
             pace.next_try().await;
@@ -156,7 +231,6 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
     use std::sync::Arc;
-    use std::time::Duration;
 
     fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
         let route = Route::new(&Target::parse(path.as_os_str()).unwrap(), None).unwrap();

@@ -248,7 +248,7 @@ impl Service {
             return Err(Refusal::Maintenance);
         }
         let Visitor { client, says_first, permit, .. } = visitor;
-        let server = match server.route.connect(says_first).await {
+        let server = match server.connect_for(client, says_first, self.rules.wait).await? {
             Ok(connected) => connected,
             Err(error) if self.rules.wait.is_zero() || !error.may_pass() => {
                 return Err(Refusal::Unreachable(error));

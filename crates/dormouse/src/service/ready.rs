@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::config::model::Ready;
-use crate::connect::Route;
 use crate::connect::pace::Pace;
+use crate::connect::{Refusals, Route};
 
 /// How to find out.
 #[derive(Debug, Clone)]
@@ -83,11 +83,11 @@ impl Readiness {
     async fn once(&self, route: &Route, context: &Context) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
-            Ready::Connect => route.connect(false).await.ok().map(Some),
+            Ready::Connect => route.connect(false, Refusals::Final).await.ok().map(Some),
             Ready::File(path) => Path::exists(path).then_some(None),
             Ready::Command(argv) => succeeds(argv, context, PATIENCE).await.then_some(None),
             Ready::Expect { send, expect } => {
-                let server = route.connect(false).await.ok()?;
+                let server = route.connect(false, Refusals::Final).await.ok()?;
                 let heard = timeout(PATIENCE, exchange(server, send, expect)).await;
                 (heard == Ok(true)).then_some(None)
             }

@@ -116,9 +116,11 @@ impl Service {
             return Err(Missed::Next(Refusal::Asleep(Asleep::StartFailed, None)));
         };
         let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
-        let connected = match first {
-            Some(connected) => Ok(connected),
-            None => server.route.connect(visitor.says_first).await,
+        let connected = if let Some(connected) = first {
+            Ok(connected)
+        } else {
+            let connected = server.connect_within(visitor.client, visitor.says_first, patience).await;
+            connected.map_err(Missed::Refused)?
         };
         let error = match connected {
             Ok(connected) => return Ok((connected, lease)),

@@ -9,8 +9,8 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{LastCheck, Pool};
 use crate::config::model::CheckConfig;
-use crate::connect::Route;
 use crate::connect::watch::PathWatch;
+use crate::connect::{Refusals, Route};
 use crate::service::ready::exchange;
 use crate::service::sleeper::Sleeper;
 
@@ -89,7 +89,7 @@ impl Checker {
     /// One check. What it says is why it failed, or could not be made.
     async fn look(&self) -> Result<(), (Finding, String)> {
         let looked = timeout(self.check.timeout, async {
-            let server = self.route.connect(false).await.map_err(|error| {
+            let server = self.route.connect(false, Refusals::Final).await.map_err(|error| {
                 let neither = error.is_ours() || error.is_busy();
                 (if neither { Finding::Nothing } else { Finding::Failed }, error.to_string())
             })?;

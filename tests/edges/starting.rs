@@ -1,0 +1,165 @@
+//! Servers that are not quite there yet, and clients who wait for them.
+
+use std::fs::{self, Permissions};
+use std::net::Ipv6Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use dormouse_tests::network::{connect_from, inside};
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Address, Ending, Family, Listener, Result, Stream};
+
+use super::scene::hears;
+
+/// Whoever may do nothing in particular.
+const NOBODY: u32 = 65534;
+
+struct Front {
+    dormouse: Running,
+    listener: Listener,
+}
+
+impl Front {
+    fn start(launch: Launch, family: Family, options: &[&str], to: &str) -> Result<Self> {
+        let listener = Listener::bind(family)?;
+        let dormouse = launch.pass(&listener).args(options).arg(to).start()?;
+        Ok(Self { dormouse, listener })
+    }
+
+    fn client(&self) -> Result<Stream> {
+        Stream::connect(self.listener.address(), SOON)
+    }
+}
+
+fn ours() -> Launch {
+    Launch::dormouse().arg("proxy")
+}
+
+/// A listener that takes nobody any more: what comes is dropped, as a dead host would.
+fn deaf(family: Family) -> Result<(Listener, Vec<Stream>)> {
+    let listener = Listener::with_backlog(family, 0)?;
+    let mut waiting = Vec::new();
+    while let Ok(client) = Stream::connect(listener.address(), Duration::from_millis(200)) {
+        waiting.push(client);
+    }
+    Ok((listener, waiting))
+}
+
+#[test]
+fn nobody_is_connected_with_himself() {
+    inside(concat!(module_path!(), "::nobody_is_connected_with_himself"), Duration::from_secs(60), || {
+        let front = Front::start(ours(), Family::Tcp4, &["--wait=2s"], "127.0.0.1:40000")?;
+        // Every try has one chance in ten to come from the port that it goes to.
+        connect_from(40000..=40009)?;
+        let client = front.client()?;
+        client.send(b"is anybody there?", SOON)?;
+        let heard = client.receive_to_end(SOON)?;
+        assert!(heard.bytes.is_empty(), "{heard:?}");
+        // And nothing of it is left at the server's port.
+        Listener::bind_at(&Address::Tcp("127.0.0.1:40000".parse().unwrap()))?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_that_lets_others_in_a_moment_after_it_listens_is_waited_for() {
+    let directory = TempDir::new().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let path = directory.join("server");
+    let server = Listener::bind_at(&Address::Unix(path.clone())).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let front = Front::start(ours().uid(NOBODY), Family::Tcp4, &[], &path.display().to_string()).unwrap();
+    let client = front.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    wait::until("it to look out for the server", SOON, || {
+        let all = front.dormouse.descriptors()?;
+        Ok(all.iter().any(|what| what.to_string_lossy().contains("inotify")).then_some(()))
+    })
+    .map_err(|failure| front.dormouse.with_log(&failure))
+    .unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
+}
+
+#[test]
+fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
+    let directory = TempDir::new().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let path = directory.join("server");
+    let _server = Listener::bind_at(&Address::Unix(path.clone())).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let options = ["--wait=infinity"];
+    let front =
+        Front::start(ours().uid(NOBODY), Family::Tcp4, &options, &path.display().to_string()).unwrap();
+    let clients: Vec<Stream> = (0..3).map(|_| front.client().unwrap()).collect();
+    for client in clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
+    }
+    front.dormouse.stderr().wait_for("Permission denied", SOON).unwrap();
+}
+
+#[test]
+fn a_client_that_only_listens_is_held_where_it_can_be_told_from_one_that_left() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.join("server");
+    let options = ["--log-level=debug"];
+    let front = Front::start(ours(), Family::Unix, &options, &path.display().to_string()).unwrap();
+    let client = front.client().unwrap();
+    client.finish().unwrap();
+    // Whoever came later and left is gone.
+    front.client().unwrap().finish().unwrap();
+    front.dormouse.stderr().wait_for("client left", SOON).unwrap();
+    let server = Listener::bind_at(&Address::Unix(path)).unwrap();
+    server.accept(SOON).unwrap().send(b"good morning", SOON).unwrap();
+    hears(&client, b"good morning");
+}
+
+#[test]
+fn patience_counts_from_the_first_try_on_and_who_leaves_during_it_is_gone_at_once() {
+    let (server, _waiting) = deaf(Family::Tcp4).unwrap();
+    let to = server.address().to_string();
+    let options = ["--wait=1s", "--connect-timeout=40s"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &to).unwrap();
+    let began = Instant::now();
+    let client = front.client().unwrap();
+    assert!(client.ended_within(SOON).unwrap().is_some());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let options = ["--wait=infinity", "--connect-timeout=infinity", "--log-level=debug"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &to).unwrap();
+    front.client().unwrap().reset().unwrap();
+    let left = front.dormouse.stderr().wait_for("client left", SOON);
+    left.map_err(|failure| front.dormouse.with_log(&failure)).unwrap();
+}
+
+#[test]
+fn a_dead_address_does_not_keep_a_client_from_another_that_comes() {
+    // Of both families' loopbacks, which are tried in this order, the first has nobody yet, and the second is as dead.
+    let (second, _waiting) = deaf(Family::Tcp4).unwrap();
+    let Address::Tcp(address) = second.address() else { unreachable!("a TCP listener has such an address") };
+    let port = address.port();
+    let options = ["--wait=infinity", "--connect-timeout=40s"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &format!("*:{port}")).unwrap();
+    let client = front.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    wait::until("it to have accepted", SOON, || {
+        Ok((!front.listener.has_waiting(Duration::ZERO)?).then_some(()))
+    })
+    .unwrap();
+    let began = Instant::now();
+    let server = Listener::bind_at(&Address::Tcp((Ipv6Addr::LOCALHOST, port).into())).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn without_a_thread_to_ask_for_a_name_in_it_goes_on() {
+    let launch = ours().uid(NOBODY).nproc(1);
+    let front = Front::start(launch, Family::Tcp4, &["--wait=0"], "localhost:1").unwrap();
+    for _ in 0..3 {
+        let heard = front.client().unwrap().receive_to_end(SOON).unwrap();
+        assert!(matches!(heard.ending, Ending::Fin | Ending::Reset), "{heard:?}");
+    }
+    front.dormouse.stderr().wait_for("no thread", SOON).unwrap();
+}
