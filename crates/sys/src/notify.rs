@@ -22,8 +22,8 @@ use crate::vsock::VsockAddr;
 enum Destination {
     /// All states go out through one socket, so that the descriptor limit is not in their way.
     Unix { address: SocketAddrUnix, socket: OwnedFd },
-    /// Each state is a connection of its own.
-    Vsock(VsockAddr),
+    /// Each state is a connection of its own, through a socket of the first of these kinds that the transport has.
+    Vsock { address: VsockAddr, kinds: &'static [SocketType] },
 }
 
 /// The service manager's ear. Over UNIX datagrams sending a state never blocks, and announcing one for a second at most;
@@ -85,13 +85,18 @@ impl Notifier {
     }
 
     fn send_with_flags(&self, state: &str, flags: SendFlags) -> io::Result<()> {
-        let Destination::Vsock(address) = &self.0 else {
+        let Destination::Vsock { address, kinds } = &self.0 else {
             return self.send_datagram(state, None, flags);
         };
-        // A stream or seqpacket socket carries one message a connection.
-        let fresh = vsock_socket()?;
-        connect(&fresh, address)?;
-        send(&fresh, state.as_bytes(), SendFlags::NOSIGNAL).map(drop)
+        let mut sent = Err(Errno::DESTADDRREQ);
+        for kind in *kinds {
+            sent = send_connected(*kind, *address, state);
+            // Some transports tell only now that they have no sockets of a kind.
+            if !matches!(sent, Err(Errno::SOCKTNOSUPPORT | Errno::NODEV | Errno::CONNRESET)) {
+                break;
+            }
+        }
+        sent
     }
 
     fn send_datagram(&self, state: &str, fd: Option<BorrowedFd<'_>>, flags: SendFlags) -> io::Result<()> {
@@ -118,11 +123,16 @@ fn parse(address: &[u8]) -> Option<Destination> {
         return unix(SocketAddrUnix::new(address).ok()?);
     }
     let (kind, rest) = std::str::from_utf8(address).ok()?.split_once(':')?;
-    if !matches!(kind, "vsock" | "vsock-stream" | "vsock-seqpacket") {
-        return None;
-    }
+    let kinds: &'static [SocketType] = match kind {
+        "vsock" => &[SocketType::SEQPACKET, SocketType::STREAM],
+        "vsock-stream" => &[SocketType::STREAM],
+        "vsock-seqpacket" => &[SocketType::SEQPACKET],
+        "vsock-dgram" => &[SocketType::DGRAM],
+        _ => return None,
+    };
     let (cid, port) = rest.split_once(':')?;
-    Some(Destination::Vsock(VsockAddr { cid: cid.parse().ok()?, port: port.parse().ok()? }))
+    let address = VsockAddr { cid: cid.parse().ok()?, port: port.parse().ok()? };
+    Some(Destination::Vsock { address, kinds })
 }
 
 /// A socket that waits for the manager's queue, but not for ever.
@@ -132,12 +142,12 @@ fn unix_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket that waits for the manager, but not for ever: the kernel gives up a connection after 2 s by itself.
-fn vsock_socket() -> io::Result<OwnedFd> {
-    let open = |kind| socket_with(AddressFamily::VSOCK, kind, SocketFlags::CLOEXEC, None);
-    let socket = open(SocketType::SEQPACKET).or_else(|_| open(SocketType::STREAM))?;
+/// A connection carries one state. The kernel gives it up after 2 s by itself.
+fn send_connected(kind: SocketType, to: VsockAddr, state: &str) -> io::Result<()> {
+    let socket = socket_with(AddressFamily::VSOCK, kind, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
-    Ok(socket)
+    connect(&socket, &to)?;
+    send(&socket, state.as_bytes(), SendFlags::NOSIGNAL).map(drop)
 }
 
 #[cfg(test)]
@@ -234,7 +244,13 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert!(matches!(parse(b"vsock:2:1234"), Some(Destination::Vsock(VsockAddr { cid: 2, port: 1234 }))));
+        let kinds = |text: &[u8]| match parse(text) {
+            Some(Destination::Vsock { address: VsockAddr { cid: 2, port: 1234 }, kinds }) => kinds,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kinds(b"vsock:2:1234"), [SocketType::SEQPACKET, SocketType::STREAM]);
+        assert_eq!(kinds(b"vsock-stream:2:1234"), [SocketType::STREAM]);
+        assert_eq!(kinds(b"vsock-dgram:2:1234"), [SocketType::DGRAM]);
         for junk in [&b"relative"[..], b"", b"vsock:2", b"vsock:x:1", b"tcp:1:2"] {
             assert!(parse(junk).is_none());
         }

@@ -1,9 +1,13 @@
 //! Knowing at once that a UNIX socket appears or goes: inotify(7) on its directory, or on the nearest one that exists.
 
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -31,15 +35,34 @@ impl PathWatch {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
-            let mut events = [0; 4096];
-            match rustix::io::read(inotify.get_ref(), &mut events) {
-                Ok(_) => break,
-                Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
+            match self.look(inotify.get_ref()) {
+                Ok(true) => break,
+                // What others do in the same directory is none of our business.
+                Ok(false) => guard.clear_ready(),
                 Err(_) => return std::future::pending().await,
             }
         }
         // A directory may have appeared, and with it all that is below.
         self.watch_nearest();
+    }
+
+    /// Reads all events; whether one of them is about the path or what leads to it.
+    fn look(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(inotify, &mut space);
+        let mut found = false;
+        loop {
+            match events.next() {
+                // Without a name it is about a directory itself, or events were lost.
+                Ok(event) => {
+                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                    found |= name.is_none_or(|name| self.path.iter().any(|part| part == name));
+                }
+                Err(Errno::AGAIN) => return Ok(found),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Watches the directories from the deepest that exists upwards by one, since any of them may be replaced.
@@ -92,6 +115,22 @@ mod tests {
         tokio::time::timeout(patience, watch.changed()).await.unwrap();
         std::fs::write(&path, "").unwrap();
         tokio::time::timeout(patience, watch.changed()).await.unwrap();
+        std::fs::remove_dir_all(base).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_do_beside_it_is_nothing() {
+        let base = std::env::temp_dir().join(format!("dormouse-watch-beside-{}", std::process::id()));
+        std::fs::create_dir_all(&base).unwrap();
+        let path = base.join("socket");
+        let watch = PathWatch::new(&path).unwrap();
+        let inotify = watch.inotify.as_ref().unwrap().get_ref();
+        std::fs::write(base.join("another"), "").unwrap();
+        assert_eq!(watch.look(inotify), Ok(false));
+        std::fs::write(&path, "").unwrap();
+        std::fs::remove_file(base.join("another")).unwrap();
+        assert_eq!(watch.look(inotify), Ok(true));
+        assert_eq!(watch.look(inotify), Ok(false));
         std::fs::remove_dir_all(base).unwrap();
     }
 }
