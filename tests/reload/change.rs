@@ -75,6 +75,24 @@ fn where_nobody_can_listen_nothing_changes() {
 }
 
 #[test]
+fn a_socket_that_somebody_has_removed_is_made_again() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let path = place.path("front");
+    let text =
+        format!("[services.web]\nlisten = ['127.0.0.1:0', '{}']\nto = '{}'\n", path.display(), echo.address);
+    let scene = Scene::new(place, &text).unwrap();
+    let session = scene.client_of("web").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    scene.reload(&text).unwrap();
+    scene.told("The configuration was reloaded: 0 unchanged, 1 changed").unwrap();
+    let client = Stream::connect(&Address::Unix(path), SOON).unwrap();
+    scene.echo(&client, "here again").unwrap();
+    scene.echo(&session, "still").unwrap();
+    scene.reload(&text).unwrap();
+    scene.told("The configuration was reloaded: 1 unchanged.").unwrap();
+}
+
+#[test]
 fn an_address_may_grow_and_shrink() {
     let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
     let file = |listen: &str| format!("[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address);

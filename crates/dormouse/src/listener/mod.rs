@@ -61,6 +61,11 @@ impl Listener {
         self.file.as_ref().map(path::SocketFile::identity)
     }
 
+    /// Whether somebody has removed its file. Another file in its place is somebody else's.
+    pub fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(path::SocketFile::is_gone)
+    }
+
     /// Leaves its file where it is: somebody else goes on listening.
     pub fn leave_file(&mut self) {
         if let Some(file) = self.file.take() {

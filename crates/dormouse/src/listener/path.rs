@@ -155,6 +155,10 @@ impl SocketFile {
         self.identity
     }
 
+    pub(super) fn is_gone(&self) -> bool {
+        identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Does not remove it in the end.
     pub(super) fn leave(mut self) {
         self.path.clear();

@@ -236,6 +236,22 @@ impl Serving {
         }
     }
 
+    /// Knows of the listeners whose files somebody has removed. Nobody finds them any more, so they are opened anew.
+    pub(super) fn leave_out_lost(&mut self) {
+        let services = self.standing.iter().enumerate();
+        let listeners = services.flat_map(|(service, standing)| {
+            let open = standing.listeners.iter().enumerate();
+            open.map(move |(number, open)| ((service, number), open))
+        });
+        let lost = listeners
+            .filter(|(_, open)| open.iter().filter_map(OpenListener::listener).any(Listener::is_lost));
+        let mut lost: Vec<(usize, usize)> = lost.map(|(place, _)| place).collect();
+        // From the last on, so that what is left out does not move those before it.
+        while let Some((service, listener)) = lost.pop() {
+            self.leave_out(service, listener);
+        }
+    }
+
     /// Knows that it does not listen there, so that the next reload opens it.
     fn leave_out(&mut self, service: usize, listener: usize) {
         let configured = self.config.services.get_mut(service).map(|config| &mut config.listen);

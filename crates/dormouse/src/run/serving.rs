@@ -128,6 +128,7 @@ impl Serving {
     /// # Errors
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
+        self.leave_out_lost();
         let mut refit = self.windows.refit(&config.oversight);
         let plan = plan(&self.config, &config, &self.windows.closing(&refit));
         refit.put_off(&self.closing(&plan));

@@ -95,6 +95,8 @@ A service that has changed keeps its listeners where the address is the same; no
 sessions go on under the old rules, for at most \fB\-\-drain\-timeout=\fR. A server that is awake is not restarted.
 Another way to wake it counts from its next start, which comes soon: it is put to sleep as soon as nobody uses it.
 .IP \(bu 2
+A UNIX socket whose file somebody has removed is opened anew.
+.IP \(bu 2
 What an administrator has said of a server (drain, disable, enable) goes on for the server of the same name in the service
 of the same name, whatever else has changed. So does a weight that was set at the control socket, while the same one is
 configured; limits that were set there do not.
