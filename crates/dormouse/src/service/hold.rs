@@ -116,11 +116,10 @@ impl Server {
         &self,
         client: &mut Stream,
         says_first: bool,
-        wait: TimeSpan,
+        patience: Patience,
     ) -> Result<Result<Stream, ConnectError>, Refusal> {
-        let refusals = if wait.is_zero() { Refusals::Final } else { Refusals::MayPass };
+        let refusals = if patience.is_none() { Refusals::Final } else { Refusals::MayPass };
         let mut connecting = pin!(self.route.connect(says_first, refusals));
-        // Within the machine that is all, and nothing has to be paid for the wait.
         let at_once = poll_fn(|cx| {
             Poll::Ready(match connecting.as_mut().poll(cx) {
                 Poll::Ready(connected) => Some(connected),
@@ -129,19 +128,9 @@ impl Server {
         });
         match at_once.await {
             Some(connected) => Ok(connected),
-            None => Box::pin(self.await_connection(connecting, client, Patience::new(wait))).await,
+            // Boxed: within the machine nobody comes here.
+            None => Box::pin(self.await_connection(connecting, client, patience)).await,
         }
-    }
-
-    /// The same for one that has waited already.
-    pub(super) async fn connect_within(
-        &self,
-        client: &mut Stream,
-        says_first: bool,
-        patience: Patience,
-    ) -> Result<Result<Stream, ConnectError>, Refusal> {
-        let refusals = if patience.is_none() { Refusals::Final } else { Refusals::MayPass };
-        self.await_connection(pin!(self.route.connect(says_first, refusals)), client, patience).await
     }
 
     async fn await_connection(

@@ -248,16 +248,14 @@ impl Service {
             return Err(Refusal::Maintenance);
         }
         let Visitor { client, says_first, permit, .. } = visitor;
-        let server = match server.connect_for(client, says_first, self.rules.wait).await? {
+        let patience = Patience::new(self.rules.wait);
+        let server = match server.connect_for(client, says_first, patience).await? {
             Ok(connected) => connected,
-            Err(error) if self.rules.wait.is_zero() || !error.may_pass() => {
+            Err(error) if patience.is_none() || !error.may_pass() => {
                 return Err(Refusal::Unreachable(error));
             }
             // Boxed: most sessions never come here.
-            Err(error) => {
-                let patience = Patience::new(self.rules.wait);
-                Box::pin(server.hold(client, says_first, permit, error, patience)).await?
-            }
+            Err(error) => Box::pin(server.hold(client, says_first, permit, error, patience)).await?,
         };
         Ok(Leased { server, claim: None, first, sent: 0 })
     }

@@ -119,7 +119,7 @@ impl Service {
         let connected = if let Some(connected) = first {
             Ok(connected)
         } else {
-            let connected = server.connect_within(visitor.client, visitor.says_first, patience).await;
+            let connected = server.connect_for(visitor.client, visitor.says_first, patience).await;
             connected.map_err(Missed::Refused)?
         };
         let error = match connected {

@@ -84,7 +84,7 @@ impl Service {
                 continue;
             }
             let connected = tokio::select! {
-                connected = server.connect_within(visitor.client, visitor.says_first, patience) => connected?,
+                connected = server.connect_for(visitor.client, visitor.says_first, patience) => connected?,
                 () = pool.went_down(place.server()) => {
                     drop(place);
                     place = way.place(visitor).await?;
