@@ -1,11 +1,15 @@
 //! Outputs that take nothing: a full disk, a reader that has gone.
 
 use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::SOON;
 use dormouse_tests::{Result, Subject};
 
 /// Commands that answer on the output, and those that complain on the other.
@@ -64,5 +68,40 @@ fn a_complaint_that_cannot_be_written_does_not_change_the_exit_status() {
             let cut = dormouse(words, |command| command.stderr(output().unwrap())).unwrap();
             assert_eq!(cut.status.code(), whole.status.code(), "{words:?}");
         }
+    }
+}
+
+/// Answers whoever comes to a control socket with services of nothing.
+fn answering(listener: &UnixListener) {
+    for client in listener.incoming() {
+        let Ok(mut client) = client else { return };
+        let mut asked = [0; 256];
+        // Whoever says nothing, or leaves, has no test to fail here.
+        let _ = client.set_read_timeout(Some(SOON)).and_then(|()| client.read(&mut asked));
+        let _ = client.write_all(b"{\"process\":{},\"services\":[]}\n\n");
+    }
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_a_failure_unless_who_watched_it_left() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.join("control");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || answering(&listener));
+    let control = format!("--control={}", path.display());
+    let cut = |more: &[&str], output: fn() -> Result<Stdio>| {
+        let words = [&["status", &control], more].concat();
+        dormouse(&words, |command| command.stdout(output().unwrap())).unwrap()
+    };
+    for more in [&[][..], &["--json"], &["--watch"], &["--watch", "--json"]] {
+        let output = cut(more, full);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.starts_with("Failed to write to standard output: "), "{more:?}: {told}");
+    }
+    for (more, code) in [(&[][..], 1), (&["--json"], 1), (&["--watch"], 0), (&["--watch", "--json"], 0)] {
+        let output = cut(more, left);
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{more:?}: {output:?}");
     }
 }

@@ -17,9 +17,16 @@ pub(super) fn write(text: impl Display) -> io::Result<()> {
 pub(super) fn print(text: impl Display) -> ExitCode {
     match write(text) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unwritten(&error),
+    }
+}
+
+/// That this is why it could not be written.
+pub(super) fn unwritten(error: &io::Error) -> ExitCode {
+    match error.kind() {
         // Whoever left knows.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => fail(format_args!("Failed to write to standard output: {error}")),
+        ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => fail(format_args!("Failed to write to standard output: {error}")),
     }
 }
 

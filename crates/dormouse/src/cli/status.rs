@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::slice;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::client::{Client, ClientError};
 use super::flags::{self, Definition, Stop};
+use super::out;
 
 /// A flag of `dormouse status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +70,15 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(names) => names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
         Err(stop) => return stop.tell(&help()),
     };
-    super::end(show(control, &names, json, watch))
+    show(control, &names, json, watch).unwrap_or_else(out::fail)
 }
 
-fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<(), Trouble> {
+fn show(
+    control: Option<PathBuf>,
+    names: &[String],
+    json: bool,
+    watch: bool,
+) -> Result<ExitCode, Trouble> {
     let client = Client::new(control)?;
     let mut missing = None;
     loop {
@@ -88,14 +94,18 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
         } else {
             table(&status, names)
         };
-        // A terminal is cleared, anything else gets one after the other.
-        let clear = if watch && !json && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-        let mut out = std::io::stdout().lock();
-        if write!(out, "{clear}{text}").and_then(|()| out.flush()).is_err() || !watch {
-            // Nobody reads any more, or it was wanted once.
-            return if missing.is_empty() { Ok(()) } else { Err(Trouble::Missing(std::mem::take(missing))) };
+        if !watch {
+            let code = out::print(text);
+            return if missing.is_empty() { Ok(code) } else { Err(Trouble::Missing(std::mem::take(missing))) };
         }
-        drop(out);
+        // A terminal is cleared, anything else gets one after the other.
+        let clear = if !json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        match out::write(format_args!("{clear}{text}")) {
+            Ok(()) => {}
+            // Whoever watched has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            Err(error) => return Ok(out::unwritten(&error)),
+        }
         std::thread::sleep(PERIOD);
     }
 }
