@@ -68,6 +68,52 @@ fn a_server_that_checks_find_down_is_told_as_down_everywhere() {
 }
 
 #[test]
+fn a_service_is_told_as_what_keeps_its_servers_from_clients() {
+    let two = "[[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\
+               [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\n";
+    // Nobody answers there, so it never has a server.
+    let named = "[services.named]\nlisten = LISTEN\nto = \"dns:nobody.invalid:80\"\ndns = \"127.0.0.1:9\"\n";
+    let services = format!(
+        "[services.main]\nlisten = LISTEN\n{two}[services.lone]\nlisten = LISTEN\nECHO(lone)\n{named}"
+    );
+    let rig = Rig::new("", &services).unwrap();
+    let state = |service: &str| -> String {
+        let services = rig.ask("show services").unwrap();
+        let line = services.lines().find(|line| line.starts_with(&format!("{service} ")));
+        line.and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned()
+    };
+    assert_eq!((state("main"), state("lone"), state("named")), ("up".into(), "stopped".into(), "vacant".into()));
+    for (line, expected) in [
+        ("disable server main/a", "up"),
+        ("set server main/b state drain", "drain"),
+        ("disable server main/b", "maint"),
+        ("enable server main/a", "up"),
+        ("set weight main/a 0", "drain"),
+        ("disable server main/a", "maint"),
+    ] {
+        assert_eq!(rig.ask(line).unwrap(), "\n", "{line}");
+        assert_eq!(state("main"), expected, "{line}");
+        let act = stat(&rig.ask("show stat").unwrap(), "main", "BACKEND", "act");
+        assert_eq!(act, if expected == "up" { "1" } else { "0" }, "{line}");
+    }
+    rig.ask("disable server lone/server1").unwrap();
+    // What sleeps has a state of its own.
+    assert_eq!(state("lone"), "stopped");
+    let json = rig.get("/status.json").unwrap();
+    rig.expect(json.matches("\"state\":\"maint\"").count() == 3 && !json.contains("\"state\":\"up\""), &json);
+    let (_, table) = rig.dormouse(&["status"]).unwrap();
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let begins = |words: &[&str]| lines.iter().any(|line| line.starts_with(words));
+    rig.expect(begins(&["a", "maint"]) && begins(&["lone", "stopped,", "maint"]), &table);
+    rig.expect(lines.last().is_some_and(|line| line.ends_with(&["vacant)"])), &table);
+    rig.expect(begins(&["named", "vacant"]) && lines.len() == 7, &table);
+    let why = rig.ask("explain named").unwrap();
+    rig.expect(why.lines().count() == 2 && why.contains("vacant slots: "), &why);
+    let why = rig.ask("explain main").unwrap();
+    rig.expect(why.starts_with("main/a is in maintenance since "), &why);
+}
+
+#[test]
 fn who_ends_says_so_while_sessions_last() {
     let rig = Rig::new("drain_timeout = \"1h\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     let guest = rig.guest("main").unwrap();

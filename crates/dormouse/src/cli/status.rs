@@ -188,21 +188,27 @@ fn table(status: &Value, names: &[String]) -> String {
             alone.map(last_start).unwrap_or_default(),
             alone.map(next).unwrap_or_default(),
         ]);
-        if alone.is_none() {
-            rows.extend(meant.map(|server| {
-                [
-                    format!("  {}", text(server, "name")),
-                    standing(server, Some(server)),
-                    server
-                        .get("since_seconds")
-                        .map(|_| span(number(server, "since_seconds")))
-                        .unwrap_or_default(),
-                    number(server.get("sessions").unwrap_or(&Value::Null), "current").to_string(),
-                    number(server, "waiting").to_string(),
-                    last_start(server),
-                    next(server),
-                ]
-            }));
+        if alone.is_some() {
+            continue;
+        }
+        let is_vacant = |server: &&Value| text(server, "state") == "vacant";
+        let (vacant, taken): (Vec<_>, Vec<_>) = meant.partition(is_vacant);
+        let shown = if vacant.len() > 1 { &[][..] } else { &vacant };
+        rows.extend(taken.iter().chain(shown).map(|server| {
+            [
+                format!("  {}", text(server, "name")),
+                standing(server, Some(server)),
+                server.get("since_seconds").map(|_| span(number(server, "since_seconds"))).unwrap_or_default(),
+                number(server.get("sessions").unwrap_or(&Value::Null), "current").to_string(),
+                number(server, "waiting").to_string(),
+                last_start(server),
+                next(server),
+            ]
+        }));
+        if vacant.len() > 1 {
+            let mut row = <[String; 7]>::default();
+            row[0] = format!("  ({} vacant)", vacant.len());
+            rows.push(row);
         }
     }
     aligned(&rows)
@@ -239,11 +245,15 @@ pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
+/// The state of this, and what an administrator wants of the server, where there is one.
 pub(super) fn standing(value: &Value, server: Option<&Value>) -> String {
-    let state = text(value, "state");
-    match server.map(|server| text(server, "admin")).as_deref() {
-        None | Some("ready" | "") => state,
-        Some(admin) => format!("{state}, {admin}"),
+    let admin = |server| (server, text(server, "admin"));
+    match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
+        None => text(value, "state"),
+        Some((server, admin)) => match text(server, "state") {
+            state if state == "vacant" || state == admin => state,
+            state => format!("{state}, {admin}"),
+        },
     }
 }
 
@@ -288,6 +298,29 @@ fn help() -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn vacant_slots_stand_in_one_line_unless_they_are_asked_for() {
+        let vacant = |number| json!({ "name": format!("s-{number}"), "state": "vacant", "admin": "maint" });
+        let mut servers: Vec<Value> = (2..30).map(vacant).collect();
+        servers.push(json!({ "name": "s-1", "state": "maint", "admin": "maint" }));
+        let web = json!({ "name": "web", "state": "maint", "servers": servers });
+        let one = json!({ "name": "one", "state": "vacant", "servers": [vacant(1)] });
+        let status = json!({ "services": [web, one] });
+        let expected = "\
+SERVICE      STATE   SINCE  SESSIONS  WAITING  LAST START  NEXT
+web          maint   0s     0         0
+  s-1        maint          0         0
+  (28 vacant)
+one          vacant  0s     0         0
+";
+        let aligned = |text: &str| -> Vec<String> {
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        };
+        assert_eq!(aligned(&table(&status, &[])), aligned(expected));
+        let named = table(&status, &["web/s-7".to_owned()]);
+        assert_eq!(aligned(&named).last().map(String::as_str), Some("s-7 vacant 0 0"));
+    }
 
     #[test]
     fn a_line_for_each_service_and_for_each_of_several_servers() {

@@ -21,7 +21,11 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
         Err(missing) => return format!("{}\n", missing.text()),
     };
     let mut text = String::new();
-    for server in servers {
+    let is_vacant = |server: &RunningServer<'_>| server.presence() == Presence::Vacant;
+    let (vacant, servers): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_vacant);
+    // Each of many has nothing else to tell.
+    let (one, many) = if vacant.len() > 1 { (Vec::new(), vacant.len()) } else { (vacant, 0) };
+    for server in servers.into_iter().chain(one) {
         let name = match service.servers().nth(1) {
             Some(_) => format!("{}/{}", service.name, server.name),
             None => service.name.clone(),
@@ -29,6 +33,9 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
         let mut told = match (server.sleeper(), server.presence()) {
             (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
             (None, Presence::Vacant) => vec!["is vacant: its name has no server for it".to_owned()],
+            (None, _) if server.admin() == Admin::Maint => {
+                vec![format!("is in maintenance since {}: it gets no sessions", span(server.since()))]
+            }
             (None, _) if server.is_down() => {
                 vec![format!("is down since {}: checks of {} fail", span(server.since()), server.address)]
             }
@@ -46,6 +53,7 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
                 told.push("its name does not have it any more: it gets no new sessions".to_owned());
             }
             (Admin::Drain, _) => told.push("an administrator drains it: it gets no new sessions".to_owned()),
+            (Admin::Maint, _) if server.sleeper().is_none() => {}
             (Admin::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
         }
         for (number, line) in told.iter().enumerate() {
@@ -53,6 +61,9 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
             // A String takes whatever is written to it.
             let _ = writeln!(text, "{indent} {line}.");
         }
+    }
+    if many > 0 {
+        let _ = writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
     }
     text
 }

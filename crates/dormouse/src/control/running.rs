@@ -131,11 +131,11 @@ impl<'a> RunningServer<'a> {
         self.view.as_ref().is_some_and(|view| view.is_checked && !view.is_up)
     }
 
-    /// For how long it has stood as it stands: up or down as checks tell, or in its state if it sleeps.
+    /// For how long it has stood as it stands: as checks and an administrator tell, or in its state if it sleeps.
     pub fn since(&self) -> Duration {
         match (self.sleeper(), &self.view) {
             (Some(sleeper), _) if !self.is_down() => sleeper.state().1.elapsed(),
-            (_, Some(view)) if view.is_checked => view.since.elapsed(),
+            (_, Some(view)) => view.since.elapsed(),
             _ => self.beginning.elapsed(),
         }
     }

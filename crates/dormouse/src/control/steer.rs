@@ -8,7 +8,7 @@ use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
 
 use super::running::{Missing, Running, RunningServer, find, servers_of};
-use super::view::{stands, word};
+use super::view::{standing, word};
 use crate::admission::{Cap, raise_limit};
 use crate::ledger::log::Level;
 use crate::ledger::sleep::WokenBy;
@@ -85,14 +85,6 @@ fn one(steer: Steer, server: &RunningServer<'_>) -> Result<(), String> {
         }
         NotNow::KeptWarm => "it is kept warm at this time of day".to_owned(),
     })
-}
-
-fn standing(server: &RunningServer<'_>) -> String {
-    let state = stands(server);
-    match server.admin() {
-        Admin::Ready => state.to_owned(),
-        admin => format!("{state}, {admin}"),
-    }
 }
 
 /// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.

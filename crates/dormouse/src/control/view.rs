@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use dormouse_core::control::Admin;
+use dormouse_core::pool::Presence;
 use dormouse_core::service::{Outlook, State};
 use serde_json::{Value, json};
 
@@ -62,9 +64,39 @@ pub(super) fn service(service: &RunningService) -> Value {
     })
 }
 
-/// How a service stands, by that of its servers that is most awake; `up` where nothing sleeps.
+/// How a service stands: as that of its servers that would take a client and is most awake, and where none would, why.
 pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
-    const ORDER: [State; 9] = [
+    let mut best: Option<(Stance, Duration)> = None;
+    for server in service.servers() {
+        let (stance, since) = (Stance::of(&server), server.since());
+        best = Some(match best {
+            // It is up since the first is, and takes nobody since the last does not.
+            Some((Stance::Up, before)) if stance == Stance::Up => (stance, before.max(since)),
+            Some((other, before)) if !other.takes() && !stance.takes() => (other.min(stance), before.min(since)),
+            Some((other, before)) if other <= stance => (other, before),
+            _ => (stance, since),
+        });
+    }
+    let (stance, since) = best.unwrap_or_else(|| (Stance::Up, service.ledger().beginning.elapsed()));
+    (stance.word(), since)
+}
+
+/// How a server stands towards who comes, from the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stance {
+    Up,
+    /// By its place among these.
+    Sleeper(usize),
+    Down,
+    /// The same, where an administrator lets nobody in: that is seen beside its state.
+    Closed(usize),
+    Drain,
+    Maint,
+    Vacant,
+}
+
+impl Stance {
+    const SLEEPERS: [State; 9] = [
         State::Ready,
         State::Idle,
         State::Thawing,
@@ -75,30 +107,38 @@ pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
         State::Stopped,
         State::Failed,
     ];
-    let mut best: Option<(usize, &'static str, Duration)> = None;
-    let (mut up, mut down): (Option<Duration>, Option<Duration>) = (None, None);
-    for server in service.servers() {
-        let since = server.since();
-        let state = match server.sleeper() {
-            // It is down since its last server is, and up since the first is.
-            _ if server.is_down() => {
-                down = Some(down.map_or(since, |other| other.min(since)));
-                continue;
+
+    fn of(server: &RunningServer<'_>) -> Self {
+        match (server.admin(), server.sleeper()) {
+            _ if server.presence() == Presence::Vacant => Self::Vacant,
+            (Admin::Maint, None) => Self::Maint,
+            (admin, _) if server.is_down() && admin != Admin::Maint => Self::Down,
+            (Admin::Ready, None) if server.weight() > 0 => Self::Up,
+            (_, None) => Self::Drain,
+            (admin, Some(sleeper)) => {
+                let state = sleeper.state().0;
+                let place = Self::SLEEPERS.iter().position(|other| *other == state);
+                let place = place.unwrap_or(Self::SLEEPERS.len());
+                let takes = admin == Admin::Ready && server.weight() > 0;
+                if takes { Self::Sleeper(place) } else { Self::Closed(place) }
             }
-            None => {
-                up = Some(up.map_or(since, |other| other.max(since)));
-                continue;
-            }
-            Some(sleeper) => sleeper.state().0,
-        };
-        let rank = ORDER.iter().position(|other| *other == state).unwrap_or(ORDER.len());
-        if best.is_none_or(|(other, ..)| rank < other) {
-            best = Some((rank, word(state), since));
         }
     }
-    let asleep = best.map(|(_, state, since)| (state, since));
-    let found = up.map(|since| ("up", since)).or(asleep).or(down.map(|since| ("down", since)));
-    found.unwrap_or(("up", service.ledger().beginning.elapsed()))
+
+    fn takes(self) -> bool {
+        matches!(self, Self::Up | Self::Sleeper(_))
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Sleeper(place) | Self::Closed(place) => word(Self::SLEEPERS.get(place).copied().unwrap_or(State::Failed)),
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+            Self::Vacant => "vacant",
+        }
+    }
 }
 
 fn server_value(server: &RunningServer<'_>) -> Value {
@@ -163,12 +203,23 @@ fn server_value(server: &RunningServer<'_>) -> Value {
     value
 }
 
-/// How a server stands: down as checks tell, in its state if it sleeps, or up.
-pub(super) fn stands(server: &RunningServer<'_>) -> &'static str {
+/// How a server stands: vacant, down as checks tell, in its state if it sleeps, in maintenance, where nobody looks
+/// after it, or up.
+fn stands(server: &RunningServer<'_>) -> &'static str {
     match server.sleeper() {
-        _ if server.is_down() => "down",
+        _ if server.presence() == Presence::Vacant => "vacant",
+        _ if server.is_down() && server.admin() != Admin::Maint => "down",
         Some(sleeper) => word(sleeper.state().0),
+        None if server.admin() == Admin::Maint => "maint",
         None => "up",
+    }
+}
+
+/// The same, with what an administrator wants where that is another matter.
+pub(super) fn standing(server: &RunningServer<'_>) -> String {
+    match (stands(server), server.admin()) {
+        (state @ ("vacant" | "maint"), _) | (state, Admin::Ready) => state.to_owned(),
+        (state, admin) => format!("{state}, {admin}"),
     }
 }
 

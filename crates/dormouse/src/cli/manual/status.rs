@@ -14,7 +14,9 @@ dormouse\-status \- see and steer what sleeps
 Talks to a running \fBdormouse\-run\fR(8) at its control socket (control in \fBdormouse.toml\fR(5)).
 .PP
 \fBdormouse status\fR shows a table: services, states, since when, sessions, clients that wait, how long the last start
-took, and what happens next if nobody comes. With names, only those.
+took, and what happens next if nobody comes. With names, only those. A state is that of what sleeps (stopped, starting,
+ready, idle, freezing, frozen, thawing, stopping, failed), or up, and where no server takes new clients: down, drain,
+maint, or vacant, which is a name (dns:, srv:) without servers. Vacant slots are counted in one line.
 .TP
 \fBdormouse wake\fR \fINAME\fR
 Start or thaw it. It sleeps again by its rules.
