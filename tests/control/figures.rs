@@ -82,7 +82,10 @@ fn a_service_is_told_as_what_keeps_its_servers_from_clients() {
         let line = services.lines().find(|line| line.starts_with(&format!("{service} ")));
         line.and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned()
     };
-    assert_eq!((state("main"), state("lone"), state("named")), ("up".into(), "stopped".into(), "vacant".into()));
+    assert_eq!(
+        (state("main"), state("lone"), state("named")),
+        ("up".into(), "stopped".into(), "vacant".into())
+    );
     for (line, expected) in [
         ("disable server main/a", "up"),
         ("set server main/b state drain", "drain"),

@@ -1,9 +1,13 @@
 //! The real `HAProxy` beside ours: the same questions get the same kind of answer.
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::temp::TempDir;
@@ -184,6 +188,151 @@ fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
         assert_eq!(theirs, ours, "{line}");
         same();
     }
+}
+
+/// Takes whoever comes to its address, until it is dropped.
+struct Server {
+    address: SocketAddr,
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn at(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ends);
+        let thread = thread::spawn(move || {
+            for client in listener.incoming() {
+                drop(client);
+                if told.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        Ok(Self { address, ends, thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        // The last client, of which it hears that it ends.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[test]
+fn checks_are_told_as_haproxy_tells_them() {
+    const MANY: u32 = 100_000;
+    // Nobody else looks for a port there.
+    let free = TcpListener::bind("127.83.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let server = |name: &str, rise: u32, fall: u32| {
+        let theirs = format!("{name} {address} check inter 50ms rise {rise} fall {fall}");
+        let ours = format!(
+            "[services.{name}]\nlisten = LISTEN\ncheck = {{ inter = \"50ms\", rise = {rise}, fall = {fall} }}\n\
+             [[services.{name}.servers]]\nname = \"{name}\"\nto = \"{address}\"\n"
+        );
+        (theirs, ours)
+    };
+    // One that is up at once and never down, and the other way around. Ours are a service each.
+    let [(easy, our_easy), (hard, our_hard)] = [server("easy", 2, MANY), server("hard", MANY, 1)];
+    let haproxy = HaProxy::with("", &[&easy, &hard]).unwrap();
+    let rig = Rig::new("", &format!("{our_easy}{our_hard}")).unwrap();
+    let both = |line: &str| -> Result<[String; 2]> {
+        let ours = line.replace("main/easy", "easy/easy").replace("main/hard", "hard/hard");
+        Ok([socat(&haproxy.control(), line)?, rig.socat(&ours)?])
+    };
+    let of = |csv: &str, server: &str, column: &str| {
+        let service = match server {
+            _ if csv.contains("\nmain,BACKEND,") => "main",
+            "BACKEND" => "hard",
+            server => server,
+        };
+        stat(csv, service, server, column)
+    };
+    let number = |csv: &str, server: &str, column: &str| of(csv, server, column).parse::<u32>().ok();
+    let once = |what: &str, is: &dyn Fn(&str) -> bool| -> [String; 2] {
+        // HAProxy marks a check that is under way, and has half of it.
+        let rests = |csv: &str| {
+            ["easy", "hard"].iter().all(|server| !of(csv, server, "check_status").starts_with('*'))
+        };
+        let all = |both: &[String; 2]| both.iter().all(|csv| rests(csv) && is(csv));
+        let both = || Ok(Some(both("show stat\n")?).filter(all));
+        wait::until(what, SOON, both).map_err(|failure| rig.dormouse.with_log(&failure)).unwrap()
+    };
+    let same = |[theirs, ours]: &[String; 2], server: &str, columns: &[&str]| {
+        for column in columns {
+            assert_eq!(of(theirs, server, column), of(ours, server, column), "{column} of {server}");
+        }
+    };
+    let all = [
+        "status",
+        "chkfail",
+        "chkdown",
+        "check_status",
+        "check_desc",
+        "check_rise",
+        "check_fall",
+        "check_health",
+    ];
+    let refused = |both: &[String; 2]| {
+        for (csv, server) in both.iter().flat_map(|csv| [(csv, "easy"), (csv, "hard")]) {
+            assert!(of(csv, server, "last_chk").contains("Connection refused"), "{csv}");
+        }
+    };
+
+    // The first check takes both down, however many it would take later.
+    let stats = once("a second of both being down", &|csv| {
+        ["easy", "hard", "BACKEND"].iter().all(|server| number(csv, server, "downtime").unwrap_or(0) > 0)
+    });
+    for server in ["easy", "hard"] {
+        same(&stats, server, &all);
+    }
+    assert_eq!(of(&stats[1], "easy", "status"), "DOWN");
+    refused(&stats);
+
+    let present = Server::at(address).unwrap();
+    let stats = once("one to be up", &|csv| {
+        of(csv, "easy", "status") == "UP" && number(csv, "hard", "check_health") > Some(0)
+    });
+    same(&stats, "easy", &all);
+    same(&stats, "easy", &["last_chk"]);
+    same(&stats, "hard", &["chkfail", "chkdown", "check_status", "check_desc", "last_chk", "check_rise"]);
+    for csv in &stats {
+        let streak = format!("DOWN {}/{MANY}", of(csv, "hard", "check_health"));
+        assert_eq!(of(csv, "hard", "status"), streak, "{csv}");
+        assert!(number(csv, "easy", "downtime").is_some_and(|seconds| (1..60).contains(&seconds)), "{csv}");
+    }
+
+    drop(present);
+    let stats = once("both to have failed", &|csv| {
+        of(csv, "hard", "status") == "DOWN" && number(csv, "easy", "chkfail") > Some(1)
+    });
+    same(&stats, "hard", &all);
+    same(&stats, "easy", &["chkdown", "check_status", "check_desc", "check_rise", "check_fall"]);
+    refused(&stats);
+    let streak = |both: &[String; 2], word: &str| {
+        for csv in both {
+            let left = MANY + 1 - number(csv, "easy", "chkfail").unwrap();
+            assert_eq!(of(csv, "easy", "status"), format!("{word} {left}/{MANY}"), "{csv}");
+            assert_eq!(number(csv, "easy", "check_health"), Some(left + 1), "{csv}");
+        }
+    };
+    streak(&stats, "UP");
+
+    both("set server main/easy state drain\n").unwrap();
+    both("set server main/hard state drain\n").unwrap();
+    let stats = once("no check", &|_| true);
+    streak(&stats, "DRAIN");
+    same(&stats, "hard", &all);
+    both("disable server main/easy\n").unwrap();
+    let stats = once("no check", &|_| true);
+    same(&stats, "easy", &[&["status", "last_chk"], &all[3..]].concat());
+    assert_eq!(of(&stats[1], "easy", "status"), "MAINT");
 }
 
 #[test]

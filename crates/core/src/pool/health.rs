@@ -72,6 +72,37 @@ pub struct Health {
     /// It came back then, and its weight grows.
     warming: Option<Instant>,
     downs: u64,
+    failures: u64,
+    out: Out,
+}
+
+/// A row of checks that said the same, in the field's figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streak {
+    /// Successes in a row that bring the server back.
+    pub rise: u32,
+    /// Failures in a row that take it down.
+    pub fall: u32,
+    /// While it is down, successes in a row. While it is up, `rise + fall - 1` without failures, and one less for each
+    /// in a row.
+    pub health: u32,
+}
+
+impl Streak {
+    /// How many more failures it endures, while it is up and has failed lately, or was never found well.
+    pub fn left(&self) -> Option<u32> {
+        let left = (self.health.saturating_add(1)).saturating_sub(self.rise);
+        (left < self.fall).then_some(left)
+    }
+}
+
+/// For how long a server was down or in maintenance.
+#[derive(Debug, Clone, Copy)]
+struct Out {
+    /// Before the last time.
+    before: Duration,
+    /// Since when it is so now.
+    since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +122,22 @@ impl Health {
     pub fn new(checks: Option<Checks>, admin: Admin, now: Instant, offset: Duration) -> Self {
         let vital = initial(checks.as_ref());
         let due = after(now, offset);
-        Self { checks, admin, vital, since: now, due, looked: now, errors: 0, warming: None, downs: 0 }
+        let out = Out { before: Duration::ZERO, since: None };
+        let mut health = Self {
+            checks,
+            admin,
+            vital,
+            since: now,
+            due,
+            looked: now,
+            errors: 0,
+            warming: None,
+            downs: 0,
+            failures: 0,
+            out,
+        };
+        health.note(now);
+        health
     }
 
     /// Where it stands.
@@ -118,6 +164,28 @@ impl Health {
     /// How often it went down.
     pub fn downs(&self) -> u64 {
         self.downs
+    }
+
+    /// How many checks failed, but for those of a server that was down already.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// For how long it was down or in maintenance, all in all.
+    pub fn out(&self, now: Instant) -> Duration {
+        let Out { before, since } = self.out;
+        before + since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// What its checks said in a row, while it is checked.
+    pub fn streak(&self) -> Option<Streak> {
+        let checks = self.checks.as_ref().filter(|_| self.admin != Admin::Maint)?;
+        let (rise, fall) = (checks.rise.get(), checks.fall.get());
+        let health = match self.vital {
+            Vital::Up(failures) => rise.saturating_add(fall - 1).saturating_sub(failures),
+            Vital::Down(successes) => successes,
+        };
+        Some(Streak { rise, fall, health })
     }
 
     /// Whether it is checked at all.
@@ -206,6 +274,7 @@ impl Health {
         self.due = after(now, self.checks.as_ref()?.inter);
         let was_up = self.is_up();
         self.vital = Vital::Up(0);
+        self.note(now);
         (!was_up).then(|| {
             self.since = now;
             Change::Up
@@ -222,6 +291,7 @@ impl Health {
         }
         self.admin = admin;
         self.since = now;
+        self.note(now);
     }
 
     /// Nothing is known of it any more.
@@ -230,6 +300,7 @@ impl Health {
         self.errors = 0;
         self.warming = None;
         (self.due, self.since) = (now, now);
+        self.note(now);
     }
 
     /// An administrator says that it is up, or down; the next checks say what they find.
@@ -246,14 +317,23 @@ impl Health {
     /// Its weight in 256ths, which grows after it came back.
     pub fn effective_weight(&self, weight: u32, now: Instant) -> u64 {
         let full = u64::from(weight) * 256;
-        let (Some(since), Some(checks)) = (self.warming, &self.checks) else { return full };
-        let (passed, whole) =
-            (now.saturating_duration_since(since).as_millis(), checks.slowstart.as_millis());
-        if passed >= whole {
-            return full;
-        }
+        let Some((passed, whole)) = self.warmth(now) else { return full };
         let part = u128::from(full) * passed / whole.max(1);
         u64::try_from(part).unwrap_or(full).clamp(u64::from(weight > 0), full)
+    }
+
+    /// What part of its weight it has, in percent, while that grows.
+    pub fn throttle(&self, now: Instant) -> Option<u32> {
+        let (passed, whole) = self.warmth(now)?;
+        u32::try_from((100 * passed).div_ceil(whole.max(1))).ok().map(|percent| percent.clamp(1, 100))
+    }
+
+    /// How much of which time has passed since it came back, in milliseconds.
+    fn warmth(&self, now: Instant) -> Option<(u128, u128)> {
+        let (since, checks) = (self.warming?, self.checks.as_ref()?);
+        let (passed, whole) =
+            (now.saturating_duration_since(since).as_millis(), checks.slowstart.as_millis());
+        (passed < whole).then_some((passed, whole))
     }
 
     fn passed(&mut self, now: Instant) -> Option<Change> {
@@ -272,6 +352,7 @@ impl Health {
     }
 
     fn failed(&mut self, now: Instant) -> Option<Change> {
+        self.failures += u64::from(self.vital != Vital::Down(0));
         let fall = self.checks.as_ref().map_or(u32::MAX, |checks| checks.fall.get());
         match self.vital {
             Vital::Up(failures) if failures.saturating_add(1) < fall => {
@@ -291,6 +372,7 @@ impl Health {
         self.since = now;
         self.errors = 0;
         self.warming = self.checks.as_ref().filter(|checks| !checks.slowstart.is_zero()).map(|_| now);
+        self.note(now);
         Change::Up
     }
 
@@ -300,7 +382,18 @@ impl Health {
         self.errors = 0;
         self.warming = None;
         self.downs += 1;
+        self.note(now);
         Change::Down
+    }
+
+    /// Counts the time in which it takes nobody.
+    fn note(&mut self, now: Instant) {
+        let is_out = self.admin == Admin::Maint || !self.is_up();
+        match self.out.since {
+            None if is_out => self.out.since = Some(now),
+            Some(_) if !is_out => self.out = Out { before: self.out(now), since: None },
+            _ => {}
+        }
     }
 
     fn interval(&self) -> Duration {

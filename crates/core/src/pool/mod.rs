@@ -18,7 +18,7 @@ mod queue;
 
 pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
 pub use checks::{Checks, Init, Observe, OnError};
-pub use health::{Admin, Change, Finding, Health, Status};
+pub use health::{Admin, Change, Finding, Health, Status, Streak};
 pub use machine::{Arrival, Grant, Pool, Rules};
 pub use member::{Member, Presence};
 pub use queue::{Queue, Ticket};

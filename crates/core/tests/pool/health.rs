@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dormouse_core::pool::{Admin, Change, Checks, Finding, Health, Init, Observe, OnError, Status};
+use dormouse_core::pool::{Admin, Change, Checks, Finding, Health, Init, Observe, OnError, Status, Streak};
 
 use super::{SECOND, checks, number};
 
@@ -29,6 +29,52 @@ fn three_failures_take_it_down_and_two_successes_bring_it_back() {
     assert_eq!(due(&health), SECOND * 5);
     assert_eq!([(); 2].map(|()| health.checked(now, Finding::Passed)), [None, Some(Change::Up)]);
     assert_eq!(health.status(), Status::Up);
+}
+
+#[test]
+fn a_streak_is_reckoned_in_the_fields_figures() {
+    let now = Instant::now();
+    let mut health = health(Checks { init: Init::Up, ..checks() }, now);
+    let mut after = |finding| {
+        health.checked(now, finding);
+        let streak = health.streak().unwrap();
+        assert_eq!((streak.rise, streak.fall), (2, 3));
+        (streak.health, streak.left().filter(|_| health.is_up()), health.failures())
+    };
+    assert_eq!(after(Finding::Nothing), (2, Some(1), 0));
+    assert_eq!(after(Finding::Passed), (4, None, 0));
+    assert_eq!(after(Finding::Failed), (3, Some(2), 1));
+    assert_eq!(after(Finding::Failed), (2, Some(1), 2));
+    assert_eq!(after(Finding::Failed), (0, None, 3));
+    // Who is down already is not down once more.
+    assert_eq!(after(Finding::Failed), (0, None, 3));
+    assert_eq!(after(Finding::Passed), (1, None, 3));
+    assert_eq!(after(Finding::Failed), (0, None, 4));
+    assert_eq!([(); 2].map(|()| after(Finding::Passed)), [(1, None, 4), (4, None, 4)]);
+    health.set_admin(now, Admin::Maint);
+    assert_eq!(health.streak(), None::<Streak>);
+}
+
+#[test]
+fn the_time_in_which_it_is_down_or_in_maintenance_is_counted() {
+    let mut now = Instant::now();
+    let mut health = health(checks(), now);
+    let mut later = |seconds: u32| {
+        now += SECOND * seconds;
+        now
+    };
+    assert!(health.out(later(5)).is_zero());
+    let down = later(0);
+    assert_eq!([(); 3].map(|()| health.checked(down, Finding::Failed))[2], Some(Change::Down));
+    assert_eq!(health.out(later(2)), SECOND * 2);
+    health.set_admin(later(1), Admin::Drain);
+    health.set_admin(later(1), Admin::Maint);
+    let ready = later(1);
+    health.set_admin(ready, Admin::Ready);
+    assert_eq!(health.out(later(10)), SECOND * 5);
+    health.force(later(0), false);
+    health.asleep(later(1));
+    assert_eq!(health.out(later(9)), SECOND * 6);
 }
 
 #[test]
@@ -151,6 +197,8 @@ fn a_server_that_came_back_gets_its_share_by_and_by() {
     let at = |seconds| health.effective_weight(10, now + SECOND * seconds);
     assert_eq!([at(0), at(1), at(5), at(10), at(11)], [1, 256, 1280, 2560, 2560]);
     assert_eq!(health.effective_weight(0, now + SECOND), 0);
+    let throttle = |seconds| health.throttle(now + SECOND * seconds);
+    assert_eq!([0, 1, 5, 10].map(throttle), [Some(1), Some(10), Some(50), None]);
 }
 
 #[test]

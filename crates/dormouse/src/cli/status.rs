@@ -73,12 +73,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     show(control, &names, json, watch).unwrap_or_else(out::fail)
 }
 
-fn show(
-    control: Option<PathBuf>,
-    names: &[String],
-    json: bool,
-    watch: bool,
-) -> Result<ExitCode, Trouble> {
+fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<ExitCode, Trouble> {
     let client = Client::new(control)?;
     let mut missing = None;
     loop {
@@ -96,7 +91,11 @@ fn show(
         };
         if !watch {
             let code = out::print(text);
-            return if missing.is_empty() { Ok(code) } else { Err(Trouble::Missing(std::mem::take(missing))) };
+            return if missing.is_empty() {
+                Ok(code)
+            } else {
+                Err(Trouble::Missing(std::mem::take(missing)))
+            };
         }
         // A terminal is cleared, anything else gets one after the other.
         let clear = if !json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
@@ -198,7 +197,10 @@ fn table(status: &Value, names: &[String]) -> String {
             [
                 format!("  {}", text(server, "name")),
                 standing(server, Some(server)),
-                server.get("since_seconds").map(|_| span(number(server, "since_seconds"))).unwrap_or_default(),
+                server
+                    .get("since_seconds")
+                    .map(|_| span(number(server, "since_seconds")))
+                    .unwrap_or_default(),
                 number(server.get("sessions").unwrap_or(&Value::Null), "current").to_string(),
                 number(server, "waiting").to_string(),
                 last_start(server),

@@ -63,7 +63,8 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
         }
     }
     if many > 0 {
-        let _ = writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
+        let _ =
+            writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
     }
     text
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_core::address::Target;
 use dormouse_core::control::{Admin, ServerName, Whom};
@@ -222,14 +222,14 @@ impl RunningService {
         })
     }
 
-    /// How often it was without a server that takes sessions, and for how long it has been as it is.
-    pub fn outages(&self) -> (u64, Duration) {
-        match self.shared.service.outages() {
-            Some((count, since)) => (count, since.elapsed()),
-            None => {
-                (0, self.servers().next().map_or(self.ledger().beginning.elapsed(), |server| server.since()))
-            }
+    /// How often it was without a server that takes sessions, for how long in all, and for how long it has been as it
+    /// is.
+    pub fn outages(&self) -> (u64, Duration, Duration) {
+        if let Some(outages) = self.shared.service.outages() {
+            return (outages.count, outages.lasted(Instant::now()), outages.since.elapsed());
         }
+        let since = self.servers().next().map(|server| server.since());
+        (0, Duration::ZERO, since.unwrap_or_else(|| self.ledger().beginning.elapsed()))
     }
 
     /// The server of this name.

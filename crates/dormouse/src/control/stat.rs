@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use dormouse_core::control::{Admin, Form, Proxy, Rows};
+use dormouse_core::pool::Finding;
 use dormouse_core::service::State;
 
 use super::columns::COLUMNS;
@@ -12,6 +13,7 @@ use super::running::{RunningServer, RunningService};
 use crate::ledger::Ledger;
 use crate::ledger::count::{Count, Histogram};
 use crate::ledger::counters::Cause;
+use crate::service::ServerView;
 
 /// `HAProxy`'s number of the first proxy; 1 is its own.
 const FIRST: u32 = 2;
@@ -225,7 +227,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
         // All that clients met is its doing.
         None => row.troubles(unconnected(ledger), 0, 0),
     }
-    row.text("status", status(server).text());
+    row.text("status", &status_text(server));
     row.u32("weight", server.weight().into());
     row.u32("uweight", server.weight().into());
     row.u32("act", u64::from(!server.is_backup()));
@@ -234,14 +236,10 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
         if let Some(maxconn) = view.maxconn {
             row.u32("slim", maxconn.get().into());
         }
-        if view.is_checked {
-            row.u64("chkdown", view.downs);
+        if let Some(percent) = view.throttle {
+            row.u32("throttle", percent.into());
         }
-        if let Some(check) = &view.last_check {
-            row.text("check_status", if check.text.is_empty() { "L4OK" } else { "L4CON" });
-            row.u64("check_duration", in_millis(check.took));
-            row.text("check_desc", &check.text);
-        }
+        checks(&mut row, server, view);
     }
     row.u32("lastchg", server.since().as_secs());
     row.text("addr", &server.address);
@@ -258,6 +256,37 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
         row.u32(name, 0);
     }
     row
+}
+
+/// What checks found.
+fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
+    if !view.is_checked {
+        return;
+    }
+    let failed_starts = server.sleeper().map_or(0, |sleeper| sleeper.counters.failed_starts.get());
+    row.u64("chkfail", view.failed_checks.saturating_add(failed_starts));
+    row.u64("chkdown", view.downs);
+    row.u32("downtime", view.downtime.as_secs());
+    // In maintenance there are no checks.
+    let Some(streak) = view.streak else { return };
+    row.u32("check_rise", streak.rise.into());
+    row.u32("check_fall", streak.fall.into());
+    row.u32("check_health", streak.health.into());
+    let (status, description) = match view.last_check.as_ref().map(|check| check.finding) {
+        None => ("INI", "Initializing"),
+        Some(Finding::Passed) => ("L4OK", "Layer4 check passed"),
+        Some(Finding::Failed) => ("L4CON", "Layer4 connection problem"),
+        Some(Finding::Nothing) => ("SOCKERR", "Socket error"),
+    };
+    row.text("check_status", status);
+    row.text("check_desc", description);
+    if let Some(check) = &view.last_check {
+        row.u64("check_duration", in_millis(check.took));
+        // What sleeps tells there how it stands, as long as that is all there is to tell.
+        if server.sleeper().is_none() || server.is_down() {
+            row.text("last_chk", &check.text);
+        }
+    }
 }
 
 fn backend(service: &RunningService, iid: u32) -> Row {
@@ -283,10 +312,10 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     row.u32("uweight", work.weight());
     row.u32("act", work.act);
     row.u32("bck", work.bck);
-    let (downs, since) = service.outages();
+    let (downs, downtime, since) = service.outages();
     row.u64("chkdown", downs);
     row.u32("lastchg", since.as_secs());
-    row.u32("downtime", 0);
+    row.u32("downtime", downtime.as_secs());
     let servers = || service.servers().filter_map(|server| server.counters);
     let sessions: u64 = servers().map(|counters| counters.sessions.get()).sum();
     row.u64("lbtot", sessions);
@@ -380,13 +409,28 @@ impl Status {
     }
 }
 
+/// How a server stands, and how many checks are left until that changes.
+fn status_text(server: &RunningServer<'_>) -> String {
+    let status = status(server);
+    let streak = server.view.as_ref().and_then(|view| view.streak);
+    let counts = streak.and_then(|streak| match status {
+        Status::Up | Status::Drain => Some((streak.left()?, streak.fall)),
+        Status::Down if server.is_down() && streak.health > 0 => Some((streak.health, streak.rise)),
+        Status::Down | Status::Maint | Status::NoCheck => None,
+    });
+    match counts {
+        Some((count, of)) => format!("{} {count}/{of}", status.text()),
+        None => status.text().to_owned(),
+    }
+}
+
 /// How a server stands.
 pub(super) fn status(server: &RunningServer<'_>) -> Status {
     let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
     match (server.admin(), server.sleeper()) {
         (Admin::Maint, _) => Status::Maint,
+        _ if server.is_down() => Status::Down,
         (Admin::Drain, _) => Status::Drain,
-        (Admin::Ready, _) if server.is_down() => Status::Down,
         (Admin::Ready, None) if !checked => Status::NoCheck,
         (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
         (Admin::Ready, _) => Status::Up,

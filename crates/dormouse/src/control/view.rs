@@ -72,7 +72,9 @@ pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
         best = Some(match best {
             // It is up since the first is, and takes nobody since the last does not.
             Some((Stance::Up, before)) if stance == Stance::Up => (stance, before.max(since)),
-            Some((other, before)) if !other.takes() && !stance.takes() => (other.min(stance), before.min(since)),
+            Some((other, before)) if !other.takes() && !stance.takes() => {
+                (other.min(stance), before.min(since))
+            }
             Some((other, before)) if other <= stance => (other, before),
             _ => (stance, since),
         });
@@ -132,7 +134,9 @@ impl Stance {
     fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
-            Self::Sleeper(place) | Self::Closed(place) => word(Self::SLEEPERS.get(place).copied().unwrap_or(State::Failed)),
+            Self::Sleeper(place) | Self::Closed(place) => {
+                word(Self::SLEEPERS.get(place).copied().unwrap_or(State::Failed))
+            }
             Self::Down => "down",
             Self::Drain => "drain",
             Self::Maint => "maint",

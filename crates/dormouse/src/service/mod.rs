@@ -41,7 +41,7 @@ use driver::Habits;
 use hold::{Patience, Turn};
 use named::Named;
 use pool::{Checker, Pool};
-pub use pool::{LastCheck, ServerHandle, ServerView, Tally};
+pub use pool::{LastCheck, Outages, ServerHandle, ServerView, Tally};
 use ready::Readiness;
 pub use refusal::Refusal;
 use sleeper::Sleeper;

@@ -73,12 +73,15 @@ struct Inner {
     outages: Outages,
 }
 
-/// Whether there is a server that takes sessions, since when that is so, and how often there was none any more.
-#[derive(Debug)]
-struct Outages {
+/// Whether there is a server that takes sessions, since when that is so, and how often and how long there was none.
+#[derive(Debug, Clone, Copy)]
+pub struct Outages {
     served: bool,
-    since: Instant,
-    count: u64,
+    /// Since when it is as it is.
+    pub since: Instant,
+    /// How often all servers together ceased to take sessions.
+    pub count: u64,
+    before: Duration,
 }
 
 /// What belongs to one server, besides its numbers.
@@ -145,7 +148,7 @@ impl Pool {
         };
         let (last_checks, armed) = (vec![None; members.len()], vec![None; members.len()]);
         let machine = core::Pool::new(rules, members);
-        let outages = Outages { served: machine.is_served(), since: now, count: 0 };
+        let outages = Outages { served: machine.is_served(), since: now, count: 0, before: Duration::ZERO };
         let inner = Inner { waiters: HashMap::new(), last_checks, armed, random, machine, outages };
         Some(Arc::new(Self {
             name: config.name.clone(),
@@ -337,8 +340,15 @@ impl Pool {
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
 impl Outages {
+    /// For how long there was none, the present time included.
+    pub fn lasted(&self, now: Instant) -> Duration {
+        let present = if self.served { Duration::ZERO } else { now.saturating_duration_since(self.since) };
+        self.before + present
+    }
+
     fn note(&mut self, now: Instant, served: bool) {
         if served != self.served {
+            self.before = self.lasted(now);
             self.count += u64::from(!served);
             (self.served, self.since) = (served, now);
         }

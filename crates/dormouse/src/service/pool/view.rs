@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::pool::{Admin, Finding, Member, Presence, Status};
+use dormouse_core::pool::{Admin, Finding, Member, Presence, Status, Streak};
 
-use super::{Pool, Tally};
+use super::{Outages, Pool, Tally};
 use crate::service::Service;
 
 /// A server as it is now.
@@ -28,6 +28,14 @@ pub struct ServerView {
     pub is_checked: bool,
     /// How often it went down.
     pub downs: u64,
+    /// What its checks said in a row, while it is checked.
+    pub streak: Option<Streak>,
+    /// How many checks failed.
+    pub failed_checks: u64,
+    /// For how long it was down or in maintenance.
+    pub downtime: Duration,
+    /// What part of its weight it has, in percent, while that grows.
+    pub throttle: Option<u32>,
     /// Its share of the sessions, 0 to 256.
     pub weight: u32,
     /// Whether it only serves while no other does.
@@ -69,11 +77,9 @@ impl Service {
         self.pool.as_ref().map(|pool| pool.view()).unwrap_or_default()
     }
 
-    /// How often all servers together ceased to take sessions, and since when they do, or do not. `None` for a service
-    /// of one server without rules.
-    pub fn outages(&self) -> Option<(u64, Instant)> {
-        let inner = self.pool.as_ref()?.lock();
-        Some((inner.outages.count, inner.outages.since))
+    /// When no server took sessions. `None` for a service of one server without rules.
+    pub fn outages(&self) -> Option<Outages> {
+        Some(self.pool.as_ref()?.lock().outages)
     }
 
     /// How many clients wait for a server.
@@ -109,7 +115,7 @@ impl Pool {
     }
 
     fn view(&self) -> Vec<ServerView> {
-        let inner = self.lock();
+        let (now, inner) = (Instant::now(), self.lock());
         let members = inner.machine.members().iter().zip(&self.slots).zip(&inner.last_checks);
         let view = members.map(|((member, slot), last_check)| {
             let health = member.health();
@@ -122,6 +128,10 @@ impl Pool {
                 is_up: member.is_up(),
                 is_checked: health.is_checked(),
                 downs: health.downs(),
+                streak: health.streak().filter(|_| member.admin() != Admin::Maint),
+                failed_checks: health.failures(),
+                downtime: health.out(now),
+                throttle: health.throttle(now).filter(|_| member.takes_sessions()),
                 weight: member.weight(),
                 backup: member.is_backup(),
                 maxconn: member.maxconn(),
