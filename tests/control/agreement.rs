@@ -115,21 +115,26 @@ fn a_line_is_haproxys_or_json() {
     let log = rig.log();
     let line = log.lines().find(|line| line.contains(" main main/server1 ")).unwrap();
     let fields: Vec<_> = line.split(' ').collect();
-    // 127.0.0.1:5 [21/Nov/2026:14:59:15.123] main main/server1 240/0/241 5 -- 1/1/1/1/0 0/0
+    // 127.0.0.1:5 [21/Nov/2026:14:59:15.123] main main/server1 240/0/241 5 -- 1/1/0/0/0 0/0
     assert_eq!(fields.len(), 9, "{line}");
     assert!(
         fields[0].starts_with("127.0.0.1:") && fields[1].starts_with('[') && fields[1].len() == 26,
         "{line}"
     );
     assert_eq!(
-        (fields[4].split('/').count(), fields[5], fields[7].split('/').count()),
-        (3, "5", 5),
+        (fields[4].split('/').count(), fields[5], fields[7], fields[8]),
+        (3, "5", "1/1/0/0/0", "0/0"),
         "{line}"
     );
     assert!(["--", "CD"].contains(&fields[6]), "{line}");
     let times: Vec<u64> = fields[4].split('/').map(|time| time.parse().unwrap()).collect();
     // It slept: the wait was for its start.
     assert!(times[0] > 0 && times[1] == 0 && times[2] >= times[0], "{line}");
+    // One that ends while another lasts.
+    let (first, second) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
+    drop(first);
+    rig.told(" 2/2/1/1/0 0/0").unwrap();
+    drop(second);
 
     let rig = Rig::new("log = \"json\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     drop(rig.guest("main").unwrap());

@@ -94,12 +94,15 @@ impl fmt::Display for Tcplog<'_> {
             (false, _) => ("-1".to_owned(), "-1".to_owned()),
         };
         let server_name = record.server.map_or("<NOSRV>", |server| &server.name);
-        let open = ledger.figures.open.get();
-        let all = ledger.parent.as_ref().map_or(open, |parent| parent.figures.open.get());
+        // This session is told when it has ended. The process and the frontend still have it then, as HAProxy counts;
+        // the backend and the server do not.
+        let others = ledger.figures.open.get();
+        let open = others + 1;
+        let all = ledger.parent.as_ref().map_or(open, |parent| parent.figures.open.get() + 1);
         let has = record.server.map_or(0, |server| server.counters.open.get());
         write!(
             f,
-            "{} [{}] {name} {name}/{server_name} {waited}/{connected}/{} {} {} {all}/{open}/{open}/{has}/0 0/0",
+            "{} [{}] {name} {name}/{server_name} {waited}/{connected}/{} {} {} {all}/{open}/{others}/{has}/0 0/0",
             Client(record),
             Date(accepted),
             record.lasted.as_millis(),
