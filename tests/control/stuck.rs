@@ -60,6 +60,21 @@ fn those_who_never_read_keep_no_session_waiting() {
 }
 
 #[test]
+fn those_who_say_nothing_at_the_web_address_give_their_places_up_soon() {
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let address = rig.http().unwrap();
+    let began = Instant::now();
+    let mut idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Some begin and do not go on.
+    for socket in idle.iter_mut().skip(8) {
+        socket.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    }
+    let well = rig.get("/healthz").map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
+    rig.expect(well == "ok\n" && began.elapsed() < Duration::from_secs(6), &format!("{:?}", began.elapsed()));
+    drop(idle);
+}
+
+#[test]
 fn what_is_no_request_is_no_harm() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     for words in [

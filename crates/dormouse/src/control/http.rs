@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -27,6 +27,8 @@ use crate::listener::Listener;
 pub(super) const CLIENTS: usize = 16;
 /// All that a client may take, from its connection to the last byte of its answer.
 const LONGEST: Duration = Duration::from_secs(10);
+/// All that the head of its request may take: whoever says nothing has no place for long.
+const HEAD: Duration = Duration::from_secs(2);
 /// What is kept of a request.
 const BUFFER: usize = 16 << 10;
 /// So many services are told before others have their turn.
@@ -54,8 +56,8 @@ async fn show(client: TcpStream, running: Arc<Running>) {
         async move { Ok::<_, Infallible>(answer(&request, &running).await) }
     });
     let mut server = http1::Builder::new();
-    let connection =
-        server.keep_alive(false).max_buf_size(BUFFER).serve_connection(TokioIo::new(client), answer);
+    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = server.serve_connection(TokioIo::new(client), answer);
     // A client that fails, or is too slow, has only itself to tell.
     let _ = timeout(LONGEST, connection).await;
 }
