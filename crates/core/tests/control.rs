@@ -39,6 +39,7 @@ fn haproxys_words_are_known() {
         ("set weight web/a 256", Command::SetWeight(server("web", "a"), Weight::Absolute(256))),
         ("set maxconn frontend web 7", Command::SetMaxconnFrontend("web".to_owned(), 7)),
         ("set timeout cli 1m", Command::SetTimeout(Duration::from_secs(60))),
+        ("set timeout cli 10us", Command::SetTimeout(Duration::from_millis(1))),
         ("shutdown session 0xA", Command::ShutdownSession(10)),
         ("shutdown sessions server web/a", Command::ShutdownSessions(server("web", "a"))),
         (" \tprompt  ", Command::Prompt),
@@ -81,6 +82,11 @@ fn errors_are_haproxys() {
         ("shutdown session 12", "Session pointer expected (use 'show sess')."),
         ("shutdown session 0x+1", "Session pointer expected (use 'show sess')."),
         ("set maxconn frontend", "A frontend name is expected."),
+        ("set timeout", "'set timeout' only supports 'cli'."),
+        ("set timeout cli", "Expects an integer value."),
+        ("set timeout cli 0", "Invalid timeout value."),
+        ("set timeout cli 0ms", "Invalid timeout value."),
+        ("set timeout cli 5x", "Invalid timeout value."),
         ("set maxconn server web/a x", "maxconn string empty or preceded by garbage"),
     ] {
         assert_eq!(one(line).unwrap_err().to_string(), message, "{line}");

@@ -32,8 +32,12 @@ pub enum CommandError {
     Number(&'static str),
     /// No session was named.
     NoSession,
-    /// It is no span.
+    /// A time without its length.
+    NoDelay,
+    /// It is no span, or nothing.
     Delay,
+    /// A time that cannot be set.
+    NoTimeout,
     /// No service was named.
     NoService(&'static str),
 }
@@ -50,7 +54,9 @@ impl fmt::Display for CommandError {
             Self::NoFrontend => f.write_str("A frontend name is expected."),
             Self::Number(what) => write!(f, "{what} empty or preceded by garbage"),
             Self::NoSession => f.write_str("Session pointer expected (use 'show sess')."),
-            Self::Delay => f.write_str("Invalid timeout delay."),
+            Self::NoDelay => f.write_str("Expects an integer value."),
+            Self::Delay => f.write_str("Invalid timeout value."),
+            Self::NoTimeout => f.write_str("'set timeout' only supports 'cli'."),
             Self::NoService(verb) => write!(f, "Require a service: {verb} NAME (use 'show services')."),
         }
     }
@@ -160,9 +166,10 @@ fn set(words: &[&str]) -> Result<Command, CommandError> {
             Ok(Command::SetMaxconnServer(name, value.ok_or(CommandError::Number("maxconn string"))?))
         }
         ["timeout", "cli", rest @ ..] => {
-            let delay = rest.first().and_then(|text| delay(text)).ok_or(CommandError::Delay)?;
-            Ok(Command::SetTimeout(delay))
+            let delay = delay(rest.first().ok_or(CommandError::NoDelay)?);
+            Ok(Command::SetTimeout(delay.ok_or(CommandError::Delay)?))
         }
+        ["timeout", ..] => Err(CommandError::NoTimeout),
         _ => Err(CommandError::Unknown(format!("set {}", words.join(" ")))),
     }
 }
@@ -214,7 +221,8 @@ fn session_id(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// A delay in `HAProxy`'s grammar: a number of seconds, or one with us, ms, s, m, h or d behind it.
+/// A delay in `HAProxy`'s grammar: a number of seconds, or one with us, ms, s, m, h or d behind it. A part of a
+/// millisecond is one; nothing is none.
 fn delay(text: &str) -> Option<Duration> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -228,5 +236,6 @@ fn delay(text: &str) -> Option<Duration> {
         "d" => Duration::from_secs(24 * 3600),
         _ => return None,
     };
-    unit.checked_mul(number)
+    let delay = unit.checked_mul(number).filter(|delay| !delay.is_zero())?;
+    Some(delay.max(Duration::from_millis(1)))
 }
