@@ -47,6 +47,19 @@ fn a_service_is_woken_frozen_thawed_and_put_to_sleep() {
 }
 
 #[test]
+fn what_failed_is_started_by_the_next_client() {
+    let services = "[services.main]\nlisten = LISTEN\nto = \"/nonexistent/main\"\nwake.exec = \"false\"\n\
+                    hold.timeout = \"100ms\"\n";
+    let rig = Rig::new("", services).unwrap();
+    assert!(rig.client("main").unwrap().ended_within(SOON).unwrap().is_some());
+    explained(&rig, "main", "next: the next client starts it.\n").unwrap();
+    let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
+    assert!(why.starts_with("main is failed since "), "{why}");
+    let (_, table) = rig.dormouse(&["status"]).unwrap();
+    assert!(table.contains("failed") && !table.contains("may start again"), "{table}");
+}
+
+#[test]
 fn what_is_drained_ends_its_sessions_and_sleeps() {
     let services =
         "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";

@@ -59,7 +59,7 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
         for (number, line) in told.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
             // A String takes whatever is written to it.
-            let _ = writeln!(text, "{indent} {line}.");
+            let _ = writeln!(text, "{indent} {line}{}", stop(line));
         }
     }
     if many > 0 {
@@ -166,7 +166,7 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
 fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> String {
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next(outlook, state), state) {
+    match (next(outlook, state, now), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
             None if !outlook.evictions.is_empty() => {
@@ -179,6 +179,7 @@ fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> Str
             }
         },
         (None, State::Stopped) if admin == Admin::Ready => "next: it starts when a client comes".to_owned(),
+        (None, State::Failed) if admin == Admin::Ready => "next: the next client starts it".to_owned(),
         (None, State::Freezing) => "next: it is frozen".to_owned(),
         (None, State::Thawing) => "next: it is awake".to_owned(),
         (None, State::Stopping) => "next: it is stopped".to_owned(),
@@ -194,12 +195,49 @@ fn sessions(number: usize) -> String {
     if number == 1 { "1 session".to_owned() } else { format!("{number} sessions") }
 }
 
-/// In whole seconds, or exactly if it is less than ten.
+/// What ends this sentence, which may be somebody else's and have its end.
+fn stop(sentence: &str) -> &'static str {
+    if sentence.ends_with(['.', '?', '!']) { "" } else { "." }
+}
+
+/// As exactly as somebody wants to know it.
 fn span(span: Duration) -> String {
-    let rounded = if span.as_secs() >= 10 {
-        Duration::from_secs(span.as_secs())
-    } else {
-        Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
-    };
-    TimeSpan::Finite(rounded).to_string()
+    let millis = span.as_millis();
+    match (millis / 1000, millis % 1000 / 100) {
+        (0, _) if millis == 0 => "0s".to_owned(),
+        (0, _) => format!("{millis}ms"),
+        (seconds @ 1..10, tenths @ 1..) => format!("{seconds}.{tenths}s"),
+        _ => TimeSpan::Finite(Duration::from_secs(span.as_secs())).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_end_once() {
+        for (sentence, end) in
+            [("it is", "."), ("is it?", ""), ("it is.", ""), ("no (is it?)", "."), ("", ".")]
+        {
+            assert_eq!(stop(sentence), end, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn spans_are_rounded() {
+        for (micros, text) in [
+            (0, "0s"),
+            (900, "0s"),
+            (293_999, "293ms"),
+            (1_000_000, "1s"),
+            (1_050_000, "1s"),
+            (6_293_000, "6.2s"),
+            (9_999_999, "9.9s"),
+            (10_900_000, "10s"),
+            (90_500_000, "1min 30s"),
+        ] {
+            assert_eq!(span(Duration::from_micros(micros)), text);
+        }
+    }
 }

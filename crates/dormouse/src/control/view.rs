@@ -174,7 +174,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
     let outlook = sleeper.outlook();
     let counters = &sleeper.counters;
     let woken = counters.woken();
-    let next = next(&outlook, state);
+    let next = next(&outlook, state, now);
     let wakes: serde_json::Map<String, Value> =
         WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
     let spent: serde_json::Map<String, Value> = State::ALL
@@ -236,10 +236,14 @@ pub(super) struct Next {
 }
 
 /// What happens next to a server, as far as that is known.
-pub(super) fn next(outlook: &Outlook, state: State) -> Option<Next> {
+pub(super) fn next(outlook: &Outlook, state: State, now: Instant) -> Option<Next> {
     let at = |what, at: Instant| Some(Next { what, at: Some(at) });
     match state {
-        State::Failed => outlook.retry_at.and_then(|moment| at("may start again", moment)),
+        // Later it is up to the next client.
+        State::Failed => {
+            let again = outlook.retry_at.filter(|moment| *moment > now);
+            again.and_then(|moment| at("may start again", moment))
+        }
         State::Starting => outlook.due.and_then(|due| at("gives up", due)),
         State::Stopped | State::Freezing | State::Thawing | State::Stopping => None,
         State::Ready => {
