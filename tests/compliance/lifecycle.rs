@@ -137,6 +137,23 @@ cases! {
             (false, false) => format!("before {before:?}, after {after:?}"),
         })
     };
+    debug_until_sigterm: "the same about a session that SIGTERM ends" => Differs {
+        difference: "session-log",
+        original: "a line at the start",
+        ours: "a line at the end, with its bytes",
+    }, |s| {
+        let plan = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
+        let (mut rig, _client, _server) = plan.start_with_session()?;
+        let at_start = rig.subject.stderr().wait_for("New connection from ", A_WHILE / 2).is_ok();
+        rig.subject.signal(Signal::TERM)?;
+        ending(&mut rig.subject, SOON)?;
+        let log = log_of(&rig.subject);
+        Ok(match (at_start, log.contains(" 8 bytes up, 8 bytes down: ended with the process")) {
+            (true, _) => "a line at the start".to_owned(),
+            (false, true) => "a line at the end, with its bytes".to_owned(),
+            (false, false) => log,
+        })
+    };
     repeated_errors: "three clients of a backend that is not there (--wait=0)" => Differs {
         difference: "errors-once",
         original: "3 lines",

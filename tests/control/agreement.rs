@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::wait::SOON;
 use dormouse_tests::{Result, process, wait};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -144,5 +146,89 @@ fn a_line_is_haproxys_or_json() {
     let line = log.lines().find(|line| line.contains("\"event\"")).unwrap();
     for part in ["\"service\":\"main\"", "\"server\":\"server1\"", "\"bytes_in\":5", "\"level\":\"info\""] {
         assert!(line.contains(part), "{line}");
+    }
+}
+
+const MAIN: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
+
+#[test]
+fn a_session_that_a_reload_ends_has_its_line_and_is_counted_once() {
+    let rig = Rig::new("log = \"tcplog\"\ndrain_timeout = \"100ms\"", MAIN).unwrap();
+    let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+    rig.reload(|text| text.replace("[services.main]", "[services.main]\nmaxconn = 7")).unwrap();
+    for guest in &guests {
+        assert!(guest.ended_within(SOON).unwrap().is_some());
+    }
+    let lines = || rig.log().lines().filter(|line| line.contains(" 5 KD ")).count();
+    wait::until("a line for each session", SOON, || Ok((lines() == 3).then_some(()))).unwrap();
+    rig.is_empty().unwrap();
+    let metrics = rig.get("/metrics").unwrap();
+    for sample in [
+        "dormouse_session_ends_total{service=\"main\",cause=\"killed\"",
+        "dormouse_session_duration_seconds_count{service=\"main\"}",
+    ] {
+        let line = metrics.lines().find(|line| line.starts_with(sample));
+        assert!(line.is_some_and(|line| line.ends_with(" 3")), "{line:?} of {sample} in {metrics}");
+    }
+    let csv = rig.ask("show stat").unwrap();
+    for name in ["FRONTEND", "server1", "BACKEND"] {
+        let of = |column| stat(&csv, "main", name, column);
+        assert_eq!(
+            (of("stot").as_str(), of("scur").as_str(), of("bout").as_str()),
+            ("3", "0", "15"),
+            "{name}"
+        );
+    }
+    assert_eq!(lines(), 3);
+}
+
+#[test]
+fn sessions_that_end_with_the_process_have_their_lines() {
+    let lonely = "[services.lonely]\nlisten = LISTEN\nto = \"/nonexistent/socket\"\n";
+    for (top, drain, signals) in [
+        ("log = \"tcplog\"", "", 1),
+        ("log = \"tcplog\"", "drain_timeout = \"100ms\"", 1),
+        ("log = \"tcplog\"", "drain_timeout = \"1h\"", 2),
+        ("log = \"json\"", "", 1),
+        ("log_level = \"debug\"", "", 1),
+    ] {
+        let mut rig = Rig::new(&format!("{top}\n{drain}"), &format!("{MAIN}{lonely}")).unwrap();
+        let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+        let held = rig.client("lonely").unwrap();
+        wait::until("all clients", SOON, || {
+            Ok(rig.ask("show info")?.contains("\nCurrConns: 4\n").then_some(()))
+        })
+        .unwrap();
+        for number in 0..signals {
+            rig.dormouse.signal(Signal::TERM).unwrap();
+            if number + 1 < signals {
+                // Two signals that come together may be one.
+                let closed = || Ok(std::net::TcpStream::connect(rig.front("main")?).is_err().then_some(()));
+                wait::until("the listener's end", SOON, closed).unwrap();
+            }
+        }
+        assert!(rig.dormouse.wait(SOON).unwrap().success());
+        let log = rig.log();
+        let sessions: Vec<_> = log
+            .lines()
+            .filter(|line| {
+                [" main/server1 ", " lonely/<NOSRV> ", "\"event\":\"session\"", "Session from "]
+                    .iter()
+                    .any(|part| line.contains(part))
+            })
+            .collect();
+        // Who came to see whether the listener is still there has a line, too.
+        let of_main: Vec<_> = sessions
+            .iter()
+            .filter(|line| {
+                [" 5 ", "\"bytes_out\":5,", " 5 bytes down"].iter().any(|bytes| line.contains(bytes))
+            })
+            .collect();
+        assert_eq!(of_main.len(), 3, "{top} {drain}: {log}");
+        let held_ones = |line: &&&str| {
+            [" KC ", "\"termination\":\"KC\"", "lonely: Session from"].iter().any(|part| line.contains(part))
+        };
+        assert_eq!(sessions.iter().filter(held_ones).count(), 1, "{top} {drain}: {log}");
+        drop((guests, held));
     }
 }

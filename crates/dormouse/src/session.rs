@@ -17,7 +17,7 @@ use crate::announce::{self, AcceptProxy, SendProxy};
 use crate::connect::Peer;
 use crate::ledger::log::{Level, Recurring};
 use crate::ledger::sessions::Entry;
-use crate::ledger::{Ledger, Outcome, Record, ServerEntry};
+use crate::ledger::{Ender, Ledger, Outcome, Record, ServerEntry};
 use crate::life::vigil;
 use crate::service::{Claim, Leased, Refusal, Service, Visitor};
 
@@ -83,7 +83,8 @@ pub fn serve(
 ) -> impl Future<Output = ()> {
     let began = Instant::now();
     shared.ledger.begin(began);
-    attend(shared, client, peer, permit, began)
+    let about = About::of(&shared, &client, peer, began);
+    attend(shared, client, about, permit, began)
 }
 
 /// Serves one client that may have to begin with a header.
@@ -91,16 +92,17 @@ async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<P
     let began = Instant::now();
     shared.ledger.begin(began);
     let peer = peer.unwrap_or_else(|| Box::new(Peer::of(&client.socket)));
+    let mut about = Box::new(About::new(&shared, peer, began));
     let heard = match &shared.accept_proxy {
-        Some(accept) => accept.hear(&client, peer).await,
-        None => Ok(peer),
+        Some(accept) => accept.hear(&client, &mut about.peer).await,
+        None => Ok(()),
     };
     match heard {
-        Ok(peer) => attend(shared, client, Some(peer), permit, began).await,
-        Err((refusal, peer)) => {
-            let about = About::new(&shared, peer, None);
-            end(&shared, Some(&about), began, &Outcome::Unserved(refusal));
+        Ok(()) => {
+            about.make_known();
+            attend(shared, client, Some(about), permit, began).await;
         }
+        Err(refusal) => end(&shared, Some(&about), began, &Outcome::Unserved(refusal)),
     }
 }
 
@@ -109,12 +111,11 @@ async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<P
 fn attend(
     shared: Arc<Shared>,
     client: Client,
-    peer: Option<Box<Peer>>,
+    about: Option<Box<About>>,
     permit: Permit,
     began: Instant,
 ) -> impl Future<Output = ()> {
     async move {
-        let about = About::of(&shared, &client, peer, began);
         let outcome = if about.as_deref().is_some_and(About::is_known) {
             // Boxed: those of whom nobody may ask would carry it.
             Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
@@ -122,6 +123,8 @@ fn attend(
             relay(&shared, client, &permit, about.as_deref(), began).await
         };
         end(&shared, about.as_deref(), began, &outcome);
+        // It tells of itself while it has its place: who waits until nobody is left has heard of all.
+        drop(about);
         drop(permit);
     }
 }
@@ -131,20 +134,16 @@ fn end(shared: &Shared, about: Option<&About>, began: Instant, outcome: &Outcome
     if let Outcome::Unserved(refusal) = outcome {
         tell(shared, refusal);
     }
-    let unknown = Peer::unknown();
-    let reached = about.and_then(|about| about.reached.get());
+    let (label, ledger) = (&shared.label, &shared.ledger);
     if let Some(about) = about {
         about.ended.store(true, Ordering::Relaxed);
+        ledger.end(label, about.entry.as_deref(), began, &about.record(outcome));
+    } else {
+        let client = &Peer::unknown();
+        let (held, lasted) = (Duration::ZERO, Duration::ZERO);
+        let record = Record { client, server: None, asleep: false, held, lasted, outcome };
+        ledger.end(label, None, began, &record);
     }
-    let record = Record {
-        client: about.map_or(&unknown, |about| &about.peer),
-        server: reached.and_then(|reached| reached.server.as_deref()),
-        asleep: about.is_some_and(|about| about.asleep),
-        held: reached.map_or(Duration::ZERO, |reached| reached.at.duration_since(began)),
-        lasted: about.map_or(Duration::ZERO, |_| began.elapsed()),
-        outcome,
-    };
-    shared.ledger.end(&shared.label, about.and_then(|about| about.entry.as_deref()), began, &record);
 }
 
 /// A session's server: its line in the ledger, and since when the session has it.
@@ -157,12 +156,15 @@ struct Reached {
 /// What somebody wants to know of a session.
 #[derive(Debug)]
 struct About {
+    shared: Arc<Shared>,
+    began: Instant,
     peer: Box<Peer>,
     /// What is behind slept when it came.
     asleep: bool,
     reached: OnceLock<Reached>,
     entry: Option<Arc<Entry>>,
-    ledger: Arc<Ledger>,
+    /// Bytes to the server and to the client, once they do not become more.
+    moved: OnceLock<(u64, u64)>,
     /// It has its record.
     ended: AtomicBool,
 }
@@ -170,20 +172,52 @@ struct About {
 impl Drop for About {
     /// A session may be ended from outside before it has a record.
     fn drop(&mut self) {
-        if !*self.ended.get_mut() {
-            let server = self.reached.get().and_then(|reached| reached.server.as_deref());
-            self.ledger.forget(self.entry.as_deref(), server);
+        if *self.ended.get_mut() {
+            return;
         }
+        let Shared { ledger, label, .. } = &*self.shared;
+        let (upstream_bytes, downstream_bytes) = self.moved.get().copied().unwrap_or_default();
+        let outcome = Outcome::Killed {
+            upstream_bytes,
+            downstream_bytes,
+            served: self.reached.get().is_some(),
+            by: if ledger.is_ending() { Ender::Process } else { Ender::Service },
+        };
+        ledger.end_cut(label, self.entry.as_deref(), self.began, &self.record(&outcome));
     }
 }
 
 impl About {
     /// Asked for while the client is surely there, and only if somebody wants to know.
-    fn of(shared: &Shared, client: &Client, peer: Option<Box<Peer>>, began: Instant) -> Option<Box<Self>> {
+    fn of(
+        shared: &Arc<Shared>,
+        client: &Client,
+        peer: Option<Box<Peer>>,
+        began: Instant,
+    ) -> Option<Box<Self>> {
         let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
-        let peer = announce::name(peer, shared.proxy_protocol);
-        let entry = shared.ledger.enter(&peer, began);
-        Some(Box::new(Self::new(shared, peer, entry)))
+        let mut about = Box::new(Self::new(shared, peer, began));
+        about.make_known();
+        Some(about)
+    }
+
+    fn new(shared: &Arc<Shared>, peer: Box<Peer>, began: Instant) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            began,
+            peer,
+            asleep: shared.service.is_asleep(),
+            reached: OnceLock::new(),
+            entry: None,
+            moved: OnceLock::new(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// It is surely this client, so whoever asks may know of it.
+    fn make_known(&mut self) {
+        announce::name(&mut self.peer, self.shared.proxy_protocol);
+        self.entry = self.shared.ledger.enter(&self.peer, self.began);
     }
 
     /// Whether it is one of those that are known one by one.
@@ -191,9 +225,17 @@ impl About {
         self.entry.is_some()
     }
 
-    fn new(shared: &Shared, peer: Box<Peer>, entry: Option<Arc<Entry>>) -> Self {
-        let (asleep, ledger) = (shared.service.is_asleep(), Arc::clone(&shared.ledger));
-        Self { peer, asleep, reached: OnceLock::new(), entry, ledger, ended: AtomicBool::new(false) }
+    /// The record of a session that ends now.
+    fn record<'a>(&'a self, outcome: &'a Outcome) -> Record<'a> {
+        let reached = self.reached.get();
+        Record {
+            client: &self.peer,
+            server: reached.and_then(|reached| reached.server.as_deref()),
+            asleep: self.asleep,
+            held: reached.map_or(Duration::ZERO, |reached| reached.at.duration_since(self.began)),
+            lasted: self.began.elapsed(),
+            outcome,
+        }
     }
 }
 
@@ -211,7 +253,8 @@ async fn watched(
         outcome = relayed => outcome,
         () = entry.killed() => {
             let (upstream_bytes, downstream_bytes) = entry.bytes();
-            Outcome::Killed { upstream_bytes, downstream_bytes, served: entry.server().is_some() }
+            let (served, by) = (entry.server().is_some(), Ender::Administrator);
+            Outcome::Killed { upstream_bytes, downstream_bytes, served, by }
         }
     }
 }
@@ -245,7 +288,7 @@ async fn relay(
         }
     };
     let entry = about.and_then(|about| about.entry.as_deref());
-    let (session, server) = Attentive::new(shared, client, leased, began);
+    let (session, server) = Attentive::new(shared, client, leased, began, about);
     let _serving = shared.ledger.serve();
     if let Some(about) = about {
         let server = shared.servers.get(server).cloned();
@@ -263,22 +306,39 @@ async fn relay(
 }
 
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
-struct Attentive {
+struct Attentive<'a> {
     relay: Relay,
     claim: Option<Claim>,
+    about: Option<&'a About>,
 }
 
-impl Attentive {
-    fn new(shared: &Shared, client: Stream, leased: Leased, began: Instant) -> (Self, usize) {
+impl<'a> Attentive<'a> {
+    fn new(
+        shared: &Shared,
+        client: Stream,
+        leased: Leased,
+        began: Instant,
+        about: Option<&'a About>,
+    ) -> (Self, usize) {
         let index = leased.claim.as_ref().map_or(0, Claim::server);
         let Leased { server, claim, first, sent } = leased;
         let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
         let relay = Relay::new(client, server, first, limits, pipes);
-        (Self { relay: relay.after(sent).since(began.into()), claim }, index)
+        (Self { relay: relay.after(sent).since(began.into()), claim, about }, index)
     }
 }
 
-impl Future for Attentive {
+impl Drop for Attentive<'_> {
+    /// Whoever ends it from outside does not ask what it has moved.
+    fn drop(&mut self) {
+        if let Some(about) = self.about {
+            let Report { upstream_bytes, downstream_bytes, .. } = self.relay.report(End::Finished);
+            let _ = about.moved.set((upstream_bytes, downstream_bytes));
+        }
+    }
+}
+
+impl Future for Attentive<'_> {
     type Output = Report;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
@@ -291,17 +351,21 @@ impl Future for Attentive {
 }
 
 /// Relays, and lets a session that moved no byte for so long not count as use of the service.
-async fn relay_quietly(session: Attentive, quiet: Duration) -> Report {
+async fn relay_quietly(session: Attentive<'_>, quiet: Duration) -> Report {
     relay_quietly_and_tell(session, quiet, |_| ()).await
 }
 
-async fn relay_quietly_and_tell(mut session: Attentive, quiet: Duration, tell: impl Fn(&Relay)) -> Report {
+async fn relay_quietly_and_tell(
+    mut session: Attentive<'_>,
+    quiet: Duration,
+    tell: impl Fn(&Relay),
+) -> Report {
     let mut moved = session.relay.moved();
     let mut silence = Box::pin(tokio::time::sleep(quiet));
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
         tell(&session.relay);
-        let Attentive { relay, claim: Some(claim) } = &mut session else { return done };
+        let Attentive { relay, claim: Some(claim), .. } = &mut session else { return done };
         if relay.moved() != moved {
             moved = relay.moved();
             claim.busy();
@@ -317,7 +381,7 @@ async fn relay_quietly_and_tell(mut session: Attentive, quiet: Duration, tell: i
 
 /// Relays, and tells at each turn what was moved.
 async fn relay_watched(
-    session: Attentive,
+    session: Attentive<'_>,
     shared: &Shared,
     entry: &Entry,
     quiet: Option<Duration>,

@@ -46,39 +46,32 @@ impl Sources {
 }
 
 impl AcceptProxy {
-    /// Takes a trusted client's header, and gives who the client really is.
+    /// Takes a trusted client's header, and learns from it who the client really is.
     ///
     /// # Errors
-    /// When it does not come, in time or at all, or is none; and who should have sent it.
-    pub(crate) async fn hear(
-        &self,
-        client: &Client,
-        mut peer: Box<Peer>,
-    ) -> Result<Box<Peer>, (Refusal, Box<Peer>)> {
-        if !self.from.include(&peer, client.kind) {
-            return Ok(peer);
+    /// When it does not come, in time or at all, or is none.
+    pub(crate) async fn hear(&self, client: &Client, peer: &mut Peer) -> Result<(), Refusal> {
+        if !self.from.include(peer, client.kind) {
+            return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
-        let mut stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => return Err((Refusal::Unwatchable(error), peer)),
-        };
+        let mut stream = stream.map_err(Refusal::Unwatchable)?;
         let fault = match timeout(self.patience, stream.take_prologue(LONGEST, judge)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
                 peer.learn(addresses, tlvs);
-                return Ok(peer);
+                return Ok(());
             }
             // Somebody who only looked whether the port is open.
             Ok(Err(PrologueError::Ended { after: 0 } | PrologueError::Failed(_))) => {
-                return Err((Refusal::ClientLeft, peer));
+                return Err(Refusal::ClientLeft);
             }
             Ok(Err(PrologueError::Ended { .. })) => Fault::CutShort,
             Ok(Err(PrologueError::TooLong)) => Fault::None,
             Ok(Ok(Err(fault))) => fault,
             Err(_) => Fault::Late(self.patience),
         };
-        Err((Refusal::Header(Box::new(HeaderFault { peer: (*peer).clone(), fault })), peer))
+        Err(Refusal::Header(Box::new(HeaderFault { peer: peer.clone(), fault })))
     }
 }
 
@@ -155,8 +148,8 @@ mod tests {
     }
 
     async fn hear(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, Refusal> {
-        let peer = Box::new(Peer::of(&client.socket));
-        accept.hear(client, peer).await.map_err(|(refusal, _)| refusal)
+        let mut peer = Box::new(Peer::of(&client.socket));
+        accept.hear(client, &mut peer).await.map(|()| peer)
     }
 
     #[tokio::test]

@@ -11,9 +11,8 @@ pub use send::{Additions, SendProxy};
 use crate::connect::Peer;
 
 /// Gives a client's session the name that it has for the server, if it is to have one.
-pub(crate) fn name(mut peer: Box<Peer>, send: Option<SendProxy>) -> Box<Peer> {
+pub(crate) fn name(peer: &mut Peer, send: Option<SendProxy>) {
     if let Some(SendProxy::V2(additions)) = send {
-        send::give_name(additions, &mut peer);
+        send::give_name(additions, peer);
     }
-    peer
 }

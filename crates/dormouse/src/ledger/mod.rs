@@ -42,7 +42,30 @@ pub enum Outcome {
         downstream_bytes: u64,
         /// It had a server.
         served: bool,
+        /// Who did.
+        by: Ender,
     },
+}
+
+/// Who asks for a session's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ender {
+    /// Somebody who looks at sessions.
+    Administrator,
+    /// Its service, which has become another one.
+    Service,
+    /// The process, which ends.
+    Process,
+}
+
+impl fmt::Display for Ender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Administrator => "ended by an administrator",
+            Self::Service => "ended with its service (drain_timeout)",
+            Self::Process => "ended with the process",
+        })
+    }
 }
 
 impl Outcome {
@@ -92,10 +115,9 @@ impl fmt::Display for Record<'_> {
                 "Session from {client}: held {held:.1} ms, lasted {lasted:.1} ms, {upstream_bytes} bytes up, \
                  {downstream_bytes} bytes down: {end}"
             ),
-            Outcome::Killed { upstream_bytes, downstream_bytes, .. } => write!(
+            Outcome::Killed { upstream_bytes, downstream_bytes, by, .. } => write!(
                 f,
-                "Session from {}: lasted {lasted:.1} ms, {upstream_bytes} bytes up, {downstream_bytes} bytes down: \
-                 ended by an administrator",
+                "Session from {}: lasted {lasted:.1} ms, {upstream_bytes} bytes up, {downstream_bytes} bytes down: {by}",
                 self.client
             ),
             Outcome::Unserved(refusal) => {
@@ -338,20 +360,8 @@ impl Ledger {
 
     /// A session has ended; `label` begins its line in the log.
     pub fn end(&self, label: &str, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
-        let cause = Cause::of(record.outcome);
-        let bytes = record.outcome.bytes();
-        self.moved(record.server, entry.map_or(bytes, |entry| entry.moved(bytes.0, bytes.1)));
-        self.figures.ends.add(cause);
-        if let Some(server) = record.server {
-            server.counters.end(cause);
-        }
-        if self.watched().is_some() {
-            self.figures.lasted.add(began.elapsed());
-        }
-        // It is known from when somebody could ask.
-        if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
-            sessions.end(entry);
-        }
+        self.figures.ends.add(Cause::of(record.outcome));
+        self.leave(entry, began, record);
         for ledger in self.with_parents() {
             ledger.figures.open.down();
             if !record.outcome.served() {
@@ -362,7 +372,7 @@ impl Ledger {
         self.tell(label, record);
     }
 
-    /// So many sessions were ended before their time, without a record of their own.
+    /// So many sessions are ended before their time. Those of whom something is known are told of one by one.
     pub fn cut(&self, sessions: usize) {
         for _ in 0..sessions {
             self.figures.ends.add(Cause::Killed);
@@ -373,13 +383,30 @@ impl Ledger {
         }
     }
 
-    /// A session was ended before its time, and has no record.
-    pub fn forget(&self, entry: Option<&Entry>, server: Option<&ServerEntry>) {
+    /// One of those that were cut has ended.
+    pub fn end_cut(&self, label: &str, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
+        self.leave(entry, began, record);
+        if !record.outcome.served() {
+            for ledger in self.with_parents() {
+                ledger.figures.unserved.up();
+            }
+        }
+        self.tell(label, record);
+    }
+
+    /// What is known of a session is counted at its end.
+    fn leave(&self, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
+        let bytes = record.outcome.bytes();
+        self.moved(record.server, entry.map_or(bytes, |entry| entry.moved(bytes.0, bytes.1)));
+        if let Some(server) = record.server {
+            server.counters.end(Cause::of(record.outcome));
+        }
+        if self.watched().is_some() {
+            self.figures.lasted.add(began.elapsed());
+        }
+        // It is known from when somebody could ask.
         if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
             sessions.end(entry);
-        }
-        if let Some(server) = server {
-            server.counters.end(Cause::Killed);
         }
     }
 

@@ -9,7 +9,7 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_sys::notify::Notifier;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Accepting, OpenListener, Signals, ask_for_time, idle_exit, report_status, vigil, watchdog};
 use crate::admission::{Admission, Pool};
@@ -144,6 +144,40 @@ pub async fn drain(
         () = watchdog(manager) => Ended::InGoodOrder,
         () = ask_for_time(manager, granted.finite().unwrap_or(Duration::MAX)) => Ended::InGoodOrder,
     }
+}
+
+/// The sessions of a service that can be ended, and what counts them.
+#[derive(Debug)]
+pub struct Guests {
+    /// Where they are known.
+    pub admission: Arc<Admission>,
+    /// What is told of them.
+    pub ledger: Arc<Ledger>,
+}
+
+/// Sessions that are told to end have their turn within this time.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Ends what sessions are open, so that each has its line in the log. Where lines of sessions are not written they end
+/// with the process.
+pub async fn end_sessions(guests: Vec<Guests>, pool: &Pool, log: &Log) {
+    if !log.wants_sessions() || pool.open() == 0 {
+        return;
+    }
+    // A task of its own: it has its turn after those of clients that were let in just before.
+    let ending = tokio::spawn(async move {
+        for Guests { admission, ledger } in guests {
+            ledger.cut(admission.end_all());
+        }
+    });
+    let ended = async {
+        let _ = ending.await;
+        while pool.open() > 0 {
+            pool.became_idle().await;
+        }
+    };
+    // Who does not end in time has no line.
+    let _ = timeout(TURN, ended).await;
 }
 
 /// How serving has ended.

@@ -13,7 +13,7 @@ use crate::announce::SendProxy;
 use crate::connect::{Route, options};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Life, ListenerDied, Open, READY, Signals, watchdog};
+use crate::life::{Guests, Life, ListenerDied, Open, READY, Signals, end_sessions, watchdog};
 use crate::service::Service;
 use crate::session::{self, Client, Shared};
 
@@ -39,7 +39,9 @@ pub(super) async fn serve(
     let route = Route::new(&settings.target, settings.connect_timeout).map_err(ProxyError::Target)?;
     let mut signals = Signals::register().map_err(ProxyError::Runtime)?;
     let pool = Pool::new(budget.sessions);
-    let admission = Admission::new(settings.cap, settings.at_limit, &pool);
+    // Where sessions have lines in the log they are known, so that they have them at the end, too.
+    let admit = if log.wants_sessions() { Admission::of_mortals } else { Admission::new };
+    let admission = admit(settings.cap, settings.at_limit, &pool);
     let shared = Arc::new(Shared {
         label: String::new(),
         service: Service::always_there(route, settings.wait),
@@ -71,7 +73,7 @@ pub(super) async fn serve(
             };
             let open = Open {
                 listeners,
-                admission,
+                admission: Arc::clone(&admission),
                 shared: Arc::clone(&shared),
                 behind: settings.target.to_string(),
                 announce: !settings.listen.is_empty(),
@@ -84,6 +86,8 @@ pub(super) async fn serve(
     if let Some(manager) = &manager {
         manager.announce("STOPPING=1\nSTATUS=Shutting down...");
     }
+    let ledger = Arc::clone(&shared.ledger);
+    end_sessions(vec![Guests { admission, ledger }], &pool, &log).await;
     log.flush();
     result
 }
@@ -109,6 +113,7 @@ async fn serve_one(
             () = signals.next() => {}
             () = watchdog(manager) => {}
         }
+        shared.ledger.end_soon();
         shared.pipes.end_with_process();
     };
     tokio::select! {

@@ -18,7 +18,7 @@ use crate::config::model::Config;
 use crate::ledger::log::Log;
 use crate::life::{
     Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, block_on, drain,
-    report_status_and, watchdog,
+    end_sessions, report_status_and, watchdog,
 };
 use crate::listener::Received;
 pub use error::{RunError, exit};
@@ -84,6 +84,7 @@ async fn serve(
     if let Some(manager) = &manager {
         manager.announce("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
+    let (guests, pool) = (serving.guests(), serving.pool.clone());
     // What is not waited for is ended by its guards, or stays as it is.
     if ended == Ended::InGoodOrder {
         let longest = serving.longest_stop();
@@ -94,6 +95,7 @@ async fn serve(
             () = ask_for_time(manager.as_ref(), longest) => {}
         }
     }
+    end_sessions(guests, &pool, &log).await;
     log.flush();
     served.map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_relay::Pipes;
@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::plan::{Origin, Plan, Step, plan};
 use super::prepare::Prepared;
 use super::sockets::Sockets;
-use super::standing::{Ahead, Former, Standing};
+use super::standing::{Ahead, Former, Leaving, Standing};
 use super::store::{Store, Stored};
 use crate::admission::{Admission, Pool, raise_limit};
 use crate::announce::AcceptProxy;
@@ -23,7 +23,7 @@ use crate::config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use crate::control::{self, Running, Windows};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Accepting, ListenerDied, OpenListener};
+use crate::life::{Accepting, Guests, ListenerDied, OpenListener};
 use crate::listener::PassedError;
 use crate::listener::Received;
 use crate::service::{Dormitory, Service, Words};
@@ -36,6 +36,7 @@ pub(super) struct Serving {
     pub(super) standing: Vec<Standing>,
     /// Those that accept no more, while their sessions last.
     leaving: JoinSet<()>,
+    former: Vec<Weak<Leaving>>,
     pub(super) accepting: Accepting,
     dormitory: Dormitory,
     pub(super) sockets: Sockets,
@@ -89,6 +90,7 @@ impl Serving {
             config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
             leaving: JoinSet::new(),
+            former: Vec::new(),
             accepting: Accepting::default(),
             dormitory,
             sockets: Sockets::new(Ok(passed), stored)?,
@@ -147,6 +149,8 @@ impl Serving {
             }
             let (former, leaving) = standing.close();
             closed.insert(number, former);
+            self.former.retain(|former| former.strong_count() > 0);
+            self.former.push(Arc::downgrade(&leaving));
             self.leaving.spawn(leaving.leave(config.drain_timeout, self.log.clone()));
         }
         let mut changes = Changes::default();
@@ -302,6 +306,12 @@ impl Serving {
             }
         }
         std::mem::take(&mut self.accepting).shutdown().await;
+    }
+
+    /// The sessions of all services, also of those that accept no more.
+    pub(super) fn guests(&self) -> Vec<Guests> {
+        let leaving = self.former.iter().filter_map(Weak::upgrade).map(|leaving| leaving.guests());
+        self.standing.iter().map(Standing::guests).chain(leaving).collect()
     }
 
     /// How long putting to sleep may take what we have woken.

@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::config::model::{Listen, ServiceConfig};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{OpenListener, after};
+use crate::life::{Guests, OpenListener, after};
 use crate::listener::Listener;
 use crate::service::Words;
 use crate::session::Shared;
@@ -66,8 +66,13 @@ impl Former {
 }
 
 impl Standing {
+    /// Its sessions.
+    pub(super) fn guests(&self) -> Guests {
+        Guests { admission: Arc::clone(&self.admission), ledger: Arc::clone(&self.shared.ledger) }
+    }
+
     /// Lets nobody in any more. Gives what others can have of it, and what is left of it.
-    pub(super) fn close(self) -> (Former, Leaving) {
+    pub(super) fn close(self) -> (Former, Arc<Leaving>) {
         let Self { config, listeners, admission, shared, ahead } = self;
         let sockets = |listeners: Vec<OpenListener>| {
             listeners.into_iter().filter_map(OpenListener::close).collect::<Vec<_>>()
@@ -75,7 +80,7 @@ impl Standing {
         let words = shared.service.words(&config);
         let listeners = config.listen.into_iter().zip(listeners.into_iter().map(sockets)).collect();
         let former = Former { listeners, ledger: Arc::clone(&shared.ledger), words };
-        (former, Leaving { name: config.name, admission, shared, _ahead: ahead })
+        (former, Arc::new(Leaving { name: config.name, admission, shared, _ahead: ahead }))
     }
 }
 
@@ -93,7 +98,7 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// Waits for the sessions' end for as long as is granted, then ends them.
-    pub(super) async fn leave(self, granted: Option<TimeSpan>, log: Log) {
+    pub(super) async fn leave(self: Arc<Self>, granted: Option<TimeSpan>, log: Log) {
         tokio::select! {
             biased;
             () = self.admission.emptied() => return,
@@ -114,6 +119,11 @@ impl Leaving {
             );
         }
         self.admission.emptied().await;
+    }
+
+    /// The sessions.
+    pub(super) fn guests(&self) -> Guests {
+        Guests { admission: Arc::clone(&self.admission), ledger: Arc::clone(&self.shared.ledger) }
     }
 
     /// Has the service look after its servers until nobody needs one any more. Never ends.
