@@ -2,12 +2,13 @@
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Family, Launch, ListenPid, Listener, Result, Stream, Subject};
+use dormouse_tests::{Family, Launch, ListenPid, Listener, Result, Running, Stream, Subject};
+use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
 use crate::case::Expect::{Changed, Differs, Same};
 use crate::case::cases;
-use crate::rig::{Plan, ending, exchange};
+use crate::rig::{A_WHILE, Plan, ending, exchange};
 
 /// Nobody's process id: 1 is the init process.
 const FOREIGN: &str = "1";
@@ -77,6 +78,27 @@ cases! {
         original: NOT_A_STREAM,
         ours: "one session, then exit 0",
     }, connected;
+    connected_drains: "one connected socket, --drain-timeout=1h: SIGTERM twice" => Differs {
+        difference: "accept-yes",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        ours: "still running, the session goes on, then exit 0",
+    }, connected_drains;
+    connected_ends: "one connected socket: SIGTERM" => Differs {
+        difference: "accept-yes",
+        original: NOT_A_STREAM,
+        ours: "exit 0",
+    }, |s| {
+        let scene = Connected::new(s, &[])?;
+        scene.signalled()
+    };
+    connected_drains_for_so_long: "one connected socket, --drain-timeout=300ms: SIGTERM" => Differs {
+        difference: "accept-yes",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
+        ours: "exit 0",
+    }, |s| {
+        let scene = Connected::new(s, &["--drain-timeout=300ms"])?;
+        scene.signalled()
+    };
     connected_beside_listener: "a connected socket and a listener" => Same("exit 1: *"), |s| {
         let (one, _other) = Stream::pair()?;
         Plan::new(s).launch(|l| l.pass(&one)).start()?.beginning()
@@ -138,4 +160,50 @@ fn connected(subject: Subject) -> Result<String> {
         return Ok(format!("the client read {:?}", String::from_utf8_lossy(&last.bytes)));
     }
     Ok(format!("one session, then {}", ending(&mut running, SOON)?))
+}
+
+/// One session of a connected socket that was passed.
+struct Connected {
+    running: Running,
+    client: Stream,
+    /// None with the original, which takes none.
+    server: Option<Stream>,
+}
+
+impl Connected {
+    fn new(subject: Subject, args: &[&str]) -> Result<Self> {
+        let back = Listener::bind(Family::Tcp4)?;
+        let (client, passed) = Stream::pair()?;
+        let launch = Launch::new(subject).args(args).arg(back.address().to_string());
+        let running = launch.pass(&passed).start()?;
+        let mut scene = Self { running, client, server: None };
+        if subject == Subject::Ours {
+            let server = back.accept(SOON).map_err(|failure| scene.running.with_log(&failure))?;
+            exchange(&scene.client, &server)?;
+            scene.server = Some(server);
+        }
+        Ok(scene)
+    }
+
+    /// How it ends after SIGTERM, the session with it.
+    fn signalled(mut self) -> Result<String> {
+        let Some(server) = &self.server else { return ending(&mut self.running, SOON) };
+        self.running.signal(Signal::TERM)?;
+        let end = ending(&mut self.running, SOON)?;
+        self.client.receive_to_end(SOON)?;
+        server.receive_to_end(SOON)?;
+        Ok(end)
+    }
+}
+
+fn connected_drains(subject: Subject) -> Result<String> {
+    let mut scene = Connected::new(subject, &["--drain-timeout=1h"])?;
+    let Some(server) = &scene.server else { return ending(&mut scene.running, SOON) };
+    scene.running.signal(Signal::TERM)?;
+    let state = match scene.running.wait(A_WHILE) {
+        Ok(_) => return ending(&mut scene.running, SOON),
+        Err(_) => "still running",
+    };
+    exchange(&scene.client, server)?;
+    Ok(format!("{state}, the session goes on, then {}", scene.signalled()?))
 }

@@ -1,8 +1,11 @@
 //! From the first client to the last.
 
+use std::future::Future;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 
+use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::{Kind, Limits, Pipes};
 use dormouse_sys::notify::Notifier;
 use rustix::net::{AddressFamily, sockopt};
@@ -13,7 +16,7 @@ use crate::announce::SendProxy;
 use crate::connect::{Route, options};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
-use crate::life::{Guests, Life, ListenerDied, Open, READY, Signals, end_sessions, watchdog};
+use crate::life::{Guests, Life, ListenerDied, Open, READY, Signals, drain, end_sessions, watchdog};
 use crate::service::Service;
 use crate::session::{self, Client, Shared};
 
@@ -59,7 +62,8 @@ pub(super) async fn serve(
     });
     let result = match source {
         Source::Connected(socket) => {
-            serve_one(socket, &admission, &shared, manager.as_ref(), &mut signals).await;
+            let session = take_up(socket, &admission, &shared);
+            serve_one(session, &shared, settings.drain_timeout, &pool, manager.as_ref(), &mut signals).await;
             Ok(())
         }
         Source::Listeners(listeners) => {
@@ -92,32 +96,38 @@ pub(super) async fn serve(
     result
 }
 
-/// An Accept=yes connection: one session.
-async fn serve_one(
-    socket: OwnedFd,
-    admission: &Arc<Admission>,
-    shared: &Arc<Shared>,
-    manager: Option<&Notifier>,
-    signals: &mut Signals,
-) {
+/// The session of an Accept=yes connection.
+fn take_up(socket: OwnedFd, admission: &Arc<Admission>, shared: &Arc<Shared>) -> impl Future<Output = ()> {
     // It works without; a socket that cannot be made non-blocking fails at its first use.
     let _ = rustix::io::ioctl_fionbio(&socket, true);
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
     let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
+    session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter())
+}
+
+/// Serves one session, to its end or ours.
+async fn serve_one(
+    session: impl Future<Output = ()>,
+    shared: &Shared,
+    granted: TimeSpan,
+    pool: &Pool,
+    manager: Option<&Notifier>,
+    signals: &mut Signals,
+) {
+    let mut session = pin!(session);
     if let Some(manager) = manager {
         manager.announce(READY);
     }
-    let told_to_end = async {
-        tokio::select! {
-            () = signals.next() => {}
-            () = watchdog(manager) => {}
-        }
-        shared.ledger.end_soon();
-        shared.pipes.end_with_process();
-    };
     tokio::select! {
-        () = session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter()) => {}
-        () = told_to_end => {}
+        () = &mut session => return,
+        () = signals.next() => {}
+        () = watchdog(manager) => {}
     }
+    shared.ledger.end_soon();
+    tokio::select! {
+        () = session.as_mut() => {}
+        _ = drain(granted, pool, manager, signals) => {}
+    }
+    shared.pipes.end_with_process();
 }
