@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::case::Expect::{Changed, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, ending, exchange};
+use crate::rig::{A_WHILE, Plan, ending, exchange, log_of};
 
 /// Nobody's process id: 1 is the init process.
 const FOREIGN: &str = "1";
@@ -73,6 +73,17 @@ cases! {
         let bad = socket(Domain::IPV4, Type::DGRAM)?;
         Plan::new(s).launch(|l| l.pass(&bad)).start()?.beginning()
     };
+    nameless: "what is written with SYSTEMD_LOG_LEVEL=debug about a socket without a name" => Differs {
+        difference: "session-log",
+        original: "nothing",
+        ours: "its address",
+    }, |s| {
+        let mut rig = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug")).start()?;
+        rig.beginning()?;
+        let log = log_of(&rig.subject);
+        let ours = format!("Listening on {} for {}.", rig.front.address(), rig.back.address());
+        Ok(if log.contains(&ours) { "its address" } else { "nothing" }.to_owned())
+    };
     connected: "one connected socket (Accept=yes)" => Differs {
         difference: "accept-yes",
         original: NOT_A_STREAM,
@@ -98,6 +109,22 @@ cases! {
     }, |s| {
         let scene = Connected::new(s, &["--drain-timeout=300ms"])?;
         scene.signalled()
+    };
+    reset_before: "one connected socket, which its client has reset" => Differs {
+        difference: "accept-yes",
+        original: NOT_A_STREAM,
+        ours: "exit 0",
+    }, |s| {
+        let (front, back) = (Listener::bind(Family::Tcp4)?, Listener::bind(Family::Tcp4)?);
+        let client = Stream::connect(front.address(), SOON)?;
+        let passed = front.accept(SOON)?;
+        client.reset()?;
+        if !passed.is_readable_within(SOON)? {
+            return Ok("no reset came".to_owned());
+        }
+        let target = back.address().to_string();
+        let mut running = Launch::new(s).arg(target).pass(&passed).start()?;
+        ending(&mut running, SOON)
     };
     connected_beside_listener: "a connected socket and a listener" => Same("exit 1: *"), |s| {
         let (one, _other) = Stream::pair()?;

@@ -86,6 +86,15 @@ impl Listener {
         })
     }
 
+    /// Where the service manager gave it no name, it is called by its address.
+    #[must_use]
+    pub fn or_by_address(self) -> Self {
+        match passed::address_of_nameless(&self.socket, &self.name) {
+            Some(name) => Self { name, ..self },
+            None => self,
+        }
+    }
+
     /// The listening socket.
     pub fn socket(&self) -> &OwnedFd {
         &self.socket

@@ -1,11 +1,15 @@
 //! Sockets that the service manager passed.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
-use rustix::net::{SocketType, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::Listener;
+use crate::connect::Endpoint;
 
 /// What the service manager passed to the process.
 pub type Received = Result<Vec<PassedFd>, ListenFdsError>;
@@ -58,13 +62,13 @@ pub fn sort(passed: Received) -> Result<Passed, PassedError> {
         return Ok(Passed::Nothing);
     }
     if let [only] = passed.as_slice() {
-        if is_stream(only).is_ok() && !is_listening(only) && rustix::net::getpeername(&only.fd).is_ok() {
+        if is_stream(only).is_ok() && !is_listening(only) && is_connected(only) {
             return Ok(passed.pop().map_or(Passed::Nothing, |only| Passed::Connected(only.fd)));
         }
     }
     let mut listeners = Vec::with_capacity(passed.len());
     for socket in passed {
-        let refused = |is| PassedError::NotAStream { name: socket.name.clone(), is };
+        let refused = |is| PassedError::NotAStream { name: called(&socket), is };
         is_stream(&socket).map_err(refused)?;
         if !is_listening(&socket) {
             return Err(refused("not listening"));
@@ -88,4 +92,33 @@ fn is_stream(socket: &PassedFd) -> Result<(), &'static str> {
 
 fn is_listening(socket: &PassedFd) -> bool {
     sockopt::socket_acceptconn(&socket.fd).unwrap_or(false)
+}
+
+/// Whether it has a peer, or had one that has reset it: then it has an error that nobody has been told of yet.
+fn is_connected(socket: &PassedFd) -> bool {
+    let was_reset = || {
+        let mut polled = [PollFd::new(&socket.fd, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
+            && polled.iter().any(|polled| polled.revents().contains(PollFlags::ERR))
+    };
+    rustix::net::getpeername(&socket.fd).is_ok() || was_reset()
+}
+
+/// What people can know it by: the name that the manager gave it, or where it listens.
+fn called(socket: &PassedFd) -> String {
+    address_of_nameless(&socket.fd, &socket.name).unwrap_or_else(|| socket.name.clone())
+}
+
+/// Where a socket of this name listens, if that is no name and it has an address.
+pub(super) fn address_of_nameless(socket: impl AsFd, name: &str) -> Option<String> {
+    if !matches!(name, "" | "unknown") {
+        return None;
+    }
+    let address = getsockname(socket).ok()?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Some(address.to_string());
+    }
+    let address = SocketAddrUnix::try_from(address).ok()?;
+    Some(Endpoint::from(address).to_string())
 }

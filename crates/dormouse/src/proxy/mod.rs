@@ -110,7 +110,9 @@ enum Source {
 /// When it cannot start, or a listener dies.
 pub fn run(settings: Settings, passed: Received) -> Result<(), ProxyError> {
     let source = match listener::sort(passed).map_err(ProxyError::Passed)? {
-        listener::Passed::Listeners(listeners) => Source::Listeners(listeners),
+        listener::Passed::Listeners(listeners) => {
+            Source::Listeners(listeners.into_iter().map(Listener::or_by_address).collect())
+        }
         listener::Passed::Connected(socket) => Source::Connected(socket),
         listener::Passed::Nothing if settings.listen.is_empty() => return Err(ProxyError::NoSockets),
         listener::Passed::Nothing => {
