@@ -3,6 +3,7 @@
 
 mod agreement;
 mod commands;
+mod crowded;
 mod figures;
 mod haproxy;
 mod journal;

@@ -43,6 +43,11 @@ impl Rig {
     /// These services, with what else is to stand at the top of the file. `LISTEN` is a free port, `ECHO(NAME)` the
     /// keys of a server of that name: where it is and what wakes it.
     pub(super) fn new(top: &str, services: &str) -> Result<Self> {
+        Self::within((1024, 20_000), top, services)
+    }
+
+    /// The same with these limits on descriptors.
+    pub(super) fn within((soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let script = dir.join("echo.py");
         fs::write(&script, ECHO).doing(|| "write the server".to_owned())?;
@@ -63,7 +68,7 @@ impl Rig {
         }
         let file = dir.join("dormouse.toml");
         fs::write(&file, &text).doing(|| "write the configuration".to_owned())?;
-        let launch = Launch::dormouse().args(["run", "--config"]).arg(&file).nofile(1024, 20_000);
+        let launch = Launch::dormouse().args(["run", "--config"]).arg(&file).nofile(soft, hard);
         let dormouse = launch.start()?;
         let rig = Self { dir, dormouse };
         rig.told("Listening on")?;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub use descriptors::{Budget, raise_limit};
+pub use descriptors::{Beside, Budget, raise_limit};
 use register::Register;
 use spare::Spare;
 

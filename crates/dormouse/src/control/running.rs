@@ -1,7 +1,6 @@
 //! All that can be seen and steered: the services that run, and their servers.
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +8,7 @@ use dormouse_core::address::Target;
 use dormouse_core::control::{Admin, ServerName, Whom};
 use dormouse_core::pool::{Balance, Presence};
 
-use crate::admission::{Admission, Pool};
+use crate::admission::{Admission, Beside, Pool};
 use crate::config::model::ServiceConfig;
 use crate::ledger::Ledger;
 use crate::ledger::count::Beginning;
@@ -31,8 +30,7 @@ pub struct Running {
     pub pool: Arc<Pool>,
     /// Since when it runs, on the wall.
     pub started: SystemTime,
-    /// How many descriptors those who look may need.
-    pub descriptors: AtomicU64,
+    beside: Mutex<Beside>,
     services: Mutex<Arc<Vec<RunningService>>>,
 }
 
@@ -145,8 +143,17 @@ impl Running {
     /// An empty one.
     pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
-        let descriptors = AtomicU64::new(0);
-        Arc::new(Self { log, ledger, pool, started, descriptors, services: Mutex::default() })
+        Arc::new(Self { log, ledger, pool, started, beside: Mutex::default(), services: Mutex::default() })
+    }
+
+    /// These need descriptors beside sessions from now on.
+    pub fn set_beside(&self, beside: Beside) {
+        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = beside;
+    }
+
+    /// What needs descriptors beside sessions.
+    pub fn beside(&self) -> Beside {
+        *self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These are all services from now on.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering;
 
 use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
 use dormouse_core::service::NotNow;
@@ -111,7 +110,7 @@ pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
         (Some(service), Some(cap)) => {
             service.admission.set_cap(cap);
             let wanted = running.pool.wanted(services.iter().map(|service| &service.admission));
-            let budget = raise_limit(wanted, running.descriptors.load(Ordering::Relaxed));
+            let budget = raise_limit(wanted, running.beside());
             running.pool.grow(budget.sessions);
             String::new()
         }

@@ -1,7 +1,6 @@
 //! Where those who look are served, and how that becomes another place while they look.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use dormouse_core::address::ListenAddress;
 use tokio::task::JoinHandle;
@@ -130,15 +129,14 @@ impl Windows {
                 .line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
             tokio::spawn(http::serve(listener, Arc::clone(running)))
         });
-        running.descriptors.store(self.descriptors(), Ordering::Relaxed);
         running.ledger.watch(self.control.is_some() || self.http.is_some());
     }
 
     /// How many descriptors those who look may need.
-    fn descriptors(&self) -> u64 {
+    pub fn descriptors(&self) -> usize {
         let control = if self.control.is_some() { socket::CLIENTS + 1 } else { 0 };
         let http = if self.http.is_some() { http::CLIENTS + 1 } else { 0 };
-        u64::try_from(control + http).unwrap_or(u64::MAX)
+        control + http
     }
 }
 

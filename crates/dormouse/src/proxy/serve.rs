@@ -11,7 +11,7 @@ use dormouse_sys::notify::Notifier;
 use rustix::net::{AddressFamily, sockopt};
 
 use super::{ProxyError, Settings, Source};
-use crate::admission::{Admission, Pool, raise_limit};
+use crate::admission::{Admission, Beside, Pool, raise_limit};
 use crate::announce::SendProxy;
 use crate::connect::{Route, options};
 use crate::ledger::Ledger;
@@ -26,7 +26,8 @@ pub(super) async fn serve(
     manager: Option<Notifier>,
 ) -> Result<(), ProxyError> {
     let log = Log::new(settings.log_level);
-    let budget = raise_limit(settings.cap.get(), 0);
+    let listeners = if let Source::Listeners(listeners) = &source { listeners.len() } else { 0 };
+    let budget = raise_limit(settings.cap.get(), Beside { listeners, ..Beside::default() });
     if budget.sessions < usize::try_from(settings.cap.get()).unwrap_or(usize::MAX) {
         log.line(
             Level::Warning,

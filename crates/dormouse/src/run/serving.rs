@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::prepare::Prepared;
 use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Leaving, Standing};
 use super::store::{Store, Stored};
-use crate::admission::{Admission, Pool, raise_limit};
+use crate::admission::{Admission, Beside, Pool, raise_limit};
 use crate::announce::AcceptProxy;
 use crate::config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use crate::control::{self, Running, Windows};
@@ -82,7 +81,9 @@ impl Serving {
         let (memory, woken) = Memory::open(state, store.as_mut(), log);
         let mut dormitory = Dormitory::default();
         dormitory.remember(woken);
-        let budget = raise_limit(wanted(config), 0);
+        let listeners = config.services.iter().map(|service| service.listen.len()).sum();
+        let beside = Beside { listeners, wakers: wakers(&config.services), lookers: 0 };
+        let budget = raise_limit(wanted(config), beside);
         let ledger = Arc::new(Ledger::new(log.clone()));
         let pool = Pool::new(budget.sessions);
         let window = Running::new(Arc::clone(&ledger), Arc::clone(&pool), log.clone());
@@ -267,7 +268,10 @@ impl Serving {
 
     /// Makes room for the sessions of all services, and for those that go on from before.
     fn make_room(&self, config: &Config) {
-        let beside = self.window.descriptors.load(Ordering::Relaxed);
+        let listeners = self.standing.iter().flat_map(|standing| &standing.listeners).map(Vec::len).sum();
+        let wakers = wakers(self.standing.iter().map(|standing| &standing.config));
+        let beside = Beside { listeners, wakers, lookers: self.windows.descriptors() };
+        self.window.set_beside(beside);
         let needed = self.pool.wanted(self.standing.iter().map(|standing| &standing.admission));
         let budget = raise_limit(needed, beside);
         self.pool.resize(budget.sessions);
@@ -329,6 +333,12 @@ impl Serving {
 /// How many sessions there may be.
 fn wanted(config: &Config) -> u32 {
     config.services.iter().fold(0, |sum, service| sum.saturating_add(service.maxconn.get()))
+}
+
+/// How many servers may be awake because of us.
+fn wakers<'a>(services: impl IntoIterator<Item = &'a ServiceConfig>) -> usize {
+    let servers = services.into_iter().flat_map(|service| &service.servers);
+    servers.filter(|server| server.wake.is_some()).count()
 }
 
 /// What is behind, for the log.
