@@ -146,6 +146,20 @@ fn sessions_may_go_on_for_the_time_that_was_granted() {
     none_is_left(&scene).unwrap();
 }
 
+/// By it `HAProxy` is told to end softly.
+#[test]
+fn sigusr1_is_as_sigterm() {
+    let mut scene = Scene::new(&["pids"], &["--drain-timeout=1min"]).unwrap();
+    let client = scene.client().unwrap();
+    scene.echo(&client, "hello").unwrap();
+    scene.dormouse.signal(Signal::USR1).unwrap();
+    scene.expect(client.ended_within(MOMENT).unwrap().is_none(), "ended");
+    scene.echo(&client, "still here").unwrap();
+    scene.dormouse.signal(Signal::USR1).unwrap();
+    assert!(scene.dormouse.wait(SOON).unwrap().success());
+    none_is_left(&scene).unwrap();
+}
+
 #[test]
 fn a_killed_dormouse_leaves_nothing_behind() {
     let scene = Scene::new(&["pids"], &[]).unwrap();

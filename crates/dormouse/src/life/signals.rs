@@ -4,11 +4,12 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, from their registration on.
+/// SIGTERM and SIGINT, from their registration on; SIGUSR1, where it was registered for.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    soft_stop: Option<Signal>,
 }
 
 /// SIGHUP, from its registration on.
@@ -38,7 +39,16 @@ impl Signals {
     /// # Errors
     /// When the system has no descriptors left.
     pub fn register() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, soft_stop: None })
+    }
+
+    /// The same with SIGUSR1, by which `HAProxy` is told to end softly.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn register_with_soft_stop() -> io::Result<Self> {
+        Ok(Self { soft_stop: Some(signal(SignalKind::user_defined1())?), ..Self::register()? })
     }
 
     /// Waits for the next one.
@@ -46,10 +56,18 @@ impl Signals {
         let came = tokio::select! {
             came = self.terminate.recv() => came,
             came = self.interrupt.recv() => came,
+            came = soft_stop(&mut self.soft_stop) => came,
         };
         if came.is_none() {
             // The runtime will deliver no more; then none can end us.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+async fn soft_stop(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -135,7 +135,7 @@ no socket; 74 (IOERR) a listener failed.
 SIGHUP
 Read the configuration anew.
 .TP
-SIGTERM, SIGINT
+SIGTERM, SIGINT, SIGUSR1
 Stop accepting, wait for \fB\-\-drain\-timeout=\fR, put to sleep what was woken, end. A second one ends at once.
 .SH ENVIRONMENT
 LISTEN_FDS, LISTEN_PID, LISTEN_PIDFDID, LISTEN_FDNAMES (\fBsd_listen_fds\fR(3)); NOTIFY_SOCKET (\fBsd_notify\fR(3));
