@@ -75,6 +75,26 @@ cases! {
         original: "exit 1: ARGV0: unrecognized option '--drain-timeout=10s'",
         ours: "goes on, newcomers are left in the queue, then exit 0",
     }, drain;
+    drain_status: "--drain-timeout=1h: what the service manager is told" => Differs {
+        difference: "drain",
+        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        ours: "how many connections are left",
+    }, |s| {
+        let manager = Manager::at_path()?;
+        let plan = Plan::new(s).args(["--drain-timeout=1h"]).launch(|l| l.notify(&manager));
+        let mut rig = plan.start()?;
+        if s == Subject::Original {
+            return rig.state_after(SOON);
+        }
+        let (one, two) = (rig.session()?, rig.session()?);
+        rig.subject.signal(Signal::TERM)?;
+        manager.wait_for("STATUS", "Waiting for 2 open connections to end...", SOON)?;
+        drop(one);
+        manager.wait_for("STATUS", "Waiting for 1 open connection to end...", SOON)?;
+        drop(two);
+        rig.subject.wait(SOON)?;
+        Ok("how many connections are left".to_owned())
+    };
     drain_ends: "--drain-timeout=300ms: a session that does not end" => Differs {
         difference: "drain",
         original: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",

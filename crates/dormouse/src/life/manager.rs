@@ -1,5 +1,6 @@
 //! What the service manager is told while we live.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use dormouse_sys::notify::Notifier;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::admission::Pool;
 use crate::ledger::Ledger;
 
 /// The manager's `STATUS=` is renewed at most so often.
@@ -40,6 +42,35 @@ pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, rema
             told = heard.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
+    }
+}
+
+/// Tells the manager that the end has begun, and that so many sessions are waited for.
+pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
+    if let Some(manager) = manager {
+        manager.announce(&format!("STOPPING=1\nSTATUS={}", Left(open)));
+    }
+}
+
+/// Tells the manager how many are left, whenever these are others than it was told. Never ends.
+pub async fn report_drain(manager: Option<&Notifier>, pool: &Pool, mut told: usize) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    loop {
+        sleep(STATUS_PERIOD).await;
+        let left = pool.open();
+        if left != told && manager.send(&format!("STATUS={}", Left(left))) {
+            told = left;
+        }
+    }
+}
+
+/// Sessions that are waited for.
+struct Left(usize);
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = if self.0 == 1 { "connection" } else { "connections" };
+        write!(f, "Waiting for {} open {connections} to end...", self.0)
     }
 }
 

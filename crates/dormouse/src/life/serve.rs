@@ -11,7 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Accepting, OpenListener, Signals, ask_for_time, idle_exit, report_status, vigil, watchdog};
+use super::{
+    Accepting, OpenListener, Signals, ask_for_time, begin_drain, idle_exit, report_drain, report_status,
+    vigil, watchdog,
+};
 use crate::admission::{Admission, Pool};
 use crate::ledger::Ledger;
 use crate::ledger::log::{Level, Log};
@@ -126,12 +129,11 @@ pub async fn drain(
     manager: Option<&Notifier>,
     signals: &mut Signals,
 ) -> Ended {
-    if granted.is_zero() || pool.open() == 0 {
+    let open = pool.open();
+    if granted.is_zero() || open == 0 {
         return Ended::InGoodOrder;
     }
-    if let Some(manager) = manager {
-        manager.announce("STOPPING=1\nSTATUS=Waiting for open connections to end...");
-    }
+    begin_drain(manager, open);
     let ended = async {
         while pool.open() > 0 {
             pool.became_idle().await;
@@ -142,6 +144,7 @@ pub async fn drain(
         () = after(granted) => Ended::InGoodOrder,
         () = signals.next() => Ended::AtOnce,
         () = watchdog(manager) => Ended::InGoodOrder,
+        () = report_drain(manager, pool, open) => Ended::InGoodOrder,
         () = ask_for_time(manager, granted.finite().unwrap_or(Duration::MAX)) => Ended::InGoodOrder,
     }
 }
