@@ -19,11 +19,22 @@ const NOT_A_STREAM: &str = "exit 1: Passed in socket is not a stream socket.*";
 
 cases! {
     pid_unset: "LISTEN_PID is not set" => Same(NONE_PASSED),
-        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Unset)).start()?.beginning();
+        |s| with_pid(s, ListenPid::Unset);
     pid_foreign: "LISTEN_PID is another's" => Same(NONE_PASSED),
-        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Text(FOREIGN.to_owned()))).start()?.beginning();
+        |s| with_pid(s, ListenPid::Text(FOREIGN.to_owned()));
     pid_junk: "LISTEN_PID is no number" => Same(NOT_RECEIVED),
-        |s| Plan::new(s).launch(|l| l.listen_pid(ListenPid::Text("me".to_owned()))).start()?.beginning();
+        |s| with_pid(s, ListenPid::Text("me".to_owned()));
+    pid_empty: "LISTEN_PID=" => Same(NOT_RECEIVED), |s| with_pid(s, ListenPid::Text(String::new()));
+    pid_zero: "LISTEN_PID=0" => Same(NOT_RECEIVED), |s| with_pid(s, ListenPid::Text("0".to_owned()));
+    pid_impossible: "LISTEN_PID is larger than any process's" => Same(NOT_RECEIVED),
+        |s| with_pid(s, ListenPid::Text("3000000000".to_owned()));
+    pid_blank_before: "a blank before LISTEN_PID" => Same("serves"),
+        |s| with_pid(s, ListenPid::Spelled(" %d"));
+    pid_blank_behind: "a blank behind LISTEN_PID" => Same(NOT_RECEIVED),
+        |s| with_pid(s, ListenPid::Spelled("%d "));
+    pid_hexadecimal: "LISTEN_PID=0x…" => Same("serves"), |s| with_pid(s, ListenPid::Spelled("0x%x"));
+    pid_octal: "LISTEN_PID=0…, the number in octal" => Same("serves"),
+        |s| with_pid(s, ListenPid::Spelled("0%o"));
     fds_unset: "LISTEN_PID without LISTEN_FDS" => Same(NONE_PASSED), |s| {
         let mut subject = Launch::new(s).env("LISTEN_PID", FOREIGN).arg("127.0.0.1:9").start()?;
         ending(&mut subject, SOON)
@@ -31,6 +42,12 @@ cases! {
     fds_zero: "LISTEN_FDS=0" => Same(NOT_RECEIVED), |s| with_count(s, "0");
     fds_junk: "LISTEN_FDS=junk" => Same(NOT_RECEIVED), |s| with_count(s, "junk");
     fds_empty: "LISTEN_FDS=" => Same(NOT_RECEIVED), |s| with_count(s, "");
+    fds_hexadecimal: "LISTEN_FDS=0x1" => Same("serves"), |s| with_count(s, "0x1");
+    fds_binary: "LISTEN_FDS=0b1" => Same("serves"), |s| with_count(s, "0b1");
+    fds_octal: "LISTEN_FDS=01" => Same("serves"), |s| with_count(s, "01");
+    fds_not_octal: "LISTEN_FDS=08" => Same(NOT_RECEIVED), |s| with_count(s, "08");
+    fds_blank_before: "a blank before LISTEN_FDS" => Same("serves"), |s| with_count(s, " 1");
+    fds_blank_behind: "a blank behind LISTEN_FDS" => Same(NOT_RECEIVED), |s| with_count(s, "1 ");
     fds_negative: "LISTEN_FDS=-1" => Same(NOT_RECEIVED), |s| with_count(s, "-1");
     fds_too_many: "LISTEN_FDS=2 with one socket" => Differs {
         difference: "own-descriptors",
@@ -40,7 +57,11 @@ cases! {
     fds_huge: "LISTEN_FDS above what descriptors can be" => Same(NOT_RECEIVED),
         |s| with_count(s, "2147483647");
     pidfd_id_foreign: "LISTEN_PIDFDID is another's" => Changed { v252: "serves", v261: NONE_PASSED },
-        |s| Plan::new(s).launch(|l| l.env("LISTEN_PIDFDID", "1")).start()?.beginning();
+        |s| with_pidfd_id(s, "1");
+    pidfd_id_junk: "LISTEN_PIDFDID is no number" => Changed { v252: "serves", v261: NOT_RECEIVED },
+        |s| with_pidfd_id(s, "me");
+    pidfd_id_empty: "LISTEN_PIDFDID=" => Changed { v252: "serves", v261: NOT_RECEIVED },
+        |s| with_pidfd_id(s, "");
 
     names_ignored: "LISTEN_FDNAMES names the socket" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.names("web")).start()?.beginning();
@@ -130,6 +151,14 @@ cases! {
         let (one, _other) = Stream::pair()?;
         Plan::new(s).launch(|l| l.pass(&one)).start()?.beginning()
     };
+}
+
+fn with_pid(subject: Subject, pid: ListenPid) -> Result<String> {
+    Plan::new(subject).launch(|l| l.listen_pid(pid)).start()?.beginning()
+}
+
+fn with_pidfd_id(subject: Subject, id: &str) -> Result<String> {
+    Plan::new(subject).launch(|l| l.env("LISTEN_PIDFDID", id)).start()?.beginning()
 }
 
 fn with_count(subject: Subject, count: &str) -> Result<String> {

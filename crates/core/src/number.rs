@@ -1,4 +1,4 @@
-//! Unsigned numbers on the command line, in the grammar of systemd's `safe_atou()`.
+//! Unsigned numbers in the grammar of systemd's `safe_atou()`: on the command line and in its variables.
 
 use std::fmt;
 
@@ -9,6 +9,15 @@ use std::fmt;
 /// [`NumberError::Invalid`] if the text is not a number from end to end, [`NumberError::OutOfRange`] if it is
 /// negative or above [`u32::MAX`].
 pub fn parse_u32(text: &str) -> Result<u32, NumberError> {
+    u32::try_from(parse_u64(text)?).map_err(|_| NumberError::OutOfRange)
+}
+
+/// The same up to [`u64::MAX`], as `safe_atou64()` does.
+///
+/// # Errors
+/// [`NumberError::Invalid`] if the text is not a number from end to end, [`NumberError::OutOfRange`] if it is
+/// negative or above [`u64::MAX`].
+pub fn parse_u64(text: &str) -> Result<u64, NumberError> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
     let (radix, rest) = split_long_prefix(text);
     let rest = rest.trim_start_matches(is_c_space);
@@ -21,10 +30,16 @@ pub fn parse_u32(text: &str) -> Result<u32, NumberError> {
         Some(radix) => parse_digits(digits, radix),
         None => parse_c_unsigned(digits),
     }?;
-    if negative && magnitude != 0 {
-        return Err(NumberError::OutOfRange);
-    }
-    u32::try_from(magnitude).map_err(|_| NumberError::OutOfRange)
+    if negative && magnitude != 0 { Err(NumberError::OutOfRange) } else { Ok(magnitude) }
+}
+
+/// Parses a process's number as systemd does.
+///
+/// # Errors
+/// As [`parse_u32`]; [`NumberError::OutOfRange`] also if no process can have this number.
+pub fn parse_pid(text: &str) -> Result<u32, NumberError> {
+    let pid = parse_u32(text)?;
+    if i32::try_from(pid).is_ok_and(|pid| pid > 0) { Ok(pid) } else { Err(NumberError::OutOfRange) }
 }
 
 /// Parses digits as C's `strtoul(…, 0)` does, without white space or sign: `0x` is hexadecimal, another leading
@@ -61,12 +76,12 @@ fn is_c_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
 }
 
-/// Why a text is not a number from 0 to [`u32::MAX`].
+/// Why a text is not a number of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberError {
     /// Not a number, or something follows the number.
     Invalid,
-    /// A number, but negative or above [`u32::MAX`].
+    /// A number, but negative or too large.
     OutOfRange,
 }
 
@@ -74,7 +89,7 @@ impl fmt::Display for NumberError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid => f.write_str("not a number"),
-            Self::OutOfRange => write!(f, "out of range (0 to {})", u32::MAX),
+            Self::OutOfRange => f.write_str("out of range"),
         }
     }
 }
@@ -124,5 +139,23 @@ mod tests {
         for text in ["-1", "-5", "4294967296", "0x100000000", "99999999999999999999999", "0b-1"] {
             assert_eq!(parse_u32(text), Err(NumberError::OutOfRange), "{text:?}");
         }
+    }
+
+    #[test]
+    fn wide_numbers() {
+        assert_eq!(parse_u64("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_u64(" 0x10"), Ok(16));
+        assert_eq!(parse_u64("18446744073709551616"), Err(NumberError::OutOfRange));
+        assert_eq!(parse_u64(""), Err(NumberError::Invalid));
+    }
+
+    #[test]
+    fn processes() {
+        assert_eq!(parse_pid(" 012"), Ok(10));
+        assert_eq!(parse_pid("2147483647"), Ok(2_147_483_647));
+        for text in ["0", "-1", "2147483648", "3000000000", "4294967297"] {
+            assert_eq!(parse_pid(text), Err(NumberError::OutOfRange), "{text:?}");
+        }
+        assert_eq!(parse_pid("me"), Err(NumberError::Invalid));
     }
 }

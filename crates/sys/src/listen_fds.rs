@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use dormouse_core::number::{NumberError, parse_pid, parse_u32, parse_u64};
+
 /// The first passed descriptor, `SD_LISTEN_FDS_START`.
 const FIRST: RawFd = 3;
 /// `PID_FS_MAGIC` of linux/magic.h: only there is an inode number a process identity.
@@ -21,8 +23,10 @@ pub struct PassedFd {
 /// Why the passed descriptors could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenFdsError {
-    /// `LISTEN_PID` is not a number.
+    /// `LISTEN_PID` is not a process's number.
     BadPid(String),
+    /// `LISTEN_PIDFDID` is not a number.
+    BadPidfdId(String),
     /// `LISTEN_FDS` is zero, not a number, or reaches past the descriptors there can be.
     BadCount(String),
     /// The descriptor of this number was promised but not passed.
@@ -33,6 +37,7 @@ impl fmt::Display for ListenFdsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadPid(value) => write!(f, "LISTEN_PID={value} is not a process"),
+            Self::BadPidfdId(value) => write!(f, "LISTEN_PIDFDID={value} is not a pidfd's inode number"),
             Self::BadCount(value) => write!(f, "LISTEN_FDS={value} is not a positive number of descriptors"),
             Self::NotPassed(fd) => write!(f, "LISTEN_FDS promises descriptor {fd}, which was not passed"),
         }
@@ -86,17 +91,19 @@ impl Variables {
     /// Whether this very process is meant: by its number, and by its pidfd's inode where both sides know it.
     fn are_ours(&self) -> Result<bool, ListenFdsError> {
         let Some(pid) = &self.pid else { return Ok(false) };
-        let number = pid.to_str().and_then(|pid| pid.parse::<u32>().ok());
-        if number.ok_or_else(|| ListenFdsError::BadPid(pid.to_string_lossy().into_owned()))?
-            != std::process::id()
-        {
+        if number(pid, parse_pid).map_err(ListenFdsError::BadPid)? != std::process::id() {
             return Ok(false);
         }
-        match (self.pidfd_id.as_ref().and_then(|id| id.to_str()?.parse::<u64>().ok()), own_pidfd_id()) {
-            (Some(told), Some(own)) => Ok(told == own),
-            _ => Ok(true),
-        }
+        let Some(told) = &self.pidfd_id else { return Ok(true) };
+        let told = number(told, parse_u64).map_err(ListenFdsError::BadPidfdId)?;
+        Ok(own_pidfd_id().is_none_or(|own| own == told))
     }
+}
+
+/// What a variable says in systemd's grammar of numbers, or the variable's text if that is none.
+fn number<N>(value: &OsStr, parse: fn(&str) -> Result<N, NumberError>) -> Result<N, String> {
+    let number = value.to_str().and_then(|text| parse(text).ok());
+    number.ok_or_else(|| value.to_string_lossy().into_owned())
 }
 
 /// The inode number of a pidfd for this process, where the kernel has pidfs (6.9).
@@ -109,12 +116,11 @@ fn own_pidfd_id() -> Option<u64> {
     if is_pidfs { Some(rustix::fs::fstat(&pidfd).ok()?.st_ino) } else { None }
 }
 
-fn parse_count(value: &OsString) -> Result<usize, ListenFdsError> {
-    let bad = || ListenFdsError::BadCount(value.to_string_lossy().into_owned());
-    let count: i32 = value.to_str().and_then(|text| text.trim_start().parse().ok()).ok_or_else(bad)?;
-    let count = usize::try_from(count).map_err(|_| bad())?;
+fn parse_count(value: &OsStr) -> Result<usize, ListenFdsError> {
+    let count = number(value, parse_u32).map_err(ListenFdsError::BadCount)?;
     // More than the descriptor table can hold is no count at all, and nothing is allocated for it.
-    if count == 0 || count > (1 << 20) { Err(bad()) } else { Ok(count) }
+    let count = usize::try_from(count).ok().filter(|count| (1..=1 << 20).contains(count));
+    count.ok_or_else(|| ListenFdsError::BadCount(value.to_string_lossy().into_owned()))
 }
 
 /// Splits `LISTEN_FDNAMES` at each ':' without merging. Without the variable, or where it holds another number of
@@ -146,9 +152,11 @@ mod tests {
 
     #[test]
     fn counts() {
-        assert_eq!(parse_count(&"2".into()), Ok(2));
-        for bad in ["0", "-1", "", "x", "1x", "99999999999"] {
-            assert!(parse_count(&bad.into()).is_err(), "{bad}");
+        for (text, count) in [("2", 2), ("0x2", 2), ("0b10", 2), ("010", 8), (" 1", 1), ("+1", 1)] {
+            assert_eq!(parse_count(text.as_ref()), Ok(count), "{text}");
+        }
+        for bad in ["0", "-1", "", "x", "1x", "1 ", "08", "99999999999", "2147483647"] {
+            assert_eq!(parse_count(bad.as_ref()), Err(ListenFdsError::BadCount(bad.to_owned())));
         }
     }
 
@@ -174,23 +182,34 @@ mod tests {
 
     #[test]
     fn another_process_is_not_us() {
-        let variables =
-            |pid: &str| Variables { pid: Some(pid.into()), pidfd_id: None, fds: None, names: None };
-        assert_eq!(variables(&std::process::id().to_string()).are_ours(), Ok(true));
-        assert_eq!(variables("1").are_ours(), Ok(false));
-        assert_eq!(variables("junk").are_ours(), Err(ListenFdsError::BadPid("junk".to_owned())));
+        let own = std::process::id();
+        for ours in [format!("{own}"), format!(" {own}"), format!("{own:#x}"), format!("0{own:o}")] {
+            assert_eq!(variables(&ours, None).are_ours(), Ok(true), "{ours}");
+        }
+        assert_eq!(variables("1", None).are_ours(), Ok(false));
+        for bad in ["junk", "", "0", "3000000000", "09"] {
+            assert_eq!(variables(bad, None).are_ours(), Err(ListenFdsError::BadPid(bad.to_owned())));
+        }
     }
 
     #[test]
     fn a_foreign_pidfd_is_not_us() {
         let own = own_pidfd_id().expect("pidfs is missing: a kernel from 6.9 on");
-        let variables = |id: u64| Variables {
-            pid: Some(std::process::id().to_string().into()),
-            pidfd_id: Some(id.to_string().into()),
-            fds: None,
-            names: None,
-        };
-        assert_eq!(variables(own).are_ours(), Ok(true));
-        assert_eq!(variables(own ^ 1).are_ours(), Ok(false));
+        let pid = std::process::id().to_string();
+        let of = |id: &str| variables(&pid, Some(id)).are_ours();
+        assert_eq!(of(&own.to_string()), Ok(true));
+        assert_eq!(of(&(own ^ 1).to_string()), Ok(false));
+        for bad in ["junk", ""] {
+            assert_eq!(of(bad), Err(ListenFdsError::BadPidfdId(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn whether_the_pidfd_is_ours_is_asked_only_of_what_names_our_pid() {
+        assert_eq!(variables("1", Some("junk")).are_ours(), Ok(false));
+    }
+
+    fn variables(pid: &str, pidfd_id: Option<&str>) -> Variables {
+        Variables { pid: Some(pid.into()), pidfd_id: pidfd_id.map(OsString::from), fds: None, names: None }
     }
 }

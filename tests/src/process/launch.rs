@@ -26,7 +26,7 @@ const BECOME: &str = r#"
 [ -z "$T_SOFT" ] || { ulimit -S -n "$T_SOFT" && { [ -z "$T_HARD" ] || ulimit -H -n "$T_HARD"; }; } || exit 99
 [ -z "$T_NPROC" ] || ulimit -u "$T_NPROC" || exit 99
 [ -z "$T_DEAF" ] || trap '' PIPE
-[ -z "$T_PID" ] || export LISTEN_PID=$$
+[ -z "$T_PID" ] || { printf -v LISTEN_PID -- "$T_PID" $$; export LISTEN_PID; }
 for fd in /proc/$$/fd/*; do
   fd=${fd##*/}
   [ "$fd" -le "$T_LAST" ] || eval "exec $fd>&-"
@@ -50,6 +50,8 @@ pub enum Calling {
 pub enum ListenPid {
     /// Its own process id, as it should be.
     Own,
+    /// Its own process id in this format of printf(1).
+    Spelled(&'static str),
     /// Nothing: the variable is not set.
     Unset,
     /// This text.
@@ -245,7 +247,8 @@ impl Launch {
         let Some(count) = count else { return };
         command.env("LISTEN_FDS", count);
         match &self.listen_pid {
-            ListenPid::Own => command.env("T_PID", "own"),
+            ListenPid::Own => command.env("T_PID", "%d"),
+            ListenPid::Spelled(format) => command.env("T_PID", format),
             ListenPid::Unset => command,
             ListenPid::Text(text) => command.env("LISTEN_PID", text),
         };
