@@ -1,8 +1,9 @@
 //! Outputs that take nothing: a full disk, a reader that has gone.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -104,4 +105,35 @@ fn a_status_that_cannot_be_written_is_a_failure_unless_who_watched_it_left() {
         assert_eq!(output.status.code(), Some(code), "{more:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{more:?}: {output:?}");
     }
+}
+
+/// What a command says that fails, when the journal reads its standard error.
+fn to_the_journal(words: &[&str]) -> Result<String> {
+    let dir = TempDir::new()?;
+    let path = dir.join("journal");
+    let file = File::create(&path).doing(|| "make a file".to_owned())?;
+    let identity = file.metadata().doing(|| "look at a file".to_owned())?;
+    let stream = format!("{}:{}", identity.dev(), identity.ino());
+    let failed = dormouse(words, |command| {
+        let stderr = file.try_clone().map_or_else(|_| Stdio::inherit(), Stdio::from);
+        command.env("JOURNAL_STREAM", &stream).stderr(stderr)
+    })?;
+    assert!(!failed.status.success(), "{words:?}: {failed:?}");
+    fs::read_to_string(path).doing(|| "read a file".to_owned())
+}
+
+#[test]
+fn why_it_did_not_start_is_an_error_in_the_journal() {
+    for words in [
+        &["proxy", "127.0.0.1:1"][..],
+        &["proxy", "-c", "0", "127.0.0.1:1"],
+        &["proxy", "--listen=192.0.2.1:1", "127.0.0.1:1"],
+        &["run", "--listen=@a", "--to=@b", "--exec=a", "--hold=x", "--idle=x"],
+    ] {
+        let said = to_the_journal(words).unwrap();
+        assert!(!said.is_empty() && said.lines().all(|line| line.starts_with("<3>")), "{words:?}: {said}");
+    }
+    // The C library's words, which have no priority with the original either.
+    let said = to_the_journal(&["proxy", "--no-such-option"]).unwrap();
+    assert!(said.ends_with(": unrecognized option '--no-such-option'\n") && !said.starts_with('<'), "{said}");
 }

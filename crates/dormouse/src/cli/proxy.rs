@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::flags::{self, Flag};
 use super::{out, version};
 use crate::admission::{AtLimit, Cap};
-use crate::ledger::log::Level;
+use crate::ledger::log::{Level, say_as};
 use crate::ledger::say;
 use crate::listener::Received;
 use crate::proxy::{self, Settings};
@@ -26,20 +26,25 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: R
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),
         Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, error.errno()),
+            Err(error) => fail_with(&error, error.errno(), 1),
         },
-        Err(error) => fail(&error, Errno::INVAL),
+        // The original has the C library say it, which does not know of priorities.
+        Err(error @ UsageError::Option(_)) => {
+            say(format!("{error}\n"));
+            failed(Errno::INVAL, 1)
+        }
+        Err(error) => fail_with(&error, Errno::INVAL, 1),
     }
 }
 
 /// Says why, to whoever reads and to the service manager.
-fn fail(error: &impl fmt::Display, errno: Errno) -> ExitCode {
-    fail_with(error, errno, 1)
+pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
+    say_as(Level::Err, error);
+    failed(errno, status)
 }
 
-/// The same with this exit status.
-pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
-    say(format!("{error}\n"));
+/// The end, when it has been said why.
+fn failed(errno: Errno, status: u8) -> ExitCode {
     if let Some(manager) = Notifier::from_env() {
         manager.announce(&format!("ERRNO={}", errno.raw_os_error()));
     }

@@ -16,7 +16,7 @@ use crate::config::near::nearest;
 use crate::config::report::{Place, Report};
 use crate::config::tree::{Node, Value};
 use crate::config::{self, Beside, Outcome, Surroundings};
-use crate::ledger::say;
+use crate::ledger::log::{Level, say_as};
 use crate::listener::Received;
 use crate::run::{Reread, exit};
 
@@ -26,9 +26,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> Exi
         Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
-    let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)\n")).collect();
+    let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)")).collect();
     if !warnings.is_empty() {
-        say(warnings.concat());
+        say_as(Level::Warning, &warnings.join("\n"));
     }
     match outcome.result {
         Ok(config) => match crate::run::run(config, Arc::new(move || reread(&args)), passed) {

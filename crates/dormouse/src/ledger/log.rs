@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::journal::{Journal, entry, field};
 use super::line::{Utc, quoted};
-use super::paper::Paper;
+use super::paper::{Paper, say};
 use super::writer::{Sheet, Writer};
 
 /// How grave a line is, by syslog(3).
@@ -298,7 +298,7 @@ impl Style {
     }
 
     fn priority(&self, level: Level) -> String {
-        if self.journal { format!("<{}>", level as u8) } else { String::new() }
+        priority(self.journal, level)
     }
 
     /// The line that tells how many others are missing.
@@ -316,6 +316,17 @@ impl Style {
             Format::Text | Format::Tcplog => format!("{priority}{text}\n"),
         }
     }
+}
+
+/// Says this where there is no log yet, or no more: each line as grave as this, if the journal reads it.
+pub fn say_as(level: Level, text: &impl fmt::Display) {
+    let priority = priority(stderr_is_journal(), level);
+    let lines: Vec<_> = text.to_string().lines().map(|line| format!("{priority}{line}\n")).collect();
+    say(lines.concat());
+}
+
+fn priority(journal: bool, level: Level) -> String {
+    if journal { format!("<{}>", level as u8) } else { String::new() }
 }
 
 /// What is wanted, or what the environment says.
