@@ -15,6 +15,8 @@ use rustix::io::Errno;
 use super::flags::{self, Flag};
 use super::{out, version};
 use crate::admission::{AtLimit, Cap};
+use crate::config::endpoint::fold;
+use crate::config::model::Listen;
 use crate::ledger::log::{Level, say_as};
 use crate::ledger::say;
 use crate::listener::Received;
@@ -68,6 +70,7 @@ enum UsageError {
     LimitTooLow,
     Target { text: String, reason: dormouse_core::address::AddressError },
     Listen { text: String, reason: dormouse_core::address::AddressError },
+    ListenTwice(ListenAddress),
 }
 
 impl fmt::Display for UsageError {
@@ -82,6 +85,7 @@ impl fmt::Display for UsageError {
             Self::Listen { text, reason } => {
                 write!(f, "Failed to parse --listen= argument: {text}: {reason}")
             }
+            Self::ListenTwice(address) => write!(f, "--listen={address} is there twice; keep one"),
         }
     }
 }
@@ -160,6 +164,9 @@ impl Partial {
             Flag::Listen => {
                 let listen = ListenAddress::parse(text)
                     .map_err(|reason| UsageError::Listen { text: text.to_owned(), reason })?;
+                if !Listen::at(listen.clone()).is_any_port() && self.listen.contains(&listen) {
+                    return Err(UsageError::ListenTwice(listen));
+                }
                 self.listen.push(listen);
             }
             Flag::LogLevel => self.log_level = Some(Level::parse(text).ok_or_else(bad)?),
@@ -174,9 +181,12 @@ impl Partial {
         let limit = |span: Option<TimeSpan>, default: TimeSpan| {
             span.unwrap_or(default).finite().filter(|s| !s.is_zero())
         };
+        let mut listen: Vec<_> =
+            self.listen.into_iter().map(|address| (Listen::at(address.clone()), address)).collect();
+        fold(&mut listen);
         Settings {
             target,
-            listen: self.listen,
+            listen: listen.into_iter().map(|(_, address)| address).collect(),
             cap: self.connections_max.unwrap_or(Cap::DEFAULT),
             at_limit: self.at_limit.unwrap_or(AtLimit::Refuse),
             exit_idle_time: self.exit_idle_time.unwrap_or(TimeSpan::Infinite).finite(),
@@ -238,6 +248,27 @@ mod tests {
             (&["--bogus"], "dormouse: unrecognized option '--bogus'"),
         ] {
             assert_eq!(parsed(args).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn what_another_listener_takes_in_is_not_opened_beside_it() {
+        for (args, left) in [
+            (["--listen=0.0.0.0:80", "--listen=[::]:80"], &["[::]:80"][..]),
+            (["--listen=*:80", "--listen=127.0.0.1:80"], &["[::]:80"]),
+            (["--listen=127.0.0.1:80", "--listen=[::1]:80"], &["127.0.0.1:80", "[::1]:80"]),
+            (["--listen=127.0.0.1:0", "--listen=127.0.0.1:0"], &["127.0.0.1:0", "127.0.0.1:0"]),
+        ] {
+            let listen = settings(&[args[0], args[1], "/x"]).listen;
+            assert_eq!(listen.iter().map(ToString::to_string).collect::<Vec<_>>(), left);
+        }
+    }
+
+    #[test]
+    fn a_listener_that_is_there_twice_is_no_other_program() {
+        for (one, other, address) in [("*:80", "[::]:80", "[::]:80"), ("@a", "@a", "@a")] {
+            let message = parsed(&["--listen", one, "--listen", other, "/x"]).unwrap_err();
+            assert_eq!(message, format!("--listen={address} is there twice; keep one"));
         }
     }
 

@@ -75,7 +75,19 @@ impl To {
     }
 }
 
+/// Leaves out what another one takes in anyway: it needs no socket of its own, and could not get one ([::]:80 beside
+/// 0.0.0.0:80).
+pub(crate) fn fold<T>(found: &mut Vec<(Listen, T)>) {
+    let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
+    found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));
+}
+
 impl Listen {
+    /// A socket at this address, of which nothing else is said.
+    pub(crate) fn at(address: ListenAddress) -> Self {
+        Self::Open { address, options: ListenOptions::default() }
+    }
+
     /// Whether this is the same socket in two configurations, whatever else is said of it.
     pub(crate) fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {

@@ -4,7 +4,7 @@
 //! an error, so that all that is wrong is told at once.
 
 mod announce;
-mod endpoint;
+pub(crate) mod endpoint;
 mod files;
 pub(crate) mod keys;
 mod listen_options;

@@ -11,7 +11,6 @@ use super::sockets::Wanted;
 use super::value::Section;
 use super::{endpoint, once};
 use crate::ledger::log::Format;
-use crate::listener::ListenOptions;
 
 /// What was said of it, and where.
 #[derive(Default)]
@@ -50,11 +49,10 @@ impl Draughts {
             let listen = control.listen()?;
             Some(Wanted::by_key("control", listen, place))
         });
-        let http = self.http.as_ref().map(|(address, place)| {
-            let listen =
-                Listen::Open { address: ListenAddress::Tcp(*address), options: ListenOptions::default() };
-            Wanted::by_key("http", listen, place)
-        });
+        let http = self
+            .http
+            .as_ref()
+            .map(|(address, place)| Wanted::by_key("http", Listen::at(ListenAddress::Tcp(*address)), place));
         control.into_iter().chain(http)
     }
 

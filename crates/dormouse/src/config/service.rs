@@ -149,10 +149,7 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
     if elements.is_empty() {
         field.several(report, |_| Ok::<_, &str>(()));
     }
-    // What another listener of the same service takes in anyway needs no socket of its own, and could not get one:
-    // [::]:80 beside 0.0.0.0:80.
-    let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
-    found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));
+    endpoint::fold(&mut found);
     found.into_iter().unzip()
 }
 

@@ -23,7 +23,7 @@ use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError, Rec
 pub struct Settings {
     /// Where sessions go.
     pub target: Target,
-    /// Where to listen when nothing is passed in.
+    /// Where to listen when nothing is passed in; none of them takes in another.
     pub listen: Vec<ListenAddress>,
     /// How many sessions at once.
     pub cap: Cap,
