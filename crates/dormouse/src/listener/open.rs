@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use dormouse_core::address::ListenAddress;
 use dormouse_sys::listen_options::{bind_to_interface, set_defer_accept, set_fast_open};
 use dormouse_sys::vsock::{CID_ANY, VsockAddr};
+use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen,
@@ -93,7 +94,7 @@ fn backlog(options: &ListenOptions) -> i32 {
 }
 
 fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, Failed> {
-    let failed = |error: rustix::io::Errno| ("bind", error.into());
+    let failed = |error: Errno| ("bind", error.into());
     let bound = |family, address: &SocketAddrAny| {
         socket(family).and_then(|socket| bind(&socket, address).map(|()| socket)).map_err(failed)
     };
@@ -124,7 +125,10 @@ pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
     let file = match address {
         ListenAddress::Tcp(asked) => {
             let bound = SocketAddr::try_from(bound.clone()).ok()?;
-            let same = bound.ip() == asked.ip() && (asked.port() == 0 || bound.port() == asked.port());
+            // All addresses, when the machine had no IPv6.
+            let all = asked.ip().is_unspecified() && bound.ip().is_unspecified() && bound.is_ipv4();
+            let same =
+                (bound.ip() == asked.ip() || all) && (asked.port() == 0 || bound.port() == asked.port());
             return same.then(|| Listener::new(socket, bound.to_string()));
         }
         ListenAddress::Unix(asked) => {
@@ -147,11 +151,29 @@ pub(super) fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
     socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
 
+/// A socket for this address, and the address that it is to have: all addresses are those of IPv4 where the machine
+/// has no IPv6.
+fn socket_for(
+    address: SocketAddr,
+    options: &TcpOptions,
+    socket: impl Fn(AddressFamily) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<(OwnedFd, SocketAddr)> {
+    if address.is_ipv4() {
+        return Ok((socket(AddressFamily::INET)?, address));
+    }
+    match socket(AddressFamily::INET6) {
+        Err(Errno::AFNOSUPPORT) if address.ip().is_unspecified() && !options.v6only => {
+            let all = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            Ok((socket(AddressFamily::INET)?, all))
+        }
+        opened => Ok((opened?, address)),
+    }
+}
+
 fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed> {
     let TcpOptions { v6only, freebind, defer_accept, fast_open, interface } = options;
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let failed = |operation| move |error: rustix::io::Errno| (operation, error.into());
-    let socket = socket(family).map_err(failed("open a socket"))?;
+    let failed = |operation| move |error: Errno| (operation, error.into());
+    let (socket, address) = socket_for(address, options, socket).map_err(failed("open a socket"))?;
     sockopt::set_socket_reuseaddr(&socket, true).map_err(failed("set SO_REUSEADDR"))?;
     if let SocketAddr::V6(v6) = address {
         let only = *v6only || !v6.ip().is_unspecified();
@@ -181,7 +203,6 @@ fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
 
     #[test]
     fn each_error_says_what_to_do() {
@@ -200,5 +221,31 @@ mod tests {
             let error = OpenError { address, operation, error: error.into() }.to_string();
             assert!(error.starts_with("Failed to listen on ") && error.contains(said), "{error}");
         }
+    }
+    #[test]
+    fn without_ipv6_all_addresses_are_those_of_ipv4() {
+        let without_ipv6 = |family| match family {
+            AddressFamily::INET6 => Err(Errno::AFNOSUPPORT),
+            family => socket(family),
+        };
+        let opened = |address: &str, options: &TcpOptions| {
+            let (socket, address) = socket_for(address.parse().unwrap(), options, without_ipv6)?;
+            Ok((sockopt::socket_domain(&socket)?, address.to_string()))
+        };
+        let plain = TcpOptions::default();
+        let v6only = TcpOptions { v6only: true, ..TcpOptions::default() };
+        assert_eq!(opened("[::]:80", &plain), Ok((AddressFamily::INET, "0.0.0.0:80".to_owned())));
+        assert_eq!(opened("[::]:80", &v6only), Err(Errno::AFNOSUPPORT));
+        assert_eq!(opened("[::1]:80", &plain), Err(Errno::AFNOSUPPORT));
+    }
+
+    #[test]
+    fn what_was_opened_without_ipv6_is_taken_again() {
+        let any = ListenAddress::parse("0.0.0.0:0").unwrap();
+        let opened = open(&any, &ListenOptions::default()).unwrap();
+        let asked = ListenAddress::parse("*:0").unwrap();
+        assert!(again(opened.socket.try_clone().unwrap(), &asked, None).is_some());
+        let other = ListenAddress::parse("127.0.0.1:0").unwrap();
+        assert!(again(opened.socket, &other, None).is_none());
     }
 }

@@ -5,10 +5,10 @@ use super::{COMMAND, COUNT, Key, SPAN, SWITCH, TABLE, TEXT, TEXTS, flagged, key}
 /// What stands in a service, in the order in which it is explained.
 pub(crate) const SERVICE: &[Key] = &[
     Key {
-        manual: "Where clients arrive. HOST:PORT (an IP address or localhost); *:PORT or [::]:PORT for all addresses; \
-                 /PATH or unix:/PATH; @ABSTRACT; vsock:CID:PORT; fd:NAME for the sockets that the service manager passes \
-                 under this name (FileDescriptorName= of the socket unit). Port 0 lets the kernel choose; the choice \
-                 is logged. Options may stand behind it, as in /run/web.sock?mode=0660&group=www-data. Of a path: mode, \
+        manual: "Where clients arrive. HOST:PORT (an IP address or localhost); *:PORT or [::]:PORT for all addresses \
+                 (those of IPv4 where the machine has no IPv6); /PATH or unix:/PATH; @ABSTRACT; vsock:CID:PORT; fd:NAME \
+                 for the sockets that the service manager passes under this name (FileDescriptorName= of the socket \
+                 unit). Port 0 lets the kernel choose; the choice is logged. Options may stand behind it, as in /run/web.sock?mode=0660&group=www-data. Of a path: mode, \
                  owner and group of the file. Of TCP: v6only ([::] leaves IPv4 alone), freebind (the address may come \
                  later), interface=NAME (only what arrives there), defer_accept=SPAN (accept a client with its first \
                  byte, or after about so long; for protocols in which the client speaks first), fastopen=N (clients may \
