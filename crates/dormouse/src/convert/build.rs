@@ -35,24 +35,28 @@ pub(super) fn build(global: &Global, sections: &[Section], report: &mut Report) 
     file.top.text("control", global.control.as_deref());
     file.top.span("drain_timeout", global.drain);
     let mut tcplog = false;
-    let (mut names, mut used, mut shared) = (HashSet::new(), HashSet::new(), 0);
+    let (mut names, mut used, mut together) = (HashSet::new(), HashSet::new(), 0);
     for front in sections.iter().filter(|section| section.kind != Kind::Backend) {
         if !front.is_whole(report) {
             continue;
         }
         let Some(back) = behind(front, sections, report) else { continue };
         used.insert(&back.name);
-        let Some(mut service) = Builder { global, front, back }.service(report) else { continue };
+        let builder = Builder { global, front, back };
+        let Some(mut service) = builder.service(report) else { continue };
         tcplog |= front.settings.tcplog;
-        if front.settings.maxconn.is_none() {
-            shared += 1;
-        }
+        together += builder.maxconn().map_or(0, u64::from);
         service.name = named(&front.name, &mut names, &front.statement, report);
         file.services.push(service);
     }
     file.top.text("log", tcplog.then_some("tcplog"));
-    if let (Some((_, statement)), 2..) = (&global.maxconn, shared) {
-        report.note(statement, "it is for all together in HAProxy, and for each service here");
+    if let Some((limit, statement)) = &global.maxconn {
+        if *limit > 0 && together > u64::from(*limit) {
+            let why = format!(
+                "it is for all together in HAProxy, and for each service here; all together may have {together} sessions"
+            );
+            report.note(statement, why);
+        }
     }
     for back in
         sections.iter().filter(|section| section.kind == Kind::Backend && !used.contains(&section.name))
@@ -159,8 +163,7 @@ impl Builder<'_> {
         if servers.is_empty() {
             return left(report, "none of its servers could be taken over, and so it is left out");
         }
-        let maxconn = front.settings.maxconn.or(global.maxconn.as_ref().map(|(number, _)| *number));
-        let maxconn = maxconn.filter(|number| *number > 0);
+        let maxconn = self.maxconn();
         let mut keys = Table::default();
         let listen: Vec<_> = binds
             .iter()
@@ -200,6 +203,12 @@ impl Builder<'_> {
         let servers = self.with_checks(&servers, &mut keys, report);
         let guarded = front.settings.guarded.is_some() || back.settings.guarded.is_some();
         Some(Service { name: String::new(), guarded, keys, servers })
+    }
+
+    /// The most sessions that it may have: its own limit, and that of all together.
+    fn maxconn(&self) -> Option<u32> {
+        let global = self.global.maxconn.as_ref().map(|(number, _)| *number);
+        self.front.settings.maxconn.into_iter().chain(global).filter(|number| *number > 0).min()
     }
 
     /// The listeners that can be one service's.

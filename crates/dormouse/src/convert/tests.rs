@@ -190,6 +190,27 @@ fn a_limit_for_all_together_is_told_when_there_are_several() {
 }
 
 #[test]
+fn a_limit_for_all_together_counts_beside_a_services_own() {
+    for (global, own, expected, told_of) in [
+        (2000, [3000, 3000], [2000, 2000], true),
+        (2000, [1500, 3000], [1500, 2000], true),
+        (2000, [1500, 501], [1500, 501], true),
+        (2000, [1500, 500], [1500, 500], false),
+        (0, [1500, 3000], [1500, 3000], false),
+    ] {
+        let [a, b] = own;
+        let converted = converted(&format!(
+            "global\n maxconn {global}\nlisten a\n bind :1\n maxconn {a}\n server x 127.0.0.1:11\n\
+             listen b\n bind :2\n maxconn {b}\n server x 127.0.0.1:12\n"
+        ));
+        let limits: Vec<_> =
+            converted.toml.lines().filter_map(|line| line.strip_prefix("maxconn = ")).collect();
+        assert_eq!(limits, expected.map(|limit: u32| limit.to_string()), "{global} {own:?}");
+        assert_eq!(told(&converted, 2).len(), usize::from(told_of), "{global} {own:?}");
+    }
+}
+
+#[test]
 fn a_control_socket_is_open_only_to_those_who_could_do_all() {
     for (rest, expected) in [
         ("level admin", Some("control = \"/run/h.sock\"")),
