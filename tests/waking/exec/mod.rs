@@ -80,6 +80,13 @@ fn a_program_that_is_not_there_is_told_with_a_remedy() {
 }
 
 #[test]
+fn one_that_ends_in_good_order_before_it_is_ready_is_told_with_a_remedy() {
+    let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=true"]).unwrap();
+    scene.refused("hello\n");
+    scene.logged("→ failed: it exited with code 0 before it was ready; exec takes the server itself");
+}
+
+#[test]
 fn one_that_never_gets_ready_does_not_hold_clients_for_ever() {
     let scene = Scene::new("deaf", &["--hold=300ms", "--start-timeout=1s", "--stop-timeout=200ms"]).unwrap();
     scene.refused("hello\n");

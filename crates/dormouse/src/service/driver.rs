@@ -234,9 +234,14 @@ impl Drive {
                 sleeper.event(Event::StartFailed, Some(error.to_string()));
             }
             News::Exited(how) => {
-                self.over();
                 let event = Event::Exited { failed: how.is_err() };
-                sleeper.event(event, how.err().map(|error| error.to_string()));
+                let reason = match how {
+                    Err(error) => Some(error.to_string()),
+                    Ok(()) if sleeper.is_starting() => Some(too_early(&self.habits.wake).to_owned()),
+                    Ok(()) => None,
+                };
+                self.over();
+                sleeper.event(event, reason);
             }
             News::Stopped => {
                 // Where it took so long that it was given up, the start behind it has the place now.
@@ -303,6 +308,19 @@ impl Drive {
         let _ = tokio::time::timeout(patience, ended).await;
         self.waker.task.abort();
         drop(self.driver.gone);
+    }
+}
+
+/// Why a start failed though what was started ended in good order.
+fn too_early(wake: &Wake) -> &'static str {
+    match wake {
+        Wake::Exec(_) => {
+            "it exited with code 0 before it was ready; exec takes the server itself, what has somebody else start it is \
+             woken with start (commands), unit or container"
+        }
+        Wake::Unit(_) | Wake::Container(_) | Wake::Command(_) | Wake::Lan(_) => {
+            "it ended in good order before it was ready; its own log may say why"
+        }
     }
 }
 
