@@ -291,3 +291,30 @@ fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
     assert_eq!(stat(&control, "server1", "scur").unwrap(), "0");
     assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
 }
+
+#[test]
+fn a_limit_that_was_set_goes_on_with_what_is_the_same_and_is_not_the_systems() {
+    let echo = Echo::start().unwrap();
+    let place = Place::new(0).unwrap();
+    let control = place.path("control");
+    let file = |others: &str| {
+        let service = |name| {
+            format!("[services.{name}]\nlisten = '127.0.0.1:0'\nto = '{}'\nmaxconn = 4096\n", echo.address)
+        };
+        format!("control = '{}'\n{}{}{others}", control.display(), service("a"), service("b"))
+    };
+    let scene = Scene::new(place, &file("")).unwrap();
+    let limit = |service: &str| {
+        let csv = ask(&control, "show stat").unwrap();
+        let line = csv.lines().find(|line| line.starts_with(&format!("{service},FRONTEND,")));
+        line.and_then(|line| line.split(',').nth(6)).map(str::to_owned)
+    };
+    assert_eq!(limit("b").as_deref(), Some("4096"));
+    ask(&control, "set maxconn frontend b 7").unwrap();
+
+    scene.reload(&file("")).unwrap();
+    assert_eq!(limit("b").as_deref(), Some("7"));
+    scene.reload(&file("retries = 1\n")).unwrap();
+    assert_eq!(limit("b").as_deref(), Some("4096"));
+    assert!(!scene.log().contains("sessions (maxconn)"), "{}", scene.log());
+}

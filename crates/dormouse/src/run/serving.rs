@@ -176,7 +176,7 @@ impl Serving {
         }
         let name = |number: usize| self.config.services.get(number).map(|service| service.name.clone());
         changes.removed = plan.gone.into_iter().filter_map(name).collect();
-        self.make_room(&config);
+        self.make_room();
         self.config = config;
         self.dormitory.sweep();
         self.show();
@@ -267,7 +267,7 @@ impl Serving {
     }
 
     /// Makes room for the sessions of all services, and for those that go on from before.
-    fn make_room(&self, config: &Config) {
+    fn make_room(&self) {
         let listeners = self.standing.iter().flat_map(|standing| &standing.listeners).map(Vec::len).sum();
         let wakers = wakers(self.standing.iter().map(|standing| &standing.config));
         let beside = Beside { listeners, wakers, lookers: self.windows.descriptors() };
@@ -275,12 +275,11 @@ impl Serving {
         let needed = self.pool.wanted(self.standing.iter().map(|standing| &standing.admission));
         let budget = raise_limit(needed, beside);
         self.pool.resize(budget.sessions);
-        let wanted = wanted(config);
-        if budget.sessions < usize::try_from(wanted).unwrap_or(usize::MAX) {
+        if budget.sessions < usize::try_from(needed).unwrap_or(usize::MAX) {
             self.log.line(
                 Level::Notice,
                 format_args!(
-                    "The limit of {} descriptors is enough for {} of {wanted} sessions (maxconn); further clients \
+                    "The limit of {} descriptors is enough for {} of {needed} sessions (maxconn); further clients \
                      wait in the backlog. Raise LimitNOFILE= or lower maxconn.",
                     budget.limit, budget.sessions
                 ),

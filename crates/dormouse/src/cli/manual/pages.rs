@@ -99,7 +99,7 @@ A UNIX socket whose file somebody has removed is opened anew.
 .IP \(bu 2
 What an administrator has said of a server (drain, disable, enable) goes on for the server of the same name in the service
 of the same name, whatever else has changed. So does a weight that was set at the control socket, while the same one is
-configured; limits that were set there do not.
+configured; limits that were set there go on only where the service has not changed.
 .IP \(bu 2
 A service that is gone accepts nobody any more. When its sessions have ended, what it has woken is put to sleep.
 .IP \(bu 2
