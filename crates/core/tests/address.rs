@@ -213,6 +213,8 @@ fn listen_addresses_taken() {
         ("unix:/run/x", "/run/x"),
         ("@x", "@x"),
         ("unix:@x", "@x"),
+        ("unix:///run/x", "///run/x"),
+        ("@tcp://x", "@tcp://x"),
         ("vsock:1:80", "vsock:1:80"),
         ("vsock::80", "vsock::80"),
     ] {
@@ -229,6 +231,9 @@ fn listen_addresses_refused() {
         ("tcp:", "is empty"),
         ("8080", "write 127.0.0.1:8080, or *:8080 for all addresses"),
         ("tcp:8080", "write 127.0.0.1:8080"),
+        ("tcp://0.0.0.0:80", "write 0.0.0.0:80"),
+        ("tcp://[::]:80/", "write [::]:80"),
+        ("http://0.0.0.0:80", "URLs are not taken"),
         ("*", "port is missing"),
         ("127.0.0.1", "port is missing"),
         ("127.0.0.1:", "port is missing"),

@@ -32,7 +32,7 @@ pub enum AddressError {
     },
     /// A URL.
     Url,
-    /// A target that begins with `tcp:` or `unix:`.
+    /// A target that begins with `tcp:` or `unix:`, or anything that begins with `tcp://`.
     PrefixNotTaken {
         /// What follows the prefix.
         address: String,

@@ -37,6 +37,12 @@ impl ListenAddress {
         if let Some(rest) = text.strip_prefix("unix:") {
             return parse_unix(rest).unwrap_or(Err(AddressError::RelativePath { path: rest.to_owned() }));
         }
+        if let Some(address) = text.strip_prefix("tcp://") {
+            return Err(AddressError::PrefixNotTaken { address: address.trim_end_matches('/').to_owned() });
+        }
+        if text.contains("://") && !text.starts_with(['/', '@']) {
+            return Err(AddressError::Url);
+        }
         if let Some(rest) = text.strip_prefix("tcp:") {
             return parse_tcp(rest).map(Self::Tcp);
         }
