@@ -166,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_name_is_no_services_is_to_be_renamed() {
+        let dir = Dir::new("names", &[("services.d/with space.toml", A)]);
+        assert_eq!(
+            dir.errors(),
+            [
+                "services.d/with space.toml: \"with space\" is no name; it is made of letters, digits, '-', '_' and '.'; rename the file"
+            ]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_read_is_told() {
         let dir = Dir::new("none", &[]);
         assert_eq!(

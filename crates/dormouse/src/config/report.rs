@@ -55,6 +55,11 @@ impl Place {
         }
     }
 
+    /// Whether it is a file as a whole.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.origin, Origin::File(_, 0))
+    }
+
     /// Whether it is on the command line.
     pub(super) fn is_flag(&self) -> bool {
         self.origin == Origin::Flags

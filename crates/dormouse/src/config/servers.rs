@@ -162,7 +162,9 @@ impl Names {
 /// Reports a name that neither a service nor a server can have.
 pub(super) fn check_name(name: &str, place: &Place, report: &mut Report) {
     if !is_name(name) {
-        let message = format!("{} is no name; it is made of letters, digits, '-', '_' and '.'", quoted(name));
+        let remedy = if place.is_file() { "; rename the file" } else { "" };
+        let message =
+            format!("{} is no name; it is made of letters, digits, '-', '_' and '.'{remedy}", quoted(name));
         report.error(place, message);
     }
 }
