@@ -126,6 +126,12 @@ impl<'a> Field<'a> {
                 let text = seconds.to_string();
                 text.parse().map_err(|reason: TimeSpanError| self.refused(&text, reason, report)).ok()
             }
+            Value::Integer(Some(..0)) => {
+                let message =
+                    format!("takes a time span, not a negative number; for example {}", self.example());
+                report.error(self.place(), message);
+                None
+            }
             _ => {
                 self.wrong_kind(report);
                 None

@@ -101,7 +101,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "hold.timeout = -1",
-            "services.web.hold.timeout: takes a time span, not a number; for example timeout = \"30s\"",
+            "services.web.hold.timeout: takes a time span, not a negative number; for example timeout = \"30s\"",
         ),
         (
             "hold.timeout = 9223372036854775807",
