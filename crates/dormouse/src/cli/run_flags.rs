@@ -285,7 +285,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         RunFlag::General("http"),
         "http",
         "ADDRESS",
-        &["Show a page and metrics at this address, such as", "127.0.0.1:9180"],
+        &["Show a page and metrics at this address, such as", "127.0.0.1:9180; none: nowhere"],
     ),
     super::flags::for_help(RunFlag::Help),
 ];

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use dormouse_core::address::ListenAddress;
 
+use super::endpoint::ListenError;
 use super::model::{Control, Listen, Oversight};
 use super::report::{Place, Report};
 use super::sockets::Wanted;
@@ -16,7 +17,7 @@ use crate::ledger::log::Format;
 #[derive(Default)]
 pub(super) struct Draughts {
     control: Option<(Control, Place)>,
-    http: Option<(SocketAddr, Place)>,
+    http: Option<(Option<SocketAddr>, Place)>,
     format: Option<(Format, Place)>,
 }
 
@@ -29,7 +30,7 @@ impl Draughts {
         }
         if let Some(field) = section.get("http") {
             let http = field.parsed(report, http);
-            if http.is_some_and(|address| !address.ip().is_loopback()) {
+            if http.flatten().is_some_and(|address| !address.ip().is_loopback()) {
                 let message = "whoever reaches this address sees all services and clients, without a password; \
                                127.0.0.1 is seen from this machine only";
                 report.warning(field.place(), message);
@@ -49,10 +50,9 @@ impl Draughts {
             let listen = control.listen()?;
             Some(Wanted::by_key("control", listen, place))
         });
-        let http = self
-            .http
-            .as_ref()
-            .map(|(address, place)| Wanted::by_key("http", Listen::at(ListenAddress::Tcp(*address)), place));
+        let http = self.http.as_ref().and_then(|(address, place)| {
+            Some(Wanted::by_key("http", Listen::at(ListenAddress::Tcp((*address)?)), place))
+        });
         control.into_iter().chain(http)
     }
 
@@ -62,7 +62,7 @@ impl Draughts {
             oversight.control = control;
         }
         if let Some((http, _)) = self.http {
-            oversight.http = Some(http);
+            oversight.http = http;
         }
         if let Some((format, _)) = self.format {
             oversight.format = format;
@@ -78,31 +78,47 @@ fn control(text: &str) -> Result<Control, PlaceError> {
         Ok(Listen::Open { address: address @ ListenAddress::Unix(_), options }) => {
             Ok(Control::At { address, options })
         }
+        Ok(Listen::Open { address: ListenAddress::Abstract(_), .. }) => Err(PlaceError::Abstract),
+        Err(error) if text.starts_with(['/', '@']) || text.starts_with("unix:") => {
+            Err(PlaceError::Path(error))
+        }
         _ => Err(PlaceError::Control),
     }
 }
 
-fn http(text: &str) -> Result<SocketAddr, PlaceError> {
+fn http(text: &str) -> Result<Option<SocketAddr>, PlaceError> {
+    if text == "none" {
+        return Ok(None);
+    }
     match ListenAddress::parse(text) {
-        Ok(ListenAddress::Tcp(address)) => Ok(address),
+        Ok(ListenAddress::Tcp(address)) => Ok(Some(address)),
         _ => Err(PlaceError::Http),
     }
 }
 
 /// Why nobody can look from there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum PlaceError {
     Control,
+    /// A path that is none, or its options.
+    Path(ListenError),
+    /// It has no mode that would keep anybody out.
+    Abstract,
     Http,
 }
 
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Path(error) => return error.fmt(f),
+            Self::Abstract => {
+                "an abstract name is open to everybody on this machine; write a path, such as \
+                 unix:/run/dormouse/control.sock?mode=0600, or none"
+            }
             Self::Control => {
                 "not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none"
             }
-            Self::Http => "not an address and a port; write 127.0.0.1:9180",
+            Self::Http => "not an address and a port; write 127.0.0.1:9180, or none",
         })
     }
 }

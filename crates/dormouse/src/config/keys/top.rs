@@ -32,7 +32,8 @@ pub(crate) const TOP: &[Key] = &[
     Key {
         default: "none",
         manual: "The address of a web server for looking: a page that shows services live, /metrics for Prometheus, \
-                 /status.json, /healthz and /readyz. Whoever reaches it may look; nothing can be changed there.",
+                 /status.json, /healthz and /readyz. Whoever reaches it may look; nothing can be changed there. none: \
+                 nowhere.",
         ..flagged("http", "--http", TEXT, "\"127.0.0.1:9180\"")
     },
     Key {

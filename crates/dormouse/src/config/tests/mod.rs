@@ -284,6 +284,7 @@ fn who_may_look_is_said_at_the_top() {
     assert_eq!(oversight.format, Format::Json);
     assert_eq!(config(BASE).oversight, Oversight::default());
     assert_eq!(config(&format!("control = 'none'\n{BASE}")).oversight.control, Control::Off);
+    assert_eq!(config(&format!("http = 'none'\n{BASE}")).oversight.http, None);
     let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
     assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
 }

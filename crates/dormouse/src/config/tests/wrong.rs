@@ -28,8 +28,16 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
             "d.toml:1: control: \"127.0.0.1:5\": not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none",
         ),
         (
+            "control = 'unix:@a'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: control: \"unix:@a\": an abstract name is open to everybody on this machine; write a path, such as unix:/run/dormouse/control.sock?mode=0600, or none",
+        ),
+        (
+            "control = '/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: control: \"/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"…: path has 115 bytes, a UNIX socket's path at most 107",
+        ),
+        (
             "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: http: \"9180\": not an address and a port; write 127.0.0.1:9180",
+            "d.toml:1: http: \"9180\": not an address and a port; write 127.0.0.1:9180, or none",
         ),
         (
             "log = 'xml'\n[services.web]\nlisten='@a'\nto='@b'",
