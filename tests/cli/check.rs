@@ -139,7 +139,6 @@ fn run_tells_the_same_and_does_not_start() {
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
          --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
-         --to is missing; for example --to=127.0.0.1:9000\n\
          --wol: is another way to wake than --exec; keep one of them\n"
     );
 }

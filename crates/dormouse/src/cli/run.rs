@@ -81,6 +81,10 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
     Request::Serve(Box::new(given.finish(surroundings)))
 }
 
+fn refuse(report: Report) -> Outcome {
+    Outcome { result: Err(report.errors), warnings: report.warnings }
+}
+
 /// getopt's words, and what was probably meant.
 fn unknown(error: &GetoptError) -> String {
     let Wrong::Unrecognized(given) = &error.problem else { return error.to_string() };
@@ -146,6 +150,7 @@ impl Given {
         if self.config.is_some() {
             let message = format!("says what is served, and so does --{flag}; use one of them");
             self.report.error(&Place::flag("--config"), message);
+            return refuse(self.report);
         }
         let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
         let name = self.name.as_deref().unwrap_or(config::UNNAMED);
@@ -153,6 +158,11 @@ impl Given {
     }
 
     fn read_file(mut self, surroundings: Surroundings) -> Outcome {
+        if !self.report.errors.is_empty() {
+            // Perhaps a file was not meant at all.
+            Beside::read(self.general, &mut self.report);
+            return refuse(self.report);
+        }
         let mut outcome = config::load(self.config.as_deref(), surroundings);
         let beside = Beside::read(self.general, &mut self.report);
         match &mut outcome.result {
@@ -319,6 +329,10 @@ mod tests {
                 "\"x.toml\" follows no flag; write --config=x.toml for a file, --to=x.toml for a server",
             ),
             (&["--config=x.toml"], "--config: says what is served, and so does --listen; use one of them"),
+            (
+                &["--config=x.toml", "--hold=30x"],
+                "--config: says what is served, and so does --listen; use one of them",
+            ),
             (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
         ] {
             assert_eq!(errors(&[&base[..], more].concat()), [expected]);
@@ -330,6 +344,24 @@ mod tests {
                 "--to is missing; for example --to=127.0.0.1:9000"
             ]
         );
+    }
+
+    #[test]
+    fn where_a_flag_was_not_understood_nothing_is_missing() {
+        for (args, expected) in [
+            (&["--bogus"][..], "dormouse run: unrecognized option '--bogus'; see dormouse run --help"),
+            (&["--listen"], "dormouse run: option '--listen' requires an argument"),
+            (
+                &["--to=@a", "--idel=1", "--exec=x"],
+                "dormouse run: unrecognized option '--idel=1'; did you mean --idle?",
+            ),
+            (
+                &["--config=/nonexistent/x.toml", "--hold=1s"],
+                "--config: says what is served, and so does --hold; use one of them",
+            ),
+        ] {
+            assert_eq!(errors(args), [expected]);
+        }
     }
 
     #[test]

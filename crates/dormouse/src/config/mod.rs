@@ -95,8 +95,11 @@ pub(crate) fn read_flags(
 ) -> Outcome {
     let mut whole = Whole::default();
     let general = Node { place: service.place.clone(), value: Value::Table(general) };
+    let understood = report.errors.is_empty();
     whole.general(&general, &mut report);
     whole.service(name, service, surroundings, &mut report);
+    // What was not understood may be what is missing.
+    report.errors.retain(|problem| understood || !problem.absence);
     whole.finish(None, report)
 }
 
