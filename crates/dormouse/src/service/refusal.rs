@@ -77,32 +77,33 @@ impl Refusal {
     }
 }
 
+/// In seconds, as exact as anybody wants to know.
+fn seconds(span: Duration) -> f64 {
+    Duration::new(span.as_secs(), span.subsec_millis() * 1_000_000).as_secs_f64()
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(error) => write!(f, "{error}"),
             Self::HoldTimeout(after, error) => {
-                write!(f, "Gave up after holding the client for {} s: {error}", after.as_secs_f64())
+                write!(f, "Gave up after holding the client for {} s: {error}", seconds(*after))
             }
             Self::Asleep(refusal, None) => write!(f, "{refusal}"),
             Self::Asleep(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
             Self::Dropped(after) => write!(
                 f,
                 "Gave up after {} s: the server takes connections and ends them before its first byte",
-                after.as_secs_f64()
+                seconds(*after)
             ),
             Self::NoServer(after) => {
-                write!(
-                    f,
-                    "Gave up after holding the client for {} s: all servers are down",
-                    after.as_secs_f64()
-                )
+                write!(f, "Gave up after holding the client for {} s: all servers are down", seconds(*after))
             }
             Self::QueueTimeout(after) => {
                 write!(
                     f,
                     "Gave up after {} s in the queue: all servers have as many sessions as they may",
-                    after.as_secs_f64()
+                    seconds(*after)
                 )
             }
             Self::QueueFull => {
@@ -113,12 +114,28 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "the client said nothing for {} s, and only data wakes the service",
-                    after.as_secs_f64()
+                    seconds(*after)
                 )
             }
             Self::Header(fault) => write!(f, "{fault}"),
             Self::Maintenance => f.write_str("all servers are drained or in maintenance"),
             Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_milliseconds() {
+        for (nanoseconds, told) in
+            [(1_001_041_525, "1.001 s"), (30_000_000_000, "30 s"), (1_999_999, "0.001 s")]
+        {
+            let refusal = Refusal::NoServer(Duration::from_nanos(nanoseconds));
+            let expected = format!("Gave up after holding the client for {told}: all servers are down");
+            assert_eq!(refusal.to_string(), expected);
         }
     }
 }
