@@ -235,7 +235,7 @@ fn old_sessions_end_with_the_drain_timeout() {
     let ending = old.ended_within(SOON).unwrap();
     scene.expect(ending == Some(Ending::Reset), &format!("a stream that was cut ended by {ending:?}"));
     scene.expect(told.elapsed() >= Duration::from_secs(3), "it ended too soon");
-    scene.told("web: 1 sessions from before the reload were ended after 3s").unwrap();
+    scene.told("web: 1 session from before the reload was ended after 3s").unwrap();
     scene.echo(&new, "under new rules").unwrap();
     let status = scene.manager.wait_until("a status without the old session", SOON, |message| {
         message.get("STATUS").is_some_and(|status| status.contains("1 open, 2 accepted, 0 not served"))

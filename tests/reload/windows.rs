@@ -285,7 +285,7 @@ fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
     let before = scene.client_of("web").unwrap();
     scene.echo(&before, "unknown").unwrap();
     scene.reload(&file(&control.display().to_string(), 11)).unwrap();
-    scene.told("1 sessions from before the reload were ended").unwrap();
+    scene.told("1 session from before the reload was ended").unwrap();
     scene.is_ended(&before, SOON).unwrap();
     assert_eq!(stat(&control, "server1", "stot").unwrap(), "1");
     assert_eq!(stat(&control, "server1", "scur").unwrap(), "0");

@@ -111,10 +111,12 @@ impl Leaving {
         self.shared.ledger.cut(ended);
         if ended > 0 {
             let (name, granted) = (&self.name, granted.unwrap_or(TimeSpan::ZERO));
+            let sessions = if ended == 1 { "session" } else { "sessions" };
+            let were = if ended == 1 { "was" } else { "were" };
             log.line(
                 Level::Notice,
                 format_args!(
-                    "{name}: {ended} sessions from before the reload were ended after {granted} (drain_timeout)."
+                    "{name}: {ended} {sessions} from before the reload {were} ended after {granted} (drain_timeout)."
                 ),
             );
         }
