@@ -58,6 +58,21 @@ fn help(command: &str) -> Result<String> {
 }
 
 #[test]
+fn help_for_a_command_is_what_the_command_says_itself() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+        let mut subject = Launch::dormouse().args(["help", command]).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success(), "{command}: {}", subject.stderr().text());
+        assert_eq!(subject.stdout().text(), help(command).unwrap(), "{command}");
+    }
+    // It shows and does nothing else.
+    for words in [&["help"][..], &["help", "demo"], &["help", "help"], &["help", "nonsense"]] {
+        let mut subject = Launch::dormouse().args(words).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success(), "{words:?}: {}", subject.stderr().text());
+        assert!(subject.stdout().text().contains("Usage: dormouse COMMAND"), "{words:?}");
+    }
+}
+
+#[test]
 fn the_manual_describes_each_option_of_the_help_and_no_other() {
     for (command, manual) in COMMANDS {
         let help = options_in(&help(command).unwrap());

@@ -42,7 +42,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("explain", "Say why a service is awake, who woke it, and what happens next"),
     ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
     ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
-    ("help", "Show this help; `dormouse COMMAND --help` tells of one command"),
+    ("help", "Show this help, or that of the command whose name follows"),
     ("version", "Show the version"),
     ("manual", "Print a manual page (proxy, run, reload, check, convert, status, top, toml), for man(1)"),
     ("completion", "Print the completion for bash"),
@@ -71,7 +71,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCo
         // Not for people: what the demo starts, and what stands between us and a program that we start.
         Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
         Some("guard") => dormouse_wake::exec::guard::main(args),
-        Some("-h" | "--help" | "help") => out::print(usage()),
+        Some("help") => match args.next() {
+            Some(command) if explains_itself(&command) => run([argv0, command, "--help".into()], passed),
+            _ => out::print(usage()),
+        },
+        Some("-h" | "--help") => out::print(usage()),
         Some("-V" | "--version" | "version") => out::print(format_args!("{}\n", version())),
         Some("manual") => print_page(args.next().as_deref()),
         Some("completion") => out::print(completion::bash()),
@@ -81,6 +85,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCo
             COMMANDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
         )),
     }
+}
+
+/// Whether this command takes `--help`.
+fn explains_itself(command: &OsStr) -> bool {
+    const COMMANDS: [&str; 7] = ["run", "reload", "check", "convert", "status", "top", "proxy"];
+    command.to_str().is_some_and(|command| COMMANDS.contains(&command) || steer::VERBS.contains(&command))
 }
 
 fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
