@@ -129,7 +129,9 @@ fn failed(error: Errno, log: &Log) -> Accepted {
         }
         _ => {
             let remedy = match error {
-                Errno::MFILE => "Raise LimitNOFILE= or lower maxconn.",
+                Errno::MFILE => {
+                    "Raise LimitNOFILE=, or let fewer in (maxconn; --connections-max= of dormouse proxy)."
+                }
                 Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
                 Errno::NOBUFS | Errno::NOMEM => "The system has no memory for it.",
                 // A security module refuses before there is a client.
