@@ -3,8 +3,10 @@
 use std::fs::{self, Permissions};
 use std::net::Ipv6Addr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use dormouse_tests::failure::Doing;
 use dormouse_tests::network::{connect_from, inside};
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
@@ -37,11 +39,24 @@ fn ours() -> Launch {
     Launch::dormouse().arg("proxy")
 }
 
+/// A server whose socket is there and lets nobody but root in.
+fn closed() -> Result<(PathBuf, Listener, TempDir)> {
+    let directory = TempDir::new()?;
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).doing(|| format!("chmod {}", path.display()))
+    };
+    allow(directory.path(), 0o755)?;
+    let path = directory.join("server");
+    let server = Listener::bind_at(&Address::Unix(path.clone()))?;
+    allow(&path, 0o600)?;
+    Ok((path, server, directory))
+}
+
 /// A listener that takes nobody any more: what comes is dropped, as a dead host would.
 fn deaf(family: Family) -> Result<(Listener, Vec<Stream>)> {
     let listener = Listener::with_backlog(family, 0)?;
     let mut waiting = Vec::new();
-    while let Ok(client) = Stream::connect(listener.address(), Duration::from_millis(200)) {
+    while let Ok(client) = Stream::connect(listener.address(), Duration::from_secs(1)) {
         waiting.push(client);
     }
     Ok((listener, waiting))
@@ -65,11 +80,7 @@ fn nobody_is_connected_with_himself() {
 
 #[test]
 fn a_server_that_lets_others_in_a_moment_after_it_listens_is_waited_for() {
-    let directory = TempDir::new().unwrap();
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-    let path = directory.join("server");
-    let server = Listener::bind_at(&Address::Unix(path.clone())).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let (path, server, _directory) = closed().unwrap();
     let front = Front::start(ours().uid(NOBODY), Family::Tcp4, &[], &path.display().to_string()).unwrap();
     let client = front.client().unwrap();
     client.send(b"hello", SOON).unwrap();
@@ -85,11 +96,7 @@ fn a_server_that_lets_others_in_a_moment_after_it_listens_is_waited_for() {
 
 #[test]
 fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
-    let directory = TempDir::new().unwrap();
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-    let path = directory.join("server");
-    let _server = Listener::bind_at(&Address::Unix(path.clone())).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let (path, _server, _directory) = closed().unwrap();
     let options = ["--wait=infinity"];
     let front =
         Front::start(ours().uid(NOBODY), Family::Tcp4, &options, &path.display().to_string()).unwrap();
@@ -98,6 +105,35 @@ fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
         assert!(client.ended_within(SOON).unwrap().is_some());
     }
     front.dormouse.stderr().wait_for("Permission denied", SOON).unwrap();
+}
+
+#[test]
+fn among_several_rules_a_server_that_lets_nobody_in_has_its_retries_and_no_more() {
+    let (path, _server, directory) = closed().unwrap();
+    let file = directory.join("dormouse.toml");
+    let text = format!(
+        "[services.main]\nlisten = '127.0.0.1:0'\nretries = 1\nhold.timeout = 'infinity'\n\
+         [[services.main.servers]]\nname = 'a'\nto = '{}'\nmaxconn = 3\n",
+        path.display()
+    );
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let launch = Launch::dormouse().uid(NOBODY).args(["run", "--config"]).arg(&file);
+    let dormouse = launch.start().unwrap();
+    dormouse.stderr().wait_for("Listening on", SOON).map_err(|failure| dormouse.with_log(&failure)).unwrap();
+    let log = dormouse.stderr().text();
+    let address =
+        log.lines().find_map(|line| line.strip_prefix("Listening on ")?.split(' ').next()?.parse().ok());
+    let client = Stream::connect(&Address::Tcp(address.unwrap()), SOON).unwrap();
+    assert!(client.ended_within(SOON).unwrap().is_some(), "{}", dormouse.stderr().text());
+}
+
+#[test]
+fn with_too_few_descriptors_it_says_so() {
+    let mut dormouse = ours().nofile(10, 10).args(["--listen=127.0.0.1:0", "127.0.0.1:9"]).start().unwrap();
+    let status = dormouse.wait(SOON).unwrap();
+    assert_eq!(status.code(), Some(1), "{status}: {}", dormouse.stderr().text());
+    dormouse.stderr().wait_for("Too many open files", SOON).unwrap();
 }
 
 #[test]

@@ -81,13 +81,15 @@ pub(super) async fn race(
                 head_start = Box::pin(sleep(Duration::ZERO));
                 continue;
             }
-            let refused = failures.iter().filter(|_| refusals == Refusals::MayPass);
-            let mut refused = refused.filter(|failed| failed.is_refused()).peekable();
-            if waiting.is_empty() && refused.peek().is_some() && again.as_mut().poll(cx).is_ready() {
-                let refused = refused.map(|failed| &failed.address);
-                waiting.extend(
-                    endpoints.iter().filter(|endpoint| refused.clone().any(|failed| failed == *endpoint)),
-                );
+            let is_worth_it = refusals == Refusals::MayPass && waiting.is_empty();
+            let refused = |endpoint: &&Endpoint| {
+                failures.iter().any(|failed| failed.is_refused() && failed.address == **endpoint)
+            };
+            if is_worth_it
+                && endpoints.iter().any(|endpoint| refused(&endpoint))
+                && again.as_mut().poll(cx).is_ready()
+            {
+                waiting.extend(endpoints.iter().filter(refused));
                 again = Box::pin(sleep(backoff.next_delay()));
                 head_start = Box::pin(sleep(Duration::ZERO));
                 continue;

@@ -38,7 +38,7 @@ impl AddressFailed {
 
 impl ConnectError {
     /// Whether this can pass while the server starts or restarts: it is not there yet, or is busy. What needs an
-    /// administrator (a permission, a socket of another kind) does not pass by waiting.
+    /// administrator (a socket of another kind) does not pass by waiting; of permissions see [`Self::is_forbidden`].
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unresolved(_) => true,

@@ -104,13 +104,12 @@ impl Route {
     /// What there is to say when nobody waits for an answer any longer.
     pub fn unanswered(&self) -> ConnectError {
         match &self.addresses {
-            Addresses::Fixed(endpoints) => {
-                let failed =
-                    |address: &Endpoint| AddressFailed { address: address.clone(), error: Errno::TIMEDOUT };
-                ConnectError::AllFailed(endpoints.iter().map(failed).collect())
-            }
+            Addresses::Fixed(endpoints) => unanswered(endpoints),
             Addresses::Named(cache) => ConnectError::Unresolved(cache.unanswered()),
-            Addresses::Slot(_) => ConnectError::AllFailed(Vec::new()),
+            Addresses::Slot(slot) => match *slot.borrow() {
+                Some(address) => unanswered(&[Endpoint::Inet(address)]),
+                None => ConnectError::Unresolved(vacant()),
+            },
         }
     }
 
@@ -120,9 +119,17 @@ impl Route {
         says_first: bool,
         refusals: Refusals,
     ) -> Result<Stream, ConnectError> {
-        let gone = || ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() };
         let address = *slot.borrow();
-        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(gone()))?);
+        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(vacant()))?);
         dial::race(&[endpoint], self.timeout, says_first, refusals).await
     }
+}
+
+fn unanswered(endpoints: &[Endpoint]) -> ConnectError {
+    let failed = |address: &Endpoint| AddressFailed { address: address.clone(), error: Errno::TIMEDOUT };
+    ConnectError::AllFailed(endpoints.iter().map(failed).collect())
+}
+
+fn vacant() -> ResolveError {
+    ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() }
 }

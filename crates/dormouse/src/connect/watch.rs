@@ -13,6 +13,9 @@ use tokio::io::unix::AsyncFd;
 
 use dormouse_sys::watch::watch;
 
+/// So many events are read at a time.
+const MOST: usize = 1024;
+
 /// Watches for a path to appear, to be replaced or to go.
 #[derive(Debug)]
 pub struct PathWatch {
@@ -51,7 +54,7 @@ impl PathWatch {
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(inotify, &mut space);
         let mut found = false;
-        loop {
+        for _ in 0..MOST {
             match events.next() {
                 // Without a name it is about a directory itself, or events were lost.
                 Ok(event) => {
@@ -63,6 +66,8 @@ impl PathWatch {
                 Err(error) => return Err(error),
             }
         }
+        // Somebody makes more of them than are worth reading.
+        Ok(true)
     }
 
     /// Watches the directories from the deepest that exists upwards by one, since any of them may be replaced.

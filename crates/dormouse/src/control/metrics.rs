@@ -11,9 +11,8 @@ use super::process::Process;
 use super::running::{Running, RunningServer, RunningService};
 use super::view::word;
 use crate::ledger::count::{BOUNDS, Histogram};
-use crate::ledger::counters::{Cause, ServerCounters};
+use crate::ledger::counters::Cause;
 use crate::ledger::sleep::WokenBy;
-use crate::service::Tally;
 use crate::service::sleeper::Sleeper;
 
 /// So many services are told before others have their turn.
@@ -134,43 +133,41 @@ const SERVICES: &[Family] = &[
         page.number(&of(service), service.ledger().figures.waiting());
     }),
     family("dormouse_server_sessions", Kind::Counter, "Sessions that a server got.", |service, page| {
-        servers(service, page, |counters| counters.sessions.get());
+        servers(service, page, |server| Some(server.counters?.sessions.get()));
     }),
     family("dormouse_server_sessions_open", Kind::Gauge, "Sessions that a server has.", |service, page| {
-        servers(service, page, |counters| counters.open.get());
+        servers(service, page, |server| Some(server.counters?.open.get()));
     }),
     family("dormouse_server_received_bytes", Kind::Counter, "Bytes that a server got.", |service, page| {
-        servers(service, page, |counters| counters.bytes_in.get());
+        servers(service, page, |server| Some(server.counters?.bytes_in.get()));
     }),
     family("dormouse_server_sent_bytes", Kind::Counter, "Bytes that came from a server.", |service, page| {
-        servers(service, page, |counters| counters.bytes_out.get());
+        servers(service, page, |server| Some(server.counters?.bytes_out.get()));
     }),
     family(
         "dormouse_server_retries",
         Kind::Counter,
         "How often a server was tried once more by the same client.",
-        |service, page| tallies(service, page, |tally| tally.retries),
+        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.retries)),
     ),
     family(
         "dormouse_server_redispatches",
         Kind::Counter,
         "How often a client that a server did not take tried another.",
-        |service, page| tallies(service, page, |tally| tally.redispatches),
+        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.redispatches)),
     ),
     family(
         "dormouse_server_failed_connections",
         Kind::Counter,
         "Clients that were sent away because a server did not take them.",
-        |service, page| tallies(service, page, |tally| tally.failures),
+        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.failures)),
     ),
     family(
         "dormouse_server_ready",
         Kind::Gauge,
         "Whether an administrator lets it have sessions.",
         |service, page| {
-            for server in service.servers() {
-                page.number(&at(service, &server), u64::from(server.admin() == Admin::Ready));
-            }
+            servers(service, page, |server| Some(u64::from(server.admin() == Admin::Ready)));
         },
     ),
     family("dormouse_server_state", Kind::Gauge, "1 for the state that a server is in.", |service, page| {
@@ -289,18 +286,11 @@ fn at(service: &RunningService, server: &RunningServer<'_>) -> String {
     format!("service=\"{}\",server=\"{}\"", service.name, server.name)
 }
 
-fn servers(service: &RunningService, page: &mut Page, figure: fn(&ServerCounters) -> u64) {
+/// A figure of each server that has it.
+fn servers(service: &RunningService, page: &mut Page, figure: impl Fn(&RunningServer<'_>) -> Option<u64>) {
     for server in service.servers() {
-        if let Some(counters) = server.counters {
-            page.number(&at(service, &server), figure(counters));
-        }
-    }
-}
-
-fn tallies(service: &RunningService, page: &mut Page, figure: fn(&Tally) -> u64) {
-    for server in service.servers() {
-        if let Some(view) = &server.view {
-            page.number(&at(service, &server), figure(&view.tally));
+        if let Some(figure) = figure(&server) {
+            page.number(&at(service, &server), figure);
         }
     }
 }

@@ -146,7 +146,7 @@ impl Way<'_> {
                 return Ok(Next::Try(place));
             }
         }
-        if exhausted && (self.patience.is_over() || !error.may_pass()) {
+        if exhausted && (self.patience.is_over() || !error.may_pass() || error.is_forbidden()) {
             let held = self.patience.is_over() && !self.patience.is_none();
             return Err(if held {
                 Refusal::HoldTimeout(self.patience.since.elapsed(), error)
@@ -182,6 +182,7 @@ impl Way<'_> {
         let there_is_reason = self.failures >= retries
             || error.is_busy()
             || !error.may_pass()
+            || error.is_forbidden()
             || self.pool.balance().moves_on_at_once()
             || !self.pool.takes_sessions(server);
         redispatch && !error.is_ours() && there_is_reason
