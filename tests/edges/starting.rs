@@ -11,7 +11,7 @@ use dormouse_tests::network::{connect_from, inside};
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Address, Ending, Family, Listener, Result, Stream};
+use dormouse_tests::{Address, Ending, Failure, Family, Listener, Result, Stream};
 
 use super::scene::hears;
 
@@ -50,6 +50,21 @@ fn closed() -> Result<(PathBuf, Listener, TempDir)> {
     let server = Listener::bind_at(&Address::Unix(path.clone()))?;
     allow(&path, 0o600)?;
     Ok((path, server, directory))
+}
+
+/// A `dormouse run` with a service of these keys and servers, and a client of it.
+fn visit(launch: Launch, directory: &TempDir, text: &str) -> Result<(Running, Stream)> {
+    let file = directory.join("dormouse.toml");
+    let text = format!("[services.main]\nlisten = '127.0.0.1:0'\n{text}");
+    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
+    let dormouse = launch.args(["run", "--config"]).arg(&file).start()?;
+    let told = dormouse.stderr().wait_for("Listening on", SOON);
+    told.map_err(|failure| dormouse.with_log(&failure))?;
+    let log = dormouse.stderr().text();
+    let address =
+        log.lines().find_map(|line| line.strip_prefix("Listening on ")?.split(' ').next()?.parse().ok());
+    let address = address.ok_or(Failure::Unexpected(log))?;
+    Ok((dormouse, Stream::connect(&Address::Tcp(address), SOON)?))
 }
 
 /// A listener that takes nobody any more: what comes is dropped, as a dead host would.
@@ -110,22 +125,29 @@ fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
 #[test]
 fn among_several_rules_a_server_that_lets_nobody_in_has_its_retries_and_no_more() {
     let (path, _server, directory) = closed().unwrap();
-    let file = directory.join("dormouse.toml");
     let text = format!(
-        "[services.main]\nlisten = '127.0.0.1:0'\nretries = 1\nhold.timeout = 'infinity'\n\
+        "retries = 1\nhold.timeout = 'infinity'\n\
          [[services.main.servers]]\nname = 'a'\nto = '{}'\nmaxconn = 3\n",
         path.display()
     );
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    let launch = Launch::dormouse().uid(NOBODY).args(["run", "--config"]).arg(&file);
-    let dormouse = launch.start().unwrap();
-    dormouse.stderr().wait_for("Listening on", SOON).map_err(|failure| dormouse.with_log(&failure)).unwrap();
-    let log = dormouse.stderr().text();
-    let address =
-        log.lines().find_map(|line| line.strip_prefix("Listening on ")?.split(' ').next()?.parse().ok());
-    let client = Stream::connect(&Address::Tcp(address.unwrap()), SOON).unwrap();
+    let (dormouse, client) = visit(Launch::dormouse().uid(NOBODY), &directory, &text).unwrap();
     assert!(client.ended_within(SOON).unwrap().is_some(), "{}", dormouse.stderr().text());
+}
+
+#[test]
+fn patience_that_ends_on_the_way_to_one_server_does_not_keep_a_client_from_the_next() {
+    let (dead, _waiting) = deaf(Family::Tcp4).unwrap();
+    let server = Listener::bind(Family::Tcp4).unwrap();
+    let text = format!(
+        "retries = 0\nbalance = 'first'\nhold.timeout = '200ms'\ntimeout.connect = '2s'\n\
+         [[services.main.servers]]\nname = 'a'\nto = '{}'\ncheck = false\n\
+         [[services.main.servers]]\nname = 'b'\nto = '{}'\ncheck = false\n",
+        dead.address(),
+        server.address()
+    );
+    let (_dormouse, client) = visit(Launch::dormouse(), &TempDir::new().unwrap(), &text).unwrap();
+    client.send(b"hello", SOON).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
 }
 
 #[test]

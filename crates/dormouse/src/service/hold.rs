@@ -94,6 +94,11 @@ impl Patience {
         self.deadline == Some(self.since)
     }
 
+    /// The same without an end, where there was any: somebody else sees to the end.
+    pub(super) fn endless(self) -> Self {
+        if self.is_none() { self } else { Self { deadline: None, ..self } }
+    }
+
     /// Patience for one round of tries. `within`: it ends with this one.
     pub(super) fn round(self, span: Duration, within: bool) -> Self {
         let ends = Instant::now().checked_add(span);

@@ -84,7 +84,8 @@ impl Service {
                 continue;
             }
             let connected = tokio::select! {
-                connected = server.connect_for(visitor.client, visitor.says_first, patience) => connected?,
+                // Another server may be quicker than this one: that is decided when this try has failed.
+                connected = server.connect_for(visitor.client, visitor.says_first, patience.endless()) => connected?,
                 () = pool.went_down(place.server()) => {
                     drop(place);
                     place = way.place(visitor).await?;
