@@ -156,8 +156,9 @@ pub(crate) const PROXY: &[Definition] = &[
         help: &["Hold a client for so long while the target is not there", "(30s; 0 turns it away at once)"],
         manual: "While the target refuses, is missing, is unreachable or has a full backlog, hold the client for so long \
                  and pass it on the moment the target answers: a UNIX socket's appearance is watched, everything else is \
-                 tried again after 1 ms growing to 50 ms. This covers a target that starts and one that restarts. A \
-                 client that leaves with nothing to deliver is dropped at once. 0 turns clients away at once.",
+                 tried again after 1 ms growing to 50 ms. A permission that is missing is waited for for 2 s. This \
+                 covers a target that starts and one that restarts. A client that leaves with nothing to deliver is \
+                 dropped at once. 0 turns clients away at once.",
         ..ours(Flag::Wait, "wait", "SPAN")
     },
     Definition {
