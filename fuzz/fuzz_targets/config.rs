@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use dormouse::config::{Source, Surroundings, read, shell};
+use dormouse_config::{Source, Surroundings, read, shell};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, bool, &str)| {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dormouse::config::{Surroundings, read, single};
+use dormouse_config::{Surroundings, read, single};
 use dormouse::convert::convert;
 use libfuzzer_sys::fuzz_target;
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use dormouse::names::wire::{Kind, Reply, question, reply};
+use dormouse_dns::wire::{Kind, Reply, question, reply};
 use dormouse_core::names::MOST;
 use libfuzzer_sys::fuzz_target;
 

@@ -8,20 +8,11 @@
 // They panic where nothing can be written.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod admission;
-pub mod announce;
-pub mod aside;
+pub mod admin;
 pub mod cli;
-pub mod config;
-pub mod connect;
-pub mod control;
+mod client;
 pub mod convert;
 pub mod demo;
-pub mod ledger;
-pub mod life;
-pub mod listener;
-pub mod names;
 pub mod proxy;
-pub mod run;
-pub mod service;
-pub mod session;
+pub mod supervisor;
+pub mod top;

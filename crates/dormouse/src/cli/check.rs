@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dormouse_config::Surroundings;
+use dormouse_config::limit::AtLimit;
+use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
+use dormouse_config::proxy_protocol::Sources;
 use dormouse_core::address::Target;
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
@@ -17,10 +21,6 @@ use dormouse_wake::unit::Manager;
 
 use super::flags::{self, Definition, Stop};
 use super::{Told, out};
-use crate::admission::AtLimit;
-use crate::announce::Sources;
-use crate::config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
-use crate::config::{self, Surroundings};
 
 /// The flags of `dormouse check`.
 pub(crate) const CHECK: &[Definition<()>] = &[flags::for_help(())];
@@ -34,7 +34,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     if files.next().is_some() {
         return out::fail("One file is checked at a time; see dormouse check --help.");
     }
-    let outcome = config::load(file.as_deref(), Surroundings::here());
+    let outcome = dormouse_config::load(file.as_deref(), Surroundings::here());
     for warning in &outcome.warnings {
         out::complain(format_args!("{warning} (warning)"));
     }

@@ -8,11 +8,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use dormouse_config::Surroundings;
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
 use super::flags::{self, Definition, Stop};
 use super::out;
-use crate::config::{self, Surroundings};
 use crate::convert::{Kind, convert};
 
 /// A flag of `dormouse convert`.
@@ -106,7 +106,8 @@ fn converted(file: &Path, output: Option<&Path>) -> Result<bool, String> {
         );
     }
     let result = output.unwrap_or_else(|| Path::new("the result"));
-    let outcome = config::read(&[config::single(result, &converted.toml)], Surroundings::here());
+    let outcome =
+        dormouse_config::read(&[dormouse_config::single(result, &converted.toml)], Surroundings::here());
     for problem in outcome.result.err().unwrap_or_default() {
         complete = false;
         let _ = writeln!(told, "{problem} (dormouse check)");

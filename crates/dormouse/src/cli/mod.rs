@@ -1,7 +1,6 @@
 //! The command line: which command is meant, and under which name.
 
 mod check;
-mod client;
 mod completion;
 mod convert;
 mod flags;
@@ -20,8 +19,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::Problem;
-use crate::listener::Received;
+use dormouse_config::Problem;
+use dormouse_proxy::listener::Received;
 
 /// The name under which the program behaves as the one that it takes the place of.
 const ORIGINAL: &str = "systemd-socket-proxyd";

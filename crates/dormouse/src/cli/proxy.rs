@@ -4,22 +4,22 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::process::ExitCode;
 
+use dormouse_config::endpoint::fold;
+use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::model::Listen;
 use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_log::say;
+use dormouse_log::{Level, say_as};
+use dormouse_proxy::listener::Received;
 use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 
 use super::flags::{self, Flag};
 use super::{out, version};
-use crate::admission::{AtLimit, Cap};
-use crate::config::endpoint::fold;
-use crate::config::model::Listen;
-use crate::ledger::log::{Level, say_as};
-use crate::ledger::say;
-use crate::listener::Received;
 use crate::proxy::{self, Settings};
 
 pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {

@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use dormouse_config::near::nearest;
+use dormouse_config::report::{Place, Report};
+use dormouse_config::tree::{Node, Value};
+use dormouse_config::{Beside, Outcome, Surroundings};
 use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
+use dormouse_log::{Level, say_as};
+use dormouse_proxy::listener::Received;
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
 use super::proxy::fail_with;
 use super::run_flags::{RUN, RunFlag};
 use super::{Told, out};
-use crate::config::near::nearest;
-use crate::config::report::{Place, Report};
-use crate::config::tree::{Node, Value};
-use crate::config::{self, Beside, Outcome, Surroundings};
-use crate::ledger::log::{Level, say_as};
-use crate::listener::Received;
-use crate::run::{Reread, exit};
+use crate::supervisor::{Reread, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
     let args: Vec<OsString> = args.collect();
@@ -31,7 +31,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> Exi
         say_as(Level::Warning, &warnings.join("\n"));
     }
     match outcome.result {
-        Ok(config) => match crate::run::run(config, Arc::new(move || reread(&args)), passed) {
+        Ok(config) => match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail_with(&error, error.errno(), error.exit_status()),
         },
@@ -153,8 +153,8 @@ impl Given {
             return refuse(self.report);
         }
         let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
-        let name = self.name.as_deref().unwrap_or(config::UNNAMED);
-        config::read_flags(name, &service, self.general, surroundings, self.report)
+        let name = self.name.as_deref().unwrap_or(dormouse_config::UNNAMED);
+        dormouse_config::read_flags(name, &service, self.general, surroundings, self.report)
     }
 
     fn read_file(mut self, surroundings: Surroundings) -> Outcome {
@@ -163,7 +163,7 @@ impl Given {
             Beside::read(self.general, &mut self.report);
             return refuse(self.report);
         }
-        let mut outcome = config::load(self.config.as_deref(), surroundings);
+        let mut outcome = dormouse_config::load(self.config.as_deref(), surroundings);
         let beside = Beside::read(self.general, &mut self.report);
         match &mut outcome.result {
             Ok(config) => beside.apply(config, &mut self.report),
@@ -218,7 +218,7 @@ mod tests {
     use dormouse_wake::unit::Manager;
 
     use super::*;
-    use crate::config::model::{Config, Ready};
+    use dormouse_config::model::{Config, Ready};
 
     fn config(args: &[&str]) -> Config {
         match outcome(args).result {

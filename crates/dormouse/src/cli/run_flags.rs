@@ -1,9 +1,9 @@
 //! The flags of `dormouse run`: other names for keys of one service, and a few of their own.
 
+use dormouse_config::keys::{self, Key};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
 use super::flags::Definition;
-use crate::config::keys::{self, Key};
 
 /// What a flag says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use std::time::Duration;
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use serde_json::Value;
 
-use super::client::{Client, ClientError};
 use super::flags::{self, Definition, Stop};
 use super::out;
+use crate::client::fields::{list, next, number, span, standing, text};
+use crate::client::{Client, ClientError};
 
 /// A flag of `dormouse status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,56 +234,9 @@ fn aligned(rows: &[[String; 7]]) -> String {
     text
 }
 
-pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-pub(super) fn text(value: &Value, name: &str) -> String {
-    let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
-    // It goes to a terminal.
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-pub(super) fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// The state of this, and what an administrator wants of the server, where there is one.
-pub(super) fn standing(value: &Value, server: Option<&Value>) -> String {
-    let admin = |server| (server, text(server, "admin"));
-    match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
-        None => text(value, "state"),
-        Some((server, admin)) => match text(server, "state") {
-            state if state == "vacant" || state == admin => state,
-            state => format!("{state}, {admin}"),
-        },
-    }
-}
-
 fn last_start(server: &Value) -> String {
     let took = server.get("cold_start_seconds").and_then(Value::as_f64);
     took.map(|took| format!("{took:.3} s")).unwrap_or_default()
-}
-
-pub(super) fn next(server: &Value) -> String {
-    let what = text(server, "next");
-    match server.get("next_seconds").and_then(Value::as_u64) {
-        _ if what.is_empty() => what,
-        Some(seconds) => format!("{what} in {}", span(seconds)),
-        None => format!("{what} after the last session"),
-    }
-}
-
-/// The two largest units.
-pub(super) fn span(seconds: u64) -> String {
-    let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
-    match units.iter().find(|(whole, ..)| seconds >= *whole) {
-        Some((whole, name, part, of)) => match seconds % whole / part {
-            0 => format!("{}{name}", seconds / whole),
-            rest => format!("{}{name} {rest}{of}", seconds / whole),
-        },
-        None => format!("{seconds}s"),
-    }
 }
 
 fn help() -> String {

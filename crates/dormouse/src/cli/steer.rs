@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::client::{Client, escaped};
 use super::flags::{self, Definition, Stop};
 use super::out;
 use super::status::no_such;
+use crate::client::{Client, escaped};
 
 /// These commands.
 pub(crate) const VERBS: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];

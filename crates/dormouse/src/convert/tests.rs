@@ -5,7 +5,6 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config;
 
 fn converted(text: &str) -> Converted {
     convert("h.cfg", text, |name| (name == "PORT").then(|| "80".to_owned())).unwrap()
@@ -446,8 +445,9 @@ fn holds(text: &str) {
     }
     let parsed = toml::de::DeTable::parse(&converted.toml);
     assert!(parsed.is_ok(), "{:?} in\n{}", parsed.err(), converted.toml);
-    let surroundings = config::Surroundings { root: true };
-    let read = config::read(&[config::single(Path::new("x.toml"), &converted.toml)], surroundings);
+    let surroundings = dormouse_config::Surroundings { root: true };
+    let read =
+        dormouse_config::read(&[dormouse_config::single(Path::new("x.toml"), &converted.toml)], surroundings);
     for problem in read.result.err().unwrap_or_default() {
         let problem = problem.to_string();
         assert!(

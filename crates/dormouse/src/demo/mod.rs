@@ -10,22 +10,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::listen_options::ListenOptions;
+use dormouse_config::model::{
+    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
+    WakeOn, Waking,
+};
 use dormouse_core::address::{AddressError, ListenAddress, Target};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Level;
+use dormouse_proxy::listener::Received;
 use dormouse_relay::Limits;
 use dormouse_wake::Wake;
 use dormouse_wake::exec::Exec;
 
-use crate::admission::{AtLimit, Cap};
-use crate::config::model::{
-    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
-    WakeOn, Waking,
-};
-use crate::ledger::log::Level;
-use crate::listener::ListenOptions;
-use crate::listener::Received;
-use crate::run::{RunError, run_and_tell};
+use crate::supervisor::{RunError, run_and_tell};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.

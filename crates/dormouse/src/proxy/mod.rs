@@ -6,17 +6,17 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::listen_options::ListenOptions;
 use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Level;
+use dormouse_proxy::listener::{self, Listener, OpenError, PassedError, Received};
+use dormouse_proxy::server::block_on;
 use dormouse_sys::notify::Notifier;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
-
-use crate::admission::{AtLimit, Cap};
-use crate::ledger::log::Level;
-use crate::life::block_on;
-use crate::listener::{self, ListenOptions, Listener, OpenError, PassedError, Received};
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -5,20 +5,23 @@ use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 
+use dormouse_config::proxy_protocol::SendProxy;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_log::{Level, Log};
+use dormouse_proxy::admission::{Admission, Beside, Pool, raise_limit};
+use dormouse_proxy::client::Client;
+use dormouse_proxy::connect::{Route, options};
+use dormouse_proxy::server::{
+    Guests, Life, ListenerDied, Open, READY, Signals, drain, end_sessions, watchdog,
+};
+use dormouse_proxy::session::{self, Shared};
+use dormouse_proxy::stats::Ledger;
+use dormouse_proxy::upstream::Service;
 use dormouse_relay::{Kind, Limits, Pipes};
 use dormouse_sys::notify::Notifier;
 use rustix::net::{AddressFamily, sockopt};
 
 use super::{ProxyError, Settings, Source};
-use crate::admission::{Admission, Beside, Pool, raise_limit};
-use crate::announce::SendProxy;
-use crate::connect::{Route, options};
-use crate::ledger::Ledger;
-use crate::ledger::log::{Level, Log};
-use crate::life::{Guests, Life, ListenerDied, Open, READY, Signals, drain, end_sessions, watchdog};
-use crate::service::Service;
-use crate::session::{self, Client, Shared};
 
 pub(super) async fn serve(
     settings: Settings,

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
+use dormouse_config::model::{CheckConfig, ServerConfig, ServiceConfig};
 use dormouse_core::pool::{Balance, Checks};
 use dormouse_core::timespan::TimeSpan;
-
-use crate::config::model::{CheckConfig, ServerConfig, ServiceConfig};
 
 /// What is to be said of a service's servers together.
 pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {

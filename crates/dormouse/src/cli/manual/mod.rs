@@ -7,12 +7,13 @@ mod top;
 
 use std::fmt::Write as _;
 
+use dormouse_config::keys::{self, Key};
+
 use super::check::CHECK;
 use super::convert::CONVERT;
 use super::flags::{Definition, PROXY};
 use super::reload::RELOAD;
 use super::run_flags::RUN;
-use crate::config::keys::{self, Key};
 
 /// The names by which pages are asked for, and the files that they are.
 const PAGES: [(&str, &str); 8] = [

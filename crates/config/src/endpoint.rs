@@ -1,0 +1,212 @@
+//! Where clients arrive and where they go.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
+use dormouse_core::names::Source;
+
+use super::listen_parse::{OptionError, parse};
+use super::model::{Listen, SLOTS};
+use crate::listen_options::{FileOptions, ListenOptions};
+
+/// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and options behind a path, a TCP or a vsock
+/// address.
+pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
+    if let Some(name) = text.strip_prefix("fd:") {
+        let allowed = |c: char| !c.is_control() && c != ':';
+        return if (1..=255).contains(&name.len()) && name.chars().all(allowed) {
+            Ok(Listen::Inherited(name.to_owned()))
+        } else {
+            Err(ListenError::DescriptorName)
+        };
+    }
+    // An abstract name may hold any sign.
+    let named = text.strip_prefix("unix:").unwrap_or(text).starts_with('@');
+    let (address, options) = match text.split_once('?').filter(|_| !named) {
+        None => (text, None),
+        Some((address, options)) => (address, Some(options)),
+    };
+    let address = ListenAddress::parse(address).map_err(ListenError::Address)?;
+    let options = options.map_or_else(|| Ok(ListenOptions::default()), |text| parse(text, &address));
+    Ok(Listen::Open { address, options: options.map_err(ListenError::Option)? })
+}
+
+/// Reads a server's address: what [`Target`] takes, and `unix:` before a path or an abstract name.
+pub(super) fn target(text: &str) -> Result<Target, AddressError> {
+    let plain = text.strip_prefix("unix:").filter(|rest| rest.starts_with(['/', '@'])).unwrap_or(text);
+    Target::parse(OsStr::new(plain))
+}
+
+/// Reads the address of a DNS server: an IP address, with or without a port.
+pub(super) fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
+    let bare = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    text.parse()
+        .or_else(|_| bare())
+        .map_err(|_| "write the address of a DNS server, for example 127.0.0.1:53")
+}
+
+/// What stands for servers: an address, or a name that has some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum To {
+    Target(Target),
+    Named(Source),
+}
+
+impl To {
+    /// Reads what [`target`] takes, `dns:NAME:PORT` or `srv:NAME`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match Source::parse(text) {
+            Some(source) => source.map(Self::Named).map_err(|error| error.to_string()),
+            None => target(text).map(Self::Target).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The servers that it stands for, with their names: a name has a slot for each that it may have.
+    pub(super) fn servers(self, name: &str) -> Vec<(String, Target)> {
+        match self {
+            Self::Target(target) => vec![(name.to_owned(), target)],
+            Self::Named(source) => {
+                let slot = |slot: u16| Target::Slot { source: source.clone(), slot };
+                (0..SLOTS).map(|number| (format!("{name}-{}", number + 1), slot(number))).collect()
+            }
+        }
+    }
+}
+
+/// Leaves out what another one takes in anyway: it needs no socket of its own, and could not get one ([::]:80 beside
+/// 0.0.0.0:80).
+pub fn fold<T>(found: &mut Vec<(Listen, T)>) {
+    let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
+    found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));
+}
+
+impl Listen {
+    /// A socket at this address, of which nothing else is said.
+    pub fn at(address: ListenAddress) -> Self {
+        Self::Open { address, options: ListenOptions::default() }
+    }
+
+    /// Whether this is the same socket in two configurations, whatever else is said of it.
+    pub fn is_same_socket(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Open { address: ours, options: our_options },
+                Self::Open { address: theirs, options: their_options },
+            ) => {
+                // Who may use its file can be told anew.
+                let set_once = |options: &ListenOptions| (options.backlog, options.tcp.clone());
+                ours == theirs && set_once(our_options) == set_once(their_options)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Who may use its file, if it is ours.
+    pub fn file(&self) -> Option<&FileOptions> {
+        match self {
+            Self::Open { options, .. } => Some(&options.file),
+            Self::Inherited(_) => None,
+        }
+    }
+
+    /// Whether the kernel chooses the port: each of these is another socket.
+    pub fn is_any_port(&self) -> bool {
+        matches!(self, Self::Open { address: ListenAddress::Tcp(address), .. } if address.port() == 0)
+    }
+
+    /// Whether whoever listens here leaves nothing for the other: the same socket, or all addresses of its port.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inherited(ours), Self::Inherited(theirs)) => ours == theirs,
+            (
+                Self::Open { address: ListenAddress::Tcp(ours), options: our_options },
+                Self::Open { address: ListenAddress::Tcp(theirs), options: their_options },
+            ) => {
+                let (our_interface, their_interface) =
+                    (&our_options.tcp.interface, &their_options.tcp.interface);
+                let apart =
+                    our_interface.is_some() && their_interface.is_some() && our_interface != their_interface;
+                !apart && tcp_covers(*ours, our_options, *theirs)
+            }
+            (
+                Self::Open { address: ListenAddress::Vsock { cid: None, port: ours }, .. },
+                Self::Open { address: ListenAddress::Vsock { port: theirs, .. }, .. },
+            ) => ours == theirs,
+            (Self::Open { address: ours, .. }, Self::Open { address: theirs, .. }) => ours == theirs,
+            _ => false,
+        }
+    }
+
+    /// Whether only one of both can be open.
+    pub fn is_in_the_way_of(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
+    /// Whether a connection to the target would arrive here again.
+    pub(super) fn is_reached_by(&self, target: &Target) -> bool {
+        let Self::Open { address, options } = self else { return false };
+        // What comes from this machine comes through its loopback.
+        if options.tcp.interface.as_ref().is_some_and(|name| name != "lo") {
+            return false;
+        }
+        match (address, target) {
+            (ListenAddress::Unix(ours), Target::Unix(theirs)) => ours == theirs,
+            (ListenAddress::Abstract(ours), Target::Abstract(theirs)) => ours == theirs,
+            (ListenAddress::Tcp(ours), Target::Tcp { host, port: Port::Number(port) }) => {
+                let reaches = |ip: IpAddr| tcp_covers(*ours, options, SocketAddr::new(ip, port.get()));
+                match host {
+                    Host::Ip(ip) => {
+                        reaches(*ip)
+                            && (ip.is_loopback() || ip.is_unspecified() || !ours.ip().is_unspecified())
+                    }
+                    Host::Loopback => {
+                        reaches(IpAddr::from([127, 0, 0, 1])) || reaches(std::net::Ipv6Addr::LOCALHOST.into())
+                    }
+                    Host::Name(name) => name.as_str() == "localhost" && reaches(IpAddr::from([127, 0, 0, 1])),
+                    Host::Scoped { .. } => false,
+                }
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `[::]` listens for IPv4 as well, unless told; port 0 is another one each time.
+fn tcp_covers(ours: SocketAddr, options: &ListenOptions, theirs: SocketAddr) -> bool {
+    let every = match ours.ip() {
+        IpAddr::V4(v4) => v4.is_unspecified() && theirs.is_ipv4(),
+        IpAddr::V6(v6) => v6.is_unspecified() && !(options.tcp.v6only && theirs.is_ipv4()),
+    };
+    ours.port() != 0 && ours.port() == theirs.port() && (every || ours == theirs)
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { address, options } => write!(f, "{address}{options}"),
+            Self::Inherited(name) => write!(f, "fd:{name}"),
+        }
+    }
+}
+
+/// Why nothing can arrive there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ListenError {
+    Address(AddressError),
+    DescriptorName,
+    Option(OptionError),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(f),
+            Self::DescriptorName => f.write_str(
+                "a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
+            ),
+            Self::Option(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What is to be served, as a file or the command line says it.
+//!
+//! Files and flags become the same tree of values that know their places, and one reader reads both. It reads on after
+//! an error, so that all that is wrong is told at once.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+pub mod endpoint;
+mod files;
+pub mod keys;
+pub mod limit;
+pub mod listen_options;
+mod listen_parse;
+pub mod model;
+pub mod near;
+mod oversight;
+mod parts;
+mod pool;
+pub mod proxy_protocol;
+mod proxy_protocol_keys;
+pub mod report;
+mod servers;
+mod service;
+pub mod shell;
+mod sockets;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+mod value;
+mod wake;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Level;
+
+pub use files::{DEFAULT, load};
+use model::{Config, Oversight};
+use oversight::Draughts;
+pub use report::Problem;
+use report::{Place, Report};
+use service::Draft;
+use sockets::Wanted;
+use tree::{Node, Value};
+use value::{Field, Section};
+
+/// What the same configuration means differently in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    /// We run as root.
+    pub root: bool,
+}
+
+impl Surroundings {
+    /// Those that we run in.
+    pub fn here() -> Self {
+        Self { root: rustix::process::geteuid().is_root() }
+    }
+}
+
+/// A file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, as it is told where something is wrong.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+    /// It may hold the keys of one service, which is called as the file is.
+    pub of_one_service: bool,
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The configuration, or all that is wrong; never empty then.
+    pub result: Result<Config, Vec<Problem>>,
+    /// What somebody should look at.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads files. Several are one configuration.
+pub fn read(sources: &[Source], surroundings: Surroundings) -> Outcome {
+    let mut report = Report::default();
+    let mut whole = Whole::default();
+    for source in sources {
+        whole.read_file(source, surroundings, &mut report);
+    }
+    whole.finish(sources.first().map(|source| Place::file(&source.path)), report)
+}
+
+/// Reads what flags said: one service, whose keys are in the node.
+pub fn read_flags(
+    name: &str,
+    service: &Node,
+    general: Vec<(String, Node)>,
+    surroundings: Surroundings,
+    mut report: Report,
+) -> Outcome {
+    let mut whole = Whole::default();
+    let general = Node { place: service.place.clone(), value: Value::Table(general) };
+    let understood = report.errors.is_empty();
+    whole.general(&general, &mut report);
+    whole.service(name, service, surroundings, &mut report);
+    // What was not understood may be what is missing.
+    report.errors.retain(|problem| understood || !problem.absence);
+    whole.finish(None, report)
+}
+
+/// What flags say of all services, beside a file.
+pub struct Beside(Whole);
+
+impl Beside {
+    /// Reads it; what is wrong with it is reported whatever the file says.
+    pub fn read(general: Vec<(String, Node)>, report: &mut Report) -> Self {
+        let mut whole = Whole::default();
+        whole.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
+        Self(whole)
+    }
+
+    /// Writes it over what the file says.
+    pub fn apply(self, config: &mut Config, report: &mut Report) {
+        let Self(whole) = self;
+        let services = config.services.iter().enumerate().flat_map(Wanted::by_service_of_a_file);
+        sockets::differ(&services.chain(whole.oversight.wanted()).collect::<Vec<_>>(), report);
+        config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
+        config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
+        whole.oversight.apply(&mut config.oversight);
+    }
+}
+
+/// The configuration as far as it is read.
+#[derive(Default)]
+struct Whole {
+    log_level: Option<(Level, Place)>,
+    drain_timeout: Option<(TimeSpan, Place)>,
+    oversight: Draughts,
+    services: Vec<Draft>,
+}
+
+impl Whole {
+    fn read_file(&mut self, source: &Source, surroundings: Surroundings, report: &mut Report) {
+        let before = report.errors.len();
+        let node = tree::parse(&source.path, &source.text, report);
+        let broken: Vec<_> = report.errors.iter().skip(before).filter_map(Problem::line).collect();
+        let Some(node) = node else { return };
+        let mut inner = Report::default();
+        match source.path.file_stem().and_then(|stem| stem.to_str()) {
+            Some(name) if source.of_one_service && is_of_one_service(&node) => {
+                self.service(name, &node, surroundings, &mut inner);
+            }
+            _ => self.general(&node, &mut inner),
+        }
+        self.services(&node, source, surroundings, &mut inner);
+        // What the parser could not read is told by the parser; what follows from that is not.
+        inner.errors.retain(|problem| {
+            broken.is_empty() || !problem.absence && problem.line().is_none_or(|line| !broken.contains(&line))
+        });
+        report.errors.append(&mut inner.errors);
+        report.warnings.append(&mut inner.warnings);
+    }
+
+    /// Reads what concerns all services.
+    fn general(&mut self, node: &Node, report: &mut Report) {
+        let Some(section) = Section::open(node, "", keys::TOP, report) else { return };
+        if let Some(field) = section.get("log_level") {
+            let level = field.parsed(report, |text| {
+                Level::parse(text).ok_or("not a level; write err, warning, notice, info or debug")
+            });
+            once(&mut self.log_level, level, &field, report);
+        }
+        if let Some(field) = section.get("drain_timeout") {
+            let span = field.span(report);
+            once(&mut self.drain_timeout, span, &field, report);
+        }
+        self.oversight.read(&section, report);
+    }
+
+    fn services(&mut self, node: &Node, source: &Source, surroundings: Surroundings, report: &mut Report) {
+        let Value::Table(entries) = &node.value else { return };
+        for (_, services) in entries.iter().filter(|(name, _)| name == "services") {
+            let Value::Table(services) = &services.value else {
+                let found = services.value.kind();
+                report.error(
+                    &services.place,
+                    format!("takes a table for each service, not {found}; write [services.web]"),
+                );
+                continue;
+            };
+            for (name, service) in services {
+                self.service(name, service, surroundings, report);
+            }
+        }
+        if entries.is_empty() && source.of_one_service {
+            report.warning(&node.place, "says nothing; write a service's keys, or take it away");
+        }
+    }
+
+    fn service(&mut self, name: &str, node: &Node, surroundings: Surroundings, report: &mut Report) {
+        if let Some(other) = self.services.iter().find(|other| other.config.name == name) {
+            let message =
+                format!("another service is called {name} ({}); give it a name of its own", other.place);
+            report.error(&node.place, message);
+        }
+        self.services.extend(service::read(name, node, surroundings, report));
+    }
+
+    /// Looks at all services together.
+    fn finish(self, place: Option<Place>, mut report: Report) -> Outcome {
+        if self.services.is_empty() && report.errors.is_empty() {
+            let place = place.unwrap_or_else(|| Place::flag(""));
+            report.absence(
+                &place,
+                "no service is configured; write for example [services.web] with listen and to",
+            );
+        }
+        let services = self.services.iter().enumerate().flat_map(Wanted::by_service);
+        sockets::differ(&services.chain(self.oversight.wanted()).collect::<Vec<_>>(), &mut report);
+        self.groups_have_members(&mut report);
+        let mut oversight = Oversight::default();
+        self.oversight.apply(&mut oversight);
+        let Report { errors, warnings } = report;
+        let config = Config {
+            log_level: self.log_level.map(|(level, _)| level),
+            drain_timeout: self.drain_timeout.map(|(span, _)| span),
+            oversight,
+            services: self.services.into_iter().map(|draft| draft.config).collect(),
+        };
+        Outcome {
+            result: if errors.is_empty() { Ok(config) } else { Err(in_order(errors)) },
+            warnings: in_order(warnings),
+        }
+    }
+
+    fn groups_have_members(&self, report: &mut Report) {
+        let mut groups: BTreeMap<&str, Vec<&Draft>> = BTreeMap::new();
+        for draft in &self.services {
+            if let Some(group) = &draft.config.exclusive {
+                groups.entry(group).or_default().push(draft);
+            }
+        }
+        for (group, members) in groups {
+            if let [Draft { exclusive: Some(place), .. }] = members.as_slice() {
+                report.warning(
+                    place,
+                    format!("{group} has no other member; check its spelling, or take it out"),
+                );
+            }
+        }
+    }
+}
+
+/// Keeps what was said first, and reports that it was said again.
+fn once<T>(kept: &mut Option<(T, Place)>, value: Option<T>, field: &Field<'_>, report: &mut Report) {
+    match kept {
+        Some((_, place)) => {
+            report.error(field.place(), format!("is given in {place}, too; keep one of them"));
+        }
+        None => *kept = value.map(|value| (value, field.place().clone())),
+    }
+}
+
+/// Whether a file has the keys of a service at its top.
+fn is_of_one_service(node: &Node) -> bool {
+    let Value::Table(entries) = &node.value else { return false };
+    let general = |name: &str| keys::TOP.iter().any(|key| key.path == name);
+    !entries.is_empty() && !entries.iter().any(|(name, _)| general(name))
+}
+
+/// In the order in which a reader finds it: file by file, line by line.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let mut files: Vec<Option<PathBuf>> = Vec::new();
+    for problem in &problems {
+        let file = problem.file();
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    let rank = |problem: &Problem| files.iter().position(|file| *file == problem.file());
+    problems.sort_by_key(|problem| (rank(problem), problem.line()));
+    problems
+}
+
+/// The name that a service has when flags configure it.
+pub const UNNAMED: &str = "main";
+
+/// A file that nothing stands beside.
+#[doc(hidden)]
+pub fn single(path: &Path, text: &str) -> Source {
+    Source { path: path.to_owned(), text: text.to_owned(), of_one_service: false }
+}

@@ -1,0 +1,194 @@
+//! What may stand behind a listener's address: `?mode=0660&group=www-data`.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use dormouse_core::address::ListenAddress;
+use dormouse_core::timespan::{TimeSpan, TimeSpanError};
+use dormouse_sys::users;
+
+use super::near::nearest;
+use super::value::quoted;
+use crate::listen_options::{ListenOptions, Owner};
+
+/// What a kind of address takes.
+const PATH: &[&str] = &["mode", "owner", "group", "backlog"];
+const TCP: &[&str] = &["v6only", "freebind", "interface", "defer_accept", "fastopen", "backlog"];
+const VSOCK: &[&str] = &["backlog"];
+
+/// Reads what stands behind the question mark.
+pub(super) fn parse(text: &str, address: &ListenAddress) -> Result<ListenOptions, OptionError> {
+    let known = known(address);
+    let mut options = ListenOptions::default();
+    let mut seen = Vec::new();
+    for option in text.split('&') {
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (option, None),
+        };
+        let Some(name) = known.iter().copied().find(|known| *known == name) else {
+            return Err(OptionError::Unknown { name: name.to_owned(), known });
+        };
+        if seen.contains(&name) {
+            return Err(OptionError::Twice(name));
+        }
+        seen.push(name);
+        set(&mut options, name, value, address)?;
+    }
+    Ok(options)
+}
+
+fn known(address: &ListenAddress) -> &'static [&'static str] {
+    match address {
+        ListenAddress::Tcp(_) => TCP,
+        ListenAddress::Unix(_) => PATH,
+        ListenAddress::Vsock { .. } | ListenAddress::Abstract(_) => VSOCK,
+    }
+}
+
+fn set(
+    options: &mut ListenOptions,
+    name: &'static str,
+    value: Option<&str>,
+    address: &ListenAddress,
+) -> Result<(), OptionError> {
+    let ListenOptions { backlog, file, tcp } = options;
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        match name {
+            "v6only" if matches!(address, ListenAddress::Tcp(tcp) if tcp.is_ipv4()) => {
+                return Err(OptionError::NotV6);
+            }
+            "v6only" => tcp.v6only = true,
+            "freebind" => tcp.freebind = true,
+            _ => return Err(OptionError::NeedsValue(name)),
+        }
+        return Ok(());
+    };
+    match name {
+        "mode" => file.mode = Some(mode(value).ok_or(OptionError::Mode)?),
+        "owner" => file.owner = Some(owner(value, "user", users::user)?),
+        "group" => file.group = Some(owner(value, "group", users::group)?),
+        "interface" => tcp.interface = Some(interface(value)?),
+        "defer_accept" => tcp.defer_accept = Some(span(name, value)?),
+        "fastopen" => tcp.fast_open = Some(count(name, value)?),
+        "backlog" => *backlog = Some(count(name, value)?),
+        _ => return Err(OptionError::NoValue(name)),
+    }
+    Ok(())
+}
+
+fn mode(digits: &str) -> Option<u32> {
+    let octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777)
+}
+
+/// A name, or a number.
+fn owner(
+    text: &str,
+    kind: &'static str,
+    look_up: impl FnOnce(&str) -> std::io::Result<Option<u32>>,
+) -> Result<Owner, OptionError> {
+    let name = || text.to_owned();
+    let id = match decimal(text) {
+        // The largest number means nobody to the system.
+        Some(id) if id != u32::MAX => id,
+        _ => match look_up(text) {
+            Ok(Some(id)) => id,
+            Ok(None) => return Err(OptionError::Nobody { kind, name: name() }),
+            Err(error) => {
+                return Err(OptionError::Database { kind, name: name(), reason: error.to_string() });
+            }
+        },
+    };
+    Ok(Owner { name: name(), id })
+}
+
+/// What the kernel takes for the name of one.
+fn interface(name: &str) -> Result<String, OptionError> {
+    let allowed = |c: char| c != '/' && c != ':' && !c.is_whitespace() && !c.is_control();
+    if name.len() < 16 && name != "." && name != ".." && name.chars().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err(OptionError::Interface)
+    }
+}
+
+fn span(name: &'static str, text: &str) -> Result<Duration, OptionError> {
+    let span: TimeSpan = text.parse().map_err(OptionError::Span)?;
+    span.finite().filter(|span| !span.is_zero()).ok_or(OptionError::NoEnd(name))
+}
+
+fn count(name: &'static str, digits: &str) -> Result<NonZeroU32, OptionError> {
+    decimal(digits).and_then(NonZeroU32::new).ok_or(OptionError::Count(name))
+}
+
+fn decimal(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Why a listener cannot be opened like this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum OptionError {
+    Unknown { name: String, known: &'static [&'static str] },
+    Twice(&'static str),
+    NeedsValue(&'static str),
+    NoValue(&'static str),
+    Mode,
+    Nobody { kind: &'static str, name: String },
+    Database { kind: &'static str, name: String, reason: String },
+    Interface,
+    Span(TimeSpanError),
+    NoEnd(&'static str),
+    Count(&'static str),
+    NotV6,
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name, known } => {
+                write!(f, "{} is no option of such a listener; ", quoted(name))?;
+                match nearest(name, known.iter().copied()) {
+                    Some(meant) => write!(f, "did you mean {meant}?"),
+                    None => write!(f, "known here: {}", known.join(", ")),
+                }
+            }
+            Self::Twice(name) => write!(f, "{name} is there twice; keep one"),
+            Self::NeedsValue(name) => write!(f, "{name} needs a value; write {}", example(name)),
+            Self::NoValue(name) => write!(f, "{name} takes no value; write {}", example(name)),
+            Self::Mode => f.write_str("the mode is an octal number from 0000 to 0777; write ?mode=0660"),
+            Self::Nobody { kind, name } => {
+                write!(f, "this machine has no {kind} {}; write another name, or a number", quoted(name))
+            }
+            Self::Database { kind, name, reason } => {
+                write!(f, "the {kind} {} cannot be looked up: {reason}; write a number", quoted(name))
+            }
+            Self::Interface => {
+                f.write_str("a network interface has a name of at most 15 signs; write ?interface=eth0")
+            }
+            Self::Span(error) => write!(f, "{error}; write ?defer_accept=5s"),
+            Self::NoEnd(name) => {
+                write!(f, "{name} takes a time above zero that has an end; write {}", example(name))
+            }
+            Self::Count(name) => {
+                write!(f, "{name} takes a number from 1 to {}; write {}", u32::MAX, example(name))
+            }
+            Self::NotV6 => f.write_str("v6only is for IPv6, and the address is IPv4; take it out"),
+        }
+    }
+}
+
+fn example(name: &str) -> &'static str {
+    match name {
+        "mode" => "?mode=0660",
+        "owner" => "?owner=www-data",
+        "group" => "?group=www-data",
+        "v6only" => "?v6only",
+        "freebind" => "?freebind",
+        "interface" => "?interface=eth0",
+        "defer_accept" => "?defer_accept=5s",
+        "fastopen" => "?fastopen=256",
+        _ => "?backlog=1024",
+    }
+}

@@ -1,0 +1,259 @@
+//! One service: its table, and what contradicts itself in it.
+
+use std::time::Duration;
+
+use dormouse_wake::Wake;
+
+use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
+use super::report::{Place, Report};
+use super::servers::{check_name, servers};
+use super::tree::{Node, Value};
+use super::value::{Field, Section, quoted};
+use super::{Surroundings, endpoint, keys, parts, pool, proxy_protocol_keys, wake};
+use crate::limit::{AtLimit, Cap};
+
+/// What `HAProxy`'s users expect of one process, with descriptors to spare below the usual hard limit.
+const MAXCONN: u32 = 4096;
+
+/// A service and the places that others may have to be told of.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) config: ServiceConfig,
+    pub(super) place: Place,
+    /// Where each listener was written.
+    pub(super) listen: Vec<Place>,
+    pub(super) exclusive: Option<Place>,
+}
+
+/// Reads a service. What is wrong is reported, and what is missing then stands for itself.
+pub(super) fn read(
+    name: &str,
+    node: &Node,
+    surroundings: Surroundings,
+    report: &mut Report,
+) -> Option<Draft> {
+    check_name(name, &node.place, report);
+    let Some(section) = Section::open(node, "", keys::SERVICE, report) else {
+        let message = format!("takes a table, not {}; for example [services.web]", node.value.kind());
+        report.error(&node.place, message);
+        return None;
+    };
+    let (listen, listen_places) = listeners(&section, report);
+    let wake_section = section.get("wake").and_then(|field| parts::table(&field, report));
+    let waking = wake::waking(wake_section.as_ref(), report);
+    let check = pool::check(&section, report);
+    let mut servers = servers(&section, wake_section.as_ref(), &check, surroundings, report);
+    for (place, target) in listen.iter().zip(&listen_places).flat_map(|(listen, place)| {
+        servers
+            .iter()
+            .filter(|server| listen.is_reached_by(&server.to))
+            .map(move |server| (place, &server.to))
+    }) {
+        report.error(place, format!("its own server is here ({target}): it would connect to itself"));
+    }
+
+    let ready_field = section.get("ready");
+    let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| parts::ready(field, report));
+    let settle_field = section.get("settle");
+    if let (Some(field), Some(_)) = (&settle_field, settled) {
+        report.error(field.place(), "is given in ready, too; keep one of them");
+    }
+    let settle = settle_field.and_then(|field| field.duration(report)).or(settled).unwrap_or(Duration::ZERO);
+    let ready = ready.unwrap_or(Ready::Connect);
+    if let Some(field) = &ready_field {
+        readiness_fits(&ready, field, &mut servers, report);
+    }
+
+    let hold = section.get("hold").and_then(|field| parts::table(&field, report));
+    let hold = parts::hold(hold.as_ref(), report);
+    let timeouts = section.get("timeout").and_then(|field| parts::table(&field, report));
+    let header_timeout = timeouts.as_ref().and_then(|section| section.get("proxy_header"));
+    let timeouts = parts::timeouts(timeouts.as_ref(), report);
+    let idle_field = section.get("idle");
+    let mut idle = parts::idle(idle_field.as_ref(), report);
+    idle_fits(&mut idle, idle_field.as_ref(), &servers, report);
+    needs_something_to_wake(&section, &servers, report);
+
+    let get = |name| section.get(name);
+    let exclusive_field = get("exclusive");
+    let exclusive = exclusive_field.and_then(|field| {
+        field.parsed(
+            report,
+            |text| if text.is_empty() { Err("a group needs a name") } else { Ok(text.to_owned()) },
+        )
+    });
+    let dns = get("dns").map(|field| field.several(report, endpoint::resolver)).unwrap_or_default();
+    let balance = pool::balance(&section, &servers, report);
+    let queue = section.get("queue").and_then(|field| parts::table(&field, report));
+    let queue = pool::queue(queue.as_ref(), &hold, report);
+    let retries = get("retries").and_then(|field| field.number(pool::MOST_RETRIES, report)).unwrap_or(3);
+    let redispatch = get("redispatch").and_then(|field| field.switch(report)).unwrap_or(true);
+    pool::makes_sense(&section, &servers, report);
+    let replay = get("replay").and_then(|field| field.switch(report)).unwrap_or(true);
+    let maxconn =
+        get("maxconn").and_then(|field| field.count(report)).map_or(MAXCONN, std::num::NonZeroU32::get);
+    let at_limit = get("at_limit").and_then(|field| field.choice(&parts::AT_LIMIT, report));
+    let accept_proxy =
+        get("accept_proxy").and_then(|field| proxy_protocol_keys::accept(&field, &listen, report));
+    let proxy_protocol = get("proxy_protocol").and_then(|field| proxy_protocol_keys::send(&field, report));
+    if let (Some(field), None) = (header_timeout, get("accept_proxy")) {
+        let accept = field.place().call("accept_proxy");
+        report.error(field.place(), format!("means nothing without {accept}; add it, or take this out"));
+    }
+
+    let config = ServiceConfig {
+        name: name.to_owned(),
+        listen,
+        servers,
+        dns,
+        balance,
+        queue,
+        retries,
+        redispatch,
+        fail_open: check.fail_open,
+        ready,
+        settle,
+        hold,
+        idle,
+        waking,
+        exclusive,
+        replay,
+        maxconn: Cap::new(maxconn).unwrap_or(Cap::DEFAULT),
+        at_limit: at_limit.unwrap_or(AtLimit::Queue),
+        accept_proxy,
+        proxy_protocol,
+        timeouts,
+    };
+    let exclusive = exclusive_field.map(|field| field.place().clone());
+    Some(Draft { config, place: node.place.clone(), listen: listen_places, exclusive })
+}
+
+fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Place>) {
+    let Some(field) = section.get("listen") else {
+        let example = section.place.write("listen", "\"127.0.0.1:8080\"");
+        report.absence(
+            section.place,
+            format!("{} is missing; for example {example}", section.place.call("listen")),
+        );
+        return (Vec::new(), Vec::new());
+    };
+    let mut found: Vec<(Listen, Place)> = Vec::new();
+    let elements = field.list();
+    for element in &elements {
+        let Some(listen) = element.parsed(report, endpoint::listen) else { continue };
+        if found.iter().any(|(other, _)| *other == listen) {
+            report
+                .error(element.place(), format!("{} is there twice; keep one", quoted(&listen.to_string())));
+        }
+        found.push((listen, element.place().clone()));
+    }
+    if elements.is_empty() {
+        field.several(report, |_| Ok::<_, &str>(()));
+    }
+    endpoint::fold(&mut found);
+    found.into_iter().unzip()
+}
+
+/// Tells the wakers what they have to look at, and reports those that cannot tell.
+fn readiness_fits(ready: &Ready, field: &Field<'_>, servers: &mut [ServerConfig], report: &mut Report) {
+    let place = field.place();
+    for server in servers {
+        let message = match (ready, &mut server.wake) {
+            (Ready::Notify, Some(Wake::Exec(exec))) => {
+                exec.notify = true;
+                continue;
+            }
+            (Ready::Healthy, Some(Wake::Container(container))) => {
+                container.healthy = true;
+                continue;
+            }
+            (Ready::Notify, Some(Wake::Container(_))) => {
+                "notify is not what containers do; use healthy (its health check) or connect".to_owned()
+            }
+            (Ready::Notify, Some(Wake::Command(_))) => {
+                "commands do not notify; use connect, file:PATH or command:COMMAND".to_owned()
+            }
+            (Ready::Notify, Some(Wake::Lan(_))) => "a machine does not notify; use connect".to_owned(),
+            (Ready::Healthy, Some(_)) => {
+                let container = place.write("wake.container", "\"NAME\"");
+                format!("only a container is healthy; wake one ({container}), or use connect")
+            }
+            _ => continue,
+        };
+        report.error(place, message);
+        return;
+    }
+}
+
+/// What cannot be frozen or stopped is not promised to be; what there is no need to say is filled in.
+fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig], report: &mut Report) {
+    let section = field.and_then(|field| {
+        // It has been opened before, and its unknown keys were reported then.
+        Section::open(field.node, "idle", keys::SERVICE, &mut Report::default())
+    });
+    let said = |name| section.as_ref().and_then(|section| section.get(name));
+    let short = field.filter(|_| section.is_none()).copied();
+    if !servers.iter().any(|server| server.wake.is_some()) {
+        idle.stop = None;
+        return;
+    }
+    for wake in servers.iter().filter_map(|server| server.wake.as_ref()) {
+        if let Some(field) = said("freeze").filter(|_| idle.freeze.is_some()) {
+            let place = field.place();
+            match wake {
+                Wake::Command(commands) if commands.freeze.is_none() => {
+                    let (freeze, thaw) = (place.call("wake.freeze"), place.call("wake.thaw"));
+                    report.error(place, format!("nothing says how; add {freeze} and {thaw}"));
+                }
+                Wake::Lan(_) => {
+                    report.error(place, "a machine that a packet wakes cannot be frozen from here");
+                }
+                _ => {}
+            }
+        }
+        if matches!(wake, Wake::Command(commands) if commands.stop.is_none()) {
+            match said("stop").or(short).filter(|_| idle.stop.is_some()) {
+                Some(field) => {
+                    let stop = field.place().call("wake.stop");
+                    report.error(field.place(), format!("nothing says how to stop it; add {stop}"));
+                }
+                None => idle.stop = None,
+            }
+        }
+    }
+}
+
+/// Reports what means nothing where nothing is woken.
+fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], report: &mut Report) {
+    let wake = section.get("wake");
+    let attempted = |field: &Field<'_>| match &field.node.value {
+        Value::Table(entries) => entries.iter().any(|(name, _)| wake::is_kind(name)),
+        _ => true,
+    };
+    let in_server = section.get("servers").is_some_and(|field| {
+        field.list().iter().any(|server| match &server.node.value {
+            Value::Table(entries) => entries.iter().any(|(name, _)| name == "wake"),
+            _ => true,
+        })
+    });
+    if servers.iter().any(|server| server.wake.is_some()) || wake.as_ref().is_some_and(attempted) || in_server
+    {
+        return;
+    }
+    if let Some(field) = wake {
+        let place = field.place();
+        let kinds: Vec<_> = wake::KINDS.iter().map(|kind| place.call(&format!("wake.{kind}"))).collect();
+        report.error(place, format!("does not say what is woken; add one of {}", kinds.join(", ")));
+        return;
+    }
+    let unit = section.place.write("wake", "{ unit = \"nginx.service\" }");
+    let unit = if section.place.is_flag() { "--exec=, --unit= or another".to_owned() } else { unit };
+    for field in
+        ["ready", "settle", "idle", "exclusive", "soft", "replay"].iter().filter_map(|name| section.get(name))
+    {
+        report.error(
+            field.place(),
+            format!("means nothing without something to wake; add {unit}, or take it out"),
+        );
+    }
+}

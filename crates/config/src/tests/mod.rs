@@ -1,0 +1,290 @@
+//! Wrong files and what is said of them; right ones and what they mean.
+
+mod random;
+mod together;
+mod wrong;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use dormouse_core::pool::Balance;
+use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Format;
+use dormouse_relay::Limits;
+use dormouse_wake::Wake;
+use dormouse_wake::unit::Manager;
+
+use super::model::{Config, Control, Ready, ServiceConfig, WakeOn};
+use super::*;
+use crate::limit::AtLimit;
+use crate::model::Listen;
+use crate::proxy_protocol::{Additions, SendProxy, Sources};
+
+fn outcome(text: &str) -> Outcome {
+    read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
+}
+
+fn config(text: &str) -> Config {
+    match outcome(text).result {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+}
+
+/// The only service, with what every one needs.
+fn service(keys: &str) -> ServiceConfig {
+    let [service] = config(&format!("{BASE}{keys}")).services.try_into().unwrap();
+    service
+}
+
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    lines(&outcome(text).result.expect_err(text))
+}
+
+const BASE: &str = "[services.web]\nlisten = '127.0.0.1:80'\nto = '127.0.0.1:81'\n";
+const WOKEN: &str = "wake.unit = 'x'\n";
+
+#[test]
+fn what_somebody_should_look_at_is_a_warning() {
+    for (keys, expected) in [
+        (
+            "exclusive = 'gpu'\n",
+            "d.toml:5: services.web.exclusive: gpu has no other member; check its spelling, or take it out",
+        ),
+        (
+            "idle.keep_warm = '00:00-24:00'\n",
+            "d.toml:5: services.web.idle.keep_warm: covers the whole week: it never sleeps; idle.stop = \"infinity\" says so",
+        ),
+    ] {
+        let outcome = outcome(&format!("{BASE}{WOKEN}{keys}"));
+        assert_eq!(lines(&outcome.warnings), [expected]);
+        assert!(outcome.result.is_ok());
+    }
+}
+
+#[test]
+fn defaults_are_the_fields() {
+    let service = service(WOKEN);
+    assert_eq!(service.ready, Ready::Connect);
+    assert_eq!(service.hold.timeout, TimeSpan::from_secs(30));
+    assert_eq!((service.hold.max.get(), service.hold.overflow), (1024, AtLimit::Refuse));
+    assert_eq!(service.idle.stop, Some(Duration::from_secs(300)));
+    assert_eq!((service.idle.freeze, service.idle.quiet), (None, None));
+    assert_eq!(service.idle.minimum_uptime, Duration::from_secs(60));
+    assert_eq!((service.waking.on, service.waking.allow.is_none()), (WakeOn::Connect, true));
+    assert_eq!(service.waking.start_timeout, Duration::from_secs(120));
+    assert_eq!(service.waking.stop_timeout, Duration::from_secs(10));
+    assert!(service.replay && !service.waking.stop_foreign);
+    assert_eq!((service.maxconn.get(), service.at_limit), (4096, AtLimit::Queue));
+    assert_eq!(service.timeouts.connect, Some(Duration::from_secs(5)));
+    let limits = Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() };
+    assert_eq!(service.timeouts.limits, limits);
+    assert_eq!((service.accept_proxy, service.proxy_protocol), (None, None));
+}
+
+#[test]
+fn short_forms_mean_the_same() {
+    let stop = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.stop;
+    assert_eq!(stop("idle = '10min'"), stop("idle.stop = 600"));
+    assert_eq!(stop("idle = 'infinity'"), None);
+    let ready = |keys: &str| service(&format!("{WOKEN}{keys}")).ready;
+    assert_eq!(ready("ready = 'file:/x'"), ready("ready.file = '/x'"));
+    assert_eq!(ready("ready = 'command:a b'"), ready("ready.command = ['a', 'b']"));
+    assert_eq!(ready("ready = 'expect:x'"), ready("ready = { expect = 'x' }"));
+    assert_eq!(service(&format!("{WOKEN}ready = {{ settle = '1s' }}")).settle, Duration::from_secs(1));
+}
+
+#[test]
+fn wakers_learn_how_they_tell() {
+    let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
+    assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), Wake::Exec(exec) if exec.notify));
+    assert!(matches!(wake("wake.container = 'a'\nready = 'healthy'"), Wake::Container(it) if it.healthy));
+    assert!(
+        matches!(wake(WOKEN), Wake::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
+    );
+    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Surroundings { root: false });
+    let server = &as_user.result.unwrap().services[0].servers[0];
+    assert!(matches!(&server.wake, Some(Wake::Unit(unit)) if unit.manager == Manager::User));
+    assert!(
+        matches!(wake("wake.wol = 'AA-bb-cc-dd-ee-0f'"), Wake::Lan(it) if it.mac[5] == 15 && it.broadcast.port() == 9)
+    );
+}
+
+#[test]
+fn what_cannot_be_stopped_is_not_promised_to_be() {
+    assert_eq!(service("wake.start = 'a'").idle.stop, None);
+    assert_eq!(service("").idle.stop, None);
+}
+
+#[test]
+fn servers_are_checked_as_their_service_says_unless_they_say_otherwise() {
+    let text = "[services.web]\nlisten = '@a'\nhold.max = 7\ncheck = { inter = '1s', fall = 1, observe = 'layer4' }\n\
+                [[services.web.servers]]\nto = '@b'\nweight = 0\nmaxconn = 5\n\
+                [[services.web.servers]]\nto = '@c'\ncheck = false\nbackup = true\ndisabled = true\n\
+                [[services.web.servers]]\nto = '@d'\nwake.exec = 'x'\n";
+    let config = config(text);
+    let service = &config.services[0];
+    assert_eq!(
+        (service.balance, service.queue.max.get(), service.retries),
+        (Balance::First { soft: None }, 7, 3)
+    );
+    let [first, second, third] = service.servers.as_slice() else { panic!() };
+    let check = first.check.as_ref().unwrap();
+    assert_eq!(check.rules.fastinter.as_secs() + check.timeout.as_secs(), 2);
+    assert_eq!((check.rules.fall.get(), check.rules.rise.get(), check.rules.passive), (1, 2, false));
+    assert!(check.rules.observe.is_some_and(|observe| observe.error_limit.get() == 10));
+    assert_eq!((first.weight, first.maxconn.map(NonZeroU32::get)), (0, Some(5)));
+    assert!(second.check.is_none() && second.backup && second.disabled);
+    assert!(third.check.as_ref().unwrap().rules.passive);
+}
+
+#[test]
+fn a_plain_server_has_no_rules() {
+    assert!(!service("").servers[0].has_rules());
+    assert!(service("check = true").servers[0].has_rules());
+    assert!(service("check = { passive = true }").servers[0].check.as_ref().unwrap().rules.passive);
+    assert_eq!(service("").balance, Balance::RoundRobin);
+    assert_eq!(service("balance = 'source'").balance, Balance::Source);
+}
+
+#[test]
+fn options_of_a_listener_stand_behind_its_address() {
+    let text = "[services.web]\nto = '@x'\nlisten = ['/run/s?mode=0660&owner=root&group=7&backlog=9', \
+                '[::]:80?v6only', '0.0.0.0:80', '*:81?interface=eth0&freebind', '*:81?interface=eth1', \
+                '127.0.0.1:82?defer_accept=90&fastopen=5', 'vsock::83?backlog=3', '@abstract?backlog=3']";
+    let listen = config(text).services.remove(0).listen;
+    let written: Vec<_> = listen.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        written,
+        [
+            "/run/s?mode=0660&owner=root&group=7&backlog=9",
+            "[::]:80?v6only",
+            "0.0.0.0:80",
+            "[::]:81?freebind&interface=eth0",
+            "[::]:81?interface=eth1",
+            "127.0.0.1:82?defer_accept=1min 30s&fastopen=5",
+            "vsock::83?backlog=3",
+            "@abstract?backlog=3",
+        ]
+    );
+    let Listen::Open { options, .. } = &listen[0] else { panic!("{listen:?}") };
+    let ids = |owner: &Option<listen_options::Owner>| owner.as_ref().map(|owner| owner.id);
+    assert_eq!((ids(&options.file.owner), ids(&options.file.group)), (Some(0), Some(7)));
+    assert!(matches!(&listen[7], Listen::Open { options, .. } if options.backlog.is_none()));
+}
+
+#[test]
+fn a_listener_for_ipv6_only_is_not_where_an_ipv4_server_is() {
+    config("[services.web]\nlisten = '[::]:80?v6only'\nto = '127.0.0.1:80'");
+    errors("[services.web]\nlisten = '[::]:80?v6only'\nto = '[::1]:80'");
+}
+
+#[test]
+fn headers_are_taken_from_and_told_to_whom_it_says() {
+    let accept = |keys: &str| service(keys).accept_proxy;
+    assert_eq!(accept("accept_proxy = false"), None);
+    assert_eq!(accept("accept_proxy = true"), Some(Sources::Everybody));
+    let networks = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+    assert_eq!(accept("accept_proxy = ['10.0.0.0/8', '::1']"), Some(Sources::Networks(networks)));
+    let send = |keys: &str| service(&format!("proxy_protocol = {keys}")).proxy_protocol;
+    let v2 = |unique_id, credentials, pass| Some(SendProxy::V2(Additions { unique_id, credentials, pass }));
+    assert_eq!(send("'v1'"), Some(SendProxy::V1));
+    assert_eq!(send("{ version = 'v1' }"), Some(SendProxy::V1));
+    assert_eq!(send("'v2'"), v2(false, false, true));
+    assert_eq!(send("{ version = 'v2' }"), send("'v2'"));
+    assert_eq!(send("{ unique_id = true, credentials = true, pass = false }"), v2(true, true, false));
+}
+
+#[test]
+fn whoever_can_be_anybody_is_told_of() {
+    let said = |listen: &str| {
+        let text = format!("[services.web]\nlisten = '{listen}'\nto = '@x'\naccept_proxy = true");
+        lines(&outcome(&text).warnings)
+    };
+    assert_eq!(
+        said("*:80"),
+        [
+            "d.toml:4: services.web.accept_proxy: whoever reaches [::]:80 can claim any address; name the proxies: \
+             accept_proxy = [\"10.0.0.0/8\"]"
+        ]
+    );
+    assert!(said("127.0.0.1:80").is_empty() && said("/run/s").is_empty());
+}
+
+#[test]
+fn clocks_of_a_session() {
+    let keys = "timeout = { client = '1s', server = 2, client_fin = 3, server_fin = 4, tunnel = 5, session = 6, \
+                half_close = 0, idle = 'infinity', proxy_header = '7s' }\naccept_proxy = true";
+    let timeouts = service(keys).timeouts;
+    let seconds = |number| Some(Duration::from_secs(number));
+    let limits = Limits {
+        client: seconds(1),
+        server: seconds(2),
+        client_fin: seconds(3),
+        server_fin: seconds(4),
+        tunnel: seconds(5),
+        session: seconds(6),
+        ..Limits::default()
+    };
+    assert_eq!((timeouts.limits, Some(timeouts.proxy_header)), (limits, seconds(7)));
+}
+
+#[test]
+fn one_socket_takes_in_what_another_would_in_the_same_service() {
+    let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
+    let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
+}
+
+#[test]
+fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
+    let config = config(include_str!("../../../../docs/examples/dormouse.toml"));
+    let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database", "api"]
+    );
+    assert!(outcome(include_str!("../../../../docs/examples/dormouse.toml")).warnings.is_empty());
+}
+
+#[test]
+fn each_key_that_is_known_is_read() {
+    // A value of a kind that no key takes is refused by whoever reads it.
+    for key in keys::SERVICE {
+        if key.path.starts_with("servers") {
+            continue;
+        }
+        let base = BASE.lines().filter(|line| !line.starts_with(&format!("{} =", key.path)));
+        let base: Vec<_> = base.collect();
+        let said = errors(&format!("{}\n{} = 1979-05-27\n", base.join("\n"), key.path));
+        assert!(
+            said.iter().any(|line| line.contains("a date or time") || line.contains("belongs to")),
+            "{}: {said:?}",
+            key.path
+        );
+    }
+    for key in keys::SERVICE.iter().filter(|key| key.table() == "servers") {
+        let text =
+            format!("[services.web]\nlisten = '@a'\n[[services.web.servers]]\n{} = 1979-05-27\n", key.name());
+        assert!(errors(&text).iter().any(|line| line.contains("a date or time")), "{}", key.path);
+    }
+}
+
+#[test]
+fn who_may_look_is_said_at_the_top() {
+    let all = "control = 'unix:/run/d/c?mode=0660'\nhttp = '[::1]:9180'\nlog = 'json'\n";
+    let oversight = config(&format!("{all}{BASE}")).oversight;
+    let Control::At { address, options } = &oversight.control else { panic!("{oversight:?}") };
+    assert_eq!((address.to_string().as_str(), options.file.mode), ("/run/d/c", Some(0o660)));
+    assert_eq!(oversight.http, "[::1]:9180".parse().ok());
+    assert_eq!(oversight.format, Format::Json);
+    assert_eq!(config(BASE).oversight, Oversight::default());
+    assert_eq!(config(&format!("control = 'none'\n{BASE}")).oversight.control, Control::Off);
+    assert_eq!(config(&format!("http = 'none'\n{BASE}")).oversight.http, None);
+    let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
+    assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
+}

@@ -1,0 +1,195 @@
+//! A file as a tree in which each value knows its place; flags make the same tree.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::report::{Origin, Place, Problem, Report};
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What can be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A string; what was written on the command line, too, whatever it stands for.
+    Text(String),
+    /// `None`: beyond what anything here can be.
+    Integer(Option<i64>),
+    /// `true` or `false`.
+    Switch(bool),
+    /// A list.
+    List(Vec<Node>),
+    /// In the order of the file.
+    Table(Vec<(String, Node)>),
+    /// What no key takes.
+    Other(&'static str),
+}
+
+impl Value {
+    /// What it is, with its article.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "a number",
+            Self::Switch(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// Reads a file's text. What is not TOML is reported; what else was understood of it is returned, if anything.
+pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Option<Node> {
+    let lines = Lines::new(path, text);
+    if let Some(offset) = too_deep(text) {
+        report.error(&lines.at(offset, ""), "too many dots for a key; write tables ([services.NAME])");
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut headers_hold = true;
+    for error in errors {
+        let span = error.span().unwrap_or_default();
+        headers_hold &= !lines.text_at(span.start).trim_start().starts_with('[');
+        let written = text.get(span.clone()).unwrap_or_default();
+        report.errors.push(if error.message() == "duplicate key" {
+            Problem::new(lines.at(span.start, &shown(written)), "written twice; keep one")
+        } else {
+            let reason = reason(error.message(), lines.text_at(span.start));
+            Problem::new(lines.at(span.start, ""), format!("not TOML: {reason}"))
+        });
+    }
+    // What stands behind a header that nobody can read belongs nobody knows where.
+    if !headers_hold {
+        return None;
+    }
+    let value = Value::Table(entries(table.into_inner(), "", &lines));
+    Some(Node { place: Place::file(path), value })
+}
+
+/// The parser's words, or better ones for what is forgotten most: quotes. It takes an unquoted address for a number.
+fn reason(message: &str, line: &str) -> String {
+    const UNQUOTED: [&str; 6] = [
+        "string values must be quoted",
+        "invalid float",
+        "invalid integer",
+        "invalid boolean",
+        "invalid date",
+        "invalid time",
+    ];
+    if !UNQUOTED.iter().any(|start| message.starts_with(start)) {
+        return message.to_owned();
+    }
+    let value = line.split_once('=').map_or("", |(_, value)| value);
+    let value = value.split('#').next().unwrap_or_default().trim();
+    match value {
+        "" if message.starts_with("string") => "a value is missing".to_owned(),
+        "True" | "TRUE" => "write true".to_owned(),
+        "False" | "FALSE" => "write false".to_owned(),
+        _ if value.is_empty() || value.contains(['"', '\'', '[', '{', ',', '=']) => {
+            "a string stands in quotes".to_owned()
+        }
+        _ => format!("a string stands in quotes; write {}", super::value::quoted(value)),
+    }
+}
+
+/// A nesting that a sane file never has, and which only dots can reach: the parser bounds all others.
+const DEEPEST: usize = 32;
+
+/// The offset of a line with too many dots outside of strings.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut dots = 0usize;
+    for token in toml_parser::Source::new(text).lex() {
+        match token.kind() {
+            toml_parser::lexer::TokenKind::Dot => dots += 1,
+            toml_parser::lexer::TokenKind::Newline => dots = 0,
+            _ => {}
+        }
+        if dots > DEEPEST {
+            return Some(token.span().start());
+        }
+    }
+    None
+}
+
+fn entries(table: DeTable<'_>, path: &str, lines: &Lines<'_>) -> Vec<(String, Node)> {
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+        .into_iter()
+        .map(|(key, value)| {
+            let offset = key.span().start;
+            let name = shown(key.get_ref());
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+            (key.into_inner().into_owned(), node(value, offset, &path, lines))
+        })
+        .collect()
+}
+
+fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &str, lines: &Lines<'_>) -> Node {
+    let place = lines.at(offset, path);
+    let value = match value.into_inner() {
+        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Boolean(on) => Value::Switch(on),
+        DeValue::Datetime(_) => Value::Other("a date or time"),
+        DeValue::Array(list) => Value::List(
+            list.into_iter()
+                .map(|element| {
+                    let offset = element.span().start;
+                    node(element, offset, path, lines)
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => Value::Table(entries(table, path, lines)),
+    };
+    Node { place, value }
+}
+
+/// A part of a key as it is written: quoted if it is not plain.
+pub(super) fn shown(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::value::quoted(key) }
+}
+
+/// Finds the line of an offset.
+struct Lines<'a> {
+    path: Rc<Path>,
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(path: &Path, text: &'a str) -> Self {
+        let starts = text.match_indices('\n').map(|(offset, _)| offset + 1).collect();
+        Self { path: path.into(), text, starts }
+    }
+
+    /// How many lines begin at or before this offset, not counting the first.
+    fn index(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The line that this offset is in.
+    fn text_at(&self, offset: usize) -> &'a str {
+        let index = self.index(offset);
+        let start =
+            index.checked_sub(1).and_then(|before| self.starts.get(before)).copied().unwrap_or_default();
+        self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
+    }
+
+    fn at(&self, offset: usize, name: &str) -> Place {
+        let line = self.index(offset) + 1;
+        Place { origin: Origin::File(Rc::clone(&self.path), line), name: name.to_owned() }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the log is told of a name.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use dormouse_core::names::{Difference, Event, Server, Source};
+use dormouse_log::{Level, Log};
+
+/// So many lines come at once,
+const AT_ONCE: u32 = 5;
+/// and then one in such a time.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Tells of one name, at once and yet not for ever: a resolver may give another choice of the servers each time. What was
+/// not told is part of the next line, so the lines together say which servers there are.
+pub(super) struct Teller {
+    source: Source,
+    label: String,
+    log: Log,
+    /// The servers that the lines so far amount to.
+    told: Vec<Server>,
+    /// When the lines so far would be over, had there been one a period.
+    over: Instant,
+}
+
+impl Teller {
+    pub(super) fn new(source: Source, label: String, log: Log, now: Instant) -> Self {
+        Self { source, label, log, told: Vec::new(), over: now }
+    }
+
+    /// Tells what an answer brought about, and what the servers are since then.
+    pub(super) fn answered(&mut self, now: Instant, events: &[Event], servers: &[Server]) {
+        for event in events {
+            self.event(now, event);
+        }
+        if let Some(difference) = self.changed(now, servers) {
+            let Self { source, label, .. } = self;
+            self.log.line(Level::Info, format_args!("{label}{source}: {}", shown(&difference)));
+        }
+    }
+
+    fn event(&mut self, now: Instant, event: &Event) {
+        // What is missing for long is told as gone.
+        if *event == Event::Missing && !self.may_tell(now) {
+            return;
+        }
+        let Self { source, label, log, .. } = self;
+        match event {
+            // Told by comparison.
+            Event::Changed => {}
+            Event::Failing(why) => log.line(
+                Level::Warning,
+                format_args!("{label}{source} cannot be asked for ({why}); its servers stay as they are."),
+            ),
+            Event::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
+            Event::Missing => {
+                log.line(
+                    Level::Warning,
+                    format_args!("{label}{source} has no servers any more, or none yet."),
+                );
+            }
+        }
+    }
+
+    /// What is to be told of the servers now.
+    fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<Difference> {
+        if self.told == servers || !self.may_tell(now) {
+            return None;
+        }
+        let difference = Difference::between(&self.told, servers);
+        self.told = servers.to_vec();
+        Some(difference)
+    }
+
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let may = self.over.saturating_duration_since(now) <= PERIOD * (AT_ONCE - 1);
+        if may {
+            self.over = self.over.max(now).checked_add(PERIOD).unwrap_or(now);
+        }
+        may
+    }
+}
+
+/// Who came and who went, the first ones by name.
+fn shown(difference: &Difference) -> String {
+    const NAMED: usize = 8;
+    let Difference { come, gone, changed } = difference;
+    let mut text = String::new();
+    for (what, servers) in [("new", come), ("gone", gone), ("changed", changed)] {
+        if servers.is_empty() {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { "; " };
+        let named: Vec<_> = servers.iter().take(NAMED).map(|server| server.address.to_string()).collect();
+        // A String takes whatever is written to it.
+        let _ = write!(text, "{separator}{what} {}", named.join(", "));
+        if let Some(more @ 1..) = servers.len().checked_sub(NAMED) {
+            let _ = write!(text, " and {more} more");
+        }
+    }
+    text.push('.');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(last: u8) -> Server {
+        Server { priority: 0, address: ([10, 0, 0, last], 80).into(), weight: 1 }
+    }
+
+    fn teller(now: Instant) -> Teller {
+        let source = Source::parse("dns:a.example:80").unwrap().unwrap();
+        Teller::new(source, String::new(), Log::new(Some(Level::Err)), now)
+    }
+
+    #[test]
+    fn changes_without_end_are_a_line_in_ten_seconds() {
+        let start = Instant::now();
+        let mut teller = teller(start);
+        let told: Vec<_> = (0..100)
+            .filter(|second| {
+                let servers = [server(u8::try_from(*second).unwrap())];
+                teller.changed(start + Duration::from_secs(*second), &servers).is_some()
+            })
+            .collect();
+        assert_eq!(told, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    }
+
+    #[test]
+    fn what_was_not_told_is_part_of_the_next_line() {
+        let start = Instant::now();
+        let mut teller = teller(start);
+        for last in 0..5 {
+            assert!(teller.changed(start, &[server(last)]).is_some());
+        }
+        assert_eq!(teller.changed(start, &[server(4), server(5)]), None);
+        assert_eq!(teller.changed(start, &[server(6), server(7)]), None);
+        let difference = teller.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
+        assert_eq!(shown(&difference), "new 10.0.0.6:80, 10.0.0.7:80; gone 10.0.0.4:80.");
+        assert_eq!(teller.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task asks the DNS as answers run out, and tells the set of servers
+//! whenever it is another.
+//!
+//! What an answer means, and when the next question is due, is decided in `dormouse_core::names`.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+mod client;
+mod dns_log;
+mod resolv_conf;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::names::{Answer, Keeper, Server, Service, Source, of_addresses, of_services};
+use dormouse_log::Log;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use client::{Wanted, ask};
+use dns_log::Teller;
+use resolv_conf::Resolvers;
+use wire::Reply;
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// Whom the system asks, `/etc/resolv.conf`; it is read again for each question.
+    System,
+    /// These, in this order.
+    These(Vec<SocketAddr>),
+}
+
+/// The servers of a name, as they are known now.
+pub type Servers = watch::Receiver<Arc<[Server]>>;
+
+/// Follows a name. The future asks until the last receiver is dropped; it belongs to whoever serves.
+pub fn follow(
+    source: Source,
+    whom: Whom,
+    label: String,
+    log: Log,
+) -> (Servers, impl Future<Output = ()> + Send) {
+    let (sender, servers) = watch::channel(Arc::from([]));
+    let following = async move {
+        let now = Instant::now().into_std();
+        let mut keeper = Keeper::new(now);
+        let mut teller = Teller::new(source.clone(), label, log, now);
+        loop {
+            tokio::select! {
+                () = sleep_until(keeper.next().into()) => {}
+                () = sender.closed() => return,
+            }
+            let answer = tokio::select! {
+                answer = look_up(&source, &whom) => answer,
+                () = sender.closed() => return,
+            };
+            let now = Instant::now().into_std();
+            let events = keeper.answered(now, answer);
+            teller.answered(now, &events, keeper.servers());
+            if **sender.borrow() != *keeper.servers() {
+                sender.send_replace(keeper.servers().into());
+            }
+        }
+    };
+    (servers, following)
+}
+
+/// Asks once.
+pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
+    let resolvers = match whom {
+        Whom::System => Resolvers::of_system(),
+        Whom::These(servers) => Resolvers::of(servers),
+    };
+    let answer = match source {
+        Source::Addresses { name, port } => addresses(&resolvers, name)
+            .await
+            .map(|(addresses, ttl)| (of_addresses(addresses, port.get()), ttl)),
+        Source::Services { name } => services(&resolvers, name).await,
+    };
+    match answer {
+        Ok((servers, ttl)) if servers.is_empty() => Answer::Nothing(ttl),
+        Ok((servers, ttl)) => Answer::Servers(servers, ttl),
+        Err(why) => Answer::Failed(why),
+    }
+}
+
+async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    match ask(resolvers, name, Wanted::Addresses).await? {
+        Reply::Addresses(addresses, ttl) => Ok((addresses, ttl)),
+        Reply::Nothing(ttl) => Ok((Vec::new(), ttl)),
+        Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => Err("this is no answer".to_owned()),
+    }
+}
+
+async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Duration), String> {
+    let (records, mut shortest) = match ask(resolvers, name, Wanted::Services).await? {
+        Reply::Services(records, ttl) => (records, ttl),
+        Reply::Nothing(ttl) => return Ok((Vec::new(), ttl)),
+        Reply::Addresses(..) | Reply::Truncated | Reply::Refused(_) => {
+            return Err("this is no answer".to_owned());
+        }
+    };
+    let mut found = Vec::with_capacity(records.len());
+    for record in records {
+        let mut service = Service {
+            priority: record.priority,
+            weight: record.weight,
+            port: record.port,
+            addresses: record.addresses,
+        };
+        // The root's name says that there is no such service here.
+        if service.addresses.is_empty() && !record.target.trim_end_matches('.').is_empty() {
+            let target = format!("{}.", record.target.trim_end_matches('.'));
+            let (addresses, ttl) = addresses(resolvers, &target).await?;
+            if !addresses.is_empty() {
+                shortest = shortest.min(ttl);
+            }
+            service.addresses = addresses;
+        }
+        found.push(service);
+    }
+    Ok((of_services(&found), shortest))
+}

@@ -1,0 +1,243 @@
+//! `explain NAME`: why it is awake or asleep, who woke it, what holds it, what happens next and when.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use dormouse_core::control::{Admin, Whom};
+use dormouse_core::pool::Presence;
+use dormouse_core::service::{Eviction, Outlook, State};
+use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Utc;
+use dormouse_proxy::upstream::sleeper::Sleeper;
+
+use super::running::{Running, RunningServer, RunningService, servers_of};
+use super::view::{next, word};
+
+/// The whole answer.
+pub(super) fn explain(running: &Running, whom: &Whom) -> String {
+    let services = running.services();
+    let (service, servers) = match servers_of(&services, whom) {
+        Ok(found) => found,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let mut text = String::new();
+    let is_vacant = |server: &RunningServer<'_>| server.presence() == Presence::Vacant;
+    let (vacant, servers): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_vacant);
+    // Each of many has nothing else to tell.
+    let (one, many) = if vacant.len() > 1 { (Vec::new(), vacant.len()) } else { (vacant, 0) };
+    for server in servers.into_iter().chain(one) {
+        let name = match service.servers().nth(1) {
+            Some(_) => format!("{}/{}", service.name, server.name),
+            None => service.name.clone(),
+        };
+        let mut told = match (server.sleeper(), server.presence()) {
+            (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
+            (None, Presence::Vacant) => vec!["is vacant: its name has no server for it".to_owned()],
+            (None, _) if server.admin() == Admin::Maint => {
+                vec![format!("is in maintenance since {}: it gets no sessions", span(server.since()))]
+            }
+            (None, _) if server.is_down() => {
+                vec![format!("is down since {}: checks of {} fail", span(server.since()), server.address)]
+            }
+            (None, _) => {
+                vec![format!("is up since {}: nothing has to wake {}", span(server.since()), server.address)]
+            }
+        };
+        let check = server.view.as_ref().and_then(|view| view.last_check.as_ref());
+        if let Some(check) = check.filter(|check| server.is_down() && !check.text.is_empty()) {
+            told.push(format!("its last check: {}", check.text));
+        }
+        match (server.admin(), server.presence()) {
+            (Admin::Ready, _) | (_, Presence::Vacant) => {}
+            (_, Presence::Leaving) => {
+                told.push("its name does not have it any more: it gets no new sessions".to_owned());
+            }
+            (Admin::Drain, _) => told.push("an administrator drains it: it gets no new sessions".to_owned()),
+            (Admin::Maint, _) if server.sleeper().is_none() => {}
+            (Admin::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
+        }
+        for (number, line) in told.iter().enumerate() {
+            let indent = if number == 0 { name.as_str() } else { " " };
+            // A String takes whatever is written to it.
+            let _ = writeln!(text, "{indent} {line}{}", stop(line));
+        }
+    }
+    if many > 0 {
+        let _ =
+            writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
+    }
+    text
+}
+
+fn of_sleeper(
+    running: &Running,
+    service: &RunningService,
+    server: &RunningServer<'_>,
+    sleeper: &Sleeper,
+) -> Vec<String> {
+    let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
+    let outlook = sleeper.outlook();
+    let since = now.saturating_duration_since(since);
+    let mut told = vec![format!("is {} since {}", word(state), span(since))];
+    if server.is_down() {
+        told.push(format!("it is down since {}: checks of {} fail", span(server.since()), server.address));
+    }
+    if let Some(woken) = sleeper.counters.woken() {
+        let took = match cold_start {
+            Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
+            None => String::new(),
+        };
+        told.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
+    } else if outlook.foreign {
+        told.push("somebody else has started it".to_owned());
+    } else if state == State::Stopped {
+        told.push("nobody has woken it yet; the next client does".to_owned());
+    }
+    if let Some(reason) = sleeper.reason() {
+        told.push(format!("its last start or end: {reason}"));
+    }
+    told.extend(holds(running, service, server, &outlook, state, now));
+    told.push(what_next(&outlook, state, server.admin(), now));
+    told
+}
+
+/// What keeps it awake.
+fn holds(
+    running: &Running,
+    service: &RunningService,
+    server: &RunningServer<'_>,
+    outlook: &Outlook,
+    state: State,
+    now: Instant,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    if outlook.held > 0 {
+        told.push(format!("{} wait for it", clients(outlook.held)));
+    }
+    if outlook.leases > 0 {
+        let quiet = match outlook.leases - outlook.in_use.min(outlook.leases) {
+            0 => String::new(),
+            quiet => format!(", {quiet} of them quiet, which does not count"),
+        };
+        told.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
+        told.extend(oldest(running, service, server));
+    }
+    if outlook.kept_warm {
+        told.push("it is kept warm at this time of day (keep_warm)".to_owned());
+    }
+    if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
+        told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
+    }
+    let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
+    if evicted(Eviction::Group) {
+        told.push("another service of its group waits for its place (exclusive)".to_owned());
+    }
+    if evicted(Eviction::Changed) {
+        told.push(
+            "since a reload it is woken in another way, so it sleeps as soon as nobody uses it".to_owned(),
+        );
+    }
+    if outlook.mature_at > now && state == State::Idle {
+        let left = span(outlook.mature_at.saturating_duration_since(now));
+        told.push(format!("it stays awake for {left} because of its minimum uptime"));
+    }
+    told
+}
+
+fn is_awake(state: State) -> &'static str {
+    if matches!(state, State::Ready | State::Idle) { "it is kept awake," } else { "it is" }
+}
+
+/// The oldest session of this server, as far as one finds it quickly.
+fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_>) -> Option<String> {
+    const LOOK_AT: usize = 1024;
+    let entries = running.sessions()?.after(0, LOOK_AT);
+    let oldest = entries.iter().find(|entry| {
+        *entry.service == *service.name && entry.server().is_some_and(|its| its.name == server.name)
+    })?;
+    Some(format!(
+        "the oldest is 0x{:x} from {}, {} old",
+        oldest.id,
+        oldest.client,
+        span(oldest.began.elapsed())
+    ))
+}
+
+fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> String {
+    let after =
+        |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
+    match (next(outlook, state, now), state) {
+        (Some(next), _) => match next.at {
+            Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
+            None if !outlook.evictions.is_empty() => {
+                "next: it stops when the last session has ended".to_owned()
+            }
+            None => {
+                let after =
+                    after(if next.what == "freezes" { outlook.freeze_after } else { outlook.stop_after });
+                format!("next: it {} {after} after the last session", next.what)
+            }
+        },
+        (None, State::Stopped) if admin == Admin::Ready => "next: it starts when a client comes".to_owned(),
+        (None, State::Failed) if admin == Admin::Ready => "next: the next client starts it".to_owned(),
+        (None, State::Freezing) => "next: it is frozen".to_owned(),
+        (None, State::Thawing) => "next: it is awake".to_owned(),
+        (None, State::Stopping) => "next: it is stopped".to_owned(),
+        (None, _) => "next: it stays as it is".to_owned(),
+    }
+}
+
+fn clients(number: usize) -> String {
+    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+}
+
+fn sessions(number: usize) -> String {
+    if number == 1 { "1 session".to_owned() } else { format!("{number} sessions") }
+}
+
+/// What ends this sentence, which may be somebody else's and have its end.
+fn stop(sentence: &str) -> &'static str {
+    if sentence.ends_with(['.', '?', '!']) { "" } else { "." }
+}
+
+/// As exactly as somebody wants to know it.
+fn span(span: Duration) -> String {
+    let millis = span.as_millis();
+    match (millis / 1000, millis % 1000 / 100) {
+        (0, _) if millis == 0 => "0s".to_owned(),
+        (0, _) => format!("{millis}ms"),
+        (seconds @ 1..10, tenths @ 1..) => format!("{seconds}.{tenths}s"),
+        _ => TimeSpan::Finite(Duration::from_secs(span.as_secs())).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_end_once() {
+        for (sentence, end) in
+            [("it is", "."), ("is it?", ""), ("it is.", ""), ("no (is it?)", "."), ("", ".")]
+        {
+            assert_eq!(stop(sentence), end, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn spans_are_rounded() {
+        for (micros, text) in [
+            (0, "0s"),
+            (900, "0s"),
+            (293_999, "293ms"),
+            (1_000_000, "1s"),
+            (1_050_000, "1s"),
+            (6_293_000, "6.2s"),
+            (9_999_999, "9.9s"),
+            (10_900_000, "10s"),
+            (90_500_000, "1min 30s"),
+        ] {
+            assert_eq!(span(Duration::from_micros(micros)), text);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The web address: metrics, the page, and whether all is well. Read-only; a few clients at a time, one answer each, and
+//! a deadline over all of it.
+
+use std::convert::Infallible;
+use std::net::TcpListener as StdListener;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_log::Level;
+use dormouse_proxy::listener::Listener;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::entrance::receive;
+use super::running::Running;
+use super::{metrics, view};
+
+/// So many clients at a time; further ones wait in the backlog.
+pub(super) const CLIENTS: usize = 16;
+/// All that a client may take, from its connection to the last byte of its answer.
+const LONGEST: Duration = Duration::from_secs(10);
+/// All that the head of its request may take: whoever says nothing has no place for long.
+const HEAD: Duration = Duration::from_secs(2);
+/// What is kept of a request.
+const BUFFER: usize = 16 << 10;
+/// So many services are told before others have their turn.
+const PIECE: usize = 8;
+
+const PAGE: &str = include_str!("page.html");
+/// Nothing comes from elsewhere, and nothing else may show the page inside itself.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Serves whoever comes.
+pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
+    let entrance = listener.socket().as_fd().try_clone_to_owned();
+    match entrance.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
+        Ok(entrance) => receive(entrance, CLIENTS, |client| show(client, Arc::clone(&running))).await,
+        Err(error) => {
+            running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
+        }
+    }
+}
+
+async fn show(client: TcpStream, running: Arc<Running>) {
+    let answer = service_fn(|request| {
+        let running = Arc::clone(&running);
+        async move { Ok::<_, Infallible>(answer(&request, &running).await) }
+    });
+    let mut server = http1::Builder::new();
+    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = server.serve_connection(TokioIo::new(client), answer);
+    // A client that fails, or is too slow, has only itself to tell.
+    let _ = timeout(LONGEST, connection).await;
+}
+
+async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    let plain = |status, text: &str| respond(status, TEXT, text.to_owned());
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD: this is for looking.\n");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/" => respond(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
+        "/metrics" => {
+            let openmetrics = accepts_openmetrics(request);
+            let kind = if openmetrics {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            } else {
+                "text/plain; version=0.0.4; charset=utf-8"
+            };
+            respond(StatusCode::OK, kind, metrics::metrics(running, openmetrics).await)
+        }
+        "/status.json" => respond(StatusCode::OK, "application/json", status(running).await),
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
+        "/readyz" if running.ledger.is_ending() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        "/readyz" => plain(StatusCode::OK, "ready\n"),
+        _ => plain(StatusCode::NOT_FOUND, "There are /, /metrics, /status.json, /healthz and /readyz.\n"),
+    }
+}
+
+fn accepts_openmetrics(request: &Request<Incoming>) -> bool {
+    let accepts =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("application/openmetrics-text"));
+    request.headers().get_all(header::ACCEPT).iter().any(accepts)
+}
+
+async fn status(running: &Running) -> String {
+    let mut text = format!("{{\"process\":{},\"services\":[", view::process(running));
+    for (number, service) in running.services().iter().enumerate() {
+        if number > 0 {
+            text.push(',');
+        }
+        text.push_str(&view::service(service).to_string());
+        if number % PIECE == 0 {
+            yield_now().await;
+        }
+    }
+    text.push_str("]}\n");
+    text
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

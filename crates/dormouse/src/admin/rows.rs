@@ -1,0 +1,157 @@
+//! `HAProxy`'s tables of typed figures: as CSV or lines, typed, and as JSON (its management guide, "Statistics and
+//! monitoring").
+
+use std::fmt::Write as _;
+
+use dormouse_log::quoted;
+
+/// What a figure is: where it comes from, of what nature it is, and of what it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tags {
+    letters: &'static str,
+}
+
+/// A figure's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    U32(u64),
+    S32(i64),
+    U64(u64),
+    Text(String),
+}
+
+/// A figure in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Figure {
+    pub(super) place: usize,
+    pub(super) name: &'static str,
+    pub(super) tags: Tags,
+    pub(super) value: Value,
+}
+
+impl Tags {
+    /// By the letters that the typed form has: origin, nature, scope.
+    pub(super) const fn new(letters: &'static str) -> Self {
+        Self { letters }
+    }
+
+    fn words(self) -> [&'static str; 3] {
+        let mut letters = self.letters.chars();
+        let origin = match letters.next() {
+            Some('S') => "Status",
+            Some('K') => "Key",
+            Some('C') => "Config",
+            Some('P') => "Product",
+            _ => "Metric",
+        };
+        let nature = match letters.next() {
+            Some('A') => "Age",
+            Some('a') => "Avg",
+            Some('C') => "Counter",
+            Some('D') => "Duration",
+            Some('L') => "Limit",
+            Some('M') => "Max",
+            Some('N') => "Name",
+            Some('O') => "Output",
+            Some('R') => "Rate",
+            _ => "Gauge",
+        };
+        let scope = match letters.next() {
+            Some('S') => "Service",
+            Some('Y') => "System",
+            _ => "Process",
+        };
+        [origin, nature, scope]
+    }
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::U32(_) => "u32",
+            Self::S32(_) => "s32",
+            Self::U64(_) => "u64",
+            Self::Text(_) => "str",
+        }
+    }
+
+    /// As a line has it.
+    pub(super) fn plain(&self) -> String {
+        match self {
+            Self::U32(number) | Self::U64(number) => number.to_string(),
+            Self::S32(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
+    /// As a field of CSV: in quotes where it has to be.
+    pub(super) fn csv(&self) -> String {
+        match self {
+            Self::Text(text) if text.contains(['"', ',', '\n', '\r']) => {
+                format!("\"{}\"", text.replace('"', "\"\""))
+            }
+            other => other.plain(),
+        }
+    }
+
+    fn json(&self) -> String {
+        match self {
+            Self::Text(text) => quoted(text),
+            other => other.plain(),
+        }
+    }
+}
+
+impl Figure {
+    /// A line of the typed form, behind what names the object.
+    pub(super) fn typed(&self, object: &str, text: &mut String) {
+        let Self { place, name, tags, value } = self;
+        // A String takes whatever is written to it.
+        let _ = writeln!(
+            text,
+            "{object}{place}.{name}.1:{}:{}:{}",
+            tags.letters,
+            value.kind(),
+            value.plain().replace(['\n', '\r'], " ")
+        );
+    }
+
+    /// An object of the JSON form; `object`: its members that name whose figure it is.
+    pub(super) fn json(&self, object: &str, text: &mut String) {
+        let Self { place, name, tags, value } = self;
+        let [origin, nature, scope] = tags.words();
+        // A String takes whatever is written to it.
+        let _ = write!(
+            text,
+            "{{{object}\"field\":{{\"pos\":{place},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",
+            quoted(name),
+            value.kind(),
+            value.json()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_haproxys() {
+        let figure = Figure { place: 4, name: "scur", tags: Tags::new("MGP"), value: Value::U32(7) };
+        let (mut typed, mut json) = (String::new(), String::new());
+        figure.typed("F.2.0.", &mut typed);
+        assert_eq!(typed, "F.2.0.4.scur.1:MGP:u32:7\n");
+        figure.json("\"objType\":\"Frontend\",\"proxyId\":2,\"id\":0,", &mut json);
+        assert_eq!(
+            json,
+            "{\"objType\":\"Frontend\",\"proxyId\":2,\"id\":0,\"field\":{\"pos\":4,\"name\":\"scur\"},\"processNum\":1,\
+             \"tags\":{\"origin\":\"Metric\",\"nature\":\"Gauge\",\"scope\":\"Process\"},\"value\":{\"type\":\"u32\",\"value\":7}}"
+        );
+    }
+
+    #[test]
+    fn a_field_of_csv_is_quoted_where_it_has_to_be() {
+        assert_eq!(Value::Text("a,\"b\"".to_owned()).csv(), "\"a,\"\"b\"\"\"");
+        assert_eq!(Value::Text("no check".to_owned()).csv(), "no check");
+    }
+}

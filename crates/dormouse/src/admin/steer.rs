@@ -1,0 +1,210 @@
+//! What an administrator does to services and servers.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+
+use dormouse_config::limit::Cap;
+use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
+use dormouse_core::service::NotNow;
+use dormouse_log::Level;
+use dormouse_proxy::admission::raise_limit;
+use dormouse_proxy::stats::sleep::WokenBy;
+
+use super::running::{Missing, Running, RunningServer, find, servers_of};
+use super::view::{standing, word};
+
+/// No server has a larger share.
+const HIGHEST_WEIGHT: u32 = 256;
+
+/// Wakes, puts to sleep, freezes, thaws or drains.
+pub(super) fn steer(running: &Running, steer: Steer, whom: &Whom) -> String {
+    let services = running.services();
+    let (service, servers) = match servers_of(&services, whom) {
+        Ok(found) => found,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let servers = match (steer, whom) {
+        // The first is the one that the next client gets.
+        (Steer::Wake, Whom::Service(_)) => {
+            let wakes = || servers.iter().filter(|server| server.wakes);
+            let first = wakes().position(|server| server.admin() == Admin::Ready).unwrap_or_default();
+            let first = wakes().nth(first).map(|server| server.index);
+            servers.into_iter().filter(|server| Some(server.index) == first).collect()
+        }
+        _ => servers,
+    };
+    let mut text = String::new();
+    let alone = service.servers().nth(1).is_none();
+    for server in &servers {
+        let name = if alone { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
+        let done = one(steer, server);
+        if done.is_ok() {
+            running
+                .log
+                .line(Level::Notice, format_args!("{name}: {steer}, because an administrator asked for it."));
+        }
+        // A String takes whatever is written to it.
+        let _ = match done {
+            Ok(()) => writeln!(text, "{name}: {}", standing(server)),
+            Err(why) => writeln!(text, "{name}: not done: {why}"),
+        };
+    }
+    if text.is_empty() {
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, "{}: not done: nothing has to wake it", service.name);
+    }
+    text
+}
+
+fn one(steer: Steer, server: &RunningServer<'_>) -> Result<(), String> {
+    if steer == Steer::Drain {
+        server.set_admin(Admin::Drain);
+        return Ok(());
+    }
+    let sleeper = server.sleeper().ok_or("nothing has to wake it")?;
+    let done = match steer {
+        Steer::Wake => {
+            if !matches!(server.admin(), Admin::Ready) {
+                return Err(format!("it is in {}", server.admin()));
+            }
+            sleeper.wake(WokenBy::Control);
+            Ok(())
+        }
+        Steer::Sleep => sleeper.sleep(),
+        Steer::Freeze => sleeper.freeze(),
+        Steer::Thaw => sleeper.thaw(),
+        Steer::Drain => Ok(()),
+    };
+    done.map_err(|why| match why {
+        NotNow::NotAwake => format!("it is {}", word(sleeper.state().0)),
+        NotNow::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+        NotNow::Used(number) => {
+            format!(
+                "{number} sessions use it or wait for it; drain it, or end them (shutdown sessions server)"
+            )
+        }
+        NotNow::KeptWarm => "it is kept warm at this time of day".to_owned(),
+    })
+}
+
+/// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.
+pub(super) fn set_state(running: &Running, name: &ServerName, admin: Admin) -> String {
+    let services = running.services();
+    match find(&services, name) {
+        Ok((_, server)) => {
+            server.set_admin(admin);
+            running
+                .log
+                .line(Level::Notice, format_args!("{name}: {admin}, because an administrator asked for it."));
+            String::new()
+        }
+        Err(missing) => format!("{}\n", missing.text()),
+    }
+}
+
+/// Changes how many sessions a service has at most.
+pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
+    let services = running.services();
+    match (services.iter().find(|service| service.name == name), Cap::new(value)) {
+        (None, _) => "No such frontend.\n".to_owned(),
+        (Some(_), None) => "Value out of range.\n".to_owned(),
+        (Some(service), Some(cap)) => {
+            service.admission.set_cap(cap);
+            let wanted = running.pool.wanted(services.iter().map(|service| &service.admission));
+            let budget = raise_limit(wanted, running.beside());
+            running.pool.grow(budget.sessions);
+            String::new()
+        }
+    }
+}
+
+/// Changes a server's share of the sessions; a percentage is of what is configured.
+pub(super) fn set_weight(running: &Running, name: &ServerName, weight: Weight) -> String {
+    let services = running.services();
+    let server = match find(&services, name) {
+        Ok((_, server)) => server,
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    let Some(handle) = server.handle() else {
+        return "A weight means nothing to a server that is alone.\n".to_owned();
+    };
+    handle.set_weight(match weight {
+        Weight::Absolute(weight) => weight.into(),
+        Weight::Percent(share) => {
+            (server.configured_weight.saturating_mul(share.into()) / 100).min(HIGHEST_WEIGHT)
+        }
+    });
+    String::new()
+}
+
+/// Tells a server's share of the sessions.
+pub(super) fn weight(running: &Running, name: &ServerName) -> String {
+    match find(&running.services(), name) {
+        Ok((_, server)) => format!("{} (initial {})\n", server.weight(), server.configured_weight),
+        Err(missing) => format!("{}\n", missing.text()),
+    }
+}
+
+/// Changes how many sessions a server has at most; 0 is no limit.
+pub(super) fn set_server_maxconn(running: &Running, name: &ServerName, value: u32) -> String {
+    let services = running.services();
+    let handle = match find(&services, name) {
+        Ok((_, server)) => server.handle(),
+        Err(missing) => return format!("{}\n", missing.text()),
+    };
+    match handle {
+        Some(handle) => {
+            handle.set_maxconn(NonZeroU32::new(value));
+            String::new()
+        }
+        None => "A server that is alone has no maxconn of its own; use 'set maxconn frontend'.\n".to_owned(),
+    }
+}
+
+/// The end of all sessions that a server has now.
+#[derive(Debug)]
+pub(super) struct Shutdown {
+    name: ServerName,
+    /// The sessions after this number are left to be looked at, up to the last.
+    after: u64,
+    last: u64,
+}
+
+/// So many sessions are looked at at once.
+const PIECE: usize = 128;
+
+impl Shutdown {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// When there is no such server.
+    pub(super) fn of(running: &Running, name: ServerName) -> Result<Self, Missing> {
+        find(&running.services(), &name)?;
+        Ok(Self { name, after: 0, last: running.sessions().map_or(0, |sessions| sessions.last()) })
+    }
+
+    /// Ends some more of them; false if there are no more.
+    pub(super) fn go_on(&mut self, running: &Running) -> bool {
+        let Some(sessions) = running.sessions() else { return false };
+        let entries = sessions.after(self.after, PIECE);
+        for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
+            let is_its = entry.server().is_some_and(|server| server.name == self.name.server);
+            if is_its && *entry.service == *self.name.backend {
+                entry.kill();
+            }
+        }
+        self.after = entries.last().map_or(self.last, |entry| entry.id);
+        self.after < self.last
+    }
+}
+
+/// Ends one session.
+pub(super) fn shutdown_session(running: &Running, id: u64) -> String {
+    match running.sessions().and_then(|sessions| sessions.get(id)) {
+        Some(entry) => {
+            entry.kill();
+            String::new()
+        }
+        None => "No such session (use 'show sess').\n".to_owned(),
+    }
+}

@@ -1,0 +1,50 @@
+//! The fields of a JSON answer of the control socket, as texts and numbers.
+
+use serde_json::Value;
+
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+pub(crate) fn text(value: &Value, name: &str) -> String {
+    let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
+    // It goes to a terminal.
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The state of this, and what an administrator wants of the server, where there is one.
+pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
+    let admin = |server| (server, text(server, "admin"));
+    match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
+        None => text(value, "state"),
+        Some((server, admin)) => match text(server, "state") {
+            state if state == "vacant" || state == admin => state,
+            state => format!("{state}, {admin}"),
+        },
+    }
+}
+
+pub(crate) fn next(server: &Value) -> String {
+    let what = text(server, "next");
+    match server.get("next_seconds").and_then(Value::as_u64) {
+        _ if what.is_empty() => what,
+        Some(seconds) => format!("{what} in {}", span(seconds)),
+        None => format!("{what} after the last session"),
+    }
+}
+
+/// The two largest units.
+pub(crate) fn span(seconds: u64) -> String {
+    let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
+    match units.iter().find(|(whole, ..)| seconds >= *whole) {
+        Some((whole, name, part, of)) => match seconds % whole / part {
+            0 => format!("{}{name}", seconds / whole),
+            rest => format!("{}{name} {rest}{of}", seconds / whole),
+        },
+        None => format!("{seconds}s"),
+    }
+}

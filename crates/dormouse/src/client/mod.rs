@@ -1,0 +1,275 @@
+//! The client's side of the control socket, for `dormouse status` and its kin.
+
+pub(crate) mod fields;
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+/// How long it may take from the call to the whole answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest answer that is read.
+const LONGEST: usize = 64 << 20;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum ClientError {
+    /// No socket was named, and none is where they usually are.
+    Nowhere(Vec<PathBuf>),
+    /// Nobody answers there.
+    Unreachable(PathBuf, io::Error),
+    /// The connection broke while we did this.
+    Broken(PathBuf, &'static str, io::Error),
+    /// Somebody is there, and there was no whole answer for so long.
+    Silent(PathBuf, Duration),
+    /// The answer is none that we understand.
+    Nonsense(PathBuf, String),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere(places) => {
+                let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+                write!(
+                    f,
+                    "No control socket at {}. Is dormouse running, with control = \"unix:PATH\" in its configuration? \
+                     Name the socket with --control=PATH.",
+                    places.join(" or ")
+                )
+            }
+            Self::Unreachable(path, error) => {
+                write!(f, "Failed to connect to the control socket {}: {error}", path.display())?;
+                match error.kind() {
+                    ErrorKind::PermissionDenied => f.write_str(" (only the user who runs dormouse may)"),
+                    ErrorKind::ConnectionRefused => f.write_str(" (dormouse is not running)"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Broken(path, doing, error) => {
+                write!(f, "Failed to {doing} the control socket {}: {error}", path.display())
+            }
+            Self::Silent(path, patience) => write!(
+                f,
+                "The control socket {} does not answer within {} s (dormouse is stopped, or all its places are taken)",
+                path.display(),
+                patience.as_secs_f64()
+            ),
+            Self::Nonsense(path, error) => {
+                write!(f, "The answer from {} is not understood: {error}", path.display())
+            }
+        }
+    }
+}
+
+/// Where commands go.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    /// The socket that was named, or the first that is where they usually are.
+    pub(crate) fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
+        if let Some(path) = named {
+            // As the configuration writes it.
+            let plain = path.to_str().and_then(|text| text.strip_prefix("unix:"));
+            let plain = plain.map(|text| text.split_once('?').map_or(text, |(path, _)| path));
+            return Ok(Self::at(plain.map_or_else(|| path.clone(), PathBuf::from)));
+        }
+        let places = crate::admin::places(|name| std::env::var_os(name));
+        match places.iter().find(|place| place.exists()) {
+            Some(path) => Ok(Self::at(path.clone())),
+            None => Err(ClientError::Nowhere(places)),
+        }
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, patience: PATIENCE }
+    }
+
+    /// Says a line, and gives the answer without the empty line behind it.
+    pub(crate) fn ask(&self, line: &str) -> Result<String, ClientError> {
+        let call = Call { client: self, began: Instant::now() };
+        let broken = |doing| move |error| call.broken(doing, error);
+        let mut socket = call.connect().map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => call.silent(),
+            _ => ClientError::Unreachable(self.path.clone(), error),
+        })?;
+        socket.set_write_timeout(Some(call.left()?)).map_err(broken("write to"))?;
+        socket.write_all(format!("{line}\n").as_bytes()).map_err(broken("write to"))?;
+        socket.shutdown(Shutdown::Write).map_err(broken("write to"))?;
+        let mut answer = Vec::new();
+        let mut piece = vec![0; 64 << 10];
+        while answer.len() < LONGEST {
+            socket.set_read_timeout(Some(call.left()?)).map_err(broken("read from"))?;
+            match socket.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => answer.extend(piece.iter().take(length)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(call.broken("read from", error)),
+            }
+        }
+        let answer = String::from_utf8(answer).map_err(|error| self.nonsense(&error.to_string()))?;
+        Ok(answer.trim_end_matches('\n').to_owned())
+    }
+
+    /// That an answer is not what it should be.
+    pub(crate) fn nonsense(&self, why: &str) -> ClientError {
+        ClientError::Nonsense(self.path.clone(), why.to_owned())
+    }
+
+    /// Says a line whose answer is JSON.
+    pub(crate) fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
+        let answer = self.ask(line)?;
+        serde_json::from_str(&answer).map_err(|error| self.nonsense(&error.to_string()))
+    }
+}
+
+/// One question, which has to be answered in time.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    client: &'a Client,
+    began: Instant,
+}
+
+impl Call<'_> {
+    /// Connects; where nobody accepts and many wait already, that takes its time as well.
+    fn connect(self) -> io::Result<UnixStream> {
+        let address = SocketAddrUnix::new(&self.client.path)?;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&socket, Timeout::Send, Some(self.client.patience))?;
+        connect(&socket, &address)?;
+        Ok(socket.into())
+    }
+
+    /// How long it may still take.
+    fn left(self) -> Result<Duration, ClientError> {
+        let left = self.client.patience.saturating_sub(self.began.elapsed());
+        if left.is_zero() { Err(self.silent()) } else { Ok(left) }
+    }
+
+    fn silent(self) -> ClientError {
+        ClientError::Silent(self.client.path.clone(), self.client.patience)
+    }
+
+    fn broken(self, doing: &'static str, error: io::Error) -> ClientError {
+        match error.kind() {
+            ErrorKind::WouldBlock => self.silent(),
+            _ => ClientError::Broken(self.client.path.clone(), doing, error),
+        }
+    }
+}
+
+/// A word as the socket takes it, whatever is in it.
+pub(crate) fn escaped(word: &str) -> String {
+    let special = |c: char| c.is_ascii_whitespace() || ";\\".contains(c);
+    word.chars()
+        .filter(|c| !c.is_control())
+        .flat_map(|c| special(c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use rustix::net::{bind, listen};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    struct Socket(PathBuf);
+
+    impl Socket {
+        fn new(name: &str) -> Self {
+            let name = format!("dormouse-client-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        /// What somebody without much patience is told there.
+        fn told(&self) -> String {
+            let client = Client { path: self.0.clone(), patience: Duration::from_millis(200) };
+            let (send, told) = mpsc::channel();
+            thread::spawn(move || send.send(client.ask("show info").unwrap_err().to_string()));
+            told.recv_timeout(SOON).unwrap()
+        }
+
+        fn does_not_answer(&self) -> String {
+            let path = self.0.display();
+            format!(
+                "The control socket {path} does not answer within 0.2 s (dormouse is stopped, or all its places are taken)"
+            )
+        }
+    }
+
+    impl Drop for Socket {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn whom_nobody_lets_in_is_told() {
+        let socket = Socket::new("full");
+        let address = SocketAddrUnix::new(&socket.0).unwrap();
+        let new = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let listener = new(SocketFlags::CLOEXEC);
+        bind(&listener, &address).unwrap();
+        listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = new(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+            match connect(&client, &address) {
+                Ok(()) => waiting.push(client),
+                Err(error) => {
+                    assert_eq!(error, rustix::io::Errno::AGAIN);
+                    break;
+                }
+            }
+        }
+        assert_eq!(socket.told(), socket.does_not_answer());
+    }
+
+    #[test]
+    fn who_hears_nothing_is_told() {
+        let socket = Socket::new("silent");
+        let _listener = UnixListener::bind(&socket.0).unwrap();
+        assert_eq!(socket.told(), socket.does_not_answer());
+    }
+
+    #[test]
+    fn an_answer_that_does_not_end_is_none() {
+        let socket = Socket::new("slow");
+        let listener = UnixListener::bind(&socket.0).unwrap();
+        let talker = thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            while client.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        assert_eq!(socket.told(), socket.does_not_answer());
+        talker.join().unwrap();
+    }
+
+    #[test]
+    fn what_breaks_is_called_by_its_name() {
+        let socket = Socket::new("gone");
+        let refused = format!("Failed to connect to the control socket {}: No such file", socket.0.display());
+        assert!(socket.told().starts_with(&refused), "{}", socket.told());
+        let broken = Client::at(socket.0.clone());
+        let broken = Call { client: &broken, began: Instant::now() };
+        let error = broken.broken("write to", ErrorKind::BrokenPipe.into()).to_string();
+        assert!(error.starts_with("Failed to write to the control socket "), "{error}");
+    }
+}

@@ -1,0 +1,105 @@
+//! The journal's own protocol (systemd's "Native Journal Protocol"): an entry is a datagram of fields, so that whoever
+//! reads can select by them.
+
+use std::fmt::{Display, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Level;
+
+/// Where it listens.
+const SOCKET: &str = "/run/systemd/journal/socket";
+/// So long an entry may wait for a journal that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The journal's ear.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// Bound to nobody: the journal's socket may become another one while we run.
+    socket: UnixDatagram,
+    at: PathBuf,
+}
+
+impl Journal {
+    /// `None` where it cannot be reached, as in a root directory of one's own.
+    pub(super) fn connect() -> Option<Self> {
+        Self::at(Path::new(SOCKET))
+    }
+
+    fn at(path: &Path) -> Option<Self> {
+        let socket = UnixDatagram::unbound().ok()?;
+        // Whether somebody listens there is found out once, with a socket of its own.
+        UnixDatagram::unbound().ok()?.connect(path).ok()?;
+        socket.set_write_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { socket, at: path.to_owned() })
+    }
+
+    /// Gives how many entries were not taken: it, or none.
+    pub(super) fn send(&self, entry: &str) -> u64 {
+        u64::from(self.socket.send_to(entry.as_bytes(), &self.at).is_err())
+    }
+}
+
+/// An entry with this message and these fields, as [`field`] writes them.
+pub(super) fn entry(level: Level, message: impl Display, fields: &str) -> String {
+    let mut entry = String::with_capacity(256);
+    field(&mut entry, "PRIORITY", level as u8);
+    field(&mut entry, "SYSLOG_IDENTIFIER", "dormouse");
+    field(&mut entry, "MESSAGE", message);
+    entry.push_str(fields);
+    entry
+}
+
+/// Adds a field. A value is one line, so that none can pretend to be another field.
+pub fn field(entry: &mut String, name: &str, value: impl Display) {
+    entry.push_str(name);
+    entry.push('=');
+    let begin = entry.len();
+    // A String takes whatever is written to it.
+    let _ = write!(entry, "{value}");
+    if entry.get(begin..).is_some_and(|value| value.contains('\n')) {
+        let value = entry.split_off(begin).replace('\n', " ");
+        entry.push_str(&value);
+    }
+    entry.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_was_made_anew_is_found_again() {
+        let path = std::env::temp_dir().join(format!("dormouse-journal-{}", std::process::id()));
+        // It may be there from a process of that number before.
+        let _ = std::fs::remove_file(&path);
+        assert!(Journal::at(&path).is_none());
+        let heard = |ear: &UnixDatagram| {
+            let mut entry = [0; 16];
+            ear.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let length = ear.recv(&mut entry).unwrap();
+            String::from_utf8_lossy(&entry[..length]).into_owned()
+        };
+        let first = UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::at(&path).unwrap();
+        assert_eq!((journal.send("one"), heard(&first)), (0, "one".to_owned()));
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(journal.send("lost"), 1);
+        let second = UnixDatagram::bind(&path).unwrap();
+        assert_eq!((journal.send("two"), heard(&second)), (0, "two".to_owned()));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn no_value_becomes_a_field() {
+        let mut fields = String::new();
+        field(&mut fields, "DORMOUSE_SERVER", "a\nPRIORITY=0\n");
+        let entry = entry(Level::Info, "said\nand done", &fields);
+        assert_eq!(
+            entry,
+            "PRIORITY=6\nSYSLOG_IDENTIFIER=dormouse\nMESSAGE=said and done\nDORMOUSE_SERVER=a PRIORITY=0 \n"
+        );
+    }
+}

@@ -1,0 +1,297 @@
+//! Log lines on standard error, with priorities when it is the journal (sd-daemon(3)).
+//!
+//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions: a thread of
+//! its own writes them.
+
+use std::fmt;
+use std::io::Stderr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::journal::{Journal, entry, field};
+use crate::level::{Format, Level};
+use crate::queue::{Sheet, Writer};
+use crate::recurring::{KINDS, Recurring};
+use crate::sink::{Paper, say};
+use crate::text::{Utc, quoted};
+
+/// A kind of line is told at most so often; in between it is counted.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// The log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+    recent: Arc<Mutex<[Recent; KINDS]>>,
+    /// Whose lines they are, for the journal.
+    service: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// A [`Level`].
+    level: AtomicU8,
+    style: Arc<Style>,
+    writer: OnceLock<Writer>,
+}
+
+/// How lines are written.
+#[derive(Debug)]
+struct Style {
+    /// A [`Format`].
+    format: AtomicU8,
+    journal: bool,
+    /// Where lines go as entries with fields, if they do.
+    native: Option<Journal>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Recent {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+/// Where a process's lines end up: on standard error, or as entries in the journal.
+#[derive(Debug)]
+struct Out {
+    style: Arc<Style>,
+    paper: Paper<Stderr>,
+}
+
+impl Log {
+    /// A log of lines up to this level, on standard error.
+    pub fn new(level: Option<Level>) -> Self {
+        Self::with(level, Format::Text, stderr_is_journal(), None)
+    }
+
+    /// The same, with lines of this format. Where standard error is the journal, they are entries with fields.
+    pub fn formatted(level: Option<Level>, format: Format) -> Self {
+        let journal = stderr_is_journal();
+        Self::with(level, format, journal, if journal { Journal::connect() } else { None })
+    }
+
+    fn with(level: Option<Level>, format: Format, journal: bool, native: Option<Journal>) -> Self {
+        let level = AtomicU8::new(level_or_told(level) as u8);
+        let style = Style { format: AtomicU8::new(format as u8), journal, native };
+        let inner = Inner { level, style: Arc::new(style), writer: OnceLock::new() };
+        Self { inner: Arc::new(inner), recent: Arc::default(), service: None }
+    }
+
+    /// Other lines from now on, also for whoever has the same log.
+    pub fn set_level(&self, level: Option<Level>) {
+        self.inner.level.store(level_or_told(level) as u8, Ordering::Relaxed);
+    }
+
+    /// Lines of this format from now on, also for whoever has the same log.
+    pub fn set_format(&self, format: Format) {
+        self.inner.style.format.store(format as u8, Ordering::Relaxed);
+    }
+
+    /// The same log for somebody else: what recurs there is counted apart.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), recent: Arc::default(), service: self.service.clone() }
+    }
+
+    /// The same for this service.
+    #[must_use]
+    pub fn of(&self, service: &str) -> Self {
+        Self { service: Some(Arc::from(service)), ..self.separate() }
+    }
+
+    /// Whether lines can have fields.
+    pub fn has_fields(&self) -> bool {
+        self.inner.style.native.is_some()
+    }
+
+    /// Whether lines of this level are written at all.
+    pub fn wants(&self, level: Level) -> bool {
+        level as u8 <= self.inner.level.load(Ordering::Relaxed)
+    }
+
+    /// Whether each session gets a line.
+    pub fn wants_sessions(&self) -> bool {
+        self.wants(if self.format() == Format::Text { Level::Debug } else { Level::Info })
+    }
+
+    /// What lines look like.
+    pub fn format(&self) -> Format {
+        self.inner.style.format()
+    }
+
+    /// Writes a line.
+    pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
+        if self.wants(level) && self.format() == Format::Json {
+            self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())), "");
+        } else {
+            self.words(level, text, "");
+        }
+    }
+
+    /// Writes a JSON object: the time, the level, and these members; with these fields in the journal.
+    pub fn object(&self, level: Level, members: &str, fields: &str) {
+        let now = Utc(SystemTime::now());
+        self.words(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
+    }
+
+    /// Writes just this; with these fields in the journal.
+    pub fn words(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
+        if !self.wants(level) {
+            return;
+        }
+        if !self.has_fields() {
+            return self.write(format!("{}{text}\n", self.inner.style.priority(level)));
+        }
+        let mut entry = entry(level, text, fields);
+        if let Some(service) = &self.service {
+            field(&mut entry, "DORMOUSE_SERVICE", service);
+        }
+        self.write(entry);
+    }
+
+    /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
+    pub fn recurring(&self, kind: Recurring, level: Level, text: fmt::Arguments<'_>) {
+        if !self.wants(level) {
+            return;
+        }
+        let untold = {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(recent) = recent.get_mut(kind as usize) else { return };
+            let now = Instant::now();
+            if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
+                recent.untold += 1;
+                return;
+            }
+            recent.told = Some(now);
+            std::mem::take(&mut recent.untold)
+        };
+        match untold {
+            0 => self.line(level, text),
+            count => self.line(level, format_args!("{text} ({count} more like this since it was last told)")),
+        }
+    }
+
+    /// Waits until all lines are written, but not for long: the reader may be stuck.
+    pub fn flush(&self) {
+        if let Some(writer) = self.inner.writer.get() {
+            writer.flush(Duration::from_millis(500));
+        }
+    }
+
+    fn write(&self, line: String) {
+        let writer = self.inner.writer.get_or_init(|| {
+            let style = Arc::clone(&self.inner.style);
+            Writer::new(Box::new(Out { style, paper: Paper::new(std::io::stderr()) }))
+        });
+        writer.write(line);
+    }
+}
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+impl Sheet for Out {
+    fn put(&mut self, lines: &str) -> u64 {
+        match &self.style.native {
+            Some(journal) => journal.send(lines),
+            None => self.paper.lines(lines),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let stderr = std::io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        // The journal's queue may have to be waited for.
+        let is_stderr = self.style.native.is_none();
+        is_stderr && poll(&mut polled, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// A datagram is one entry.
+    fn takes_several(&self) -> bool {
+        self.style.native.is_none()
+    }
+
+    fn lost(&self, lines: u64) -> String {
+        self.style.lost(lines)
+    }
+}
+
+impl Style {
+    fn format(&self) -> Format {
+        let format = self.format.load(Ordering::Relaxed);
+        let all = [Format::Tcplog, Format::Json];
+        all.into_iter().find(|known| *known as u8 == format).unwrap_or_default()
+    }
+
+    fn priority(&self, level: Level) -> String {
+        priority(self.journal, level)
+    }
+
+    /// The line that tells how many others are missing.
+    fn lost(&self, lines: u64) -> String {
+        let priority = self.priority(Level::Warning);
+        let text = format!("{lines} log lines were lost, because nobody took them in time");
+        if self.native.is_some() {
+            return entry(Level::Warning, text, "");
+        }
+        match self.format() {
+            Format::Json => {
+                let now = Utc(SystemTime::now());
+                format!("{priority}{{\"time\":\"{now}\",\"level\":\"warning\",\"message\":\"{text}\"}}\n")
+            }
+            Format::Text | Format::Tcplog => format!("{priority}{text}\n"),
+        }
+    }
+}
+
+/// Says this where there is no log yet, or no more: each line as grave as this, if the journal reads it.
+pub fn say_as(level: Level, text: &impl fmt::Display) {
+    let priority = priority(stderr_is_journal(), level);
+    let lines: Vec<_> = text.to_string().lines().map(|line| format!("{priority}{line}\n")).collect();
+    say(lines.concat());
+}
+
+fn priority(journal: bool, level: Level) -> String {
+    if journal { format!("<{}>", level as u8) } else { String::new() }
+}
+
+/// What is wanted, or what the environment says.
+fn level_or_told(level: Option<Level>) -> Level {
+    let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
+    level.or_else(told).unwrap_or(Level::Info)
+}
+
+/// Whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.
+fn stderr_is_journal() -> bool {
+    let matches = || {
+        let stream = std::env::var("JOURNAL_STREAM").ok()?;
+        let (device, inode) = stream.split_once(':')?;
+        let stat = rustix::fs::fstat(std::io::stderr()).ok()?;
+        Some(device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
+    };
+    matches().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_systemds() {
+        assert_eq!(Level::parse("debug"), Some(Level::Debug));
+        assert_eq!(Level::parse("4"), Some(Level::Warning));
+        assert_eq!(Level::parse("loud"), None);
+    }
+
+    #[test]
+    fn what_recurs_is_told_once_and_counted() {
+        let log = Log::new(Some(Level::Err));
+        for _ in 0..5 {
+            log.recurring(Recurring::AtLimit, Level::Err, format_args!("a line of a test that recurs"));
+        }
+        let recent = log.recent.lock().unwrap()[Recurring::AtLimit as usize];
+        assert_eq!(recent.untold, 4);
+    }
+}

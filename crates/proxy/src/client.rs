@@ -1,0 +1,155 @@
+//! A client: its socket, and its addresses as the kernel or a trusted proxy reports them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use dormouse_core::proxy_protocol::{Addresses, Tlv};
+use dormouse_relay::Kind;
+use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
+
+/// A client's socket, connected and non-blocking.
+#[derive(Debug)]
+pub struct Client {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// What it can do.
+    pub kind: Kind,
+}
+
+/// Who is at the far end of an accepted connection, and where it came in.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    far: Option<SocketAddrAny>,
+    near: Option<SocketAddrAny>,
+    told: Option<Box<Told>>,
+    unique_id: Option<Box<str>>,
+}
+
+/// What a proxy between us and the client has told of it.
+#[derive(Debug, Clone)]
+struct Told {
+    addresses: Addresses,
+    tlvs: Vec<Tlv>,
+}
+
+impl Peer {
+    /// Asks the kernel about a connected socket. A peer that has already gone is nobody.
+    pub fn of(socket: impl AsFd) -> Self {
+        Self { far: getpeername(&socket).ok().flatten(), near: getsockname(&socket).ok(), ..Self::unknown() }
+    }
+
+    /// The same where it came to a socket of this path, of which the kernel only knows a name of before
+    /// (`listener::path`).
+    pub fn at(socket: impl AsFd, path: &Path) -> Self {
+        let peer = Self::of(socket);
+        match SocketAddrUnix::new(path) {
+            Ok(address) => Self { near: Some(address.into()), ..peer },
+            Err(_) => peer,
+        }
+    }
+
+    /// Nobody that we asked about.
+    pub fn unknown() -> Self {
+        Self { far: None, near: None, told: None, unique_id: None }
+    }
+
+    /// Takes over what a trusted proxy tells of it. Where that tells no addresses it speaks for itself.
+    pub fn learn(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
+        if addresses != Addresses::Unknown {
+            self.told = Some(Box::new(Told { addresses, tlvs }));
+        }
+    }
+
+    /// Whether a proxy has told who it is.
+    pub fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// What else a proxy has told of it.
+    pub fn tlvs(&self) -> &[Tlv] {
+        self.told.as_ref().map(|told| told.tlvs.as_slice()).unwrap_or_default()
+    }
+
+    /// The name under which the server knows its session, if it was given one.
+    pub fn unique_id(&self) -> Option<&str> {
+        self.unique_id.as_deref()
+    }
+
+    /// Gives its session a name.
+    pub fn set_unique_id(&mut self, id: String) {
+        self.unique_id = Some(id.into());
+    }
+
+    /// Its address, if it came over IP.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.socket_address().map(|address| address.ip())
+    }
+
+    /// Its address and port, if it came over IP.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.told.as_ref().map(|told| &told.addresses) {
+            Some(Addresses::Inet { src, .. }) => Some(*src),
+            Some(_) => None,
+            None => SocketAddr::try_from(self.far.clone()?).ok(),
+        }
+    }
+
+    /// The two ends, as a PROXY header tells them.
+    pub fn proxy_addresses(&self) -> Addresses {
+        if let Some(told) = &self.told {
+            return told.addresses.clone();
+        }
+        let (Some(far), Some(near)) = (&self.far, &self.near) else { return Addresses::Unknown };
+        if let (Ok(src), Ok(dst)) = (SocketAddr::try_from(far.clone()), SocketAddr::try_from(near.clone())) {
+            return Addresses::Inet { src, dst };
+        }
+        let unix =
+            |address: &SocketAddrAny| SocketAddrUnix::try_from(address.clone()).map(|unix| unix_name(&unix));
+        match (unix(far), unix(near)) {
+            (Ok(src), Ok(dst)) => Addresses::Unix { src, dst },
+            _ => Addresses::Unknown,
+        }
+    }
+}
+
+fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
+    match (address.path_bytes(), address.abstract_name()) {
+        (Some(path), _) => path.to_vec(),
+        // An empty one is that of a socket without a name.
+        (_, Some(name)) if !name.is_empty() => [b"\0", name].concat(),
+        _ => Vec::new(),
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.told.as_ref().map(|told| &told.addresses) {
+            Some(Addresses::Inet { src, .. }) => return write!(f, "{src}"),
+            Some(Addresses::Unix { src, .. }) => return write!(f, "{}", Named(src)),
+            _ => {}
+        }
+        let Some(far) = &self.far else { return f.write_str("a client that has gone") };
+        if let Ok(address) = SocketAddr::try_from(far.clone()) {
+            return write!(f, "{address}");
+        }
+        match SocketAddrUnix::try_from(far.clone()) {
+            Ok(address) => write!(f, "{}", Named(&unix_name(&address))),
+            Err(_) => f.write_str("a client of another address family"),
+        }
+    }
+}
+
+/// The name of a local client's socket, as a header has it.
+struct Named<'a>(&'a [u8]);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("a local client"),
+            [0, name @ ..] => write!(f, "@{}", String::from_utf8_lossy(name).escape_debug()),
+            path => write!(f, "{}", String::from_utf8_lossy(path).escape_debug()),
+        }
+    }
+}

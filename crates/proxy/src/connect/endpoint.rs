@@ -1,0 +1,81 @@
+//! Addresses of sockets of any family.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use dormouse_relay::Kind;
+use dormouse_sys::vsock::VsockAddr;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
+
+/// Something that can be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP.
+    Inet(SocketAddr),
+    /// A UNIX socket.
+    Unix(SocketAddrUnix),
+    /// A virtual machine's port.
+    Vsock(VsockAddr),
+}
+
+impl Endpoint {
+    /// Its family.
+    pub fn family(&self) -> AddressFamily {
+        match self {
+            Self::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
+            Self::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
+            Self::Unix(_) => AddressFamily::UNIX,
+            Self::Vsock(_) => AddressFamily::VSOCK,
+        }
+    }
+
+    /// What its sockets can do.
+    pub fn kind(&self) -> Kind {
+        if self.family() == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain }
+    }
+
+    /// As the kernel wants it.
+    pub fn to_any(&self) -> SocketAddrAny {
+        match self {
+            Self::Inet(address) => address.as_any(),
+            Self::Unix(address) => address.as_any(),
+            Self::Vsock(address) => address.as_any(),
+        }
+    }
+
+    /// Its path in the file system.
+    pub fn path(&self) -> Option<&Path> {
+        let Self::Unix(address) = self else { return None };
+        address.path_bytes().map(|path| Path::new(OsStr::from_bytes(path)))
+    }
+}
+
+impl From<SocketAddrUnix> for Endpoint {
+    fn from(address: SocketAddrUnix) -> Self {
+        Self::Unix(address)
+    }
+}
+
+impl From<VsockAddr> for Endpoint {
+    fn from(address: VsockAddr) -> Self {
+        Self::Vsock(address)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => write!(f, "{address}"),
+            Self::Unix(address) => match (address.path_bytes(), address.abstract_name()) {
+                (Some(path), _) => write!(f, "{}", String::from_utf8_lossy(path)),
+                (_, Some(name)) => write!(f, "@{}", String::from_utf8_lossy(name)),
+                _ => f.write_str("an unnamed socket"),
+            },
+            Self::Vsock(VsockAddr { cid, port }) => write!(f, "vsock:{cid}:{port}"),
+        }
+    }
+}

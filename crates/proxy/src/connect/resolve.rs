@@ -1,0 +1,244 @@
+//! Names to addresses, off the data path: asked once for all sessions that wait, kept for a while, and kept on when
+//! the resolver fails later.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dormouse_core::address::{Host, Port};
+use dormouse_sys::resolve::{ResolveError, lookup, lookup_numeric};
+use tokio::time::{Instant, timeout};
+
+use super::{Addresses, Endpoint};
+use crate::blocking::aside;
+
+/// How long an answer is fresh (`hold valid` of haproxy).
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a failed question is not asked again.
+const FAILED: Duration = Duration::from_secs(1);
+/// A session that has an old answer waits at most so long for a new one.
+const PATIENCE_WITH_ANSWER: Duration = Duration::from_millis(250);
+/// And without one so long: the C library's resolver gives up after 5 s × 2 tries × 3 servers at the latest.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Completes what needs no resolver; names get a cache.
+pub(super) fn prepare(host: &Host, port: &Port) -> Result<Addresses, ResolveError> {
+    let service = port.to_string();
+    let number = match port {
+        Port::Number(number) => number.get(),
+        Port::Service(_) => service_port(&service)?,
+    };
+    let fixed =
+        |addresses: Vec<SocketAddr>| Addresses::Fixed(addresses.into_iter().map(Endpoint::Inet).collect());
+    Ok(match host {
+        Host::Ip(ip) => fixed(vec![SocketAddr::new(*ip, number)]),
+        Host::Loopback => {
+            fixed(vec![(Ipv6Addr::LOCALHOST, number).into(), (Ipv4Addr::LOCALHOST, number).into()])
+        }
+        Host::Scoped { addr, zone } => {
+            let scope = lookup_numeric(&format!("{addr}%{zone}"), &number.to_string())?;
+            fixed(scope.into_iter().map(|address| with_scope(*addr, address)).collect())
+        }
+        Host::Name(name) => Addresses::Named(NameCache::new(name.as_str().to_owned(), service)),
+    })
+}
+
+fn service_port(service: &str) -> Result<u16, ResolveError> {
+    let addresses = lookup_numeric("127.0.0.1", service)?;
+    let none = || ResolveError { asked: service.to_owned(), reason: "the service has no port".to_owned() };
+    addresses.first().map(SocketAddr::port).ok_or_else(none)
+}
+
+fn with_scope(addr: Ipv6Addr, found: SocketAddr) -> SocketAddr {
+    let scope = if let SocketAddr::V6(found) = found { found.scope_id() } else { 0 };
+    SocketAddrV6::new(addr, found.port(), 0, scope).into()
+}
+
+/// A name, and what it last resolved to.
+#[derive(Debug)]
+pub(super) struct NameCache {
+    question: Arc<Question>,
+    lookup: Lookup,
+}
+
+type Lookup = fn(&str, &str) -> Result<Vec<SocketAddr>, ResolveError>;
+
+/// What outlives whoever asked: an answer counts although nobody waits for it any more.
+#[derive(Debug)]
+struct Question {
+    host: String,
+    service: String,
+    known: Mutex<Known>,
+    /// One question at a time. Whoever asks, in its thread, holds it to the end.
+    asking: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Known {
+    answer: Vec<Endpoint>,
+    /// When the question began that is being asked.
+    began: Option<Instant>,
+    /// When the last question ended.
+    asked: Option<Instant>,
+    failure: Option<ResolveError>,
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        let keep = if self.failure.is_some() { FAILED } else { FRESH };
+        self.asked.is_some_and(|asked| asked.elapsed() < keep)
+    }
+
+    /// How long a session waits for an answer. With an old one it does not wait for a question that has taken too long
+    /// already.
+    fn patience(&self) -> Duration {
+        if self.answer.is_empty() {
+            return PATIENCE;
+        }
+        let passed = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        PATIENCE_WITH_ANSWER.saturating_sub(passed)
+    }
+
+    fn result(self) -> Result<Vec<Endpoint>, ResolveError> {
+        match self.failure {
+            Some(failure) if self.answer.is_empty() => Err(failure),
+            _ => Ok(self.answer),
+        }
+    }
+}
+
+impl NameCache {
+    fn new(host: String, service: String) -> Self {
+        Self::asking(lookup, host, service)
+    }
+
+    fn asking(lookup: Lookup, host: String, service: String) -> Self {
+        let (known, asking) = (Mutex::default(), Arc::default());
+        Self { question: Arc::new(Question { host, service, known, asking }), lookup }
+    }
+
+    /// The name's addresses, in the resolver's order.
+    pub(super) async fn addresses(&self) -> Result<Vec<Endpoint>, ResolveError> {
+        let known = self.question.known().clone();
+        if known.is_fresh() {
+            return known.result();
+        }
+        match timeout(known.patience(), self.ask()).await {
+            Ok(known) => known.result(),
+            Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver does not answer")),
+            Err(_) => Ok(known.answer),
+        }
+    }
+
+    /// What there is to say when nobody waits for an answer any longer.
+    pub(super) fn unanswered(&self) -> ResolveError {
+        self.question.failure("neither the resolver nor one of its addresses has answered")
+    }
+
+    async fn ask(&self) -> Known {
+        let only = Arc::clone(&self.question.asking).lock_owned().await;
+        {
+            let mut known = self.question.known();
+            if known.is_fresh() {
+                return known.clone();
+            }
+            known.began = Some(Instant::now());
+        }
+        let (question, lookup) = (Arc::clone(&self.question), self.lookup);
+        let mut asked = aside("resolver", move || {
+            let known = question.learn(lookup(&question.host, &question.service));
+            drop(only);
+            known
+        });
+        match asked.answer().await {
+            Ok(known) => known,
+            Err(error) => self.question.learn(Err(self.question.failure(&error.to_string()))),
+        }
+    }
+}
+
+impl Question {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an answer, or that there is none.
+    fn learn(&self, answer: Result<Vec<SocketAddr>, ResolveError>) -> Known {
+        let mut known = self.known();
+        (known.began, known.asked) = (None, Some(Instant::now()));
+        match answer {
+            Ok(addresses) => {
+                known.answer = addresses.into_iter().map(Endpoint::Inet).collect();
+                known.failure = None;
+            }
+            Err(failure) => known.failure = Some(failure),
+        }
+        known.clone()
+    }
+
+    fn failure(&self, reason: &str) -> ResolveError {
+        ResolveError { asked: format!("{}:{}", self.host, self.service), reason: reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn an_answer_in_hand_outlives_a_failing_resolver() {
+        let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
+        let answer = knows_from_long_ago(&cache);
+        assert_eq!(cache.addresses().await.unwrap(), answer);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_and_not_asked_again_at_once() {
+        let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
+        assert!(cache.addresses().await.is_err());
+        assert!(cache.question.known().is_fresh());
+    }
+
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static ANSWERS: Barrier = Barrier::new(2);
+
+    /// A resolver that answers when it is told to.
+    #[expect(clippy::unnecessary_wraps, reason = "it has to look like one that may fail")]
+    fn slow(_: &str, _: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        ANSWERS.wait();
+        Ok(vec!["127.0.0.2:80".parse().unwrap()])
+    }
+
+    #[tokio::test]
+    async fn a_slow_resolver_is_asked_once_and_its_answer_counts() {
+        let cache = NameCache::asking(slow, "name".to_owned(), "80".to_owned());
+        let old = knows_from_long_ago(&cache);
+        for _ in 0..3 {
+            assert_eq!(cache.addresses().await.unwrap(), old);
+        }
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(cache.question.known().patience(), Duration::ZERO);
+        // Whoever has no answer waits for the end of the question that is being asked, and asks none.
+        cache.question.known().answer.clear();
+        let told = tokio::task::spawn_blocking(|| ANSWERS.wait());
+        assert_eq!(cache.addresses().await.unwrap(), [Endpoint::Inet("127.0.0.2:80".parse().unwrap())]);
+        told.await.unwrap();
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    }
+
+    fn knows_from_long_ago(cache: &NameCache) -> Vec<Endpoint> {
+        let answer = vec![Endpoint::Inet("127.0.0.1:80".parse().unwrap())];
+        let asked = Some(Instant::now().checked_sub(FRESH * 2).unwrap());
+        *cache.question.known() = Known { answer: answer.clone(), asked, ..Known::default() };
+        answer
+    }
+
+    #[test]
+    fn services_have_ports() {
+        assert_eq!(service_port("443").unwrap(), 443);
+        assert!(service_port("no-such-service-at-all").is_err());
+    }
+}

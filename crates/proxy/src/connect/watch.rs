@@ -1,0 +1,140 @@
+//! Knowing at once that a UNIX socket appears or goes: inotify(7) on its directory, or on the nearest one that exists.
+
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use dormouse_sys::watch::watch;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// So many events are read at a time.
+const MOST: usize = 1024;
+
+/// Watches for a path to appear, to be replaced or to go.
+#[derive(Debug)]
+pub struct PathWatch {
+    path: PathBuf,
+    /// There until the end.
+    inotify: Option<AsyncFd<OwnedFd>>,
+}
+
+impl PathWatch {
+    /// Begins to watch; `None` where the system has no more watches to give (polling is left then).
+    pub fn new(path: &Path) -> Option<Self> {
+        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        let watch = Self { path: path.to_owned(), inotify: Some(watch(fd, Interest::READABLE).ok()?) };
+        watch.watch_nearest()?;
+        Some(watch)
+    }
+
+    /// Waits until something changed on the way to the path.
+    pub async fn changed(&mut self) {
+        let Some(inotify) = &self.inotify else { return std::future::pending().await };
+        loop {
+            let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
+            match self.look(inotify.get_ref()) {
+                Ok(true) => break,
+                // What others do in the same directory is none of our business.
+                Ok(false) => guard.clear_ready(),
+                Err(_) => return std::future::pending().await,
+            }
+        }
+        // A directory may have appeared, and with it all that is below.
+        self.watch_nearest();
+    }
+
+    /// Reads all events; whether one of them is about the path or what leads to it.
+    fn look(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(inotify, &mut space);
+        let mut found = false;
+        for _ in 0..MOST {
+            match events.next() {
+                // Without a name it is about a directory itself, or events were lost.
+                Ok(event) => {
+                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                    found |= name.is_none_or(|name| self.path.iter().any(|part| part == name));
+                }
+                Err(Errno::AGAIN) => return Ok(found),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Somebody makes more of them than are worth reading.
+        Ok(true)
+    }
+
+    /// Watches the directories from the deepest that exists upwards by one, since any of them may be replaced.
+    fn watch_nearest(&self) -> Option<()> {
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF
+            | WatchFlags::ONLYDIR;
+        let inotify = self.inotify.as_ref()?;
+        let mut added = 0;
+        for directory in self.path.ancestors().skip(1) {
+            if inotify::add_watch(inotify.get_ref(), directory, flags).is_ok() {
+                added += 1;
+            }
+            if added == 2 {
+                break;
+            }
+        }
+        (added > 0).then_some(())
+    }
+}
+
+impl Drop for PathWatch {
+    /// The kernel takes its time over the end of an inotify descriptor that watched something (10 to 25 ms): not here,
+    /// where a client and all sessions would wait with it.
+    fn drop(&mut self) {
+        let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
+        // Without a thread to be had, it is closed here after all.
+        let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(inotify));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn sees_a_file_appear_in_a_directory_that_appears() {
+        let base = std::env::temp_dir().join(format!("dormouse-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&base).unwrap();
+        let path = base.join("later/socket");
+        let mut watch = PathWatch::new(&path).unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let patience = Duration::from_secs(5);
+        tokio::time::timeout(patience, watch.changed()).await.unwrap();
+        std::fs::write(&path, "").unwrap();
+        tokio::time::timeout(patience, watch.changed()).await.unwrap();
+        std::fs::remove_dir_all(base).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_do_beside_it_is_nothing() {
+        let base = std::env::temp_dir().join(format!("dormouse-watch-beside-{}", std::process::id()));
+        std::fs::create_dir_all(&base).unwrap();
+        let path = base.join("socket");
+        let watch = PathWatch::new(&path).unwrap();
+        let inotify = watch.inotify.as_ref().unwrap().get_ref();
+        std::fs::write(base.join("another"), "").unwrap();
+        assert_eq!(watch.look(inotify), Ok(false));
+        std::fs::write(&path, "").unwrap();
+        std::fs::remove_file(base.join("another")).unwrap();
+        assert_eq!(watch.look(inotify), Ok(true));
+        assert_eq!(watch.look(inotify), Ok(false));
+        std::fs::remove_dir_all(base).unwrap();
+    }
+}

@@ -1,0 +1,248 @@
+//! Sockets that we open ourselves.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use dormouse_config::listen_options::{ListenOptions, TcpOptions};
+use dormouse_core::address::ListenAddress;
+use dormouse_sys::listen_options::{bind_to_interface, set_defer_accept, set_fast_open};
+use dormouse_sys::vsock::{CID_ANY, VsockAddr};
+use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, bind, getsockname, listen, sockopt,
+};
+
+use super::Listener;
+use super::path::{self, Failed};
+use super::socket::socket;
+
+/// As many as the kernel allows (net.core.somaxconn).
+pub(super) const BACKLOG: i32 = 4096;
+
+/// Why we cannot listen somewhere.
+#[derive(Debug)]
+pub struct OpenError {
+    /// Where.
+    pub address: ListenAddress,
+    /// What was tried.
+    pub operation: &'static str,
+    /// What the kernel said.
+    pub error: std::io::Error,
+}
+
+impl OpenError {
+    /// What can be done about it.
+    fn remedy(&self) -> Option<&'static str> {
+        use ListenAddress::{Tcp, Unix};
+        Some(match (self.operation, self.error.kind(), &self.address) {
+            (_, ErrorKind::AddrInUse, Tcp(_)) => "another program listens there; ss -ltnp tells which",
+            (_, ErrorKind::AddrInUse, _) => "another program listens there; ss -lxp tells which",
+            ("bind", ErrorKind::PermissionDenied, Tcp(address)) if address.port() < 1024 => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that passes the socket in, which a \
+                 service of dormouse run then takes as fd:NAME"
+            }
+            ("bind", ErrorKind::AddrNotAvailable, Tcp(_)) => {
+                "no interface of this machine has this address; behind it, ?freebind lets a service of dormouse run \
+                 listen before one has"
+            }
+            ("bind to the interface", _, _) => "ip link tells the interfaces that there are",
+            ("bind", ErrorKind::NotFound, Unix(_)) => {
+                "its directory does not exist; RuntimeDirectory= of the unit makes one below /run"
+            }
+            ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
+            ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
+            _ => return remedy_of_file(self.operation, &self.error),
+        })
+    }
+}
+
+/// What can be done where a socket's file cannot be given to somebody.
+pub(super) fn remedy_of_file(operation: &str, error: &std::io::Error) -> Option<&'static str> {
+    match (operation, error.kind()) {
+        ("set the owner", ErrorKind::PermissionDenied) => {
+            Some("only root gives a socket to another user, and everybody else only to a group of theirs")
+        }
+        _ => None,
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failed to listen on {}: {}: {}", self.address, self.operation, self.error)?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Listens.
+///
+/// # Errors
+/// When the kernel does not let us, or somebody else listens there.
+pub fn open(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, OpenError> {
+    listen_at(address, options).map_err(|(operation, error)| OpenError {
+        address: address.clone(),
+        operation,
+        error,
+    })
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog.get()).unwrap_or(i32::MAX))
+}
+
+fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, Failed> {
+    let failed = |error: Errno| ("bind", error.into());
+    let bound = |family, address: &SocketAddrAny| {
+        socket(family).and_then(|socket| bind(&socket, address).map(|()| socket)).map_err(failed)
+    };
+    let listener = match address {
+        ListenAddress::Tcp(tcp) => open_tcp(*tcp, &options.tcp)?,
+        ListenAddress::Unix(path) => return path::open(path.as_path(), &options.file, backlog(options)),
+        ListenAddress::Abstract(name) => {
+            let name = SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(failed)?;
+            bound(AddressFamily::UNIX, &name.into())?
+        }
+        ListenAddress::Vsock { cid, port } => {
+            let address = VsockAddr { cid: cid.unwrap_or(CID_ANY), port: *port };
+            bound(AddressFamily::VSOCK, &address.as_any())?
+        }
+    };
+    listen(&listener, backlog(options)).map_err(|error| ("listen", error.into()))?;
+    let name = getsockname(&listener).map_or_else(|_| address.to_string(), |bound| name(&bound, address));
+    Ok(Listener::new(listener, name))
+}
+
+/// Listens on with a socket that was opened for this address before; `identity`: the device and inode of its file then.
+/// `None` if it is not that, or its file is gone.
+pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
+    let listening = sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
+        && sockopt::socket_acceptconn(&socket) == Ok(true);
+    let bound = getsockname(&socket).ok().filter(|_| listening)?;
+    rustix::io::ioctl_fionbio(&socket, true).ok()?;
+    let file = match address {
+        ListenAddress::Tcp(asked) => {
+            let bound = SocketAddr::try_from(bound.clone()).ok()?;
+            // All addresses, when the machine had no IPv6.
+            let all = asked.ip().is_unspecified() && bound.ip().is_unspecified() && bound.is_ipv4();
+            let same =
+                (bound.ip() == asked.ip() || all) && (asked.port() == 0 || bound.port() == asked.port());
+            return same.then(|| Listener::new(socket, bound.to_string()));
+        }
+        ListenAddress::Unix(asked) => {
+            let file = path::SocketFile::of(asked.as_path()).ok()?;
+            Some(file.that_is(identity)?)
+        }
+        ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
+    };
+    let mut listener = Listener::new(socket, name(&bound, address));
+    listener.file = file;
+    Some(listener)
+}
+
+/// The name of what was bound: with the port that the kernel chose.
+fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
+    SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
+}
+
+/// A socket for this address, and the address that it is to have: all addresses are those of IPv4 where the machine
+/// has no IPv6.
+fn socket_for(
+    address: SocketAddr,
+    options: &TcpOptions,
+    socket: impl Fn(AddressFamily) -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<(OwnedFd, SocketAddr)> {
+    if address.is_ipv4() {
+        return Ok((socket(AddressFamily::INET)?, address));
+    }
+    match socket(AddressFamily::INET6) {
+        Err(Errno::AFNOSUPPORT) if address.ip().is_unspecified() && !options.v6only => {
+            let all = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            Ok((socket(AddressFamily::INET)?, all))
+        }
+        opened => Ok((opened?, address)),
+    }
+}
+
+fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed> {
+    let TcpOptions { v6only, freebind, defer_accept, fast_open, interface } = options;
+    let failed = |operation| move |error: Errno| (operation, error.into());
+    let (socket, address) = socket_for(address, options, socket).map_err(failed("open a socket"))?;
+    sockopt::set_socket_reuseaddr(&socket, true).map_err(failed("set SO_REUSEADDR"))?;
+    if let SocketAddr::V6(v6) = address {
+        let only = *v6only || !v6.ip().is_unspecified();
+        sockopt::set_ipv6_v6only(&socket, only).map_err(failed("set IPV6_V6ONLY"))?;
+    }
+    if *freebind {
+        let set = if address.is_ipv4() {
+            sockopt::set_ip_freebind(&socket, true)
+        } else {
+            sockopt::set_ipv6_freebind(&socket, true)
+        };
+        set.map_err(failed("set IP_FREEBIND"))?;
+    }
+    if let Some(interface) = interface {
+        bind_to_interface(&socket, interface).map_err(|error| ("bind to the interface", error))?;
+    }
+    bind(&socket, &address).map_err(failed("bind"))?;
+    if let Some(patience) = *defer_accept {
+        set_defer_accept(&socket, patience).map_err(|error| ("set TCP_DEFER_ACCEPT", error))?;
+    }
+    if let Some(pending) = *fast_open {
+        set_fast_open(&socket, pending.get()).map_err(|error| ("set TCP_FASTOPEN", error))?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_says_what_to_do() {
+        for (address, operation, error, said) in [
+            ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket in"),
+            ("127.0.0.1:8080", "bind", Errno::ADDRINUSE, "another program listens there; ss -ltnp"),
+            ("@x", "bind", Errno::ADDRINUSE, "another program listens there; ss -lxp"),
+            ("192.0.2.1:1", "bind", Errno::ADDRNOTAVAIL, "?freebind"),
+            ("*:1", "bind to the interface", Errno::NODEV, "ip link"),
+            ("/a", "bind", Errno::NOENT, "RuntimeDirectory="),
+            ("/a", "bind", Errno::ACCESS, "may not write to its directory"),
+            ("/a", "bind", Errno::EXIST, "no socket; take it away"),
+            ("/a", "set the owner", Errno::PERM, "only root gives a socket to another user"),
+        ] {
+            let address = ListenAddress::parse(address).unwrap();
+            let error = OpenError { address, operation, error: error.into() }.to_string();
+            assert!(error.starts_with("Failed to listen on ") && error.contains(said), "{error}");
+        }
+    }
+    #[test]
+    fn without_ipv6_all_addresses_are_those_of_ipv4() {
+        let without_ipv6 = |family| match family {
+            AddressFamily::INET6 => Err(Errno::AFNOSUPPORT),
+            family => socket(family),
+        };
+        let opened = |address: &str, options: &TcpOptions| {
+            let (socket, address) = socket_for(address.parse().unwrap(), options, without_ipv6)?;
+            Ok((sockopt::socket_domain(&socket)?, address.to_string()))
+        };
+        let plain = TcpOptions::default();
+        let v6only = TcpOptions { v6only: true, ..TcpOptions::default() };
+        assert_eq!(opened("[::]:80", &plain), Ok((AddressFamily::INET, "0.0.0.0:80".to_owned())));
+        assert_eq!(opened("[::]:80", &v6only), Err(Errno::AFNOSUPPORT));
+        assert_eq!(opened("[::1]:80", &plain), Err(Errno::AFNOSUPPORT));
+    }
+
+    #[test]
+    fn what_was_opened_without_ipv6_is_taken_again() {
+        let any = ListenAddress::parse("0.0.0.0:0").unwrap();
+        let opened = open(&any, &ListenOptions::default()).unwrap();
+        let asked = ListenAddress::parse("*:0").unwrap();
+        assert!(again(opened.socket.try_clone().unwrap(), &asked, None).is_some());
+        let other = ListenAddress::parse("127.0.0.1:0").unwrap();
+        assert!(again(opened.socket, &other, None).is_none());
+    }
+}

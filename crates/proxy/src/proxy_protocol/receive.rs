@@ -1,0 +1,239 @@
+//! The header that a trusted proxy begins with.
+
+use std::fmt;
+use std::time::Duration;
+
+use dormouse_config::proxy_protocol::Sources;
+use dormouse_core::proxy_protocol::{Addresses, DecodeError, Decoded, Decoder, MAX_V2_PAYLOAD, Tlv};
+use dormouse_relay::{Kind, PrologueError, Stream};
+use tokio::time::timeout;
+
+use crate::client::{Client, Peer};
+
+/// The longest header: the fixed part of version 2, and what it may carry.
+const LONGEST: usize = 16 + MAX_V2_PAYLOAD;
+
+/// Whose headers are believed, and how long they may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptProxy {
+    /// Who begins with a header.
+    pub from: Sources,
+    /// How long it may take to come.
+    pub patience: Duration,
+}
+
+/// Whether this client must begin with a header.
+fn include(sources: &Sources, peer: &Peer, kind: Kind) -> bool {
+    match sources {
+        Sources::Everybody => true,
+        Sources::Networks(_) if kind == Kind::Unix => true,
+        Sources::Networks(networks) => {
+            peer.ip().is_some_and(|address| networks.iter().any(|network| network.contains(address)))
+        }
+    }
+}
+
+impl AcceptProxy {
+    /// Takes a trusted client's header, and learns from it who the client really is.
+    ///
+    /// # Errors
+    /// When it does not come, in time or at all, or is none.
+    pub async fn hear(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
+        if !include(&self.from, peer, client.kind) {
+            return Ok(());
+        }
+        // A second descriptor of the socket, while the session does not have its server's yet.
+        let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
+        let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
+        let fault = match timeout(self.patience, stream.take_prologue(LONGEST, judge)).await {
+            Ok(Ok(Ok((addresses, tlvs)))) => {
+                peer.learn(addresses, tlvs);
+                return Ok(());
+            }
+            // Somebody who only looked whether the port is open.
+            Ok(Err(PrologueError::Ended { after: 0 } | PrologueError::Failed(_))) => {
+                return Err(ReadHeaderError::ClientLeft);
+            }
+            Ok(Err(PrologueError::Ended { .. })) => Fault::CutShort,
+            Ok(Err(PrologueError::TooLong)) => Fault::None,
+            Ok(Ok(Err(fault))) => fault,
+            Err(_) => Fault::Late(self.patience),
+        };
+        Err(ReadHeaderError::Header(Box::new(HeaderFault { peer: peer.clone(), fault })))
+    }
+}
+
+/// Why no header could be read.
+#[derive(Debug)]
+pub enum ReadHeaderError {
+    /// The client closed the connection, or the connection failed, before the first byte.
+    ClientLeft,
+    /// The client's socket cannot be watched: a limit of ours.
+    Unwatchable(std::io::Error),
+    /// The client had to begin with a header and did not.
+    Header(Box<HeaderFault>),
+}
+
+impl fmt::Display for ReadHeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientLeft => f.write_str("the client left before its first byte"),
+            Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
+            Self::Header(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadHeaderError {}
+
+/// What a header says of the client.
+type Told = (Addresses, Vec<Tlv>);
+
+/// What the bytes that have come are, once that is known.
+fn judge(bytes: &[u8]) -> Option<(usize, Result<Told, Fault>)> {
+    match Decoder::decode(bytes) {
+        Decoded::NeedMore => None,
+        Decoded::Header { addresses, tlvs, consumed, .. } => Some((consumed, Ok((addresses, tlvs)))),
+        // None of it is taken; the socket is closed with it.
+        Decoded::NotProxy => Some((0, Err(Fault::None))),
+        Decoded::Invalid(error) => Some((0, Err(Fault::Invalid(error)))),
+    }
+}
+
+/// Why a client that had to begin with a header was turned away.
+#[derive(Debug)]
+pub struct HeaderFault {
+    peer: Peer,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    /// It says something else.
+    None,
+    Invalid(DecodeError),
+    /// Its stream ended in the middle of it.
+    CutShort,
+    Late(Duration),
+}
+
+impl fmt::Display for HeaderFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Turned {} away: ", self.peer)?;
+        match &self.fault {
+            Fault::None => f.write_str("it does not begin with a PROXY header"),
+            Fault::Invalid(error) => write!(f, "{error}"),
+            Fault::CutShort => f.write_str("its PROXY header is cut short"),
+            Fault::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
+        }?;
+        f.write_str(" (have it send one, as send-proxy-v2 of HAProxy does, or take it out of accept_proxy)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const LINE: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
+
+    fn accept(networks: &[&str]) -> AcceptProxy {
+        let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
+        AcceptProxy { from: Sources::Networks(networks), patience: PATIENCE }
+    }
+
+    fn client(socket: OwnedFd, kind: Kind) -> Client {
+        Client { socket, kind }
+    }
+
+    fn tcp() -> (TcpStream, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (far, client(near.into(), Kind::Plain))
+    }
+
+    async fn hear(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
+        let mut peer = Box::new(Peer::of(&client.socket));
+        accept.hear(client, &mut peer).await.map(|()| peer)
+    }
+
+    #[tokio::test]
+    async fn only_a_trusted_proxy_is_asked() {
+        let (mut far, near) = tcp();
+        far.write_all(LINE).unwrap();
+        let itself = far.local_addr().unwrap();
+        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        assert_eq!(peer.to_string(), itself.to_string(), "a plain client's words are its own");
+        let peer = hear(accept(&["127.0.0.0/8"]), &near).await.unwrap();
+        assert_eq!(peer.ip(), Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(peer.to_string(), "192.0.2.7:4711");
+    }
+
+    #[tokio::test]
+    async fn a_local_proxy_is_trusted() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = client(near.into(), Kind::Unix);
+        far.write_all(LINE).unwrap();
+        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        assert_eq!(peer.to_string(), "192.0.2.7:4711");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_speaks_for_itself_is_the_client() {
+        for local in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
+            let (mut far, near) = tcp();
+            far.write_all(local).unwrap();
+            let peer = hear(accept(&["127.0.0.1"]), &near).await.unwrap();
+            assert_eq!(peer.to_string(), far.local_addr().unwrap().to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_header_says_why() {
+        for (words, why) in [
+            (&b"GET / HTTP/1.1\r\n"[..], "it does not begin with a PROXY header"),
+            (b"PROXY TCP4 a b c d\r\n", "invalid PROXY header: malformed line"),
+            (b"\r\n\r\n\0\r\nQUIT\n\x31", "invalid PROXY header: unknown version or command 0x31"),
+        ] {
+            let (mut far, near) = tcp();
+            far.write_all(words).unwrap();
+            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            assert!(
+                matches!(refusal, ReadHeaderError::Header(_)) && refusal.to_string().contains(why),
+                "{refusal}"
+            );
+        }
+        let (mut far, near) = tcp();
+        far.write_all(b"PROXY TCP4").unwrap();
+        drop(far);
+        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        assert!(refusal.to_string().contains("cut short"), "{refusal}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_that_does_not_come_is_not_waited_for_for_ever() {
+        for words in [&b""[..], b"PROXY"] {
+            let (mut far, near) = tcp();
+            far.write_all(words).unwrap();
+            let began = tokio::time::Instant::now();
+            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            assert!(refusal.to_string().contains("no PROXY header within 5 s"), "{refusal}");
+            assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_without_a_word_is_nobodys_fault() {
+        let (far, near) = tcp();
+        drop(far);
+        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        assert!(matches!(refusal, ReadHeaderError::ClientLeft), "{refusal}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The header that the server gets.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dormouse_config::proxy_protocol::{Additions, SendProxy};
+use dormouse_core::proxy_protocol::{Addresses, Tlv, Version, encode, encode_v2};
+use dormouse_log::{Level, Log, Recurring};
+use dormouse_relay::{Kind, Stream};
+use dormouse_sys::credentials::{Credentials, peer_credentials};
+
+use crate::client::Peer;
+
+/// The types of TLVs, as the protocol's specification names them.
+const PP2_TYPE_NOOP: u8 = 0x04;
+const PP2_TYPE_UNIQUE_ID: u8 = 0x05;
+/// From here on types are the application's own. Ours: a local client's user, group and process, 4 bytes each in network
+/// order.
+const PP2_TYPE_MIN_CUSTOM: u8 = 0xe0;
+const UID: u8 = PP2_TYPE_MIN_CUSTOM;
+const GID: u8 = PP2_TYPE_MIN_CUSTOM + 1;
+const PID: u8 = PP2_TYPE_MIN_CUSTOM + 2;
+
+/// The longest name that the specification knows, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// Writes the header for a client.
+pub fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
+    let (version, addresses) = (send.version(), peer.proxy_addresses());
+    if matches!((version, &addresses), (_, Addresses::Unknown) | (Version::V1, Addresses::Unix { .. })) {
+        log.recurring(
+            Recurring::ClientUnknown,
+            Level::Warning,
+            format_args!("The PROXY header {version} has no form for {peer}, sending it as unknown."),
+        );
+    }
+    let mut header = Vec::new();
+    let SendProxy::V2(additions) = send else {
+        encode(version, &addresses, &mut header);
+        return header;
+    };
+    let passed = if additions.pass { passed_on(peer) } else { Vec::new() };
+    let own = own(additions, client, peer, &passed);
+    let all = [passed, own.clone()].concat();
+    // What others have to say may leave no room for what is ours; ours alone always fits.
+    if encode_v2(&addresses, &all, &mut header).is_err() && encode_v2(&addresses, &own, &mut header).is_err()
+    {
+        encode(version, &addresses, &mut header);
+    }
+    header
+}
+
+/// What the proxy before us told, but for what only fills its header.
+fn passed_on(peer: &Peer) -> Vec<Tlv> {
+    peer.tlvs().iter().filter(|tlv| tlv.kind != PP2_TYPE_NOOP).cloned().collect()
+}
+
+/// Gives the session of a client its name, if it is to have one. It keeps the one that it has from where it began.
+pub(super) fn give_name(additions: Additions, peer: &mut Peer) {
+    if additions.unique_id {
+        let theirs = passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
+        let name = theirs.map(|tlv| {
+            let value = tlv.value.get(..LONGEST_NAME).unwrap_or(&tlv.value);
+            String::from_utf8_lossy(value).escape_debug().to_string()
+        });
+        peer.set_unique_id(name.unwrap_or_else(unique_id));
+    }
+}
+
+fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Vec<Tlv> {
+    let mut tlvs = Vec::new();
+    if !passed.iter().any(|tlv| tlv.kind == PP2_TYPE_UNIQUE_ID) {
+        let name = peer.unique_id().filter(|_| additions.unique_id);
+        tlvs.extend(name.map(|id| Tlv { kind: PP2_TYPE_UNIQUE_ID, value: id.as_bytes().to_vec() }));
+    }
+    // The credentials of a proxy are not its client's.
+    let asked = additions.credentials && client.kind() == Kind::Unix && !peer.is_told();
+    if let Some(Ok(found)) = client.socket().filter(|_| asked).map(peer_credentials) {
+        let Credentials { uid, gid, pid } = found;
+        let number = |kind, value: u32| Tlv { kind, value: value.to_be_bytes().to_vec() };
+        tlvs.extend([number(UID, uid), number(GID, gid)]);
+        tlvs.extend(pid.map(|pid| number(PID, pid)));
+    }
+    tlvs
+}
+
+/// A name that no other session has: of this process or, in all likelihood, any other.
+fn unique_id() -> String {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static SESSIONS: AtomicU64 = AtomicU64::new(0);
+    let process = PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    format!("{process:016x}-{:x}", SESSIONS.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dormouse_core::proxy_protocol::{Decoded, Decoder};
+    use std::os::unix::net::UnixStream;
+
+    const ALL: Additions = Additions { unique_id: true, credentials: true, pass: true };
+
+    fn local() -> (UnixStream, Stream, Peer) {
+        let (far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let peer = Peer::of(&near);
+        (far, Stream::new(near.into(), Kind::Unix, false).unwrap(), peer)
+    }
+
+    fn written(additions: Additions, client: &Stream, peer: &mut Peer) -> (Addresses, Vec<Tlv>) {
+        give_name(additions, peer);
+        let bytes = header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
+        match Decoder::decode(&bytes) {
+            Decoded::Header { addresses, tlvs, consumed, .. } => {
+                assert_eq!(consumed, bytes.len());
+                (addresses, tlvs)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn value(tlvs: &[Tlv], kind: u8) -> Option<&[u8]> {
+        tlvs.iter().find(|tlv| tlv.kind == kind).map(|tlv| tlv.value.as_slice())
+    }
+
+    fn remote() -> Addresses {
+        Addresses::Inet { src: "192.0.2.7:4711".parse().unwrap(), dst: "198.51.100.1:80".parse().unwrap() }
+    }
+
+    #[tokio::test]
+    async fn a_local_client_is_told_by_its_user_group_and_process() {
+        let (_far, near, mut peer) = local();
+        let (addresses, tlvs) = written(ALL, &near, &mut peer);
+        assert!(matches!(addresses, Addresses::Unix { .. }));
+        assert_eq!(value(&tlvs, PID), Some(&std::process::id().to_be_bytes()[..]));
+        assert_eq!(value(&tlvs, UID), Some(&rustix::process::geteuid().as_raw().to_be_bytes()[..]));
+        assert_eq!(value(&tlvs, GID), Some(&rustix::process::getegid().as_raw().to_be_bytes()[..]));
+        let (_, tlvs) = written(Additions::default(), &near, &mut peer);
+        assert!(tlvs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_session_has_a_name_of_its_own() {
+        let (_far, near, mut peer) = local();
+        let mut name = || {
+            let (_, tlvs) = written(ALL, &near, &mut peer);
+            let name = String::from_utf8(value(&tlvs, PP2_TYPE_UNIQUE_ID).unwrap().to_vec()).unwrap();
+            assert_eq!(peer.unique_id(), Some(name.as_str()));
+            name
+        };
+        assert_ne!(name(), name());
+    }
+
+    #[tokio::test]
+    async fn what_the_proxy_before_us_said_is_passed_on() {
+        let (_far, near, mut peer) = local();
+        let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
+        let told =
+            vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
+        peer.learn(remote(), told);
+        let (addresses, tlvs) = written(ALL, &near, &mut peer);
+        assert_eq!(addresses, remote());
+        assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")]);
+        let (_, tlvs) = written(Additions { pass: false, ..ALL }, &near, &mut peer);
+        assert_eq!(tlvs.len(), 1, "a name of ours, and not the credentials of the proxy: {tlvs:?}");
+        assert_ne!(tlvs[0].value, b"theirs");
+    }
+
+    #[tokio::test]
+    async fn what_leaves_no_room_is_left_out() {
+        let (_far, near, mut peer) = local();
+        peer.learn(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
+        let (addresses, tlvs) = written(ALL, &near, &mut peer);
+        assert_eq!(addresses, remote());
+        assert!(value(&tlvs, PP2_TYPE_UNIQUE_ID).is_some() && value(&tlvs, 0xee).is_none());
+    }
+}

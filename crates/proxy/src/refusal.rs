@@ -1,0 +1,151 @@
+//! Why a session gets no server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::service::Refusal as Asleep;
+
+use crate::connect::ConnectError;
+use crate::proxy_protocol::{HeaderFault, ReadHeaderError};
+
+/// Why a session gets no server.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The server cannot be connected to, and waiting would not help or was not wanted.
+    Unreachable(ConnectError),
+    /// It was not there in time; its last word.
+    HoldTimeout(Duration, ConnectError),
+    /// It sleeps and was not woken, or not in time; with why, as far as that is known.
+    Asleep(Asleep, Option<Arc<str>>),
+    /// It took connections and ended them before its first byte, until the client's time was over.
+    Dropped(Duration),
+    /// All servers were down for so long.
+    NoServer(Duration),
+    /// All servers had as many sessions as they may for so long.
+    QueueTimeout(Duration),
+    /// All servers had as many sessions as they may, and as many clients waited as may.
+    QueueFull,
+    /// The client left while it was held.
+    ClientLeft,
+    /// The client said nothing for so long, and only a first byte wakes the service.
+    Silent(Duration),
+    /// A trusted proxy did not begin with the header that it had to begin with.
+    Header(Box<HeaderFault>),
+    /// All servers are drained, or in maintenance: an administrator wants it so.
+    Maintenance,
+    /// The client's socket cannot be watched: a limit of ours.
+    Unwatchable(std::io::Error),
+}
+
+impl From<ReadHeaderError> for Refusal {
+    fn from(error: ReadHeaderError) -> Self {
+        match error {
+            ReadHeaderError::ClientLeft => Self::ClientLeft,
+            ReadHeaderError::Unwatchable(error) => Self::Unwatchable(error),
+            ReadHeaderError::Header(fault) => Self::Header(fault),
+        }
+    }
+}
+
+impl Refusal {
+    /// Whether anybody has to be told; a client that leaves is nobody's fault, and a failed start was told already.
+    pub fn is_fault(&self) -> bool {
+        !matches!(
+            self,
+            Self::ClientLeft
+                | Self::Silent(_)
+                | Self::Maintenance
+                | Self::Asleep(Asleep::Asleep | Asleep::StartFailed, _)
+        )
+    }
+
+    /// Whether the server reset the connection as soon as it had it.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.is_reset())
+    }
+
+    /// Whether it is the server that did not take the client.
+    pub fn is_of_server(&self) -> bool {
+        let failed = matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::HoldTimeout(..)
+                | Self::Dropped(_)
+                | Self::Asleep(Asleep::HoldTimeout | Asleep::StartFailed | Asleep::Backoff, _)
+        );
+        failed && !self.is_ours()
+    }
+
+    /// Whether a limit of ours is the reason.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_ours(),
+            Self::Unwatchable(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// In seconds, as exact as anybody wants to know.
+fn seconds(span: Duration) -> f64 {
+    Duration::new(span.as_secs(), span.subsec_millis() * 1_000_000).as_secs_f64()
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => write!(f, "{error}"),
+            Self::HoldTimeout(after, error) => {
+                write!(f, "Gave up after holding the client for {} s: {error}", seconds(*after))
+            }
+            Self::Asleep(refusal, None) => write!(f, "{refusal}"),
+            Self::Asleep(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
+            Self::Dropped(after) => write!(
+                f,
+                "Gave up after {} s: the server takes connections and ends them before its first byte",
+                seconds(*after)
+            ),
+            Self::NoServer(after) => {
+                write!(f, "Gave up after holding the client for {} s: all servers are down", seconds(*after))
+            }
+            Self::QueueTimeout(after) => {
+                write!(
+                    f,
+                    "Gave up after {} s in the queue: all servers have as many sessions as they may",
+                    seconds(*after)
+                )
+            }
+            Self::QueueFull => {
+                f.write_str("all servers have as many sessions as they may, and the queue is full")
+            }
+            Self::ClientLeft => f.write_str("the client left while it was held"),
+            Self::Silent(after) => {
+                write!(
+                    f,
+                    "the client said nothing for {} s, and only data wakes the service",
+                    seconds(*after)
+                )
+            }
+            Self::Header(fault) => write!(f, "{fault}"),
+            Self::Maintenance => f.write_str("all servers are drained or in maintenance"),
+            Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_milliseconds() {
+        for (nanoseconds, told) in
+            [(1_001_041_525, "1.001 s"), (30_000_000_000, "30 s"), (1_999_999, "0.001 s")]
+        {
+            let refusal = Refusal::NoServer(Duration::from_nanos(nanoseconds));
+            let expected = format!("Gave up after holding the client for {told}: all servers are down");
+            assert_eq!(refusal.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the service manager is told while we live.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use dormouse_sys::notify::Notifier;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::admission::Pool;
+use crate::stats::Ledger;
+
+/// The manager's `STATUS=` is renewed at most so often.
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
+
+/// So much time is asked for at once: if we hang, the manager notices within it.
+const EXTENSION: Duration = Duration::from_secs(10);
+/// What lies between the last session's end and ours.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Tells the manager the totals whenever they changed. Never ends.
+pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
+    report_status_and(manager, ledger, &Remark::default()).await;
+}
+
+/// The same, with a remark behind the totals while there is one. Never ends.
+pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, remark: &Remark) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    let mut told = None;
+    let mut heard = true;
+    loop {
+        tokio::select! {
+            () = ledger.changed() => {}
+            () = remark.changed.notified() => told = None,
+            // Its queue was full; nothing may change for long, and the old status would stay.
+            () = std::future::ready(()), if !heard => {}
+        }
+        let totals = ledger.totals();
+        if told != Some(totals) {
+            heard = manager.send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            told = heard.then_some(totals);
+            sleep(STATUS_PERIOD).await;
+        }
+    }
+}
+
+/// Tells the manager that the end has begun, and that so many sessions are waited for.
+pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
+    if let Some(manager) = manager {
+        manager.announce(&format!("STOPPING=1\nSTATUS={}", Left(open)));
+    }
+}
+
+/// Tells the manager how many are left, whenever these are others than it was told. Never ends.
+pub async fn report_drain(manager: Option<&Notifier>, pool: &Pool, mut told: usize) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    loop {
+        sleep(STATUS_PERIOD).await;
+        let left = pool.open();
+        if left != told && manager.send(&format!("STATUS={}", Left(left))) {
+            told = left;
+        }
+    }
+}
+
+/// Sessions that are waited for.
+struct Left(usize);
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = if self.0 == 1 { "connection" } else { "connections" };
+        write!(f, "Waiting for {} open {connections} to end...", self.0)
+    }
+}
+
+/// Asks the manager again and again for more time to stop than its `TimeoutStopSec=`, for so long. Never ends.
+pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
+    let Some(manager) = manager else { return std::future::pending().await };
+    let mut ticks = interval(EXTENSION / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let since = ticks.tick().await;
+    loop {
+        let left = longest.saturating_sub(since.elapsed());
+        let asked = left.min(EXTENSION) + MARGIN;
+        manager.send(&format!("EXTEND_TIMEOUT_USEC={}", asked.as_micros()));
+        if left.is_zero() {
+            return std::future::pending().await;
+        }
+        ticks.tick().await;
+    }
+}
+
+/// What the manager's status says besides the totals.
+#[derive(Debug, Default)]
+pub struct Remark {
+    text: Mutex<String>,
+    changed: Notify,
+}
+
+impl Remark {
+    /// Says this from now on; nothing more if it is empty. Line ends and what follows them are left out: they would end
+    /// the status.
+    pub fn set(&self, text: &str) {
+        let line = text.lines().next().unwrap_or_default();
+        let line = if line.is_empty() { String::new() } else { format!("; {line}") };
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        self.changed.notify_one();
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Tells the manager that the event loop turns, twice in the time that it grants (`WATCHDOG_USEC`). Never ends.
+pub async fn watchdog(manager: Option<&Notifier>) {
+    let (Some(manager), Some(granted)) = (manager, granted()) else { return std::future::pending().await };
+    let mut ticks = interval(granted / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        manager.send("WATCHDOG=1");
+    }
+}
+
+/// The time that the manager grants between two signs of life, if it wants any of this very process.
+fn granted() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let granted = number("WATCHDOG_USEC").filter(|granted| *granted > 1)?;
+    let meant = std::env::var_os("WATCHDOG_PID")
+        .is_none_or(|_| number("WATCHDOG_PID") == Some(std::process::id().into()));
+    meant.then(|| Duration::from_micros(granted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dormouse_log::Log;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    use tokio::time::timeout;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_that_met_a_full_queue_is_said_again() {
+        let name = format!("dormouse-test-status-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
+        while notifier.send("STATUS=busy") {}
+        let heard = || -> Vec<String> {
+            let mut room = [0; 200];
+            let heard =
+                std::iter::from_fn(|| manager.recv(&mut room).ok().map(|length| room[..length].to_vec()));
+            heard
+                .map(|state| String::from_utf8(state).unwrap())
+                .filter(|state| state != "STATUS=busy")
+                .collect()
+        };
+
+        let (ledger, remark) = (Ledger::new(Log::new(None)), Remark::default());
+        let mut report = Box::pin(report_status_and(Some(&notifier), &ledger, &remark));
+        remark.set("look here");
+        assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
+        assert_eq!(heard(), [""; 0]);
+        assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
+        let said = heard();
+        assert!(said.len() == 1 && said[0].ends_with("; look here"), "{said:?}");
+    }
+}

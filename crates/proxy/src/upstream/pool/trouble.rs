@@ -1,0 +1,49 @@
+//! What clients met at a server instead of a connection, counted as `HAProxy` counts it.
+
+use crate::stats::count::Count;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The same server is tried again.
+    Retried,
+    /// Another server is tried.
+    Left,
+    /// Nobody is tried any more: the client was sent away.
+    Failed,
+}
+
+/// How often it happened at a server.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    retried: Count,
+    left: Count,
+    failed: Count,
+}
+
+/// How often clients met trouble at a server, so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// It was tried once more.
+    pub retries: u64,
+    /// Another server was tried instead of it.
+    pub redispatches: u64,
+    /// They were sent away without a connection.
+    pub failures: u64,
+}
+
+impl Troubles {
+    /// Once more.
+    pub(super) fn count(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Retried => self.retried.up(),
+            Trouble::Left => self.left.up(),
+            Trouble::Failed => self.failed.up(),
+        }
+    }
+
+    /// The counts now.
+    pub(super) fn tally(&self) -> Tally {
+        Tally { retries: self.retried.get(), redispatches: self.left.get(), failures: self.failed.get() }
+    }
+}

@@ -1,0 +1,194 @@
+//! A client's way to a server that sleeps: ask for a lease, wait, connect, and make sure that somebody is there.
+
+use dormouse_config::model::WakeOn;
+use dormouse_core::backoff::Backoff;
+use dormouse_core::service::Refusal as Asleep;
+use dormouse_relay::{Kind, Said, Stream, Trial, Verdict};
+use tokio::time::sleep;
+
+use super::claim::Claim;
+use super::hold::Patience;
+use super::sleeper::{Asked, Lease, Sleeper};
+use super::{Leased, Server, Service, Visitor};
+use crate::refusal::Refusal;
+
+/// A client that met the end of so many runs of a server, each before the first byte, is not tried again: what it says
+/// may be why.
+const FALLS: u32 = 3;
+
+/// A try that came to nothing.
+pub(super) enum Missed {
+    /// Nothing helps this client.
+    Refused(Refusal),
+    /// This server does not help; another might.
+    Next(Refusal),
+    /// The server went away meanwhile: ask anew.
+    Gone,
+}
+
+impl Service {
+    pub(super) async fn wake_and_lease(
+        &self,
+        mut visitor: Visitor<'_>,
+        first: Vec<u8>,
+    ) -> Result<Leased, Refusal> {
+        let patience = Patience::new(self.rules.wait);
+        if self.rules.on == WakeOn::Data && !self.servers.iter().any(Server::is_up) {
+            first_word(&mut visitor, patience).await?;
+        }
+        let mut said = Said::new(first);
+        let mut backoff = Backoff::COLD_START;
+        let (mut falls, mut fell) = (0, None);
+        loop {
+            let (mut server, mut claim) = match &self.pool {
+                Some(pool) => self.lease_of_pool(pool, &mut visitor, patience).await?,
+                None => self.lease_only(&mut visitor, patience).await?,
+            };
+            let lease = claim.lease();
+            if self.is_on_trial(lease, visitor.client, &server) {
+                let mut trial = Trial::new(&mut said, visitor.client, &mut server, visitor.pipes);
+                let verdict = tokio::select! {
+                    verdict = trial.verdict() => verdict,
+                    () = patience.over() => Verdict::TooMuch,
+                };
+                trial.over();
+                match (verdict, lease) {
+                    (Verdict::Answered, Some(lease)) => lease.sleeper().prove(),
+                    (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}
+                    (Verdict::ClientLeft, _) => return Err(Refusal::ClientLeft),
+                    (Verdict::Dropped(_), _) => {
+                        let run = lease.map(|lease| (lease.sleeper().name().to_owned(), lease.run()));
+                        falls += u32::from(fell != run);
+                        fell = run;
+                        drop((server, claim));
+                        if falls >= FALLS {
+                            return Err(Refusal::Dropped(patience.since.elapsed()));
+                        }
+                        said.forget_server();
+                        tokio::select! {
+                            () = sleep(backoff.next_delay()) => continue,
+                            () = patience.over() => return Err(Refusal::Dropped(patience.since.elapsed())),
+                        }
+                    }
+                }
+            }
+            claim.settle();
+            let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
+            return Ok(Leased { server, claim: Some(claim), first: said.into_rest(), sent });
+        }
+    }
+
+    /// A server that has said nothing since its start may not be there yet, although it takes connections. Where
+    /// descriptors travel with the bytes, what was said cannot be said again.
+    fn is_on_trial(&self, lease: Option<&Lease>, client: &Stream, server: &Stream) -> bool {
+        let carries_descriptors = client.kind() == Kind::Unix && server.kind() == Kind::Unix;
+        self.rules.replay && !carries_descriptors && lease.is_some_and(|lease| lease.sleeper().is_unproven())
+    }
+
+    /// Gets a connection from the one server.
+    async fn lease_only(
+        &self,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Stream, Claim), Refusal> {
+        let Some(server) = self.servers.first() else {
+            return Err(Refusal::Asleep(Asleep::StartFailed, None));
+        };
+        loop {
+            if !server.admin.takes_sessions() {
+                return Err(Refusal::Maintenance);
+            }
+            match self.lease_from(server, visitor, patience).await {
+                Ok((connected, lease)) => return Ok((connected, Claim::Lease(lease))),
+                Err(Missed::Refused(refusal) | Missed::Next(refusal)) => return Err(refusal),
+                Err(Missed::Gone) => {}
+            }
+        }
+    }
+
+    /// Gets a connection from a server that sleeps.
+    pub(super) async fn lease_from(
+        &self,
+        server: &Server,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Stream, Lease), Missed> {
+        let Some(sleeper) = &server.sleeper else {
+            return Err(Missed::Next(Refusal::Asleep(Asleep::StartFailed, None)));
+        };
+        let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
+        let connected = if let Some(connected) = first {
+            Ok(connected)
+        } else {
+            let connected = server.connect_for(visitor.client, visitor.says_first, patience).await;
+            connected.map_err(Missed::Refused)?
+        };
+        let error = match connected {
+            Ok(connected) => return Ok((connected, lease)),
+            Err(error) if !error.may_pass() => return Err(Missed::Next(Refusal::Unreachable(error))),
+            Err(error) => error,
+        };
+        // It was awake a moment ago. Either it comes back by itself, or it is known soon that it went away.
+        tokio::select! {
+            held = server.hold(visitor.client, visitor.says_first, visitor.permit, error, patience) => match held {
+                Ok(connected) => Ok((connected, lease)),
+                Err(refusal) => Err(Missed::Refused(refusal)),
+            },
+            () = lease.lost() => Err(Missed::Gone),
+        }
+    }
+
+    /// Waits for a lease as long as the client has patience.
+    async fn await_lease(
+        &self,
+        sleeper: &std::sync::Arc<Sleeper>,
+        visitor: &mut Visitor<'_>,
+        patience: Patience,
+    ) -> Result<(Lease, Option<Stream>), Missed> {
+        let asleep = |refusal| Refusal::Asleep(refusal, sleeper.reason());
+        let mut ticket = match sleeper.ask(self.may_wake(visitor)) {
+            Asked::Granted(lease) => return Ok((lease, None)),
+            Asked::Held(ticket) => {
+                if ticket.woke() {
+                    ticket.tell_who(visitor.client);
+                }
+                ticket
+            }
+            Asked::Refused(refusal @ (Asleep::Overflow | Asleep::Asleep)) => {
+                return Err(Missed::Refused(asleep(refusal)));
+            }
+            Asked::Refused(refusal) => return Err(Missed::Next(asleep(refusal))),
+        };
+        tokio::select! {
+            biased;
+            answer = ticket.answer() => answer.map_err(|refusal| match refusal {
+                Asleep::StartFailed | Asleep::Backoff => Missed::Next(asleep(refusal)),
+                _ => Missed::Refused(asleep(refusal)),
+            }),
+            () = visitor.client.departed() => Err(Missed::Refused(Refusal::ClientLeft)),
+            () = patience.over() => Err(Missed::Refused(asleep(Asleep::HoldTimeout))),
+        }
+    }
+
+    /// Who comes to a UNIX socket is let through by its mode, unless a header says where it comes from. Whoever else
+    /// has no address may not: a virtual machine, a client of a UNIX socket of another proxy that reached us over IP, and
+    /// one that has gone so soon that nobody knows who it was.
+    fn may_wake(&self, visitor: &Visitor<'_>) -> bool {
+        match (&self.rules.allow, visitor.address) {
+            (None, _) => true,
+            (Some(allowed), Some(address)) => allowed.iter().any(|network| network.contains(address)),
+            (Some(_), None) => visitor.client.kind() == Kind::Unix,
+        }
+    }
+}
+
+/// Waits until the client says something.
+async fn first_word(visitor: &mut Visitor<'_>, patience: Patience) -> Result<(), Refusal> {
+    if visitor.says_first {
+        return Ok(());
+    }
+    tokio::select! {
+        says = visitor.client.speaks() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
+        () = patience.over() => Err(Refusal::Silent(patience.since.elapsed())),
+    }
+}
