@@ -166,9 +166,10 @@ impl Serving {
         while let Some((address, options)) = shut.next_wanted() {
             let opened = self.sockets.open(&address, &options).await;
             if let Err(error) = shut.opened(opened, &self.log) {
-                let text =
-                    format_args!("{error} Nobody looks there any more, until a reload can open it again.");
-                self.log.line(Level::Err, text);
+                self.log.line(
+                    Level::Err,
+                    format_args!("{error} Nobody looks there any more, until a reload can open it again."),
+                );
             }
         }
         self.windows.put_in(shut, &self.window);
@@ -210,11 +211,13 @@ impl Serving {
             let ready = match self.opened(&config, listen).await {
                 Ok(ready) => ready,
                 Err(error) => {
-                    let text = format_args!(
-                        "{}: {error} Nobody is let in there any more, until a reload can open it again.",
-                        config.name
+                    self.log.line(
+                        Level::Err,
+                        format_args!(
+                            "{}: {error} Nobody is let in there any more, until a reload can open it again.",
+                            config.name
+                        ),
                     );
-                    self.log.line(Level::Err, text);
                     self.leave_out(service, listener);
                     continue;
                 }

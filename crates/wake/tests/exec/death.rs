@@ -22,7 +22,7 @@ fn nothing_is_left_when_its_driver_is_killed() {
         let all: Vec<_> = drive
             .all()
             .into_iter()
-            .filter(|pid| *pid != drive.child.id().cast_signed())
+            .filter(|pid| u32::try_from(*pid) != Ok(drive.child.id()))
             .map(Watched::new)
             .collect();
         assert!(all.len() >= 4, "the guard and three of its: {}", drive.text());
