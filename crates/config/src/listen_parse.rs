@@ -67,8 +67,8 @@ fn set(
     };
     match name {
         "mode" => file.mode = Some(mode(value).ok_or(OptionError::Mode)?),
-        "owner" => file.owner = Some(owner(value, "user", users::user)?),
-        "group" => file.group = Some(owner(value, "group", users::group)?),
+        "owner" => file.owner = Some(owner(value, "user", users::user_id)?),
+        "group" => file.group = Some(owner(value, "group", users::group_id)?),
         "interface" => tcp.interface = Some(interface(value)?),
         "defer_accept" => tcp.defer_accept = Some(span(name, value)?),
         "fastopen" => tcp.fast_open = Some(count(name, value)?),

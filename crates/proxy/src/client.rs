@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use dormouse_core::proxy_protocol::{Addresses, Tlv};
-use dormouse_relay::Kind;
+use dormouse_relay::StreamKind;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 
 /// A client's socket, connected and non-blocking.
@@ -15,7 +15,7 @@ pub struct Client {
     /// The socket.
     pub socket: OwnedFd,
     /// What it can do.
-    pub kind: Kind,
+    pub kind: StreamKind,
 }
 
 /// Who is at the far end of an accepted connection, and where it came in.

@@ -7,7 +7,6 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod admission;
-pub mod blocking;
 pub mod busy_poll;
 pub mod client;
 pub mod connect;

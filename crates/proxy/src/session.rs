@@ -316,7 +316,7 @@ impl<'a> Attentive<'a> {
         let Leased { server, claim, first, sent } = leased;
         let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
         let relay = Relay::new(client, server, first, limits, pipes);
-        (Self { relay: relay.after(sent).since(began.into()), claim, about }, index)
+        (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), claim, about }, index)
     }
 }
 
@@ -336,7 +336,7 @@ impl Future for Attentive<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
         busy_poll::event();
         if let Some(Poll::Ready(why)) = self.claim.as_mut().map(|claim| claim.poll_cut(cx)) {
-            return Poll::Ready(self.relay.cut(why));
+            return Poll::Ready(self.relay.abort(why));
         }
         Pin::new(&mut self.relay).poll(cx)
     }
@@ -352,14 +352,14 @@ async fn relay_quietly_and_tell(
     quiet: Duration,
     tell: impl Fn(&Relay),
 ) -> Report {
-    let mut moved = session.relay.moved();
+    let mut moved = session.relay.bytes_moved();
     let mut silence = Box::pin(tokio::time::sleep(quiet));
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
         tell(&session.relay);
         let Attentive { relay, claim: Some(claim), .. } = &mut session else { return done };
-        if relay.moved() != moved {
-            moved = relay.moved();
+        if relay.bytes_moved() != moved {
+            moved = relay.bytes_moved();
             claim.busy();
             silence.as_mut().reset(tokio::time::Instant::now() + quiet);
         }

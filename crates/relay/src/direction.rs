@@ -7,300 +7,312 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::descriptors::Gate;
+use crate::fd_passing::{Received, SpliceGuard};
 use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
+use crate::report::SocketError;
 use crate::stream::Stream;
-use crate::transfer::{
-    Broken, Taken, read, read_with_descriptors, splice_in, splice_out, write, write_with_descriptors,
-};
+use crate::transfer::{read, read_with_fds, splice_in, splice_out, write, write_with_fds};
 
-/// The thread's copy buffer. Bytes stay in it only between a read and the write that follows.
-const BUFFER: usize = 64 << 10;
-/// So many full buffers in a row make a flow a bulk flow.
+/// The size of the thread's copy buffer, which holds bytes only between a read and the following write.
+const BUFFER_SIZE: usize = 64 << 10;
+/// The number of consecutive full buffers that turn a copied flow into a spliced one.
 const FULL_READS: u8 = 2;
-/// A splice below this is small; so many in a row end the bulk flow.
+/// A splice of fewer bytes is small.
 const SMALL_SPLICE: usize = 16 << 10;
+/// The number of consecutive small splices that turn a spliced flow into a copied one.
 const SMALL_SPLICES: u8 = 4;
-/// What one direction may move before the other sessions have their turn.
-const TURN: usize = PIPE_SIZE / 2;
+/// The bytes that one direction may move before other sessions run.
+const BUDGET: usize = PIPE_SIZE / 2;
 
 thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
+    static COPY_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_SIZE].into_boxed_slice());
 }
 
-/// Bytes on their way from a source to a sink.
+/// The state of the bytes from a source to a sink.
 #[derive(Debug)]
 pub(crate) struct Direction {
-    /// Bytes passed on to the sink.
-    pub(crate) passed: u64,
+    /// The number of bytes that the sink has accepted.
+    pub(crate) bytes_moved: u64,
     flow: Flow,
-    /// Read, but not yet accepted by the sink.
-    rest: Option<Box<Rest>>,
+    /// Bytes that were read and not yet accepted by the sink.
+    unsent: Option<Box<Unsent>>,
     stage: Stage,
-    /// Both ends are UNIX sockets, between which descriptors can travel with the bytes.
-    carries_descriptors: bool,
+    /// Both sockets are UNIX sockets, so descriptors may travel with the bytes.
+    carries_fds: bool,
 }
 
+/// How bytes move.
 #[derive(Debug)]
 enum Flow {
-    Small {
-        full_reads: u8,
-    },
-    /// The loan lasts only while there is something to move.
-    Bulk {
-        small_splices: u8,
-        loan: Option<Loan>,
-    },
-    /// One of the two sockets cannot be spliced.
-    NeverBulk,
+    /// Through the copy buffer, while they arrive in small pieces.
+    Copy { full_reads: u8 },
+    /// Through a pipe, which is leased only while there are bytes to move.
+    Splice { small_splices: u8, lease: Option<PipeLease> },
+    /// Through the copy buffer, because one of the two sockets cannot be spliced.
+    CopyOnly,
 }
 
+/// A pipe for the bytes in flight.
 #[derive(Debug)]
-struct Loan {
+struct PipeLease {
     pipe: Pipe,
-    /// Where descriptors travel: what may be spliced without losing one.
-    gate: Option<Gate>,
+    /// Present between UNIX sockets, so that a splice loses no descriptor.
+    guard: Option<SpliceGuard>,
 }
 
+/// The rest of a read.
 #[derive(Debug)]
-struct Rest {
+struct Unsent {
     bytes: Vec<u8>,
     start: usize,
-    /// They travel with the next byte.
-    descriptors: Vec<OwnedFd>,
+    /// Descriptors that travel with the next byte.
+    fds: Vec<OwnedFd>,
 }
 
-impl Rest {
-    fn new(bytes: Vec<u8>, descriptors: Vec<OwnedFd>) -> Option<Box<Self>> {
-        (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, descriptors }))
+impl Unsent {
+    fn new(bytes: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, fds }))
     }
 }
 
+/// How far the stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The source ended; what is still held has to reach the sink first.
-    Ending,
-    /// The sink was told that the stream ended.
-    Told,
-    /// The close that follows tells the sink.
+    /// The source has ended its stream. Held bytes go to the sink first.
+    Flushing,
+    /// The end of stream was sent to the sink.
+    FinSent,
+    /// The close of the sink, which follows, sends the end of stream.
     Closing,
 }
 
-/// Why a direction stopped pumping for now.
+/// Why a direction has paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pause {
-    /// The source has nothing.
-    Source,
-    /// The sink takes nothing; bytes are held for it.
-    Sink,
-    /// There is more, but it is the others' turn.
-    Turn,
-    /// The source ended, and the sink knows.
+pub(crate) enum Paused {
+    /// The source has no bytes.
+    SourceEmpty,
+    /// The sink has no room for the held bytes.
+    SinkFull,
+    /// More bytes may be ready, but other sessions have to run.
+    BudgetSpent,
+    /// The source has ended its stream, and the sink has or gets the end of stream.
     Ended,
 }
 
 impl Direction {
-    /// A direction in which these bytes go first.
-    pub(crate) fn new(prefix: Vec<u8>, carries_descriptors: bool) -> Self {
-        let rest = Rest::new(prefix, Vec::new());
-        Self { passed: 0, flow: Flow::Small { full_reads: 0 }, rest, stage: Stage::Open, carries_descriptors }
+    /// Returns a direction that sends `prefix` first.
+    pub(crate) fn new(prefix: Vec<u8>, carries_fds: bool) -> Self {
+        let unsent = Unsent::new(prefix, Vec::new());
+        Self { bytes_moved: 0, flow: Flow::Copy { full_reads: 0 }, unsent, stage: Stage::Open, carries_fds }
     }
 
+    /// Returns whether nothing more moves.
     pub(crate) fn ended(&self) -> bool {
-        matches!(self.stage, Stage::Told | Stage::Closing)
+        matches!(self.stage, Stage::FinSent | Stage::Closing)
     }
 
-    /// Whether the sink was told that the stream ended.
-    pub(crate) fn told(&self) -> bool {
-        self.stage == Stage::Told
+    /// Returns whether the end of stream was sent to the sink.
+    pub(crate) fn fin_sent(&self) -> bool {
+        self.stage == Stage::FinSent
     }
 
-    /// Whether bytes were taken from the source that the sink did not get.
+    /// Returns whether bytes were read from the source and not yet accepted by the sink.
     pub(crate) fn holds_bytes(&self) -> bool {
-        self.rest.is_some() || matches!(&self.flow, Flow::Bulk { loan: Some(loan), .. } if loan.pipe.held > 0)
+        self.unsent.is_some()
+            || matches!(&self.flow, Flow::Splice { lease: Some(lease), .. } if lease.pipe.buffered > 0)
     }
 
-    /// Gives up: the sink takes nothing any more. What is held is lost, and no more is read.
-    pub(crate) fn cut(&mut self) {
-        self.rest = None;
-        self.flow = Flow::NeverBulk;
+    /// Ends the direction after the sink has refused bytes. Held bytes are lost, and nothing more is read.
+    pub(crate) fn abandon(&mut self) {
+        self.unsent = None;
+        self.flow = Flow::CopyOnly;
         self.stage = Stage::Closing;
     }
 
-    /// Whether the source's end of stream was seen.
+    /// Returns whether the source has ended its stream.
     pub(crate) fn source_ended(&self) -> bool {
         self.stage != Stage::Open
     }
 
     /// Moves what can be moved without waiting.
     ///
-    /// `last`: the opposite direction has ended. Closing the sink, which follows, then tells it the end as well.
+    /// `opposite_ended`: the opposite direction has ended, so the close that follows sends the end of stream.
     pub(crate) fn pump(
         &mut self,
         source: &mut Stream,
         sink: &mut Stream,
         pipes: &Arc<Pipes>,
-        last: bool,
-    ) -> Result<Pause, Broken> {
-        let mut turn = TURN;
+        opposite_ended: bool,
+    ) -> Result<Paused, SocketError> {
+        let mut budget = BUDGET;
         loop {
             if !self.flush(sink)? {
-                return Ok(Pause::Sink);
+                return Ok(Paused::SinkFull);
             }
             match self.stage {
                 Stage::Open => {}
-                Stage::Ending => {
-                    self.flow = Flow::Small { full_reads: 0 };
-                    self.stage = if last { Stage::Closing } else { end(sink) };
-                    return Ok(Pause::Ended);
+                Stage::Flushing => {
+                    self.flow = Flow::Copy { full_reads: 0 };
+                    self.stage = if opposite_ended { Stage::Closing } else { send_fin(sink) };
+                    return Ok(Paused::Ended);
                 }
-                Stage::Told | Stage::Closing => return Ok(Pause::Ended),
+                Stage::FinSent | Stage::Closing => return Ok(Paused::Ended),
             }
             if !source.readable {
-                // An idle direction keeps no pipe.
-                if let Flow::Bulk { loan, .. } = &mut self.flow {
-                    *loan = None;
+                // A paused flow returns its pipe.
+                if let Flow::Splice { lease, .. } = &mut self.flow {
+                    *lease = None;
                 }
-                return Ok(Pause::Source);
+                return Ok(Paused::SourceEmpty);
             }
-            if turn == 0 {
-                return Ok(Pause::Turn);
+            if budget == 0 {
+                return Ok(Paused::BudgetSpent);
             }
-            let moved = self.fill(source, sink, pipes)?;
-            turn = turn.saturating_sub(moved);
+            let received = self.fill(source, sink, pipes)?;
+            budget = budget.saturating_sub(received);
         }
     }
 
-    /// Writes what is held; true when nothing is held any more.
-    fn flush(&mut self, sink: &mut Stream) -> Result<bool, Broken> {
-        while let Some(rest) = &mut self.rest {
+    /// Writes the held bytes. Returns whether all are written.
+    fn flush(&mut self, sink: &mut Stream) -> Result<bool, SocketError> {
+        while let Some(unsent) = &mut self.unsent {
             if !sink.writable {
                 return Ok(false);
             }
-            let bytes = rest.bytes.get(rest.start..).unwrap_or_default();
-            let sent = write_with_descriptors(sink, bytes, &mut rest.descriptors)?;
-            self.passed += sent as u64;
-            rest.start += sent;
-            if rest.start >= rest.bytes.len() {
-                self.rest = None;
+            let bytes = unsent.bytes.get(unsent.start..).unwrap_or_default();
+            let sent = write_with_fds(sink, bytes, &mut unsent.fds)?;
+            self.bytes_moved += sent as u64;
+            unsent.start += sent;
+            if unsent.start >= unsent.bytes.len() {
+                self.unsent = None;
             }
         }
-        while let Flow::Bulk { loan: Some(Loan { pipe, .. }), .. } = &mut self.flow {
-            if pipe.held == 0 {
+        while let Flow::Splice { lease: Some(PipeLease { pipe, .. }), .. } = &mut self.flow {
+            if pipe.buffered == 0 {
                 break;
             }
             if !sink.writable {
                 return Ok(false);
             }
             match splice_out(pipe, sink) {
-                Ok(sent) => self.passed += sent as u64,
-                Err(broken) if broken.error == Errno::INVAL => {
-                    self.rest = Rest::new(pipe.empty()?, Vec::new());
-                    self.flow = Flow::NeverBulk;
+                Ok(sent) => self.bytes_moved += sent as u64,
+                Err(SocketError { error: Errno::INVAL, .. }) => {
+                    self.unsent = Unsent::new(pipe.read_all()?, Vec::new());
+                    self.flow = Flow::CopyOnly;
                     return self.flush(sink);
                 }
-                Err(broken) => return Err(broken),
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
     }
 
-    /// Reads once, when nothing is held; returns how much was read.
-    fn fill(&mut self, source: &mut Stream, sink: &mut Stream, pipes: &Arc<Pipes>) -> Result<usize, Broken> {
-        if let Flow::Bulk { small_splices, loan } = &mut self.flow {
-            if *small_splices >= SMALL_SPLICES || !borrow(loan, self.carries_descriptors, source, pipes) {
-                self.flow = Flow::Small { full_reads: 0 };
+    /// Reads once; nothing is held. Returns the number of bytes read.
+    fn fill(
+        &mut self,
+        source: &mut Stream,
+        sink: &mut Stream,
+        pipes: &Arc<Pipes>,
+    ) -> Result<usize, SocketError> {
+        if let Flow::Splice { small_splices, lease } = &mut self.flow {
+            if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, self.carries_fds, source, pipes) {
+                self.flow = Flow::Copy { full_reads: 0 };
             }
         }
-        if let Flow::Bulk { loan: Some(loan), .. } = &mut self.flow {
-            let limit = loan.gate.as_ref().map_or(Some(PIPE_SIZE), |gate| gate.open_for(source));
-            // Where the gate is shut the next bytes are copied, with what travels with them.
+        if let Flow::Splice { lease: Some(lease), .. } = &mut self.flow {
+            let limit = lease.guard.as_ref().map_or(Some(PIPE_SIZE), |guard| guard.spliceable_bytes(source));
+            // Bytes that may carry descriptors are copied together with them.
             if let Some(limit) = limit.filter(|limit| *limit > 0) {
                 return self.fill_pipe(source, limit.min(PIPE_SIZE));
             }
         }
-        let (taken, full) = self.copy(source, sink)?;
-        if let Flow::Small { full_reads } = &mut self.flow {
+        let (received, full) = self.copy(source, sink)?;
+        if let Flow::Copy { full_reads } = &mut self.flow {
             *full_reads = if full { *full_reads + 1 } else { 0 };
             if *full_reads >= FULL_READS {
-                self.flow = Flow::Bulk { small_splices: 0, loan: None };
+                self.flow = Flow::Splice { small_splices: 0, lease: None };
             }
         }
-        Ok(taken)
+        Ok(received)
     }
 
-    /// One read and one write through the thread's buffer; what the sink leaves over is kept on the heap.
-    fn copy(&mut self, source: &mut Stream, sink: &mut Stream) -> Result<(usize, bool), Broken> {
-        SCRATCH.with_borrow_mut(|buffer| {
-            let mut descriptors = Vec::new();
-            let read = if self.carries_descriptors {
-                read_with_descriptors(source, buffer, &mut descriptors)?
+    /// Reads and writes once through the copy buffer. Bytes that the sink does not accept move to the heap. Returns the
+    /// number of bytes read, and whether they filled the buffer.
+    fn copy(&mut self, source: &mut Stream, sink: &mut Stream) -> Result<(usize, bool), SocketError> {
+        COPY_BUFFER.with_borrow_mut(|buffer| {
+            let mut fds = Vec::new();
+            let read = if self.carries_fds {
+                read_with_fds(source, buffer, &mut fds)?
             } else {
                 read(source, buffer)?
             };
-            let Some(Taken { bytes: taken, ends_early }) = read else { return Ok((0, false)) };
-            if taken == 0 {
-                self.stage = Stage::Ending;
+            let Some(Received { bytes: received, ended_early }) = read else { return Ok((0, false)) };
+            if received == 0 {
+                self.stage = Stage::Flushing;
                 return Ok((0, false));
             }
-            let full = taken == buffer.len();
-            // A short read emptied the socket, and whatever comes next is a new event.
-            source.readable = full || ends_early;
-            let bytes = buffer.get(..taken).unwrap_or_default();
-            let sent = match (sink.writable, descriptors.is_empty()) {
+            let full = received == buffer.len();
+            // A short read has emptied the socket, so later bytes cause a new event.
+            source.readable = full || ended_early;
+            let bytes = buffer.get(..received).unwrap_or_default();
+            let sent = match (sink.writable, fds.is_empty()) {
                 (false, _) => 0,
                 (true, true) => write(sink, bytes)?,
-                (true, false) => write_with_descriptors(sink, bytes, &mut descriptors)?,
+                (true, false) => write_with_fds(sink, bytes, &mut fds)?,
             };
-            self.passed += sent as u64;
-            if sent < taken {
-                let left = bytes.get(sent..).unwrap_or_default();
-                self.rest = Rest::new(left.to_vec(), descriptors);
+            self.bytes_moved += sent as u64;
+            if sent < received {
+                let rest = bytes.get(sent..).unwrap_or_default();
+                self.unsent = Unsent::new(rest.to_vec(), fds);
             }
-            Ok((taken, full))
+            Ok((received, full))
         })
     }
 
-    fn fill_pipe(&mut self, source: &mut Stream, limit: usize) -> Result<usize, Broken> {
-        let Flow::Bulk { small_splices, loan: Some(Loan { pipe, .. }) } = &mut self.flow else {
+    fn fill_pipe(&mut self, source: &mut Stream, limit: usize) -> Result<usize, SocketError> {
+        let Flow::Splice { small_splices, lease: Some(PipeLease { pipe, .. }) } = &mut self.flow else {
             return Ok(0);
         };
         match splice_in(source, pipe, limit) {
-            Ok(None) if !source.has_mark() => Ok(0),
-            // A splice does not get past urgent data, and then looks as if there were nothing, or no more to come: a
-            // read tells.
+            Ok(None) if !source.has_urgent_data() => Ok(0),
+            // A splice stops at urgent data as at an empty socket or an end of stream. Only a read shows which it is.
             Ok(None | Some(0)) => {
-                self.flow = Flow::Small { full_reads: 0 };
+                self.flow = Flow::Copy { full_reads: 0 };
                 source.readable = true;
                 Ok(0)
             }
-            Ok(Some(taken)) => {
-                *small_splices = if taken < SMALL_SPLICE { *small_splices + 1 } else { 0 };
-                Ok(taken)
+            Ok(Some(received)) => {
+                *small_splices = if received < SMALL_SPLICE { *small_splices + 1 } else { 0 };
+                Ok(received)
             }
-            Err(broken) if broken.error == Errno::INVAL => {
-                self.flow = Flow::NeverBulk;
+            Err(SocketError { error: Errno::INVAL, .. }) => {
+                self.flow = Flow::CopyOnly;
                 Ok(0)
             }
-            Err(broken) => Err(broken),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// Makes sure that there is a pipe, and a gate where descriptors travel.
-fn borrow(place: &mut Option<Loan>, carries_descriptors: bool, source: &Stream, pipes: &Arc<Pipes>) -> bool {
-    if place.is_none() {
-        let gate = if carries_descriptors { Gate::new(source).map(Some) } else { Some(None) };
-        *place = gate.and_then(|gate| Some(Loan { pipe: pipes.lend()?, gate }));
+/// Leases a pipe if there is none, with a guard where descriptors may travel. Returns whether there is a pipe now.
+fn ensure_lease(
+    lease: &mut Option<PipeLease>,
+    carries_fds: bool,
+    source: &Stream,
+    pipes: &Arc<Pipes>,
+) -> bool {
+    if lease.is_none() {
+        let guard = if carries_fds { SpliceGuard::new(source).map(Some) } else { Some(None) };
+        *lease = guard.and_then(|guard| Some(PipeLease { pipe: pipes.lease()?, guard }));
     }
-    place.is_some()
+    lease.is_some()
 }
 
-/// Tells the sink that the stream ended. A sink that is gone already shows it by itself.
-fn end(sink: &Stream) -> Stage {
+/// Sends the end of stream to the sink. If the sink has closed, the next event on it shows that.
+fn send_fin(sink: &Stream) -> Stage {
     if let Some(socket) = sink.socket() {
         let _ = shutdown(socket, Shutdown::Write);
     }
-    Stage::Told
+    Stage::FinSent
 }

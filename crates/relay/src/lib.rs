@@ -1,28 +1,30 @@
-//! Two sockets joined: what one side sends, the other receives, and the way one side ends is the way the other
-//! sees it end.
+//! A relay between two connected sockets: each side receives what the other sends, and sees how the other ends.
 //!
-//! Bytes are copied through one buffer of the thread while they come in small pieces, and spliced through a pooled
-//! pipe while they come in bulk. An idle session holds two descriptors and no buffer. A half-closed stream keeps its
-//! other half; a reset arrives as a reset; a slow reader costs at most one buffer, and no CPU time.
+//! Small pieces are copied through one buffer per thread. Bulk data is spliced through a pooled pipe. An idle session
+//! holds two descriptors and no buffer. A half-closed stream keeps its other half, a reset arrives as a reset, and a
+//! slow reader costs at most one buffer and no CPU time.
 
 #![forbid(unsafe_code)]
 
-mod descriptors;
+mod close;
 mod direction;
+mod fd_passing;
 mod limits;
+mod peek;
 mod pipes;
-mod prologue;
+mod relay;
+mod replay;
 mod report;
-mod session;
-pub mod spares;
+pub mod socket_reuse;
 mod stream;
+mod timer;
 mod transfer;
-mod trial;
 
+pub use close::reset_on_close;
 pub use limits::Limits;
+pub use peek::PeekError;
 pub use pipes::Pipes;
-pub use prologue::PrologueError;
-pub use report::{Cut, End, Operation, Report, Side};
-pub use session::Relay;
-pub use stream::{Kind, Stream, reset_on_close};
-pub use trial::{Said, Trial, Verdict};
+pub use relay::Relay;
+pub use replay::{Outcome, Replay, ReplayBuffer};
+pub use report::{AbortReason, End, Operation, Report, Side};
+pub use stream::{Stream, StreamKind};

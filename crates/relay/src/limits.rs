@@ -1,4 +1,4 @@
-//! How long a session may be silent, and how long it may last at all.
+//! How long a session may be inactive, and how long it may last.
 
 use std::time::Duration;
 
@@ -6,44 +6,46 @@ use tokio::time::sleep;
 
 use crate::report::{End, Side};
 
-/// How long a session may be silent, and how long it may last at all. `None`: for ever.
+/// How long a session may be inactive, and how long it may last. `None` means no limit.
 ///
-/// Silence is that no byte moves and no side ends its stream. What `client`, `server`, `tunnel` and the two `_fin` mean is
-/// what the timeouts of these names mean to `HAProxy` for TCP.
+/// A session is inactive while no byte moves and no side ends its stream. `client`, `server`, `tunnel` and the two
+/// `_fin` limits have the meaning of the `HAProxy` timeouts of the same names, for TCP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// After one side ended its stream, without a byte from the other.
+    /// After one side ended its stream, the longest time without a byte from the other side.
     pub half_close: Option<Duration>,
-    /// Without a byte either way.
+    /// The longest time without a byte in either direction.
     pub idle: Option<Duration>,
-    /// While the client is expected to say something, or to take what the server said.
+    /// The longest inactivity while the session waits for the client to send, or to receive what the server sent.
     pub client: Option<Duration>,
-    /// The same for the server.
+    /// The longest inactivity while the session waits for the server to send, or to receive what the client sent.
     pub server: Option<Duration>,
-    /// In the place of all these but `idle`, while only the client's stream is still open.
+    /// Replaces all other limits except `idle` while only the client's stream is open.
     pub client_fin: Option<Duration>,
-    /// The same while only the server's stream is still open.
+    /// Replaces all other limits except `idle` while only the server's stream is open.
     pub server_fin: Option<Duration>,
-    /// In the place of `client` and `server`: without a byte either way.
+    /// Replaces `client` and `server`: the longest time without a byte in either direction.
     pub tunnel: Option<Duration>,
-    /// From the session's beginning, whatever moves.
+    /// The longest time from the session's start, active or not.
     pub session: Option<Duration>,
 }
 
-/// What a session in which nothing moves is waiting for.
+/// What an inactive session waits for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stillness {
-    /// Has ended its stream.
+pub(crate) struct WaitState {
+    /// The side that has ended its stream.
     pub(crate) half_closed_by: Option<Side>,
-    /// The client is to say or to take something.
+    /// The session waits for the client to send or to receive.
     pub(crate) awaits_client: bool,
-    /// The server is.
+    /// The session waits for the server to send or to receive.
     pub(crate) awaits_server: bool,
 }
 
 impl Limits {
-    /// Keeps one timer set that is due before any of these. A runtime interrupts its wait for each timer that is due
-    /// before all others, which would happen at the end of every session; so it does not. Never ends.
+    /// Keeps a timer set that is due before any of these limits. Never returns.
+    ///
+    /// The runtime interrupts its wait for each new timer that is due before all others. Without this timer, the limits
+    /// of every session would cause such an interruption.
     pub async fn keep_timer_ahead(self) {
         let Some(shortest) = self.shortest() else { return std::future::pending().await };
         loop {
@@ -57,13 +59,13 @@ impl Limits {
         all.into_iter().flatten().min()
     }
 
-    /// How long such a silence may last, and how the session then ends.
-    pub(crate) fn of_silence(&self, still: Stillness) -> Option<(Duration, End)> {
+    /// Returns how long an inactive session may stay in this state, and how the session ends after that.
+    pub(crate) fn inactivity(&self, wait: WaitState) -> Option<(Duration, End)> {
         let idle = self.idle.map(|limit| (limit, End::IdleTimeout(limit)));
         let ended = |side| move |limit| (limit, End::HalfCloseTimeout(side, limit));
-        let half_closed = match still.half_closed_by {
+        let half_closed = match wait.half_closed_by {
             None => None,
-            Some(side) => match self.after_end_of(side, still) {
+            Some(side) => match self.fin_limit(side, wait) {
                 Some(limit) => return shorter(Some(ended(side)(limit)), idle),
                 None => self.half_close.map(ended(side)),
             },
@@ -71,55 +73,52 @@ impl Limits {
         let open = match self.tunnel {
             Some(limit) => Some((limit, End::IdleTimeout(limit))),
             None => shorter(
-                self.client.filter(|_| still.awaits_client).map(|limit| silent(Side::Downstream, limit)),
-                self.server.filter(|_| still.awaits_server).map(|limit| silent(Side::Upstream, limit)),
+                self.client.filter(|_| wait.awaits_client).map(|limit| side_timeout(Side::Downstream, limit)),
+                self.server.filter(|_| wait.awaits_server).map(|limit| side_timeout(Side::Upstream, limit)),
             ),
         };
         shorter(half_closed, shorter(open, idle))
     }
 
-    /// The limit of the side that is still open, where it has one of its own.
-    fn after_end_of(&self, side: Side, still: Stillness) -> Option<Duration> {
-        match side {
-            Side::Downstream => self.server_fin.filter(|_| still.awaits_server),
-            Side::Upstream => self.client_fin.filter(|_| still.awaits_client),
+    /// Returns the `_fin` limit of the side whose stream is still open, if the session waits for that side.
+    fn fin_limit(&self, half_closed_by: Side, wait: WaitState) -> Option<Duration> {
+        match half_closed_by {
+            Side::Downstream => self.server_fin.filter(|_| wait.awaits_server),
+            Side::Upstream => self.client_fin.filter(|_| wait.awaits_client),
         }
     }
 }
 
-fn silent(side: Side, limit: Duration) -> (Duration, End) {
+fn side_timeout(side: Side, limit: Duration) -> (Duration, End) {
     (limit, End::SideTimeout(side, limit))
 }
 
-/// The first of two that are the same.
-fn shorter(one: Option<(Duration, End)>, other: Option<(Duration, End)>) -> Option<(Duration, End)> {
-    one.into_iter().chain(other).min_by_key(|(limit, _)| *limit)
+/// Returns the shorter limit; the first one if both are equal.
+fn shorter(first: Option<(Duration, End)>, second: Option<(Duration, End)>) -> Option<(Duration, End)> {
+    first.into_iter().chain(second).min_by_key(|(limit, _)| *limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OPEN: Stillness = Stillness { half_closed_by: None, awaits_client: true, awaits_server: true };
+    const OPEN: WaitState = WaitState { half_closed_by: None, awaits_client: true, awaits_server: true };
 
     fn seconds(number: u64) -> Duration {
         Duration::from_secs(number)
     }
 
     #[test]
-    fn whoever_is_waited_for_is_judged() {
+    fn the_side_that_the_session_waits_for_has_the_limit() {
         let limits = Limits { client: Some(seconds(5)), server: Some(seconds(3)), ..Limits::default() };
-        let end = |still| limits.of_silence(still).map(|(_, end)| end);
+        let end = |wait| limits.inactivity(wait).map(|(_, end)| end);
         assert_eq!(end(OPEN), Some(End::SideTimeout(Side::Upstream, Duration::from_secs(3))));
-        let client_reads_nothing = Stillness { awaits_server: false, ..OPEN };
-        assert_eq!(
-            end(client_reads_nothing),
-            Some(End::SideTimeout(Side::Downstream, Duration::from_secs(5)))
-        );
+        let only_client = WaitState { awaits_server: false, ..OPEN };
+        assert_eq!(end(only_client), Some(End::SideTimeout(Side::Downstream, Duration::from_secs(5))));
     }
 
     #[test]
-    fn a_tunnel_supersedes_both_sides_and_an_end_of_stream_supersedes_the_tunnel() {
+    fn tunnel_replaces_the_side_limits_and_fin_replaces_tunnel() {
         let limits = Limits {
             client: Some(seconds(1)),
             server: Some(seconds(1)),
@@ -128,15 +127,15 @@ mod tests {
             half_close: Some(seconds(10)),
             ..Limits::default()
         };
-        assert_eq!(limits.of_silence(OPEN), Some((seconds(60), End::IdleTimeout(seconds(60)))));
-        let by = |side| limits.of_silence(Stillness { half_closed_by: Some(side), ..OPEN });
+        assert_eq!(limits.inactivity(OPEN), Some((seconds(60), End::IdleTimeout(seconds(60)))));
+        let by = |side| limits.inactivity(WaitState { half_closed_by: Some(side), ..OPEN });
         let ended = |side, after| Some((after, End::HalfCloseTimeout(side, after)));
         assert_eq!(by(Side::Downstream), ended(Side::Downstream, Duration::from_secs(90)));
         assert_eq!(by(Side::Upstream), ended(Side::Upstream, Duration::from_secs(10)));
     }
 
     #[test]
-    fn idle_counts_beside_all_others() {
+    fn idle_applies_beside_all_other_limits() {
         let limits = Limits {
             tunnel: Some(seconds(60)),
             client_fin: Some(seconds(50)),
@@ -144,18 +143,18 @@ mod tests {
             ..Limits::default()
         };
         for half_closed_by in [None, Some(Side::Upstream)] {
-            let (limit, end) = limits.of_silence(Stillness { half_closed_by, ..OPEN }).unwrap();
+            let (limit, end) = limits.inactivity(WaitState { half_closed_by, ..OPEN }).unwrap();
             assert_eq!((limit, end), (seconds(2), End::IdleTimeout(limit)));
         }
     }
 
     #[test]
-    fn without_limits_there_is_none() {
+    fn without_limits_a_session_may_stay_inactive() {
         for half_closed_by in [None, Some(Side::Upstream), Some(Side::Downstream)] {
-            assert_eq!(Limits::default().of_silence(Stillness { half_closed_by, ..OPEN }), None);
+            assert_eq!(Limits::default().inactivity(WaitState { half_closed_by, ..OPEN }), None);
         }
         let session = Limits { session: Some(seconds(1)), ..Limits::default() };
-        assert_eq!(session.of_silence(OPEN), None);
+        assert_eq!(session.inactivity(OPEN), None);
         assert_eq!(session.shortest(), Some(seconds(1)));
     }
 }

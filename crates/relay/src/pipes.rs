@@ -1,4 +1,4 @@
-//! Pipes for bulk flows: made when needed, lent for as long as bytes are in flight, given back empty.
+//! A pool of pipes for bulk flows. A flow leases a pipe while bytes are in flight, and returns it empty.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,105 +6,105 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use crate::report::Operation;
-use crate::transfer::Broken;
+use crate::report::{Operation, SocketError};
 
-/// How much one splice may move. Large enough that the cost of the call does not show.
+/// The most bytes that one splice moves. At this size the cost of the system call is negligible.
 pub(crate) const PIPE_SIZE: usize = 1 << 20;
-/// A pipe that the kernel made smaller than this (pipe-user-pages-soft, pipe(7)) is slower than copying.
-const WORTHWHILE: usize = 128 << 10;
+/// A smaller pipe (pipe-user-pages-soft, pipe(7)) is slower than copying.
+const MIN_PIPE_SIZE: usize = 128 << 10;
 /// Half of what pipe-user-pages-soft allows an unprivileged user by default.
 const MAX_PIPES: usize = 32;
-/// Its two ends, and the account of a socket that descriptors travel through.
-const PER_PIPE: usize = 3;
-/// Kept for the next bulk flow; more than that are closed when they come back.
-const MAX_SPARE: usize = 8;
+/// The two ends of a pipe, and the fdinfo of a socket that carries descriptors.
+const FDS_PER_PIPE: usize = 3;
+/// The most pipes that are kept for the next bulk flows. Further pipes are closed when they are returned.
+const MAX_IDLE: usize = 8;
 
-/// What the process's sessions share: pipes, bounded in number, and whether all end.
+/// What all sessions of the process share: a bounded pool of pipes, and whether the process is exiting.
 #[derive(Debug)]
 pub struct Pipes {
     pool: Mutex<Pool>,
     limit: usize,
-    process_ends: AtomicBool,
+    process_exiting: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Pool {
-    spare: Vec<Ends>,
-    lent: usize,
-    /// The kernel refused a pipe worth having: until one comes back, asking again is a waste.
-    refused: bool,
+    idle: Vec<PipeEnds>,
+    leased: usize,
+    /// The kernel refused a pipe of a useful size. The pool asks again after a leased pipe has been returned.
+    exhausted: bool,
 }
 
 #[derive(Debug)]
-struct Ends {
+struct PipeEnds {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// A pipe on loan. Given back if it is empty, else closed.
+/// A leased pipe. Dropping it returns an empty pipe to the pool and closes any other.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    ends: Option<Ends>,
-    home: Arc<Pipes>,
-    /// Bytes in it.
-    pub(crate) held: usize,
+    ends: Option<PipeEnds>,
+    pipes: Arc<Pipes>,
+    /// The number of bytes in the pipe.
+    pub(crate) buffered: usize,
 }
 
 impl Pipes {
-    /// More descriptors are never open.
-    pub const MAX_DESCRIPTORS: usize = MAX_PIPES * PER_PIPE;
+    /// The most descriptors that a pool opens.
+    pub const MAX_DESCRIPTORS: usize = MAX_PIPES * FDS_PER_PIPE;
 
-    /// A pool that opens at most so many descriptors, three for each pipe in use, and never more than
-    /// [`Self::MAX_DESCRIPTORS`]. Flows that find none are copied.
+    /// Returns a pool that opens at most `max_descriptors` descriptors, three for each pipe in use, and never more than
+    /// [`Self::MAX_DESCRIPTORS`]. A flow that gets no pipe is copied.
     pub fn new(max_descriptors: usize) -> Arc<Self> {
-        let limit = (max_descriptors / PER_PIPE).min(MAX_PIPES);
-        Arc::new(Self { pool: Mutex::default(), limit, process_ends: AtomicBool::new(false) })
+        let limit = (max_descriptors / FDS_PER_PIPE).min(MAX_PIPES);
+        Arc::new(Self { pool: Mutex::default(), limit, process_exiting: AtomicBool::new(false) })
     }
 
-    /// Says that the process ends: sessions that are dropped from now on end as with a process that was killed.
-    pub fn end_with_process(&self) {
-        self.process_ends.store(true, Ordering::Relaxed);
+    /// Marks the process as exiting: sessions that are dropped from now on end as if the process had been killed.
+    pub fn set_process_exiting(&self) {
+        self.process_exiting.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn process_ends(&self) -> bool {
-        self.process_ends.load(Ordering::Relaxed)
+    pub(crate) fn process_exiting(&self) -> bool {
+        self.process_exiting.load(Ordering::Relaxed)
     }
 
-    /// An empty pipe, or none if there are enough already or the kernel refuses one that is worth having.
-    pub(crate) fn lend(self: &Arc<Self>) -> Option<Pipe> {
+    /// Returns an empty pipe, or `None` if the limit is reached or the kernel refuses a pipe of a useful size.
+    pub(crate) fn lease(self: &Arc<Self>) -> Option<Pipe> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.lent >= self.limit || pool.refused {
+        if pool.leased >= self.limit || pool.exhausted {
             return None;
         }
-        let Some(ends) = pool.spare.pop().or_else(open) else {
-            pool.refused = pool.lent > 0;
+        let Some(ends) = pool.idle.pop().or_else(open) else {
+            pool.exhausted = pool.leased > 0;
             return None;
         };
-        pool.lent += 1;
-        Some(Pipe { ends: Some(ends), home: Arc::clone(self), held: 0 })
+        pool.leased += 1;
+        Some(Pipe { ends: Some(ends), pipes: Arc::clone(self), buffered: 0 })
     }
 }
 
-fn open() -> Option<Ends> {
+fn open() -> Option<PipeEnds> {
     let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
     let size = fcntl_setpipe_size(&write, PIPE_SIZE).unwrap_or(0);
-    (size >= WORTHWHILE).then_some(Ends { read, write })
+    (size >= MIN_PIPE_SIZE).then_some(PipeEnds { read, write })
 }
 
 impl Pipe {
-    /// Takes out what is held, for a sink that cannot be spliced to.
-    pub(crate) fn empty(&mut self) -> Result<Vec<u8>, Broken> {
-        let mut bytes = vec![0; self.held];
+    /// Reads all buffered bytes, for a sink that cannot be spliced to.
+    pub(crate) fn read_all(&mut self) -> Result<Vec<u8>, SocketError> {
+        let mut bytes = vec![0; self.buffered];
         let mut taken = 0;
         while let (Some(ends), Some(room @ [_, ..])) = (&self.ends, bytes.get_mut(taken..)) {
             let read = rustix::io::read(&ends.read, room);
-            taken += read.map_err(|error| Broken { operation: Operation::Read, error })?;
+            taken += read.map_err(|error| SocketError { operation: Operation::Read, error })?;
         }
-        self.held = 0;
+        self.buffered = 0;
         Ok(bytes)
     }
 
+    /// Returns the read end and the write end.
     pub(crate) fn ends(&self) -> Option<(&OwnedFd, &OwnedFd)> {
         self.ends.as_ref().map(|ends| (&ends.read, &ends.write))
     }
@@ -112,11 +112,11 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        let mut pool = self.home.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.lent -= 1;
-        pool.refused = false;
-        if self.held == 0 && pool.spare.len() < MAX_SPARE {
-            pool.spare.extend(self.ends.take());
+        let mut pool = self.pipes.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.leased -= 1;
+        pool.exhausted = false;
+        if self.buffered == 0 && pool.idle.len() < MAX_IDLE {
+            pool.idle.extend(self.ends.take());
         }
     }
 }
@@ -126,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_pipe_comes_back_and_a_filled_one_does_not() {
+    fn an_empty_pipe_returns_to_the_pool_and_a_filled_one_is_closed() {
         let pipes = Pipes::new(3);
-        let mut first = pipes.lend().unwrap();
-        assert!(pipes.lend().is_none(), "bounded");
-        first.held = 1;
+        let mut first = pipes.lease().unwrap();
+        assert!(pipes.lease().is_none(), "the pool exceeds its limit");
+        first.buffered = 1;
         drop(first);
-        assert!(pipes.pool.lock().unwrap().spare.is_empty());
-        drop(pipes.lend().unwrap());
-        assert_eq!(pipes.pool.lock().unwrap().spare.len(), 1);
+        assert!(pipes.pool.lock().unwrap().idle.is_empty());
+        drop(pipes.lease().unwrap());
+        assert_eq!(pipes.pool.lock().unwrap().idle.len(), 1);
     }
 }

@@ -1,21 +1,21 @@
-//! What is left to say of a session when it is over.
+//! The result of a session: how many bytes it moved, and why it ended.
 
 use std::fmt;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-/// One of a session's two ends.
+/// One of the two ends of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The client, which connected to us.
+    /// The client, which connected to dormouse.
     Downstream,
-    /// The server, to which we connected.
+    /// The server, to which dormouse connected.
     Upstream,
 }
 
 impl Side {
-    /// The end across from this one.
+    /// Returns the opposite end.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -34,14 +34,14 @@ impl fmt::Display for Side {
     }
 }
 
-/// What was asked of a socket when it failed.
+/// The operation in which a socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Reading.
+    /// A read.
     Read,
-    /// Writing.
+    /// A write.
     Write,
-    /// Asking the event loop to watch it: a limit of ours, not a fault of the peer.
+    /// The registration in the event loop. The cause is a limit of the system, not the peer.
     Watch,
 }
 
@@ -55,14 +55,21 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Why a session was ended from outside.
+/// A failed operation. The direction of the bytes and the operation together identify the socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketError {
+    pub(crate) operation: Operation,
+    pub(crate) error: Errno,
+}
+
+/// Why a session was aborted from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// Its server went down, and its sessions were to end with it.
+pub enum AbortReason {
+    /// The server was marked down, and the configuration ends its sessions in that case.
     ServerDown,
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ServerDown => "ended, because the server went down",
@@ -73,30 +80,30 @@ impl fmt::Display for Cut {
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Both sides sent their end of stream, and all bytes were passed on.
+    /// Both sides sent their end of stream, and all bytes were delivered.
     Finished,
-    /// This side went away altogether; nobody is left to read what the other sends.
+    /// This side closed its socket; the rest of the other side's stream has no reader.
     Gone(Side),
     /// This side reset the connection; the reset was passed on.
     Reset(Side),
-    /// A socket failed in another way.
+    /// A socket failed for another reason.
     Failed {
-        /// Whose socket.
+        /// The side whose socket failed.
         side: Side,
-        /// What was asked of it.
+        /// The operation that failed.
         operation: Operation,
-        /// What the kernel said.
+        /// The error that the kernel reported.
         error: Errno,
     },
-    /// This side had ended its stream, and the other moved no byte for so long.
+    /// This side ended its stream, and the other side moved no byte for this time.
     HalfCloseTimeout(Side, Duration),
-    /// No byte moved either way for so long.
+    /// No byte moved in either direction for this time.
     IdleTimeout(Duration),
-    /// It was ended from outside; both sides were reset.
-    Cut(Cut),
-    /// This side was expected to say or to take something, and did not for so long.
+    /// The session was aborted from outside; both sides were reset.
+    Aborted(AbortReason),
+    /// The session waited for this side to send or to receive, and this side did neither for this time.
     SideTimeout(Side, Duration),
-    /// It lasted for as long as a session may.
+    /// The session reached this, the longest time that a session may last.
     SessionTimeout(Duration),
 }
 
@@ -113,7 +120,7 @@ impl fmt::Display for End {
                 write!(f, "half-closed by the {side}, then silent for {} s", after.as_secs_f64())
             }
             Self::IdleTimeout(after) => write!(f, "silent for {} s", after.as_secs_f64()),
-            Self::Cut(why) => write!(f, "{why}"),
+            Self::Aborted(reason) => write!(f, "{reason}"),
             Self::SideTimeout(side, after) => {
                 write!(f, "nothing from or to the {side} for {} s", after.as_secs_f64())
             }
@@ -122,13 +129,13 @@ impl fmt::Display for End {
     }
 }
 
-/// What a session moved and how it ended.
+/// The bytes that a session moved, and why it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
-    /// Bytes passed from the client to the server.
+    /// The number of bytes passed from the client to the server.
     pub upstream_bytes: u64,
-    /// Bytes passed from the server to the client.
+    /// The number of bytes passed from the server to the client.
     pub downstream_bytes: u64,
-    /// Why it ended.
+    /// Why the session ended.
     pub end: End,
 }

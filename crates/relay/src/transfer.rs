@@ -1,4 +1,4 @@
-//! Single reads and writes, with what they say of a stream's readiness.
+//! Single reads, writes and splices, each of which updates the readiness flags of its stream.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -6,73 +6,57 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{SpliceFlags, splice};
 
-use crate::descriptors::{post, receive, receive_bytes};
+use crate::fd_passing::{Received, receive, receive_with_fds, send_with_fds};
 use crate::pipes::Pipe;
-use crate::report::Operation;
-use crate::stream::{Kind, Stream};
+use crate::report::{Operation, SocketError};
+use crate::stream::{Stream, StreamKind};
 
-/// A socket failed; the operation says which of the two.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Broken {
-    pub(crate) operation: Operation,
-    pub(crate) error: Errno,
-}
-
-/// What one read gave.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    /// How many bytes; zero at the end of the stream.
-    pub(crate) bytes: usize,
-    /// More may wait although there was room for it.
-    pub(crate) ends_early: bool,
-}
-
-/// Reads bytes once: `None` when there is nothing.
-pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<Taken>, Broken> {
+/// Reads bytes once. Returns `None` if the socket is empty.
+pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<Received>, SocketError> {
     match source.kind {
-        Kind::Plain => read_by(source, |socket| {
+        StreamKind::Other => read_by(source, |socket| {
             let (bytes, _) = recv(socket, &mut *buffer, RecvFlags::empty())?;
-            Ok(Taken { bytes, ends_early: false })
+            Ok(Received { bytes, ended_early: false })
         }),
-        Kind::Unix => read_by(source, |socket| receive_bytes(socket, buffer)),
+        StreamKind::Unix => read_by(source, |socket| receive(socket, buffer)),
     }
 }
 
-/// Reads once, and takes the descriptors that travel with the bytes.
-pub(crate) fn read_with_descriptors(
+/// Reads bytes once, with the descriptors that travel with them. Returns `None` if the socket is empty.
+pub(crate) fn read_with_fds(
     source: &mut Stream,
     buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> Result<Option<Taken>, Broken> {
-    read_by(source, |socket| receive(socket, buffer, descriptors))
+    fds: &mut Vec<OwnedFd>,
+) -> Result<Option<Received>, SocketError> {
+    read_by(source, |socket| receive_with_fds(socket, buffer, fds))
 }
 
 fn read_by(
     source: &mut Stream,
-    mut once: impl FnMut(BorrowedFd<'_>) -> Result<Taken, Errno>,
-) -> Result<Option<Taken>, Broken> {
+    mut read_once: impl FnMut(BorrowedFd<'_>) -> Result<Received, Errno>,
+) -> Result<Option<Received>, SocketError> {
     loop {
-        match once(socket(source, Operation::Read)?) {
-            Ok(Taken { bytes, ends_early }) => {
-                return Ok(Some(Taken { bytes, ends_early: ends_early || source.has_mark() }));
+        match read_once(socket(source, Operation::Read)?) {
+            Ok(Received { bytes, ended_early }) => {
+                return Ok(Some(Received { bytes, ended_early: ended_early || source.has_urgent_data() }));
             }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 source.readable = false;
                 return Ok(None);
             }
-            Err(error) => return Err(Broken { operation: Operation::Read, error }),
+            Err(error) => return Err(SocketError { operation: Operation::Read, error }),
         }
     }
 }
 
-/// Writes once; zero when there is no room.
-pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
-    let failed = |error| Broken { operation: Operation::Write, error };
+/// Writes once. Returns zero if the socket has no room.
+pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, SocketError> {
+    let failed = |error| SocketError { operation: Operation::Write, error };
     loop {
         match send(socket(sink, Operation::Write)?, bytes, SendFlags::NOSIGNAL) {
             Ok(sent) => {
-                sink.written();
+                sink.restore_prompt_acks();
                 return Ok(sent);
             }
             Err(Errno::INTR) => {}
@@ -85,20 +69,20 @@ pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, Broken> {
     }
 }
 
-/// Writes once, with these descriptors at the first byte; they are gone when a byte is.
-pub(crate) fn write_with_descriptors(
+/// Writes once, with the descriptors attached to the first byte. The list is cleared as soon as a byte is written.
+pub(crate) fn write_with_fds(
     sink: &mut Stream,
     bytes: &[u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> Result<usize, Broken> {
-    if descriptors.is_empty() {
+    fds: &mut Vec<OwnedFd>,
+) -> Result<usize, SocketError> {
+    if fds.is_empty() {
         return write(sink, bytes);
     }
-    let failed = |error| Broken { operation: Operation::Write, error };
+    let failed = |error| SocketError { operation: Operation::Write, error };
     loop {
-        match post(socket(sink, Operation::Write)?, bytes, descriptors) {
+        match send_with_fds(socket(sink, Operation::Write)?, bytes, fds) {
             Ok(sent) => {
-                descriptors.clear();
+                fds.clear();
                 return Ok(sent);
             }
             Err(Errno::INTR) => {}
@@ -113,16 +97,20 @@ pub(crate) fn write_with_descriptors(
 
 const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Fills an empty pipe: `None` when the source has nothing (the pipe being empty, EAGAIN can mean nothing else).
-pub(crate) fn splice_in(source: &mut Stream, pipe: &mut Pipe, limit: usize) -> Result<Option<usize>, Broken> {
-    let failed = |error| Broken { operation: Operation::Read, error };
+/// Fills an empty pipe. Returns `None` if the source is empty: with an empty pipe, EAGAIN can mean nothing else.
+pub(crate) fn splice_in(
+    source: &mut Stream,
+    pipe: &mut Pipe,
+    limit: usize,
+) -> Result<Option<usize>, SocketError> {
+    let failed = |error| SocketError { operation: Operation::Read, error };
     loop {
         let from = socket(source, Operation::Read)?;
         let Some((_, to)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
         match splice(from, None, to, None, limit, SPLICE) {
-            Ok(taken) => {
-                pipe.held += taken;
-                return Ok(Some(taken));
+            Ok(received) => {
+                pipe.buffered += received;
+                return Ok(Some(received));
             }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
@@ -134,14 +122,15 @@ pub(crate) fn splice_in(source: &mut Stream, pipe: &mut Pipe, limit: usize) -> R
     }
 }
 
-pub(crate) fn splice_out(pipe: &mut Pipe, sink: &mut Stream) -> Result<usize, Broken> {
-    let failed = |error| Broken { operation: Operation::Write, error };
+/// Empties a pipe into the sink. Returns zero if the socket has no room.
+pub(crate) fn splice_out(pipe: &mut Pipe, sink: &mut Stream) -> Result<usize, SocketError> {
+    let failed = |error| SocketError { operation: Operation::Write, error };
     loop {
         let to = socket(sink, Operation::Write)?;
         let Some((from, _)) = pipe.ends() else { return Err(failed(Errno::BADF)) };
-        match splice(from, None, to, None, pipe.held, SPLICE) {
+        match splice(from, None, to, None, pipe.buffered, SPLICE) {
             Ok(sent) => {
-                pipe.held = pipe.held.saturating_sub(sent);
+                pipe.buffered = pipe.buffered.saturating_sub(sent);
                 return Ok(sent);
             }
             Err(Errno::INTR) => {}
@@ -154,6 +143,6 @@ pub(crate) fn splice_out(pipe: &mut Pipe, sink: &mut Stream) -> Result<usize, Br
     }
 }
 
-fn socket(stream: &Stream, operation: Operation) -> Result<BorrowedFd<'_>, Broken> {
-    stream.socket().ok_or(Broken { operation, error: Errno::BADF })
+fn socket(stream: &Stream, operation: Operation) -> Result<BorrowedFd<'_>, SocketError> {
+    stream.socket().ok_or(SocketError { operation, error: Errno::BADF })
 }

@@ -1,29 +1,29 @@
-//! Who is at the other end of a UNIX socket (`SO_PEERCRED`, unix(7)).
+//! The credentials of a UNIX socket's peer (`SO_PEERCRED`, unix(7)).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The peer as it was when it connected.
+/// The credentials that the peer had when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
-    /// Its user.
+    /// The user ID.
     pub uid: u32,
-    /// Its group.
+    /// The group ID.
     pub gid: u32,
-    /// Its process; `None` if that is in another PID namespace, where it has no number for us.
+    /// The process ID; `None` if the process is in another PID namespace and has no ID in this one.
     pub pid: Option<u32>,
 }
 
-/// Asks for the credentials of a connected UNIX socket's peer.
+/// Returns the credentials of a connected UNIX socket's peer.
 ///
 /// # Errors
-/// When it is no socket.
+/// When the descriptor is not a socket.
 pub fn peer_credentials(socket: impl AsFd) -> io::Result<Credentials> {
     let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
     #[expect(clippy::cast_possible_truncation, reason = "12 bytes")]
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `found` is a ucred of `length` bytes, and both live until the call returns. Every bit pattern is a ucred.
-    let answer = unsafe {
+    let result = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
@@ -32,7 +32,7 @@ pub fn peer_credentials(socket: impl AsFd) -> io::Result<Credentials> {
             &raw mut length,
         )
     };
-    if answer != 0 {
+    if result != 0 {
         return Err(io::Error::last_os_error());
     }
     let pid = u32::try_from(found.pid).ok().filter(|pid| *pid != 0);
@@ -46,7 +46,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn a_peer_in_this_process_is_this_process() {
+    fn a_peer_in_this_process_has_its_credentials() {
         let (near, _far) = UnixStream::pair().unwrap();
         let found = peer_credentials(&near).unwrap();
         assert_eq!(found.pid, Some(std::process::id()));
@@ -55,10 +55,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tcp_socket_has_none() {
+    fn a_tcp_socket_has_no_peer_process() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // The kernel answers for every socket, with a process that there is not.
+        // The kernel answers for every socket. Without a peer process the process ID is zero.
         let found = peer_credentials(&listener);
         assert!(found.is_err() || found.is_ok_and(|found| found.pid.is_none()));
+    }
+
+    #[test]
+    fn a_file_is_an_error() {
+        let error = peer_credentials(std::fs::File::open("/dev/null").unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
     }
 }

@@ -1,11 +1,13 @@
-//! What dormouse asks of the system that no safe library offers.
+//! System calls and C library functions that no safe library offers, and threads for blocking work.
 //!
-//! This is the only crate that may hold `unsafe` code; every block says why it is sound and has a test.
-//! Everything here is a thin, typed door: what is decided with it is decided elsewhere.
+//! This is the only crate that may hold `unsafe` code. Every unsafe block states why it is sound, and has a test. The
+//! functions are thin and typed; the callers make the decisions.
 
-pub mod code;
+pub mod blocking;
+pub mod code_pages;
 pub mod credentials;
-pub mod limits;
+pub mod event_loop;
+pub mod fd_limit;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
@@ -14,4 +16,3 @@ pub mod resolve;
 pub mod send_queue;
 pub mod users;
 pub mod vsock;
-pub mod watch;

@@ -1,4 +1,4 @@
-//! Sockets passed in by a service manager (`sd_listen_fds(3)`).
+//! Descriptors passed by a service manager (`sd_listen_fds(3)`).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,29 +7,29 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use dormouse_core::number::{NumberError, parse_pid, parse_u32, parse_u64};
 
 /// The first passed descriptor, `SD_LISTEN_FDS_START`.
-const FIRST: RawFd = 3;
-/// `PID_FS_MAGIC` of linux/magic.h: only there is an inode number a process identity.
+const LISTEN_FDS_START: RawFd = 3;
+/// `PID_FS_MAGIC` of linux/magic.h: only on this file system does an inode number identify a process.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
 
-/// One descriptor that the service manager handed to this process.
+/// A descriptor that the service manager passed to this process.
 #[derive(Debug)]
 pub struct PassedFd {
-    /// The descriptor, close-on-exec.
+    /// The descriptor, which is close-on-exec.
     pub fd: OwnedFd,
-    /// Its `FileDescriptorName=`, or `unknown` where the manager gave none.
+    /// The `FileDescriptorName=`, or `unknown` if the manager passed no names.
     pub name: String,
 }
 
 /// Why the passed descriptors could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenFdsError {
-    /// `LISTEN_PID` is not a process's number.
+    /// `LISTEN_PID` is not a process ID.
     BadPid(String),
     /// `LISTEN_PIDFDID` is not a number.
     BadPidfdId(String),
-    /// `LISTEN_FDS` is zero, not a number, or reaches past the descriptors there can be.
+    /// `LISTEN_FDS` is zero, not a number, or larger than any descriptor table.
     BadCount(String),
-    /// The descriptor of this number was promised but not passed.
+    /// `LISTEN_FDS` covers the descriptor of this number, but the manager did not pass it.
     NotPassed(RawFd),
 }
 
@@ -46,30 +46,31 @@ impl fmt::Display for ListenFdsError {
 
 impl std::error::Error for ListenFdsError {}
 
-/// Takes the descriptors that the service manager passed to this process. To be called first thing in `main`.
+/// Takes the descriptors that the service manager passed to this process. `main` calls this before anything else.
 ///
-/// Returns an empty list where none were meant for this process (`LISTEN_PID` or `LISTEN_PIDFDID` unset or
-/// another's, or no `LISTEN_FDS`). The variables stay; they name this process, so no child takes them for its own.
+/// Returns an empty list if none were passed to this process (`LISTEN_PID` is unset, `LISTEN_PID` or `LISTEN_PIDFDID`
+/// names another process, or there is no `LISTEN_FDS`). The variables stay. They name this process, so no child process
+/// uses them.
 ///
 /// # Errors
-/// When descriptors were meant for this process but cannot be taken.
+/// When descriptors were passed to this process but cannot be taken.
 pub fn take() -> Result<Vec<PassedFd>, ListenFdsError> {
     let variables = Variables::read();
-    if !variables.are_ours()? {
+    if !variables.name_this_process()? {
         return Ok(Vec::new());
     }
     let Some(count) = &variables.fds else { return Ok(Vec::new()) };
     let count = parse_count(count)?;
     let names = split_names(variables.names.as_deref(), count);
     let mut passed = Vec::new();
-    for (fd, name) in (FIRST..).zip(names) {
+    for (fd, name) in (LISTEN_FDS_START..).zip(names) {
         let fd = claim(fd).ok_or(ListenFdsError::NotPassed(fd))?;
         passed.push(PassedFd { fd, name });
     }
     Ok(passed)
 }
 
-/// The protocol's variables as they came.
+/// The environment variables of the protocol.
 struct Variables {
     pid: Option<OsString>,
     pidfd_id: Option<OsString>,
@@ -88,25 +89,25 @@ impl Variables {
         }
     }
 
-    /// Whether this very process is meant: by its number, and by its pidfd's inode where both sides know it.
-    fn are_ours(&self) -> Result<bool, ListenFdsError> {
+    /// Returns whether the variables name this process: by its ID, and by its pidfd's inode if both sides have it.
+    fn name_this_process(&self) -> Result<bool, ListenFdsError> {
         let Some(pid) = &self.pid else { return Ok(false) };
-        if number(pid, parse_pid).map_err(ListenFdsError::BadPid)? != std::process::id() {
+        if parse_number(pid, parse_pid).map_err(ListenFdsError::BadPid)? != std::process::id() {
             return Ok(false);
         }
-        let Some(told) = &self.pidfd_id else { return Ok(true) };
-        let told = number(told, parse_u64).map_err(ListenFdsError::BadPidfdId)?;
-        Ok(own_pidfd_id().is_none_or(|own| own == told))
+        let Some(pidfd_id) = &self.pidfd_id else { return Ok(true) };
+        let pidfd_id = parse_number(pidfd_id, parse_u64).map_err(ListenFdsError::BadPidfdId)?;
+        Ok(own_pidfd_id().is_none_or(|own| own == pidfd_id))
     }
 }
 
-/// What a variable says in systemd's grammar of numbers, or the variable's text if that is none.
-fn number<N>(value: &OsStr, parse: fn(&str) -> Result<N, NumberError>) -> Result<N, String> {
+/// Parses a variable by systemd's grammar of numbers. The error is the variable's text.
+fn parse_number<N>(value: &OsStr, parse: fn(&str) -> Result<N, NumberError>) -> Result<N, String> {
     let number = value.to_str().and_then(|text| parse(text).ok());
     number.ok_or_else(|| value.to_string_lossy().into_owned())
 }
 
-/// The inode number of a pidfd for this process, where the kernel has pidfs (6.9).
+/// Returns the inode number of this process's pidfd, or `None` without pidfs (before Linux 6.9).
 fn own_pidfd_id() -> Option<u64> {
     let pid = rustix::process::getpid();
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
@@ -117,32 +118,33 @@ fn own_pidfd_id() -> Option<u64> {
 }
 
 fn parse_count(value: &OsStr) -> Result<usize, ListenFdsError> {
-    let count = number(value, parse_u32).map_err(ListenFdsError::BadCount)?;
-    // More than the descriptor table can hold is no count at all, and nothing is allocated for it.
+    let count = parse_number(value, parse_u32).map_err(ListenFdsError::BadCount)?;
+    // A count that no descriptor table can hold is rejected before anything is allocated for it.
     let count = usize::try_from(count).ok().filter(|count| (1..=1 << 20).contains(count));
     count.ok_or_else(|| ListenFdsError::BadCount(value.to_string_lossy().into_owned()))
 }
 
-/// Splits `LISTEN_FDNAMES` at each ':' without merging. Without the variable, or where it holds another number of
-/// names, every name is `unknown`: the sockets are good all the same.
+/// Splits `LISTEN_FDNAMES` at each ':' without merging. Without the variable, or if it contains another number of
+/// names, every name is `unknown`, and the sockets are used all the same.
 fn split_names(names: Option<&OsStr>, count: usize) -> Vec<String> {
     let names = names.map(|names| names.to_string_lossy().split(':').map(str::to_owned).collect::<Vec<_>>());
     names.filter(|names| names.len() == count).unwrap_or_else(|| vec!["unknown".to_owned(); count])
 }
 
-/// Takes over an inherited descriptor, which is close-on-exec from now on; `None` if there is none of this number.
+/// Takes ownership of an inherited descriptor and makes it close-on-exec. Returns `None` if there is no such
+/// descriptor.
 ///
-/// Whatever this process opened itself is close-on-exec already (as all of Rust's libraries do it), and what was
-/// inherited over exec cannot be: so nobody else's descriptor is ever taken, nor one taken twice.
+/// A descriptor that this process opened is close-on-exec already, as all Rust libraries open it. An inherited
+/// descriptor cannot be close-on-exec. So a descriptor with another owner is never taken, and none is taken twice.
 fn claim(fd: RawFd) -> Option<OwnedFd> {
-    // SAFETY: F_GETFD and F_SETFD touch no memory, and any number may be asked about: a closed one gives EBADF.
+    // SAFETY: F_GETFD and F_SETFD touch no memory and accept any number: a closed one returns EBADF.
     let inherited = unsafe {
         let flags = libc::fcntl(fd, libc::F_GETFD);
         flags >= 0
             && flags & libc::FD_CLOEXEC == 0
             && libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) >= 0
     };
-    // SAFETY: it is open, nobody in this process opened it (see above), and it is claimed but once.
+    // SAFETY: the descriptor is open, no code of this process opened it (see above), and it is claimed only once.
     inherited.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts() {
+    fn counts_follow_the_grammar_of_systemd() {
         for (text, count) in [("2", 2), ("0x2", 2), ("0b10", 2), ("010", 8), (" 1", 1), ("+1", 1)] {
             assert_eq!(parse_count(text.as_ref()), Ok(count), "{text}");
         }
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_inherited_is_claimed_and_once() {
+    fn only_inherited_descriptors_are_claimed_and_only_once() {
         use std::os::fd::{AsRawFd, IntoRawFd};
         let ours = std::fs::File::open("/dev/null").unwrap();
         assert!(claim(ours.as_raw_fd()).is_none(), "opened by this process");
@@ -181,22 +183,22 @@ mod tests {
     }
 
     #[test]
-    fn another_process_is_not_us() {
+    fn variables_for_another_process_are_ignored() {
         let own = std::process::id();
         for ours in [format!("{own}"), format!(" {own}"), format!("{own:#x}"), format!("0{own:o}")] {
-            assert_eq!(variables(&ours, None).are_ours(), Ok(true), "{ours}");
+            assert_eq!(variables(&ours, None).name_this_process(), Ok(true), "{ours}");
         }
-        assert_eq!(variables("1", None).are_ours(), Ok(false));
+        assert_eq!(variables("1", None).name_this_process(), Ok(false));
         for bad in ["junk", "", "0", "3000000000", "09"] {
-            assert_eq!(variables(bad, None).are_ours(), Err(ListenFdsError::BadPid(bad.to_owned())));
+            assert_eq!(variables(bad, None).name_this_process(), Err(ListenFdsError::BadPid(bad.to_owned())));
         }
     }
 
     #[test]
-    fn a_foreign_pidfd_is_not_us() {
-        let own = own_pidfd_id().expect("pidfs is missing: a kernel from 6.9 on");
+    fn variables_for_another_pidfd_are_ignored() {
+        let own = own_pidfd_id().expect("pidfs is missing: this test needs Linux 6.9");
         let pid = std::process::id().to_string();
-        let of = |id: &str| variables(&pid, Some(id)).are_ours();
+        let of = |id: &str| variables(&pid, Some(id)).name_this_process();
         assert_eq!(of(&own.to_string()), Ok(true));
         assert_eq!(of(&(own ^ 1).to_string()), Ok(false));
         for bad in ["junk", ""] {
@@ -205,8 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn whether_the_pidfd_is_ours_is_asked_only_of_what_names_our_pid() {
-        assert_eq!(variables("1", Some("junk")).are_ours(), Ok(false));
+    fn the_pidfd_id_is_ignored_if_the_pid_is_another() {
+        assert_eq!(variables("1", Some("junk")).name_this_process(), Ok(false));
     }
 
     fn variables(pid: &str, pidfd_id: Option<&str>) -> Variables {

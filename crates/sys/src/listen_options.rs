@@ -4,43 +4,43 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-/// Lets a connection be accepted when its first byte is there, or after about so long without one
+/// Delays the acceptance of a connection until its first byte arrives, or until about `timeout` without one
 /// (`TCP_DEFER_ACCEPT`). The kernel counts in retransmissions: 1 s, 3 s, 7 s and so on.
 ///
 /// # Errors
-/// When it is no TCP socket.
-pub fn set_defer_accept(socket: impl AsFd, patience: Duration) -> io::Result<()> {
-    let seconds = patience.as_secs() + u64::from(patience.subsec_nanos() > 0);
-    set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &number(seconds).to_ne_bytes())
+/// When the descriptor is not a TCP socket.
+pub fn set_defer_accept(socket: impl AsFd, timeout: Duration) -> io::Result<()> {
+    let seconds = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
+    set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &saturating_i32(seconds).to_ne_bytes())
 }
 
-/// Lets clients send their first bytes with their first packet (`TCP_FASTOPEN`, RFC 7413). `pending`: how many such
-/// connections may be on their way at once.
+/// Accepts the first bytes of a client with its first packet (`TCP_FASTOPEN`, RFC 7413). `pending` is the number of
+/// such connections that may be in their handshake at once.
 ///
 /// # Errors
-/// When it is no TCP socket.
+/// When the descriptor is not a TCP socket.
 pub fn set_fast_open(socket: impl AsFd, pending: u32) -> io::Result<()> {
-    set(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &number(pending.into()).to_ne_bytes())
+    set(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &saturating_i32(pending.into()).to_ne_bytes())
 }
 
-/// Has a socket take only what arrives at this network interface (`SO_BINDTODEVICE`).
+/// Makes a socket accept only connections through this network interface (`SO_BINDTODEVICE`).
 ///
 /// # Errors
-/// When there is no such interface, or the socket is bound to another one and we lack `CAP_NET_RAW`.
+/// When there is no such interface, or the socket is bound to another one and the process lacks `CAP_NET_RAW`.
 pub fn bind_to_interface(socket: impl AsFd, name: &str) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes())
 }
 
-fn number(value: u64) -> i32 {
+fn saturating_i32(value: u64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 fn set(socket: impl AsFd, level: i32, option: i32, value: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: `value` is `length` readable bytes that live until the call returns; the kernel copies them.
-    let answer =
+    let result =
         unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, value.as_ptr().cast(), length) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -53,10 +53,10 @@ mod tests {
         let mut value = vec![0; 64];
         let mut length = 64;
         // SAFETY: `value` has room for `length` bytes, and both live until the call returns.
-        let answer = unsafe {
+        let result = unsafe {
             libc::getsockopt(socket.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut length)
         };
-        assert_eq!(answer, 0, "{}", io::Error::last_os_error());
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
         value.truncate(usize::try_from(length).unwrap());
         value
     }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_set() {
+    fn options_reach_the_kernel() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         set_defer_accept(&listener, Duration::from_millis(2500)).unwrap();
         assert_eq!(get_number(listener.as_fd(), libc::TCP_DEFER_ACCEPT), 3);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_an_error() {
+    fn an_unknown_interface_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = bind_to_interface(&listener, "no-such-if").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));

@@ -1,56 +1,56 @@
-//! Users and groups by their names, as every other program of the machine finds them (nsswitch.conf(5)).
+//! Users and groups by name, from the same databases that other programs use (nsswitch.conf(5)).
 
 use std::ffi::{CString, c_char};
 use std::io;
 use std::ptr;
 
-/// The number of the user with this name; `None` if there is nobody of this name.
+/// Returns the ID of the user with this name, or `None` if there is no such user.
 ///
 /// # Errors
 /// When the user database cannot be read.
-pub fn user(name: &str) -> io::Result<Option<u32>> {
+pub fn user_id(name: &str) -> io::Result<Option<u32>> {
     let Ok(name) = CString::new(name) else { return Ok(None) };
-    with_room(|room| {
+    with_buffer(|buffer| {
         // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
         let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
         let mut found = ptr::null_mut();
-        // SAFETY: the name is NUL-terminated; `entry`, `room` and `found` are valid and live until the call returns.
+        // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
         let code = unsafe {
-            libc::getpwnam_r(name.as_ptr(), &raw mut entry, room.as_mut_ptr(), room.len(), &raw mut found)
+            libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
         };
         (code, (!found.is_null()).then_some(entry.pw_uid))
     })
 }
 
-/// The number of the group with this name; `None` if there is none.
+/// Returns the ID of the group with this name, or `None` if there is no such group.
 ///
 /// # Errors
 /// When the group database cannot be read.
-pub fn group(name: &str) -> io::Result<Option<u32>> {
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     let Ok(name) = CString::new(name) else { return Ok(None) };
-    with_room(|room| {
+    with_buffer(|buffer| {
         // SAFETY: `group` is integers and pointers, for which zero (null) is a value.
         let mut entry: libc::group = unsafe { std::mem::zeroed() };
         let mut found = ptr::null_mut();
-        // SAFETY: the name is NUL-terminated; `entry`, `room` and `found` are valid and live until the call returns.
+        // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
         let code = unsafe {
-            libc::getgrnam_r(name.as_ptr(), &raw mut entry, room.as_mut_ptr(), room.len(), &raw mut found)
+            libc::getgrnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
         };
         (code, (!found.is_null()).then_some(entry.gr_gid))
     })
 }
 
-/// Asks with more and more room for the entry, which may be long: a group has members.
-fn with_room(mut ask: impl FnMut(&mut [c_char]) -> (i32, Option<u32>)) -> io::Result<Option<u32>> {
-    const MOST: usize = 4 << 20;
+/// Repeats a lookup with a growing buffer. An entry may be long, because a group contains its members.
+fn with_buffer(mut lookup: impl FnMut(&mut [c_char]) -> (i32, Option<u32>)) -> io::Result<Option<u32>> {
+    const MAX_SIZE: usize = 4 << 20;
     let mut size = 4 << 10;
     loop {
-        let mut room: Vec<c_char> = vec![0; size];
-        match ask(&mut room) {
+        let mut buffer: Vec<c_char> = vec![0; size];
+        match lookup(&mut buffer) {
             (0, found) => return Ok(found),
-            (libc::ERANGE, _) if size < MOST => size *= 4,
+            (libc::ERANGE, _) if size < MAX_SIZE => size *= 4,
             (libc::EINTR, _) => {}
-            // Some databases say so of names that they do not have (getpwnam(3), "RETURN VALUE").
+            // Some databases report these errors for names that they do not contain (getpwnam(3), "RETURN VALUE").
             (libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM, _) => return Ok(None),
             (code, _) => return Err(io::Error::from_raw_os_error(code)),
         }
@@ -62,24 +62,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_everywhere_and_some_names_are_nowhere() {
-        assert_eq!(user("root").unwrap(), Some(0));
-        assert_eq!(group("root").unwrap(), Some(0));
+    fn root_has_id_zero_and_unknown_names_have_none() {
+        assert_eq!(user_id("root").unwrap(), Some(0));
+        assert_eq!(group_id("root").unwrap(), Some(0));
         for name in ["no-such-user-here", "a\0b", ""] {
-            assert_eq!(user(name).unwrap(), None, "{name:?}");
-            assert_eq!(group(name).unwrap(), None, "{name:?}");
+            assert_eq!(user_id(name).unwrap(), None, "{name:?}");
+            assert_eq!(group_id(name).unwrap(), None, "{name:?}");
         }
     }
 
     #[test]
-    fn an_entry_that_does_not_fit_gets_more_room() {
+    fn an_entry_that_does_not_fit_gets_a_larger_buffer() {
         let mut sizes = Vec::new();
-        let answer = with_room(|room| {
-            sizes.push(room.len());
+        let result = with_buffer(|buffer| {
+            sizes.push(buffer.len());
             if sizes.len() < 3 { (libc::ERANGE, None) } else { (0, Some(7)) }
         });
-        assert_eq!(answer.unwrap(), Some(7));
+        assert_eq!(result.unwrap(), Some(7));
         assert_eq!(sizes, [4 << 10, 16 << 10, 64 << 10]);
-        assert_eq!(with_room(|_| (libc::ERANGE, None)).unwrap_err().raw_os_error(), Some(libc::ERANGE));
+        assert_eq!(with_buffer(|_| (libc::ERANGE, None)).unwrap_err().raw_os_error(), Some(libc::ERANGE));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn environment(service: &str) -> Vec<(OsString, OsString)> {
 pub(crate) fn command(program: &OsStr, service: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(environment(service));
-    dormouse_sys::limits::give_back_descriptors(command.as_std_mut());
+    dormouse_sys::fd_limit::restore_for(command.as_std_mut());
     command
 }
 

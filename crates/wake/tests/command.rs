@@ -225,8 +225,8 @@ async fn what_could_not_be_thawed_stays_ours_and_is_thawed_later() {
 #[tokio::test]
 async fn commands_get_the_limit_on_descriptors_that_we_were_started_with() {
     // That of this process of tests is changed, so it happens here only.
-    dormouse_sys::limits::set_descriptors(500);
-    assert_eq!(dormouse_sys::limits::raise_descriptors(600), 600);
+    dormouse_sys::fd_limit::set(500);
+    assert_eq!(dormouse_sys::fd_limit::raise(600), 600);
     let mut rig = Rig::new("ulimit -n", &[("stop", "test $(ulimit -n) = 500 && touch stopped")]);
     rig.order(Order::Start).await;
     assert!(matches!(rig.news().await, News::Launched { .. }));

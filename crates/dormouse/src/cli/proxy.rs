@@ -48,7 +48,7 @@ pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> 
 /// The end, when it has been said why.
 fn failed(errno: Errno, status: u8) -> ExitCode {
     if let Some(manager) = Notifier::from_env() {
-        manager.announce(&format!("ERRNO={}", errno.raw_os_error()));
+        manager.send_blocking(&format!("ERRNO={}", errno.raw_os_error()));
     }
     ExitCode::from(status)
 }

@@ -144,7 +144,7 @@ fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
         return Err(ReloadError::Other(pid));
     }
     // Before the signal, so that it comes before the other's word that it is done.
-    let tell = |state| manager.into_iter().for_each(|manager| manager.announce(state));
+    let tell = |state| manager.into_iter().for_each(|manager| manager.send_blocking(state));
     tell("RELOADING=1");
     pidfd_send_signal(&process, Signal::HUP).map_err(|error| {
         tell("READY=1");

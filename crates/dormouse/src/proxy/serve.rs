@@ -17,7 +17,7 @@ use dormouse_proxy::server::{
 use dormouse_proxy::session::{self, Shared};
 use dormouse_proxy::stats::Ledger;
 use dormouse_proxy::upstream::Service;
-use dormouse_relay::{Kind, Limits, Pipes};
+use dormouse_relay::{Limits, Pipes, StreamKind};
 use dormouse_sys::notify::Notifier;
 use rustix::net::{AddressFamily, sockopt};
 
@@ -90,9 +90,9 @@ pub(super) async fn serve(
             served.map(drop).map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
         }
     };
-    shared.pipes.end_with_process();
+    shared.pipes.set_process_exiting();
     if let Some(manager) = &manager {
-        manager.announce("STOPPING=1\nSTATUS=Shutting down...");
+        manager.send_blocking("STOPPING=1\nSTATUS=Shutting down...");
     }
     let ledger = Arc::clone(&shared.ledger);
     end_sessions(vec![Guests { admission, ledger }], &pool, &log).await;
@@ -106,7 +106,7 @@ fn take_up(socket: OwnedFd, admission: &Arc<Admission>, shared: &Arc<Shared>) ->
     let _ = rustix::io::ioctl_fionbio(&socket, true);
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
-    let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
+    let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
     session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter())
 }
 
@@ -121,7 +121,7 @@ async fn serve_one(
 ) {
     let mut session = pin!(session);
     if let Some(manager) = manager {
-        manager.announce(READY);
+        manager.send_blocking(READY);
     }
     tokio::select! {
         () = &mut session => return,
@@ -133,5 +133,5 @@ async fn serve_one(
         () = session.as_mut() => {}
         _ = drain(granted, pool, manager, signals) => {}
     }
-    shared.pipes.end_with_process();
+    shared.pipes.set_process_exiting();
 }

@@ -63,7 +63,7 @@ async fn serve(
     ready(&serving.listeners());
     let _background = background();
     if let Some(manager) = &manager {
-        manager.announce(READY);
+        manager.send_blocking(READY);
     }
     let served = attend(&mut serving, rereads, &mut signals, manager.as_ref()).await;
     // Whoever comes now waits in the service manager's socket.
@@ -80,9 +80,9 @@ async fn serve(
         }
         Err(_) => Ended::InGoodOrder,
     };
-    serving.pipes.end_with_process();
+    serving.pipes.set_process_exiting();
     if let Some(manager) = &manager {
-        manager.announce("STOPPING=1\nSTATUS=Putting services to sleep...");
+        manager.send_blocking("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
     let (guests, pool) = (serving.guests(), serving.pool.clone());
     // What is not waited for is ended by its guards, or stays as it is.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dormouse_config::model::Config;
 use dormouse_log::Level;
-use dormouse_proxy::blocking::{Aside, aside};
 use dormouse_proxy::server::{Hangups, Remark};
+use dormouse_sys::blocking::{self, BlockingTask};
 use dormouse_sys::notify::Notifier;
 use tokio::time::{Instant, timeout_at};
 
@@ -33,7 +33,7 @@ pub(super) struct Reload<'a> {
     manager: Option<&'a Notifier>,
     remark: &'a Remark,
     /// It is being read.
-    reading: Option<(Aside<Reread>, Instant)>,
+    reading: Option<(BlockingTask<Reread>, Instant)>,
 }
 
 impl<'a> Reload<'a> {
@@ -51,15 +51,15 @@ impl<'a> Reload<'a> {
         if self.reading.is_none() {
             hangups.next().await;
             if let Some(manager) = self.manager {
-                manager.announce(&reloading());
+                manager.send_blocking(&reloading());
             }
         }
         let (reading, deadline) = self.reading.get_or_insert_with(|| {
             let read = Arc::clone(read);
-            (aside("reload", move || read()), Instant::now() + PATIENCE)
+            (blocking::spawn("reload", move || read()), Instant::now() + PATIENCE)
         });
         let failed = |reason: String| Reread { result: Err(reason), warnings: Vec::new() };
-        let found = match timeout_at(*deadline, reading.answer()).await {
+        let found = match timeout_at(*deadline, reading.result()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => failed(format!("reading it failed: {error}")),
             Err(_) => failed(format!(
@@ -100,7 +100,7 @@ impl<'a> Reload<'a> {
             }
         }
         if let Some(manager) = self.manager {
-            manager.announce("READY=1");
+            manager.send_blocking("READY=1");
         }
     }
 }

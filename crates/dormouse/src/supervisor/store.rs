@@ -9,9 +9,9 @@ use dormouse_config::model::{Config, Listen};
 use dormouse_log::{Level, Log};
 use dormouse_proxy::listener::{self, Listener};
 use dormouse_proxy::server::OpenListener;
+use dormouse_sys::event_loop::register;
 use dormouse_sys::listen_fds::PassedFd;
 use dormouse_sys::notify::Notifier;
-use dormouse_sys::watch::watch;
 use tokio::io::Interest;
 use tokio::time::timeout;
 
@@ -109,7 +109,7 @@ impl Store {
             return false;
         }
         let waited = async {
-            let barrier = watch(self.manager.barrier()?, Interest::READABLE)?;
+            let barrier = register(self.manager.barrier()?, Interest::READABLE)?;
             timeout(PATIENCE, barrier.readable()).await?.map(drop)
         };
         if let Err(error) = waited.await {
@@ -122,7 +122,7 @@ impl Store {
     }
 
     fn remove(&mut self, name: &str, log: &Log) -> bool {
-        let removed = self.manager.remove_stored(name);
+        let removed = self.manager.remove_stored_fds(name);
         match removed {
             Ok(()) => drop(self.kept.remove(name)),
             Err(error) => log.line(
@@ -175,7 +175,7 @@ impl Store {
             }
             return;
         }
-        match self.manager.send_with(&format!("FDSTORE=1\nFDNAME={name}"), fd) {
+        match self.manager.send_with_fd(&format!("FDSTORE=1\nFDNAME={name}"), fd) {
             Ok(()) => drop(self.kept.insert(name.to_owned())),
             Err(error) => log.line(
                 Level::Warning,

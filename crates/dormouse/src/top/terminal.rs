@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use dormouse_sys::watch::watch;
+use dormouse_sys::event_loop::register;
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::Interest;
@@ -34,7 +34,7 @@ pub(super) fn is_there() -> bool {
 impl Terminal {
     /// Takes standard input and output, which are to be a terminal.
     pub(super) fn open() -> io::Result<Self> {
-        let input = watch(io::stdin().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let input = register(io::stdin().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();

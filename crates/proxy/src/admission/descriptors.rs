@@ -1,13 +1,13 @@
 //! How many sessions the process's descriptors allow.
 
 use dormouse_relay::Pipes;
-use dormouse_sys::limits::raise_descriptors;
+use dormouse_sys::fd_limit;
 
 /// A session holds two sockets.
 const PER_SESSION: u64 = 2;
 /// While several addresses are tried at once, a session may hold some more for a moment; and there are the event
 /// loop, standard streams, the service manager's socket, resolver threads. Sockets that wait for their next
-/// session come out of it, too, and are let go where they are in the way (`dormouse_relay::spares`).
+/// session come out of it, too, and are let go where they are in the way (`dormouse_relay::socket_reuse`).
 const RESERVE: u64 = 48;
 
 /// A listener, and once more for the task that accepts there.
@@ -60,7 +60,7 @@ pub struct Budget {
 pub fn raise_limit(sessions: u32, beside: Beside) -> Budget {
     let others = beside.standing().saturating_add(beside.reserve()).saturating_add(FOR_PIPES);
     let wanted = u64::from(sessions).saturating_mul(PER_SESSION);
-    share(raise_descriptors(wanted.saturating_add(others)), sessions, beside)
+    share(fd_limit::raise(wanted.saturating_add(others)), sessions, beside)
 }
 
 /// More are never used for pipes.

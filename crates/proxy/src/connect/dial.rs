@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_core::backoff::Backoff;
-use dormouse_relay::{Kind, Stream, reset_on_close, spares};
-use dormouse_sys::watch::watch;
+use dormouse_relay::{Stream, StreamKind, reset_on_close, socket_reuse};
+use dormouse_sys::event_loop::register;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketFlags, SocketType, connect, getpeername, getsockname, socket_with,
@@ -127,7 +127,7 @@ async fn dial(
         stream.socket().into_iter().for_each(reset_on_close);
         return Err(failed(Errno::CONNREFUSED));
     }
-    Ok(stream.with_delayed_acknowledgement(delayed).reusable(reusable))
+    Ok(stream.with_delayed_acks(delayed).reusable(reusable))
 }
 
 /// Whether a socket met itself: where nobody listens on a port of the range that the kernel connects from, it may pick
@@ -151,7 +151,7 @@ struct Opened {
 fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
     let family = endpoint.family();
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fresh = || spares::or_make_room(|| socket_with(family, SocketType::STREAM, flags, None));
+    let fresh = || socket_reuse::open_or_make_room(|| socket_with(family, SocketType::STREAM, flags, None));
     let Endpoint::Inet(address) = endpoint else {
         return Ok(Opened { socket: fresh()?, reusable: None, delayed: false });
     };
@@ -159,7 +159,7 @@ fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
     // An IPv6 socket that spoke IPv4 once does so for ever.
     let mapped = server.to_canonical() != server;
     let within = (is_within(server) && !mapped).then_some(family);
-    let (socket, reusable) = if let Some(socket) = within.and_then(spares::lend) {
+    let (socket, reusable) = if let Some(socket) = within.and_then(socket_reuse::take) {
         (socket, within)
     } else {
         let socket = fresh()?;
@@ -191,8 +191,8 @@ fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
 }
 
 /// Waits for a connection that is on its way.
-async fn established(socket: OwnedFd, kind: Kind) -> std::io::Result<Stream> {
-    let fd = watch(socket, Stream::BOTH)?;
+async fn established(socket: OwnedFd, kind: StreamKind) -> std::io::Result<Stream> {
+    let fd = register(socket, Stream::READ_WRITE)?;
     fd.writable().await?.retain_ready();
     sockopt::socket_error(fd.get_ref())??;
     Ok(Stream::from_connected(fd, kind))

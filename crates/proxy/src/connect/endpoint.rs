@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use dormouse_relay::Kind;
+use dormouse_relay::StreamKind;
 use dormouse_sys::vsock::VsockAddr;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
@@ -34,8 +34,8 @@ impl Endpoint {
     }
 
     /// What its sockets can do.
-    pub fn kind(&self) -> Kind {
-        if self.family() == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain }
+    pub fn kind(&self) -> StreamKind {
+        if self.family() == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other }
     }
 
     /// As the kernel wants it.

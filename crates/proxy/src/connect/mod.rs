@@ -55,7 +55,7 @@ impl Route {
     /// When a zone is no interface of this machine, or a service has no port.
     pub fn new(target: &Target, timeout: Option<Duration>) -> Result<Self, ResolveError> {
         let fixed = |endpoint: Endpoint| Addresses::Fixed(vec![endpoint]);
-        let named = |reason: Errno| ResolveError { asked: target.to_string(), reason: reason.to_string() };
+        let named = |reason: Errno| ResolveError { query: target.to_string(), reason: reason.to_string() };
         let addresses = match target {
             Target::Unix(path) => fixed(SocketAddrUnix::new(path.as_path()).map_err(named)?.into()),
             Target::Abstract(name) => {
@@ -131,5 +131,5 @@ fn unanswered(endpoints: &[Endpoint]) -> ConnectError {
 }
 
 fn vacant() -> ResolveError {
-    ResolveError { asked: "a server by name".to_owned(), reason: "it is gone".to_owned() }
+    ResolveError { query: "a server by name".to_owned(), reason: "it is gone".to_owned() }
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dormouse_core::address::{Host, Port};
+use dormouse_sys::blocking;
 use dormouse_sys::resolve::{ResolveError, lookup, lookup_numeric};
 use tokio::time::{Instant, timeout};
 
 use super::{Addresses, Endpoint};
-use crate::blocking::aside;
 
 /// How long an answer is fresh (`hold valid` of haproxy).
 const FRESH: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ pub(super) fn prepare(host: &Host, port: &Port) -> Result<Addresses, ResolveErro
 
 fn service_port(service: &str) -> Result<u16, ResolveError> {
     let addresses = lookup_numeric("127.0.0.1", service)?;
-    let none = || ResolveError { asked: service.to_owned(), reason: "the service has no port".to_owned() };
+    let none = || ResolveError { query: service.to_owned(), reason: "the service has no port".to_owned() };
     addresses.first().map(SocketAddr::port).ok_or_else(none)
 }
 
@@ -145,12 +145,12 @@ impl NameCache {
             known.began = Some(Instant::now());
         }
         let (question, lookup) = (Arc::clone(&self.question), self.lookup);
-        let mut asked = aside("resolver", move || {
+        let mut asked = blocking::spawn("resolver", move || {
             let known = question.learn(lookup(&question.host, &question.service));
             drop(only);
             known
         });
-        match asked.answer().await {
+        match asked.result().await {
             Ok(known) => known,
             Err(error) => self.question.learn(Err(self.question.failure(&error.to_string()))),
         }
@@ -177,7 +177,7 @@ impl Question {
     }
 
     fn failure(&self, reason: &str) -> ResolveError {
-        ResolveError { asked: format!("{}:{}", self.host, self.service), reason: reason.to_owned() }
+        ResolveError { query: format!("{}:{}", self.host, self.service), reason: reason.to_owned() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dormouse_sys::watch::watch;
+use dormouse_sys::event_loop::register;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::Interest;
@@ -27,7 +27,7 @@ impl PathWatch {
     /// Begins to watch; `None` where the system has no more watches to give (polling is left then).
     pub fn new(path: &Path) -> Option<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        let watch = Self { path: path.to_owned(), inotify: Some(watch(fd, Interest::READABLE).ok()?) };
+        let watch = Self { path: path.to_owned(), inotify: Some(register(fd, Interest::READABLE).ok()?) };
         watch.watch_nearest()?;
         Some(watch)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_config::proxy_protocol::Sources;
 use dormouse_core::proxy_protocol::{Addresses, DecodeError, Decoded, Decoder, MAX_V2_PAYLOAD, Tlv};
-use dormouse_relay::{Kind, PrologueError, Stream};
+use dormouse_relay::{PeekError, Stream, StreamKind};
 use tokio::time::timeout;
 
 use crate::client::{Client, Peer};
@@ -23,10 +23,10 @@ pub struct AcceptProxy {
 }
 
 /// Whether this client must begin with a header.
-fn include(sources: &Sources, peer: &Peer, kind: Kind) -> bool {
+fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
     match sources {
         Sources::Everybody => true,
-        Sources::Networks(_) if kind == Kind::Unix => true,
+        Sources::Networks(_) if kind == StreamKind::Unix => true,
         Sources::Networks(networks) => {
             peer.ip().is_some_and(|address| networks.iter().any(|network| network.contains(address)))
         }
@@ -45,17 +45,17 @@ impl AcceptProxy {
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
         let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
-        let fault = match timeout(self.patience, stream.take_prologue(LONGEST, judge)).await {
+        let fault = match timeout(self.patience, stream.take_prefix(LONGEST, judge)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
                 peer.learn(addresses, tlvs);
                 return Ok(());
             }
             // Somebody who only looked whether the port is open.
-            Ok(Err(PrologueError::Ended { after: 0 } | PrologueError::Failed(_))) => {
+            Ok(Err(PeekError::Ended { after: 0 } | PeekError::Failed(_))) => {
                 return Err(ReadHeaderError::ClientLeft);
             }
-            Ok(Err(PrologueError::Ended { .. })) => Fault::CutShort,
-            Ok(Err(PrologueError::TooLong)) => Fault::None,
+            Ok(Err(PeekError::Ended { .. })) => Fault::CutShort,
+            Ok(Err(PeekError::TooLong)) => Fault::None,
             Ok(Ok(Err(fault))) => fault,
             Err(_) => Fault::Late(self.patience),
         };
@@ -146,7 +146,7 @@ mod tests {
         AcceptProxy { from: Sources::Networks(networks), patience: PATIENCE }
     }
 
-    fn client(socket: OwnedFd, kind: Kind) -> Client {
+    fn client(socket: OwnedFd, kind: StreamKind) -> Client {
         Client { socket, kind }
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (near, _) = listener.accept().unwrap();
         near.set_nonblocking(true).unwrap();
-        (far, client(near.into(), Kind::Plain))
+        (far, client(near.into(), StreamKind::Other))
     }
 
     async fn hear(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
@@ -179,7 +179,7 @@ mod tests {
     async fn a_local_proxy_is_trusted() {
         let (mut far, near) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let near = client(near.into(), Kind::Unix);
+        let near = client(near.into(), StreamKind::Unix);
         far.write_all(LINE).unwrap();
         let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.to_string(), "192.0.2.7:4711");

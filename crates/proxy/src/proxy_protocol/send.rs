@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dormouse_config::proxy_protocol::{Additions, SendProxy};
 use dormouse_core::proxy_protocol::{Addresses, Tlv, Version, encode, encode_v2};
 use dormouse_log::{Level, Log, Recurring};
-use dormouse_relay::{Kind, Stream};
+use dormouse_relay::{Stream, StreamKind};
 use dormouse_sys::credentials::{Credentials, peer_credentials};
 
 use crate::client::Peer;
@@ -75,7 +75,7 @@ fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Ve
         tlvs.extend(name.map(|id| Tlv { kind: PP2_TYPE_UNIQUE_ID, value: id.as_bytes().to_vec() }));
     }
     // The credentials of a proxy are not its client's.
-    let asked = additions.credentials && client.kind() == Kind::Unix && !peer.is_told();
+    let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_told();
     if let Some(Ok(found)) = client.socket().filter(|_| asked).map(peer_credentials) {
         let Credentials { uid, gid, pid } = found;
         let number = |kind, value: u32| Tlv { kind, value: value.to_be_bytes().to_vec() };
@@ -105,7 +105,7 @@ mod tests {
         let (far, near) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         let peer = Peer::of(&near);
-        (far, Stream::new(near.into(), Kind::Unix, false).unwrap(), peer)
+        (far, Stream::new(near.into(), StreamKind::Unix, false).unwrap(), peer)
     }
 
     fn written(additions: Additions, client: &Stream, peer: &mut Peer) -> (Addresses, Vec<Tlv>) {

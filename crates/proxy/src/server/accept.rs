@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_log::{Level, Log, Recurring};
-use dormouse_relay::{Kind, spares};
-use dormouse_sys::watch::watch;
+use dormouse_relay::{StreamKind, socket_reuse};
+use dormouse_sys::event_loop::register;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, accept_with};
 use tokio::io::Interest;
@@ -34,10 +34,10 @@ pub async fn accept_all(
     admission: Arc<Admission>,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    let kind = if family == AddressFamily::UNIX { Kind::Unix } else { Kind::Plain };
+    let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
     // Those that came before we were there inherited nothing from the listener.
     let mut inherits = false;
-    let socket = watch(socket, Interest::READABLE)?;
+    let socket = register(socket, Interest::READABLE)?;
     loop {
         let mut ready = socket.readable().await?;
         let mut drained = false;
@@ -101,7 +101,7 @@ enum Accepted {
 
 fn accept(socket: &AsyncFd<OwnedFd>, shared: &Shared) -> Accepted {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    match spares::or_make_room(|| accept_with(socket.get_ref(), flags)) {
+    match socket_reuse::open_or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
         Err(error) => failed(error, &shared.ledger.log),
     }

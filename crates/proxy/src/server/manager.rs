@@ -38,7 +38,7 @@ pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, rema
         }
         let totals = ledger.totals();
         if told != Some(totals) {
-            heard = manager.send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            heard = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
             told = heard.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
@@ -48,7 +48,7 @@ pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, rema
 /// Tells the manager that the end has begun, and that so many sessions are waited for.
 pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
     if let Some(manager) = manager {
-        manager.announce(&format!("STOPPING=1\nSTATUS={}", Left(open)));
+        manager.send_blocking(&format!("STOPPING=1\nSTATUS={}", Left(open)));
     }
 }
 
@@ -58,7 +58,7 @@ pub async fn report_drain(manager: Option<&Notifier>, pool: &Pool, mut told: usi
     loop {
         sleep(STATUS_PERIOD).await;
         let left = pool.open();
-        if left != told && manager.send(&format!("STATUS={}", Left(left))) {
+        if left != told && manager.try_send(&format!("STATUS={}", Left(left))) {
             told = left;
         }
     }
@@ -83,7 +83,7 @@ pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
     loop {
         let left = longest.saturating_sub(since.elapsed());
         let asked = left.min(EXTENSION) + MARGIN;
-        manager.send(&format!("EXTEND_TIMEOUT_USEC={}", asked.as_micros()));
+        manager.try_send(&format!("EXTEND_TIMEOUT_USEC={}", asked.as_micros()));
         if left.is_zero() {
             return std::future::pending().await;
         }
@@ -120,7 +120,7 @@ pub async fn watchdog(manager: Option<&Notifier>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        manager.send("WATCHDOG=1");
+        manager.try_send("WATCHDOG=1");
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         manager.set_nonblocking(true).unwrap();
         let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
-        while notifier.send("STATUS=busy") {}
+        while notifier.try_send("STATUS=busy") {}
         let heard = || -> Vec<String> {
             let mut room = [0; 200];
             let heard =

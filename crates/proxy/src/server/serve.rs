@@ -79,7 +79,7 @@ impl Life<'_> {
         }
         let _background = background();
         if let Some(manager) = self.manager {
-            manager.announce(READY);
+            manager.send_blocking(READY);
         }
         let why = tokio::select! {
             () = self.until_idle(&listeners) => Why::Idle,
@@ -115,10 +115,10 @@ impl Life<'_> {
 pub fn background() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(busy_poll::keep());
-    tasks.spawn(dormouse_relay::spares::shed());
+    tasks.spawn(dormouse_relay::socket_reuse::close_unused());
     tasks.spawn(async {
         sleep(STARTED).await;
-        dormouse_sys::code::let_go();
+        dormouse_sys::code_pages::release();
     });
     tasks
 }

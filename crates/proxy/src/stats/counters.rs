@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dormouse_core::service::Refusal as Asleep;
-use dormouse_relay::{Cut, End, Operation, Side};
+use dormouse_relay::{AbortReason, End, Operation, Side};
 
 use super::Outcome;
 use super::count::{Count, Rate};
@@ -117,7 +117,7 @@ impl Cause {
                 End::IdleTimeout(_) => Self::IdleTimeout,
                 End::SideTimeout(side, _) => Self::SideTimeout(side),
                 End::SessionTimeout(_) => Self::SessionTimeout,
-                End::Cut(Cut::ServerDown) => Self::ServerDown,
+                End::Aborted(AbortReason::ServerDown) => Self::ServerDown,
             },
             Outcome::Unserved(refusal) => Self::of_refusal(refusal),
         }

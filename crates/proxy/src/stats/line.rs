@@ -128,7 +128,7 @@ impl fmt::Display for Date {
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let Some(local) = i64::try_from(since.as_secs()).ok().and_then(local_time::local) else {
+        let Some(local) = i64::try_from(since.as_secs()).ok().and_then(local_time::from_unix) else {
             return f.write_str("-");
         };
         let month = MONTHS.get(usize::from(local.month).saturating_sub(1)).copied().unwrap_or("-");

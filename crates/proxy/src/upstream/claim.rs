@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use dormouse_relay::Cut;
+use dormouse_relay::AbortReason;
 
 use super::pool::Place;
 use super::sleeper::Lease;
@@ -72,7 +72,7 @@ impl Claim {
     }
 
     /// Whether the session is to end now, because of its server.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<AbortReason> {
         match self {
             Self::Lease(_) => Poll::Pending,
             Self::Pooled(pooled) => pooled.place.poll_cut(cx),

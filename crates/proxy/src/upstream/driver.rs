@@ -141,7 +141,7 @@ impl Drive {
                 }
                 () = at(due) => {}
                 () = &mut self.wall_clock, if !self.habits.keep_warm.is_empty() => {
-                    let (day, minute) = dormouse_sys::local_time::day_and_minute();
+                    let (day, minute) = dormouse_sys::local_time::weekday_and_minute();
                     sleeper.keep_warm(is_warm(&self.habits.keep_warm, day, minute));
                     self.wall_clock = Box::pin(sleep(WALL_CLOCK));
                 }

@@ -152,7 +152,7 @@ impl Server {
         tokio::select! {
             biased;
             connected = connecting => Ok(connected),
-            () = client.departed() => Err(Refusal::ClientLeft),
+            () = client.wait_for_departure() => Err(Refusal::ClientLeft),
             () = loses_patience => Err(Refusal::HoldTimeout(patience.since.elapsed(), self.route.unanswered())),
         }
     }
@@ -170,7 +170,7 @@ impl Server {
         let outcome = tokio::select! {
             biased;
             connected = self.await_server(&mut failure) => Some(connected),
-            () = client.departed() => return Err(Refusal::ClientLeft),
+            () = client.wait_for_departure() => return Err(Refusal::ClientLeft),
             () = patience.over() => None,
         };
         match outcome {
@@ -222,7 +222,7 @@ mod tests {
     use crate::upstream::{Service, Visitor};
     use dormouse_config::limit::{AtLimit, Cap};
     use dormouse_core::address::Target;
-    use dormouse_relay::{Kind, Pipes};
+    use dormouse_relay::{Pipes, StreamKind};
     use rustix::io::Errno;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
@@ -260,7 +260,7 @@ mod tests {
     fn client() -> (UnixStream, Stream) {
         let (far, near) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        (far, Stream::new(near.into(), Kind::Unix, false).unwrap())
+        (far, Stream::new(near.into(), StreamKind::Unix, false).unwrap())
     }
 
     #[tokio::test]

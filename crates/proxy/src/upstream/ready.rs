@@ -108,7 +108,7 @@ pub(super) async fn exchange(mut server: Stream, says: &[u8], expect: &[u8]) -> 
         return true;
     }
     let mut heard = Vec::new();
-    while heard.len() < MOST && server.speaks().await {
+    while heard.len() < MOST && server.wait_for_data().await {
         let Some(socket) = server.socket() else { return false };
         let mut piece = [0; 1024];
         match recv(socket, &mut piece, RecvFlags::empty()) {

@@ -3,7 +3,7 @@
 use dormouse_config::model::WakeOn;
 use dormouse_core::backoff::Backoff;
 use dormouse_core::service::Refusal as Asleep;
-use dormouse_relay::{Kind, Said, Stream, Trial, Verdict};
+use dormouse_relay::{Outcome, Replay, ReplayBuffer, Stream, StreamKind};
 use tokio::time::sleep;
 
 use super::claim::Claim;
@@ -36,7 +36,7 @@ impl Service {
         if self.rules.on == WakeOn::Data && !self.servers.iter().any(Server::is_up) {
             first_word(&mut visitor, patience).await?;
         }
-        let mut said = Said::new(first);
+        let mut said = ReplayBuffer::new(first);
         let mut backoff = Backoff::COLD_START;
         let (mut falls, mut fell) = (0, None);
         loop {
@@ -46,17 +46,17 @@ impl Service {
             };
             let lease = claim.lease();
             if self.is_on_trial(lease, visitor.client, &server) {
-                let mut trial = Trial::new(&mut said, visitor.client, &mut server, visitor.pipes);
+                let mut trial = Replay::new(&mut said, visitor.client, &mut server, visitor.pipes);
                 let verdict = tokio::select! {
-                    verdict = trial.verdict() => verdict,
-                    () = patience.over() => Verdict::TooMuch,
+                    verdict = trial.outcome() => verdict,
+                    () = patience.over() => Outcome::NotReplayable,
                 };
-                trial.over();
+                trial.finish();
                 match (verdict, lease) {
-                    (Verdict::Answered, Some(lease)) => lease.sleeper().prove(),
-                    (Verdict::Answered | Verdict::TooMuch | Verdict::Ended, _) => {}
-                    (Verdict::ClientLeft, _) => return Err(Refusal::ClientLeft),
-                    (Verdict::Dropped(_), _) => {
+                    (Outcome::Answered, Some(lease)) => lease.sleeper().prove(),
+                    (Outcome::Answered | Outcome::NotReplayable | Outcome::Finished, _) => {}
+                    (Outcome::ClientLeft, _) => return Err(Refusal::ClientLeft),
+                    (Outcome::Dropped(_), _) => {
                         let run = lease.map(|lease| (lease.sleeper().name().to_owned(), lease.run()));
                         falls += u32::from(fell != run);
                         fell = run;
@@ -64,7 +64,7 @@ impl Service {
                         if falls >= FALLS {
                             return Err(Refusal::Dropped(patience.since.elapsed()));
                         }
-                        said.forget_server();
+                        said.rewind();
                         tokio::select! {
                             () = sleep(backoff.next_delay()) => continue,
                             () = patience.over() => return Err(Refusal::Dropped(patience.since.elapsed())),
@@ -74,14 +74,14 @@ impl Service {
             }
             claim.settle();
             let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
-            return Ok(Leased { server, claim: Some(claim), first: said.into_rest(), sent });
+            return Ok(Leased { server, claim: Some(claim), first: said.into_unsent(), sent });
         }
     }
 
     /// A server that has said nothing since its start may not be there yet, although it takes connections. Where
     /// descriptors travel with the bytes, what was said cannot be said again.
     fn is_on_trial(&self, lease: Option<&Lease>, client: &Stream, server: &Stream) -> bool {
-        let carries_descriptors = client.kind() == Kind::Unix && server.kind() == Kind::Unix;
+        let carries_descriptors = client.kind() == StreamKind::Unix && server.kind() == StreamKind::Unix;
         self.rules.replay && !carries_descriptors && lease.is_some_and(|lease| lease.sleeper().is_unproven())
     }
 
@@ -165,7 +165,7 @@ impl Service {
                 Asleep::StartFailed | Asleep::Backoff => Missed::Next(asleep(refusal)),
                 _ => Missed::Refused(asleep(refusal)),
             }),
-            () = visitor.client.departed() => Err(Missed::Refused(Refusal::ClientLeft)),
+            () = visitor.client.wait_for_departure() => Err(Missed::Refused(Refusal::ClientLeft)),
             () = patience.over() => Err(Missed::Refused(asleep(Asleep::HoldTimeout))),
         }
     }
@@ -177,7 +177,7 @@ impl Service {
         match (&self.rules.allow, visitor.address) {
             (None, _) => true,
             (Some(allowed), Some(address)) => allowed.iter().any(|network| network.contains(address)),
-            (Some(_), None) => visitor.client.kind() == Kind::Unix,
+            (Some(_), None) => visitor.client.kind() == StreamKind::Unix,
         }
     }
 }
@@ -188,7 +188,7 @@ async fn first_word(visitor: &mut Visitor<'_>, patience: Patience) -> Result<(),
         return Ok(());
     }
     tokio::select! {
-        says = visitor.client.speaks() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
+        says = visitor.client.wait_for_data() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
         () = patience.over() => Err(Refusal::Silent(patience.since.elapsed())),
     }
 }

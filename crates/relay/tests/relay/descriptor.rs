@@ -1,4 +1,4 @@
-//! A descriptor that travels with bytes.
+//! A descriptor that travels with bytes, for the tests.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-/// Sends bytes with a descriptor at the first of them.
+/// Sends bytes, with a descriptor attached to the first of them.
 pub(crate) fn send_with_descriptor(socket: &UnixStream, bytes: &[u8]) {
     let file = File::open("/dev/null").unwrap();
     let files = [file.as_fd()];

@@ -1,4 +1,4 @@
-//! Sessions that are ended from outside by being dropped.
+//! Sessions that are dropped before their end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,71 +7,71 @@ use std::sync::Arc;
 use dormouse_relay::{Limits, Pipes, Report};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::rig::{hears, relay, tcp_pair};
+use crate::rig::{expect_bytes, relay, tcp_pair};
 
-/// A session through which a word has gone.
+/// Returns a session through which the client has sent a few bytes.
 async fn session(pipes: &Arc<Pipes>) -> (TcpStream, TcpStream, JoinHandle<Report>) {
     let ((mut client, downstream), (server, upstream)) = (tcp_pair(), tcp_pair());
     let relay = relay(downstream, upstream, Limits::default(), Arc::clone(pipes));
     client.write_all(b"word").unwrap();
-    hears(&server, b"word").await;
+    expect_bytes(&server, b"word").await;
     (client, server, relay)
 }
 
-async fn end(relay: JoinHandle<Report>) {
+async fn abort(relay: JoinHandle<Report>) {
     relay.abort();
     assert!(relay.await.unwrap_err().is_cancelled());
 }
 
-fn ending(stream: &mut TcpStream) -> Result<usize, ErrorKind> {
+fn read_end(stream: &mut TcpStream) -> Result<usize, ErrorKind> {
     stream.read(&mut [0; 8]).map_err(|error| error.kind())
 }
 
 #[tokio::test]
-async fn a_session_that_is_dropped_in_its_middle_does_not_look_whole() {
+async fn a_dropped_session_ends_by_resets() {
     let (mut client, mut server, relay) = session(&Pipes::new(64)).await;
-    end(relay).await;
+    abort(relay).await;
     for side in [&mut client, &mut server] {
-        assert_eq!(ending(side), Err(ErrorKind::ConnectionReset));
+        assert_eq!(read_end(side), Err(ErrorKind::ConnectionReset));
     }
 }
 
 #[tokio::test]
-async fn what_the_sockets_hold_goes_out_at_the_end_of_the_process() {
+async fn at_process_exit_the_kernel_delivers_what_the_sockets_hold() {
     let pipes = Pipes::new(64);
     let (mut client, mut server, relay) = session(&pipes).await;
     server.write_all(b"last").unwrap();
     for _ in 0..100 {
         yield_now().await;
     }
-    pipes.end_with_process();
-    end(relay).await;
-    assert_eq!(ending(&mut client), Ok(4));
+    pipes.set_process_exiting();
+    abort(relay).await;
+    assert_eq!(read_end(&mut client), Ok(4));
     for side in [&mut client, &mut server] {
-        assert_eq!(ending(side), Ok(0));
+        assert_eq!(read_end(side), Ok(0));
     }
 }
 
 #[tokio::test]
-async fn what_is_held_here_at_the_end_of_the_process_does_not_look_delivered() {
+async fn at_process_exit_a_session_that_holds_bytes_ends_by_a_reset() {
     let pipes = Pipes::new(64);
     let (mut client, mut server, relay) = session(&pipes).await;
     client.set_nonblocking(true).unwrap();
     let (bytes, mut full) = (vec![7; 65536], 0);
     while full < 1000 {
-        // Until it takes no more although the relay had its turns.
+        // Until the socket accepts nothing more although the relay has run.
         full = if client.write(&bytes).is_ok() { 0 } else { full + 1 };
         yield_now().await;
     }
-    pipes.end_with_process();
-    end(relay).await;
-    let mut heard = vec![0; 1 << 20];
-    let ending = loop {
-        match server.read(&mut heard) {
+    pipes.set_process_exiting();
+    abort(relay).await;
+    let mut received = vec![0; 1 << 20];
+    let end = loop {
+        match server.read(&mut received) {
             Ok(0) => break Ok(()),
             Ok(_) => {}
             Err(error) => break Err(error.kind()),
         }
     };
-    assert_eq!(ending, Err(ErrorKind::ConnectionReset));
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }

@@ -1,4 +1,4 @@
-//! Bytes, ends of stream and resets, from either side to the other.
+//! Bytes, ends of stream and resets in both directions.
 
 use std::time::Duration;
 
@@ -9,36 +9,36 @@ use tokio::net::TcpStream;
 use crate::rig::{ended, tcp, unix};
 
 #[tokio::test]
-async fn a_half_closed_client_gets_its_answer() {
+async fn a_half_closed_client_receives_the_answer() {
     let (mut client, mut server, report) = tcp(Limits::default());
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
-    let mut heard = Vec::new();
-    server.read_to_end(&mut heard).await.unwrap();
-    assert_eq!(heard, b"question");
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"question");
     server.write_all(b"answer").await.unwrap();
     drop(server);
-    let mut heard = Vec::new();
-    client.read_to_end(&mut heard).await.unwrap();
-    assert_eq!(heard, b"answer");
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"answer");
     let report = ended(report).await;
     assert_eq!(report, Report { upstream_bytes: 8, downstream_bytes: 6, end: End::Finished });
 }
 
 #[tokio::test]
-async fn whoever_ends_first_sees_the_other_end_in_good_order() {
+async fn the_side_that_ends_first_sees_an_orderly_end_of_the_other() {
     for first in [Side::Downstream, Side::Upstream] {
         let (client, server, report) = tcp(Limits::default());
         let (mut first, mut last) =
             if first == Side::Downstream { (client, server) } else { (server, client) };
         first.write_all(b"x").await.unwrap();
         first.shutdown().await.unwrap();
-        let mut heard = Vec::new();
-        last.read_to_end(&mut heard).await.unwrap();
+        let mut received = Vec::new();
+        last.read_to_end(&mut received).await.unwrap();
         last.shutdown().await.unwrap();
-        assert_eq!(first.read_to_end(&mut heard).await.unwrap(), 0);
+        assert_eq!(first.read_to_end(&mut received).await.unwrap(), 0);
         assert_eq!(ended(report).await.end, End::Finished);
-        // What comes after the end would show here.
+        // A reset after the end of stream would show here.
         for socket in [&first, &last] {
             assert!(socket.take_error().unwrap().is_none());
         }
@@ -47,20 +47,20 @@ async fn whoever_ends_first_sees_the_other_end_in_good_order() {
 
 #[tokio::test]
 #[expect(clippy::cast_possible_truncation, reason = "below 251")]
-async fn bulk_both_ways_at_once() {
+async fn bulk_data_flows_in_both_directions_at_once() {
     const LENGTH: usize = 40 << 20;
     let (client, server, report) = tcp(Limits::default());
     let pattern = |seed: usize| (0..LENGTH).map(|i| ((i * 31 + seed) % 251) as u8).collect::<Vec<_>>();
-    let exchange = |stream: TcpStream, says: Vec<u8>| async move {
+    let exchange = |stream: TcpStream, bytes: Vec<u8>| async move {
         let (mut read, mut write) = stream.into_split();
         let writing = tokio::spawn(async move {
-            write.write_all(&says).await.unwrap();
+            write.write_all(&bytes).await.unwrap();
             write.shutdown().await.unwrap();
         });
-        let mut heard = Vec::new();
-        read.read_to_end(&mut heard).await.unwrap();
+        let mut received = Vec::new();
+        read.read_to_end(&mut received).await.unwrap();
         writing.await.unwrap();
-        heard
+        received
     };
     let (from_server, from_client) = tokio::join!(exchange(client, pattern(1)), exchange(server, pattern(2)));
     assert!(from_server == pattern(2) && from_client == pattern(1));
@@ -69,7 +69,7 @@ async fn bulk_both_ways_at_once() {
 }
 
 #[tokio::test]
-async fn a_reset_arrives_as_a_reset_from_either_side() {
+async fn a_reset_is_passed_on_as_a_reset_from_either_side() {
     for side in [Side::Downstream, Side::Upstream] {
         let (client, server, report) = tcp(Limits::default());
         let (leaving, mut staying) =
@@ -84,9 +84,9 @@ async fn a_reset_arrives_as_a_reset_from_either_side() {
 }
 
 #[tokio::test]
-async fn a_reset_behind_a_full_slow_reader_is_noticed() {
+async fn a_reset_is_noticed_while_the_other_side_reads_nothing() {
     let (client, mut server, report) = tcp(Limits::default());
-    // Nobody reads at the server, so the relay blocks on it, and then the client resets.
+    // The server reads nothing, so the relay is blocked on it when the client resets.
     while tokio::time::timeout(Duration::from_millis(200), client.writable()).await.is_ok() {
         let _ = client.try_write(&vec![7; 65536]);
     }
@@ -100,13 +100,13 @@ async fn a_reset_behind_a_full_slow_reader_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+async fn an_answer_reaches_a_client_after_the_server_has_closed() {
     let (mut client, mut server, report) = unix(Limits::default());
     server.write_all(b"too large").await.unwrap();
     drop(server);
-    let mut heard = Vec::new();
-    client.read_to_end(&mut heard).await.unwrap();
-    assert_eq!(heard, b"too large");
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"too large");
     assert_eq!(ended(report).await.end, End::Finished);
 }
 

@@ -1,4 +1,4 @@
-//! How long a session may be silent, half closed, and last. Where nothing comes from outside the clock is paused.
+//! The limits of a session. The clock of most tests is paused.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::rig::{ended, tcp, unix};
 
 #[tokio::test(start_paused = true)]
-async fn half_closed_and_silent_ends_and_bytes_put_it_off() {
+async fn the_half_close_limit_ends_a_session_and_bytes_restart_it() {
     let limits = Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() };
     let (mut client, mut server, report) = unix(limits);
     client.shutdown().await.unwrap();
@@ -24,13 +24,13 @@ async fn half_closed_and_silent_ends_and_bytes_put_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_session_ends_when_told_to() {
+async fn the_idle_limit_ends_a_session() {
     let (_client, _server, report) = unix(Limits { idle: Some(Duration::from_secs(5)), ..Limits::default() });
     assert_eq!(report.await.unwrap().end, End::IdleTimeout(Duration::from_secs(5)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_stream_after_a_long_silence_gives_the_other_side_its_whole_time() {
+async fn an_end_of_stream_restarts_the_inactivity() {
     let limits = Limits {
         half_close: Some(Duration::from_secs(60)),
         idle: Some(Duration::from_secs(600)),
@@ -46,7 +46,7 @@ async fn an_end_of_stream_after_a_long_silence_gives_the_other_side_its_whole_ti
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_side_that_is_waited_for_is_the_one_that_was_silent() {
+async fn the_limit_of_the_inactive_side_ends_a_session() {
     let (short, long) = (Duration::from_secs(5), Duration::from_secs(50));
     for (client_limit, server_limit, side) in [(short, long, Side::Downstream), (long, short, Side::Upstream)]
     {
@@ -64,14 +64,14 @@ async fn the_side_that_is_waited_for_is_the_one_that_was_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_takes_nothing_is_not_the_clients_silence() {
+async fn the_server_limit_applies_while_the_server_reads_nothing() {
     let limits = Limits {
         client: Some(Duration::from_secs(5)),
         server: Some(Duration::from_secs(50)),
         ..Limits::default()
     };
     let (client, mut server, report) = unix(limits);
-    // The server has ended its own stream and reads nothing: only the way to it is open, and it is blocked.
+    // The server has ended its own stream and reads nothing, so only the blocked direction to the server is open.
     server.shutdown().await.unwrap();
     while tokio::time::timeout(Duration::from_millis(100), client.writable()).await.is_ok() {
         let _ = client.try_write(&vec![7; 65536]);
@@ -81,11 +81,11 @@ async fn a_server_that_takes_nothing_is_not_the_clients_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_over_when_its_time_is_although_bytes_move() {
+async fn the_session_limit_ends_a_session_that_is_active() {
     let longest = Duration::from_secs(10);
     let (mut client, mut server, report) = unix(Limits { session: Some(longest), ..Limits::default() });
     let started = Instant::now();
-    let talk = async {
+    let traffic = async {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if client.write_all(b"x").await.is_err() || server.read_exact(&mut [0]).await.is_err() {
@@ -93,13 +93,13 @@ async fn a_session_is_over_when_its_time_is_although_bytes_move() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), talk).await.expect("the session must end");
+    tokio::time::timeout(Duration::from_secs(60), traffic).await.expect("the session must end");
     assert_eq!(report.await.unwrap().end, End::SessionTimeout(longest));
     assert!(started.elapsed() < Duration::from_secs(13), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_session_in_full_flow_is_over_when_its_time_is() {
+async fn the_session_limit_ends_a_bulk_flow() {
     let longest = Duration::from_millis(300);
     let (client, server, report) = tcp(Limits { session: Some(longest), ..Limits::default() });
     let writing = tokio::spawn(async move {
@@ -110,7 +110,7 @@ async fn a_session_in_full_flow_is_over_when_its_time_is() {
         let (mut server, mut bytes) = (server, vec![0; 1 << 20]);
         loop {
             match server.read(&mut bytes).await {
-                Ok(0) => panic!("a stream that was cut looks whole"),
+                Ok(0) => panic!("an incomplete stream looks complete"),
                 Ok(_) => {}
                 Err(error) => return error.kind(),
             }

@@ -1,6 +1,6 @@
 //! The relay between two socket pairs.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test: what fails fails it")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic fails the test")]
 
 mod descriptor;
 mod dropped;

@@ -1,4 +1,4 @@
-//! Sessions between socket pairs, and what all tests of them share.
+//! Sessions between socket pairs, and the helpers of all tests.
 
 use std::io::Read;
 use std::net;
@@ -7,15 +7,15 @@ use std::os::unix;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_relay::{Kind, Limits, Pipes, Relay, Report, Stream};
+use dormouse_relay::{Limits, Pipes, Relay, Report, Stream, StreamKind};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// Longer than any session here lasts.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any session of the tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A session between two ends, which tells how it ended.
+/// Starts a session between two sockets. The task returns the report.
 pub(crate) fn relay(
     downstream: OwnedFd,
     upstream: OwnedFd,
@@ -24,33 +24,33 @@ pub(crate) fn relay(
 ) -> JoinHandle<Report> {
     let (downstream, upstream) = (stream(downstream), stream(upstream));
     let relay = Relay::new(downstream, upstream, Vec::new(), Arc::new(limits), pipes);
-    tokio::spawn(relay.since(Instant::now()))
+    tokio::spawn(relay.started_at(Instant::now()))
 }
 
 fn stream(fd: OwnedFd) -> Stream {
     rustix::io::ioctl_fionbio(&fd, true).unwrap();
     let family = rustix::net::sockopt::socket_domain(&fd).unwrap();
     let unix = family == rustix::net::AddressFamily::UNIX;
-    let stream = Stream::new(fd, if unix { Kind::Unix } else { Kind::Plain }, false).unwrap();
+    let stream = Stream::new(fd, if unix { StreamKind::Unix } else { StreamKind::Other }, false).unwrap();
     stream.reusable((!unix).then_some(family))
 }
 
-/// A TCP connection: the end of whoever talks through the relay, which blocks, and the relay's.
+/// Returns a TCP connection: the peer's end, which blocks, and the relay's end.
 pub(crate) fn tcp_pair() -> (net::TcpStream, OwnedFd) {
     let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
     let far = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    far.set_read_timeout(Some(TIMEOUT)).unwrap();
     (far, listener.accept().unwrap().0.into())
 }
 
-/// The same with UNIX sockets.
+/// Returns a UNIX connection: the peer's end, which blocks, and the relay's end.
 pub(crate) fn unix_pair() -> (unix::net::UnixStream, OwnedFd) {
     let (far, near) = unix::net::UnixStream::pair().unwrap();
-    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    far.set_read_timeout(Some(TIMEOUT)).unwrap();
     (far, near.into())
 }
 
-/// Client, server and the session between them.
+/// Starts a session over TCP. Returns the client, the server and the session.
 pub(crate) fn tcp(limits: Limits) -> (TcpStream, TcpStream, JoinHandle<Report>) {
     let ((client, downstream), (server, upstream)) = (tcp_pair(), tcp_pair());
     let far = |socket: net::TcpStream| {
@@ -60,7 +60,7 @@ pub(crate) fn tcp(limits: Limits) -> (TcpStream, TcpStream, JoinHandle<Report>) 
     (far(client), far(server), relay(downstream, upstream, limits, Pipes::new(64)))
 }
 
-/// The same with UNIX sockets.
+/// Starts a session over UNIX sockets. Returns the client, the server and the session.
 pub(crate) fn unix(limits: Limits) -> (UnixStream, UnixStream, JoinHandle<Report>) {
     let ((client, downstream), (server, upstream)) = (unix_pair(), unix_pair());
     let far = |socket: unix::net::UnixStream| {
@@ -70,17 +70,17 @@ pub(crate) fn unix(limits: Limits) -> (UnixStream, UnixStream, JoinHandle<Report
     (far(client), far(server), relay(downstream, upstream, limits, Pipes::new(64)))
 }
 
-/// Waits for the session's end.
+/// Waits for the end of the session.
 pub(crate) async fn ended(report: JoinHandle<Report>) -> Report {
-    timeout(PATIENCE, report).await.expect("the session must end").unwrap()
+    timeout(TIMEOUT, report).await.expect("the session must end").unwrap()
 }
 
-/// Waits until the server has heard just this, while the relay runs on this thread.
-pub(crate) async fn hears(server: &net::TcpStream, words: &'static [u8]) {
+/// Waits until the server has received exactly these bytes, while the relay runs on this thread.
+pub(crate) async fn expect_bytes(server: &net::TcpStream, bytes: &'static [u8]) {
     let mut server = server.try_clone().unwrap();
-    let heard = tokio::task::spawn_blocking(move || {
-        let mut heard = vec![0; words.len()];
-        server.read_exact(&mut heard).map(|()| heard)
+    let received = tokio::task::spawn_blocking(move || {
+        let mut received = vec![0; bytes.len()];
+        server.read_exact(&mut received).map(|()| received)
     });
-    assert_eq!(heard.await.unwrap().unwrap(), words);
+    assert_eq!(received.await.unwrap().unwrap(), bytes);
 }

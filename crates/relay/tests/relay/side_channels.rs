@@ -1,4 +1,4 @@
-//! What travels beside the bytes, and ends reads before the socket is empty.
+//! Descriptors and urgent data, which end a read before the socket is empty.
 
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -11,38 +11,38 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::descriptor::send_with_descriptor;
-use crate::rig::{PATIENCE, ended, hears, relay, tcp_pair, unix_pair};
+use crate::rig::{TIMEOUT, ended, expect_bytes, relay, tcp_pair, unix_pair};
 
 fn start(downstream: OwnedFd, upstream: OwnedFd) -> JoinHandle<Report> {
     relay(downstream, upstream, Limits::default(), Pipes::new(64))
 }
 
 #[tokio::test]
-async fn what_follows_a_descriptor_that_goes_nowhere_is_relayed() {
+async fn bytes_after_a_dropped_descriptor_are_relayed() {
     let ((client, downstream), (server, upstream)) = (unix_pair(), tcp_pair());
     start(downstream, upstream);
     for _ in 0..5 {
-        // The relay runs on this very thread, and sees all of it at once.
+        // The relay runs on this thread, so it reads both writes at once.
         send_with_descriptor(&client, b"first ");
         (&client).write_all(b"second").unwrap();
-        hears(&server, b"first second").await;
+        expect_bytes(&server, b"first second").await;
     }
 }
 
 #[tokio::test]
-async fn what_follows_urgent_data_is_relayed() {
+async fn bytes_after_urgent_data_are_relayed() {
     let ((client, downstream), (server, upstream)) = (tcp_pair(), tcp_pair());
     start(downstream, upstream);
     for _ in 0..5 {
         (&client).write_all(b"first ").unwrap();
         assert_eq!(send(&client, b"!", SendFlags::OOB).unwrap(), 1);
         (&client).write_all(b"second").unwrap();
-        hears(&server, b"first second").await;
+        expect_bytes(&server, b"first second").await;
     }
 }
 
 #[tokio::test]
-async fn urgent_data_ends_no_bulk_flow() {
+async fn a_bulk_flow_continues_after_urgent_data() {
     const PART: usize = 3 << 20;
     let ((client, downstream), (mut server, upstream)) = (tcp_pair(), tcp_pair());
     let report = start(downstream, upstream);
@@ -55,21 +55,21 @@ async fn urgent_data_ends_no_bulk_flow() {
         client.shutdown(Shutdown::Write).unwrap();
         client
     });
-    let hearing = tokio::task::spawn_blocking(move || {
-        let mut heard = Vec::new();
-        server.read_to_end(&mut heard).map(|_| heard)
+    let receiving = tokio::task::spawn_blocking(move || {
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).map(|_| received)
     });
-    let heard = hearing.await.unwrap().unwrap();
+    let received = receiving.await.unwrap().unwrap();
     drop(sending.join().unwrap());
-    // An urgent byte that another one follows before it was read is an ordinary one, tcp(7).
-    let heard: Vec<u8> = heard.into_iter().filter(|byte| *byte != b'!').collect();
+    // An unread urgent byte becomes an ordinary byte when another urgent byte follows it (tcp(7)).
+    let received: Vec<u8> = received.into_iter().filter(|byte| *byte != b'!').collect();
     let mut sent: Vec<u8> = (1..=4).flat_map(|part| vec![part; PART]).collect();
     sent.extend(b"end");
-    assert!(heard == sent, "{} of {}", heard.len(), sent.len());
+    assert!(received == sent, "{} of {}", received.len(), sent.len());
     assert_eq!(ended(report).await.end, End::Finished);
 }
 
-/// Descriptors among bulk bytes that would be spliced: none is lost, and each comes no later than its byte.
+/// Sends descriptors among bulk bytes that would be spliced: none is lost, and each arrives no later than its byte.
 #[tokio::test]
 async fn descriptors_travel_between_unix_sockets() {
     const SENT: usize = 40;
@@ -108,7 +108,7 @@ async fn descriptors_travel_between_unix_sockets() {
         sending.join().unwrap();
         receiving.join().unwrap()
     });
-    let received = timeout(PATIENCE, received).await.unwrap().unwrap();
+    let received = timeout(TIMEOUT, received).await.unwrap().unwrap();
     assert_eq!(received, (SENT * ((1 << 20) + 1), SENT));
     report.abort();
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
-use dormouse_sys::watch::watch;
+use dormouse_sys::event_loop::register;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -25,7 +25,7 @@ impl Process {
         if id.len() < 12 || !cgroups(pid).ok()?.contains(id) {
             return None;
         }
-        let fd = watch(fd, Interest::READABLE).ok()?;
+        let fd = register(fd, Interest::READABLE).ok()?;
         Some(Self { fd })
     }
 

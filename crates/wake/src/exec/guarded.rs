@@ -67,7 +67,7 @@ impl Guarded {
         command.arg0("dormouse").arg("guard").arg(stop_timeout.as_millis().to_string()).arg("--");
         command.args(&exec.argv);
         command.env_clear().envs(environment).env(RUN, &run);
-        if let Some(limit) = dormouse_sys::limits::inherited_descriptors() {
+        if let Some(limit) = dormouse_sys::fd_limit::inherited() {
             command.env(DESCRIPTORS, limit.to_string());
         }
         if let Some(directory) = &exec.directory {

@@ -122,7 +122,7 @@ impl Way<'_> {
         tokio::select! {
             biased;
             place = queued.granted() => Ok(place),
-            () = visitor.client.departed() => Err(Refusal::ClientLeft),
+            () = visitor.client.wait_for_departure() => Err(Refusal::ClientLeft),
             refusal = self.pool.lose_patience(self.patience) => Err(refusal),
         }
     }
@@ -218,7 +218,7 @@ async fn wait(
         return Some(server.hold(visitor.client, visitor.says_first, visitor.permit, error, round).await);
     }
     tokio::select! {
-        () = visitor.client.departed() => Some(Err(Refusal::ClientLeft)),
+        () = visitor.client.wait_for_departure() => Some(Err(Refusal::ClientLeft)),
         () = round.over() => None,
     }
 }

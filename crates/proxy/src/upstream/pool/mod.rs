@@ -24,7 +24,7 @@ use dormouse_core::pool::{
 };
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
-use dormouse_relay::Cut;
+use dormouse_relay::AbortReason;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::Words;
@@ -95,7 +95,7 @@ struct Slot {
     /// Its next check is due sooner than was thought.
     nudge: Notify,
     /// Ends all sessions that it has.
-    cut: watch::Sender<Option<Cut>>,
+    cut: watch::Sender<Option<AbortReason>>,
     troubles: Troubles,
 }
 
@@ -235,7 +235,7 @@ impl Pool {
             self.step(|inner, now, out| inner.machine.change(now, server, out, |health| act(health, now)));
         let ended = self.slots.get(server).filter(|slot| change == Some(Change::Down) && slot.ends_sessions);
         if let Some(slot) = ended {
-            slot.cut.send_replace(Some(Cut::ServerDown));
+            slot.cut.send_replace(Some(AbortReason::ServerDown));
         }
         self.told(server, before, why);
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use dormouse_core::pool::{Pick, Ticket};
-use dormouse_relay::Cut;
+use dormouse_relay::AbortReason;
 use tokio::sync::{oneshot, watch};
 
 use super::Pool;
@@ -24,8 +24,8 @@ pub(in crate::upstream) struct Place {
 
 /// What would end the session, until somebody looks, and then the wait for it.
 enum Watched {
-    Not(Option<watch::Receiver<Option<Cut>>>),
-    Wait(Pin<Box<dyn Future<Output = Cut> + Send>>),
+    Not(Option<watch::Receiver<Option<AbortReason>>>),
+    Wait(Pin<Box<dyn Future<Output = AbortReason> + Send>>),
 }
 
 impl Place {
@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// Whether the session is to end now.
-    pub(in crate::upstream) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+    pub(in crate::upstream) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<AbortReason> {
         if let Watched::Not(receiver) = &mut self.cut {
             let receiver = receiver.take();
             self.cut = Watched::Wait(Box::pin(wait(receiver)));
@@ -60,7 +60,7 @@ impl Place {
     }
 }
 
-async fn wait(receiver: Option<watch::Receiver<Option<Cut>>>) -> Cut {
+async fn wait(receiver: Option<watch::Receiver<Option<AbortReason>>>) -> AbortReason {
     let Some(mut receiver) = receiver else { return std::future::pending().await };
     loop {
         if receiver.changed().await.is_err() {

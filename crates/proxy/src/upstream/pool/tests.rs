@@ -10,7 +10,7 @@ use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::{Surroundings, read, single};
 use dormouse_core::pool::{Admin, Status};
 use dormouse_log::{Level, Log};
-use dormouse_relay::{Cut, Kind, Pipes, Stream};
+use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
 use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, Permit, Pool};
@@ -106,7 +106,7 @@ impl Drop for Scene {
 fn client() -> (UnixStream, Stream) {
     let (far, near) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
-    (far, Stream::new(near.into(), Kind::Unix, false).unwrap())
+    (far, Stream::new(near.into(), StreamKind::Unix, false).unwrap())
 }
 
 fn permit() -> Permit {
@@ -301,5 +301,5 @@ async fn sessions_end_with_their_server_where_that_was_asked_for() {
     drop(server);
     let claim = leased.claim.as_mut().unwrap();
     let cut = std::future::poll_fn(|cx| claim.poll_cut(cx));
-    assert_eq!(timeout(SOON, cut).await.unwrap(), Cut::ServerDown);
+    assert_eq!(timeout(SOON, cut).await.unwrap(), AbortReason::ServerDown);
 }

@@ -67,7 +67,7 @@ fn guard(stop_timeout: Duration, program: &OsString, args: impl Iterator<Item = 
     }
     set_child_subreaper(Some(getpid()))?;
     if let Some(limit) = std::env::var(DESCRIPTORS).ok().and_then(|limit| limit.parse().ok()) {
-        dormouse_sys::limits::set_descriptors(limit);
+        dormouse_sys::fd_limit::set(limit);
     }
     let signals = signals()?;
     let mut guard = Guard {

@@ -1,28 +1,28 @@
-//! Pages of code that only the start needed.
+//! Resident pages of code that only the start of the program needed.
 
 use std::ffi::c_void;
 use std::fs;
 
 use rustix::mm::{Advice, madvise};
 
-/// Lets go of all resident code. What is needed again is mapped again from the page cache when it is next run; what is
-/// not, and a start runs through much that is not, weighs no more.
+/// Releases all resident pages of code, much of which only the start of the program runs. Code that runs again is
+/// mapped again from the page cache.
 ///
-/// Only mappings that can be run and not written are let go, so nothing that was changed is lost (`proc_pid_maps(5)`,
-/// madvise(2)). Where /proc is missing nothing happens.
-pub fn let_go() {
+/// Only mappings that are executable and not writable are released, so no changed page is lost (`proc_pid_maps(5)`,
+/// madvise(2)). Without /proc nothing happens.
+pub fn release() {
     let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
-    for (start, length) in maps.lines().filter_map(code) {
-        // SAFETY: the range is a private mapping of a file that is never written, so that each page of it is read from
-        // the file again when it is touched, with the same bytes; code that runs meanwhile only faults it back in.
+    for (start, length) in maps.lines().filter_map(code_mapping) {
+        // SAFETY: the range is a private mapping of a file and is never written. A page that is touched again is read
+        // from the file with the same bytes. Code that runs at the same time only faults it back in.
         let _ = unsafe {
             madvise(std::ptr::with_exposed_provenance_mut::<c_void>(start), length, Advice::LinuxDontNeed)
         };
     }
 }
 
-/// The start and length of a mapping of a file's code.
-fn code(line: &str) -> Option<(usize, usize)> {
+/// Returns the start and the length of a mapping of a file's code, from a line of /proc/self/maps.
+fn code_mapping(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
     let (range, permissions) = (fields.next()?, fields.next()?);
     let path = fields.nth(3)?;
@@ -39,9 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_let_go() {
+    fn only_code_of_files_is_released() {
         let text = "7f00-8000 r-xp 00001000 fe:00 42   /usr/lib/x.so";
-        assert_eq!(code(text), Some((0x7f00, 0x100)));
+        assert_eq!(code_mapping(text), Some((0x7f00, 0x100)));
         for other in [
             "7f00-8000 r--p 00001000 fe:00 42   /usr/lib/x.so",
             "7f00-8000 rw-p 00001000 fe:00 42   /usr/lib/x.so",
@@ -50,19 +50,19 @@ mod tests {
             "7f00-8000 r-xp 00000000 00:00 0",
             "",
         ] {
-            assert_eq!(code(other), None, "{other}");
+            assert_eq!(code_mapping(other), None, "{other}");
         }
     }
 
     #[test]
-    fn everything_still_runs_and_less_is_resident() {
+    fn the_program_still_runs_and_less_is_resident() {
         let resident = || {
             let text = fs::read_to_string("/proc/self/status").unwrap();
             let line = text.lines().find(|line| line.starts_with("RssFile")).unwrap();
             line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
         };
         let before = resident();
-        let_go();
+        release();
         assert!(resident() < before);
     }
 }

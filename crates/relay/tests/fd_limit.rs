@@ -1,6 +1,6 @@
-//! A process without a descriptor to spare. A test of its own: the limit is the whole process's.
+//! A process at its limit on descriptors. A test binary of its own, because the limit applies to the whole process.
 
-#![expect(clippy::unwrap_used, reason = "a test: what fails fails it")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[path = "relay/descriptor.rs"]
 mod descriptor;
@@ -11,17 +11,17 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_relay::{End, Kind, Limits, Operation, Pipes, Relay, Side, Stream};
+use dormouse_relay::{End, Limits, Operation, Pipes, Relay, Side, Stream, StreamKind};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::descriptor::send_with_descriptor;
 
 #[tokio::test]
-async fn descriptors_that_cannot_be_taken_do_not_vanish_silently() {
+async fn a_descriptor_that_cannot_be_received_fails_the_session() {
     let stream = |socket: UnixStream| {
         socket.set_nonblocking(true).unwrap();
-        Stream::new(socket.into(), Kind::Unix, true).unwrap()
+        Stream::new(socket.into(), StreamKind::Unix, true).unwrap()
     };
     let (client, downstream) = UnixStream::pair().unwrap();
     let (_server, upstream) = UnixStream::pair().unwrap();

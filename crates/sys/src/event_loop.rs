@@ -1,0 +1,55 @@
+//! Descriptors in the event loop.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Registers a descriptor in the event loop, for the events of `interest` only. Watching writability without a need
+/// causes wake-ups.
+///
+/// # Errors
+/// When the system's limit of watches is reached, or the descriptor is of a kind that cannot be watched.
+pub fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open while it lives and always returns the same number. The AsyncFd owns it, and leaves
+    // the event loop before it closes the descriptor.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn only_the_registered_events_wake_the_task() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let near = register(near.into(), Interest::READABLE).unwrap();
+        assert!(timeout(Duration::from_millis(20), near.writable()).await.is_err(), "it has room to write");
+        (&far).write_all(b"x").unwrap();
+        assert!(near.readable().await.unwrap().ready().is_readable());
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_leaves_the_event_loop_with_its_owner() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let near = register(near.into(), Interest::READABLE).unwrap().into_inner();
+        far.write_all(b"x").unwrap();
+        let again = register(near, Interest::READABLE).unwrap();
+        assert!(again.readable().await.unwrap().ready().is_readable());
+        drop(again);
+        assert!(far.write_all(b"x").is_err(), "the descriptor is still open");
+    }
+
+    #[tokio::test]
+    async fn a_regular_file_cannot_be_registered() {
+        let file =
+            std::fs::File::open("/etc/hostname").or_else(|_| std::fs::File::open("/etc/passwd")).unwrap();
+        assert!(register(file.into(), Interest::READABLE).is_err());
+    }
+}
