@@ -1,48 +1,48 @@
 #!/bin/bash
-# Installs what the tests need beside cargo, on Debian 12; does nothing when all of it is there.
+# Installs the packages that the tests need beside cargo, on Debian 12; does nothing when all are installed.
 # As root, or as a user who may use sudo.
 #   scripts/test-deps.sh            install what is missing
-#   scripts/test-deps.sh --check    only name what is missing; exit 1 if anything is
+#   scripts/test-deps.sh --check    only list what is missing; exit 1 if anything is
 set -euo pipefail
 
 # package               why
 packages=$(sed 's/#.*//' <<'LIST'
-systemd                 # the managers of tests/manager, the original, and systemd-analyze, the oracle of time spans
-dbus                    # the system bus, which DynamicUser= look-ups and systemd-run need
-util-linux              # unshare, nsenter, setpriv, mount: the throw-away namespaces
-iproute2                # ip: links and addresses inside those namespaces; ss: what a listener is like
+systemd                 # service managers, systemd-socket-proxyd, and systemd-analyze as the reference for time spans
+dbus                    # the system bus, for DynamicUser= and systemd-run
+util-linux              # unshare, nsenter, setpriv, mount: temporary namespaces
+iproute2                # ip: links and addresses in these namespaces; ss: the options of a listener
 nftables                # nft: lost and refused packets
-curl                    # the client that the documentation shows
-nginx                   # the backend behind units; a peer in the benchmarks
+curl                    # the client in the documents
+nginx                   # a server behind units; a peer in the benchmarks
 libnginx-mod-stream     # nginx as a TCP proxy: a peer in the benchmarks
-haproxy                 # a peer in the benchmarks; before and behind us in tests/edges
-socat                   # a peer in the benchmarks; odd sockets in tests
-redis-server            # a backend that speaks first-byte-from-client TCP and UNIX sockets
-postgresql              # a backend with long sessions over TCP and UNIX sockets (server binaries; not started)
-unbound                 # a DNS server whose records change while a test goes on
+haproxy                 # a peer in the benchmarks; a proxy before and behind dormouse in the tests
+socat                   # a peer in the benchmarks; unusual sockets in the tests
+redis-server            # a server on TCP and UNIX sockets whose client speaks first
+postgresql              # a server with long sessions on TCP and UNIX sockets (its programs only; not started)
+unbound                 # a DNS server whose records change during a test
 podman                  # containers, rootless and rootful
-crun                    # runs rootless ones
-runc                    # runs rootful ones
-conmon                  # watches over each
-netavark                # the network of rootful ones
-aardvark-dns            # and its names
-slirp4netns             # the network of rootless ones
-uidmap                  # the user namespace of rootless ones
-fuse-overlayfs          # their files where the kernel's overlay cannot be used
-dbus-user-session       # a user's bus, by which a rootless container gets its cgroup
-docker.io               # the other engine of containers
-busybox-static          # what runs in the containers, so that no registry is needed
-mmdebstrap              # makes the files of a Debian 13, for its systemd and Podman with Quadlet
+crun                    # runs rootless containers
+runc                    # runs rootful containers
+conmon                  # monitors each container
+netavark                # the network of rootful containers
+aardvark-dns            # the DNS of rootful containers
+slirp4netns             # the network of rootless containers
+uidmap                  # the user namespace of rootless containers
+fuse-overlayfs          # the files of rootless containers where the kernel's overlay cannot be used
+dbus-user-session       # a user's bus, which gives a rootless container its cgroup
+docker.io               # the other container engine
+busybox-static          # the content of the containers, so that no registry is needed
+mmdebstrap              # makes the files of a Debian 13, for its systemd, Podman with Quadlet, and Rust 1.85
 gcc                     # links Rust programs
 g++                     # builds the fuzzing engine
-python3                 # clients and servers of a few lines
-python3-prometheus-client # reads OpenMetrics strictly
+python3                 # small clients and servers
+python3-prometheus-client # a strict reader of OpenMetrics
 prometheus              # promtool, which checks metrics
 prometheus-haproxy-exporter # reads HAProxy's statistics
 hatop                   # shows HAProxy's statistics in a terminal
 tmux                    # the terminal
-chromium                # shows the page
-chromium-driver         # and tells what it shows
+chromium                # shows the web page
+chromium-driver         # controls the browser and reads the page
 LIST
 )
 
@@ -64,8 +64,8 @@ if [ "$(id -u)" != 0 ]; then
     as_root=(sudo)
 fi
 
-# Debian starts a service when its package is installed, unless this file says no. Where an administrator has one
-# already it stays; ours goes away again, whatever happens in between.
+# Debian starts a service when its package is installed, unless this file forbids it. An administrator's own file stays
+# as it is; this one is removed at the end in any case.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ] && [ ! -L $policy ]; then
     trap '"${as_root[@]}" rm -f $policy' EXIT
