@@ -1,19 +1,19 @@
-//! Any text is answered as a configuration of HAProxy: with a file of TOML and findings of a line each, or with why not.
+//! Converts any text as an HAProxy configuration. The result is a TOML file and one-line findings, or an error.
 #![no_main]
 
 use std::path::Path;
 
 use dormouse_config::{Surroundings, read, single};
-use dormouse::convert::convert;
+use dormouse_convert::convert;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    // Behind a section, so that chance need not find one first.
+    // The variants with a section reach the parsers of lines without guessing a section first.
     for text in [text.to_owned(), format!("listen x\n{text}"), format!("listen x\nbind :80\nserver a {text}")] {
         match convert("h.cfg", &text, |name| (name.len() < 4).then(|| name.to_owned())) {
             Ok(converted) => {
                 for finding in &converted.findings {
-                    let line = finding.shown("h.cfg").to_string();
+                    let line = finding.display("h.cfg").to_string();
                     assert!(line.starts_with("h.cfg") && !line.contains('\n'), "{line}");
                 }
                 let outcome = read(&[single(Path::new("h.toml"), &converted.toml)], Surroundings { root: false });
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
                     assert!(!problem.to_string().contains("not TOML"), "{problem}\n{}", converted.toml);
                 }
             }
-            Err(error) => assert!(error.shown("h.cfg").starts_with("h.cfg")),
+            Err(error) => assert!(error.display("h.cfg").starts_with("h.cfg")),
         }
     }
 });

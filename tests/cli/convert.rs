@@ -1,5 +1,5 @@
-//! `dormouse convert` from outside: cases written by hand, each a configuration of `HAProxy` and what it becomes, and
-//! `HAProxy`'s own opinion of them.
+//! `dormouse convert` as a program: hand-written `HAProxy` configurations and their expected results. `HAProxy` itself
+//! checks the configurations.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
@@ -47,7 +47,7 @@ fn refused(said: &str) -> Vec<&str> {
 }
 
 #[test]
-fn each_case_becomes_what_is_expected_and_each_finding_is_told_twice() {
+fn each_case_has_the_expected_result_and_reports_each_finding_twice() {
     for case in CASES {
         let (file, expected) = golden(case);
         let said = convert(&[&file]).unwrap();
@@ -57,13 +57,13 @@ fn each_case_becomes_what_is_expected_and_each_finding_is_told_twice() {
             assert!(said.err.contains(finding), "{case}: {finding} is missing in {}", said.err);
         }
         assert_eq!(refused(&said.err), Vec::<&str>::new(), "{case}: {}", said.err);
-        let complete = !expected.contains("# Not taken over:") && !said.err.contains("(dormouse check)");
+        let complete = !expected.contains("# Not converted:") && !said.err.contains("(dormouse check)");
         assert_eq!(said.code, Some(i32::from(!complete)), "{case}: {}", said.err);
     }
 }
 
 #[test]
-fn what_comes_out_is_what_check_accepts() {
+fn check_accepts_the_results() {
     let dir = TempDir::new().unwrap();
     for case in CASES {
         let (file, expected) = golden(case);
@@ -83,7 +83,7 @@ fn what_comes_out_is_what_check_accepts() {
 }
 
 #[test]
-fn haproxy_takes_the_cases_for_what_they_are() {
+fn haproxy_accepts_all_cases_except_the_refused() {
     for case in CASES {
         let file = golden(case).0;
         let haproxy = Command::new("haproxy").args(["-c", "-f", &file]).output().unwrap();
@@ -93,7 +93,7 @@ fn haproxy_takes_the_cases_for_what_they_are() {
 }
 
 #[test]
-fn variables_have_the_values_of_the_environment() {
+fn variables_are_replaced_by_the_environment() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("haproxy.cfg");
     fs::write(&file, "listen web\n bind \"127.0.0.1:${PORT}\"\n server a \"${HOST-127.0.0.1}:81\"\n server b \"$HOST:82\"\n").unwrap();
@@ -101,23 +101,27 @@ fn variables_have_the_values_of_the_environment() {
     assert!(said.out.contains("listen = \"127.0.0.1:8080\"\n"), "{}", said.out);
     assert!(said.out.contains("to = \"127.0.0.1:81\"\n"), "{}", said.out);
     assert!(
-        said.err.contains(":2: bind \"127.0.0.1:${PORT}\": the value that PORT has here"),
+        said.err.contains(":2: bind \"127.0.0.1:${PORT}\": replaced by its current value: PORT"),
         "{}",
         said.err
     );
-    assert!(said.err.contains(":4: server b \"$HOST:82\": HOST is not set here"), "{}", said.err);
+    assert!(
+        said.err.contains(":4: server b \"$HOST:82\": not set in the environment, so treated as empty: HOST"),
+        "{}",
+        said.err
+    );
     assert_eq!(said.code, Some(1));
 }
 
 #[test]
-fn what_is_no_configuration_of_haproxy_writes_nothing() {
+fn an_input_that_is_not_an_haproxy_configuration_writes_nothing() {
     let dir = TempDir::new().unwrap();
     let output = dir.join("out.toml");
     let file = dir.join("in.cfg");
     for (text, why) in [
-        ("[services.web]\n", ":1: [services.web] stands before any section"),
-        ("# nothing\n\n", ": there is no section"),
-        ("hello 'world\n", ":1: a quote stays open"),
+        ("[services.web]\n", ":1: [services.web] appears before any section"),
+        ("# nothing\n\n", ": no section found"),
+        ("hello 'world\n", ":1: unterminated quote"),
     ] {
         fs::write(&file, text).unwrap();
         let said = convert(&[&file.to_string_lossy(), "-o", &output.to_string_lossy()]).unwrap();
@@ -138,7 +142,7 @@ fn what_is_no_configuration_of_haproxy_writes_nothing() {
 }
 
 #[test]
-fn the_result_goes_through_links_and_pipes_and_keeps_the_mode() {
+fn the_result_follows_links_writes_pipes_and_keeps_the_mode() {
     let dir = TempDir::new().unwrap();
     let (case, expected) = golden("pair");
     let written = |name: &str| {

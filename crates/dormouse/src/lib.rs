@@ -11,7 +11,6 @@
 pub mod admin;
 pub mod cli;
 mod client;
-pub mod convert;
 pub mod demo;
 pub mod proxy;
 pub mod supervisor;

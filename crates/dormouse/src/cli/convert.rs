@@ -1,4 +1,4 @@
-//! `dormouse convert`: a configuration of `HAProxy`, as the file of `dormouse run`.
+//! `dormouse convert`: converts an `HAProxy` configuration to the file of `dormouse run`.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dormouse_config::Surroundings;
+use dormouse_convert::{FindingKind, convert};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
 use super::flags::{self, Definition, Stop};
 use super::out;
-use crate::convert::{Kind, convert};
 
 /// A flag of `dormouse convert`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +28,20 @@ pub(crate) const CONVERT: &[Definition<Flag>] = &[
         flag: Flag::Output,
         spec: OptSpec { short: Some('o'), long: "output", arg: Arg::Required, tier: Tier::Ours },
         value: "FILE",
-        help: &["Write the result there, not to standard output"],
-        manual: "Write the result to this file, which appears (or is replaced, with its mode) whole. A symbolic link is \
-                 followed; what is no file, a pipe for example, is written to. Without it the result goes to standard \
-                 output.",
+        help: &["Write the result to FILE instead of standard output"],
+        manual: "Write the result to FILE instead of standard output. An existing file is replaced atomically and keeps \
+                 its mode. Symbolic links are followed. A pipe or a device is written to.",
     },
     flags::for_help(Flag::Help),
 ];
 
-/// Something was left out.
+/// The exit status if a line was omitted.
 const INCOMPLETE: u8 = 1;
-/// Nothing was converted.
-const NOTHING: u8 = 2;
+/// The exit status if nothing was converted.
+const FAILED: u8 = 2;
 
-/// Somebody has named the wrong file when it is larger.
-const LARGEST: u64 = 4 << 20;
+/// The largest input, in bytes. A larger file is not an HAProxy configuration.
+const MAX_INPUT: u64 = 4 << 20;
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut output = None;
@@ -59,9 +58,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(Stop::Wrong(what)) => return failed(&what),
     };
     let (Some(file), None) = (files.next(), files.next()) else {
-        return failed("One file is converted at a time; see dormouse convert --help.");
+        return failed("dormouse convert needs exactly one file; see dormouse convert --help.");
     };
-    match converted(&file, output.as_deref()) {
+    match convert_file(&file, output.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INCOMPLETE),
         Err(message) => failed(&message),
@@ -70,74 +69,72 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn failed(message: &str) -> ExitCode {
     out::complain(message);
-    ExitCode::from(NOTHING)
+    ExitCode::from(FAILED)
 }
 
 fn help() -> String {
     format!(
         "dormouse convert [OPTIONS...] HAPROXY.CFG\n\n\
-         Turn a configuration of HAProxy for TCP (mode tcp) into a file for dormouse run. Each line that cannot be taken\n\
-         over is named on standard error, and in comments at the top of the result, with what to do instead.\n\n\
+         Convert an HAProxy configuration (mode tcp) to a file for dormouse run. Lines that cannot be converted are\n\
+         reported on standard error, and in comments at the top of the result, with what to do instead.\n\n\
          {}\n\
-         Exit status: 0 all was taken over, 1 something was left out, 2 this is no configuration of HAProxy.\n\
+         Exit status: 0 complete, 1 lines were omitted, 2 failed, for example because it is not an HAProxy configuration.\n\
          See dormouse-convert(1), dormouse.toml(5).\n",
         flags::help(CONVERT)
     )
 }
 
-/// Converts the file and tells what is to be told. Returns whether all was taken over.
-fn converted(file: &Path, output: Option<&Path>) -> Result<bool, String> {
+/// Converts the file and reports the findings. Returns whether the conversion is complete.
+fn convert_file(file: &Path, output: Option<&Path>) -> Result<bool, String> {
     let name = file.to_string_lossy();
     let text = read(file).map_err(|why| format!("{name}: {why}"))?;
     let converted = convert(&name, &text, |name| std::env::var_os(name)?.into_string().ok())
-        .map_err(|error| format!("{} (no configuration of HAProxy)", error.shown(&name)))?;
-    let mut told = String::new();
+        .map_err(|error| format!("{} (not an HAProxy configuration)", error.display(&name)))?;
+    let mut messages = String::new();
     for finding in &converted.findings {
-        let note = if finding.kind == Kind::Note { " (note)" } else { "" };
-        // A String takes whatever is written to it.
-        let _ = writeln!(told, "{}{note}", finding.shown(&name));
+        let note = if finding.kind == FindingKind::Note { " (note)" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(messages, "{}{note}", finding.display(&name));
     }
     let mut complete = converted.is_complete();
-    let left = converted.findings.iter().filter(|finding| finding.kind == Kind::Left).count();
-    if left > 0 {
-        let _ = writeln!(
-            told,
-            "{name}: {left} of these were left out; the comments at the top of the result repeat them."
-        );
+    let omitted = converted.findings.iter().filter(|finding| finding.kind == FindingKind::Omitted).count();
+    if omitted > 0 {
+        let _ =
+            writeln!(messages, "{name}: omissions: {omitted}; comments at the top of the result repeat them");
     }
     let result = output.unwrap_or_else(|| Path::new("the result"));
     let outcome =
         dormouse_config::read(&[dormouse_config::single(result, &converted.toml)], Surroundings::here());
     for problem in outcome.result.err().unwrap_or_default() {
         complete = false;
-        let _ = writeln!(told, "{problem} (dormouse check)");
+        let _ = writeln!(messages, "{problem} (dormouse check)");
     }
     match output {
         Some(output) => write(output, &converted.toml)?,
         None => out::write(&converted.toml).map_err(|error| format!("standard output: {error}"))?,
     }
-    if !told.is_empty() {
-        out::complain(told.trim_end());
+    if !messages.is_empty() {
+        out::complain(messages.trim_end());
     }
     Ok(complete)
 }
 
 fn read(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = File::open(file).and_then(|file| file.take(MAX_INPUT + 1).read_to_end(&mut bytes));
     match read {
         Err(error) => Err(format!("cannot be read: {error}")),
-        Ok(length) if u64::try_from(length).is_ok_and(|length| length > LARGEST) => {
-            Err(format!("larger than {} MiB; name a configuration of HAProxy", LARGEST >> 20))
+        Ok(length) if u64::try_from(length).is_ok_and(|length| length > MAX_INPUT) => {
+            Err(format!("larger than {} MiB; name an HAProxy configuration", MAX_INPUT >> 20))
         }
         Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 
-/// Puts the file in its place when it is whole. What stands there and is no file takes the text as it comes.
+/// Replaces a regular file atomically. Writes to anything else, for example a pipe.
 fn write(output: &Path, text: &str) -> Result<(), String> {
     let written = match fs::metadata(output) {
-        // The file that a symbolic link leads to is the one that is meant.
+        // Replace the target of a symbolic link, not the link.
         Ok(old) if old.is_file() => {
             fs::canonicalize(output).and_then(|path| replace(&path, text, Some(&old)))
         }
@@ -153,7 +150,7 @@ fn write(output: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{}: cannot be written: {error}", output.display()))
 }
 
-/// Writes a file beside this one, which then takes its place; whoever could read the old one can read the new one.
+/// Writes a temporary file and renames it to `path`. Keeps the owner and the mode of the old file.
 fn replace(path: &Path, text: &str, old: Option<&Metadata>) -> io::Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().ok_or(ErrorKind::IsADirectory)?);
@@ -166,7 +163,7 @@ fn replace(path: &Path, text: &str, old: Option<&Metadata>) -> io::Result<()> {
         .open(&temporary)
         .and_then(|mut file| {
             if let Some(old) = old {
-                // Only root can give a file away; another one's file becomes ours then, as it would without us.
+                // Only root can change the owner; without root the file belongs to the caller.
                 let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
                 file.set_permissions(old.permissions())?;
             }
@@ -174,7 +171,7 @@ fn replace(path: &Path, text: &str, old: Option<&Metadata>) -> io::Result<()> {
         })
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // What is left of it is of no use, and there may be nothing.
+        // The file may not exist.
         let _ = fs::remove_file(&temporary);
     }
     written

@@ -1,54 +1,61 @@
-//! What stands around the flags of `dormouse convert` in its page.
+//! The manual page of `dormouse convert`, without its options.
 
 pub(super) const PAGE: (&str, &str) = (
     r#".TH DORMOUSE\-CONVERT 1 "" "dormouse" "dormouse"
 .SH NAME
-dormouse\-convert \- turn a configuration of HAProxy for TCP into one for dormouse
+dormouse\-convert \- convert an HAProxy configuration (mode tcp) to one for dormouse
 .SH SYNOPSIS
 .B dormouse convert
 [\fB\-\-output=\fIFILE\fR] \fIHAPROXY.CFG\fR
 .SH DESCRIPTION
-Reads a configuration of HAProxy and writes the file for \fBdormouse\-run\fR(8) that does the same. A frontend with its
-default_backend, or a listen section, becomes a service. Nothing is opened or started.
+Reads an HAProxy configuration and writes a file for \fBdormouse\-run\fR(8) with the same function. A frontend with its
+default_backend, or a listen section, becomes a service. The command opens no sockets and starts nothing.
 .PP
-Each line that could not be taken over is told on standard error, and in a comment at the top of the result, as
+Each line that cannot be converted is reported on standard error, and in a comment at the top of the result, in the form
 .PP
 .nf
 HAPROXY.CFG:LINE: the line: why, and what to do instead
 .fi
 .PP
-Lines that are marked (note) are done in another way, which somebody should know: a user and a group belong into the
-unit, for example. The result is checked as \fBdormouse\-check\fR(8) would; what that refuses is told, too.
+A line marked (note) needs no conversion, but dormouse handles it differently: the user and the group, for example, are
+settings of the unit. The result is checked like with \fBdormouse\-check\fR(8), and its errors are reported too.
 .PP
-What would open something that was closed is not written: a listener with ssl is left out, because dormouse would take
-unprotected connections there; so is a stats socket without level admin, because whoever reaches the control socket of
-dormouse may do all; and a service with rules that reject clients is written as a comment.
-.SS What is taken over
+Settings whose loss would admit other clients than before are not converted: a listener with ssl is omitted, because
+dormouse would accept unencrypted connections there; a stats socket without level admin is omitted, because every client
+of the control socket of dormouse has full rights; a service with rules that reject clients is written as a comment.
+.SS What is converted
 .TP
 Sections
-global, defaults (with names, too), frontend, backend and listen in mode tcp. Sections in another mode are left out as a
+global, defaults (also named ones), frontend, backend and listen in mode tcp. Sections in another mode are omitted as a
 whole.
 .TP
 bind
-Addresses, ports and ranges of ports, unix@, abns@, ipv4@, ipv6@; mode, user, uid, group, gid, v6only, backlog,
-interface, defer\-accept, tfo, transparent, accept\-proxy. As in HAProxy, *:80 is all IPv4 addresses.
+Addresses, ports and port ranges, unix@, abns@, ipv4@, ipv6@; mode, user, uid, group, gid, v6only, backlog,
+interface, defer\-accept, tfo, transparent, accept\-proxy. As in HAProxy, *:80 means all IPv4 addresses.
 .TP
 server, default\-server, server\-template
 The address, weight, backup, disabled, maxconn, maxqueue, check with inter, fastinter, downinter, rise, fall, slowstart,
 observe layer4, error\-limit, on\-error, on\-marked\-down; send\-proxy, send\-proxy\-v2.
 .TP
 Others
-balance, maxconn, backlog, retries, option redispatch, all timeouts of TCP, tcp\-check rules that send and expect once,
+balance, maxconn, backlog, retries, option redispatch, all TCP timeouts, tcp\-check rules that send and expect once,
 option redis\-check, option tcplog (for all services), default_backend, use_backend without a condition, stats socket,
 hard\-stop\-after, unix\-bind, setenv.
 .PP
-A number without a unit is milliseconds, as HAProxy takes it; the result says units. Variables ("${NAME}") are replaced
-by the values that they have where it is converted. Conditional blocks (.if) are left out.
+A number without a unit is in milliseconds, as in HAProxy; the result contains units. Variables ("${NAME}") are replaced
+by their current values. Conditional blocks (.if) are omitted.
 .SH OPTIONS
 "#,
     r".SH EXIT STATUS
-0 if all was taken over. 1 if something was left out, which is told. 2 if it is no configuration of HAProxy, or cannot be
-read or written; nothing is written then.
+.TP
+0
+The conversion is complete.
+.TP
+1
+Lines were omitted; they are reported.
+.TP
+2
+The input is not an HAProxy configuration, or a file cannot be read or written. Nothing is written.
 .SH EXAMPLE
 .nf
 dormouse convert /etc/haproxy/haproxy.cfg \-o /etc/dormouse/dormouse.toml

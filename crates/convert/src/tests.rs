@@ -1,8 +1,4 @@
-//! Line by line, and whatever a file says.
-
-use std::path::Path;
-
-use proptest::prelude::*;
+//! Conversions of single lines and small files.
 
 use super::*;
 
@@ -10,21 +6,21 @@ fn converted(text: &str) -> Converted {
     convert("h.cfg", text, |name| (name == "PORT").then(|| "80".to_owned())).unwrap()
 }
 
-/// What is told of this line.
-fn told(converted: &Converted, line: usize) -> Vec<(Kind, &str)> {
+/// Returns the findings of a line.
+fn findings_of(converted: &Converted, line: usize) -> Vec<(FindingKind, &str)> {
     let of_line = converted.findings.iter().filter(|finding| finding.line == line);
-    of_line.map(|finding| (finding.kind, finding.why.as_str())).collect()
+    of_line.map(|finding| (finding.kind, finding.reason.as_str())).collect()
 }
 
-/// The listeners that a `bind` becomes.
-fn bound(line: &str) -> String {
+/// Returns the value of `listen` for a `bind` line.
+fn listen_of(line: &str) -> String {
     let converted = converted(&format!("listen x\n{line}\nserver a 127.0.0.1:1\n"));
     let listen = converted.toml.lines().find_map(|line| line.strip_prefix("listen = "));
     listen.unwrap_or_default().replace('"', "")
 }
 
-/// The address that a server becomes.
-fn served(address: &str) -> String {
+/// Returns the value of `to` for a server address.
+fn to_of(address: &str) -> String {
     let converted = converted(&format!("listen x\nbind :80\nserver a {address}\n"));
     let to = converted.toml.lines().find_map(|line| line.strip_prefix("to = "));
     to.unwrap_or_default().replace('"', "")
@@ -47,7 +43,7 @@ fn listeners() {
         ("bind unix@/run/a.sock uid 0 gid 0", "/run/a.sock?owner=0&group=0"),
         ("bind abns@name", "@name"),
         ("bind \":$PORT\"", "0.0.0.0:80"),
-        // What would be open in another way than it was is not there at all.
+        // Listeners that would accept other clients than before are omitted.
         ("bind :443 ssl crt x.pem", ""),
         ("bind :80 accept-netscaler-cip 1", ""),
         ("bind fd@3", ""),
@@ -59,10 +55,10 @@ fn listeners() {
         ("bind :1-65535", ""),
         ("bind 224.0.0.1:80", ""),
     ] {
-        assert_eq!(bound(line), expected, "{line}");
+        assert_eq!(listen_of(line), expected, "{line}");
         if expected.is_empty() {
             let converted = converted(&format!("listen x\n{line}\nserver a 127.0.0.1:1\n"));
-            assert!(!told(&converted, 2).is_empty(), "nothing is told of {line}");
+            assert!(!findings_of(&converted, 2).is_empty(), "no finding for {line}");
         }
     }
 }
@@ -91,18 +87,21 @@ fn servers() {
         ("127.0.0.1:8080 socks4 127.0.0.1:1080", ""),
         ("127.0.0.1:8080 socks4 127.0.0.1:1080 no-ssl", ""),
     ] {
-        assert_eq!(served(address), expected, "{address}");
+        assert_eq!(to_of(address), expected, "{address}");
     }
 }
 
 #[test]
-fn each_line_that_is_left_out_is_told_at_its_place() {
+fn each_omitted_line_has_a_finding() {
     let text = "defaults\n mode tcp\n timeout http-request 5s\n timeout nothing 5s\n timeout client never\n\
                 listen x\n bind :80 shiny\n server a 127.0.0.1:1 check inter\n bogus 1\n server 'b\n option bogus\n\
                 .if 1\n bind :81\n.endif\n balance url_param x\n maxconn many\n";
     let converted = converted(text);
-    let lines: Vec<_> =
-        converted.findings.iter().map(|finding| (finding.line, finding.kind == Kind::Left)).collect();
+    let lines: Vec<_> = converted
+        .findings
+        .iter()
+        .map(|finding| (finding.line, finding.kind == FindingKind::Omitted))
+        .collect();
     assert_eq!(
         lines,
         [
@@ -140,11 +139,14 @@ fn defaults_are_inherited_by_name_and_by_order() {
             "timeout = { half_close = \"infinity\" }",
         ]
     );
-    assert_eq!(told(&converted, 14), [(Kind::Left, "there are no defaults nowhere")]);
+    assert_eq!(
+        findings_of(&converted, 14),
+        [(FindingKind::Omitted, "there is no defaults section named nowhere")]
+    );
 }
 
 #[test]
-fn what_was_closed_stays_closed() {
+fn a_service_with_a_reject_rule_is_commented_out() {
     for rule in [
         "connection reject",
         "connection reject if { src 10.0.0.1 }",
@@ -171,7 +173,7 @@ fn what_was_closed_stays_closed() {
 }
 
 #[test]
-fn names_are_such_that_a_service_can_have_them_and_differ() {
+fn service_names_are_valid_and_unique() {
     let converted = converted(
         "listen a:b\n bind :1\n server x 127.0.0.1:11\nlisten a_b\n bind :2\n server x 127.0.0.1:12\n\
                                listen .c\n bind :3\n server x 127.0.0.1:13\nlisten a.b\n bind :4\n server x 127.0.0.1:14\n",
@@ -181,16 +183,16 @@ fn names_are_such_that_a_service_can_have_them_and_differ() {
 }
 
 #[test]
-fn a_limit_for_all_together_is_told_when_there_are_several() {
+fn a_global_limit_is_reported_if_there_are_several_services() {
     let one = "global\n maxconn 10\nlisten a\n bind :1\n server x 127.0.0.1:11\n";
-    assert_eq!(told(&converted(one), 2), []);
+    assert_eq!(findings_of(&converted(one), 2), []);
     let two = format!("{one}listen b\n bind :2\n server x 127.0.0.1:12\n");
-    assert_eq!(told(&converted(&two), 2).len(), 1);
+    assert_eq!(findings_of(&converted(&two), 2).len(), 1);
 }
 
 #[test]
-fn a_limit_for_all_together_counts_beside_a_services_own() {
-    for (global, own, expected, told_of) in [
+fn the_smaller_of_the_global_and_the_own_limit_applies() {
+    for (global, own, expected, is_reported) in [
         (2000, [3000, 3000], [2000, 2000], true),
         (2000, [1500, 3000], [1500, 2000], true),
         (2000, [1500, 501], [1500, 501], true),
@@ -205,12 +207,12 @@ fn a_limit_for_all_together_counts_beside_a_services_own() {
         let limits: Vec<_> =
             converted.toml.lines().filter_map(|line| line.strip_prefix("maxconn = ")).collect();
         assert_eq!(limits, expected.map(|limit: u32| limit.to_string()), "{global} {own:?}");
-        assert_eq!(told(&converted, 2).len(), usize::from(told_of), "{global} {own:?}");
+        assert_eq!(findings_of(&converted, 2).len(), usize::from(is_reported), "{global} {own:?}");
     }
 }
 
 #[test]
-fn a_control_socket_is_open_only_to_those_who_could_do_all() {
+fn only_a_stats_socket_with_level_admin_becomes_a_control_socket() {
     for (rest, expected) in [
         ("level admin", Some("control = \"/run/h.sock\"")),
         ("mode 600 level admin", Some("control = \"/run/h.sock?mode=0600\"")),
@@ -225,15 +227,16 @@ fn a_control_socket_is_open_only_to_those_who_could_do_all() {
         ));
         let control = converted.toml.lines().find(|line| line.starts_with("control"));
         assert_eq!(control, expected, "{rest}");
-        let remedy =
-            told(&converted, 2).into_iter().any(|(kind, why)| kind == Kind::Left && why.contains("?mode="));
+        let remedy = findings_of(&converted, 2)
+            .into_iter()
+            .any(|(kind, reason)| kind == FindingKind::Omitted && reason.contains("?mode="));
         assert_eq!(remedy, expected.is_none(), "{rest}");
     }
     let both = converted("global\n stats socket /a level user\n stats socket /b level admin\n");
     assert!(both.toml.contains("control = \"/b\"\n"), "{}", both.toml);
 }
 
-/// The lines that a listener with these lines, and these defaults, becomes.
+/// Returns the keys of a listen section with these lines and these defaults.
 fn keys(defaults: &str, lines: &str) -> Vec<String> {
     let text = format!("defaults\n{defaults}\nlisten x\n bind :1\n{lines}\n");
     let converted = converted(&text).toml;
@@ -242,7 +245,7 @@ fn keys(defaults: &str, lines: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_line_ends_what_it_inherits() {
+fn a_server_overrides_its_default_server() {
     let key = |defaults: &str, lines: &str, name: &str| {
         let keys = keys(defaults, lines);
         keys.into_iter().find(|line| line.starts_with(&format!("{name} = ")))
@@ -272,7 +275,7 @@ fn a_line_ends_what_it_inherits() {
 }
 
 #[test]
-fn a_way_to_check_takes_the_place_of_the_one_before() {
+fn a_check_method_replaces_the_one_before() {
     let check = |option: &str| {
         let defaults = " option tcp-check\n tcp-check send ping\n tcp-check expect string pong";
         let keys = keys(defaults, &format!(" {option}\n server a 127.0.0.1:2 check"));
@@ -299,7 +302,7 @@ fn a_way_to_check_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn a_check_that_connects_elsewhere_is_told() {
+fn a_check_that_connects_elsewhere_is_reported() {
     for (rest, is_taken) in [
         ("", true),
         ("default", true),
@@ -315,13 +318,13 @@ fn a_check_that_connects_elsewhere_is_told() {
             "listen x\n bind :1\n option tcp-check\n tcp-check connect {rest}\n tcp-check expect string 220\n \
              server a 127.0.0.1:2 check\n"
         ));
-        assert_eq!(told(&converted, 4).is_empty(), is_taken, "{rest}");
+        assert_eq!(findings_of(&converted, 4).is_empty(), is_taken, "{rest}");
         assert_eq!(converted.toml.contains("expect = \"220\""), is_taken, "{rest}");
     }
 }
 
 #[test]
-fn half_closed_sessions_last_as_long_as_before() {
+fn half_close_is_at_least_as_long_as_in_haproxy() {
     for (lines, expected) in [
         ("", Some("infinity")),
         ("timeout client 0\n timeout server 30s", Some("infinity")),
@@ -343,130 +346,11 @@ fn half_closed_sessions_last_as_long_as_before() {
 }
 
 #[test]
-fn a_log_of_sessions_is_one_for_all_services() {
+fn tcplog_applies_to_all_services() {
     let text =
         |more: &str| format!("defaults\n option tcplog\nlisten x\n{more} bind :1\n server a 127.0.0.1:2\n");
     let with = converted(&text(""));
     assert!(with.toml.contains("\nlog = \"tcplog\"\n") && with.is_complete(), "{}", with.toml);
     assert!(!converted(&text(" no option tcplog\n")).toml.contains("\nlog = "));
     assert!(!converted(&text(" mode http\n")).toml.contains("\nlog = "));
-}
-
-/// Something like a configuration.
-fn document() -> impl Strategy<Value = String> {
-    let words = prop::sample::select(vec![
-        "global",
-        "defaults",
-        "listen",
-        "frontend",
-        "backend",
-        "resolvers",
-        "a",
-        "b",
-        "from",
-        "mode",
-        "tcp",
-        "http",
-        "bind",
-        ":80",
-        "*:81-90",
-        "[::]:82",
-        "/run/x.sock",
-        "abns@x",
-        "server",
-        "127.0.0.1:1",
-        "10.0.0.1",
-        "check",
-        "inter",
-        "2000",
-        "5s",
-        "0",
-        "256",
-        "-1",
-        "default-server",
-        "server-template",
-        "_a._tcp.b",
-        "1-5",
-        "weight",
-        "balance",
-        "source",
-        "random(3)",
-        "timeout",
-        "client",
-        "client-fin",
-        "connect",
-        "option",
-        "no",
-        "tcp-check",
-        "send",
-        "expect",
-        "string",
-        "redis-check",
-        "tcp-request",
-        "connection",
-        "reject",
-        "accept",
-        "if",
-        "default_backend",
-        "use_backend",
-        "stats",
-        "socket",
-        "maxconn",
-        "ssl",
-        "accept-proxy",
-        "send-proxy",
-        "disabled",
-        "\"$PORT\"",
-        "\"${X-y}\"",
-        "'",
-        "\\",
-        "#",
-        ".if",
-        ".endif",
-        "observe",
-        "layer4",
-        "on-error",
-        "mark-down",
-        "\u{7}",
-    ]);
-    let line = prop::collection::vec(words, 0..7).prop_map(|words| words.join(" "));
-    prop::collection::vec(line, 0..25).prop_map(|lines| lines.join("\n"))
-}
-
-/// The result is TOML of keys that the program knows, and every finding is one line.
-fn holds(text: &str) {
-    let Ok(converted) = convert("h.cfg", text, |name| (name == "PORT").then(|| "80".to_owned())) else {
-        return;
-    };
-    for finding in &converted.findings {
-        let line = finding.shown("h.cfg").to_string();
-        assert!(!line.chars().any(char::is_control), "{line:?}");
-        assert!(finding.line <= finding.last && finding.last <= text.lines().count());
-    }
-    let parsed = toml::de::DeTable::parse(&converted.toml);
-    assert!(parsed.is_ok(), "{:?} in\n{}", parsed.err(), converted.toml);
-    let surroundings = dormouse_config::Surroundings { root: true };
-    let read =
-        dormouse_config::read(&[dormouse_config::single(Path::new("x.toml"), &converted.toml)], surroundings);
-    for problem in read.result.err().unwrap_or_default() {
-        let problem = problem.to_string();
-        assert!(
-            !problem.contains("unknown key") && !problem.contains(": takes a"),
-            "{problem} in\n{}",
-            converted.toml
-        );
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_text_is_answered(text in "\\PC{0,80}") {
-        holds(&text);
-        holds(&format!("listen {text}\n{text}\nbind {text}\nserver {text}\n"));
-    }
-
-    #[test]
-    fn anything_like_a_configuration_is_answered(text in document()) {
-        holds(&text);
-    }
 }
