@@ -1,4 +1,4 @@
-//! The server behind the proxy: one thread, one epoll set, nothing allocated for a request.
+//! The backend: one thread, one epoll set, no allocation per request.
 
 use std::{fmt, os::fd::OwnedFd, str::FromStr, thread::sleep, time::Duration};
 
@@ -8,39 +8,39 @@ use rustix::{
 };
 
 use crate::{
-    by_socket::{BySocket, number},
-    error::{Doing, Error, Result},
-    net::{Endpoint, Family, SEND, accepted, set_nodelay},
+    error::{Error, ErrorContext, Result},
+    fd_map::{FdMap, token_of},
+    net::{Endpoint, Family, SEND_FLAGS, accept_client, set_nodelay},
     poller::{EventFlags, Poller},
-    process::say,
+    process::send_line,
 };
 
-/// Said once nothing more could be written for [`QUIET_AFTER`].
+/// Printed when nothing could be written for [`QUIET_AFTER`].
 pub(crate) const QUIET: &str = "quiet";
 const QUIET_AFTER: Duration = Duration::from_millis(300);
 const LISTENER: u64 = u64::MAX;
 const BUFFER: usize = 256 * 1024;
-/// Chunks of a flood for one session before the others have their turn.
-const TURNS: usize = 4;
-/// Between the first writes to one session, so that a proxy can pass on each segment as it comes ...
+/// The most chunks of a flood for one session before the next session is served.
+const CHUNKS_PER_TURN: usize = 4;
+/// The pause between the first writes to a session, so that the proxy relays each segment separately.
 const DRIP_PAUSE: Duration = Duration::from_micros(500);
-/// ... until the sockets behind it are full, and what is left are buffers that join segments.
+/// The number of pauses, until the sockets are full. The remaining buffers join segments.
 const DRIP_PAUSES: usize = 3000;
-/// Writes to one session in its turn from then on.
-const DRIP_HURRY: usize = 64;
-/// Little memory for what a stuck reader leaves over, so that the standstill comes soon.
+/// The writes to one session at a time after the pauses.
+const DRIP_BURST: usize = 64;
+/// A small send buffer, so that the transfer stops soon.
 const DRIP_BUFFER: usize = 16 * 1024;
 
 /// What the backend does with a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Sends back what comes.
+    /// Echoes the data.
     Echo,
-    /// Throws away what comes; on TCP without copying it to user space.
+    /// Discards the data; on TCP without copying it to user space.
     Sink,
-    /// Sends as much as it can.
+    /// Sends as much as possible.
     Source,
-    /// Sends as much as it can in writes of so many bytes.
+    /// Sends as much as possible in writes of this size, in bytes.
     Drip(usize),
 }
 
@@ -64,23 +64,23 @@ impl FromStr for Mode {
             None if text == "sink" => Ok(Self::Sink),
             None if text == "source" => Ok(Self::Source),
             Some(("drip", size)) => {
-                size.parse().map(Self::Drip).map_err(|_| Error::Usage(format!("not a size: {size}")))
+                size.parse().map(Self::Drip).map_err(|_| Error::Usage(format!("invalid size: {size}")))
             }
-            _ => Err(Error::Usage(format!("not a backend: {text}"))),
+            _ => Err(Error::Usage(format!("unknown backend mode: {text}"))),
         }
     }
 }
 
-/// Listens, prints the endpoint, and serves until it is killed.
+/// Listens, prints the endpoint, and serves until the process is killed.
 pub(crate) fn serve(mode: Mode, at: &Endpoint) -> Result<()> {
     let (listener, bound) = at.listen()?;
-    // Both options pass on to the sockets that the listener accepts: no call for each session.
+    // Accepted sockets inherit both options, which saves a call for each session.
     set_nodelay(&listener, at.family())?;
     if matches!(mode, Mode::Drip(_)) && at.family() == Family::Tcp {
-        sockopt::set_socket_send_buffer_size(&listener, DRIP_BUFFER).doing(|| "set SO_SNDBUF".into())?;
+        sockopt::set_socket_send_buffer_size(&listener, DRIP_BUFFER).context(|| "set SO_SNDBUF".into())?;
     }
-    rustix::io::ioctl_fionbio(&listener, true).doing(|| "make the listener non-blocking".into())?;
-    say(&bound.to_string())?;
+    rustix::io::ioctl_fionbio(&listener, true).context(|| "make the listener non-blocking".into())?;
+    send_line(&bound.to_string())?;
     Backend::new(mode, at.family(), listener)?.run()
 }
 
@@ -90,7 +90,7 @@ struct Backend {
     interest: EventFlags,
     listener: OwnedFd,
     poller: Poller,
-    sessions: BySocket<OwnedFd>,
+    sessions: FdMap<OwnedFd>,
     buffer: Vec<u8>,
 }
 
@@ -107,7 +107,7 @@ impl Backend {
             },
             listener,
             poller,
-            sessions: BySocket::new(),
+            sessions: FdMap::new(),
             buffer: vec![b'x'; BUFFER],
         })
     }
@@ -117,10 +117,10 @@ impl Backend {
         let mut wrote = false;
         let mut pauses = 0..DRIP_PAUSES;
         loop {
-            let patience = wrote.then_some(QUIET_AFTER);
-            self.poller.wait(&mut ready, patience)?;
+            let timeout = wrote.then_some(QUIET_AFTER);
+            self.poller.wait(&mut ready, timeout)?;
             if ready.is_empty() && wrote {
-                say(QUIET)?;
+                send_line(QUIET)?;
                 wrote = false;
             }
             for &token in &ready {
@@ -138,45 +138,45 @@ impl Backend {
     }
 
     fn accept(&mut self) -> Result<()> {
-        while let Some(session) = accepted(&self.listener, SocketFlags::NONBLOCK)? {
-            let number = number(&session);
+        while let Some(session) = accept_client(&self.listener, SocketFlags::NONBLOCK)? {
+            let number = token_of(&session);
             self.poller.add(&session, number, self.interest)?;
             self.sessions.put(number, session);
         }
         Ok(())
     }
 
-    /// One turn of one session; a session that ended is dropped, which closes it.
-    fn serve(&mut self, token: u64, hurry: bool) {
+    /// Handles an event of a session. Dropping an ended session closes it.
+    fn serve(&mut self, token: u64, burst: bool) {
         let Some(session) = self.sessions.get(token) else { return };
         let buffer = self.buffer.as_mut_slice();
-        let alive = match self.mode {
+        let is_open = match self.mode {
             Mode::Echo => echo(session, buffer),
             Mode::Sink => matches!(recv(session, buffer, self.discard), Ok((1.., _)) | Err(Errno::AGAIN)),
-            Mode::Source => flood(session, buffer, TURNS),
+            Mode::Source => flood(session, buffer, CHUNKS_PER_TURN),
             Mode::Drip(size) => {
-                let turns = if hurry { DRIP_HURRY } else { 1 };
+                let turns = if burst { DRIP_BURST } else { 1 };
                 flood(session, buffer.get(..size).unwrap_or_default(), turns)
             }
         };
-        if !alive {
+        if !is_open {
             self.sessions.take(token);
         }
     }
 }
 
-/// The answers are small: one that does not fit the socket is a fault of the load.
+/// Echoes one read. Answers are small, so a partial write is an error of the load.
 fn echo(session: &OwnedFd, buffer: &mut [u8]) -> bool {
     match recv(session, &mut *buffer, RecvFlags::empty()) {
         Ok((0, _)) => false,
-        Ok((count, _)) => send(session, buffer.get(..count).unwrap_or_default(), SEND) == Ok(count),
+        Ok((count, _)) => send(session, buffer.get(..count).unwrap_or_default(), SEND_FLAGS) == Ok(count),
         Err(error) => error == Errno::AGAIN,
     }
 }
 
 fn flood(session: &OwnedFd, chunk: &[u8], turns: usize) -> bool {
     for _ in 0..turns {
-        match send(session, chunk, SEND) {
+        match send(session, chunk, SEND_FLAGS) {
             Ok(_) => {}
             Err(error) => return error == Errno::AGAIN,
         }

@@ -1,71 +1,73 @@
-//! The list of measures, and who takes part in which.
+//! The measurements, and which subjects take part in each.
 
 use std::{fmt, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    load::{Direction, Ending, Span, Way, bulk, cold, connections, idle, latency, messages, startup, stuck},
+    load::{bulk, connections, idle, latency, messages, startup, stuck, wake},
     metric::{self, Metric, Reading},
     net::Family,
-    site::{Site, Transport},
+    spec::{CloseMode, Direction, Timing, WakeCase},
     subjects::{Kind, Subject},
+    testbed::Setup,
+    transport::Transport,
 };
 
-/// How long and how much.
+/// Durations and counts of the measurements.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Amounts {
-    pub(crate) warm: Duration,
+pub(crate) struct Parameters {
+    pub(crate) warmup: Duration,
     pub(crate) window: Duration,
-    /// New sessions in one measure.
+    /// The number of new sessions.
     pub(crate) connections: usize,
-    /// The most that these may take: a program that forks gets as far as it gets.
+    /// The time limit for the new sessions. A program that forks may not reach the number.
     pub(crate) connections_window: Duration,
-    /// Sessions that do nothing.
+    /// The number of idle sessions.
     pub(crate) idle: usize,
-    /// Starts of the program in one round.
+    /// The starts of the program in one round.
     pub(crate) starts: usize,
-    /// Cold starts or thaws of a kind in one round.
+    /// The cold starts or thaws of each case in one round.
     pub(crate) wakes: usize,
-    /// How long the CPU is watched when nothing can be done.
-    pub(crate) standstill: Duration,
+    /// How long the CPU use is measured while no progress is possible.
+    pub(crate) stuck_window: Duration,
 }
 
-impl Amounts {
+impl Parameters {
     pub(crate) const FULL: Self = Self {
-        warm: Duration::from_millis(300),
+        warmup: Duration::from_millis(300),
         window: Duration::from_secs(2),
         connections: 6000,
         connections_window: Duration::from_secs(4),
         idle: 2000,
         starts: 40,
         wakes: 50,
-        standstill: Duration::from_secs(3),
+        stuck_window: Duration::from_secs(3),
     };
-    /// Enough to see that everything works.
+    /// Enough for a smoke test.
     pub(crate) const QUICK: Self = Self {
-        warm: Duration::from_millis(100),
+        warmup: Duration::from_millis(100),
         window: Duration::from_millis(200),
         connections: 300,
         connections_window: Duration::from_secs(2),
         idle: 200,
         starts: 5,
         wakes: 3,
-        standstill: Duration::from_millis(300),
+        stuck_window: Duration::from_millis(300),
     };
 }
 
-/// One measure.
+/// One measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Bulk { direction: Direction, streams: usize },
     Messages,
-    Connections(Ending),
+    Connections(CloseMode),
     Latency,
     Startup,
     Idle,
     Stuck,
     Limit,
-    Cold(Way),
+    Wake(WakeCase),
 }
 
 impl Case {
@@ -75,21 +77,21 @@ impl Case {
         Self::Bulk { direction: Direction::Up, streams: 8 },
         Self::Bulk { direction: Direction::Down, streams: 8 },
         Self::Messages,
-        Self::Connections(Ending::Fin),
-        Self::Connections(Ending::Reset),
+        Self::Connections(CloseMode::Fin),
+        Self::Connections(CloseMode::Reset),
         Self::Latency,
         Self::Startup,
         Self::Idle,
         Self::Stuck,
         Self::Limit,
-        Self::Cold(Way::Tcp),
-        Self::Cold(Way::Unix),
-        Self::Cold(Way::Notify),
-        Self::Cold(Way::Whole),
-        Self::Cold(Way::Thaw),
+        Self::Wake(WakeCase::PolledTcp),
+        Self::Wake(WakeCase::UnixSocket),
+        Self::Wake(WakeCase::Notify),
+        Self::Wake(WakeCase::EndToEnd),
+        Self::Wake(WakeCase::Thaw),
     ];
 
-    /// The word that `--only` takes.
+    /// Returns the name that `--only` accepts.
     pub(crate) fn group(self) -> &'static str {
         match self {
             Self::Bulk { .. } => "bulk",
@@ -100,90 +102,103 @@ impl Case {
             Self::Idle => "idle",
             Self::Stuck => "stuck",
             Self::Limit => "limit",
-            Self::Cold(_) => "cold",
+            Self::Wake(_) => "cold",
         }
     }
 
-    /// The cases of a group.
-    pub(crate) fn of(group: &str) -> Result<Vec<Self>> {
+    /// Returns the cases of a group.
+    pub(crate) fn in_group(group: &str) -> Result<Vec<Self>> {
         let cases: Vec<Self> = Self::ALL.into_iter().filter(|case| case.group() == group).collect();
         if cases.is_empty() {
-            return Err(Error::Usage(format!("no measure is called {group}")));
+            return Err(Error::Usage(format!("unknown measurement: {group}")));
         }
         Ok(cases)
     }
 
-    /// Whether the metric is of this measure.
-    pub(crate) fn yields(self, metric: &Metric) -> bool {
+    /// Returns whether this case measures the metric.
+    pub(crate) fn has_metric(self, metric: &Metric) -> bool {
         let key = metric.key;
         match self {
             Self::Bulk { direction, streams } => key.starts_with(metric::bulk(direction, streams).0.key),
-            Self::Connections(ending) => key.starts_with(metric::connections(ending).0.key),
-            Self::Cold(way) => [metric::cold(way).0.key, metric::cold(way).1.key].contains(&key),
+            Self::Connections(close) => key.starts_with(metric::connections(close).0.key),
+            Self::Wake(wake) => [metric::wake(wake).0.key, metric::wake(wake).1.key].contains(&key),
             _ => key.split('.').next() == Some(self.group()),
         }
     }
 
-    /// Whether this measure exists on the transport: UNIX sockets have no reset of their own.
-    pub(crate) fn possible(self, transport: Transport) -> bool {
+    /// Returns whether this case exists on the transport. UNIX sockets have no reset.
+    pub(crate) fn exists_on(self, transport: Transport) -> bool {
         match self {
-            Self::Connections(Ending::Reset) => transport.client_side() == Family::Tcp,
-            Self::Cold(way) => way.possible(transport),
+            Self::Connections(CloseMode::Reset) => transport.client_side() == Family::Tcp,
+            Self::Wake(WakeCase::PolledTcp) => transport.server_side() == Family::Tcp,
+            Self::Wake(WakeCase::UnixSocket) => transport.server_side() == Family::Unix,
             _ => true,
         }
     }
 
-    /// Whether this measure means anything for the subject.
-    pub(crate) fn suits(self, subject: &Subject, transport: Transport) -> bool {
-        let proxied = subject.kind != Kind::Direct;
-        let speaks = !proxied || subject.speaks(transport.client_side(), transport.server_side());
-        let meant = match self {
-            Self::Cold(way) => way.suits(subject, transport),
-            _ if !subject.carries() => false,
+    /// Returns whether this case is meaningful for the subject.
+    pub(crate) fn applies_to(self, subject: &Subject, transport: Transport) -> bool {
+        let is_proxy = subject.kind != Kind::Direct;
+        let is_supported = !is_proxy || subject.supports(transport.client_side(), transport.server_side());
+        let is_meaningful = match self {
+            Self::Wake(wake) => can_wake(wake, subject, transport),
+            _ if !subject.relays() => false,
             Self::Messages | Self::Connections(_) | Self::Latency => true,
-            // More than these three it cannot do.
+            // The floor supports only these three.
             _ if subject.kind == Kind::Floor => false,
             Self::Bulk { .. } => true,
-            Self::Startup => subject.takes_listener(),
-            // A process for each session is another order of magnitude.
-            Self::Idle => !subject.forks(),
-            Self::Stuck => subject.takes_small_buffers(),
-            // The limit is a process's own.
-            Self::Limit => proxied && !subject.forks(),
+            Self::Startup => subject.accepts_listener(),
+            // A process for each session is not comparable.
+            Self::Idle => !subject.forks_per_session(),
+            Self::Stuck => subject.has_small_buffer_option(),
+            // The limit applies to one process.
+            Self::Limit => is_proxy && !subject.forks_per_session(),
         };
-        self.possible(transport) && speaks && meant
+        self.exists_on(transport) && is_supported && is_meaningful
     }
 
-    /// How long its load runs.
-    pub(crate) fn span(self, amounts: &Amounts) -> Span {
+    /// Returns the timing of the load.
+    pub(crate) fn timing(self, parameters: &Parameters) -> Timing {
         let window = match self {
-            Self::Connections(_) => amounts.connections_window,
-            _ => amounts.window,
+            Self::Connections(_) => parameters.connections_window,
+            _ => parameters.window,
         };
-        Span { warm: amounts.warm, window }
+        Timing { warmup: parameters.warmup, window }
     }
 
-    pub(crate) fn measure(self, amounts: &Amounts, site: &Site<'_>) -> Result<Vec<Reading>> {
+    /// Runs the measurement once.
+    pub(crate) fn measure(self, parameters: &Parameters, setup: &Setup<'_>) -> Result<Vec<Reading>> {
         match self {
-            Self::Bulk { direction, streams } => bulk::measure(direction, streams, site),
-            Self::Messages => messages::measure(site),
-            Self::Connections(ending) => connections::measure(ending, amounts.connections, site),
-            Self::Latency => latency::measure(site),
-            Self::Startup => startup::measure(amounts.starts, site),
-            Self::Idle => idle::measure(amounts.idle, site),
-            Self::Stuck => stuck::measure_readers(amounts.standstill, site),
-            Self::Limit => stuck::measure_limit(amounts.standstill, site),
-            Self::Cold(way) => cold::measure(way, amounts.wakes, site),
+            Self::Bulk { direction, streams } => bulk::measure(direction, streams, setup),
+            Self::Messages => messages::measure(setup),
+            Self::Connections(close) => connections::measure(close, parameters.connections, setup),
+            Self::Latency => latency::measure(setup),
+            Self::Startup => startup::measure(parameters.starts, setup),
+            Self::Idle => idle::measure(parameters.idle, setup),
+            Self::Stuck => stuck::measure_readers(parameters.stuck_window, setup),
+            Self::Limit => stuck::measure_limit(parameters.stuck_window, setup),
+            Self::Wake(wake) => wake::measure(wake, parameters.wakes, setup),
         }
+    }
+}
+
+/// Returns whether the subject can wake a server in this way.
+fn can_wake(wake: WakeCase, subject: &Subject, transport: Transport) -> bool {
+    match subject.kind {
+        Kind::Dormouse => true,
+        Kind::SocketProxyd => matches!(wake, WakeCase::PolledTcp | WakeCase::UnixSocket | WakeCase::EndToEnd),
+        // The container opens the port itself, so a client cannot wait there before.
+        Kind::Podman => wake == WakeCase::EndToEnd && transport == Transport::Tcp,
+        _ => false,
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bulk { direction, streams } => write!(f, "bulk {direction}, {streams} streams"),
-            Self::Connections(ending) => write!(f, "connections ended by {ending}"),
-            Self::Cold(way) => write!(f, "cold: {}", way.title()),
+            Self::Bulk { direction, streams } => write!(f, "bulk {}, {streams} streams", direction.name()),
+            Self::Connections(close) => write!(f, "connections closed by {}", close.name()),
+            Self::Wake(wake) => write!(f, "cold: {}", wake.name()),
             _ => f.write_str(self.group()),
         }
     }

@@ -6,37 +6,38 @@ use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::{
     backend::Mode,
-    case::{Amounts, Case},
+    case::{Case, Parameters},
     error::{Error, Result},
-    load::{Load, Span},
     net::Endpoint,
-    site::Transport,
+    plan::Plan,
+    spec::{Load, Timing},
     subjects::{self, Subject},
+    transport::Transport,
 };
 
 const HELP: &str = "\
-dormouse and its peers side by side, on this machine, in one run.
+Compare dormouse with its peers on this machine, in one run.
 
 cargo run --release -p dormouse-bench -- [OPTIONS]
 
-  --rounds N          rounds over all subjects, in a new order each (5)
-  --only A,B          only these measures: bulk messages connections latency
-                      startup idle stuck limit cold
-  --peers A,B|none    the peers to compare with (PEERS)
-  --also NAME=PATH    another build of dormouse as a column of its own
-  --transport A,B     of tcp, unix (UNIX sockets on both sides), bridge
-                      (TCP clients, UNIX backend) (tcp,unix)
-  --seed N            of the order (1)
-  --quick             one short round, to see that everything works
-  --gate              compare with the project's bounds; exit 1 if one is missed
-  --markdown FILE     put the tables between the markers of this file
-  --no-dormouse       leave dormouse itself out
-  -h, --help          this
+  --rounds N          Run N rounds over all subjects, each in a new order [5]
+  --only A,B          Run only these measurements: bulk messages connections
+                      latency startup idle stuck limit cold
+  --peers A,B|none    Compare with these peers (PEERS)
+  --also NAME=PATH    Add another build of dormouse as a column
+  --transport A,B     Use these transports: tcp, unix (UNIX sockets on both
+                      sides), bridge (TCP clients, UNIX backend) [tcp,unix]
+  --seed N            Set the seed of the order [1]
+  --quick             Run one short round, as a smoke test
+  --gate              Check the bounds of the project; exit 1 if one is missed
+  --markdown FILE     Write the tables between the markers of FILE
+  --no-dormouse       Omit dormouse itself
+  -h, --help          Show this help
 
-dormouse is $DORMOUSE_BIN, or the `dormouse` beside this program.
+dormouse is $DORMOUSE_BIN, or the program `dormouse` in the same folder.
 ";
 
-/// What one process of this program is to do.
+/// What a process of this program does.
 pub(crate) enum Command {
     Help(String),
     Bench(Box<Plan>),
@@ -47,9 +48,9 @@ pub(crate) enum Command {
     Client {
         load: Load,
         front: Endpoint,
-        span: Span,
+        timing: Timing,
     },
-    Woken {
+    WakeServer {
         at: Endpoint,
         delay: Duration,
     },
@@ -57,51 +58,38 @@ pub(crate) enum Command {
         front: Endpoint,
         target: Endpoint,
     },
-    /// What follows is for [`crate::process::launch`].
+    /// The arguments for [`crate::process::launch`].
     Launch(Vec<OsString>),
 }
 
-/// A run as it was asked for.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) rounds: usize,
-    pub(crate) cases: Vec<Case>,
-    pub(crate) subjects: Vec<Subject>,
-    pub(crate) transports: Vec<Transport>,
-    pub(crate) amounts: Amounts,
-    pub(crate) seed: u64,
-    pub(crate) gate: bool,
-    pub(crate) markdown: Option<PathBuf>,
-}
-
-/// Reads the arguments, the program's name left out.
+/// Reads the arguments, without the name of the program.
 pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command> {
     let mut args: Vec<OsString> = args.by_ref().collect();
     let first = args.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
     match first.as_str() {
         "launch" => Ok(Command::Launch(args.split_off(1))),
-        "backend" | "client" | "woken" | "floor" => role(&first, &args),
+        "backend" | "client" | "wake-server" | "floor" => helper(&first, &args),
         _ => bench(args),
     }
 }
 
-fn role(name: &str, args: &[OsString]) -> Result<Command> {
+fn helper(name: &str, args: &[OsString]) -> Result<Command> {
     let words: Vec<&str> = args.iter().skip(1).filter_map(|word| word.to_str()).collect();
-    let wrong = || Error::Usage(format!("not a {name}: {words:?}"));
-    let milliseconds = |word: &str| word.parse().map(Duration::from_millis).map_err(|_| wrong());
+    let invalid = || Error::Usage(format!("invalid arguments for {name}: {words:?}"));
+    let milliseconds = |word: &str| word.parse().map(Duration::from_millis).map_err(|_| invalid());
     match (name, words.as_slice()) {
         ("backend", [mode, at]) => Ok(Command::Backend { mode: mode.parse()?, at: at.parse()? }),
-        ("client", [load, front, warm, window]) => Ok(Command::Client {
+        ("client", [load, front, warmup, window]) => Ok(Command::Client {
             load: load.parse()?,
             front: front.parse()?,
-            span: Span { warm: milliseconds(warm)?, window: milliseconds(window)? },
+            timing: Timing { warmup: milliseconds(warmup)?, window: milliseconds(window)? },
         }),
         ("floor", [front, target]) => Ok(Command::Floor { front: front.parse()?, target: target.parse()? }),
-        ("woken", [at, microseconds]) => Ok(Command::Woken {
+        ("wake-server", [at, microseconds]) => Ok(Command::WakeServer {
             at: at.parse()?,
-            delay: microseconds.parse().map(Duration::from_micros).map_err(|_| wrong())?,
+            delay: microseconds.parse().map(Duration::from_micros).map_err(|_| invalid())?,
         }),
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     }
 }
 
@@ -111,7 +99,7 @@ fn bench(args: Vec<OsString>) -> Result<Command> {
     let mut peers: Vec<String> = subjects::default_peers().into_iter().map(str::to_owned).collect();
     let mut also = Vec::new();
     let mut transports = vec![Transport::Tcp, Transport::Unix];
-    let (mut seed, mut quick, mut gate, mut ours, mut markdown) = (1, false, false, true, None);
+    let (mut seed, mut quick, mut gate, mut with_dormouse, mut markdown) = (1, false, false, true, None);
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
@@ -128,7 +116,7 @@ fn bench(args: Vec<OsString>) -> Result<Command> {
             Arg::Long("seed") => seed = value(&mut parser)?.parse().map_err(usage)?,
             Arg::Long("quick") => quick = true,
             Arg::Long("gate") => gate = true,
-            Arg::Long("no-dormouse") => ours = false,
+            Arg::Long("no-dormouse") => with_dormouse = false,
             Arg::Long("markdown") => markdown = Some(PathBuf::from(value(&mut parser)?)),
             other => return Err(usage(other.unexpected())),
         }
@@ -136,30 +124,30 @@ fn bench(args: Vec<OsString>) -> Result<Command> {
     let cases = match only {
         None => Case::ALL.to_vec(),
         Some(groups) => {
-            let chosen = groups.iter().map(|group| Case::of(group)).collect::<Result<Vec<_>>>()?;
+            let chosen = groups.iter().map(|group| Case::in_group(group)).collect::<Result<Vec<_>>>()?;
             chosen.concat()
         }
     };
     Ok(Command::Bench(Box::new(Plan {
         rounds: rounds.unwrap_or(if quick { 1 } else { 5 }).max(1),
         cases,
-        subjects: chosen_subjects(ours, &also, &peers)?,
+        subjects: chosen_subjects(with_dormouse, &also, &peers)?,
         transports,
-        amounts: if quick { Amounts::QUICK } else { Amounts::FULL },
+        parameters: if quick { Parameters::QUICK } else { Parameters::FULL },
         seed,
         gate,
         markdown,
     })))
 }
 
-fn chosen_subjects(ours: bool, also: &[String], peers: &[String]) -> Result<Vec<Subject>> {
+fn chosen_subjects(with_dormouse: bool, also: &[String], peers: &[String]) -> Result<Vec<Subject>> {
     let mut chosen = vec![subjects::direct()];
-    if ours {
+    if with_dormouse {
         chosen.push(subjects::dormouse()?);
     }
     for pair in also {
         let (name, path) =
-            pair.split_once('=').ok_or_else(|| Error::Usage("--also takes NAME=PATH".into()))?;
+            pair.split_once('=').ok_or_else(|| Error::Usage("--also needs NAME=PATH".into()))?;
         chosen.push(subjects::other_dormouse(name, path.into())?);
     }
     for name in peers.iter().filter(|name| *name != "none") {

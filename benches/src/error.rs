@@ -1,41 +1,43 @@
-//! What can go wrong, said so that a person knows what to do next.
+//! Errors of the benchmark.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// Why a benchmark, or one measure of it, could not be made.
+/// Why a run or one measurement failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage(String),
-    /// A program that is to be measured is not installed.
+    /// A program under test is not installed.
     Missing { program: &'static str, remedy: String },
-    /// A system call failed; `doing` names the operation and its object.
-    System { doing: String, source: io::Error },
-    /// A program ended although it was still needed; `log` is the tail of what it wrote.
+    /// A system call failed. `operation` names the operation and its object, for example "read FILE".
+    System { operation: String, source: io::Error },
+    /// A program ended too early. `log` is the end of its log.
     Ended { program: String, status: String, log: String },
-    /// Nothing came in time.
-    Late { awaited: String, after: Duration },
-    /// The other side of a load said or did something that it must not.
+    /// A wait timed out.
+    Timeout { awaited: String, after: Duration },
+    /// A process sent unexpected data.
     Protocol(String),
-    /// The file between whose markers the table belongs lacks them.
+    /// The Markdown file has no markers for the tables.
     NoMarkers(PathBuf),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(why) => write!(f, "{why} (--help shows the options)"),
-            Self::Missing { program, remedy } => write!(f, "{program} is missing: {remedy}"),
-            Self::System { doing, source } => write!(f, "{doing}: {source}"),
+            Self::Usage(reason) => write!(f, "{reason}; see --help"),
+            Self::Missing { program, remedy } => write!(f, "cannot find {program}: {remedy}"),
+            Self::System { operation, source } => write!(f, "cannot {operation}: {source}"),
             Self::Ended { program, status, log } => {
                 write!(f, "{program} ended early ({status}): {}", log.trim())
             }
-            Self::Late { awaited, after } => write!(f, "no {awaited} within {after:?}"),
+            Self::Timeout { awaited, after } => {
+                write!(f, "timed out after {after:?} waiting for {awaited}")
+            }
             Self::Protocol(what) => f.write_str(what),
             Self::NoMarkers(path) => {
-                write!(f, "{} has no lines <!-- table:begin --> and <!-- table:end -->", path.display())
+                write!(f, "{}: no lines <!-- table:begin --> and <!-- table:end -->", path.display())
             }
         }
     }
@@ -50,13 +52,14 @@ impl std::error::Error for Error {
     }
 }
 
-/// Says what was being done when a system call failed.
-pub(crate) trait Doing<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T>;
+/// Adds the failed operation to a system error.
+pub(crate) trait ErrorContext<T> {
+    /// `operation` completes the sentence "cannot …".
+    fn context(self, operation: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error::System { doing: what(), source: source.into() })
+impl<T, E: Into<io::Error>> ErrorContext<T> for std::result::Result<T, E> {
+    fn context(self, operation: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::System { operation: operation(), source: source.into() })
     }
 }

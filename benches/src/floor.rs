@@ -1,7 +1,6 @@
-//! The least that a relay on sockets asks of the kernel, to hold the others against: an accept, a socket and its connect,
-//! a call for each read and write, and nothing else. It has no limits, no timers and no log, sets no option but
-//! `TCP_NODELAY` (and `SO_LINGER`, to pass on a reset), and gives up on a peer that does not take at once what it is sent.
-//! So it is no proxy that anybody could use, but whatever is faster has to ask the kernel for something else.
+//! The minimum of system calls of a relay, as a reference: an accept, a socket and its connect, one call for each read and
+//! write. It has no limits, timers or log, sets only `TCP_NODELAY` (and `SO_LINGER`, to relay a reset), and closes a
+//! session if a write would block. It is not a usable proxy; a faster proxy must use other system calls.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -11,51 +10,51 @@ use rustix::{
 };
 
 use crate::{
-    by_socket::{BySocket, number},
-    error::{Doing, Result},
-    net::{Endpoint, Family, SEND, accepted, connecting, set_nodelay},
+    error::{ErrorContext, Result},
+    fd_map::{FdMap, token_of},
+    net::{Endpoint, Family, SEND_FLAGS, accept_client, set_nodelay, start_connect},
     poller::{EventFlags, Poller},
 };
 
 const LISTENER: u64 = u64::MAX;
 const BUFFER: usize = 64 * 1024;
 
-/// Listens, and relays to the target until it is killed.
+/// Listens, and relays to the target until the process is killed.
 pub(crate) fn serve(front: &Endpoint, target: &Endpoint) -> Result<()> {
     let (listener, _) = front.listen()?;
     set_nodelay(&listener, front.family())?;
-    rustix::io::ioctl_fionbio(&listener, true).doing(|| "make the listener non-blocking".into())?;
+    rustix::io::ioctl_fionbio(&listener, true).context(|| "make the listener non-blocking".into())?;
     let poller = Poller::new()?;
     poller.add(&listener, LISTENER, EventFlags::IN)?;
     let (family, address) = (target.family(), target.address()?);
-    Relay { listener, family, address, ends: BySocket::new(), buffer: vec![0; BUFFER] }.run(poller)
+    Relay { listener, family, address, ends: FdMap::new(), buffer: vec![0; BUFFER] }.run(poller)
 }
 
 struct Relay {
     listener: OwnedFd,
     family: Family,
     address: SocketAddrAny,
-    ends: BySocket<End>,
+    ends: FdMap<End>,
     buffer: Vec<u8>,
 }
 
 /// One side of a session.
 struct End {
     socket: OwnedFd,
-    /// The other side's number.
+    /// The token of the other side.
     other: u64,
-    /// It has ended its stream.
-    ended: bool,
+    /// The side has sent its end of stream.
+    has_ended: bool,
 }
 
-/// What became of the words of one side.
-enum Passed {
-    /// They were passed on.
-    All,
-    /// They were the last.
-    Last,
-    /// The session is over.
-    Over,
+/// The result of relaying the data of one side.
+enum Outcome {
+    /// The data was relayed.
+    Relayed,
+    /// The side has ended its stream.
+    Ended,
+    /// The session has ended.
+    Closed,
 }
 
 impl Relay {
@@ -75,58 +74,58 @@ impl Relay {
 
     fn accept(&mut self, poller: &Poller) -> Result<()> {
         let edges = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-        while let Some(client) = accepted(&self.listener, SocketFlags::NONBLOCK)? {
-            let server = connecting(self.family, &self.address, false)?;
+        while let Some(client) = accept_client(&self.listener, SocketFlags::NONBLOCK)? {
+            let server = start_connect(self.family, &self.address, false)?;
             set_nodelay(&server, self.family)?;
-            let (from, to) = (number(&client), number(&server));
+            let (from, to) = (token_of(&client), token_of(&server));
             poller.add(&server, to, edges)?;
             poller.add(&client, from, edges)?;
-            self.ends.put(from, End { socket: client, other: to, ended: false });
-            self.ends.put(to, End { socket: server, other: from, ended: false });
+            self.ends.put(from, End { socket: client, other: to, has_ended: false });
+            self.ends.put(to, End { socket: server, other: from, has_ended: false });
         }
         Ok(())
     }
 
-    /// Takes what one side has said. One that is over already is in nobody's list.
+    /// Relays the data of one side. Ignores a session that has already ended.
     fn serve(&mut self, token: u64) {
         let Some(from) = self.ends.get(token) else { return };
         let other = from.other;
         let Some(to) = self.ends.get(other) else { return };
-        match pass_on(from, to, &mut self.buffer) {
-            Passed::All => {}
-            Passed::Last => {
+        match relay(from, to, &mut self.buffer) {
+            Outcome::Relayed => {}
+            Outcome::Ended => {
                 if let Some(from) = self.ends.get_mut(token) {
-                    from.ended = true;
+                    from.has_ended = true;
                 }
             }
-            Passed::Over => drop((self.ends.take(token), self.ends.take(other))),
+            Outcome::Closed => drop((self.ends.take(token), self.ends.take(other))),
         }
     }
 }
 
-fn pass_on(from: &End, to: &End, buffer: &mut [u8]) -> Passed {
+fn relay(from: &End, to: &End, buffer: &mut [u8]) -> Outcome {
     loop {
         match recv(&from.socket, &mut *buffer, RecvFlags::empty()) {
-            Ok((0, _)) if to.ended => return Passed::Over,
+            Ok((0, _)) if to.has_ended => return Outcome::Closed,
             Ok((0, _)) => {
-                // Whoever is gone is met at the next call.
+                // A closed peer shows at the next call.
                 let _ = shutdown(&to.socket, Shutdown::Write);
-                return Passed::Last;
+                return Outcome::Ended;
             }
             Ok((count, _)) => {
-                if send(&to.socket, buffer.get(..count).unwrap_or_default(), SEND) != Ok(count) {
-                    return Passed::Over;
+                if send(&to.socket, buffer.get(..count).unwrap_or_default(), SEND_FLAGS) != Ok(count) {
+                    return Outcome::Closed;
                 }
                 if count < BUFFER {
-                    return Passed::All;
+                    return Outcome::Relayed;
                 }
             }
-            Err(Errno::AGAIN) => return Passed::All,
+            Err(Errno::AGAIN) => return Outcome::Relayed,
             Err(Errno::INTR) => {}
             Err(_) => {
-                // A reset arrives as a reset.
+                // Relay a reset as a reset.
                 let _ = sockopt::set_socket_linger(&to.socket, Some(Duration::ZERO));
-                return Passed::Over;
+                return Outcome::Closed;
             }
         }
     }

@@ -1,30 +1,34 @@
-//! dormouse and its peers side by side: see `docs/benchmarks.md`.
+//! Compares dormouse with its peers; see `docs/benchmarks.md`.
 #![forbid(unsafe_code)]
 
 mod backend;
-mod by_socket;
 mod case;
 mod cli;
 mod error;
+mod fd_map;
 mod floor;
 mod load;
 mod metric;
 mod net;
+mod plan;
 mod poller;
 mod proc;
 mod process;
 mod report;
+mod results;
 mod run;
-mod site;
+mod spec;
 mod subjects;
-mod woken;
+mod testbed;
+mod transport;
+mod wake_server;
 
 use std::{env, process::ExitCode};
 
 use cli::Command;
 
 fn main() -> ExitCode {
-    let done = cli::parse(env::args_os().skip(1)).and_then(|command| match command {
+    let result = cli::parse(env::args_os().skip(1)).and_then(|command| match command {
         Command::Help(text) => {
             print!("{text}");
             Ok(ExitCode::SUCCESS)
@@ -34,13 +38,13 @@ fn main() -> ExitCode {
             process::die_with_parent()?;
             backend::serve(mode, &at).map(|()| ExitCode::SUCCESS)
         }
-        Command::Client { load, front, span } => {
+        Command::Client { load, front, timing } => {
             process::die_with_parent()?;
-            load::client(load, &front, span).map(|()| ExitCode::SUCCESS)
+            load::run_client(load, &front, timing).map(|()| ExitCode::SUCCESS)
         }
-        Command::Woken { at, delay } => {
+        Command::WakeServer { at, delay } => {
             process::die_with_parent()?;
-            woken::serve(&at, delay).map(|()| ExitCode::SUCCESS)
+            wake_server::serve(&at, delay).map(|()| ExitCode::SUCCESS)
         }
         Command::Floor { front, target } => {
             process::die_with_parent()?;
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
         }
         Command::Launch(args) => process::launch(args.into_iter()).map(|()| ExitCode::SUCCESS),
     });
-    done.unwrap_or_else(|error| {
+    result.unwrap_or_else(|error| {
         eprintln!("dormouse-bench: {error}");
         ExitCode::FAILURE
     })

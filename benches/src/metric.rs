@@ -1,8 +1,8 @@
-//! What is measured, by name, unit and which way is better.
+//! The metrics: name, unit, and whether a higher value is better.
 
-use crate::load::{Direction, Ending, Way};
+use crate::spec::{CloseMode, Direction, WakeCase};
 
-/// What a value is counted in.
+/// What a value is result in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     GibPerSecond,
@@ -29,27 +29,27 @@ impl Unit {
         }
     }
 
-    /// Whether more is better.
-    pub(crate) fn more_is_better(self) -> bool {
+    /// Returns whether a higher value is better.
+    pub(crate) fn higher_is_better(self) -> bool {
         matches!(self, Self::GibPerSecond | Self::PerSecond)
     }
 }
 
-/// Which table a metric belongs to.
+/// The table that a metric belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// There is a value without a proxy: shown as a ratio to that.
+    /// Shown as a ratio to the value without a proxy.
     Speed,
-    /// A proxy's own cost: shown as a ratio to the original's.
+    /// The cost of a proxy, shown as a ratio to systemd-socket-proxyd.
     Cost,
-    /// Small enough numbers to be shown as they are.
+    /// Shown as it is.
     Absolute,
 }
 
 /// One row of the report.
 #[derive(Debug)]
 pub(crate) struct Metric {
-    /// Unique; rows are shown in the order of [`ALL`].
+    /// A unique key.
     pub(crate) key: &'static str,
     pub(crate) title: &'static str,
     pub(crate) unit: Unit,
@@ -97,11 +97,11 @@ metrics! {
     CONNECTIONS_RESET_CPU = "connections.reset.cpu", "CPU per 10 000 connections, reset", CpuSeconds, Cost;
     STARTUP = "startup", "exec → first byte at the backend", Milliseconds, Cost;
     IDLE_REST = "idle.rest", "resident at rest", Kibibytes, Cost;
-    IDLE_USER = "idle.user", "user memory an idle session, KiB", Kibibytes, Absolute;
-    IDLE_KERNEL = "idle.kernel", "kernel memory an idle session with both its ends, KiB", Kibibytes, Absolute;
-    IDLE_DESCRIPTORS = "idle.descriptors", "descriptors an idle session", Count, Absolute;
-    IDLE_PIPES = "idle.pipes", "pipes an idle session", Count, Absolute;
-    IDLE_IN_PIPES = "idle.in_pipes", "bytes in pipes an idle session, KiB", Kibibytes, Absolute;
+    IDLE_USER = "idle.user", "user memory per idle session, KiB", Kibibytes, Absolute;
+    IDLE_KERNEL = "idle.kernel", "kernel memory per idle session with both its ends, KiB", Kibibytes, Absolute;
+    IDLE_DESCRIPTORS = "idle.descriptors", "descriptors per idle session", Count, Absolute;
+    IDLE_PIPES = "idle.pipes", "pipes per idle session", Count, Absolute;
+    IDLE_IN_PIPES = "idle.in_pipes", "bytes in pipes per idle session, KiB", Kibibytes, Absolute;
     STUCK = "stuck", "CPU with 100 stuck readers, %", CpuPercent, Absolute;
     LIMIT = "limit", "CPU at the descriptor limit, %", CpuPercent, Absolute;
     COLD_TCP_P50 = "cold.tcp.p50", "cold start, TCP polled: listen() → first byte, median, ms", Milliseconds, Absolute;
@@ -117,7 +117,7 @@ metrics! {
     COLD_THAW_P99 = "cold.thaw.p99", "thaw: 99th percentile, ms", Milliseconds, Absolute;
 }
 
-/// The rate and the cost of a bulk transfer; 8 streams stand for any number above one.
+/// Returns the rate and the cost of a bulk transfer. Any number of streams above one counts as 8.
 pub(crate) fn bulk(direction: Direction, streams: usize) -> (&'static Metric, &'static Metric) {
     match (direction, streams) {
         (Direction::Up, 1) => (&BULK_UP_1, &BULK_UP_1_CPU),
@@ -127,21 +127,21 @@ pub(crate) fn bulk(direction: Direction, streams: usize) -> (&'static Metric, &'
     }
 }
 
-/// The rate and the cost of connections.
-pub(crate) fn connections(ending: Ending) -> (&'static Metric, &'static Metric) {
-    match ending {
-        Ending::Fin => (&CONNECTIONS_FIN, &CONNECTIONS_FIN_CPU),
-        Ending::Reset => (&CONNECTIONS_RESET, &CONNECTIONS_RESET_CPU),
+/// Returns the rate and the cost of connections.
+pub(crate) fn connections(close: CloseMode) -> (&'static Metric, &'static Metric) {
+    match close {
+        CloseMode::Fin => (&CONNECTIONS_FIN, &CONNECTIONS_FIN_CPU),
+        CloseMode::Reset => (&CONNECTIONS_RESET, &CONNECTIONS_RESET_CPU),
     }
 }
 
-/// The median and the 99th percentile of waking.
-pub(crate) fn cold(way: Way) -> (&'static Metric, &'static Metric) {
-    match way {
-        Way::Tcp => (&COLD_TCP_P50, &COLD_TCP_P99),
-        Way::Unix => (&COLD_UNIX_P50, &COLD_UNIX_P99),
-        Way::Notify => (&COLD_NOTIFY_P50, &COLD_NOTIFY_P99),
-        Way::Whole => (&COLD_WHOLE_P50, &COLD_WHOLE_P99),
-        Way::Thaw => (&COLD_THAW_P50, &COLD_THAW_P99),
+/// Returns the median and the 99th percentile of a wake.
+pub(crate) fn wake(wake: WakeCase) -> (&'static Metric, &'static Metric) {
+    match wake {
+        WakeCase::PolledTcp => (&COLD_TCP_P50, &COLD_TCP_P99),
+        WakeCase::UnixSocket => (&COLD_UNIX_P50, &COLD_UNIX_P99),
+        WakeCase::Notify => (&COLD_NOTIFY_P50, &COLD_NOTIFY_P99),
+        WakeCase::EndToEnd => (&COLD_WHOLE_P50, &COLD_WHOLE_P99),
+        WakeCase::Thaw => (&COLD_THAW_P50, &COLD_THAW_P99),
     }
 }

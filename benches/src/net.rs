@@ -1,4 +1,4 @@
-//! Addresses and sockets of the load's two ends.
+//! Addresses and sockets of clients and backends.
 
 use std::{fmt, net::SocketAddrV4, os::fd::OwnedFd, path::PathBuf, str::FromStr, time::Duration};
 
@@ -10,12 +10,12 @@ use rustix::{
     },
 };
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, ErrorContext, Result};
 
-/// Long enough for every client that a load sends at once.
+/// More than the concurrent clients of any load.
 const BACKLOG: i32 = 4096;
-/// No SIGPIPE: a peer that left is an error of the call.
-pub(crate) const SEND: SendFlags = SendFlags::NOSIGNAL;
+/// Makes a closed peer an error of the call instead of a SIGPIPE.
+pub(crate) const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
 /// The socket family of one side of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum Family {
     Unix,
 }
 
-/// Where a socket listens. Its text is what the two roles of a load tell each other.
+/// The address of a listener. Its text is the format of the command lines of helpers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Tcp(SocketAddrV4),
@@ -32,7 +32,7 @@ pub(crate) enum Endpoint {
 }
 
 impl fmt::Display for Endpoint {
-    /// `127.0.0.1:PORT` or `/PATH`: what every program here takes as a target.
+    /// Writes `127.0.0.1:PORT` or `/PATH`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -48,7 +48,7 @@ impl FromStr for Endpoint {
         if text.starts_with('/') {
             return Ok(Self::Unix(text.into()));
         }
-        text.parse().map(Self::Tcp).map_err(|_| Error::Usage(format!("not an address: {text}")))
+        text.parse().map(Self::Tcp).map_err(|_| Error::Usage(format!("invalid address: {text}")))
     }
 }
 
@@ -60,7 +60,7 @@ impl Endpoint {
         }
     }
 
-    /// A loopback endpoint that the kernel chooses a port for when it listens, or the given path.
+    /// Returns a loopback endpoint whose port the kernel chooses at `bind()`, or the given path.
     pub(crate) fn unbound(family: Family, path: PathBuf) -> Self {
         match family {
             Family::Tcp => Self::Tcp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
@@ -68,44 +68,45 @@ impl Endpoint {
         }
     }
 
-    /// The address in the kernel's form, built once: a load connects thousands of times.
+    /// Returns the socket address, which a load builds once for thousands of connections.
     pub(crate) fn address(&self) -> Result<SocketAddrAny> {
         Ok(match self {
             Self::Tcp(address) => (*address).into(),
             Self::Unix(path) => {
-                SocketAddrUnix::new(path.as_path()).doing(|| format!("use {self} as an address"))?.into()
+                SocketAddrUnix::new(path.as_path()).context(|| format!("use {self} as an address"))?.into()
             }
         })
     }
 
-    /// Listens here; the endpoint returned has the port that was chosen.
+    /// Listens on the endpoint. The returned endpoint contains the chosen port.
     pub(crate) fn listen(&self) -> Result<(OwnedFd, Self)> {
-        let listener = Self::listening(self.bound()?)?;
+        let listener = Self::listen_on(self.bind()?)?;
         let bound = self.name(&listener)?;
         Ok((listener, bound))
     }
 
-    /// A free port, or the path, for the programs that cannot be handed a socket.
+    /// Returns a free port, or the path, for programs that cannot inherit a listener.
     pub(crate) fn reserve(&self) -> Result<Self> {
         match self {
-            Self::Tcp(_) => self.name(&self.bound()?),
+            Self::Tcp(_) => self.name(&self.bind()?),
             Self::Unix(_) => Ok(self.clone()),
         }
     }
 
-    /// The second step of [`Self::listen`].
-    pub(crate) fn listening(bound: OwnedFd) -> Result<OwnedFd> {
-        listen(&bound, BACKLOG).doing(|| "listen".into())?;
+    /// Listens on a bound socket, the second step of [`Self::listen`].
+    pub(crate) fn listen_on(bound: OwnedFd) -> Result<OwnedFd> {
+        listen(&bound, BACKLOG).context(|| "listen".into())?;
         Ok(bound)
     }
 
-    /// The first step of [`Self::listen`].
-    pub(crate) fn bound(&self) -> Result<OwnedFd> {
-        let socket = stream(self.family(), SocketFlags::CLOEXEC)?;
+    /// Binds a socket, the first step of [`Self::listen`].
+    pub(crate) fn bind(&self) -> Result<OwnedFd> {
+        let socket = stream_socket(self.family(), SocketFlags::CLOEXEC)?;
         if self.family() == Family::Tcp {
-            sockopt::set_socket_reuseaddr(&socket, true).doing(|| format!("set SO_REUSEADDR for {self}"))?;
+            sockopt::set_socket_reuseaddr(&socket, true)
+                .context(|| format!("set SO_REUSEADDR for {self}"))?;
         }
-        bind(&socket, &self.address()?).doing(|| format!("bind to {self}"))?;
+        bind(&socket, &self.address()?).context(|| format!("bind to {self}"))?;
         Ok(socket)
     }
 
@@ -113,55 +114,55 @@ impl Endpoint {
         Ok(match self {
             Self::Unix(_) => self.clone(),
             Self::Tcp(_) => {
-                let name = getsockname(socket).doing(|| format!("ask for the address of {self}"))?;
-                Self::Tcp(SocketAddrV4::try_from(name).doing(|| format!("read the address of {self}"))?)
+                let name = getsockname(socket).context(|| format!("get the address of {self}"))?;
+                Self::Tcp(SocketAddrV4::try_from(name).context(|| format!("read the address of {self}"))?)
             }
         })
     }
 
-    /// A blocking connection, for what is not in a load's inner loop.
+    /// Opens a blocking connection, for use outside the measured loops.
     pub(crate) fn connect(&self) -> Result<OwnedFd> {
-        let socket = stream(self.family(), SocketFlags::CLOEXEC)?;
-        connect(&socket, &self.address()?).doing(|| format!("connect to {self}"))?;
+        let socket = stream_socket(self.family(), SocketFlags::CLOEXEC)?;
+        connect(&socket, &self.address()?).context(|| format!("connect to {self}"))?;
         Ok(socket)
     }
 }
 
-/// A stream socket of the family.
-pub(crate) fn stream(family: Family, flags: SocketFlags) -> Result<OwnedFd> {
+/// Opens a stream socket.
+pub(crate) fn stream_socket(family: Family, flags: SocketFlags) -> Result<OwnedFd> {
     let family = match family {
         Family::Tcp => AddressFamily::INET,
         Family::Unix => AddressFamily::UNIX,
     };
-    socket_with(family, SocketType::STREAM, flags, None).doing(|| "open a socket".into())
+    socket_with(family, SocketType::STREAM, flags, None).context(|| "open a socket".into())
 }
 
-/// The next client, if there is one.
-pub(crate) fn accepted(listener: &OwnedFd, flags: SocketFlags) -> Result<Option<OwnedFd>> {
+/// Accepts the next client, if there is one.
+pub(crate) fn accept_client(listener: &OwnedFd, flags: SocketFlags) -> Result<Option<OwnedFd>> {
     match accept_with(listener, flags | SocketFlags::CLOEXEC) {
         Ok(client) => Ok(Some(client)),
-        // Who else is there shows at the next wait.
+        // The next wait reports other clients.
         Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
-        Err(error) => Err(error).doing(|| "accept".into()),
+        Err(error) => Err(error).context(|| "accept".into()),
     }
 }
 
-/// Begins a non-blocking connection. On loopback it is nearly always made when this returns.
-pub(crate) fn connecting(family: Family, to: &SocketAddrAny, reset: bool) -> Result<OwnedFd> {
-    let socket = stream(family, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+/// Starts a non-blocking connection. On loopback it is usually established on return.
+pub(crate) fn start_connect(family: Family, to: &SocketAddrAny, reset: bool) -> Result<OwnedFd> {
+    let socket = stream_socket(family, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
     if reset {
-        sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).doing(|| "set SO_LINGER".into())?;
+        sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).context(|| "set SO_LINGER".into())?;
     }
     match connect(&socket, to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(error) => Err(error).doing(|| "connect".into()),
+        Err(error) => Err(error).context(|| "connect".into()),
     }
 }
 
-/// Sends small messages at once; no effect on UNIX sockets.
+/// Sets `TCP_NODELAY`; no effect on UNIX sockets.
 pub(crate) fn set_nodelay(socket: &OwnedFd, family: Family) -> Result<()> {
     match family {
-        Family::Tcp => sockopt::set_tcp_nodelay(socket, true).doing(|| "set TCP_NODELAY".into()),
+        Family::Tcp => sockopt::set_tcp_nodelay(socket, true).context(|| "set TCP_NODELAY".into()),
         Family::Unix => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a running program costs, read from outside of it.
+//! The resources that a running program uses, read from /proc.
 
 use std::{
     collections::BTreeSet,
@@ -11,48 +11,48 @@ use std::{
 
 use rustix::process::Pid;
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, ErrorContext, Result};
 
-/// Memory that the kernel holds, of the whole machine: only differences mean something.
+/// Kernel memory of the whole machine. Only differences are meaningful.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kernel {
-    /// Bytes of slab caches: sockets, descriptors, timers, queued packets' heads.
+pub(crate) struct KernelMemory {
+    /// Bytes in slab caches: sockets, descriptors, timers, headers of queued packets.
     pub(crate) slab: f64,
-    /// Bytes that sockets hold for queued data.
+    /// Bytes in sockets for queued data.
     pub(crate) sockets: f64,
 }
 
-/// Open descriptors of a program and its children.
+/// The open descriptors of a program and its children.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Descriptors {
     pub(crate) all: usize,
-    /// Pipes, not pipe ends.
+    /// The number of pipes, not of pipe ends.
     pub(crate) pipes: usize,
-    /// Bytes lying in those pipes.
+    /// Bytes in the pipes.
     pub(crate) in_pipes: u64,
 }
 
-/// CPU time of the program, its threads and its children, ended ones included.
-/// Its resolution is the clock tick's, 10 ms on most kernels.
+/// Returns the CPU time of the program, its threads and its children, including ended ones.
+/// The resolution is one clock tick, 10 ms on most kernels.
 pub(crate) fn cpu(root: Pid) -> Result<Duration> {
     let mut ticks = 0;
-    for pid in tree(root) {
+    for pid in descendants(root) {
         let path = format!("/proc/{pid}/stat");
         let Ok(stat) = fs::read_to_string(&path) else { continue };
-        // The name, the second field, may hold spaces and brackets: count from its end.
+        // The second field, the name, may contain spaces and brackets, so count from its end.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
         ticks += fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
     }
     if ticks == 0 && !Path::new(&format!("/proc/{root}")).exists() {
-        return Err(Error::Protocol(format!("process {root} is gone")));
+        return Err(Error::Protocol(format!("process {root} has ended")));
     }
     Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100))
 }
 
-/// Waits until the program's CPU time stands still, because it then has done what was asked of it.
-pub(crate) fn settled(root: Pid, at_most: Duration) -> Result<Duration> {
+/// Waits until the CPU time of the program stays constant, and returns it.
+pub(crate) fn wait_until_idle(root: Pid, timeout: Duration) -> Result<Duration> {
     const STILL: Duration = Duration::from_millis(60);
-    let until = Instant::now() + at_most;
+    let until = Instant::now() + timeout;
     let mut before = cpu(root)?;
     loop {
         sleep(STILL);
@@ -64,14 +64,14 @@ pub(crate) fn settled(root: Pid, at_most: Duration) -> Result<Duration> {
     }
 }
 
-/// Resident bytes of the program and its children. From `smaps_rollup`, which counts pages;
-/// the kernel's own counters behind `VmRSS` are off by up to some hundred KiB.
+/// Returns the resident bytes of the program and its children, from `smaps_rollup`. `VmRSS` is inaccurate by up to some
+/// hundred KiB.
 pub(crate) fn resident(root: Pid) -> Result<u64> {
-    tree(root)
+    descendants(root)
         .into_iter()
         .map(|pid| {
             let path = format!("/proc/{pid}/smaps_rollup");
-            let text = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+            let text = fs::read_to_string(&path).context(|| format!("read {path}"))?;
             kibibytes(&text, "Rss:").ok_or_else(|| Error::Protocol(format!("no Rss in {path}")))
         })
         .sum()
@@ -81,9 +81,9 @@ pub(crate) fn resident(root: Pid) -> Result<u64> {
 pub(crate) fn descriptors(root: Pid) -> Result<Descriptors> {
     let mut found = Descriptors::default();
     let mut pipes = BTreeSet::new();
-    for pid in tree(root) {
+    for pid in descendants(root) {
         let directory = format!("/proc/{pid}/fd");
-        for entry in fs::read_dir(&directory).doing(|| format!("read {directory}"))?.flatten() {
+        for entry in fs::read_dir(&directory).context(|| format!("read {directory}"))?.flatten() {
             found.all += 1;
             let Ok(target) = fs::read_link(entry.path()) else { continue };
             if target.to_string_lossy().starts_with("pipe:") && pipes.insert(target) {
@@ -98,44 +98,45 @@ pub(crate) fn descriptors(root: Pid) -> Result<Descriptors> {
     Ok(found)
 }
 
-/// The descriptor limit under which the process can open exactly so many more.
-/// A count would not do: descriptors above the limit, inherited ones, do not use up what is below.
-pub(crate) fn limit_that_spares(pid: Pid, spare: usize) -> Result<u64> {
+/// Returns the descriptor limit at which the process can open exactly `spare` more descriptors. It depends on the numbers
+/// in use, because inherited descriptors above the limit do not count.
+pub(crate) fn fd_limit_with_spare(pid: Pid, spare: usize) -> Result<u64> {
     let directory = format!("/proc/{pid}/fd");
-    let entries = fs::read_dir(&directory).doing(|| format!("read {directory}"))?;
+    let entries = fs::read_dir(&directory).context(|| format!("read {directory}"))?;
     let open: BTreeSet<u64> =
         entries.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect();
     let last = (0..).filter(|number| !open.contains(number)).nth(spare.saturating_sub(1)).unwrap_or(0);
     Ok(last + 1)
 }
 
-/// What the kernel holds now.
+/// Returns the current kernel memory.
 #[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^52")]
-pub(crate) fn kernel() -> Result<Kernel> {
-    let meminfo = fs::read_to_string("/proc/meminfo").doing(|| "read /proc/meminfo".into())?;
-    let sockstat = fs::read_to_string("/proc/net/sockstat").doing(|| "read /proc/net/sockstat".into())?;
+pub(crate) fn kernel_memory() -> Result<KernelMemory> {
+    let meminfo = fs::read_to_string("/proc/meminfo").context(|| "read /proc/meminfo".into())?;
+    let sockstat = fs::read_to_string("/proc/net/sockstat").context(|| "read /proc/net/sockstat".into())?;
     let pages: u64 = sockstat
         .lines()
         .filter_map(|line| line.split_once(" mem "))
         .filter_map(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok())
         .sum();
-    Ok(Kernel {
+    Ok(KernelMemory {
         slab: kibibytes(&meminfo, "Slab:").unwrap_or(0) as f64,
         sockets: (pages * rustix::param::page_size() as u64) as f64,
     })
 }
 
-/// Waits until so many sessions more can be left in `TIME_WAIT`. Beyond its limit the kernel drops them at
-/// once, which would make the later subjects faster than the earlier ones.
-pub(crate) fn await_time_wait_room(sessions: usize) -> Result<()> {
-    /// A session waits for a minute.
-    const AT_MOST: Duration = Duration::from_secs(75);
+/// Waits until `sessions` more sessions fit in `TIME_WAIT`. Above the limit the kernel drops them at once, which would
+/// favour the later subjects.
+pub(crate) fn wait_for_time_wait_capacity(sessions: usize) -> Result<()> {
+    /// Longer than the minute that a session stays in `TIME_WAIT`.
+    const TIMEOUT: Duration = Duration::from_secs(75);
     let path = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
-    let limit = fs::read_to_string(path).doing(|| format!("read {path}"))?;
+    let limit = fs::read_to_string(path).context(|| format!("read {path}"))?;
     let limit: usize = limit.trim().parse().unwrap_or(0);
-    let until = Instant::now() + AT_MOST;
+    let until = Instant::now() + TIMEOUT;
     while Instant::now() < until {
-        let sockstat = fs::read_to_string("/proc/net/sockstat").doing(|| "read /proc/net/sockstat".into())?;
+        let sockstat =
+            fs::read_to_string("/proc/net/sockstat").context(|| "read /proc/net/sockstat".into())?;
         let waiting =
             sockstat.split_once(" tw ").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
         if waiting.unwrap_or(0) + sessions < limit / 10 * 9 {
@@ -143,17 +144,17 @@ pub(crate) fn await_time_wait_room(sessions: usize) -> Result<()> {
         }
         sleep(Duration::from_millis(200));
     }
-    Err(Error::Late { awaited: format!("room for {sessions} sessions in TIME_WAIT"), after: AT_MOST })
+    Err(Error::Timeout { awaited: format!("capacity for {sessions} sessions in TIME_WAIT"), after: TIMEOUT })
 }
 
-/// The value of a `Key:  N kB` line, in bytes.
+/// Returns the value of a `Key:  N kB` line, in bytes.
 fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The process and its living descendants.
-fn tree(root: Pid) -> Vec<i32> {
+/// Returns the process and its living descendants.
+fn descendants(root: Pid) -> Vec<i32> {
     let mut all = vec![root.as_raw_nonzero().get()];
     let mut next = 0;
     while let Some(&pid) = all.get(next) {

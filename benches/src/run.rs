@@ -1,46 +1,21 @@
-//! The rounds: every measure of every subject, interleaved, so that what changes on the machine over
-//! time meets all alike.
+//! The rounds. All measurements of all subjects are interleaved, so that changes of the machine over time affect all alike.
 
-use std::{cell::Cell, collections::BTreeMap, process::ExitCode};
+use std::{cell::Cell, process::ExitCode};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     case::Case,
-    cli::Plan,
-    error::{Doing, Error, Result},
-    metric::Reading,
+    error::{Error, ErrorContext, Result},
+    plan::Plan,
     process::Scratch,
     report,
-    site::{Site, Transport},
+    results::Results,
     subjects::Subject,
+    testbed::Setup,
 };
 
-/// The values of all rounds, by metric, transport and subject.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    values: BTreeMap<(&'static str, Transport, String), Vec<f64>>,
-    /// One line for each measure that could not be made.
-    pub(crate) failures: Vec<String>,
-}
-
-impl Results {
-    /// The rounds' values; empty if there are none.
-    pub(crate) fn of(&self, metric: &'static str, transport: Transport, subject: &str) -> &[f64] {
-        self.values.get(&(metric, transport, subject.to_owned())).map_or(&[], Vec::as_slice)
-    }
-
-    fn add(&mut self, transport: Transport, subject: &str, readings: &[Reading]) {
-        for reading in readings {
-            self.values
-                .entry((reading.metric.key, transport, subject.to_owned()))
-                .or_default()
-                .push(reading.value);
-        }
-    }
-}
-
-/// Runs the plan, prints the report and says whether everything was as it should be.
+/// Runs the plan and prints the report. Returns a failure if a measurement failed or missed a bound.
 pub(crate) fn run(plan: &Plan) -> Result<ExitCode> {
     raise_descriptor_limit()?;
     let scratch = Scratch::new()?;
@@ -51,13 +26,14 @@ pub(crate) fn run(plan: &Plan) -> Result<ExitCode> {
         for &case in &plan.cases {
             for &transport in &plan.transports {
                 let mut subjects: Vec<&Subject> =
-                    plan.subjects.iter().filter(|subject| case.suits(subject, transport)).collect();
+                    plan.subjects.iter().filter(|subject| case.applies_to(subject, transport)).collect();
                 order.shuffle(&mut subjects);
                 eprintln!("round {round}/{}: {case}, {}", plan.rounds, transport.name());
                 for subject in subjects {
-                    let span = case.span(&plan.amounts);
-                    let site = Site { subject, transport, span, scratch: scratch.path(), serials: &serials };
-                    measure(case, plan, &site, &mut results);
+                    let timing = case.timing(&plan.parameters);
+                    let setup =
+                        Setup { subject, transport, timing, scratch: scratch.path(), serials: &serials };
+                    measure(case, plan, &setup, &mut results);
                 }
             }
         }
@@ -65,31 +41,31 @@ pub(crate) fn run(plan: &Plan) -> Result<ExitCode> {
     report::print(plan, &results)
 }
 
-fn measure(case: Case, plan: &Plan, site: &Site<'_>, results: &mut Results) {
-    match case.measure(&plan.amounts, site) {
-        Ok(readings) => results.add(site.transport, &site.subject.name, &readings),
+fn measure(case: Case, plan: &Plan, setup: &Setup<'_>, results: &mut Results) {
+    match case.measure(&plan.parameters, setup) {
+        Ok(readings) => results.add(setup.transport, &setup.subject.name, &readings),
         Err(error) => {
-            let line = format!("{case}, {}, {}: {error}", site.transport.name(), site.subject.name);
+            let line = format!("{case}, {}, {}: {error}", setup.transport.name(), setup.subject.name);
             eprintln!("failed: {line}");
             results.failures.push(line);
         }
     }
 }
 
-/// All programs inherit it, as from a service with a raised limit: the peers do not all raise their own.
+/// Raises the descriptor limit for all programs, because not all peers raise it themselves.
 fn raise_descriptor_limit() -> Result<()> {
     const NEEDED: u64 = 16_000;
     let limit = getrlimit(Resource::Nofile);
     if limit.maximum.is_some_and(|maximum| maximum < NEEDED) {
-        return Err(Error::Usage(format!("the hard limit of descriptors must be at least {NEEDED}")));
+        return Err(Error::Usage(format!("the hard limit of open descriptors must be at least {NEEDED}")));
     }
-    // No more than needed: some programs keep a table as large as the limit.
+    // Not higher than needed: some programs allocate a table as large as the limit.
     let current = limit.current.map(|current| current.max(NEEDED));
     setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum })
-        .doing(|| "raise the descriptor limit".into())
+        .context(|| "raise the descriptor limit".into())
 }
 
-/// A small generator (splitmix64): the same seed makes the same order.
+/// A pseudo-random generator (splitmix64). The same seed gives the same order.
 struct Order(u64);
 
 impl Order {
@@ -114,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shuffle_loses_nobody_and_repeats_with_its_seed() {
+    fn a_shuffle_is_a_permutation_and_repeats_with_its_seed() {
         let shuffled = |seed| {
             let mut items: Vec<u32> = (0..20).collect();
             Order(seed).shuffle(&mut items);

@@ -1,9 +1,7 @@
-//! As many bytes as go through in a fixed time, one way.
+//! Bulk transfers: the throughput in one direction.
 
 use std::{
-    fmt,
     os::fd::OwnedFd,
-    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -12,76 +10,52 @@ use rustix::{
     net::{RecvFlags, recv, send},
 };
 
-use super::{Load, Span};
+use super::{
+    client,
+    protocol::{begin, end},
+};
 use crate::{
     backend::Mode,
-    error::{Doing, Error, Result},
+    error::{Error, ErrorContext, Result},
     metric::{self, Reading},
-    net::{Endpoint, Family, SEND, connecting},
+    net::{Endpoint, Family, SEND_FLAGS, start_connect},
     poller::{EventFlags, Poller},
-    site::Site,
+    spec::{Direction, Load, Timing},
+    testbed::Setup,
 };
 
 const CHUNK: usize = 256 * 1024;
-/// Chunks for one stream before the others have their turn.
-const TURNS: usize = 4;
+/// The most chunks of one stream before the next stream is served.
+const CHUNKS_PER_TURN: usize = 4;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the client to the backend.
-    Up,
-    Down,
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Up => "up",
-            Self::Down => "down",
-        })
-    }
-}
-
-impl FromStr for Direction {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "up" => Ok(Self::Up),
-            "down" => Ok(Self::Down),
-            _ => Err(Error::Usage(format!("not a direction: {text}"))),
-        }
-    }
-}
-
-/// GiB/s and, with a proxy, its CPU seconds per GiB.
-pub(crate) fn measure(direction: Direction, streams: usize, site: &Site<'_>) -> Result<Vec<Reading>> {
+/// Measures GiB/s and, with a proxy, its CPU seconds per GiB.
+pub(crate) fn measure(direction: Direction, streams: usize, setup: &Setup<'_>) -> Result<Vec<Reading>> {
     let mode = match direction {
         Direction::Up => Mode::Sink,
         Direction::Down => Mode::Source,
     };
-    let counted = super::run(Load::Bulk { direction, streams }, mode, site, false)?;
-    let gib = counted.get("bytes")? / GIB;
+    let result = client::run(Load::Bulk { direction, streams }, mode, setup, false)?;
+    let gib = result.get("bytes")? / GIB;
     let (rate, cost) = metric::bulk(direction, streams);
-    let mut readings = vec![Reading::new(rate, gib / counted.get("seconds")?)];
-    readings.extend(counted.cpu.map(|cpu| Reading::new(cost, cpu / gib)));
+    let mut readings = vec![Reading::new(rate, gib / result.get("seconds")?)];
+    readings.extend(result.cpu.map(|cpu| Reading::new(cost, cpu / gib)));
     Ok(readings)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 bytes go through")]
-pub(super) fn client(direction: Direction, streams: usize, front: &Endpoint, span: Span) -> Result<()> {
+pub(super) fn client(direction: Direction, streams: usize, front: &Endpoint, timing: Timing) -> Result<()> {
     let mut bulk = Bulk::open(direction, streams, front)?;
-    bulk.pump(span.warm)?;
+    bulk.run_for(timing.warmup)?;
     if bulk.bytes == 0 {
-        return Err(Error::Protocol("not a byte went through while warming up".into()));
+        return Err(Error::Protocol("no data was transferred in the warm-up".into()));
     }
     bulk.bytes = 0;
-    super::begin()?;
+    begin()?;
     let started = Instant::now();
-    bulk.pump(span.window)?;
+    bulk.run_for(timing.window)?;
     let seconds = started.elapsed().as_secs_f64();
-    super::end(&[("bytes", bulk.bytes as f64), ("seconds", seconds)])
+    end(&[("bytes", bulk.bytes as f64), ("seconds", seconds)])
 }
 
 struct Bulk {
@@ -103,7 +77,7 @@ impl Bulk {
         };
         let mut sockets = Vec::with_capacity(streams);
         for index in 0..streams {
-            let socket = connecting(family, &to, false)?;
+            let socket = start_connect(family, &to, false)?;
             poller.add(&socket, index as u64, interest)?;
             sockets.push(socket);
         }
@@ -111,8 +85,8 @@ impl Bulk {
         Ok(Self { direction, discard, streams: sockets, poller, chunk: vec![b'x'; CHUNK], bytes: 0 })
     }
 
-    fn pump(&mut self, span: Duration) -> Result<()> {
-        let until = Instant::now() + span;
+    fn run_for(&mut self, duration: Duration) -> Result<()> {
+        let until = Instant::now() + duration;
         let mut ready = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -123,30 +97,30 @@ impl Bulk {
             for &token in &ready {
                 let stream = usize::try_from(token).ok().and_then(|index| self.streams.get(index));
                 let Some(stream) = stream else { continue };
-                self.bytes += turn(stream, self.direction, &mut self.chunk, self.discard)?;
+                self.bytes += advance(stream, self.direction, &mut self.chunk, self.discard)?;
             }
         }
     }
 }
 
-fn turn(stream: &OwnedFd, direction: Direction, chunk: &mut [u8], discard: RecvFlags) -> Result<u64> {
+fn advance(stream: &OwnedFd, direction: Direction, chunk: &mut [u8], discard: RecvFlags) -> Result<u64> {
     let mut bytes = 0;
-    for _ in 0..TURNS {
+    for _ in 0..CHUNKS_PER_TURN {
         let moved = match direction {
-            Direction::Up => send(stream, chunk, SEND),
+            Direction::Up => send(stream, chunk, SEND_FLAGS),
             Direction::Down => recv(stream, &mut *chunk, discard).map(|(count, _)| count),
         };
         match moved {
             Ok(0) => return Err(Error::Protocol("a stream ended early".into())),
             Ok(count) => {
                 bytes += count as u64;
-                // Less than asked for means that there is no more now.
+                // A short count means that the socket is drained or full.
                 if count < chunk.len() {
                     break;
                 }
             }
             Err(Errno::AGAIN) => break,
-            Err(error) => return Err(error).doing(|| "move bulk bytes".into()),
+            Err(error) => return Err(error).context(|| "transfer data".into()),
         }
     }
     Ok(bytes)

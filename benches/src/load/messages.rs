@@ -1,4 +1,4 @@
-//! Small requests and answers on sessions that stay, each waiting for its answer before it asks again.
+//! Small requests and answers on open sessions. Each session waits for its answer before the next request.
 
 use std::{
     os::fd::OwnedFd,
@@ -10,49 +10,53 @@ use rustix::{
     net::{RecvFlags, recv, send},
 };
 
-use super::{Load, MESSAGE, Span};
+use super::{
+    client,
+    protocol::{MESSAGE, begin, end, exchange},
+};
 use crate::{
     backend::Mode,
-    error::{Doing, Error, Result},
+    error::{Error, ErrorContext, Result},
     metric::{self, Reading},
-    net::{Endpoint, SEND, set_nodelay},
+    net::{Endpoint, SEND_FLAGS, set_nodelay},
     poller::{EventFlags, Poller},
-    site::Site,
+    spec::{Load, Timing},
+    testbed::Setup,
 };
 
-/// Sessions at a time.
+/// The number of concurrent sessions.
 pub(crate) const SESSIONS: usize = 64;
 
-/// Messages/s and, with a proxy, its CPU seconds per million messages.
-pub(crate) fn measure(site: &Site<'_>) -> Result<Vec<Reading>> {
-    let counted = super::run(Load::Messages { sessions: SESSIONS }, Mode::Echo, site, false)?;
-    let messages = counted.get("messages")?;
-    let mut readings = vec![Reading::new(&metric::MESSAGES, messages / counted.get("seconds")?)];
-    // Its many short-lived processes each round their CPU time down to the clock tick.
-    let cpu = counted.cpu.filter(|_| !site.subject.forks());
+/// Measures messages/s and, with a proxy, its CPU seconds per million messages.
+pub(crate) fn measure(setup: &Setup<'_>) -> Result<Vec<Reading>> {
+    let result = client::run(Load::Messages { sessions: SESSIONS }, Mode::Echo, setup, false)?;
+    let messages = result.get("messages")?;
+    let mut readings = vec![Reading::new(&metric::MESSAGES, messages / result.get("seconds")?)];
+    // A process for each session makes the CPU time too inaccurate, as each is rounded down to the clock tick.
+    let cpu = result.cpu.filter(|_| !setup.subject.forks_per_session());
     readings.extend(cpu.map(|cpu| Reading::new(&metric::MESSAGES_CPU, cpu / messages * 1e6)));
     Ok(readings)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 messages are sent")]
-pub(super) fn client(sessions: usize, front: &Endpoint, span: Span) -> Result<()> {
+pub(super) fn client(sessions: usize, front: &Endpoint, timing: Timing) -> Result<()> {
     let mut messages = Messages::open(sessions, front)?;
-    messages.pump(span.warm)?;
+    messages.run_for(timing.warmup)?;
     if messages.answered < sessions as u64 {
-        return Err(Error::Protocol("not every session was answered while warming up".into()));
+        return Err(Error::Protocol("not every session was answered in the warm-up".into()));
     }
     messages.answered = 0;
-    super::begin()?;
+    begin()?;
     let started = Instant::now();
-    messages.pump(span.window)?;
+    messages.run_for(timing.window)?;
     let seconds = started.elapsed().as_secs_f64();
-    super::end(&[("messages", messages.answered as f64), ("seconds", seconds)])
+    end(&[("messages", messages.answered as f64), ("seconds", seconds)])
 }
 
 struct Session {
     socket: OwnedFd,
-    /// Bytes of the answer that are here.
-    got: usize,
+    /// The received bytes of the answer.
+    received: usize,
 }
 
 struct Messages {
@@ -62,26 +66,26 @@ struct Messages {
 }
 
 impl Messages {
-    /// Opens the sessions one after another, each with an exchange, so that all are ready.
+    /// Opens the sessions one after another, each with one exchange, so that all are established.
     fn open(sessions: usize, front: &Endpoint) -> Result<Self> {
         let poller = Poller::new()?;
         let mut opened = Vec::with_capacity(sessions);
         for index in 0..sessions {
             let socket = front.connect()?;
             set_nodelay(&socket, front.family())?;
-            super::exchange(&socket)?;
-            rustix::io::ioctl_fionbio(&socket, true).doing(|| "make a session non-blocking".into())?;
+            exchange(&socket)?;
+            rustix::io::ioctl_fionbio(&socket, true).context(|| "make a session non-blocking".into())?;
             poller.add(&socket, index as u64, EventFlags::IN)?;
-            opened.push(Session { socket, got: 0 });
+            opened.push(Session { socket, received: 0 });
         }
         for session in &opened {
-            ask(&session.socket)?;
+            request(&session.socket)?;
         }
         Ok(Self { sessions: opened, poller, answered: 0 })
     }
 
-    fn pump(&mut self, span: Duration) -> Result<()> {
-        let until = Instant::now() + span;
+    fn run_for(&mut self, duration: Duration) -> Result<()> {
+        let until = Instant::now() + duration;
         let mut ready = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -92,31 +96,31 @@ impl Messages {
             for &token in &ready {
                 let session = usize::try_from(token).ok().and_then(|index| self.sessions.get_mut(index));
                 let Some(session) = session else { continue };
-                self.answered += u64::from(session.turn()?);
+                self.answered += u64::from(session.advance()?);
             }
         }
     }
 }
 
 impl Session {
-    /// Reads what is here; asks again, and returns true, when the answer is whole.
-    fn turn(&mut self) -> Result<bool> {
+    /// Reads from the socket. Sends the next request and returns true when the answer is complete.
+    fn advance(&mut self) -> Result<bool> {
         let mut answer = [0; MESSAGE];
-        match recv(&self.socket, answer.get_mut(self.got..).unwrap_or_default(), RecvFlags::empty()) {
+        match recv(&self.socket, answer.get_mut(self.received..).unwrap_or_default(), RecvFlags::empty()) {
             Ok((0, _)) => return Err(Error::Protocol("a session ended early".into())),
-            Ok((count, _)) => self.got += count,
+            Ok((count, _)) => self.received += count,
             Err(Errno::AGAIN) => {}
-            Err(error) => return Err(error).doing(|| "read an answer".into()),
+            Err(error) => return Err(error).context(|| "read an answer".into()),
         }
-        if self.got < MESSAGE {
+        if self.received < MESSAGE {
             return Ok(false);
         }
-        self.got = 0;
-        ask(&self.socket)?;
+        self.received = 0;
+        request(&self.socket)?;
         Ok(true)
     }
 }
 
-fn ask(socket: &OwnedFd) -> Result<()> {
-    send(socket, &[b'q'; MESSAGE], SEND).map(drop).doing(|| "send a request".into())
+fn request(socket: &OwnedFd) -> Result<()> {
+    send(socket, &[b'q'; MESSAGE], SEND_FLAGS).map(drop).context(|| "send a request".into())
 }

@@ -1,79 +1,80 @@
-//! What the proxy's CPU does when nothing can be done: readers that never read, and no descriptor left.
+//! The CPU use of the proxy while no progress is possible: stuck readers, and no free descriptors.
 
 use std::{thread::sleep, time::Duration};
 
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use super::{Client, Load, Manner};
+use super::client::Client;
 use crate::{
     backend::{Mode, QUIET},
-    error::{Doing, Error, Result},
+    error::{Error, ErrorContext, Result},
     metric::{self, Metric, Reading},
     net::Family,
     proc,
-    site::{Site, Stage},
-    subjects::Setting,
+    spec::{HoldMode, Load},
+    subjects::Variant,
+    testbed::{Setup, Testbed},
 };
 
-/// Readers that never read.
+/// The number of clients that never read.
 const READERS: usize = 100;
-/// Clients where only [`SPARE`] descriptors are left.
-const QUEUEING: usize = 200;
-/// Whole sessions of 2, 6 or 8 descriptors use them up, so that the next accept finds none.
-const SPARE: usize = 48;
-/// By then the sockets between backend and reader are full.
-const FULL: Duration = Duration::from_secs(30);
-/// By then all that can be accepted is accepted.
-const CALM: Duration = Duration::from_millis(300);
+/// The number of clients while only [`FREE_FDS`] descriptors are free.
+const QUEUED_CLIENTS: usize = 200;
+/// The free descriptors. Sessions of 2, 6 or 8 descriptors use all of them, so that the next accept fails.
+const FREE_FDS: usize = 48;
+/// The time until the sockets between backend and reader are full.
+const FILL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time until the proxy has accepted all possible connections.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
 
-/// CPU while the backend waits to send more small segments to readers that never read.
-pub(crate) fn measure_readers(window: Duration, site: &Site<'_>) -> Result<Vec<Reading>> {
-    // The sizes that fill a pipe's slots long before its bytes.
-    let segment = match site.transport.server_side() {
+/// Measures the CPU use while the backend waits to send more small segments to stuck readers.
+pub(crate) fn measure_readers(window: Duration, setup: &Setup<'_>) -> Result<Vec<Reading>> {
+    // These sizes fill the slots of a pipe long before its capacity in bytes.
+    let segment = match setup.transport.server_side() {
         Family::Tcp => 100,
         Family::Unix => 1,
     };
-    let mut stage = site.stage_with(Mode::Drip(segment), Setting::SmallBuffers)?;
-    let load = Load::Hold { manner: Manner::Stuck, sessions: READERS };
-    let mut client = Client::start(load, &stage.proxy.front, site)?;
-    client.until_begin()?;
-    let word = stage.backend.line(FULL)?;
+    let mut testbed = setup.testbed_with(Mode::Drip(segment), Variant::SmallBuffers)?;
+    let load = Load::Hold { mode: HoldMode::Stuck, sessions: READERS };
+    let mut client = Client::start(load, &testbed.proxy.front, setup)?;
+    client.wait_until_begin()?;
+    let word = testbed.backend.line(FILL_TIMEOUT)?;
     if word != QUIET {
-        return Err(Error::Protocol(format!("the backend said `{word}`, not `{QUIET}`")));
+        return Err(Error::Protocol(format!("the backend sent `{word}` instead of `{QUIET}`")));
     }
-    let reading = watch(&metric::STUCK, window, &mut stage)?;
+    let reading = measure_cpu(&metric::STUCK, window, &mut testbed)?;
     client.go()?;
-    client.until_end()?;
+    client.wait_until_end()?;
     Ok(reading)
 }
 
-/// CPU while more clients are there than descriptors are left.
-pub(crate) fn measure_limit(window: Duration, site: &Site<'_>) -> Result<Vec<Reading>> {
-    let mut stage = site.stage_with(Mode::Echo, Setting::Mute)?;
-    let load = Load::Hold { manner: Manner::Asking, sessions: QUEUEING };
-    let mut client = Client::start(load, &stage.proxy.front, site)?;
-    client.until_ready()?;
-    let pid = stage.pid()?.ok_or_else(|| Error::Protocol("no proxy to limit".into()))?;
-    // The first session's descriptors are closed by then.
-    sleep(CALM);
-    let most = Some(proc::limit_that_spares(pid, SPARE)?);
-    prlimit(Some(pid), Resource::Nofile, Rlimit { current: most, maximum: most })
-        .doing(|| "lower the descriptor limit".into())?;
+/// Measures the CPU use while more clients wait than descriptors are free.
+pub(crate) fn measure_limit(window: Duration, setup: &Setup<'_>) -> Result<Vec<Reading>> {
+    let mut testbed = setup.testbed_with(Mode::Echo, Variant::DiscardLog)?;
+    let load = Load::Hold { mode: HoldMode::Queued, sessions: QUEUED_CLIENTS };
+    let mut client = Client::start(load, &testbed.proxy.front, setup)?;
+    client.wait_until_ready()?;
+    let pid = testbed.pid()?.ok_or_else(|| Error::Protocol("there is no proxy process to limit".into()))?;
+    // Wait until the descriptors of the first session are closed.
+    sleep(SETTLE_TIME);
+    let limit = Some(proc::fd_limit_with_spare(pid, FREE_FDS)?);
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: limit, maximum: limit })
+        .context(|| "lower the descriptor limit".into())?;
     client.go()?;
-    client.until_begin()?;
-    let reading = watch(&metric::LIMIT, window, &mut stage)?;
+    client.wait_until_begin()?;
+    let reading = measure_cpu(&metric::LIMIT, window, &mut testbed)?;
     client.go()?;
-    client.until_end()?;
+    client.wait_until_end()?;
     Ok(reading)
 }
 
-fn watch(metric: &'static Metric, window: Duration, stage: &mut Stage) -> Result<Vec<Reading>> {
-    sleep(CALM);
-    stage.check()?;
-    let pid = stage.pid()?.ok_or_else(|| Error::Protocol("no proxy to watch".into()))?;
+fn measure_cpu(metric: &'static Metric, window: Duration, testbed: &mut Testbed) -> Result<Vec<Reading>> {
+    sleep(SETTLE_TIME);
+    testbed.check()?;
+    let pid = testbed.pid()?.ok_or_else(|| Error::Protocol("there is no proxy process to measure".into()))?;
     let before = proc::cpu(pid)?;
     sleep(window);
-    stage.check()?;
+    testbed.check()?;
     let spent = proc::cpu(pid)?.saturating_sub(before);
     Ok(vec![Reading::new(metric, 100.0 * spent.as_secs_f64() / window.as_secs_f64())])
 }

@@ -1,19 +1,19 @@
-//! A place for files that leaves nothing behind.
+//! A temporary folder.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-use crate::error::{Doing, Result};
+use crate::error::{ErrorContext, Result};
 
-/// A folder for sockets, configurations and logs, gone with this value.
+/// A temporary folder for sockets, configurations and logs. Dropping the value removes it.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     const PREFIX: &str = "dormouse-bench-";
 
-    /// Makes the folder, and removes those of runs that were killed.
+    /// Creates the folder, and removes the folders of runs that were killed.
     pub(crate) fn new() -> Result<Self> {
         let parent = env::temp_dir();
         for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
@@ -24,7 +24,7 @@ impl Scratch {
             }
         }
         let path = parent.join(format!("{}{}", Self::PREFIX, std::process::id()));
-        fs::create_dir(&path).doing(|| format!("make {}", path.display()))?;
+        fs::create_dir(&path).context(|| format!("create {}", path.display()))?;
         Ok(Self(path))
     }
 

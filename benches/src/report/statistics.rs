@@ -1,6 +1,6 @@
 //! Medians and their spread.
 
-/// The middle value; of two middle values their mean.
+/// Returns the median.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -11,7 +11,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(*sorted.get(sorted.len() / 2 - 1)?, upper))
 }
 
-/// One side against another over the rounds.
+/// The ratio of two subjects over the rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
     /// The ratio of the medians.
@@ -20,10 +20,10 @@ pub(super) struct Ratio {
     pub(super) spread: (f64, f64),
 }
 
-/// None unless both sides have values and the divisor is not zero.
-pub(super) fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Ratio> {
-    let of_medians = median(ours)? / median(theirs)?;
-    let rounds = || ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
+/// Returns `None` unless both subjects have values and the divisor is not zero.
+pub(super) fn ratio(values: &[f64], base: &[f64]) -> Option<Ratio> {
+    let of_medians = median(values)? / median(base)?;
+    let rounds = || values.iter().zip(base).map(|(values, base)| values / base);
     let spread = (rounds().fold(f64::INFINITY, f64::min), rounds().fold(f64::NEG_INFINITY, f64::max));
     of_medians.is_finite().then_some(Ratio { of_medians, spread })
 }

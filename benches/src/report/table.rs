@@ -1,19 +1,19 @@
-//! Markdown tables, aligned so that they can be read as they are.
+//! Markdown tables, aligned for reading as plain text.
 
 use std::fmt::Write as _;
 
 use super::statistics::{Ratio, median, ratio};
 use crate::{
-    cli::Plan,
     metric::{self, Kind, Metric},
-    run::Results,
-    site::Transport,
-    subjects::{DIRECT, DORMOUSE, HAPROXY, NGINX, ORIGINAL},
+    plan::Plan,
+    results::Results,
+    subjects::{DIRECT, DORMOUSE, HAPROXY, NGINX, SOCKET_PROXYD},
+    transport::Transport,
 };
 
 const NO_VALUE: &str = "–";
 
-/// Every median with its unit.
+/// Returns the medians with their units.
 pub(super) fn absolute(plan: &Plan, results: &Results) -> String {
     let mut text = String::new();
     for &transport in &plan.transports {
@@ -21,7 +21,7 @@ pub(super) fn absolute(plan: &Plan, results: &Results) -> String {
         for metric in measured(results, plan, transport) {
             let cells = plan.subjects.iter().map(|subject| {
                 let values = results.of(metric.key, transport, &subject.name);
-                median(values).map_or_else(|| NO_VALUE.into(), figure)
+                median(values).map_or_else(|| NO_VALUE.into(), format_value)
             });
             table.row([metric.title.into(), metric.unit.symbol().into()].into_iter().chain(cells));
         }
@@ -30,13 +30,13 @@ pub(super) fn absolute(plan: &Plan, results: &Results) -> String {
     text
 }
 
-/// What goes into the documentation.
+/// Returns the tables for the documentation.
 pub(super) fn ratios(plan: &Plan, results: &Results) -> String {
     let mut text = String::new();
     for &transport in &plan.transports {
         let _ = writeln!(text, "### {transport}\n");
         for (kind, title) in
-            [(Kind::Speed, "no proxy = 1"), (Kind::Cost, "the original = 1"), (Kind::Absolute, "as counted")]
+            [(Kind::Speed, "no proxy = 1"), (Kind::Cost, "original = 1"), (Kind::Absolute, "as result")]
         {
             let mut table = Table::new(&[title], plan);
             for metric in measured(results, plan, transport).filter(|metric| metric.kind == kind) {
@@ -48,7 +48,7 @@ pub(super) fn ratios(plan: &Plan, results: &Results) -> String {
                 let _ = writeln!(text, "{}", table.render());
             }
         }
-        if let Some(table) = against(plan, results, transport) {
+        if let Some(table) = comparison(plan, results, transport) {
             let _ = writeln!(text, "{}", table.render());
         }
     }
@@ -59,36 +59,37 @@ fn cell(metric: &Metric, transport: Transport, subject: &str, results: &Results)
     let values = results.of(metric.key, transport, subject);
     let base = match metric.kind {
         Kind::Speed => DIRECT,
-        Kind::Cost => ORIGINAL,
-        Kind::Absolute => return median(values).map_or_else(|| NO_VALUE.into(), figure),
+        Kind::Cost => SOCKET_PROXYD,
+        Kind::Absolute => return median(values).map_or_else(|| NO_VALUE.into(), format_value),
     };
     let shown = ratio(values, results.of(metric.key, transport, base));
     shown.map_or_else(|| NO_VALUE.into(), |ratio| format!("{:.2}", ratio.of_medians))
 }
 
-/// dormouse against those that it is to beat, with the spread over the rounds.
-fn against(plan: &Plan, results: &Results, transport: Transport) -> Option<Table> {
-    const RIVALS: [&str; 3] = [ORIGINAL, HAPROXY, NGINX];
+/// Returns the ratios of dormouse to its main peers, with the spread over the rounds.
+fn comparison(plan: &Plan, results: &Results, transport: Transport) -> Option<Table> {
+    const MAIN_PEERS: [&str; 3] = [SOCKET_PROXYD, HAPROXY, NGINX];
     let mut table = Table::titled(&["dormouse", "/ original", "/ haproxy", "/ nginx", "/ best peer"]);
     for metric in measured(results, plan, transport).filter(|metric| metric.kind != Kind::Absolute) {
-        let ours = results.of(metric.key, transport, DORMOUSE);
-        if ours.is_empty() {
+        let dormouse = results.of(metric.key, transport, DORMOUSE);
+        if dormouse.is_empty() {
             continue;
         }
         let mut cells = vec![metric.title.to_owned()];
-        cells
-            .extend(RIVALS.iter().map(|rival| spread(ratio(ours, results.of(metric.key, transport, rival)))));
+        cells.extend(
+            MAIN_PEERS.iter().map(|peer| spread(ratio(dormouse, results.of(metric.key, transport, peer)))),
+        );
         let best = best_peer(metric, plan, results, transport);
         cells.push(best.map_or_else(
             || NO_VALUE.into(),
-            |best| format!("{} {best}", spread(ratio(ours, results.of(metric.key, transport, best)))),
+            |best| format!("{} {best}", spread(ratio(dormouse, results.of(metric.key, transport, best)))),
         ));
         table.row(cells);
     }
     (!table.is_empty()).then_some(table)
 }
 
-/// The peer with the best median; builds of dormouse are no peers.
+/// Returns the peer with the best median. Other builds of dormouse are not peers.
 pub(super) fn best_peer<'p>(
     metric: &Metric,
     plan: &'p Plan,
@@ -99,7 +100,7 @@ pub(super) fn best_peer<'p>(
     best_of(metric, results, transport, peers)
 }
 
-/// The one with the best median.
+/// Returns the subject with the best median.
 pub(super) fn best_of<'n>(
     metric: &Metric,
     results: &Results,
@@ -107,7 +108,7 @@ pub(super) fn best_of<'n>(
     names: impl Iterator<Item = &'n str>,
 ) -> Option<&'n str> {
     let better =
-        |a: &f64, b: &f64| if metric.unit.more_is_better() { a.total_cmp(b) } else { b.total_cmp(a) };
+        |a: &f64, b: &f64| if metric.unit.higher_is_better() { a.total_cmp(b) } else { b.total_cmp(a) };
     names
         .filter_map(|name| Some((name, median(results.of(metric.key, transport, name))?)))
         .max_by(|(_, a), (_, b)| better(a, b))
@@ -124,8 +125,8 @@ fn spread(ratio: Option<Ratio>) -> String {
     )
 }
 
-/// The machine and the programs.
-pub(super) fn circumstances(plan: &Plan) -> String {
+/// Returns a description of the machine and the programs.
+pub(super) fn environment(plan: &Plan) -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let plural = if plan.rounds == 1 { "" } else { "s" };
@@ -141,7 +142,7 @@ pub(super) fn circumstances(plan: &Plan) -> String {
     text
 }
 
-/// The metrics that anybody has a value for.
+/// Returns the metrics that have a value for any subject.
 fn measured<'r>(
     results: &'r Results,
     plan: &'r Plan,
@@ -152,8 +153,8 @@ fn measured<'r>(
     })
 }
 
-/// Three significant digits, or the whole number.
-pub(super) fn figure(value: f64) -> String {
+/// Formats a value with three significant digits, or as an integer.
+pub(super) fn format_value(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         100.0.. => format!("{value:.0}"),
@@ -168,7 +169,7 @@ struct Table {
 }
 
 impl Table {
-    /// With a column for every subject after the given ones.
+    /// Creates a table with the given columns and one column for each subject.
     fn new(first: &[&str], plan: &Plan) -> Self {
         let names = plan.subjects.iter().map(|subject| subject.name.as_str());
         let title: Vec<&str> = first.iter().copied().chain(names).collect();
@@ -187,7 +188,7 @@ impl Table {
         self.rows.len() < 2
     }
 
-    /// Columns without any value are left out.
+    /// Returns the text, without columns that have no value.
     fn render(&self) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
         let is_kept = |column: &usize| {
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn figures_have_three_digits() {
         assert_eq!(
-            [0.0, 0.0123, 0.5, 2.5, 34.56, 123.4, 20_000.4].map(figure),
+            [0.0, 0.0123, 0.5, 2.5, 34.56, 123.4, 20_000.4].map(format_value),
             ["0", "0.012", "0.50", "2.50", "34.6", "123", "20000"]
         );
     }

@@ -1,7 +1,8 @@
-//! `HAProxy` in TCP mode, its listener handed over at descriptor 3.
+//! `HAProxy` in TCP mode, with the listener as descriptor 3.
 
 use crate::net::Endpoint;
 
+/// Returns the configuration file.
 pub(super) fn configuration(threads: u8, target: &Endpoint) -> String {
     let server = match target {
         Endpoint::Tcp(_) => target.to_string(),

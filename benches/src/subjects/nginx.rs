@@ -1,17 +1,18 @@
-//! nginx's stream module. It cannot be handed a listener without a master process.
+//! The stream module of nginx. Without a master process it cannot inherit a listener.
 
-use super::{Place, SMALL_BUFFER};
+use super::parameters::{SMALL_BUFFER, StartParameters};
 use crate::net::Endpoint;
 
 pub(super) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// One process, so that it ends with the bench: the worker's data path is the same without a master.
-pub(super) fn configuration(place: &Place<'_>, front: &Endpoint) -> String {
+/// Returns the configuration file. It uses one process, so that nginx ends with the benchmark; the data path of the worker
+/// is the same without a master.
+pub(super) fn configuration(params: &StartParameters<'_>, front: &Endpoint) -> String {
     let named = |endpoint: &Endpoint| match endpoint {
         Endpoint::Tcp(_) => endpoint.to_string(),
         Endpoint::Unix(_) => format!("unix:{endpoint}"),
     };
-    let small = if place.has_small_buffers() { format!(" sndbuf={SMALL_BUFFER}") } else { String::new() };
+    let small = if params.has_small_buffers() { format!(" sndbuf={SMALL_BUFFER}") } else { String::new() };
     format!(
         "load_module {STREAM_MODULE};
 daemon off;
@@ -28,8 +29,8 @@ stream {{
     }}
 }}
 ",
-        place.file("pid").display(),
+        params.file("pid").display(),
         named(front),
-        named(place.target),
+        named(params.target),
     )
 }

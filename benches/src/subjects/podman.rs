@@ -1,5 +1,5 @@
-//! Podman itself, as the measure of what a start takes: no image, no network of its own, and all that it keeps in the
-//! bench's folder.
+//! Podman, to measure the start of a container: without an image or a network, and with all its files in the folder of the
+//! benchmark.
 
 use std::{
     fs,
@@ -11,18 +11,19 @@ use std::{
 
 use rustix::process::geteuid;
 
-use super::written;
-use crate::error::{Doing, Error, Result};
+use super::parameters::write_file;
+use crate::error::{Error, ErrorContext, Result};
 
-/// Where programs find their libraries; the container sees the same.
+/// The library folders, mounted into the container.
 const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
-/// Takes no device rules through eBPF, for which root of a small virtual machine may lack a capability.
-const RUNTIME_OF_ROOT: &str = "/usr/sbin/runc";
-const AT_MOST: Duration = Duration::from_secs(30);
-/// A container must not outlive the bench for long, even if that is killed. In seconds.
+/// The runtime for root. It sets no device rules through eBPF, for which root of a small virtual machine may lack a
+/// capability.
+const ROOT_RUNTIME: &str = "/usr/sbin/runc";
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The lifetime of a container in seconds, so that it ends soon after a benchmark that is killed.
 const LIFETIME: &str = "60";
 
-/// A container that was made and does not run yet. It is removed with this value.
+/// A created container. Dropping the value removes it.
 pub(super) struct Container {
     program: PathBuf,
     /// Settings, storage and state.
@@ -31,13 +32,13 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Makes a container of the bench's own server; `server` is its command line outside.
-    pub(super) fn make(program: &Path, home: PathBuf, name: String, server: &[String]) -> Result<Self> {
+    /// Creates a container with the wake server. `server` is its command line outside the container.
+    pub(super) fn create(program: &Path, home: PathBuf, name: String, server: &[String]) -> Result<Self> {
         let container = Self { program: program.to_owned(), home, name };
         let empty = container.home.join("rootfs");
-        fs::create_dir_all(&empty).doing(|| format!("make {}", empty.display()))?;
-        written(&container.home.join("containers.conf"), &container.settings())?;
-        written(&container.home.join("storage.conf"), &container.storage())?;
+        fs::create_dir_all(&empty).context(|| format!("create {}", empty.display()))?;
+        write_file(&container.home.join("containers.conf"), &container.settings())?;
+        write_file(&container.home.join("storage.conf"), &container.storage())?;
         let (path, args) = server.split_first().ok_or_else(|| Error::Usage("no server".into()))?;
         let mut command = container.command("create");
         command.args(["--network=host", "--ipc=host", "--timeout", LIFETIME, "--name", &container.name]);
@@ -54,7 +55,7 @@ impl Container {
         Ok(container)
     }
 
-    /// What starts it.
+    /// Returns the command that starts the container.
     pub(super) fn start(&self) -> Command {
         let mut command = self.command("start");
         command.arg(&self.name);
@@ -71,9 +72,9 @@ impl Container {
 
     fn settings(&self) -> String {
         let home = self.home.display();
-        let root = geteuid().is_root() && Path::new(RUNTIME_OF_ROOT).exists();
-        let runtime = if root { format!("runtime = \"{RUNTIME_OF_ROOT}\"\n") } else { String::new() };
-        // The limits are below what an ordinary user may have.
+        let root = geteuid().is_root() && Path::new(ROOT_RUNTIME).exists();
+        let runtime = if root { format!("runtime = \"{ROOT_RUNTIME}\"\n") } else { String::new() };
+        // The limits are within those of an unprivileged user.
         format!(
             "[containers]
 pids_limit = 0
@@ -95,16 +96,16 @@ volume_path = \"{home}/volumes\"
         format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{home}/storage\"\nrunroot = \"{home}/run\"\n")
     }
 
-    /// Waits for its end.
+    /// Runs a command and waits for its end.
     fn run(&self, mut command: Command) -> Result<()> {
         let program = || format!("podman for {}", self.name);
         let log = self.home.join(format!("{}.log", self.name));
-        let out = fs::File::create(&log).doing(|| format!("open {}", log.display()))?;
+        let out = fs::File::create(&log).context(|| format!("open {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
-        let mut child = command.spawn().doing(|| format!("start {}", program()))?;
-        let until = Instant::now() + AT_MOST;
+        let mut child = command.spawn().context(|| format!("start {}", program()))?;
+        let until = Instant::now() + TIMEOUT;
         loop {
-            if let Some(status) = child.try_wait().doing(|| format!("wait for {}", program()))? {
+            if let Some(status) = child.try_wait().context(|| format!("wait for {}", program()))? {
                 if status.success() {
                     return Ok(());
                 }
@@ -114,7 +115,7 @@ volume_path = \"{home}/volumes\"
             if Instant::now() >= until {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(Error::Late { awaited: format!("end of {}", program()), after: AT_MOST });
+                return Err(Error::Timeout { awaited: format!("the end of {}", program()), after: TIMEOUT });
             }
             sleep(Duration::from_millis(5));
         }
@@ -125,7 +126,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         let mut command = self.command("rm");
         command.args(["--force", "--time", "0", &self.name]);
-        // Its lifetime ends it otherwise.
+        // If this fails, the container ends after its lifetime.
         let _ = self.run(command);
     }
 }

@@ -180,7 +180,7 @@ pub(crate) fn options(options: &mut BindOptions, mut words: Parameters<'_>, repo
             }
             _ => {
                 options.rejection =
-                    words.unsupported(word, UNSUPPORTED, "listener", report).or(options.rejection)
+                    words.unsupported(word, UNSUPPORTED, "listener", report).or(options.rejection);
             }
         }
     }

@@ -108,7 +108,7 @@ impl Section {
             "disabled" => settings.disabled = true,
             "enabled" => settings.disabled = false,
             "default_backend" if !self.has_unconditional_backend => {
-                settings.backend = Some(statement.clone())
+                settings.backend = Some(statement.clone());
             }
             "default_backend" => {}
             "use_backend" => self.use_backend(statement, report),

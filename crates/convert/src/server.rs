@@ -229,7 +229,7 @@ pub(crate) fn options(options: &mut ServerOptions, mut words: Parameters<'_>, re
             "resolvers" => options.resolvers = words.text(word, report).map(str::to_owned),
             _ => {
                 options.rejection =
-                    words.unsupported(word, UNSUPPORTED, "server", report).or(options.rejection)
+                    words.unsupported(word, UNSUPPORTED, "server", report).or(options.rejection);
             }
         }
     }

@@ -29,6 +29,7 @@ pub(crate) struct Timeouts {
 
 /// The settings of a section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a keyword that is present or absent")]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) timeouts: Timeouts,
