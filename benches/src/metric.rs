@@ -2,7 +2,7 @@
 
 use crate::spec::{CloseMode, Direction, WakeCase};
 
-/// What a value is result in.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     GibPerSecond,

@@ -17,7 +17,7 @@ use crate::{
     testbed::Setup,
 };
 
-/// Not result: they bring the program into memory.
+/// The starts that are not counted, because they read the program from disk.
 const WARMUP_STARTS: usize = 2;
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -36,7 +36,7 @@ pub(super) fn ratios(plan: &Plan, results: &Results) -> String {
     for &transport in &plan.transports {
         let _ = writeln!(text, "### {transport}\n");
         for (kind, title) in
-            [(Kind::Speed, "no proxy = 1"), (Kind::Cost, "original = 1"), (Kind::Absolute, "as result")]
+            [(Kind::Speed, "no proxy = 1"), (Kind::Cost, "original = 1"), (Kind::Absolute, "absolute")]
         {
             let mut table = Table::new(&[title], plan);
             for metric in measured(results, plan, transport).filter(|metric| metric.kind == kind) {
