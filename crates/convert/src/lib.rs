@@ -17,6 +17,7 @@ mod report;
 mod section;
 mod server;
 mod server_address;
+mod server_options;
 mod services;
 mod settings;
 #[cfg(test)]

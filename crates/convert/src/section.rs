@@ -5,7 +5,8 @@ use crate::check::{CheckMethod, TcpCheckRules};
 use crate::log;
 use crate::parameters::Parameters;
 use crate::report::{Report, Statement};
-use crate::server::{self, Server, ServerOptions};
+use crate::server::{self, Server};
+use crate::server_options::{self, ServerOptions};
 use crate::settings::{Mode, Settings};
 use crate::unsupported;
 use crate::values::{parse_count, parse_span};
@@ -64,12 +65,12 @@ impl Section {
 
     /// Reads a line of the section.
     pub(crate) fn read(&mut self, statement: &Statement, unix: &BindOptions, report: &mut Report) {
-        let continued = self.after_server && server::is_continuation(statement.word(0));
+        let continued = self.after_server && server_options::is_continuation(statement.word(0));
         self.after_server = continued || statement.word(0) == "server";
         if continued {
             if let Some(server) = self.servers.last_mut() {
                 report.note(statement, "read as a continuation of the server line; HAProxy rejects it");
-                server::options(&mut server.options, Parameters::new(statement, 0), report);
+                server_options::read(&mut server.options, Parameters::new(statement, 0), report);
                 return;
             }
         }
@@ -99,7 +100,9 @@ impl Section {
                 let line = Statement { words, ..statement.clone() };
                 self.servers.extend(server::server(&line, &ServerOptions::default(), report));
             }
-            "default-server" => server::options(&mut settings.server, Parameters::new(statement, 1), report),
+            "default-server" => {
+                server_options::read(&mut settings.server, Parameters::new(statement, 1), report);
+            }
             "timeout" => self.timeout(statement, report),
             "balance" => self.balance(statement, report),
             "maxconn" => number(statement, &mut settings.maxconn, report),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::check::{CheckMethod, TcpCheckRules};
 use crate::report::Statement;
-use crate::server::ServerOptions;
+use crate::server_options::ServerOptions;
 
 /// The mode of a section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
