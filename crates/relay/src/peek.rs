@@ -179,6 +179,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -236,5 +239,25 @@ mod tests {
         let (mut far, mut near) = pair();
         far.write_all(&[b'x'; 100]).unwrap();
         assert_eq!(near.take_prefix(64, sentence).await.unwrap_err(), PeekError::TooLong);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_data_consumes_nothing_and_ends_with_the_stream() {
+        let (mut far, mut near) = pair();
+        far.write_all(b"x").unwrap();
+        assert!(near.wait_for_data().await);
+        assert!(near.wait_for_data().await, "the byte was consumed");
+        let (far, mut near) = pair();
+        drop(far);
+        assert!(!near.wait_for_data().await);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_closed_has_left_and_one_that_half_closed_has_not() {
+        let (far, mut near) = pair();
+        far.shutdown(Shutdown::Write).unwrap();
+        assert!(timeout(Duration::from_millis(20), near.wait_for_departure()).await.is_err());
+        drop(far);
+        timeout(Duration::from_secs(10), near.wait_for_departure()).await.unwrap();
     }
 }
