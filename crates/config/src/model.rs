@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dormouse_activate::ActivatorConfig;
 use dormouse_core::address::{ListenAddress, Target};
 pub use dormouse_core::network::Network;
 use dormouse_core::pool::{Balance, Checks};
@@ -12,7 +13,6 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_core::warm::WarmWindow;
 use dormouse_log::{Format, Level};
 use dormouse_relay::Limits;
-use dormouse_wake::Wake;
 
 use crate::limit::{AtLimit, Cap};
 use crate::listen_options::ListenOptions;
@@ -144,7 +144,7 @@ pub struct ServerConfig {
     /// How it is reached.
     pub to: Target,
     /// How it is woken; without, it is taken to be there.
-    pub wake: Option<Wake>,
+    pub wake: Option<ActivatorConfig>,
     /// Its share of the sessions, 0 to 256.
     pub weight: u32,
     /// It serves only while no other does.
@@ -159,7 +159,7 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// A server without rules of its own.
-    pub fn new(name: String, to: Target, wake: Option<Wake>) -> Self {
+    pub fn new(name: String, to: Target, wake: Option<ActivatorConfig>) -> Self {
         Self { name, to, wake, weight: 1, backup: false, maxconn: None, disabled: false, check: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_wake::Wake;
+use dormouse_activate::{Operation, Support};
 
 use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
 use super::report::{Place, Report};
@@ -154,34 +154,27 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
     found.into_iter().unzip()
 }
 
-/// Tells the wakers what they have to look at, and reports those that cannot tell.
+/// Makes the activators report what `ready` waits for, and reports a kind that cannot.
 fn readiness_fits(ready: &Ready, field: &Field<'_>, servers: &mut [ServerConfig], report: &mut Report) {
     let place = field.place();
-    for server in servers {
-        let message = match (ready, &mut server.wake) {
-            (Ready::Notify, Some(Wake::Exec(exec))) => {
-                exec.notify = true;
-                continue;
-            }
-            (Ready::Healthy, Some(Wake::Container(container))) => {
-                container.healthy = true;
-                continue;
-            }
-            (Ready::Notify, Some(Wake::Container(_))) => {
-                "notify is not what containers do; use healthy (its health check) or connect".to_owned()
-            }
-            (Ready::Notify, Some(Wake::Command(_))) => {
-                "commands do not notify; use connect, file:PATH or command:COMMAND".to_owned()
-            }
-            (Ready::Notify, Some(Wake::Lan(_))) => "a machine does not notify; use connect".to_owned(),
-            (Ready::Healthy, Some(_)) => {
+    for wake in servers.iter_mut().filter_map(|server| server.wake.as_mut()) {
+        let properties = wake.properties();
+        let message = match ready {
+            Ready::Notify => match properties.notify {
+                Support::Always | Support::WithCommand => None,
+                Support::Never(reason) => Some(reason.to_owned()),
+            },
+            Ready::Healthy => (!properties.health_check).then(|| {
                 let container = place.write("wake.container", "\"NAME\"");
                 format!("only a container is healthy; wake one ({container}), or use connect")
-            }
-            _ => continue,
+            }),
+            Ready::Connect | Ready::File(_) | Ready::Command(_) | Ready::Expect { .. } => continue,
         };
-        report.error(place, message);
-        return;
+        if let Some(message) = message {
+            report.error(place, message);
+            return;
+        }
+        wake.expect_ready();
     }
 }
 
@@ -200,18 +193,22 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
     for wake in servers.iter().filter_map(|server| server.wake.as_ref()) {
         if let Some(field) = said("freeze").filter(|_| idle.freeze.is_some()) {
             let place = field.place();
-            match wake {
-                Wake::Command(commands) if commands.freeze.is_none() => {
+            match wake.properties().freeze {
+                Support::Always => {}
+                Support::WithCommand if wake.has_command(Operation::Freeze) => {}
+                Support::WithCommand => {
                     let (freeze, thaw) = (place.call("wake.freeze"), place.call("wake.thaw"));
                     report.error(place, format!("nothing says how; add {freeze} and {thaw}"));
                 }
-                Wake::Lan(_) => {
-                    report.error(place, "a machine that a packet wakes cannot be frozen from here");
-                }
-                _ => {}
+                Support::Never(reason) => report.error(place, reason),
             }
         }
-        if matches!(wake, Wake::Command(commands) if commands.stop.is_none()) {
+        let stops = match wake.properties().stop {
+            Support::WithCommand => wake.has_command(Operation::Stop),
+            // An activator that cannot stop the workload leaves it alone.
+            Support::Always | Support::Never(_) => true,
+        };
+        if !stops {
             match said("stop").or(short).filter(|_| idle.stop.is_some()) {
                 Some(field) => {
                     let stop = field.place().call("wake.stop");
@@ -242,7 +239,7 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
     }
     if let Some(field) = wake {
         let place = field.place();
-        let kinds: Vec<_> = wake::KINDS.iter().map(|kind| place.call(&format!("wake.{kind}"))).collect();
+        let kinds: Vec<_> = wake::keys().map(|key| place.call(&format!("wake.{key}"))).collect();
         report.error(place, format!("does not say what is woken; add one of {}", kinds.join(", ")));
         return;
     }

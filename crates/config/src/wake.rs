@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dormouse_wake::Wake;
-use dormouse_wake::command::Commands;
-use dormouse_wake::container::Container;
-use dormouse_wake::exec::Exec;
-use dormouse_wake::lan::Machine;
-use dormouse_wake::unit::{Manager, Unit};
+use dormouse_activate::command::Commands;
+use dormouse_activate::container::Container;
+use dormouse_activate::exec::Exec;
+use dormouse_activate::unit::{Manager, Unit};
+use dormouse_activate::wol::{Machine, parse_mac};
+use dormouse_activate::{ActivatorConfig, Kind};
 
 use super::Surroundings;
 use super::model::{WakeOn, Waking};
@@ -18,57 +18,61 @@ use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
 
-/// The keys of which one says what is woken.
-pub(super) const KINDS: [&str; 5] = ["unit", "container", "exec", "start", "wol"];
-
-/// What belongs to a kind.
-const BELONGS: [(&str, &str); 9] = [
-    ("manager", "unit"),
-    ("engine", "container"),
-    ("environment", "exec"),
-    ("directory", "exec"),
-    ("stop", "start"),
-    ("freeze", "start"),
-    ("thaw", "start"),
-    ("status", "start"),
-    ("broadcast", "wol"),
-];
-
 /// What belongs to the service, however many servers it has.
 const WAKING: [&str; 5] = ["on", "allow", "stop_foreign", "start_timeout", "stop_timeout"];
 
 /// Reads what is woken. `None` if nothing is, or if it is wrong.
-pub(super) fn wake(section: &Section<'_>, surroundings: Surroundings, report: &mut Report) -> Option<Wake> {
-    let kinds: Vec<_> = KINDS.iter().filter_map(|kind| section.get(kind)).collect();
+pub(super) fn wake(
+    section: &Section<'_>,
+    surroundings: Surroundings,
+    report: &mut Report,
+) -> Option<ActivatorConfig> {
+    let kinds: Vec<_> = Kind::ALL
+        .iter()
+        .filter_map(|kind| section.get(kind.properties().key).map(|field| (*kind, field)))
+        .collect();
     let call = |field: &Field<'_>| field.place().call(field.key.path);
-    if let [first, others @ ..] = kinds.as_slice() {
-        for other in others {
+    if let [(_, first), others @ ..] = kinds.as_slice() {
+        for (_, other) in others {
             let message = format!("is another way to wake than {}; keep one of them", call(first));
             report.error(other.place(), message);
         }
     }
-    for (name, kind) in BELONGS {
-        if let (Some(field), None) = (section.get(name), section.get(kind)) {
-            let owner = field.place().call(&format!("wake.{kind}"));
+    for (key, option) in options() {
+        if let (Some(field), None) = (section.get(option), section.get(key)) {
+            let owner = field.place().call(&format!("wake.{key}"));
             report.error(
                 field.place(),
                 format!("belongs to {owner}, which is missing; add it or take this out"),
             );
         }
     }
-    let field = kinds.first()?;
-    match field.key.name() {
-        "unit" => unit(field, section, surroundings, report).map(Wake::Unit),
-        "container" => container(field, section, report).map(Wake::Container),
-        "exec" => exec(field, section, report).map(Wake::Exec),
-        "start" => commands(field, section, report).map(Wake::Command),
-        _ => machine(field, section, report).map(Wake::Lan),
+    let (kind, field) = kinds.first()?;
+    match kind {
+        Kind::Unit => unit(field, section, surroundings, report).map(ActivatorConfig::Unit),
+        Kind::Container => container(field, section, report).map(ActivatorConfig::Container),
+        Kind::Exec => exec(field, section, report).map(ActivatorConfig::Exec),
+        Kind::Command => commands(field, section, report).map(ActivatorConfig::Command),
+        Kind::WakeOnLan => machine(field, section, report).map(ActivatorConfig::WakeOnLan),
     }
 }
 
-/// Whether this key says what is woken, or belongs to one that does.
+/// Returns the keys that select a kind of activator.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.iter().map(|kind| kind.properties().key)
+}
+
+/// Returns the further keys of the kinds, each after the key that selects its kind.
+fn options() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Kind::ALL
+        .iter()
+        .map(|kind| kind.properties())
+        .flat_map(|properties| properties.options.iter().map(move |option| (properties.key, *option)))
+}
+
+/// Returns whether a key selects a kind of activator, or belongs to one.
 pub(super) fn is_kind(name: &str) -> bool {
-    KINDS.contains(&name) || BELONGS.iter().any(|(belonging, _)| *belonging == name)
+    keys().any(|key| key == name) || options().any(|(_, option)| option == name)
 }
 
 /// Reports what a table says that has to stand in another one: the service's, or its servers'.
@@ -76,9 +80,8 @@ pub(super) fn belongs_elsewhere(section: &Section<'_>, in_server: bool, report: 
     let (names, advice): (Vec<&str>, _) = if in_server {
         (WAKING.to_vec(), "is the same for all servers; write it into the wake of the service")
     } else {
-        let belonging = BELONGS.iter().map(|(name, _)| *name);
         (
-            KINDS.into_iter().chain(belonging).collect(),
+            keys().chain(options().map(|(_, option)| option)).collect(),
             "belongs to one server; write it into the wake of its servers entry",
         )
     };
@@ -230,19 +233,10 @@ fn machine(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Opt
     });
     let default = SocketAddr::new(Ipv4Addr::BROADCAST.into(), DISCARD);
     let mac = field.parsed(report, |text| {
-        mac(text).ok_or("not a hardware address; write for example aa:bb:cc:dd:ee:ff")
+        parse_mac(text).ok_or("not a hardware address; write for example aa:bb:cc:dd:ee:ff")
     })?;
     Some(Machine { mac, broadcast: broadcast.unwrap_or(default) })
 }
 
 /// The port at which nobody listens.
 const DISCARD: u16 = 9;
-
-fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut bytes = Vec::new();
-    for part in text.split(if text.contains('-') { '-' } else { ':' }) {
-        let plain = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        bytes.push(u8::from_str_radix(part, 16).ok().filter(|_| plain)?);
-    }
-    bytes.try_into().ok()
-}

@@ -7,12 +7,12 @@ mod wrong;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use dormouse_activate::ActivatorConfig;
+use dormouse_activate::unit::Manager;
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Format;
 use dormouse_relay::Limits;
-use dormouse_wake::Wake;
-use dormouse_wake::unit::Manager;
 
 use super::model::{Config, Control, Ready, ServiceConfig, WakeOn};
 use super::*;
@@ -101,16 +101,18 @@ fn short_forms_mean_the_same() {
 #[test]
 fn wakers_learn_how_they_tell() {
     let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
-    assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), Wake::Exec(exec) if exec.notify));
-    assert!(matches!(wake("wake.container = 'a'\nready = 'healthy'"), Wake::Container(it) if it.healthy));
+    assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), ActivatorConfig::Exec(exec) if exec.notify));
     assert!(
-        matches!(wake(WOKEN), Wake::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
+        matches!(wake("wake.container = 'a'\nready = 'healthy'"), ActivatorConfig::Container(it) if it.healthy)
+    );
+    assert!(
+        matches!(wake(WOKEN), ActivatorConfig::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
     );
     let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Surroundings { root: false });
     let server = &as_user.result.unwrap().services[0].servers[0];
-    assert!(matches!(&server.wake, Some(Wake::Unit(unit)) if unit.manager == Manager::User));
+    assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
     assert!(
-        matches!(wake("wake.wol = 'AA-bb-cc-dd-ee-0f'"), Wake::Lan(it) if it.mac[5] == 15 && it.broadcast.port() == 9)
+        matches!(wake("wake.wol = 'AA-bb-cc-dd-ee-0f'"), ActivatorConfig::WakeOnLan(it) if it.mac[5] == 15 && it.broadcast.port() == 9)
     );
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dormouse_activate::{ActivatorConfig, command_line};
 use dormouse_config::Surroundings;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
@@ -15,9 +16,6 @@ use dormouse_config::proxy_protocol::Sources;
 use dormouse_core::address::Target;
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_wake::Wake;
-use dormouse_wake::container::{Container, quadlet_unit};
-use dormouse_wake::unit::Manager;
 
 use super::flags::{self, Definition, Stop};
 use super::{Told, out};
@@ -158,33 +156,8 @@ fn server_at(server: &ServerConfig) -> String {
             pool::rules(server)
         );
     }
-    let how = match wake {
-        None => "is there".to_owned(),
-        Some(Wake::Unit(unit)) => {
-            let manager = match unit.manager {
-                Manager::System => "system",
-                Manager::User => "user",
-            };
-            format!("started and stopped as unit {} of the {manager} manager", unit.name)
-        }
-        Some(Wake::Container(container)) => format!("started and stopped as container {}", container.name),
-        Some(Wake::Exec(exec)) => format!("started and stopped as a process: {}", command(&exec.argv)),
-        Some(Wake::Command(commands)) => {
-            let stop = commands.stop.as_ref().map_or_else(
-                || "; it is not stopped".to_owned(),
-                |stop| format!("; stopped by: {}", command(stop)),
-            );
-            format!("started by: {}{stop}", command(&commands.start))
-        }
-        Some(Wake::Lan(machine)) => {
-            format!("woken by a packet for {} to {}", mac(machine.mac), machine.broadcast)
-        }
-    };
+    let how = wake.as_ref().map_or_else(|| "is there".to_owned(), ActivatorConfig::summary);
     format!("{to} ({name}), {how}{}", pool::rules(server))
-}
-
-fn mac(bytes: [u8; 6]) -> String {
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 fn readiness(ready: &Ready) -> String {
@@ -193,7 +166,7 @@ fn readiness(ready: &Ready) -> String {
         Ready::Notify => "it says so".to_owned(),
         Ready::Healthy => "its health check says so".to_owned(),
         Ready::File(path) => format!("{} exists", path.display()),
-        Ready::Command(argv) => format!("this command succeeds: {}", command(argv)),
+        Ready::Command(argv) => format!("this command succeeds: {}", command_line(argv)),
         Ready::Expect { send, expect } if send.is_empty() => format!("it says {}", bytes(expect)),
         Ready::Expect { send, expect } => format!("it answers {} with {}", bytes(send), bytes(expect)),
     }
@@ -229,46 +202,26 @@ fn sleep(service: &ServiceConfig) -> String {
     text
 }
 
-/// A command as one would type it.
-fn command(argv: &[OsString]) -> String {
-    let word = |word: &OsString| {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.into_owned()
-        } else if word.chars().any(char::is_control) {
-            format!("{word:?}")
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    argv.iter().map(word).collect::<Vec<_>>().join(" ")
-}
-
 /// A container that a unit makes is better woken as that unit.
 fn tell_of_quadlets(config: &Config) {
-    let containers = config.services.iter().flat_map(|service| {
+    let servers = config.services.iter().flat_map(|service| {
         let name = &service.name;
-        service.servers.iter().filter_map(move |server| match &server.wake {
-            Some(Wake::Container(container)) => Some((name, container)),
-            _ => None,
-        })
+        service.servers.iter().filter_map(move |server| Some((name, server.wake.as_ref()?)))
     });
-    for (service, container) in containers {
-        if let Some(unit) = unit_of(container) {
+    for (service, workload) in servers {
+        if let Some(unit) = unit_of(workload) {
             out::complain(format_args!(
-                "services.{service}: container {} belongs to the Quadlet {unit}: use wake = {{ unit = \"{unit}\" }} (warning)",
-                container.name
+                "services.{service}: {workload} belongs to the Quadlet {unit}: use wake = {{ unit = \"{unit}\" }} (warning)"
             ));
         }
     }
 }
 
 /// Asks the engine, and for no longer than it takes to be sure that it does not answer.
-fn unit_of(container: &Container) -> Option<String> {
+fn unit_of(workload: &ActivatorConfig) -> Option<String> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let unit = runtime.block_on(async { tokio::time::timeout(PATIENCE, quadlet_unit(container)).await });
+    let unit = runtime.block_on(async { tokio::time::timeout(PATIENCE, workload.owning_unit()).await });
     runtime.shutdown_background();
     unit.ok().flatten()
 }

@@ -69,7 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCo
         Some("demo") => end(crate::demo::run(passed)),
         // Not for people: what the demo starts, and what stands between us and a program that we start.
         Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
-        Some("guard") => dormouse_wake::exec::guard::main(args),
+        Some("guard") => dormouse_activate::exec::guard::main(args),
         Some("help") => match args.next() {
             Some(command) if explains_itself(&command) => run([argv0, command, "--help".into()], passed),
             _ => out::print(usage()),

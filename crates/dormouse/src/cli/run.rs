@@ -214,8 +214,8 @@ fn help() -> String {
 mod tests {
     use std::time::Duration;
 
-    use dormouse_wake::Wake;
-    use dormouse_wake::unit::Manager;
+    use dormouse_activate::ActivatorConfig;
+    use dormouse_activate::unit::Manager;
 
     use super::*;
     use dormouse_config::model::{Config, Ready};
@@ -258,7 +258,9 @@ mod tests {
         let [service] = config.services.as_slice() else { panic!() };
         assert_eq!(service.name, "main");
         assert_eq!(service.listen.len(), 2);
-        assert!(matches!(&service.servers[0].wake, Some(Wake::Exec(exec)) if exec.argv.len() == 4));
+        assert!(
+            matches!(&service.servers[0].wake, Some(ActivatorConfig::Exec(exec)) if exec.argv.len() == 4)
+        );
         assert_eq!(service.idle.stop, Some(Duration::from_secs(600)));
         assert_eq!(service.idle.freeze, Some(Duration::from_secs(60)));
         assert_eq!(service.idle.minimum_uptime, Duration::from_secs(60));
@@ -272,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_said_last_counts() {
         let config = config(&["--listen=@a", "--to=@b", "--unit=a", "--unit=b", "--user", "--system"]);
-        let Some(Wake::Unit(unit)) = &config.services[0].servers[0].wake else { panic!() };
+        let Some(ActivatorConfig::Unit(unit)) = &config.services[0].servers[0].wake else { panic!() };
         assert_eq!((unit.name.as_str(), unit.manager), ("b.service", Manager::System));
     }
 

@@ -10,6 +10,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_activate::ActivatorConfig;
+use dormouse_activate::exec::Exec;
 use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{
@@ -22,8 +24,6 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 use dormouse_proxy::listener::Received;
 use dormouse_relay::Limits;
-use dormouse_wake::Wake;
-use dormouse_wake::exec::Exec;
 
 use crate::supervisor::{RunError, run_and_tell};
 pub use server::serve;
@@ -97,7 +97,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         notify: false,
     };
     let to = Target::parse(socket.as_os_str())?;
-    let server = ServerConfig::new("demo".to_owned(), to, Some(Wake::Exec(exec)));
+    let server = ServerConfig::new("demo".to_owned(), to, Some(ActivatorConfig::Exec(exec)));
     let listen = ListenAddress::parse("127.0.0.1:0")?;
     let service = ServiceConfig {
         name: "demo".to_owned(),

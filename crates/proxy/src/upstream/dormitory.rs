@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use dormouse_activate::ActivatorConfig;
 use dormouse_core::service::Policy;
 use dormouse_log::Log;
-use dormouse_wake::Wake;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -52,7 +52,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn woken(&self, wake: &Wake) -> Woken {
+    fn woken(&self, wake: &ActivatorConfig) -> Woken {
         let Self { service, to, number } = self.clone();
         Woken { service, to, number, wake: wake.to_string() }
     }
@@ -147,11 +147,12 @@ impl Dormitory {
 
     /// What runs because of us, and goes on running when we end: a process of ours does not.
     pub fn woken(&self) -> Vec<Woken> {
-        let lasts = |wake: &Wake| !matches!(wake, Wake::Exec(_) | Wake::Lan(_));
         let woken = self.beds.iter().filter(|(_, bed)| bed.sleeper.is_ours_to_stop());
         let woken = woken.map(|(key, bed)| (key, bed.habits.borrow().wake.clone()));
-        let mut woken: Vec<_> =
-            woken.filter(|(_, wake)| lasts(wake)).map(|(key, wake)| key.woken(&wake)).collect();
+        let mut woken: Vec<_> = woken
+            .filter(|(_, wake)| wake.properties().survives_crash)
+            .map(|(key, wake)| key.woken(&wake))
+            .collect();
         woken.sort();
         woken
     }

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dormouse_activate::{Activator, ActivatorConfig, ActivatorContext, LogLine, Request};
 use dormouse_core::service::{Event, Eviction};
 use dormouse_core::warm::{WarmWindow, is_warm};
 use dormouse_log::{Level, Log};
-use dormouse_wake::{Context, Line, News, Order, Wake, Waker};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Sleep, sleep, sleep_until};
 
@@ -34,7 +34,7 @@ pub(super) struct Driver {
 /// How a server is woken, found ready and put to sleep.
 #[derive(Debug)]
 pub(super) struct Habits {
-    pub(super) wake: Wake,
+    pub(super) wake: ActivatorConfig,
     pub(super) route: Arc<Route>,
     pub(super) readiness: Readiness,
     pub(super) stop_timeout: Duration,
@@ -54,7 +54,7 @@ impl Driver {
         }
         let habits = Arc::clone(&self.habits.borrow_and_update());
         let mut drive = Drive {
-            waker: dormouse_wake::spawn(habits.wake.clone(), self.context(&habits, self.ours)),
+            activator: dormouse_activate::spawn(habits.wake.clone(), self.context(&habits, self.ours)),
             stale: false,
             driver: self,
             habits,
@@ -73,22 +73,27 @@ impl Driver {
         drive.end().await;
     }
 
-    fn context(&self, habits: &Habits, ours: bool) -> Context {
+    fn context(&self, habits: &Habits, ours: bool) -> ActivatorContext {
         let (name, log) = (self.sleeper.name().to_owned(), self.log.clone());
-        let tell = Arc::new(move |line: Line<'_>| match line {
-            Line::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
-            Line::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
-            Line::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
+        let write = Arc::new(move |line: LogLine<'_>| match line {
+            LogLine::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
+            LogLine::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
+            LogLine::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
         });
-        Context { name: self.sleeper.name().to_owned(), stop_timeout: habits.stop_timeout, ours, tell }
+        ActivatorContext {
+            name: self.sleeper.name().to_owned(),
+            stop_timeout: habits.stop_timeout,
+            started_by_us: ours,
+            log: write,
+        }
     }
 }
 
 struct Drive {
     driver: Driver,
     habits: Arc<Habits>,
-    waker: Waker,
-    /// The waker is one of former habits, and is replaced when nothing runs.
+    activator: Activator,
+    /// The activator is one of former habits, and is replaced when nothing runs.
     stale: bool,
     /// The server has said that it is ready.
     says: Arc<Notify>,
@@ -113,14 +118,14 @@ impl Drive {
         let sleeper = Arc::clone(&self.driver.sleeper);
         loop {
             let due = sleeper.tick();
-            while let Some(order) = sleeper.next_order() {
-                self.order(order).await;
+            while let Some(request) = sleeper.next_order() {
+                self.request(request).await;
             }
             let group = self.place.as_ref().map(|(group, _)| group);
             tokio::select! {
                 () = sleeper.nudge.notified() => {}
-                news = self.waker.news.recv() => match news {
-                    Some(news) => self.hear(news),
+                event = self.activator.events.recv() => match event {
+                    Some(event) => self.handle(event),
                     None => self.revive(),
                 },
                 first = answer(&mut self.probe) => {
@@ -133,7 +138,7 @@ impl Drive {
                 place = entered(&mut self.entering) => {
                     self.entering = None;
                     self.place = Some(place);
-                    self.pass(Order::Start).await;
+                    self.pass(Request::Start).await;
                 }
                 wanted = wanted_changes(group, self.evicted) => {
                     self.evicted = wanted;
@@ -180,16 +185,16 @@ impl Drive {
         }
     }
 
-    /// A waker of the present habits. The one before ends as its orders do.
+    /// Starts an activator of the present habits. The one before ends because its requests are closed.
     fn renew(&mut self) {
         self.stale = false;
         let context = self.driver.context(&self.habits, false);
-        self.waker = dormouse_wake::spawn(self.habits.wake.clone(), context);
+        self.activator = dormouse_activate::spawn(self.habits.wake.clone(), context);
     }
 
-    async fn order(&mut self, order: Order) {
-        match order {
-            Order::Start => {
+    async fn request(&mut self, request: Request) {
+        match request {
+            Request::Start => {
                 self.says = Arc::new(Notify::new());
                 self.evicted = false;
                 if let (Some(group), None) = (&self.habits.group, &self.place) {
@@ -198,65 +203,67 @@ impl Drive {
                     return;
                 }
             }
-            Order::Stop if self.entering.is_some() => {
+            Request::Stop if self.entering.is_some() => {
                 // It never came to start.
                 self.entering = None;
                 self.driver.sleeper.event(Event::Stopped, None);
                 return;
             }
-            Order::Stop => self.probe = None,
-            Order::Freeze | Order::Thaw => {}
+            Request::Stop => self.probe = None,
+            Request::Freeze | Request::Thaw => {}
         }
-        self.pass(order).await;
+        self.pass(request).await;
     }
 
-    async fn pass(&mut self, order: Order) {
-        // A waker takes its orders at once; one that has died shows at its news.
-        let _ = self.waker.orders.send(order).await;
+    async fn pass(&mut self, request: Request) {
+        // An activator takes its requests at once. The end of its events shows that it has failed.
+        let _ = self.activator.requests.send(request).await;
     }
 
-    fn hear(&mut self, news: News) {
+    fn handle(&mut self, event: dormouse_activate::Event) {
         let sleeper = Arc::clone(&self.driver.sleeper);
-        match news {
-            News::Launched { foreign } => {
+        match event {
+            dormouse_activate::Event::Launched { foreign } => {
                 if foreign {
                     sleeper.found_running();
                 }
                 self.look(true);
             }
-            News::Running { foreign } => {
+            dormouse_activate::Event::Running { foreign } => {
                 self.ours_again = !foreign;
                 self.look(false);
             }
-            News::Ready => self.says.notify_one(),
-            News::StartFailed(error) => {
+            dormouse_activate::Event::Ready => self.says.notify_one(),
+            dormouse_activate::Event::StartFailed(error) => {
                 self.over();
                 sleeper.event(Event::StartFailed, Some(error.to_string()));
             }
-            News::Exited(how) => {
+            dormouse_activate::Event::Exited(how) => {
                 let event = Event::Exited { failed: how.is_err() };
                 let reason = match how {
                     Err(error) => Some(error.to_string()),
-                    Ok(()) if sleeper.is_starting() => Some(too_early(&self.habits.wake).to_owned()),
+                    Ok(()) if sleeper.is_starting() => {
+                        Some(self.habits.wake.properties().ended_early.to_owned())
+                    }
                     Ok(()) => None,
                 };
                 self.over();
                 sleeper.event(event, reason);
             }
-            News::Stopped => {
+            dormouse_activate::Event::Stopped => {
                 // Where it took so long that it was given up, the start behind it has the place now.
                 if !sleeper.is_starting() || self.entering.is_some() {
                     self.over();
                 }
                 sleeper.event(Event::Stopped, None);
             }
-            News::Frozen => sleeper.event(Event::Frozen, None),
-            News::FreezeFailed(error) => {
+            dormouse_activate::Event::Frozen => sleeper.event(Event::Frozen, None),
+            dormouse_activate::Event::FreezeFailed(error) => {
                 let name = sleeper.name();
                 self.driver.log.line(Level::Warning, format_args!("{name}: {error}"));
                 sleeper.event(Event::FreezeFailed, None);
             }
-            News::Thawed => sleeper.event(Event::Thawed, None),
+            dormouse_activate::Event::Thawed => sleeper.event(Event::Thawed, None),
         }
     }
 
@@ -275,7 +282,7 @@ impl Drive {
         }
     }
 
-    /// The waker's task has ended although it had no reason to.
+    /// Replaces an activator whose task has ended unexpectedly.
     fn revive(&mut self) {
         let name = self.driver.sleeper.name();
         self.driver
@@ -288,39 +295,26 @@ impl Drive {
             .event(Event::Exited { failed: true }, Some("its waker ended unexpectedly".to_owned()));
     }
 
-    /// Stops what we have started, and lets the waker end.
+    /// Stops what we have started, and lets the activator end.
     async fn end(mut self) {
         let patience = self.habits.stop_timeout + Duration::from_secs(1);
         if self.driver.sleeper.is_ours_to_stop() {
-            self.pass(Order::Stop).await;
+            self.pass(Request::Stop).await;
             let stopped = async {
-                while let Some(news) = self.waker.news.recv().await {
-                    if matches!(news, News::Stopped) {
+                while let Some(event) = self.activator.events.recv().await {
+                    if matches!(event, dormouse_activate::Event::Stopped) {
                         break;
                     }
                 }
             };
             let _ = tokio::time::timeout(patience, stopped).await;
         }
-        drop(self.waker.orders);
-        let mut news = self.waker.news;
-        let ended = async { while news.recv().await.is_some() {} };
+        drop(self.activator.requests);
+        let mut events = self.activator.events;
+        let ended = async { while events.recv().await.is_some() {} };
         let _ = tokio::time::timeout(patience, ended).await;
-        self.waker.task.abort();
+        self.activator.task.abort();
         drop(self.driver.gone);
-    }
-}
-
-/// Why a start failed though what was started ended in good order.
-fn too_early(wake: &Wake) -> &'static str {
-    match wake {
-        Wake::Exec(_) => {
-            "it exited with code 0 before it was ready; exec takes the server itself, what has somebody else start it is \
-             woken with start (commands), unit or container"
-        }
-        Wake::Unit(_) | Wake::Container(_) | Wake::Command(_) | Wake::Lan(_) => {
-            "it ended in good order before it was ready; its own log may say why"
-        }
     }
 }
 

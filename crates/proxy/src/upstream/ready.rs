@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_activate::ActivatorContext;
+use dormouse_activate::command::succeeds;
 use dormouse_config::model::Ready;
 use dormouse_relay::Stream;
-use dormouse_wake::Context;
-use dormouse_wake::command::succeeds;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::sync::Notify;
@@ -38,7 +38,7 @@ impl Readiness {
         route: &Arc<Route>,
         says: &Arc<Notify>,
         asked: bool,
-        context: Context,
+        context: ActivatorContext,
     ) -> Probe {
         let (readiness, route, says) = (self.clone(), Arc::clone(route), Arc::clone(says));
         Box::pin(async move {
@@ -59,7 +59,13 @@ impl Readiness {
         })
     }
 
-    async fn look(&self, route: &Route, says: &Notify, asked: bool, context: &Context) -> Option<Stream> {
+    async fn look(
+        &self,
+        route: &Route,
+        says: &Notify,
+        asked: bool,
+        context: &ActivatorContext,
+    ) -> Option<Stream> {
         let path = match &self.ready {
             Ready::Notify | Ready::Healthy => {
                 says.notified().await;
@@ -80,7 +86,7 @@ impl Readiness {
     }
 
     /// One look.
-    async fn once(&self, route: &Route, context: &Context) -> Option<Option<Stream>> {
+    async fn once(&self, route: &Route, context: &ActivatorContext) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
             Ready::Connect => route.connect(false, Refusals::Final).await.ok().map(Some),

@@ -9,12 +9,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_activate::Request;
 use dormouse_core::service::{
     Action, Arrival, Event, Eviction, Machine, NotNow, Outlook, Policy, Refusal, State, WaiterId,
 };
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
-use dormouse_wake::Order;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::stats::sleep::{SleepCounters, WokenBy};
@@ -45,7 +45,7 @@ struct Inner {
     machine: Machine,
     waiters: HashMap<WaiterId, Waiter>,
     /// What the waker is to be told. The machine has at most one order under way, and a stop behind it.
-    orders: VecDeque<Order>,
+    orders: VecDeque<Request>,
     /// When the driver looks after the machine next.
     armed: Option<Instant>,
     /// How often the server went away: the number of its run.
@@ -288,7 +288,7 @@ impl Sleeper {
         inner.armed
     }
 
-    pub(super) fn next_order(&self) -> Option<Order> {
+    pub(super) fn next_order(&self) -> Option<Request> {
         self.lock().orders.pop_front()
     }
 
@@ -378,13 +378,13 @@ impl Inner {
                 self.proven = false;
                 self.began = now;
                 self.reason = None;
-                Order::Start
+                Request::Start
             }
-            Action::Stop => Order::Stop,
-            Action::Freeze => Order::Freeze,
+            Action::Stop => Request::Stop,
+            Action::Freeze => Request::Freeze,
             Action::Thaw => {
                 counters.wake(by);
-                Order::Thaw
+                Request::Thaw
             }
         };
         self.orders.push_back(order);

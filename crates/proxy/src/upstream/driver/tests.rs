@@ -5,10 +5,10 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use dormouse_activate::command::Commands;
 use dormouse_config::model::Ready;
 use dormouse_core::address::Target;
 use dormouse_core::service::{Policy, State};
-use dormouse_wake::command::Commands;
 use tokio::time::timeout;
 
 use super::*;
@@ -38,7 +38,7 @@ fn habits(directory: &Path, stop: &str, group: &Arc<Group>) -> Habits {
     let (start, stop) = (shell("true"), Some(shell(stop)));
     let to = Target::parse(directory.join("socket").as_os_str()).unwrap();
     Habits {
-        wake: Wake::Command(Commands { start, stop, freeze: None, thaw: None, status: None }),
+        wake: ActivatorConfig::Command(Commands { start, stop, freeze: None, thaw: None, status: None }),
         route: Arc::new(Route::new(&to, None).unwrap()),
         readiness: Readiness { ready: Ready::Connect, settle: Duration::ZERO },
         stop_timeout: SOON,

@@ -1,0 +1,85 @@
+//! A child process of dormouse. Each has a guard process, so that none of its descendants outlives dormouse.
+//!
+//! ```text
+//!  dormouse ─requests, events── guard ── program ── its descendants, in any group or session
+//!     └─────────lines of output──────────┴──────────────┘
+//! ```
+
+pub mod guard;
+mod handle;
+mod notify_socket;
+mod protocol;
+mod running;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use tokio::sync::mpsc::{Receiver, Sender};
+
+use self::running::{AfterRun, Running};
+use crate::{ActivationError, ActivatorContext, Event, Operation, Request};
+
+/// A program that dormouse starts as a child process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The program and its arguments; never empty.
+    pub argv: Vec<OsString>,
+    /// Variables to add to the environment of dormouse, which the program inherits without private variables.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The working directory. `None` is that of dormouse.
+    pub directory: Option<PathBuf>,
+    /// The program sends `READY=1` when it is ready (`NOTIFY_SOCKET`, `sd_notify(3)`).
+    pub notify: bool,
+}
+
+impl fmt::Display for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.argv.first().map(|program| program.to_string_lossy()).unwrap_or_default())
+    }
+}
+
+/// Sets the program of the guard, for tests. Its `main` calls [`guard::main`] with the arguments after the first two.
+/// The first call counts.
+#[doc(hidden)]
+pub fn set_guard_program(program: PathBuf) {
+    handle::set_program(program);
+}
+
+/// Carries out requests until the channel of requests is closed.
+pub(crate) async fn run(
+    exec: Exec,
+    context: ActivatorContext,
+    mut requests: Receiver<Request>,
+    events: Sender<Event>,
+) {
+    let mut restart = false;
+    loop {
+        let request = if restart { Some(Request::Start) } else { requests.recv().await };
+        restart = false;
+        let event = match request {
+            Some(Request::Start) => match Running::start(&exec, &context, &events) {
+                Ok(running) => match running.drive(&mut requests).await {
+                    AfterRun::Wait => continue,
+                    AfterRun::Restart => {
+                        restart = true;
+                        continue;
+                    }
+                    AfterRun::End => return,
+                },
+                Err(error) => Event::StartFailed(error),
+            },
+            Some(Request::Stop) => Event::Stopped,
+            Some(Request::Freeze) => {
+                Event::FreezeFailed(failure(&exec, Operation::Freeze, "it does not run".to_owned()))
+            }
+            Some(Request::Thaw) => Event::Thawed,
+            None => return,
+        };
+        let _ = events.send(event).await;
+    }
+}
+
+fn failure(exec: &Exec, operation: Operation, reason: String) -> ActivationError {
+    ActivationError { workload: exec.to_string(), operation, reason }
+}

@@ -1,0 +1,347 @@
+//! One run of a program: from the start request until the program and all its descendants have ended.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::handle::GuardHandle;
+use super::notify_socket::{Notification, NotifySocket};
+use super::protocol::{GuardEvent, GuardRequest};
+use super::{Exec, failure};
+use crate::process::{LastLine, OutputLines, Termination, environment, spawn_failure};
+use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
+
+/// The time that the last output of an ended program may take to arrive.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
+/// When dormouse itself ends, the program has this time beyond its stop timeout. After that the guard stays behind.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(5);
+
+/// What the activator does after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterRun {
+    /// Wait for requests.
+    Wait,
+    /// Start the program again: the request came before the run had ended.
+    Restart,
+    /// End: the channel of requests is closed.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The guard has not reported yet whether the program runs.
+    Starting,
+    Running,
+    Freezing,
+    Frozen,
+    Thawing,
+    /// The stop is in progress. [`Event::Stopped`] follows.
+    Stopping,
+    /// The program failed, which was reported. The guard stops its remaining descendants.
+    CleaningUp,
+}
+
+/// A program that runs or starts.
+pub(super) struct Running<'a> {
+    exec: &'a Exec,
+    context: &'a ActivatorContext,
+    events: &'a Sender<Event>,
+    guard: GuardHandle,
+    output: Option<OutputLines>,
+    notify_socket: Option<NotifySocket>,
+    phase: Phase,
+    /// The program has reported that it is ready.
+    ready: bool,
+    /// A start was requested while the run was ending.
+    restart: bool,
+    /// The channel of requests is closed. The time until which the activator waits for the end of the run.
+    end_by: Option<Instant>,
+    last_line: LastLine,
+}
+
+/// How a run ended.
+enum RunEnd {
+    /// The guard could not start the program; the value is the error number.
+    NotStarted(i32),
+    /// The program and all its descendants have ended.
+    Terminated(Termination),
+    /// The guard ended without a report.
+    GuardLost,
+    /// The run did not end in time.
+    TimedOut,
+}
+
+impl<'a> Running<'a> {
+    /// Starts a guard, which starts the program.
+    pub(super) fn start(
+        exec: &'a Exec,
+        context: &'a ActivatorContext,
+        events: &'a Sender<Event>,
+    ) -> Result<Self, ActivationError> {
+        let failed = |reason| failure(exec, Operation::Start, reason);
+        if let Some(directory) = exec.directory.as_ref().filter(|directory| !directory.is_dir()) {
+            let directory = directory.display();
+            return Err(failed(format!(
+                "its directory {directory} does not exist; create it, or name another"
+            )));
+        }
+        let notify_socket = if exec.notify { Some(NotifySocket::open()) } else { None }.transpose().map_err(|error| {
+            failed(format!(
+                "no socket for its notifications: {error}; see that /tmp or RuntimeDirectory= can be written"
+            ))
+        })?;
+        let mut environment = environment(&context.name);
+        environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
+        environment.extend(exec.environment.iter().cloned());
+        let (guard, output) =
+            GuardHandle::start(exec, environment, context.stop_timeout).map_err(|error| {
+                failed(format!("its guard: {}", spawn_failure("/proc/self/exe".as_ref(), &error)))
+            })?;
+        Ok(Self {
+            exec,
+            context,
+            events,
+            guard,
+            output: Some(output),
+            notify_socket,
+            phase: Phase::Starting,
+            ready: false,
+            restart: false,
+            end_by: None,
+            last_line: LastLine::default(),
+        })
+    }
+
+    /// Carries out requests until the run has ended.
+    pub(super) async fn drive(mut self, requests: &mut Receiver<Request>) -> AfterRun {
+        let end = loop {
+            tokio::select! {
+                biased;
+                request = requests.recv(), if self.end_by.is_none() => self.handle_request(request).await,
+                event = self.guard.receive() => match event {
+                    Some(GuardEvent::Failed(errno)) => break RunEnd::NotStarted(errno),
+                    Some(GuardEvent::Ended(termination)) => break RunEnd::Terminated(termination),
+                    Some(event) => self.handle_guard_event(event).await,
+                    None => break RunEnd::GuardLost,
+                },
+                notification = receive(self.notify_socket.as_ref()) => match notification {
+                    Some(notification) => {
+                        if let Some(status) = notification.status {
+                            self.log(LogLine::Notice(&status));
+                        }
+                        if notification.ready && !self.ready {
+                            self.ready = true;
+                            self.report_ready().await;
+                        }
+                    }
+                    None => self.notify_socket = None,
+                },
+                line = next_line(self.output.as_mut()) => match line {
+                    Some(line) => self.output_line(&line),
+                    None => self.output = None,
+                },
+                () = until(self.end_by) => break RunEnd::TimedOut,
+            }
+        };
+        self.finish(end).await
+    }
+
+    async fn handle_request(&mut self, request: Option<Request>) {
+        let cleaning_up = self.phase == Phase::CleaningUp;
+        match (request, self.phase) {
+            (None, _) => {
+                let time = self.context.stop_timeout.saturating_add(SHUTDOWN_MARGIN);
+                let now = Instant::now();
+                self.end_by = Some(now.checked_add(time).unwrap_or(now));
+                self.restart = false;
+                self.guard.send(GuardRequest::Stop).await;
+                if !cleaning_up {
+                    self.phase = Phase::Stopping;
+                }
+            }
+            (Some(Request::Start), Phase::Stopping | Phase::CleaningUp) => self.restart = true,
+            // In progress; the event follows.
+            (Some(Request::Start), Phase::Starting)
+            | (Some(Request::Freeze), Phase::Freezing)
+            | (Some(Request::Thaw), Phase::Thawing) => {}
+            (Some(Request::Start), _) => self.send(Event::Launched { foreign: false }).await,
+            (Some(Request::Stop), _) => {
+                self.restart = false;
+                self.phase = Phase::Stopping;
+                self.guard.send(GuardRequest::Stop).await;
+            }
+            (Some(Request::Freeze), Phase::Running | Phase::Thawing) => {
+                self.phase = Phase::Freezing;
+                self.guard.send(GuardRequest::Freeze).await;
+            }
+            (Some(Request::Freeze), Phase::Frozen) => self.send(Event::Frozen).await,
+            (Some(Request::Freeze), Phase::Starting | Phase::Stopping | Phase::CleaningUp) => {
+                let reason = "it does not run".to_owned();
+                self.send(Event::FreezeFailed(failure(self.exec, Operation::Freeze, reason))).await;
+            }
+            (Some(Request::Thaw), Phase::Frozen | Phase::Freezing) => {
+                self.phase = Phase::Thawing;
+                self.guard.send(GuardRequest::Thaw).await;
+            }
+            (Some(Request::Thaw), _) => self.send(Event::Thawed).await,
+        }
+    }
+
+    async fn handle_guard_event(&mut self, event: GuardEvent) {
+        match (event, self.phase) {
+            (GuardEvent::Started, Phase::Starting) => {
+                self.phase = Phase::Running;
+                self.send(Event::Launched { foreign: false }).await;
+                if self.ready {
+                    self.send(Event::Ready).await;
+                }
+            }
+            (GuardEvent::Frozen, Phase::Freezing) => {
+                self.phase = Phase::Frozen;
+                self.send(Event::Frozen).await;
+            }
+            (GuardEvent::FreezeFailed(reason), Phase::Freezing) => {
+                self.phase = Phase::Running;
+                self.send(Event::FreezeFailed(failure(self.exec, Operation::Freeze, reason))).await;
+            }
+            (GuardEvent::Thawed, Phase::Thawing) => {
+                self.phase = Phase::Running;
+                self.send(Event::Thawed).await;
+            }
+            (GuardEvent::MainEnded(termination), phase)
+                if !termination.is_success() && phase != Phase::Stopping && phase != Phase::CleaningUp =>
+            {
+                self.fail(termination).await;
+            }
+            (GuardEvent::Warning(text), _) => self.log(LogLine::Warning(&format!("{}: {text}", self.exec))),
+            // Events of cancelled requests.
+            _ => {}
+        }
+    }
+
+    /// Reports that the program itself failed, and stops its descendants, which could disturb the next start.
+    async fn fail(&mut self, termination: Termination) {
+        self.phase = Phase::CleaningUp;
+        self.guard.send(GuardRequest::Stop).await;
+        let error = self.run_failure(termination);
+        self.send(Event::Exited(Err(error))).await;
+    }
+
+    async fn report_ready(&mut self) {
+        match self.phase {
+            Phase::Running | Phase::Freezing | Phase::Frozen | Phase::Thawing => {
+                self.send(Event::Ready).await
+            }
+            // Reported as soon as the program is known to run.
+            Phase::Starting | Phase::Stopping | Phase::CleaningUp => {}
+        }
+    }
+
+    async fn finish(mut self, end: RunEnd) -> AfterRun {
+        let event = match end {
+            RunEnd::TimedOut => return AfterRun::End,
+            RunEnd::Terminated(termination) => {
+                self.read_remaining_output().await;
+                match self.phase {
+                    Phase::Stopping => Some(Event::Stopped),
+                    Phase::CleaningUp => None,
+                    _ if termination.is_success() => Some(Event::Exited(Ok(()))),
+                    _ => Some(Event::Exited(Err(self.run_failure(termination)))),
+                }
+            }
+            RunEnd::NotStarted(errno) => {
+                let error = io::Error::from_raw_os_error(errno);
+                let program = self.exec.argv.first().cloned().unwrap_or_default();
+                let error = failure(self.exec, Operation::Start, spawn_failure(&program, &error));
+                Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
+            }
+            RunEnd::GuardLost => {
+                self.read_remaining_output().await;
+                let reason = |what: &str| format!("its guard {what}{}", self.last_line);
+                match self.phase {
+                    Phase::Stopping => Some(Event::Stopped),
+                    Phase::CleaningUp => None,
+                    Phase::Starting => Some(Event::StartFailed(failure(
+                        self.exec,
+                        Operation::Start,
+                        reason("ended before it could start it; see whether memory or processes are short"),
+                    ))),
+                    _ => Some(Event::Exited(Err(failure(
+                        self.exec,
+                        Operation::Run,
+                        reason(
+                            "was killed, and so was all of it; see who did, the kernel's memory killer for one",
+                        ),
+                    )))),
+                }
+            }
+        };
+        let Self { guard, events, notify_socket, .. } = self;
+        drop(notify_socket);
+        if matches!(end, RunEnd::GuardLost) {
+            guard.kill_remaining().await;
+        } else {
+            guard.wait().await;
+        }
+        if let Some(event) = event {
+            let _ = events.send(event).await;
+        }
+        match (self.end_by, self.restart) {
+            (Some(_), _) => AfterRun::End,
+            (None, true) => AfterRun::Restart,
+            (None, false) => AfterRun::Wait,
+        }
+    }
+
+    /// Reads the remaining output.
+    async fn read_remaining_output(&mut self) {
+        let deadline = Instant::now() + OUTPUT_TIMEOUT;
+        while let Some(output) = &mut self.output {
+            match timeout_at(deadline, output.next()).await {
+                Ok(Some(line)) => self.output_line(&line),
+                _ => self.output = None,
+            }
+        }
+    }
+
+    fn output_line(&mut self, line: &str) {
+        self.last_line.update(line);
+        self.log(LogLine::Output(line));
+    }
+
+    fn run_failure(&self, termination: Termination) -> ActivationError {
+        failure(self.exec, Operation::Run, format!("{termination}{}", self.last_line))
+    }
+
+    fn log(&self, line: LogLine<'_>) {
+        (self.context.log)(line);
+    }
+
+    async fn send(&self, event: Event) {
+        // An owner that has closed this channel closes the channel of requests, too.
+        let _ = self.events.send(event).await;
+    }
+}
+
+async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
+    match socket {
+        Some(socket) => socket.receive().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
+    match output {
+        Some(output) => output.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,283 @@
+//! A waker with its lines, and processes to be watched from outside.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_activate::exec::Exec;
+use dormouse_activate::{
+    ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request,
+};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait;
+use rustix::process::{Pid, Signal};
+use tokio::sync::watch;
+
+/// Far above what anything here takes on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// The stop timeout of the programs here.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A waker that is driven by hand.
+pub(crate) struct Rig {
+    activator: Activator,
+    lines: watch::Sender<Vec<String>>,
+}
+
+impl Rig {
+    /// A waker of this program.
+    pub(crate) fn new(exec: Exec) -> Self {
+        Self::with_stop_timeout(exec, STOP_TIMEOUT)
+    }
+
+    pub(crate) fn with_stop_timeout(exec: Exec, stop_timeout: Duration) -> Self {
+        dormouse_activate::exec::set_guard_program(example("guard"));
+        let lines = watch::Sender::new(Vec::new());
+        let into = lines.clone();
+        let log = Arc::new(move |line: LogLine<'_>| {
+            let line = match line {
+                LogLine::Output(text) => text.to_owned(),
+                LogLine::Notice(text) => format!("notice: {text}"),
+                LogLine::Warning(text) => format!("warning: {text}"),
+            };
+            into.send_modify(|lines: &mut Vec<String>| lines.push(line));
+        });
+        let context = ActivatorContext { name: "web".to_owned(), stop_timeout, started_by_us: false, log };
+        Self { activator: dormouse_activate::spawn(ActivatorConfig::Exec(exec), context), lines }
+    }
+
+    pub(crate) async fn request(&self, request: Request) {
+        self.activator.requests.send(request).await.unwrap();
+    }
+
+    /// The next news.
+    pub(crate) async fn event(&mut self) -> Event {
+        let event = tokio::time::timeout(SOON, self.activator.events.recv()).await;
+        event.unwrap_or_else(|_| panic!("no event; lines: {:?}", self.lines())).expect("the task has ended")
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.request(Request::Start).await;
+        let event = self.event().await;
+        assert!(matches!(event, Event::Launched { foreign: false }), "{event:?}");
+    }
+
+    pub(crate) async fn start_fails(&mut self) -> ActivationError {
+        self.request(Request::Start).await;
+        match self.event().await {
+            Event::StartFailed(error) => error,
+            event => panic!("{event:?}"),
+        }
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.request(Request::Stop).await;
+        let event = self.event().await;
+        assert!(matches!(event, Event::Stopped), "{event:?}");
+    }
+
+    /// Waits for the news of its end.
+    pub(crate) async fn exited(&mut self) -> Result<(), ActivationError> {
+        match self.event().await {
+            Event::Exited(how) => how,
+            event => panic!("{event:?}"),
+        }
+    }
+
+    /// No news for so long.
+    pub(crate) async fn quiet(&mut self, time: Duration) {
+        let event = tokio::time::timeout(time, self.activator.events.recv()).await;
+        assert!(event.is_err(), "{event:?}");
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// What follows `prefix` in the first line that has it, now or later.
+    pub(crate) async fn said(&self, prefix: &str) -> String {
+        self.said_more(prefix, 1).await.remove(0)
+    }
+
+    /// The same for the first `count` such lines.
+    pub(crate) async fn said_more(&self, prefix: &str, count: usize) -> Vec<String> {
+        let found = |lines: &[String]| -> Vec<String> {
+            lines.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
+        };
+        let mut lines = self.lines.subscribe();
+        let enough = lines.wait_for(|lines| found(lines).len() >= count);
+        let enough = tokio::time::timeout(SOON, enough).await;
+        let lines = enough.unwrap_or_else(|_| panic!("no line {prefix:?} in {:?}", self.lines()));
+        found(&lines.unwrap())
+    }
+
+    /// The processes whose numbers it wrote as `pid NUMBER`.
+    pub(crate) async fn watched(&self, count: usize) -> Vec<Watched> {
+        let said = self.said_more("pid ", count).await;
+        said.iter().map(|pid| Watched::new(pid.trim().parse().unwrap())).collect()
+    }
+
+    /// Ends the orders; the task must end by itself.
+    pub(crate) async fn close(self) {
+        drop(self.activator.requests);
+        tokio::time::timeout(SOON, self.activator.task).await.expect("the task goes on").unwrap();
+    }
+}
+
+/// A process that somebody else started, held so that its number stays its own.
+pub(crate) struct Watched {
+    pub(crate) pid: i32,
+    fd: std::os::fd::OwnedFd,
+}
+
+impl Watched {
+    pub(crate) fn new(pid: i32) -> Self {
+        let flags = rustix::process::PidfdFlags::empty();
+        let fd = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), flags);
+        Self { pid, fd: fd.unwrap_or_else(|error| panic!("process {pid}: {error}")) }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&self) {
+        let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec::try_from(SOON).unwrap();
+        let ready = rustix::event::poll(&mut fds, Some(&limit)).unwrap();
+        assert_eq!(ready, 1, "process {} goes on: {}", self.pid, stat(self.pid));
+    }
+
+    /// Whether it has ended, without waiting.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+    }
+
+    pub(crate) fn kill(&self) {
+        rustix::process::pidfd_send_signal(&self.fd, Signal::KILL).unwrap();
+    }
+
+    /// Its parent's number.
+    pub(crate) fn parent(&self) -> i32 {
+        field(self.pid, 1).parse().unwrap()
+    }
+}
+
+pub(crate) fn stat(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
+}
+
+/// A field behind the name in /proc/PID/stat, the state being the first.
+pub(crate) fn field(pid: i32, index: usize) -> String {
+    let stat = stat(pid);
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(index).unwrap().to_owned()
+}
+
+pub(crate) fn is_guard(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("guard:"))
+}
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
+    wait::until(what, SOON, || Ok(check().then_some(()))).unwrap();
+}
+
+/// A program with arguments.
+pub(crate) fn exec(argv: &[&str]) -> Exec {
+    Exec {
+        argv: argv.iter().map(OsString::from).collect(),
+        environment: Vec::new(),
+        directory: None,
+        notify: false,
+    }
+}
+
+/// A script of the shell.
+pub(crate) fn shell(script: &str) -> Exec {
+    exec(&["/bin/sh", "-c", script])
+}
+
+/// An example program of this crate, which cargo builds along with the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing: cargo build -p dormouse-activate --examples", path.display());
+    path
+}
+
+/// Fails when a program that a test cannot do without is not installed.
+pub(crate) fn needs(program: &str, package: &str) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    assert!(found, "{program} is missing: install the package {package}");
+}
+
+/// The example `drive` in a process of its own, with what it writes in a file.
+pub(crate) struct Drive {
+    pub(crate) child: Child,
+    out: PathBuf,
+    mark: String,
+    _dir: TempDir,
+}
+
+impl Drive {
+    /// Starts it through `through` (a tool that takes a command line), for this script of the shell.
+    pub(crate) fn start(through: &[&str], script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = TempDir::new().unwrap();
+        // Another user may not reach the directory that it was built in.
+        let program = dir.join("drive");
+        fs::copy(example("drive"), &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let out = dir.join("out");
+        let file = fs::File::create(&out).unwrap();
+        let mark = format!("DORMOUSE_TEST={}", dir.path().display());
+        let mut command = Command::new("env");
+        command.arg(&mark).args(through).arg(program).args(["exec", "--", "/bin/sh", "-c", script]);
+        command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().unwrap(), out, mark, _dir: dir }
+    }
+
+    pub(crate) fn say(&self, word: &str) {
+        use std::io::Write;
+        writeln!(self.child.stdin.as_ref().unwrap(), "{word}").unwrap();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
+    }
+
+    pub(crate) fn wrote(&self, text: &str) {
+        let wrote = || Ok(self.text().contains(text).then_some(()));
+        wait::until(text, SOON, wrote).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
+    }
+
+    /// All processes that carry its mark, itself included.
+    pub(crate) fn all(&self) -> Vec<i32> {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid: &i32| {
+                fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                    environ.split(|byte| *byte == 0).any(|variable| variable == self.mark.as_bytes())
+                })
+            })
+            .collect()
+    }
+
+    /// Kills it, and it alone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in self.all() {
+            let _ = rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
