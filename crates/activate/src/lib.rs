@@ -116,9 +116,9 @@ pub enum Event {
 /// is.
 #[derive(Debug)]
 pub struct Activator {
-    /// Receives requests.
+    /// The channel for requests.
     pub requests: Sender<Request>,
-    /// Delivers events. It is closed when the task has ended.
+    /// The channel of events. The task closes it when it ends.
     pub events: Receiver<Event>,
     /// The task.
     pub task: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! The user's own commands behind the waker `command`.
+//! The activator for the user's own commands.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,13 +22,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-/// Far above what anything here takes on a busy machine.
+/// A limit far above the duration of any step on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 const FREEZE: (&str, &str) = ("freeze", "touch frozen");
 const THAW: (&str, &str) = ("thaw", "rm frozen");
 
 #[tokio::test]
-async fn it_is_started_frozen_thawed_and_stopped() {
+async fn a_workload_is_started_frozen_thawed_and_stopped() {
     let mut rig = Rig::new(
         "echo starting; touch runs",
         &[("stop", "rm runs"), ("freeze", "touch frozen"), ("thaw", "rm frozen"), ("status", "test -e runs")],
@@ -43,24 +43,24 @@ async fn it_is_started_frozen_thawed_and_stopped() {
         rig.request(Request::Thaw).await;
         assert!(matches!(rig.event().await, Event::Thawed));
         assert!(!rig.exists("frozen"));
-        // Frozen, it is thawed to be stopped.
+        // A stop thaws a frozen workload first.
         rig.request(Request::Freeze).await;
         assert!(matches!(rig.event().await, Event::Frozen));
         rig.request(Request::Stop).await;
         assert!(matches!(rig.event().await, Event::Stopped));
         assert!(!rig.exists("runs") && !rig.exists("frozen"));
     }
-    rig.heard("starting", 2).await;
+    rig.wait_for_line("starting", 2).await;
     rig.close().await;
 }
 
 #[tokio::test]
-async fn what_runs_already_is_not_started_again() {
+async fn a_running_workload_is_not_started_again() {
     let status = "test -e runs || { echo no >asked; false; }";
     let mut asked = None;
     let mut rig =
         Rig::prepared("touch started", &[("status", status)], |rig| asked = Some(rig.fifo("asked")));
-    // The first look found nothing.
+    // The first status command finds nothing.
     let heard = asked.as_mut().unwrap().read_u8();
     tokio::time::timeout(SOON, heard).await.expect("it is not asked").unwrap();
     rig.touch("runs");
@@ -71,18 +71,18 @@ async fn what_runs_already_is_not_started_again() {
 }
 
 #[tokio::test]
-async fn what_others_start_and_end_is_noticed() {
-    // Asked for at once.
+async fn a_start_or_end_by_another_program_is_noticed() {
+    // The status command runs immediately.
     let mut rig = Rig::prepared("true", &[("status", "test -e runs")], |rig| rig.touch("runs"));
     assert!(matches!(rig.event().await, Event::Running { .. }));
-    // …and every five seconds.
+    // It runs again every five seconds.
     fs::remove_file(rig.dir.join("runs")).unwrap();
     assert!(matches!(rig.event().await, Event::Exited(Ok(()))));
     rig.close().await;
 }
 
 #[tokio::test]
-async fn a_start_that_fails_tells_why() {
+async fn a_failed_start_reports_the_reason() {
     let error = Rig::new("echo no such machine >&2; exit 7", &[]).start_fails().await;
     assert_eq!(
         error.reason,
@@ -100,10 +100,10 @@ async fn a_start_that_fails_tells_why() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_a_start_that_takes_long() {
+async fn a_stop_cancels_a_slow_start() {
     let mut rig = Rig::new("echo $$; sleep 1000 & wait", &[("stop", "touch stopped")]);
     rig.request(Request::Start).await;
-    rig.told(|lines| !lines.is_empty()).await;
+    rig.wait_for_lines(|lines| !lines.is_empty()).await;
     rig.request(Request::Stop).await;
     assert!(matches!(rig.event().await, Event::Stopped));
     assert!(rig.exists("stopped"));
@@ -112,7 +112,7 @@ async fn a_stop_ends_a_start_that_takes_long() {
 }
 
 #[tokio::test]
-async fn commands_that_take_too_long_are_killed() {
+async fn slow_commands_are_killed() {
     let mut rig = Rig::new("true", &[("stop", "sleep 1000"), ("freeze", "sleep 1000"), ("thaw", "true")]);
     rig.request(Request::Start).await;
     assert!(matches!(rig.event().await, Event::Launched { .. }));
@@ -128,7 +128,7 @@ async fn commands_that_take_too_long_are_killed() {
 }
 
 #[tokio::test]
-async fn a_stop_is_done_when_the_status_says_so() {
+async fn a_stop_completes_when_the_status_command_confirms_it() {
     let stop = "(sleep 0.2; rm runs) >/dev/null 2>&1 &";
     let mut rig = Rig::new("touch runs", &[("stop", stop), ("status", "test -e runs")]);
     rig.request(Request::Start).await;
@@ -140,8 +140,8 @@ async fn a_stop_is_done_when_the_status_says_so() {
 }
 
 #[tokio::test]
-async fn what_we_froze_before_we_ended_is_thawed() {
-    // A status that says that it runs, and one that cannot know.
+async fn a_workload_frozen_before_a_restart_is_thawed() {
+    // The first status command recognises a frozen workload, the second does not.
     for status in ["test -e runs", "test -e runs && test ! -e frozen"] {
         let others = [("stop", "rm runs"), FREEZE, THAW, ("status", status)];
         let mut rig = Rig::prepared("touch started", &others, Rig::left_frozen);
@@ -151,7 +151,7 @@ async fn what_we_froze_before_we_ended_is_thawed() {
         assert!(matches!(rig.event().await, Event::Stopped), "{status}");
         assert!(!rig.exists("runs"), "{status}");
         rig.close().await;
-        // A client comes at once.
+        // A start request comes before the first status command has finished.
         let mut rig = Rig::prepared("touch started", &others, Rig::left_frozen);
         rig.request(Request::Start).await;
         let mut event = rig.event().await;
@@ -162,7 +162,7 @@ async fn what_we_froze_before_we_ended_is_thawed() {
         assert!(!rig.exists("frozen") && !rig.exists("started"), "{status}");
         rig.close().await;
     }
-    // It is to be stopped at once.
+    // A stop request comes first.
     let others = [("stop", "test ! -e frozen && rm runs"), FREEZE, THAW];
     let mut rig = Rig::prepared("true", &others, Rig::left_frozen);
     rig.request(Request::Stop).await;
@@ -172,10 +172,10 @@ async fn what_we_froze_before_we_ended_is_thawed() {
 }
 
 #[tokio::test]
-async fn what_we_left_running_is_ours_although_it_was_not_frozen() {
+async fn a_workload_running_before_a_restart_is_not_foreign() {
     let others = [FREEZE, THAW, ("status", "test -e runs")];
     let mut rig = Rig::prepared("touch started", &others, |rig| {
-        rig.ours = true;
+        rig.started_by_us = true;
         rig.touch("runs");
     });
     assert!(matches!(rig.event().await, Event::Running { foreign: false }));
@@ -188,7 +188,7 @@ async fn what_we_left_running_is_ours_although_it_was_not_frozen() {
 }
 
 #[tokio::test]
-async fn what_is_frozen_by_half_is_thawed() {
+async fn a_failed_freeze_is_undone() {
     for freeze in ["touch frozen; echo no >&2; exit 1", "touch frozen; sleep 1000"] {
         let others = [("freeze", freeze), THAW];
         let mut rig = Rig::new("true", &others);
@@ -202,7 +202,7 @@ async fn what_is_frozen_by_half_is_thawed() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_thawed_stays_ours_and_is_thawed_later() {
+async fn a_failed_thaw_is_repeated_at_the_next_start() {
     let thaw = "test -e may_thaw && rm frozen";
     let others = [("stop", "rm runs"), FREEZE, ("thaw", thaw), ("status", "test -e runs")];
     let mut rig = Rig::new("touch runs", &others);
@@ -225,14 +225,14 @@ async fn what_could_not_be_thawed_stays_ours_and_is_thawed_later() {
 }
 
 #[tokio::test]
-async fn commands_get_the_limit_on_descriptors_that_we_were_started_with() {
-    // That of this process of tests is changed, so it happens here only.
+async fn commands_get_the_original_descriptor_limit() {
+    // This changes the limit of the test process, so no other test may do it.
     dormouse_sys::fd_limit::set(500);
     assert_eq!(dormouse_sys::fd_limit::raise(600), 600);
     let mut rig = Rig::new("ulimit -n", &[("stop", "test $(ulimit -n) = 500 && touch stopped")]);
     rig.request(Request::Start).await;
     assert!(matches!(rig.event().await, Event::Launched { .. }));
-    rig.heard("500", 1).await;
+    rig.wait_for_line("500", 1).await;
     rig.request(Request::Stop).await;
     assert!(matches!(rig.event().await, Event::Stopped));
     assert!(rig.exists("stopped"), "{:?}", rig.lines());
@@ -240,7 +240,7 @@ async fn commands_get_the_limit_on_descriptors_that_we_were_started_with() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered_in_time_or_leaves_nothing() {
+async fn succeeds_kills_commands_that_are_too_slow() {
     let ask = |script: &str| -> Vec<OsString> { ["/bin/sh", "-c", script].map(Into::into).to_vec() };
     let name = format!("question-{}", std::process::id());
     let log = Arc::new(|_: LogLine<'_>| ());
@@ -249,17 +249,17 @@ async fn a_question_is_answered_in_time_or_leaves_nothing() {
     assert!(!succeeds(&ask("exit 1"), &context, SOON).await);
     assert!(!succeeds(&["/nonexistent".into()], &context, SOON).await);
     assert!(!succeeds(&[], &context, SOON).await);
-    // A shell with a program behind it.
+    // A shell that waits for another program.
     let hangs = ask("sleep 1000 & wait");
     assert!(!succeeds(&hangs, &context, Duration::from_millis(300)).await);
     none_left(&name).await;
-    // …and given up.
+    // The caller drops the future.
     let asked = succeeds(&hangs, &context, SOON);
     assert!(tokio::time::timeout(Duration::from_millis(300), asked).await.is_err());
     none_left(&name).await;
 }
 
-/// Waits until no process is left that was started for the service of this name.
+/// Waits until no process of the service of this name is left.
 async fn none_left(name: &str) {
     let mark = format!("DORMOUSE_SERVICE={name}");
     let is_left = |environ: Vec<u8>| environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes());
@@ -279,7 +279,7 @@ async fn none_left(name: &str) {
 }
 
 #[tokio::test]
-async fn what_has_no_command_is_told() {
+async fn operations_without_a_command_are_reported() {
     let mut rig = Rig::new("true", &[]);
     rig.request(Request::Start).await;
     assert!(matches!(rig.event().await, Event::Launched { .. }));
@@ -294,7 +294,7 @@ async fn what_has_no_command_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_start_left_behind_is_heard_and_left_alone() {
+async fn background_processes_of_a_start_are_logged_and_kept() {
     let mut rig = Rig::new(
         "sh -c 'echo $$; while [ ! -e go ]; do sleep 0.01; done; echo later; exec sleep 1000' &",
         &[],
@@ -302,24 +302,24 @@ async fn what_a_start_left_behind_is_heard_and_left_alone() {
     rig.request(Request::Start).await;
     assert!(matches!(rig.event().await, Event::Launched { foreign: false }));
     rig.touch("go");
-    rig.heard("later", 1).await;
+    rig.wait_for_line("later", 1).await;
     let pid: i32 = rig.lines()[0].parse().unwrap();
     rig.close().await;
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it was ended");
 }
 
-/// A waker that is driven by hand, in a directory of its own.
+/// An activator in a directory of its own.
 struct Rig {
     activator: Option<Activator>,
     lines: watch::Sender<Vec<String>>,
     dir: PathBuf,
-    /// What is found running was started by us.
-    ours: bool,
+    /// A workload that runs already was started by dormouse.
+    started_by_us: bool,
 }
 
 impl Rig {
-    /// With these scripts of the shell.
+    /// Starts an activator with these shell scripts.
     fn new(start: &str, others: &[(&str, &str)]) -> Self {
         Self::prepared(start, others, |_| ())
     }
@@ -355,7 +355,7 @@ impl Rig {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("dormouse-command-test-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
-        Self { activator: None, lines: watch::Sender::default(), dir, ours: false }
+        Self { activator: None, lines: watch::Sender::default(), dir, started_by_us: false }
     }
 
     fn spawn(&mut self, commands: Commands) {
@@ -365,13 +365,14 @@ impl Rig {
             into.send_modify(|lines| lines.push(text.to_owned()));
         });
         let stop_timeout = Duration::from_secs(1);
-        let context = ActivatorContext { name: "vm".to_owned(), stop_timeout, started_by_us: self.ours, log };
+        let context =
+            ActivatorContext { name: "vm".to_owned(), stop_timeout, started_by_us: self.started_by_us, log };
         self.activator = Some(dormouse_activate::spawn(ActivatorConfig::Command(commands), context));
     }
 
-    /// We have started and frozen it, and ended then.
+    /// Prepares a workload that dormouse has started and frozen before a restart.
     fn left_frozen(&mut self) {
-        self.ours = true;
+        self.started_by_us = true;
         self.touch("runs");
         self.touch("frozen");
     }
@@ -393,24 +394,24 @@ impl Rig {
         }
     }
 
-    /// What scripts write into a file of this name.
+    /// Creates a FIFO for scripts to write to.
     fn fifo(&self, name: &str) -> pipe::Receiver {
         let path = self.dir.join(name);
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
-        // Without an end, whoever writes.
+        // Opened for writing, too, so that the reader sees no end of file.
         pipe::OpenOptions::new().read_write(true).open_receiver(path).unwrap()
     }
 
-    /// So many lines that are this one, now or later.
-    async fn heard(&self, wanted: &str, count: usize) {
-        self.told(|lines| lines.iter().filter(|line| *line == wanted).count() >= count).await;
+    /// Waits until `count` lines equal `wanted`.
+    async fn wait_for_line(&self, wanted: &str, count: usize) {
+        self.wait_for_lines(|lines| lines.iter().filter(|line| *line == wanted).count() >= count).await;
     }
 
-    /// Waits until the lines are like this.
-    async fn told(&self, like: impl Fn(&[String]) -> bool) {
+    /// Waits until the lines match.
+    async fn wait_for_lines(&self, matches: impl Fn(&[String]) -> bool) {
         let mut lines = self.lines.subscribe();
-        let told = tokio::time::timeout(SOON, lines.wait_for(|lines| like(lines))).await;
-        assert!(told.is_ok(), "{:?}", self.lines());
+        let matched = tokio::time::timeout(SOON, lines.wait_for(|lines| matches(lines))).await;
+        assert!(matched.is_ok(), "{:?}", self.lines());
     }
 
     fn lines(&self) -> Vec<String> {

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::Exec;
-use super::protocol::{GuardEvent, GuardRequest};
+use super::protocol::{DESCRIPTOR_LIMIT, GuardEvent, GuardRequest};
 use crate::process::{self, OutputLines};
 
 /// The program of the guard: this version of dormouse, even if another one was installed meanwhile.
@@ -26,8 +26,6 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 const MAX_LINE: usize = 4096;
 /// The time that killed processes may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The variable that carries the program's soft limit on descriptors to the guard.
-pub(super) const DESCRIPTOR_LIMIT: &str = "DORMOUSE_DESCRIPTORS";
 /// The variable that identifies the program's processes when the guard is gone.
 const RUN_ID: &str = "DORMOUSE_RUN";
 
@@ -58,9 +56,9 @@ impl GuardHandle {
         environment: Vec<(OsString, OsString)>,
         stop_timeout: Duration,
     ) -> io::Result<(Self, OutputLines)> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let socket = UnixStream::from_std(ours)?;
+        let (local, remote) = std::os::unix::net::UnixStream::pair()?;
+        local.set_nonblocking(true)?;
+        let socket = UnixStream::from_std(local)?;
         let (output, lines) = process::output_pipe()?;
         let run_id = new_run_id();
         let mut command = Command::new(PROGRAM.get().map_or(OWN_PROGRAM.as_ref(), PathBuf::as_path));
@@ -73,7 +71,7 @@ impl GuardHandle {
         if let Some(directory) = &exec.directory {
             command.current_dir(directory);
         }
-        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        command.stdin(Stdio::from(OwnedFd::from(remote)));
         command.stdout(Stdio::from(output.try_clone()?)).stderr(Stdio::from(output));
         let child = command.spawn()?;
         Ok((Self { child, socket, received: Vec::new(), run_id }, lines))

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::process::Termination;
 
+/// The variable that carries the program's soft limit on descriptors to the guard.
+pub(super) const DESCRIPTOR_LIMIT: &str = "DORMOUSE_DESCRIPTORS";
+
 /// A request to a guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardRequest {

@@ -1,4 +1,4 @@
-//! Freezing and thawing, seen from outside.
+//! Freezing and thawing.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use dormouse_activate::{Event, Request};
 
 use crate::rig::{Drive, Rig, Watched, field, needs, shell, until};
 
-/// Two processes that count in files, one of them in another session.
+/// Two processes that append to files, one of them in another session.
 const COUNTERS: &str = "setsid sh -c 'echo pid $$; while :; do echo x >>two; sleep 0.005; done' &
     echo pid $$; while :; do echo x >>one; sleep 0.005; done";
 
 #[tokio::test]
-async fn nothing_of_it_moves_until_it_is_thawed() {
+async fn no_process_runs_until_the_thaw() {
     let dir = dormouse_tests::temp::TempDir::new().unwrap();
-    let mut it = shell(COUNTERS);
-    it.directory = Some(dir.path().to_owned());
-    let mut rig = Rig::new(it);
+    let mut program = shell(COUNTERS);
+    program.directory = Some(dir.path().to_owned());
+    let mut rig = Rig::new(program);
     rig.start().await;
     let all = rig.watched(2).await;
     let counted =
@@ -32,7 +32,7 @@ async fn nothing_of_it_moves_until_it_is_thawed() {
         assert!(matches!(rig.event().await, Event::Thawed));
         until("both count again", || counted().iter().zip(before).all(|(now, before)| *now > before));
     }
-    // Frozen, it can be stopped, and started again.
+    // A frozen program can be stopped and started again.
     rig.request(Request::Freeze).await;
     assert!(matches!(rig.event().await, Event::Frozen));
     rig.stop().await;
@@ -42,22 +42,22 @@ async fn nothing_of_it_moves_until_it_is_thawed() {
 }
 
 #[tokio::test]
-async fn frozen_it_is_thawed_to_end_in_good_order() {
+async fn a_stop_thaws_a_frozen_program_first() {
     let script = "trap 'echo goodbye; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
     let mut rig = Rig::with_stop_timeout(shell(script), Duration::from_secs(600));
     rig.start().await;
-    rig.said("ready").await;
+    rig.line("ready").await;
     rig.request(Request::Freeze).await;
     assert!(matches!(rig.event().await, Event::Frozen));
     rig.stop().await;
-    rig.said("goodbye").await;
+    rig.line("goodbye").await;
     rig.close().await;
 }
 
 #[test]
-fn without_a_group_of_our_own_it_is_stopped_by_signals() {
+fn without_a_control_group_signals_freeze_the_program() {
     needs("setpriv", "util-linux");
-    // Another user may make no groups.
+    // Another user may not create control groups.
     let through: &[&str] = if rustix::process::geteuid().is_root() {
         &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     } else {
@@ -67,7 +67,7 @@ fn without_a_group_of_our_own_it_is_stopped_by_signals() {
         through,
         "echo pid $$; setsid sh -c 'echo pid $$; exec sleep 1000' & while :; do sleep 0.01; done",
     );
-    drive.say("start");
+    drive.send("start");
     until("two processes", || drive.text().matches("pid ").count() == 2);
     let pids: Vec<i32> = drive
         .text()
@@ -76,24 +76,24 @@ fn without_a_group_of_our_own_it_is_stopped_by_signals() {
         .collect();
     for _ in 0..3 {
         let before = drive.text().matches("Frozen").count();
-        drive.say("freeze");
+        drive.send("freeze");
         until("frozen", || drive.text().matches("Frozen").count() > before);
-        // A shell that waits for its stopped child (vfork) is stopped in effect.
+        // A shell that waits for its stopped child (vfork) is in state D, which is as good as stopped.
         assert!(pids.iter().all(|pid| ["T", "D"].contains(&&*field(*pid, 0))), "{}", drive.text());
         let before = drive.text().matches("Thawed").count();
-        drive.say("thaw");
+        drive.send("thaw");
         until("thawed", || drive.text().matches("Thawed").count() > before);
         until("it moves", || pids.iter().all(|pid| field(*pid, 0) != "T"));
     }
-    drive.say("freeze");
+    drive.send("freeze");
     until("frozen", || drive.text().matches("Frozen").count() == 4);
-    drive.say("stop");
-    drive.wrote("Stopped");
+    drive.send("stop");
+    drive.wait_for_text("Stopped");
     until("nothing is left but the driver", || drive.all().len() == 1);
 }
 
 #[tokio::test]
-async fn what_does_not_run_cannot_be_frozen() {
+async fn a_stopped_program_cannot_be_frozen() {
     let mut rig = Rig::new(shell("true"));
     rig.request(Request::Freeze).await;
     assert!(matches!(rig.event().await, Event::FreezeFailed(_)));

@@ -1,23 +1,24 @@
-//! Whoever drives it, or guards it, is killed: nothing of it may stay.
+//! Dormouse or the guard is killed: no process of the program may remain.
 
 use std::time::Duration;
 
 use crate::rig::{Drive, Rig, Watched, is_guard, shell, until};
 
 /// A shell, a child in another session that ignores SIGTERM, and an orphan.
-const FAMILY: &str = "echo pid $$; setsid sh -c 'trap \"\" TERM; echo pid $$; while :; do sleep 1; done' &
+const PROCESS_TREE: &str =
+    "echo pid $$; setsid sh -c 'trap \"\" TERM; echo pid $$; while :; do sleep 1; done' &
     (setsid sh -c 'echo pid $$; exec sleep 1000' &) ; while :; do sleep 1; done";
 
 #[test]
-fn nothing_is_left_when_its_driver_is_killed() {
-    // A stop timeout is waited for where SIGTERM is ignored: that of the driver is 5 s.
+fn no_process_is_left_when_the_driver_is_killed() {
+    // A process that ignores SIGTERM runs until the stop timeout, which is 5 s in the example `drive`.
     for frozen in [false, true] {
-        let mut drive = Drive::start(&[], FAMILY);
-        drive.say("start");
+        let mut drive = Drive::start(&[], PROCESS_TREE);
+        drive.send("start");
         until("three processes", || drive.text().matches("pid ").count() == 3);
         if frozen {
-            drive.say("freeze");
-            drive.wrote("Frozen");
+            drive.send("freeze");
+            drive.wait_for_text("Frozen");
         }
         let all: Vec<_> = drive
             .all()
@@ -25,7 +26,7 @@ fn nothing_is_left_when_its_driver_is_killed() {
             .filter(|pid| u32::try_from(*pid) != Ok(drive.child.id()))
             .map(Watched::new)
             .collect();
-        assert!(all.len() >= 4, "the guard and three of its: {}", drive.text());
+        assert!(all.len() >= 4, "the guard and its three descendants: {}", drive.text());
         drive.kill();
         for one in &all {
             one.ended();
@@ -35,11 +36,11 @@ fn nothing_is_left_when_its_driver_is_killed() {
 }
 
 #[test]
-fn nothing_is_left_when_its_driver_is_killed_while_it_starts() {
+fn no_process_is_left_when_the_driver_is_killed_during_a_start() {
     for round in 0..30u64 {
         let mut drive = Drive::start(&[], "setsid sleep 1000 & exec sleep 1000");
-        drive.say("start");
-        // Anywhere in the start, which takes some milliseconds: the moment is what is tried out here.
+        drive.send("start");
+        // A start takes a few milliseconds. Each round kills the driver at another point of it.
         std::thread::sleep(Duration::from_micros(round * 500));
         drive.kill();
         until("nothing carries the mark", || drive.all().is_empty());
@@ -47,11 +48,11 @@ fn nothing_is_left_when_its_driver_is_killed_while_it_starts() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_when_the_guard_is_killed() {
-    let mut rig = Rig::new(shell(FAMILY));
+async fn no_process_is_left_when_the_guard_is_killed() {
+    let mut rig = Rig::new(shell(PROCESS_TREE));
     for round in 1..4 {
         rig.start().await;
-        let all = rig.said_more("pid ", 3 * round).await;
+        let all = rig.lines_after("pid ", 3 * round).await;
         let all: Vec<_> =
             all.iter().skip(3 * (round - 1)).map(|pid| Watched::new(pid.parse().unwrap())).collect();
         let guard = all.iter().map(Watched::parent).find(|parent| is_guard(*parent));
@@ -64,7 +65,7 @@ async fn nothing_is_left_when_the_guard_is_killed() {
 }
 
 #[tokio::test]
-async fn the_program_alone_is_killed() {
+async fn a_killed_program_is_reported() {
     let mut rig = Rig::new(shell("echo pid $$; exec sleep 1000"));
     rig.start().await;
     rig.watched(1).await[0].kill();

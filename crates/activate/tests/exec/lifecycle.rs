@@ -1,4 +1,4 @@
-//! Programs that start, answer, fail, fork away.
+//! Programs that start, answer, fail, or daemonize.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,25 +13,26 @@ use crate::rig::{Rig, exec, is_guard, needs, shell, until};
 const SERVER: [&str; 5] = ["python3", "-u", "-m", "http.server", "0"];
 
 #[tokio::test]
-async fn a_server_runs_answers_and_is_stopped() {
+async fn a_server_starts_answers_and_stops() {
     needs("python3", "python3");
-    let mut it = exec(&SERVER);
-    it.argv.extend(["--bind".into(), "127.0.0.1".into()]);
+    let mut program = exec(&SERVER);
+    program.argv.extend(["--bind".into(), "127.0.0.1".into()]);
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.join("hello"), "found").unwrap();
-    it.directory = Some(directory.path().to_owned());
-    let mut rig = Rig::new(it);
+    program.directory = Some(directory.path().to_owned());
+    let mut rig = Rig::new(program);
     for _ in 0..2 {
         let lines = rig.lines().len();
         rig.start().await;
-        let said = rig.said_more("Serving HTTP on 127.0.0.1 port ", 1 + usize::from(lines > 0)).await;
-        let port: u16 = said.last().unwrap().split(' ').next().unwrap().parse().unwrap();
+        let lines_after =
+            rig.lines_after("Serving HTTP on 127.0.0.1 port ", 1 + usize::from(lines > 0)).await;
+        let port: u16 = lines_after.last().unwrap().split(' ').next().unwrap().parse().unwrap();
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.write_all(b"GET /hello HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("found"), "{answer}");
-        rig.said("127.0.0.1 - - [").await;
+        rig.line("127.0.0.1 - - [").await;
         rig.stop().await;
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
@@ -39,7 +40,7 @@ async fn a_server_runs_answers_and_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_crash_at_the_start_tells_code_and_last_words() {
+async fn a_crash_reports_the_exit_code_and_the_last_line() {
     let mut rig = Rig::new(shell("echo warming up; echo cannot bind >&2; exit 3"));
     rig.start().await;
     let error = rig.exited().await.unwrap_err();
@@ -54,7 +55,7 @@ async fn a_crash_at_the_start_tells_code_and_last_words() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_told_with_a_remedy() {
+async fn a_failed_start_reports_what_to_do() {
     let not_executable = TempDir::new().unwrap();
     let script = not_executable.join("script");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
@@ -66,29 +67,34 @@ async fn what_cannot_be_started_is_told_with_a_remedy() {
         let mut rig = Rig::new(exec(&[program]));
         let error = rig.start_fails().await;
         assert!(error.operation == Operation::Start && error.reason.contains(remedy), "{error}");
-        // And it can be asked again.
+        // The activator accepts further requests.
         rig.start_fails().await;
         rig.stop().await;
         rig.close().await;
     }
-    let mut it = shell("true");
-    it.directory = Some(script);
-    let error = Rig::new(it).start_fails().await;
+    let mut program = shell("true");
+    program.directory = Some(script);
+    let error = Rig::new(program).start_fails().await;
     assert!(error.reason.contains("directory"), "{error}");
 }
 
 #[tokio::test]
-async fn a_daemon_that_forked_away_runs_on() {
+async fn a_daemonized_program_keeps_running() {
     needs("redis-server", "redis-server");
     let dir = TempDir::new().unwrap();
     let socket = dir.join("redis.sock");
     let pidfile = dir.join("pid");
     let daemon = || {
-        let mut it =
+        let mut program =
             exec(&["redis-server", "--daemonize", "yes", "--port", "0", "--save", "", "--unixsocket"]);
-        it.argv.extend([socket.clone().into(), "--pidfile".into(), pidfile.clone().into(), "--dir".into()]);
-        it.argv.push(dir.path().to_owned().into());
-        it
+        program.argv.extend([
+            socket.clone().into(),
+            "--pidfile".into(),
+            pidfile.clone().into(),
+            "--dir".into(),
+        ]);
+        program.argv.push(dir.path().to_owned().into());
+        program
     };
     let mut rig = Rig::with_stop_timeout(daemon(), Duration::from_secs(10));
     let answers = || UnixStream::connect(&socket).is_ok();
@@ -96,8 +102,8 @@ async fn a_daemon_that_forked_away_runs_on() {
     until("redis answers", answers);
     rig.quiet(Duration::from_millis(300)).await;
     rig.stop().await;
-    assert!(!answers(), "it goes on");
-    // Killed by somebody, it has failed, although the first process of it ended well.
+    assert!(!answers(), "redis still runs");
+    // A killed daemon is a failure, although the first process has exited with code 0.
     rig.start().await;
     until("redis answers", answers);
     let pid = || std::fs::read_to_string(&pidfile).ok()?.trim().parse().ok();
@@ -111,35 +117,35 @@ async fn a_daemon_that_forked_away_runs_on() {
 }
 
 #[tokio::test]
-async fn what_a_failed_program_left_behind_is_ended_before_the_next_start() {
+async fn descendants_of_a_failed_program_end_before_the_next_start() {
     let script = "[ -e left ] && { echo second; exec sleep 1000; }; touch left
         setsid sh -c 'echo pid $$; exec sleep 1000' & while [ ! -e ready ]; do sleep 0.01; done; exit 4";
     let dir = TempDir::new().unwrap();
-    let mut it = shell(script);
-    it.directory = Some(dir.path().to_owned());
-    let mut rig = Rig::new(it);
+    let mut program = shell(script);
+    program.directory = Some(dir.path().to_owned());
+    let mut rig = Rig::new(program);
     rig.start().await;
     let left = rig.watched(1).await;
     std::fs::write(dir.join("ready"), "").unwrap();
     assert_eq!(rig.exited().await.unwrap_err().reason.split(';').next().unwrap(), "it exited with code 4");
     rig.start().await;
     assert!(left[0].has_ended());
-    rig.said("second").await;
+    rig.line("second").await;
     rig.close().await;
 }
 
 #[tokio::test]
-async fn it_says_itself_that_it_is_ready() {
+async fn a_program_can_report_that_it_is_ready() {
     needs("systemd-notify", "systemd");
-    let mut it =
+    let mut program =
         shell("echo socket $NOTIFY_SOCKET; systemd-notify --ready --status='all well'; exec sleep 1000");
-    it.notify = true;
-    let mut rig = Rig::new(it);
+    program.notify = true;
+    let mut rig = Rig::new(program);
     rig.start().await;
     let event = rig.event().await;
     assert!(matches!(event, Event::Ready), "{event:?}");
-    rig.said("notice: all well").await;
-    let socket = rig.said("socket ").await;
+    rig.line("notice: all well").await;
+    let socket = rig.line("socket ").await;
     assert!(std::fs::exists(&socket).unwrap());
     rig.stop().await;
     let directory = std::path::Path::new(&socket).parent().unwrap();
@@ -148,12 +154,12 @@ async fn it_says_itself_that_it_is_ready() {
 }
 
 #[tokio::test]
-async fn its_environment_is_ours_without_what_was_meant_for_us() {
-    let mut it = shell("env; echo end");
-    it.environment = vec![("COLOUR".into(), "blue".into())];
-    let mut rig = Rig::new(it);
+async fn the_environment_contains_no_private_variables() {
+    let mut program = shell("env; echo end");
+    program.environment = vec![("COLOUR".into(), "blue".into())];
+    let mut rig = Rig::new(program);
     rig.start().await;
-    rig.said("end").await;
+    rig.line("end").await;
     let lines = rig.lines();
     for expected in ["DORMOUSE_SERVICE=web", "COLOUR=blue"] {
         assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:?}");
@@ -163,11 +169,11 @@ async fn its_environment_is_ours_without_what_was_meant_for_us() {
 }
 
 #[tokio::test]
-async fn it_inherits_nothing_and_its_input_is_empty() {
+async fn a_program_inherits_no_descriptors_and_has_empty_input() {
     let mut rig = Rig::new(shell("echo input $(wc -c); ls -l /proc/self/fd; echo end"));
     rig.start().await;
-    assert_eq!(rig.said("input ").await, "0");
-    rig.said("end").await;
+    assert_eq!(rig.line("input ").await, "0");
+    rig.line("end").await;
     let lines = rig.lines();
     assert!(!lines.iter().any(|line| line.contains("socket:")), "{lines:?}");
     rig.exited().await.unwrap();
@@ -185,7 +191,7 @@ async fn a_start_is_quick() {
     }
     times.sort();
     println!("from request to launch: median {:?}, worst {:?}", times[10], times[19]);
-    // The aim is 3 ms; the bound is for a machine with much else to do.
+    // The goal is 3 ms. The limit leaves room for a busy machine.
     assert!(times[10] < Duration::from_millis(500), "{times:?}");
     rig.request(Request::Thaw).await;
     assert!(matches!(rig.event().await, Event::Thawed));

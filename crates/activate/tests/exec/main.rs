@@ -1,4 +1,4 @@
-//! Real programs behind the waker `exec`: started, stopped, frozen, killed, forked away, left alone.
+//! The activator `exec` with real programs that are started, stopped, frozen and killed.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A waker with its lines, and processes to be watched from outside.
+//! An activator with its log lines, and handles of processes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,19 +16,19 @@ use dormouse_tests::wait;
 use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
-/// Far above what anything here takes on a busy machine.
+/// A limit far above the duration of any step on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-/// The stop timeout of the programs here.
+/// The stop timeout of the programs in these tests.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// A waker that is driven by hand.
+/// An activator under test.
 pub(crate) struct Rig {
     activator: Activator,
     lines: watch::Sender<Vec<String>>,
 }
 
 impl Rig {
-    /// A waker of this program.
+    /// Starts an activator for a program.
     pub(crate) fn new(exec: Exec) -> Self {
         Self::with_stop_timeout(exec, STOP_TIMEOUT)
     }
@@ -53,7 +53,7 @@ impl Rig {
         self.activator.requests.send(request).await.unwrap();
     }
 
-    /// The next news.
+    /// Returns the next event.
     pub(crate) async fn event(&mut self) -> Event {
         let event = tokio::time::timeout(SOON, self.activator.events.recv()).await;
         event.unwrap_or_else(|_| panic!("no event; lines: {:?}", self.lines())).expect("the task has ended")
@@ -79,7 +79,7 @@ impl Rig {
         assert!(matches!(event, Event::Stopped), "{event:?}");
     }
 
-    /// Waits for the news of its end.
+    /// Waits for the event of the program's end.
     pub(crate) async fn exited(&mut self) -> Result<(), ActivationError> {
         match self.event().await {
             Event::Exited(how) => how,
@@ -87,7 +87,7 @@ impl Rig {
         }
     }
 
-    /// No news for so long.
+    /// Fails if an event arrives within `time`.
     pub(crate) async fn quiet(&mut self, time: Duration) {
         let event = tokio::time::timeout(time, self.activator.events.recv()).await;
         assert!(event.is_err(), "{event:?}");
@@ -97,13 +97,13 @@ impl Rig {
         self.lines.borrow().clone()
     }
 
-    /// What follows `prefix` in the first line that has it, now or later.
-    pub(crate) async fn said(&self, prefix: &str) -> String {
-        self.said_more(prefix, 1).await.remove(0)
+    /// Waits for a line that starts with `prefix`, and returns the rest of it.
+    pub(crate) async fn line(&self, prefix: &str) -> String {
+        self.lines_after(prefix, 1).await.remove(0)
     }
 
-    /// The same for the first `count` such lines.
-    pub(crate) async fn said_more(&self, prefix: &str, count: usize) -> Vec<String> {
+    /// Waits for `count` lines that start with `prefix`, and returns the rest of each.
+    pub(crate) async fn lines_after(&self, prefix: &str, count: usize) -> Vec<String> {
         let found = |lines: &[String]| -> Vec<String> {
             lines.iter().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
         };
@@ -114,20 +114,20 @@ impl Rig {
         found(&lines.unwrap())
     }
 
-    /// The processes whose numbers it wrote as `pid NUMBER`.
+    /// Returns the processes whose numbers the program wrote as `pid NUMBER`.
     pub(crate) async fn watched(&self, count: usize) -> Vec<Watched> {
-        let said = self.said_more("pid ", count).await;
+        let said = self.lines_after("pid ", count).await;
         said.iter().map(|pid| Watched::new(pid.trim().parse().unwrap())).collect()
     }
 
-    /// Ends the orders; the task must end by itself.
+    /// Closes the requests, and waits for the end of the task.
     pub(crate) async fn close(self) {
         drop(self.activator.requests);
         tokio::time::timeout(SOON, self.activator.task).await.expect("the task goes on").unwrap();
     }
 }
 
-/// A process that somebody else started, held so that its number stays its own.
+/// A process, held by a pidfd so that its number is not reused.
 pub(crate) struct Watched {
     pub(crate) pid: i32,
     fd: std::os::fd::OwnedFd,
@@ -140,7 +140,7 @@ impl Watched {
         Self { pid, fd: fd.unwrap_or_else(|error| panic!("process {pid}: {error}")) }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     pub(crate) fn ended(&self) {
         let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
         let limit = rustix::event::Timespec::try_from(SOON).unwrap();
@@ -148,7 +148,7 @@ impl Watched {
         assert_eq!(ready, 1, "process {} goes on: {}", self.pid, stat(self.pid));
     }
 
-    /// Whether it has ended, without waiting.
+    /// Returns whether the process has ended.
     pub(crate) fn has_ended(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
@@ -158,7 +158,7 @@ impl Watched {
         rustix::process::pidfd_send_signal(&self.fd, Signal::KILL).unwrap();
     }
 
-    /// Its parent's number.
+    /// Returns the number of the parent.
     pub(crate) fn parent(&self) -> i32 {
         field(self.pid, 1).parse().unwrap()
     }
@@ -168,7 +168,7 @@ pub(crate) fn stat(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
 }
 
-/// A field behind the name in /proc/PID/stat, the state being the first.
+/// Returns a field after the name in /proc/PID/stat. Field 0 is the state.
 pub(crate) fn field(pid: i32, index: usize) -> String {
     let stat = stat(pid);
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(index).unwrap().to_owned()
@@ -178,12 +178,12 @@ pub(crate) fn is_guard(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("guard:"))
 }
 
-/// Waits until it is so.
+/// Waits until `check` succeeds.
 pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
     wait::until(what, SOON, || Ok(check().then_some(()))).unwrap();
 }
 
-/// A program with arguments.
+/// Returns a program with arguments.
 pub(crate) fn exec(argv: &[&str]) -> Exec {
     Exec {
         argv: argv.iter().map(OsString::from).collect(),
@@ -193,12 +193,12 @@ pub(crate) fn exec(argv: &[&str]) -> Exec {
     }
 }
 
-/// A script of the shell.
+/// Returns a shell script as a program.
 pub(crate) fn shell(script: &str) -> Exec {
     exec(&["/bin/sh", "-c", script])
 }
 
-/// An example program of this crate, which cargo builds along with the tests.
+/// Returns the path of an example of this crate, which cargo builds together with the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
@@ -206,14 +206,14 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
-/// Fails when a program that a test cannot do without is not installed.
+/// Fails when a program that the test needs is not installed.
 pub(crate) fn needs(program: &str, package: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     assert!(found, "{program} is missing: install the package {package}");
 }
 
-/// The example `drive` in a process of its own, with what it writes in a file.
+/// The example `drive` in a process of its own, with its output in a file.
 pub(crate) struct Drive {
     pub(crate) child: Child,
     out: PathBuf,
@@ -222,11 +222,11 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// Starts it through `through` (a tool that takes a command line), for this script of the shell.
+    /// Starts the example for a shell script, through the command `through`.
     pub(crate) fn start(through: &[&str], script: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let dir = TempDir::new().unwrap();
-        // Another user may not reach the directory that it was built in.
+        // Another user may not be able to access the build directory.
         let program = dir.join("drive");
         fs::copy(example("drive"), &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -239,7 +239,7 @@ impl Drive {
         Self { child: command.spawn().unwrap(), out, mark, _dir: dir }
     }
 
-    pub(crate) fn say(&self, word: &str) {
+    pub(crate) fn send(&self, word: &str) {
         use std::io::Write;
         writeln!(self.child.stdin.as_ref().unwrap(), "{word}").unwrap();
     }
@@ -248,12 +248,12 @@ impl Drive {
         fs::read_to_string(&self.out).unwrap()
     }
 
-    pub(crate) fn wrote(&self, text: &str) {
-        let wrote = || Ok(self.text().contains(text).then_some(()));
-        wait::until(text, SOON, wrote).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
+    pub(crate) fn wait_for_text(&self, text: &str) {
+        let found = || Ok(self.text().contains(text).then_some(()));
+        wait::until(text, SOON, found).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
     }
 
-    /// All processes that carry its mark, itself included.
+    /// Returns all processes with the mark in their environment, including the example.
     pub(crate) fn all(&self) -> Vec<i32> {
         let all = fs::read_dir("/proc").unwrap().flatten();
         all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -265,7 +265,7 @@ impl Drive {
             .collect()
     }
 
-    /// Kills it, and it alone.
+    /// Kills only the example.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

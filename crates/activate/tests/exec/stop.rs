@@ -1,4 +1,4 @@
-//! Programs that end well, late, or not at all when they are told to.
+//! Programs that end in time, late, or not at all after a stop request.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use dormouse_activate::{Event, Request};
 use crate::rig::{Rig, STOP_TIMEOUT, shell};
 
 #[tokio::test]
-async fn one_that_ends_in_good_order_is_given_the_time() {
+async fn a_program_has_time_to_end_in_good_order() {
     let script = "trap 'sleep 0.2; echo goodbye; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
     let mut rig = Rig::with_stop_timeout(shell(script), Duration::from_secs(20));
     rig.start().await;
-    rig.said("ready").await;
+    rig.line("ready").await;
     rig.stop().await;
-    rig.said("goodbye").await;
+    rig.line("goodbye").await;
     rig.close().await;
 }
 
 #[tokio::test]
-async fn one_that_ignores_sigterm_is_killed_after_the_timeout() {
+async fn a_program_that_ignores_sigterm_is_killed_after_the_timeout() {
     let script = "trap '' TERM; echo pid $$; (sh -c 'echo pid $$; while :; do sleep 1; done') & while :; do sleep 1; done";
     let mut rig = Rig::new(shell(script));
     rig.start().await;
@@ -31,8 +31,8 @@ async fn one_that_ignores_sigterm_is_killed_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn all_generations_end_in_whatever_session_they_are() {
-    // A child in another session, and a grandchild whose parents are both gone.
+async fn descendants_end_in_any_session() {
+    // A child in another session, and an orphaned grandchild.
     let script = "setsid sh -c 'echo pid $$; exec sleep 1000' &
         (setsid sh -c 'trap \"\" TERM; echo pid $$; sleep 1000; true' &)
         echo pid $$; exec sleep 1000";
@@ -45,7 +45,7 @@ async fn all_generations_end_in_whatever_session_they_are() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_a_start_in_flight_and_nothing_more_is_told_of_it() {
+async fn a_stop_cancels_a_start_without_further_events() {
     let mut rig = Rig::new(shell("exec sleep 1000"));
     for _ in 0..50 {
         rig.request(Request::Start).await;
@@ -63,12 +63,12 @@ async fn a_stop_ends_a_start_in_flight_and_nothing_more_is_told_of_it() {
 }
 
 #[tokio::test]
-async fn a_start_that_comes_while_it_stops_follows_the_stop() {
+async fn a_start_during_a_stop_follows_the_stop() {
     let script = "trap 'sleep 0.1; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
     let mut rig = Rig::new(shell(script));
     rig.start().await;
     for round in 1..5 {
-        rig.said_more("ready", round).await;
+        rig.lines_after("ready", round).await;
         rig.request(Request::Stop).await;
         rig.request(Request::Start).await;
         assert!(matches!(rig.event().await, Event::Stopped));
@@ -78,7 +78,7 @@ async fn a_start_that_comes_while_it_stops_follows_the_stop() {
 }
 
 #[tokio::test]
-async fn the_end_of_orders_stops_it() {
+async fn closing_the_requests_stops_the_program() {
     let mut rig = Rig::new(shell("trap '' TERM; echo pid $$; while :; do sleep 1; done"));
     rig.start().await;
     let all = rig.watched(1).await;
@@ -87,7 +87,7 @@ async fn the_end_of_orders_stops_it() {
 }
 
 #[tokio::test]
-async fn one_that_writes_without_end_is_stopped_all_the_same() {
+async fn a_program_that_writes_without_end_can_be_stopped() {
     let mut rig =
         Rig::new(shell("echo pid $$; exec yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
     rig.start().await;

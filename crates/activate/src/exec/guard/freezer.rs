@@ -163,7 +163,7 @@ fn is_zombie(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
-/// A new group below ours; `None` where we may not, or should not, have one.
+/// Creates a group below that of the guard; `None` where the guard may not, or should not, do so.
 fn create_group() -> Option<PathBuf> {
     let own = own_group()?;
     if Path::new("/run/systemd/system").exists() && !is_delegated(&own) {

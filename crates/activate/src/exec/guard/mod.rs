@@ -20,9 +20,8 @@ use rustix::process::{Pid, Signal, getpid, set_child_subreaper, setsid};
 
 use self::descendants::{Reaped, descendants, reap, signal_all};
 use self::freezer::{Freezer, Progress};
-use super::handle::DESCRIPTOR_LIMIT;
 use super::notify_socket;
-use super::protocol::{GuardEvent, GuardRequest};
+use super::protocol::{DESCRIPTOR_LIMIT, GuardEvent, GuardRequest};
 use crate::process::Termination;
 
 /// SIGCHLD, and the signals that would kill the guard before the program.

@@ -258,13 +258,13 @@ mod tests {
 
     /// Returns a connection and its peer, after the handshake.
     async fn pair() -> (Connection, UnixStream) {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"DATA\r\nOK 0123\r\n").await.unwrap();
-        let connection = soon(Connection::over(ours)).await.unwrap();
+        let (local, mut peer) = UnixStream::pair().unwrap();
+        peer.write_all(b"DATA\r\nOK 0123\r\n").await.unwrap();
+        let connection = soon(Connection::over(local)).await.unwrap();
         let mut handshake = [0; 29];
-        soon(theirs.read_exact(&mut handshake)).await.unwrap();
+        soon(peer.read_exact(&mut handshake)).await.unwrap();
         assert!(handshake.ends_with(b"BEGIN\r\n"));
-        (connection, theirs)
+        (connection, peer)
     }
 
     /// Returns a reply to a call, with an empty body.
@@ -276,14 +276,14 @@ mod tests {
 
     #[tokio::test]
     async fn replies_may_arrive_in_any_order() {
-        let (connection, mut theirs) = pair().await;
+        let (connection, mut peer) = pair().await;
         let call = || connection.call(None, METHOD, &[Arg::Text("x")]);
         let replies = async {
             let mut calls = [0; 96];
-            theirs.read_exact(&mut calls).await.unwrap();
-            theirs.write_all(&reply(2)).await.unwrap();
-            theirs.write_all(&reply(77)).await.unwrap();
-            theirs.write_all(&reply(1)).await.unwrap();
+            peer.read_exact(&mut calls).await.unwrap();
+            peer.write_all(&reply(2)).await.unwrap();
+            peer.write_all(&reply(77)).await.unwrap();
+            peer.write_all(&reply(1)).await.unwrap();
         };
         let (one, two, ()) = soon(async { tokio::join!(call(), call(), replies) }).await;
         assert_eq!((one.unwrap().reply_serial, two.unwrap().reply_serial), (Some(1), Some(2)));
@@ -291,9 +291,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_connection_fails_all_calls() {
-        let (connection, theirs) = pair().await;
+        let (connection, peer) = pair().await;
         let call = connection.call(None, METHOD, &[]);
-        let end = async { drop(theirs) };
+        let end = async { drop(peer) };
         let (called, ()) = soon(async { tokio::join!(call, end) }).await;
         assert!(matches!(called, Err(CallError::Disconnected(_))), "{called:?}");
         assert!(connection.is_closed());
@@ -311,31 +311,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_malformed_message_closes_the_connection() {
-        let (connection, mut theirs) = pair().await;
-        theirs.write_all(&[b'x'; 64]).await.unwrap();
+        let (connection, mut peer) = pair().await;
+        peer.write_all(&[b'x'; 64]).await.unwrap();
         let called = soon(connection.call(None, METHOD, &[])).await;
         assert!(matches!(called, Err(CallError::Disconnected(_))), "{called:?}");
     }
 
     #[tokio::test]
     async fn long_messages_are_skipped() {
-        let (connection, mut theirs) = pair().await;
+        let (connection, mut peer) = pair().await;
         let long = MAX_MESSAGE + 8;
         let mut bytes = vec![b'l', 4, 0, 1];
         bytes.extend(u32::try_from(long).unwrap().to_le_bytes());
         bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
         bytes.resize(bytes.len() + long, 0);
         bytes.extend(reply(1));
-        let send = async { theirs.write_all(&bytes).await.unwrap() };
+        let send = async { peer.write_all(&bytes).await.unwrap() };
         let (called, ()) = soon(async { tokio::join!(connection.call(None, METHOD, &[]), send) }).await;
         assert!(called.is_ok(), "{called:?}");
     }
 
     #[tokio::test]
     async fn a_rejected_client_gets_an_error() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"REJECTED EXTERNAL\r\n").await.unwrap();
-        let refused = soon(Connection::over(ours)).await.err().unwrap();
-        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        let (local, mut peer) = UnixStream::pair().unwrap();
+        peer.write_all(b"REJECTED EXTERNAL\r\n").await.unwrap();
+        let rejected = soon(Connection::over(local)).await.err().unwrap();
+        assert_eq!(rejected.kind(), ErrorKind::PermissionDenied);
     }
 }
