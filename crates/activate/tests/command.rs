@@ -410,8 +410,8 @@ impl Rig {
     /// Waits until the lines match.
     async fn wait_for_lines(&self, matches: impl Fn(&[String]) -> bool) {
         let mut lines = self.lines.subscribe();
-        let matched = tokio::time::timeout(SOON, lines.wait_for(|lines| matches(lines))).await;
-        assert!(matched.is_ok(), "{:?}", self.lines());
+        let found = tokio::time::timeout(SOON, lines.wait_for(|lines| matches(lines))).await;
+        assert!(found.is_ok(), "{:?}", self.lines());
     }
 
     fn lines(&self) -> Vec<String> {

@@ -68,11 +68,11 @@ impl Job {
         context: &ActivatorContext,
         log_output: bool,
     ) -> Result<Self, Outcome> {
-        let Some((program, args)) = argv.split_first() else {
+        let Some((program, arguments)) = argv.split_first() else {
             return Err(Outcome::NotRun("it is empty; name a program".to_owned()));
         };
         let mut command = new_command(program, &context.name);
-        command.args(args).process_group(0).stdin(Stdio::null());
+        command.args(arguments).process_group(0).stdin(Stdio::null());
         let not_run = |error: io::Error| Outcome::NotRun(spawn_failure(program, &error));
         let mut lines = None;
         if log_output {

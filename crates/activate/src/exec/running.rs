@@ -87,7 +87,7 @@ impl<'a> Running<'a> {
                 "its directory {directory} does not exist; create it, or name another"
             )));
         }
-        let notify_socket = if exec.notify { Some(NotifySocket::open()) } else { None }.transpose().map_err(|error| {
+        let notify_socket = exec.notify.then(NotifySocket::open).transpose().map_err(|error| {
             failed(format!(
                 "no socket for its notifications: {error}; see that /tmp or RuntimeDirectory= can be written"
             ))
@@ -232,7 +232,7 @@ impl<'a> Running<'a> {
     async fn report_ready(&mut self) {
         match self.phase {
             Phase::Running | Phase::Freezing | Phase::Frozen | Phase::Thawing => {
-                self.send(Event::Ready).await
+                self.send(Event::Ready).await;
             }
             // Reported as soon as the program is known to run.
             Phase::Starting | Phase::Stopping | Phase::CleaningUp => {}

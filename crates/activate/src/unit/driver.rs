@@ -256,7 +256,7 @@ impl Driver {
             | (LastReported::Running, Phase::Active)
             | (LastReported::Stopped, Phase::Active | Phase::Activating | Phase::Restarting) => {}
             (LastReported::Stopped, Phase::Inactive | Phase::Failed | Phase::Deactivating) => {
-                self.owned = false
+                self.owned = false;
             }
             // Its manager restarts it. New clients wait for that, and the service does not count a failure.
             (LastReported::Running, Phase::Activating | Phase::Restarting) => {

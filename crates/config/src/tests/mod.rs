@@ -7,8 +7,8 @@ mod wrong;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dormouse_activate::ActivatorConfig;
 use dormouse_activate::unit::Manager;
+use dormouse_activate::{ActivatorConfig, Kind};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Format;
@@ -99,7 +99,7 @@ fn short_forms_mean_the_same() {
 }
 
 #[test]
-fn wakers_learn_how_they_tell() {
+fn activators_learn_what_ready_waits_for() {
     let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
     assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), ActivatorConfig::Exec(exec) if exec.notify));
     assert!(
@@ -251,6 +251,16 @@ fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
         ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database", "api"]
     );
     assert!(outcome(include_str!("../../../../docs/examples/dormouse.toml")).warnings.is_empty());
+}
+
+#[test]
+fn each_kind_of_activator_has_its_keys() {
+    for properties in Kind::ALL.iter().map(|kind| kind.properties()) {
+        for name in [properties.key].iter().chain(properties.options) {
+            let path = format!("wake.{name}");
+            assert!(keys::SERVICE.iter().any(|key| key.path == path), "{path} is no key");
+        }
+    }
 }
 
 #[test]
