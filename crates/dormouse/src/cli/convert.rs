@@ -40,7 +40,7 @@ const INCOMPLETE: u8 = 1;
 /// The exit status if nothing was converted.
 const FAILED: u8 = 2;
 
-/// The largest input, in bytes. A larger file is not an HAProxy configuration.
+/// The largest input, in bytes. A larger file is not an `HAProxy` configuration.
 const MAX_INPUT: u64 = 4 << 20;
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
