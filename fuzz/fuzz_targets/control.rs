@@ -1,26 +1,26 @@
 //! Whatever a client of the control socket says, in whatever pieces, is answered, and no more than a line is kept.
 #![no_main]
 
-use dormouse_core::control::{LONGEST, Line, Lines, parse};
+use dormouse_core::control::{Line, LineBuffer, MAX_LINE, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|pieces: Vec<Vec<u8>>| {
-    let mut lines = Lines::default();
+    let mut lines = LineBuffer::default();
     let mut found = Vec::new();
     for piece in &pieces {
         let mut piece = piece.as_slice();
         while !piece.is_empty() {
-            assert!((1..=LONGEST).contains(&lines.room()));
-            let (line, rest) = lines.take(piece);
+            assert!((1..=MAX_LINE).contains(&lines.capacity()));
+            let (line, rest) = lines.push(piece);
             assert!(rest.len() < piece.len());
             found.extend(line);
             piece = rest;
         }
     }
-    found.extend(lines.rest());
+    found.extend(lines.finish());
     for line in found {
-        let Line::Whole(line) = line else { continue };
-        assert!(line.len() < LONGEST && !line.contains(&b'\n'));
+        let Line::Complete(line) = line else { continue };
+        assert!(line.len() < MAX_LINE && !line.contains(&b'\n'));
         let commands = parse(&line);
         assert!(!commands.is_empty() && commands.len() <= line.len() + 1);
         for error in commands.into_iter().filter_map(Result::err) {

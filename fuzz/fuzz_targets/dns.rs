@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use dormouse_dns::wire::{Kind, Reply, question, reply};
-use dormouse_core::names::MOST;
+use dormouse_core::dns::MAX_SERVERS;
 use libfuzzer_sys::fuzz_target;
 
 const ID: u16 = 0x1234;
@@ -41,8 +41,8 @@ fn check(bytes: &[u8], kind: Kind) {
             assert!(kind != Kind::Services && (1..=bytes.len()).contains(&addresses.len()));
         }
         Some(Reply::Services(records, _)) => {
-            assert!(kind == Kind::Services && (1..=MOST).contains(&records.len()));
-            assert!(records.iter().all(|record| record.addresses.len() <= MOST));
+            assert!(kind == Kind::Services && (1..=MAX_SERVERS).contains(&records.len()));
+            assert!(records.iter().all(|record| record.addresses.len() <= MAX_SERVERS));
         }
         Some(Reply::Nothing(_) | Reply::Truncated | Reply::Refused(_)) | None => {}
     }

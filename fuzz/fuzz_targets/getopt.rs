@@ -17,11 +17,11 @@ const OPTIONS: &[OptSpec] = &[
     spec(Some('h'), "help", Arg::No, Tier::Original),
     spec(None, "version", Arg::No, Tier::Original),
     spec(None, "proxy-protocol", Arg::Required, Tier::Original),
-    spec(None, "wait", Arg::Required, Tier::Ours),
-    spec(None, "connect-timeout", Arg::Required, Tier::Ours),
-    spec(None, "half-close-timeout", Arg::Required, Tier::Ours),
-    spec(None, "idle-timeout", Arg::Required, Tier::Ours),
-    spec(None, "listen", Arg::Required, Tier::Ours),
+    spec(None, "wait", Arg::Required, Tier::Extension),
+    spec(None, "connect-timeout", Arg::Required, Tier::Extension),
+    spec(None, "half-close-timeout", Arg::Required, Tier::Extension),
+    spec(None, "idle-timeout", Arg::Required, Tier::Extension),
+    spec(None, "listen", Arg::Required, Tier::Extension),
 ];
 
 fuzz_target!(|args: Vec<Vec<u8>>| {

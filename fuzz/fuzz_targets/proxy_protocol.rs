@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use dormouse_core::proxy_protocol::{
-    Addresses, Decoded, Decoder, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, Version, encode, encode_v2,
+    Addresses, Decoded, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, Version, decode, encode, encode_v2,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -52,10 +52,9 @@ fuzz_target!(|input: Input| {
 
 /// Byte by byte, the first answer that is not "need more" is the answer for the whole.
 fn check_arrival(bytes: &[u8]) {
-    let at_once = Decoder::decode(bytes);
-    let first = (0..=bytes.len())
-        .map(|end| Decoder::decode(&bytes[..end]))
-        .find(|decoded| *decoded != Decoded::NeedMore);
+    let at_once = decode(bytes);
+    let first =
+        (0..=bytes.len()).map(|end| decode(&bytes[..end])).find(|decoded| *decoded != Decoded::NeedMore);
     assert_eq!(first.unwrap_or(Decoded::NeedMore), at_once);
     match at_once {
         Decoded::Header { consumed, .. } => assert!(consumed <= bytes.len()),
@@ -86,7 +85,7 @@ fn check_round_trip(addresses: Addresses, tlvs: Vec<(u8, Vec<u8>)>) {
 
 fn check_read_back(version: Version, addresses: Addresses, tlvs: Vec<Tlv>, header: &[u8]) {
     let consumed = header.len();
-    assert_eq!(Decoder::decode(header), Decoded::Header { version, addresses, tlvs, consumed });
+    assert_eq!(decode(header), Decoded::Header { version, addresses, tlvs, consumed });
     check_arrival(&[header, b"rest"].concat());
 }
 

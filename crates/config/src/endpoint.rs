@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
-use dormouse_core::names::Source;
+use dormouse_core::dns::Source;
 
 use super::listen_parse::{OptionError, parse};
 use super::model::{Listen, SLOTS};

@@ -8,9 +8,9 @@ use std::time::Duration;
 use dormouse_activate::ActivatorConfig;
 use dormouse_core::address::{ListenAddress, Target};
 pub use dormouse_core::network::Network;
-use dormouse_core::pool::{Balance, Checks};
+use dormouse_core::pool::{Balance, CheckSettings};
+use dormouse_core::schedule::WeeklyWindow;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_core::warm::WarmWindow;
 use dormouse_log::{Format, Level};
 use dormouse_relay::Limits;
 
@@ -182,7 +182,7 @@ impl ServerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckConfig {
     /// When, and what follows from it.
-    pub rules: Checks,
+    pub rules: CheckSettings,
     /// How long a check may take.
     pub timeout: Duration,
     /// Said once the server has taken the connection; may be empty.
@@ -247,7 +247,7 @@ pub struct Idle {
     /// It is neither frozen nor stopped before it ran for so long.
     pub minimum_uptime: Duration,
     /// When it is kept awake, used or not.
-    pub keep_warm: Vec<WarmWindow>,
+    pub keep_warm: Vec<WeeklyWindow>,
 }
 
 /// Who may wake a service, by what, and how long waking may take.

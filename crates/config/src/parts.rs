@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use dormouse_core::schedule::{is_open, minutes_until_change};
 use dormouse_core::timespan::TimeSpan;
-use dormouse_core::warm::{is_warm, next_change};
 use dormouse_relay::Limits;
 
 use super::keys;
@@ -160,7 +160,7 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
     }
     if let Some(field) = section.get("keep_warm") {
         idle.keep_warm = field.several(report, str::parse);
-        if is_warm(&idle.keep_warm, 0, 0) && next_change(&idle.keep_warm, 0, 0).is_none() {
+        if is_open(&idle.keep_warm, 0, 0) && minutes_until_change(&idle.keep_warm, 0, 0).is_none() {
             let instead = field.place().write("idle.stop", "\"infinity\"");
             report
                 .warning(field.place(), format!("covers the whole week: it never sleeps; {instead} says so"));

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dormouse_core::pool::{Balance, Checks, Init, Observe, OnError};
+use dormouse_core::pool::{Balance, CheckSettings, InitialState, Observe, OnError};
 use dormouse_core::timespan::TimeSpan;
 
 use super::keys;
@@ -79,7 +79,7 @@ pub(super) fn server(section: &Section<'_>, report: &mut Report) -> ServerRules 
 
 /// Reads how a service checks its servers.
 pub(super) fn check(section: &Section<'_>, report: &mut Report) -> ServiceCheck {
-    let rules = Checks::default();
+    let rules = CheckSettings::default();
     let check = CheckConfig {
         timeout: rules.inter,
         rules,
@@ -107,13 +107,13 @@ pub(super) fn check(section: &Section<'_>, report: &mut Report) -> ServiceCheck 
         rules.fall = fall;
     }
     let words = [
-        ("up", Init::Up),
-        ("fully-up", Init::FullyUp),
-        ("down", Init::Down),
-        ("fully-down", Init::FullyDown),
+        ("up", InitialState::Up),
+        ("fully-up", InitialState::FullyUp),
+        ("down", InitialState::Down),
+        ("fully-down", InitialState::FullyDown),
     ];
     if let Some(init) = get("init").and_then(|field| field.choice(&words, report)) {
-        rules.init = init;
+        rules.initial_state = init;
     }
     rules.observe = observe(&section, report);
     let mut text = |name| get(name).and_then(|field| field.text(report).map(|text| text.as_bytes().to_vec()));

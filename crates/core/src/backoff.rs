@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// A deterministic series of delays: the first one, each further one longer by the same factor, never more than the cap.
+/// A deterministic series of delays: the first one, each further one longer by the same factor, never more than the max.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
-    cap: Duration,
+    max: Duration,
     /// Each delay is longer than the last one by this part of it.
-    grows_by: (u32, u32),
-    upcoming: Duration,
+    growth: (u32, u32),
+    next: Duration,
 }
 
 impl Backoff {
@@ -17,29 +17,29 @@ impl Backoff {
     /// for the next try, long enough that a slow one costs nothing.
     /// Each delay is an eighth of the time since the first try: a start takes no more than that longer, half of it on
     /// the average.
-    pub const COLD_START: Self =
-        Self { grows_by: (1, 8), ..Self::new(Duration::from_millis(1), Duration::from_millis(50)) };
+    pub const READINESS: Self =
+        Self { growth: (1, 8), ..Self::new(Duration::from_millis(1), Duration::from_millis(50)) };
 
     /// For looking at a server that nobody waits for.
-    pub const UNASKED: Self = Self::new(Duration::from_millis(50), Duration::from_secs(5));
+    pub const BACKGROUND: Self = Self::new(Duration::from_millis(50), Duration::from_secs(5));
 
-    /// A series that starts with `first` and grows to `cap`. If `first` is above `cap`, all delays are `cap`.
-    pub const fn new(first: Duration, cap: Duration) -> Self {
-        let first = if first.as_nanos() > cap.as_nanos() { cap } else { first };
-        Self { first, cap, grows_by: (1, 1), upcoming: first }
+    /// A series that starts with `first` and grows to `max`. If `first` is above `max`, all delays are `max`.
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        let first = if first.as_nanos() > max.as_nanos() { max } else { first };
+        Self { first, max, growth: (1, 1), next: first }
     }
 
     /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
-        let delay = self.upcoming;
-        let (part, of) = self.grows_by;
-        self.upcoming = delay.saturating_add(delay.saturating_mul(part) / of.max(1)).min(self.cap);
+        let delay = self.next;
+        let (part, of) = self.growth;
+        self.next = delay.saturating_add(delay.saturating_mul(part) / of.max(1)).min(self.max);
         delay
     }
 
     /// Starts again from the first delay.
     pub fn reset(&mut self) {
-        self.upcoming = self.first;
+        self.next = self.first;
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_cold_start_is_never_noticed_much_later_than_its_length() {
-        let (mut backoff, mut passed) = (Backoff::COLD_START, Duration::ZERO);
+        let (mut backoff, mut passed) = (Backoff::READINESS, Duration::ZERO);
         for tries in 0.. {
             let delay = backoff.next_delay();
             assert!(delay <= Duration::from_millis(1) + passed / 7, "{delay:?} after {passed:?}");

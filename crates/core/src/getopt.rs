@@ -26,7 +26,7 @@ pub enum Tier {
     /// An option of the program whose command line is imitated.
     Original,
     /// An addition. Its abbreviations count only where they match no original option.
-    Ours,
+    Extension,
 }
 
 /// One option of a program.
@@ -152,7 +152,7 @@ impl<'a> Getopt<'a> {
         if let Some((index, spec)) = named.clone().find(|(_, spec)| spec.long.as_bytes() == name) {
             return Match::One(index, spec);
         }
-        for tier in [Tier::Original, Tier::Ours] {
+        for tier in [Tier::Original, Tier::Extension] {
             let mut candidates =
                 named.clone().filter(|(_, spec)| spec.tier == tier && spec.long.as_bytes().starts_with(name));
             if let Some((index, spec)) = candidates.next() {

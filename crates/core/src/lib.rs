@@ -4,16 +4,16 @@
 //! durations go in, values come out. Whatever is decided here can therefore be tested without a socket.
 #![forbid(unsafe_code)]
 
+pub mod activation;
 pub mod address;
 pub mod backoff;
 pub mod control;
+pub mod dns;
 pub mod getopt;
-mod later;
-pub mod names;
 pub mod network;
 pub mod number;
 pub mod pool;
 pub mod proxy_protocol;
-pub mod service;
+pub mod schedule;
+mod time;
 pub mod timespan;
-pub mod warm;

@@ -10,7 +10,7 @@ pub struct Network {
     /// Its first address.
     pub address: IpAddr,
     /// How many leading bits count.
-    pub prefix: u8,
+    pub prefix_len: u8,
 }
 
 impl Network {
@@ -18,7 +18,7 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         let theirs = address.to_canonical();
         self.address.is_ipv4() == theirs.is_ipv4()
-            && first(theirs, self.prefix) == first(self.address, self.prefix)
+            && network_address(theirs, self.prefix_len) == network_address(self.address, self.prefix_len)
     }
 }
 
@@ -32,7 +32,7 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
-        let bits = width(address);
+        let bits = address_bits(address);
         let prefix = match prefix {
             None => bits,
             Some(digits) if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -43,10 +43,12 @@ impl FromStr for Network {
             }
         };
         let network = match (address, address.to_canonical()) {
-            (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if prefix >= 96 => Self { address: v4, prefix: prefix - 96 },
-            _ => Self { address, prefix },
+            (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if prefix >= 96 => {
+                Self { address: v4, prefix_len: prefix - 96 }
+            }
+            _ => Self { address, prefix_len: prefix },
         };
-        let start = first(network.address, network.prefix);
+        let start = network_address(network.address, network.prefix_len);
         if start == network.address {
             Ok(network)
         } else {
@@ -57,21 +59,21 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.prefix == width(self.address) {
+        if self.prefix_len == address_bits(self.address) {
             self.address.fmt(f)
         } else {
-            write!(f, "{}/{}", self.address, self.prefix)
+            write!(f, "{}/{}", self.address, self.prefix_len)
         }
     }
 }
 
 /// How many bits an address has.
-fn width(address: IpAddr) -> u8 {
+fn address_bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// The address with all but its leading bits cleared.
-fn first(address: IpAddr, prefix: u8) -> IpAddr {
+fn network_address(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0);

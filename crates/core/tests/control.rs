@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dormouse_core::control::{
-    Admin, Command, CommandError, Form, HELP, LONGEST, Line, Lines, Proxy, Rows, ServerName, Sessions, Steer,
-    Weight, Whom, parse,
+    AdminState, Command, CommandError, HELP, Line, LineBuffer, MAX_LINE, OutputFormat, ProxyId, Selector,
+    ServerName, SessionQuery, StatFilter, Weight, WorkloadCommand, parse,
 };
 use proptest::prelude::*;
 
@@ -20,21 +20,22 @@ fn server(backend: &str, server: &str) -> ServerName {
 
 #[test]
 fn haproxys_words_are_known() {
-    let rows = Rows { proxy: Some(Proxy::Number(2)), kinds: Some(4), server: None, ..Rows::default() };
+    let filter =
+        StatFilter { proxy: Some(ProxyId::Number(2)), kinds: Some(4), server: None, ..StatFilter::default() };
     for (line, command) in [
-        ("show info", Command::ShowInfo(Form::Plain)),
-        ("show info typed", Command::ShowInfo(Form::Typed)),
-        ("show stat", Command::ShowStat(Form::Plain, Rows::default())),
-        ("show stat json", Command::ShowStat(Form::Json, Rows::default())),
-        ("show stat typed 2 4 -1", Command::ShowStat(Form::Typed, rows.clone())),
-        ("show stat 2 4 -1 typed", Command::ShowStat(Form::Typed, rows)),
-        ("show stat -1 -1 -1", Command::ShowStat(Form::Plain, Rows::default())),
-        ("show sess", Command::ShowSessions(Sessions::Lines)),
-        ("show sess 0x1f", Command::ShowSessions(Sessions::One(0x1f))),
+        ("show info", Command::ShowInfo(OutputFormat::Plain)),
+        ("show info typed", Command::ShowInfo(OutputFormat::Typed)),
+        ("show stat", Command::ShowStat(OutputFormat::Plain, StatFilter::default())),
+        ("show stat json", Command::ShowStat(OutputFormat::Json, StatFilter::default())),
+        ("show stat typed 2 4 -1", Command::ShowStat(OutputFormat::Typed, filter.clone())),
+        ("show stat 2 4 -1 typed", Command::ShowStat(OutputFormat::Typed, filter)),
+        ("show stat -1 -1 -1", Command::ShowStat(OutputFormat::Plain, StatFilter::default())),
+        ("show sess", Command::ShowSessions(SessionQuery::Summary)),
+        ("show sess 0x1f", Command::ShowSessions(SessionQuery::One(0x1f))),
         ("show servers state web", Command::ShowServersState(Some("web".to_owned()))),
-        ("disable server web/a", Command::SetState(server("web", "a"), Admin::Maint)),
-        ("enable server web/a", Command::SetState(server("web", "a"), Admin::Ready)),
-        ("set server web/a state drain", Command::SetState(server("web", "a"), Admin::Drain)),
+        ("disable server web/a", Command::SetState(server("web", "a"), AdminState::Maint)),
+        ("enable server web/a", Command::SetState(server("web", "a"), AdminState::Ready)),
+        ("set server web/a state drain", Command::SetState(server("web", "a"), AdminState::Drain)),
         ("set server web/a weight 50%", Command::SetWeight(server("web", "a"), Weight::Percent(50))),
         ("set weight web/a 256", Command::SetWeight(server("web", "a"), Weight::Absolute(256))),
         ("set maxconn frontend web 7", Command::SetMaxconnFrontend("web".to_owned(), 7)),
@@ -50,24 +51,24 @@ fn haproxys_words_are_known() {
 
 #[test]
 fn our_words_are_known() {
-    let service = || Whom::Service("web".to_owned());
-    for (verb, steer) in [
-        ("wake", Steer::Wake),
-        ("sleep", Steer::Sleep),
-        ("freeze", Steer::Freeze),
-        ("thaw", Steer::Thaw),
-        ("drain", Steer::Drain),
+    let service = || Selector::Service("web".to_owned());
+    for (verb, command) in [
+        ("wake", WorkloadCommand::Wake),
+        ("sleep", WorkloadCommand::Sleep),
+        ("freeze", WorkloadCommand::Freeze),
+        ("thaw", WorkloadCommand::Thaw),
+        ("drain", WorkloadCommand::Drain),
     ] {
-        assert_eq!(steer.to_string(), verb);
-        assert_eq!(one(&format!("{verb} web")), Ok(Command::Steer(steer, service())));
-        let whom = Whom::Server(server("web", "a"));
-        assert_eq!(one(&format!("{verb} web/a")), Ok(Command::Steer(steer, whom)));
+        assert_eq!(command.to_string(), verb);
+        assert_eq!(one(&format!("{verb} web")), Ok(Command::Workload(command, service())));
+        let selector = Selector::Server(server("web", "a"));
+        assert_eq!(one(&format!("{verb} web/a")), Ok(Command::Workload(command, selector)));
         assert!(one(verb).is_err());
         assert_eq!(one(&format!("{verb} web/")), Err(CommandError::NoServerName));
     }
     assert_eq!(one("show services json"), Ok(Command::ShowServices { json: true }));
     assert_eq!(one("explain web"), Ok(Command::Explain(service())));
-    assert_eq!(one("explain web/a"), Ok(Command::Explain(Whom::Server(server("web", "a")))));
+    assert_eq!(one("explain web/a"), Ok(Command::Explain(Selector::Server(server("web", "a")))));
     assert_eq!(one("explain"), Err(CommandError::NoService("explain")));
 }
 
@@ -102,26 +103,26 @@ fn several_commands_stand_in_a_line() {
     assert_eq!(commands.len(), 3);
     assert_eq!(commands.last(), Some(&Ok(Command::Quit)));
     // A backslash takes away what the next character means.
-    assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain(Whom::Service("a;b c".to_owned()))));
+    assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain(Selector::Service("a;b c".to_owned()))));
 }
 
 #[test]
 fn all_help_is_about_something_that_is_known() {
-    for usage in HELP {
+    for help in HELP {
         let words: Vec<&str> =
-            usage.form.split_whitespace().take_while(|word| !word.starts_with(['<', '[', '('])).collect();
+            help.syntax.split_whitespace().take_while(|word| !word.starts_with(['<', '[', '('])).collect();
         let unknown = matches!(one(&words.join(" ")), Err(CommandError::Unknown(_)));
-        assert!(!unknown || words == ["set", "timeout"], "{}", usage.form);
+        assert!(!unknown || words == ["set", "timeout"], "{}", help.syntax);
     }
 }
 
 #[test]
 fn a_line_that_does_not_end_is_given_up() {
-    let mut lines = Lines::default();
-    let piece = vec![b'x'; LONGEST];
-    assert_eq!(lines.take(&piece), (Some(Line::TooLong), &[][..]));
-    assert_eq!(lines.take(b"quit\n"), (None, &[][..]));
-    assert_eq!(lines.rest(), None);
+    let mut lines = LineBuffer::default();
+    let piece = vec![b'x'; MAX_LINE];
+    assert_eq!(lines.push(&piece), (Some(Line::TooLong), &[][..]));
+    assert_eq!(lines.push(b"quit\n"), (None, &[][..]));
+    assert_eq!(lines.finish(), None);
 }
 
 proptest! {
@@ -154,19 +155,19 @@ proptest! {
     fn a_name_with_any_characters_can_be_said(name in "[^\\x00-\\x1f/]{1,20}") {
         let escaped: String = name.chars().flat_map(|c| ['\\', c]).collect();
         // A backslash takes the next byte; what follows of a longer character stands for itself.
-        prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(Whom::Service(name))));
+        prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(Selector::Service(name))));
     }
 }
 
 fn collect<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Line> {
-    let (mut lines, mut found) = (Lines::default(), Vec::new());
+    let (mut lines, mut found) = (LineBuffer::default(), Vec::new());
     for mut piece in pieces {
         while !piece.is_empty() {
-            let (line, rest) = lines.take(piece);
+            let (line, rest) = lines.push(piece);
             found.extend(line);
             piece = rest;
         }
     }
-    found.extend(lines.rest());
+    found.extend(lines.finish());
     found
 }

@@ -23,9 +23,9 @@ const PROXY: &[OptSpec] = &[
     spec(None, "exit-idle-time", Arg::Required, Tier::Original),
     spec(Some('h'), "help", Arg::No, Tier::Original),
     spec(None, "version", Arg::No, Tier::Original),
-    spec(None, "connect-timeout", Arg::Required, Tier::Ours),
-    spec(None, "half-close-timeout", Arg::Required, Tier::Ours),
-    spec(None, "wait", Arg::Required, Tier::Ours),
+    spec(None, "connect-timeout", Arg::Required, Tier::Extension),
+    spec(None, "half-close-timeout", Arg::Required, Tier::Extension),
+    spec(None, "wait", Arg::Required, Tier::Extension),
 ];
 
 /// Options as `name` or `name=value`, or the error; then the positionals.
@@ -89,7 +89,7 @@ fn abbreviations_mean_original_options_first() {
 #[test]
 fn exact_names_win() {
     let specs =
-        [spec(None, "verbose-all", Arg::No, Tier::Original), spec(None, "verbose", Arg::No, Tier::Ours)];
+        [spec(None, "verbose-all", Arg::No, Tier::Original), spec(None, "verbose", Arg::No, Tier::Extension)];
     assert_eq!(read(&specs, &["--verbose"]).0, ["verbose"]);
     assert_eq!(read(&specs, &["--verb"]).0, ["verbose-all"]);
 }

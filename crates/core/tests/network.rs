@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn no_range_of_any_numbers_panics(address in address(), prefix: u8, other in address()) {
-        let range = Network { address, prefix };
+        let range = Network { address, prefix_len: prefix };
         let _ = (range.contains(other), range.to_string());
     }
 }

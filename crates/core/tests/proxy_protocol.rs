@@ -10,7 +10,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dormouse_core::proxy_protocol::{
-    Addresses, DecodeError, Decoded, Decoder, EncodeError, MAX_V2_PAYLOAD, Tlv, Version, encode, encode_v2,
+    Addresses, DecodeError, Decoded, EncodeError, MAX_V2_PAYLOAD, Tlv, Version, decode, encode, encode_v2,
 };
 use ppp::{HeaderResult, v1, v2};
 use proptest::prelude::*;
@@ -91,7 +91,7 @@ fn tlvs_are_bounded() {
     let mut out = Vec::new();
     encode_v2(&v4, &tlv(MAX_V2_PAYLOAD - 12 - 3), &mut out).unwrap();
     assert_eq!(out.len(), 16 + MAX_V2_PAYLOAD);
-    assert!(matches!(Decoder::decode(&out), Decoded::Header { tlvs, .. } if tlvs.len() == 1));
+    assert!(matches!(decode(&out), Decoded::Header { tlvs, .. } if tlvs.len() == 1));
 
     let mut out = Vec::new();
     let error = encode_v2(&v4, &tlv(MAX_V2_PAYLOAD - 12 - 2), &mut out).unwrap_err();
@@ -102,10 +102,10 @@ fn tlvs_are_bounded() {
 #[test]
 fn what_is_not_a_header() {
     for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"PROXYFOO", b"PROXY\r\n", b"\r\n\r\n\r", b"P\r", b"\0"] {
-        assert_eq!(Decoder::decode(bytes), Decoded::NotProxy, "{bytes:?}");
+        assert_eq!(decode(bytes), Decoded::NotProxy, "{bytes:?}");
     }
     for bytes in [&b""[..], b"P", b"PROXY", b"PROXY TCP4 1.2", b"\r\n", SIGNATURE] {
-        assert_eq!(Decoder::decode(bytes), Decoded::NeedMore, "{bytes:?}");
+        assert_eq!(decode(bytes), Decoded::NeedMore, "{bytes:?}");
     }
 }
 
@@ -113,7 +113,7 @@ fn what_is_not_a_header() {
 fn v1_read() {
     let bytes = b"PROXY TCP4 192.0.2.1 198.51.100.2 1 65535\r\nhello";
     assert_eq!(
-        Decoder::decode(bytes),
+        decode(bytes),
         Decoded::Header {
             version: Version::V1,
             addresses: inet("192.0.2.1:1", "198.51.100.2:65535"),
@@ -122,11 +122,11 @@ fn v1_read() {
         }
     );
     for unknown in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY UNKNOWN \xff what ever\r\n"] {
-        assert_eq!(addresses_of(Decoder::decode(unknown)), Addresses::Unknown);
+        assert_eq!(addresses_of(decode(unknown)), Addresses::Unknown);
     }
     let longest = format!("PROXY UNKNOWN {}\r\n", "f".repeat(107 - 16));
     assert_eq!(longest.len(), 107);
-    assert_eq!(addresses_of(Decoder::decode(longest.as_bytes())), Addresses::Unknown);
+    assert_eq!(addresses_of(decode(longest.as_bytes())), Addresses::Unknown);
 }
 
 #[test]
@@ -147,15 +147,11 @@ fn v1_broken() {
         "PROXY UNKNOWNS\r\n",
         "PROXY \r\n",
     ] {
-        assert_eq!(
-            Decoder::decode(text.as_bytes()),
-            Decoded::Invalid(DecodeError::MalformedLine),
-            "{text:?}"
-        );
+        assert_eq!(decode(text.as_bytes()), Decoded::Invalid(DecodeError::MalformedLine), "{text:?}");
     }
-    assert_eq!(Decoder::decode(b"PROXY UNKNOWN\n"), Decoded::Invalid(DecodeError::BareLineFeed));
+    assert_eq!(decode(b"PROXY UNKNOWN\n"), Decoded::Invalid(DecodeError::BareLineFeed));
     let endless = format!("PROXY UNKNOWN {}", "f".repeat(200));
-    assert_eq!(Decoder::decode(endless.as_bytes()), Decoded::Invalid(DecodeError::LineTooLong));
+    assert_eq!(decode(endless.as_bytes()), Decoded::Invalid(DecodeError::LineTooLong));
 }
 
 #[test]
@@ -163,7 +159,7 @@ fn v2_read() {
     let payload = [192, 0, 2, 1, 198, 51, 100, 2, 1, 2, 0, 80, /* TLV */ 4, 0, 1, 9];
     let bytes = [v2_header(0x21, 0x11, 16, &payload), b"hello".to_vec()].concat();
     assert_eq!(
-        Decoder::decode(&bytes),
+        decode(&bytes),
         Decoded::Header {
             version: Version::V2,
             addresses: inet("192.0.2.1:258", "198.51.100.2:80"),
@@ -185,7 +181,7 @@ fn v2_unknown() {
         v2_header(0x21, 0x12, 12, &[1; 12]),
         v2_header(0x21, 0x20, 36, &[1; 36]),
     ] {
-        let decoded = Decoder::decode(&header);
+        let decoded = decode(&header);
         assert!(
             matches!(&decoded, Decoded::Header { addresses: Addresses::Unknown, tlvs, consumed, .. }
                 if tlvs.is_empty() && *consumed == header.len()),
@@ -206,7 +202,7 @@ fn v2_broken() {
         (v2_header(0x21, 0x11, 14, &[0; 14]), DecodeError::TlvCutShort),
         (v2_header(0x21, 0x11, 16, &[1; 16]), DecodeError::TlvCutShort),
     ] {
-        assert_eq!(Decoder::decode(&header), Decoded::Invalid(error), "{header:?}");
+        assert_eq!(decode(&header), Decoded::Invalid(error), "{header:?}");
     }
 }
 
@@ -223,8 +219,8 @@ fn v2_checksums() {
     // As another implementation of CRC-32C has it.
     let right = 0x7776_4a93_u32.to_be_bytes();
     let whole = header(&right);
-    let Decoded::Header { tlvs, consumed, .. } = Decoder::decode(&whole) else {
-        panic!("{:?}", Decoder::decode(&whole));
+    let Decoded::Header { tlvs, consumed, .. } = decode(&whole) else {
+        panic!("{:?}", decode(&whole));
     };
     assert_eq!(consumed, whole.len());
     assert_eq!(tlvs.iter().map(|tlv| tlv.kind).collect::<Vec<_>>(), [1, 4]);
@@ -234,12 +230,12 @@ fn v2_checksums() {
         for bit in 0..8 {
             let mut other = whole.clone();
             other[place] ^= 1 << bit;
-            let decoded = Decoder::decode(&other);
+            let decoded = decode(&other);
             assert_eq!(decoded, Decoded::Invalid(DecodeError::Checksum), "bit {bit} of byte {place}");
         }
     }
     for told in [&[][..], &[0; 4], &right[..3], &[&right[..], &[0]].concat()] {
-        assert_eq!(Decoder::decode(&header(told)), Decoded::Invalid(DecodeError::Checksum), "{told:?}");
+        assert_eq!(decode(&header(told)), Decoded::Invalid(DecodeError::Checksum), "{told:?}");
     }
     let twice = v2_header(
         0x21,
@@ -247,10 +243,10 @@ fn v2_checksums() {
         26,
         &[[0; 12].as_slice(), &[PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0].repeat(2)].concat(),
     );
-    assert_eq!(Decoder::decode(&twice), Decoded::Invalid(DecodeError::Checksum));
+    assert_eq!(decode(&twice), Decoded::Invalid(DecodeError::Checksum));
     // Who says nothing of the connection may say anything behind it.
     let nothing = v2_header(0x21, 0x00, 7, &[PP2_TYPE_CRC32C, 0, 4, 1, 2, 3, 4]);
-    assert_eq!(addresses_of(Decoder::decode(&nothing)), Addresses::Unknown);
+    assert_eq!(addresses_of(decode(&nothing)), Addresses::Unknown);
 }
 
 fn socket_v4() -> impl Strategy<Value = SocketAddr> {
@@ -314,9 +310,9 @@ fn nearly_a_header() -> impl Strategy<Value = Vec<u8>> {
 
 /// Every answer but "need more" must stay the same whatever follows.
 fn check_every_prefix(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let at_once = Decoder::decode(bytes);
+    let at_once = decode(bytes);
     for end in 0..=bytes.len() {
-        let so_far = Decoder::decode(&bytes[..end]);
+        let so_far = decode(&bytes[..end]);
         if so_far != Decoded::NeedMore {
             prop_assert_eq!(so_far, at_once, "after {} bytes", end);
             return Ok(());
@@ -389,7 +385,7 @@ proptest! {
     fn v1_round_trip(addresses in some_inet(), tail in prop::collection::vec(any::<u8>(), 0..4)) {
         let header = encoded(Version::V1, &addresses);
         prop_assert!(header.len() <= 107);
-        let decoded = Decoder::decode(&[&header[..], &tail].concat());
+        let decoded = decode(&[&header[..], &tail].concat());
         let consumed = header.len();
         prop_assert_eq!(decoded, Decoded::Header { version: Version::V1, addresses, tlvs: vec![], consumed });
     }
@@ -398,7 +394,7 @@ proptest! {
     fn v2_round_trip(addresses in some_addresses(), tlvs in some_tlvs(), tail in any::<[u8; 3]>()) {
         let mut header = Vec::new();
         encode_v2(&addresses, &tlvs, &mut header).unwrap();
-        let decoded = Decoder::decode(&[&header[..], &tail].concat());
+        let decoded = decode(&[&header[..], &tail].concat());
         let consumed = header.len();
         prop_assert_eq!(decoded, Decoded::Header { version: Version::V2, addresses, tlvs, consumed });
     }
@@ -431,7 +427,7 @@ proptest! {
     /// purpose.
     #[test]
     fn ppp_reads_what_we_read(bytes in nearly_a_header()) {
-        match (Decoder::decode(&bytes), second_opinion(&bytes)) {
+        match (decode(&bytes), second_opinion(&bytes)) {
             (Decoded::Header { addresses, consumed, .. }, Some(theirs)) => {
                 prop_assert_eq!((addresses, consumed), theirs);
             }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dormouse_core::names::{Difference, Event, Server, Source};
+use dormouse_core::dns::{NameEvent, Server, ServerDiff, Source};
 use dormouse_log::{Level, Log};
 
 /// So many lines come at once,
@@ -29,7 +29,7 @@ impl Teller {
     }
 
     /// Tells what an answer brought about, and what the servers are since then.
-    pub(super) fn answered(&mut self, now: Instant, events: &[Event], servers: &[Server]) {
+    pub(super) fn answered(&mut self, now: Instant, events: &[NameEvent], servers: &[Server]) {
         for event in events {
             self.event(now, event);
         }
@@ -39,21 +39,21 @@ impl Teller {
         }
     }
 
-    fn event(&mut self, now: Instant, event: &Event) {
+    fn event(&mut self, now: Instant, event: &NameEvent) {
         // What is missing for long is told as gone.
-        if *event == Event::Missing && !self.may_tell(now) {
+        if *event == NameEvent::NoServers && !self.may_tell(now) {
             return;
         }
         let Self { source, label, log, .. } = self;
         match event {
             // Told by comparison.
-            Event::Changed => {}
-            Event::Failing(why) => log.line(
+            NameEvent::Changed => {}
+            NameEvent::Failing(why) => log.line(
                 Level::Warning,
                 format_args!("{label}{source} cannot be asked for ({why}); its servers stay as they are."),
             ),
-            Event::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
-            Event::Missing => {
+            NameEvent::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
+            NameEvent::NoServers => {
                 log.line(
                     Level::Warning,
                     format_args!("{label}{source} has no servers any more, or none yet."),
@@ -63,11 +63,11 @@ impl Teller {
     }
 
     /// What is to be told of the servers now.
-    fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<Difference> {
+    fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<ServerDiff> {
         if self.told == servers || !self.may_tell(now) {
             return None;
         }
-        let difference = Difference::between(&self.told, servers);
+        let difference = ServerDiff::between(&self.told, servers);
         self.told = servers.to_vec();
         Some(difference)
     }
@@ -82,11 +82,11 @@ impl Teller {
 }
 
 /// Who came and who went, the first ones by name.
-fn shown(difference: &Difference) -> String {
+fn shown(difference: &ServerDiff) -> String {
     const NAMED: usize = 8;
-    let Difference { come, gone, changed } = difference;
+    let ServerDiff { added, removed, changed } = difference;
     let mut text = String::new();
-    for (what, servers) in [("new", come), ("gone", gone), ("changed", changed)] {
+    for (what, servers) in [("new", added), ("gone", removed), ("changed", changed)] {
         if servers.is_empty() {
             continue;
         }

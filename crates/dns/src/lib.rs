@@ -17,7 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::names::{Answer, Keeper, Server, Service, Source, of_addresses, of_services};
+use dormouse_core::dns::{
+    Answer, NameState, Server, ServiceRecord, Source, servers_from_addresses, servers_from_records,
+};
 use dormouse_log::Log;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -49,11 +51,11 @@ pub fn follow(
     let (sender, servers) = watch::channel(Arc::from([]));
     let following = async move {
         let now = Instant::now().into_std();
-        let mut keeper = Keeper::new(now);
+        let mut keeper = NameState::new(now);
         let mut teller = Teller::new(source.clone(), label, log, now);
         loop {
             tokio::select! {
-                () = sleep_until(keeper.next().into()) => {}
+                () = sleep_until(keeper.next_query().into()) => {}
                 () = sender.closed() => return,
             }
             let answer = tokio::select! {
@@ -61,7 +63,7 @@ pub fn follow(
                 () = sender.closed() => return,
             };
             let now = Instant::now().into_std();
-            let events = keeper.answered(now, answer);
+            let events = keeper.record_answer(now, answer);
             teller.answered(now, &events, keeper.servers());
             if **sender.borrow() != *keeper.servers() {
                 sender.send_replace(keeper.servers().into());
@@ -80,11 +82,11 @@ pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
     let answer = match source {
         Source::Addresses { name, port } => addresses(&resolvers, name)
             .await
-            .map(|(addresses, ttl)| (of_addresses(addresses, port.get()), ttl)),
+            .map(|(addresses, ttl)| (servers_from_addresses(addresses, port.get()), ttl)),
         Source::Services { name } => services(&resolvers, name).await,
     };
     match answer {
-        Ok((servers, ttl)) if servers.is_empty() => Answer::Nothing(ttl),
+        Ok((servers, ttl)) if servers.is_empty() => Answer::NoServers(ttl),
         Ok((servers, ttl)) => Answer::Servers(servers, ttl),
         Err(why) => Answer::Failed(why),
     }
@@ -108,7 +110,7 @@ async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Dur
     };
     let mut found = Vec::with_capacity(records.len());
     for record in records {
-        let mut service = Service {
+        let mut service = ServiceRecord {
             priority: record.priority,
             weight: record.weight,
             port: record.port,
@@ -125,5 +127,5 @@ async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Dur
         }
         found.push(service);
     }
-    Ok((of_services(&found), shortest))
+    Ok((servers_from_records(&found), shortest))
 }

@@ -108,8 +108,11 @@ async fn what_does_not_fit_is_asked_for_over_tcp() {
 #[tokio::test]
 async fn absence_and_silence_are_not_the_same() {
     let dns = started();
-    assert!(matches!(look_up(&source("dns:nothing.example.test:80"), &whom(&dns)).await, Answer::Nothing(_)));
-    assert!(matches!(look_up(&source("srv:_no._tcp.example.test"), &whom(&dns)).await, Answer::Nothing(_)));
+    assert!(matches!(
+        look_up(&source("dns:nothing.example.test:80"), &whom(&dns)).await,
+        Answer::NoServers(_)
+    ));
+    assert!(matches!(look_up(&source("srv:_no._tcp.example.test"), &whom(&dns)).await, Answer::NoServers(_)));
     add(&dns, &["six.example.test. 60 IN AAAA 2001:db8::1"]);
     assert_eq!(addresses_of(&found("dns:six.example.test:80", &dns).await.0), ["[2001:db8::1]:80"]);
     // Nobody is there.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use dormouse_core::names::MOST;
+use dormouse_core::dns::MAX_SERVERS;
 use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
 
@@ -126,7 +126,7 @@ fn services(packet: &Packet<'_>) -> Vec<Record> {
     for record in &packet.additional_records {
         let Some(address) = address(record) else { continue };
         let addresses = known.entry(&record.name).or_default();
-        if addresses.len() < MOST {
+        if addresses.len() < MAX_SERVERS {
             addresses.push(address);
         }
     }
@@ -140,7 +140,7 @@ fn services(packet: &Packet<'_>) -> Vec<Record> {
             addresses: known.get(&service.target).cloned().unwrap_or_default(),
         })
     };
-    packet.answers.iter().filter_map(service).take(MOST).collect()
+    packet.answers.iter().filter_map(service).take(MAX_SERVERS).collect()
 }
 
 fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::service::Refusal as Asleep;
+use dormouse_core::activation::Refusal as Asleep;
 
 use crate::connect::ConnectError;
 use crate::proxy_protocol::{HeaderFault, ReadHeaderError};
@@ -56,7 +56,7 @@ impl Refusal {
             Self::ClientLeft
                 | Self::Silent(_)
                 | Self::Maintenance
-                | Self::Asleep(Asleep::Asleep | Asleep::StartFailed, _)
+                | Self::Asleep(Asleep::WakeNotAllowed | Asleep::StartFailed, _)
         )
     }
 

@@ -33,7 +33,7 @@ pub enum AddressError {
     /// A URL.
     Url,
     /// A target that begins with `tcp:` or `unix:`, or anything that begins with `tcp://`.
-    PrefixNotTaken {
+    UnsupportedPrefix {
         /// What follows the prefix.
         address: String,
     },
@@ -52,7 +52,7 @@ pub enum AddressError {
     /// Not a vsock port.
     VsockPort(String),
     /// A number from which no host can be read that makes sense; a port was meant.
-    BareNumber {
+    PortWithoutHost {
         /// The number.
         number: String,
     },
@@ -138,16 +138,20 @@ impl fmt::Display for AddressError {
                 write!(f, "'{path}' is not an absolute path; write /run/{}", last_component(path))
             }
             Self::Url => f.write_str("URLs are not taken; write HOST:PORT"),
-            Self::PrefixNotTaken { address } => write!(f, "prefix is not taken here; write {address}"),
+            Self::UnsupportedPrefix { address } => write!(f, "prefix is not taken here; write {address}"),
             Self::VsockWithoutCid { port } => {
-                write!(f, "vsock address needs a CID and a port; write vsock:CID:{}", port_or_word(port))
+                write!(
+                    f,
+                    "vsock address needs a CID and a port; write vsock:CID:{}",
+                    port_or_placeholder(port)
+                )
             }
             Self::VsockCidMissing { port } => {
                 write!(f, "vsock target needs a CID; write vsock:2:{port} for the host of this machine")
             }
             Self::VsockCid(cid) => write!(f, "'{cid}' is not a vsock CID (0 to 4294967294)"),
             Self::VsockPort(port) => write!(f, "'{port}' is not a vsock port (0 to 4294967294)"),
-            Self::BareNumber { number } => {
+            Self::PortWithoutHost { number } => {
                 write!(f, "{number} alone is a host, not a port; did you mean 127.0.0.1:{number}?")
             }
             Self::HostMissing => f.write_str("host is missing"),
@@ -155,7 +159,7 @@ impl fmt::Display for AddressError {
                 write!(
                     f,
                     "host is missing; write 127.0.0.1:{0}, or *:{0} for ::1 and 127.0.0.1",
-                    port_or_word(port)
+                    port_or_placeholder(port)
                 )
             }
             Self::HostNameInvalid(name) => write!(f, "'{name}' is not a host name"),
@@ -208,6 +212,6 @@ fn last_component(path: &str) -> &str {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("NAME.sock")
 }
 
-fn port_or_word(port: &str) -> &str {
+fn port_or_placeholder(port: &str) -> &str {
     if port.is_empty() { "PORT" } else { port }
 }

@@ -34,7 +34,7 @@ impl Host {
             return Self::parse_v6(text);
         }
         if let Some(addr) = parse_inet_aton(text) {
-            return usable(IpAddr::V4(addr)).map(Self::Ip);
+            return check_usable(IpAddr::V4(addr)).map(Self::Ip);
         }
         HostName::parse(text).map(Self::Name)
     }
@@ -47,13 +47,13 @@ impl Host {
             if addr.is_unicast_link_local() {
                 return Err(AddressError::ZoneMissing(addr));
             }
-            return usable(IpAddr::V6(addr)).map(Self::Ip);
+            return check_usable(IpAddr::V6(addr)).map(Self::Ip);
         };
         let addr: Ipv6Addr = addr.parse().map_err(|_| malformed())?;
         if !is_interface(zone) {
             return Err(AddressError::ZoneInvalid(zone.to_owned()));
         }
-        usable(IpAddr::V6(addr))?;
+        check_usable(IpAddr::V6(addr))?;
         Ok(Self::Scoped { addr, zone: zone.to_owned() })
     }
 }
@@ -72,7 +72,7 @@ impl fmt::Display for Host {
 }
 
 /// Refuses addresses that no TCP connection can lead to and no TCP socket can be bound to.
-pub(super) fn usable(addr: IpAddr) -> Result<IpAddr, AddressError> {
+pub(super) fn check_usable(addr: IpAddr) -> Result<IpAddr, AddressError> {
     let problem = if addr.to_canonical().is_multicast() {
         IpProblem::Multicast
     } else {

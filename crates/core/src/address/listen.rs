@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-use super::host::usable;
+use super::host::check_usable;
 use super::{AbstractName, AddressError, UnixPath, unix::is_socket_name, vsock};
 
 /// Where sessions are accepted.
@@ -38,7 +38,9 @@ impl ListenAddress {
             return parse_unix(rest).unwrap_or(Err(AddressError::RelativePath { path: rest.to_owned() }));
         }
         if let Some(address) = text.strip_prefix("tcp://") {
-            return Err(AddressError::PrefixNotTaken { address: address.trim_end_matches('/').to_owned() });
+            return Err(AddressError::UnsupportedPrefix {
+                address: address.trim_end_matches('/').to_owned(),
+            });
         }
         if text.contains("://") && !text.starts_with(['/', '@']) {
             return Err(AddressError::Url);
@@ -100,7 +102,7 @@ fn parse_tcp(text: &str) -> Result<SocketAddr, AddressError> {
         "" | "*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         v6 if v6.contains(':') => return parse_v6(v6, port),
-        v4 => usable(IpAddr::V4(v4.parse().map_err(|_| AddressError::ListenHost(v4.to_owned()))?))?,
+        v4 => check_usable(IpAddr::V4(v4.parse().map_err(|_| AddressError::ListenHost(v4.to_owned()))?))?,
     };
     Ok(SocketAddr::new(ip, port))
 }
@@ -143,7 +145,7 @@ fn parse_v6(text: &str, port: u16) -> Result<SocketAddr, AddressError> {
         None => (text, None),
     };
     let addr: Ipv6Addr = addr.parse().map_err(|_| AddressError::Ipv6Malformed(text.to_owned()))?;
-    usable(IpAddr::V6(addr))?;
+    check_usable(IpAddr::V6(addr))?;
     let scope_id = match zone {
         None if addr.is_unicast_link_local() => return Err(AddressError::ZoneMissing(addr)),
         None => 0,

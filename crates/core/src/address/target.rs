@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::names::Source;
+use crate::dns::Source;
 
 use super::{AbstractName, AddressError, Host, Port, UnixPath, unix::is_socket_name, vsock};
 
@@ -87,7 +87,7 @@ fn refuse_other_notations(text: &str) -> Result<(), AddressError> {
     if let Some(address) = ["tcp:", "unix:"].iter().find_map(|prefix| text.strip_prefix(prefix)) {
         // A host may be called "unix", but then only a port follows.
         if address.contains([':', '/', '@']) {
-            return Err(AddressError::PrefixNotTaken {
+            return Err(AddressError::UnsupportedPrefix {
                 address: address.trim_start_matches("//").to_owned(),
             });
         }
@@ -119,7 +119,7 @@ pub(super) fn parse_host_and_port(text: &str) -> Result<(Host, Option<Port>), Ad
     let Some((host, port)) = text.rsplit_once(':') else {
         return match Host::parse(text) {
             Err(AddressError::IpUnusable { .. }) if text.parse::<u16>().is_ok() => {
-                Err(AddressError::BareNumber { number: text.to_owned() })
+                Err(AddressError::PortWithoutHost { number: text.to_owned() })
             }
             host => Ok((host?, None)),
         };

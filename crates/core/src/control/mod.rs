@@ -1,30 +1,30 @@
 //! The language of the control socket: `HAProxy`'s words (its management guide, "Unix Socket commands"), and ours.
 //!
-//! Bytes become lines of bounded length ([`Lines`]), a line becomes commands ([`parse`]). Nothing here knows what a
+//! Bytes become lines of bounded length ([`LineBuffer`]), a line becomes commands ([`parse`]). Nothing here knows what a
 //! command does.
 
 mod help;
-mod lines;
+mod line_buffer;
 mod parse;
-mod words;
+mod tokenize;
 
 use std::fmt;
 use std::time::Duration;
 
-pub use crate::pool::Admin;
-pub use help::{HELP, Usage};
-pub use lines::{LONGEST, Line, Lines};
+pub use crate::pool::AdminState;
+pub use help::{CommandHelp, HELP};
+pub use line_buffer::{Line, LineBuffer, MAX_LINE};
 pub use parse::{CommandError, parse};
 
 /// Something that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `show info`.
-    ShowInfo(Form),
+    ShowInfo(OutputFormat),
     /// `show stat`.
-    ShowStat(Form, Rows),
+    ShowStat(OutputFormat, StatFilter),
     /// `show sess`.
-    ShowSessions(Sessions),
+    ShowSessions(SessionQuery),
     /// `show servers state [BACKEND]`.
     ShowServersState(Option<String>),
     /// `show backend`.
@@ -39,11 +39,11 @@ pub enum Command {
         json: bool,
     },
     /// `explain SERVICE`, `explain SERVICE/SERVER`: ours.
-    Explain(Whom),
+    Explain(Selector),
     /// `wake`, `sleep`, `freeze`, `thaw`, `drain`: ours; what it is done to is a service or a server.
-    Steer(Steer, Whom),
+    Workload(WorkloadCommand, Selector),
     /// `set server B/S state`, `enable server`, `disable server`.
-    SetState(ServerName, Admin),
+    SetState(ServerName, AdminState),
     /// `set server B/S weight`, `set weight B/S`.
     SetWeight(ServerName, Weight),
     /// `get weight B/S`.
@@ -70,7 +70,7 @@ pub enum Command {
 
 /// How figures are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputFormat {
     /// For people, or as CSV.
     Plain,
     /// A value a line, with its type.
@@ -79,11 +79,11 @@ pub enum Form {
     Json,
 }
 
-/// Which rows of the statistics are wanted.
+/// Which filter of the statistics are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows {
+pub struct StatFilter {
     /// Of this proxy only.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<ProxyId>,
     /// Of these kinds: 1 for frontends, 2 for backends, 4 for servers, added up. `None`: all.
     pub kinds: Option<u8>,
     /// Of this server only.
@@ -96,7 +96,7 @@ pub struct Rows {
 
 /// A proxy by its number or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proxy {
+pub enum ProxyId {
     /// Its number (iid).
     Number(u32),
     /// Its name.
@@ -105,18 +105,18 @@ pub enum Proxy {
 
 /// Which sessions are wanted, and how much of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sessions {
+pub enum SessionQuery {
     /// A line each.
-    Lines,
+    Summary,
     /// All that is known of each.
-    All,
+    Details,
     /// All that is known of one.
     One(u64),
 }
 
 /// What is done to something that sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Steer {
+pub enum WorkloadCommand {
     /// It is woken.
     Wake,
     /// It is stopped, if nobody uses it.
@@ -131,7 +131,7 @@ pub enum Steer {
 
 /// A service, or one server of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
+pub enum Selector {
     /// All servers of it.
     Service(String),
     /// One.
@@ -156,7 +156,7 @@ pub enum Weight {
     Percent(u16),
 }
 
-impl fmt::Display for Steer {
+impl fmt::Display for WorkloadCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Wake => "wake",
@@ -168,7 +168,7 @@ impl fmt::Display for Steer {
     }
 }
 
-impl fmt::Display for Admin {
+impl fmt::Display for AdminState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ready => "ready",
@@ -184,7 +184,7 @@ impl fmt::Display for ServerName {
     }
 }
 
-impl fmt::Display for Whom {
+impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(name) => f.write_str(name),

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::words::split;
-use super::{Admin, Command, Form, Proxy, Rows, ServerName, Sessions, Steer, Weight, Whom};
+use super::tokenize::tokenize;
+use super::{
+    AdminState, Command, OutputFormat, ProxyId, Selector, ServerName, SessionQuery, StatFilter, Weight,
+    WorkloadCommand,
+};
 
 /// Reads a line: its commands, in their order.
 pub fn parse(line: &[u8]) -> Vec<Result<Command, CommandError>> {
-    split(line).iter().map(|words| command(words)).collect()
+    tokenize(line).iter().map(|words| command(words)).collect()
 }
 
 /// Why a command is none.
@@ -21,23 +24,23 @@ pub enum CommandError {
     /// `set server B/S` without a known property.
     NoProperty,
     /// No such state.
-    State,
+    InvalidState,
     /// No weight was given.
     NoWeight,
     /// It is no weight.
-    Weight,
+    InvalidWeight,
     /// No frontend was named.
     NoFrontend,
     /// A number is missing or none.
-    Number(&'static str),
+    InvalidNumber(&'static str),
     /// No session was named.
     NoSession,
     /// A time without its length.
     NoDelay,
     /// It is no span, or nothing.
-    Delay,
+    InvalidDelay,
     /// A time that cannot be set.
-    NoTimeout,
+    UnknownTimeout,
     /// No service was named.
     NoService(&'static str),
 }
@@ -48,15 +51,17 @@ impl fmt::Display for CommandError {
             Self::Unknown(_) => f.write_str("Unknown command."),
             Self::NoServerName => f.write_str("Require 'backend/server'."),
             Self::NoProperty => f.write_str("usage: set server <backend>/<server> state | weight"),
-            Self::State => f.write_str("'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
+            Self::InvalidState => {
+                f.write_str("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
+            }
             Self::NoWeight => f.write_str("Require <weight> or <weight%>."),
-            Self::Weight => f.write_str("Absolute weight can only be between 0 and 256 inclusive."),
+            Self::InvalidWeight => f.write_str("Absolute weight can only be between 0 and 256 inclusive."),
             Self::NoFrontend => f.write_str("A frontend name is expected."),
-            Self::Number(what) => write!(f, "{what} empty or preceded by garbage"),
+            Self::InvalidNumber(what) => write!(f, "{what} empty or preceded by garbage"),
             Self::NoSession => f.write_str("Session pointer expected (use 'show sess')."),
             Self::NoDelay => f.write_str("Expects an integer value."),
-            Self::Delay => f.write_str("Invalid timeout value."),
-            Self::NoTimeout => f.write_str("'set timeout' only supports 'cli'."),
+            Self::InvalidDelay => f.write_str("Invalid timeout value."),
+            Self::UnknownTimeout => f.write_str("'set timeout' only supports 'cli'."),
             Self::NoService(verb) => write!(f, "Require a service: {verb} NAME (use 'show services')."),
         }
     }
@@ -67,8 +72,8 @@ fn command(words: &[String]) -> Result<Command, CommandError> {
     match words.as_slice() {
         ["show", rest @ ..] => show(rest),
         ["set", rest @ ..] => set(rest),
-        ["enable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, Admin::Ready)),
-        ["disable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, Admin::Maint)),
+        ["enable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, AdminState::Ready)),
+        ["disable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, AdminState::Maint)),
         ["get", "weight", rest @ ..] => Ok(Command::GetWeight(server(rest)?)),
         ["shutdown", "sessions", "server", rest @ ..] => Ok(Command::ShutdownSessions(server(rest)?)),
         ["shutdown", "session", rest @ ..] => {
@@ -76,12 +81,12 @@ fn command(words: &[String]) -> Result<Command, CommandError> {
             id.map(Command::ShutdownSession).ok_or(CommandError::NoSession)
         }
         ["clear", "counters", ..] => Ok(Command::ClearCounters),
-        ["explain", rest @ ..] => Ok(Command::Explain(whom("explain", rest)?)),
-        ["wake", rest @ ..] => steer(Steer::Wake, "wake", rest),
-        ["sleep", rest @ ..] => steer(Steer::Sleep, "sleep", rest),
-        ["freeze", rest @ ..] => steer(Steer::Freeze, "freeze", rest),
-        ["thaw", rest @ ..] => steer(Steer::Thaw, "thaw", rest),
-        ["drain", rest @ ..] => steer(Steer::Drain, "drain", rest),
+        ["explain", rest @ ..] => Ok(Command::Explain(selector("explain", rest)?)),
+        ["wake", rest @ ..] => workload(WorkloadCommand::Wake, "wake", rest),
+        ["sleep", rest @ ..] => workload(WorkloadCommand::Sleep, "sleep", rest),
+        ["freeze", rest @ ..] => workload(WorkloadCommand::Freeze, "freeze", rest),
+        ["thaw", rest @ ..] => workload(WorkloadCommand::Thaw, "thaw", rest),
+        ["drain", rest @ ..] => workload(WorkloadCommand::Drain, "drain", rest),
         ["help", rest @ ..] => Ok(Command::Help((!rest.is_empty()).then(|| rest.join(" ")))),
         ["prompt", ..] => Ok(Command::Prompt),
         ["quit", ..] => Ok(Command::Quit),
@@ -91,13 +96,13 @@ fn command(words: &[String]) -> Result<Command, CommandError> {
 
 fn show(words: &[&str]) -> Result<Command, CommandError> {
     match words {
-        ["info", rest @ ..] => Ok(Command::ShowInfo(form(rest))),
+        ["info", rest @ ..] => Ok(Command::ShowInfo(output_format(rest))),
         ["stat", rest @ ..] => Ok(stat(rest)),
-        ["sess"] => Ok(Command::ShowSessions(Sessions::Lines)),
-        ["sess", "all", ..] => Ok(Command::ShowSessions(Sessions::All)),
+        ["sess"] => Ok(Command::ShowSessions(SessionQuery::Summary)),
+        ["sess", "all", ..] => Ok(Command::ShowSessions(SessionQuery::Details)),
         ["sess", id, ..] => {
             let id = session_id(id).ok_or(CommandError::NoSession)?;
-            Ok(Command::ShowSessions(Sessions::One(id)))
+            Ok(Command::ShowSessions(SessionQuery::One(id)))
         }
         ["servers", "state", rest @ ..] => {
             Ok(Command::ShowServersState(rest.first().map(|name| (*name).to_owned())))
@@ -110,31 +115,34 @@ fn show(words: &[&str]) -> Result<Command, CommandError> {
     }
 }
 
-fn form(words: &[&str]) -> Form {
+fn output_format(words: &[&str]) -> OutputFormat {
     if words.contains(&"typed") {
-        Form::Typed
+        OutputFormat::Typed
     } else if words.contains(&"json") {
-        Form::Json
+        OutputFormat::Json
     } else {
-        Form::Plain
+        OutputFormat::Plain
     }
 }
 
 /// `show stat [PROXY KINDS SERVER] [typed|json] [up] [no-maint]`; -1 stands for all.
 fn stat(words: &[&str]) -> Command {
     let flags = ["typed", "json", "up", "no-maint", "desc"];
-    let mut rows =
-        Rows { up: words.contains(&"up"), no_maint: words.contains(&"no-maint"), ..Rows::default() };
+    let mut filter = StatFilter {
+        up: words.contains(&"up"),
+        no_maint: words.contains(&"no-maint"),
+        ..StatFilter::default()
+    };
     let mut numbers = words.iter().filter(|word| !flags.contains(word));
     if let (Some(proxy), Some(kinds), Some(server)) = (numbers.next(), numbers.next(), numbers.next()) {
-        rows.proxy = match proxy.parse::<i64>() {
-            Ok(number) => u32::try_from(number).ok().map(Proxy::Number),
-            Err(_) => Some(Proxy::Name((*proxy).to_owned())),
+        filter.proxy = match proxy.parse::<i64>() {
+            Ok(number) => u32::try_from(number).ok().map(ProxyId::Number),
+            Err(_) => Some(ProxyId::Name((*proxy).to_owned())),
         };
-        rows.kinds = kinds.parse::<i64>().ok().and_then(|kinds| u8::try_from(kinds).ok());
-        rows.server = server.parse::<i64>().ok().and_then(|server| u32::try_from(server).ok());
+        filter.kinds = kinds.parse::<i64>().ok().and_then(|kinds| u8::try_from(kinds).ok());
+        filter.server = server.parse::<i64>().ok().and_then(|server| u32::try_from(server).ok());
     }
-    Command::ShowStat(form(words), rows)
+    Command::ShowStat(output_format(words), filter)
 }
 
 fn set(words: &[&str]) -> Result<Command, CommandError> {
@@ -142,10 +150,10 @@ fn set(words: &[&str]) -> Result<Command, CommandError> {
         ["server", rest @ ..] => {
             let name = server(rest)?;
             match rest.get(1..).unwrap_or_default() {
-                ["state", "ready", ..] => Ok(Command::SetState(name, Admin::Ready)),
-                ["state", "drain", ..] => Ok(Command::SetState(name, Admin::Drain)),
-                ["state", "maint", ..] => Ok(Command::SetState(name, Admin::Maint)),
-                ["state", ..] => Err(CommandError::State),
+                ["state", "ready", ..] => Ok(Command::SetState(name, AdminState::Ready)),
+                ["state", "drain", ..] => Ok(Command::SetState(name, AdminState::Drain)),
+                ["state", "maint", ..] => Ok(Command::SetState(name, AdminState::Maint)),
+                ["state", ..] => Err(CommandError::InvalidState),
                 ["weight", rest @ ..] => Ok(Command::SetWeight(name, weight(rest)?)),
                 _ => Err(CommandError::NoProperty),
             }
@@ -157,35 +165,35 @@ fn set(words: &[&str]) -> Result<Command, CommandError> {
         ["maxconn", "frontend", rest @ ..] => {
             let name = rest.first().ok_or(CommandError::NoFrontend)?;
             let value = rest.get(1).and_then(|text| text.parse().ok());
-            let value = value.ok_or(CommandError::Number("maxconn string"))?;
+            let value = value.ok_or(CommandError::InvalidNumber("maxconn string"))?;
             Ok(Command::SetMaxconnFrontend((*name).to_owned(), value))
         }
         ["maxconn", "server", rest @ ..] => {
             let name = server(rest)?;
             let value = rest.get(1).and_then(|text| text.parse().ok());
-            Ok(Command::SetMaxconnServer(name, value.ok_or(CommandError::Number("maxconn string"))?))
+            Ok(Command::SetMaxconnServer(name, value.ok_or(CommandError::InvalidNumber("maxconn string"))?))
         }
         ["timeout", "cli", rest @ ..] => {
             let delay = delay(rest.first().ok_or(CommandError::NoDelay)?);
-            Ok(Command::SetTimeout(delay.ok_or(CommandError::Delay)?))
+            Ok(Command::SetTimeout(delay.ok_or(CommandError::InvalidDelay)?))
         }
-        ["timeout", ..] => Err(CommandError::NoTimeout),
+        ["timeout", ..] => Err(CommandError::UnknownTimeout),
         _ => Err(CommandError::Unknown(format!("set {}", words.join(" ")))),
     }
 }
 
-fn steer(steer: Steer, verb: &'static str, words: &[&str]) -> Result<Command, CommandError> {
-    Ok(Command::Steer(steer, whom(verb, words)?))
+fn workload(command: WorkloadCommand, verb: &'static str, words: &[&str]) -> Result<Command, CommandError> {
+    Ok(Command::Workload(command, selector(verb, words)?))
 }
 
-fn whom(verb: &'static str, words: &[&str]) -> Result<Whom, CommandError> {
+fn selector(verb: &'static str, words: &[&str]) -> Result<Selector, CommandError> {
     let name = words.first().ok_or(CommandError::NoService(verb))?;
     match name.split_once('/') {
         Some((backend, server)) if !backend.is_empty() && !server.is_empty() => {
-            Ok(Whom::Server(ServerName { backend: backend.to_owned(), server: server.to_owned() }))
+            Ok(Selector::Server(ServerName { backend: backend.to_owned(), server: server.to_owned() }))
         }
         Some(_) => Err(CommandError::NoServerName),
-        None => Ok(Whom::Service((*name).to_owned())),
+        None => Ok(Selector::Service((*name).to_owned())),
     }
 }
 
@@ -204,7 +212,7 @@ fn weight(words: &[&str]) -> Result<Weight, CommandError> {
         Some(share) => share.parse().map(Weight::Percent).map_err(|_| CommandError::NoWeight),
         None => match text.parse() {
             Ok(weight @ 0..=256) => Ok(Weight::Absolute(weight)),
-            Ok(_) => Err(CommandError::Weight),
+            Ok(_) => Err(CommandError::InvalidWeight),
             Err(_) => Err(CommandError::NoWeight),
         },
     }

@@ -22,21 +22,21 @@ pub enum Balance {
 
 impl Balance {
     /// Whether it matters where a client comes from.
-    pub fn asks_who(self) -> bool {
+    pub fn uses_client_address(self) -> bool {
         self == Self::Source
     }
 
     /// Whether a client that failed to connect loses nothing with another server, as in `HAProxy`.
-    pub fn moves_on_at_once(self) -> bool {
+    pub fn redispatches_at_once(self) -> bool {
         matches!(self, Self::RoundRobin | Self::Random)
     }
 }
 
 /// What the choice may depend on, besides the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Draw {
+pub struct PickContext {
     /// Stands for the client: [`hash`] of where it comes from.
-    pub client: u64,
+    pub client_hash: u64,
     /// Any number, each with the same chance.
     pub random: u64,
 }
@@ -45,7 +45,7 @@ pub struct Draw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// It may get this session.
-    pub open: bool,
+    pub eligible: bool,
     /// Nobody has to wake it.
     pub awake: bool,
     /// Its share, in any unit that is the same for all.
@@ -75,16 +75,16 @@ pub struct Balancer {
 struct Turn {
     /// Stands for the server among others, wherever it is in the list.
     hash: u64,
-    /// What it has saved up since it was last chosen.
-    saved: i128,
+    /// What it has credit up since it was last chosen.
+    credit: i128,
     /// When it was chosen last, counted in choices.
-    last: u64,
+    last_pick: u64,
 }
 
 impl Balancer {
     /// For servers of these names.
     pub fn new<'a>(balance: Balance, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let turn = |name: &str| Turn { hash: hash(name.as_bytes()), saved: 0, last: 0 };
+        let turn = |name: &str| Turn { hash: hash(name.as_bytes()), credit: 0, last_pick: 0 };
         Self { balance, servers: names.into_iter().map(turn).collect(), picks: 0 }
     }
 
@@ -94,45 +94,45 @@ impl Balancer {
     }
 
     /// Chooses one of the candidates, which stand in the order of the names.
-    pub fn pick(&mut self, candidates: &[Candidate], draw: Draw) -> Option<Pick> {
+    pub fn pick(&mut self, candidates: &[Candidate], context: PickContext) -> Option<Pick> {
         let plain = |server| Pick { server, wake: None };
         let pick = match self.balance {
-            Balance::RoundRobin => self.in_turn(candidates).map(plain),
-            Balance::LeastConn => self.least(open(candidates)).map(plain),
-            Balance::First { soft } => first(candidates, soft),
-            Balance::Source => self.by_client(candidates, draw.client).map(plain),
-            Balance::Random => self.of_two(candidates, draw.random).map(plain),
+            Balance::RoundRobin => self.pick_round_robin(candidates).map(plain),
+            Balance::LeastConn => self.least_loaded(eligible(candidates)).map(plain),
+            Balance::First { soft } => pick_first(candidates, soft),
+            Balance::Source => self.pick_source(candidates, context.client_hash).map(plain),
+            Balance::Random => self.pick_random(candidates, context.random).map(plain),
         }?;
         self.picks += 1;
         if let Some(turn) = self.servers.get_mut(pick.server) {
-            turn.last = self.picks;
+            turn.last_pick = self.picks;
         }
         Some(pick)
     }
 
     /// Smooth weighted round robin: each saves up its weight, the richest is chosen and pays for all.
-    fn in_turn(&mut self, candidates: &[Candidate]) -> Option<usize> {
+    fn pick_round_robin(&mut self, candidates: &[Candidate]) -> Option<usize> {
         let mut total = 0;
         let mut richest: Option<(usize, i128)> = None;
-        for (server, candidate) in open(candidates) {
+        for (server, candidate) in eligible(candidates) {
             let Some(turn) = self.servers.get_mut(server) else { continue };
             let weight = i128::from(candidate.weight);
             total += weight;
-            turn.saved += weight;
-            if richest.is_none_or(|(_, saved)| turn.saved > saved) {
-                richest = Some((server, turn.saved));
+            turn.credit += weight;
+            if richest.is_none_or(|(_, credit)| turn.credit > credit) {
+                richest = Some((server, turn.credit));
             }
         }
         let (server, _) = richest?;
         if let Some(turn) = self.servers.get_mut(server) {
-            turn.saved -= total;
+            turn.credit -= total;
         }
         Some(server)
     }
 
     /// The least loaded with one more session; of equals the one that waits longest.
-    fn least<'a>(&self, candidates: impl Iterator<Item = (usize, &'a Candidate)>) -> Option<usize> {
-        let last = |server: usize| self.servers.get(server).map_or(0, |turn| turn.last);
+    fn least_loaded<'a>(&self, candidates: impl Iterator<Item = (usize, &'a Candidate)>) -> Option<usize> {
+        let last = |server: usize| self.servers.get(server).map_or(0, |turn| turn.last_pick);
         let fewest = candidates.min_by(|(a, one), (b, other)| {
             let (one, other) = (load(one, other), load(other, one));
             one.cmp(&other).then_with(|| last(*a).cmp(&last(*b)))
@@ -142,22 +142,22 @@ impl Balancer {
 
     /// The server that values this client most (rendezvous hashing): what the others think does not change with one
     /// that comes or leaves.
-    fn by_client(&self, candidates: &[Candidate], client: u64) -> Option<usize> {
+    fn pick_source(&self, candidates: &[Candidate], client: u64) -> Option<usize> {
         let value = |server: usize, candidate: &Candidate| {
             let turn = self.servers.get(server)?;
             Some(weight(candidate) / -unit(mix(turn.hash ^ client)).ln())
         };
-        open(candidates)
+        eligible(candidates)
             .filter_map(|(server, candidate)| Some((server, value(server, candidate)?)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
             .map(|(server, _)| server)
     }
 
-    fn of_two(&self, candidates: &[Candidate], random: u64) -> Option<usize> {
-        let total: u64 = open(candidates).map(|(_, candidate)| candidate.weight).sum();
+    fn pick_random(&self, candidates: &[Candidate], random: u64) -> Option<usize> {
+        let total: u64 = eligible(candidates).map(|(_, candidate)| candidate.weight).sum();
         let drawn = |number: u64| {
             let mut mark = below(number, total);
-            open(candidates).find(|(_, candidate)| match mark.checked_sub(candidate.weight) {
+            eligible(candidates).find(|(_, candidate)| match mark.checked_sub(candidate.weight) {
                 Some(rest) => {
                     mark = rest;
                     false
@@ -166,18 +166,18 @@ impl Balancer {
             })
         };
         let two = [drawn(mix(random)), drawn(mix(random ^ u64::MAX))];
-        self.least(two.into_iter().flatten())
+        self.least_loaded(two.into_iter().flatten())
     }
 }
 
 /// The first with room. Where all that are awake hold as many sessions as they should, the next one is woken, and the
 /// client does not wait for it.
-fn first(candidates: &[Candidate], soft: Option<NonZeroU32>) -> Option<Pick> {
+fn pick_first(candidates: &[Candidate], soft: Option<NonZeroU32>) -> Option<Pick> {
     let plain = |server| Pick { server, wake: None };
     let Some(soft) = soft.map(NonZeroU32::get) else {
-        return open(candidates).next().map(|(server, _)| plain(server));
+        return eligible(candidates).next().map(|(server, _)| plain(server));
     };
-    let of = |awake: bool| open(candidates).filter(move |(_, candidate)| candidate.awake == awake);
+    let of = |awake: bool| eligible(candidates).filter(move |(_, candidate)| candidate.awake == awake);
     let mut roomy = of(true).filter(|(_, candidate)| candidate.sessions < soft);
     if let Some((server, _)) = roomy.next() {
         return Some(plain(server));
@@ -192,8 +192,8 @@ fn first(candidates: &[Candidate], soft: Option<NonZeroU32>) -> Option<Pick> {
     }
 }
 
-fn open(candidates: &[Candidate]) -> impl Iterator<Item = (usize, &Candidate)> {
-    candidates.iter().enumerate().filter(|(_, candidate)| candidate.open && candidate.weight > 0)
+fn eligible(candidates: &[Candidate]) -> impl Iterator<Item = (usize, &Candidate)> {
+    candidates.iter().enumerate().filter(|(_, candidate)| candidate.eligible && candidate.weight > 0)
 }
 
 /// The load of one with a further session, in a unit that makes it comparable with the other's.

@@ -10,15 +10,15 @@
 //! After each step nobody waits whom a server could take, and no server has more sessions than it may.
 
 mod balance;
-mod checks;
+mod check_settings;
 mod health;
-mod machine;
 mod member;
 mod queue;
+mod servers;
 
-pub use balance::{Balance, Balancer, Candidate, Draw, Pick, hash};
-pub use checks::{Checks, Init, Observe, OnError};
-pub use health::{Admin, Change, Finding, Health, Status, Streak};
-pub use machine::{Arrival, Grant, Pool, Rules};
-pub use member::{Member, Presence};
-pub use queue::{Queue, Ticket};
+pub use balance::{Balance, Balancer, Candidate, Pick, PickContext, hash};
+pub use check_settings::{CheckSettings, InitialState, Observe, OnError};
+pub use health::{AdminState, CheckCounter, CheckResult, Health, HealthChange, Status};
+pub use member::{Member, SlotState};
+pub use queue::{Queue, WaiterId};
+pub use servers::{Assignment, Grant, Pool, PoolSettings};

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::balance::Draw;
+use super::balance::PickContext;
 
 /// A place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
+pub struct WaiterId(u64);
 
 /// The queue.
 #[derive(Debug)]
 pub struct Queue {
-    waiting: BTreeMap<Ticket, Draw>,
+    waiting: BTreeMap<WaiterId, PickContext>,
     issued: u64,
     max: usize,
 }
@@ -23,24 +23,24 @@ impl Queue {
     }
 
     /// Takes the last place; `None`: as many wait as may.
-    pub fn enter(&mut self, draw: Draw) -> Option<Ticket> {
+    pub fn enter(&mut self, context: PickContext) -> Option<WaiterId> {
         if self.is_full() {
             return None;
         }
         self.issued += 1;
-        let ticket = Ticket(self.issued);
-        self.waiting.insert(ticket, draw);
-        Some(ticket)
+        let waiter = WaiterId(self.issued);
+        self.waiting.insert(waiter, context);
+        Some(waiter)
     }
 
     /// Leaves, wherever the place is. Whether it was there still.
-    pub fn leave(&mut self, ticket: Ticket) -> bool {
-        self.waiting.remove(&ticket).is_some()
+    pub fn cancel(&mut self, waiter: WaiterId) -> bool {
+        self.waiting.remove(&waiter).is_some()
     }
 
     /// Who is next.
-    pub fn first(&self) -> Option<(Ticket, Draw)> {
-        self.waiting.first_key_value().map(|(ticket, draw)| (*ticket, *draw))
+    pub fn first(&self) -> Option<(WaiterId, PickContext)> {
+        self.waiting.first_key_value().map(|(waiter, context)| (*waiter, *context))
     }
 
     /// How many wait.

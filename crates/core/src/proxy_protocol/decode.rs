@@ -7,10 +7,6 @@ use std::str::FromStr;
 use super::checksum;
 use super::{Addresses, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, UNIX_NAME_LEN, V1_START, V2_SIGNATURE, Version};
 
-/// Reads headers of both versions.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Decoder;
-
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
@@ -33,22 +29,20 @@ pub enum Decoded {
     Invalid(DecodeError),
 }
 
-impl Decoder {
-    /// Says what `bytes`, all that has arrived so far, are. Any answer but [`Decoded::NeedMore`] is final: it does not
-    /// change when more bytes are appended. `NeedMore` is never said to 4112 bytes or more.
-    pub fn decode(bytes: &[u8]) -> Decoded {
-        let decoded = if could_start(bytes, V2_SIGNATURE) {
-            decode_v2(bytes)
-        } else if could_start(bytes, V1_START) {
-            decode_v1(bytes)
-        } else {
-            return Decoded::NotProxy;
-        };
-        match decoded {
-            Ok(Some(header)) => header,
-            Ok(None) => Decoded::NeedMore,
-            Err(error) => Decoded::Invalid(error),
-        }
+/// Decodes `bytes`, all that has arrived so far. Any answer but [`Decoded::NeedMore`] is final: more bytes do not change
+/// it. 4112 bytes or more never give `NeedMore`.
+pub fn decode(bytes: &[u8]) -> Decoded {
+    let decoded = if could_start(bytes, V2_SIGNATURE) {
+        decode_v2(bytes)
+    } else if could_start(bytes, V1_START) {
+        decode_v1(bytes)
+    } else {
+        return Decoded::NotProxy;
+    };
+    match decoded {
+        Ok(Some(header)) => header,
+        Ok(None) => Decoded::NeedMore,
+        Err(error) => Decoded::Invalid(error),
     }
 }
 

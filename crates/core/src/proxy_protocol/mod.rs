@@ -1,6 +1,6 @@
 //! The PROXY protocol: who is at the two ends of a connection, told in front of its bytes.
 //!
-//! Both versions are written and read. Reading is incremental: [`Decoder::decode`] is given what has arrived so far
+//! Both versions are written and read. Reading is incremental: [`decode()`] is given what has arrived so far
 //! and says whether that is a header, is not one, or may still become one.
 
 mod checksum;
@@ -10,7 +10,7 @@ mod encode;
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use decode::{DecodeError, Decoded, Decoder};
+pub use decode::{DecodeError, Decoded, decode};
 pub use encode::{EncodeError, encode, encode_v2};
 
 /// Version 1 is a line of text, version 2 is binary and can carry more.

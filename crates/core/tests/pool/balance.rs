@@ -1,6 +1,6 @@
 //! The choice among servers.
 
-use dormouse_core::pool::{Balance, Balancer, Candidate, Draw, hash};
+use dormouse_core::pool::{Balance, Balancer, Candidate, PickContext, hash};
 use proptest::prelude::*;
 
 use super::{Chance, names, number};
@@ -10,7 +10,7 @@ fn balancer(balance: Balance, count: usize) -> Balancer {
 }
 
 fn idle(weight: u64) -> Candidate {
-    Candidate { open: true, awake: true, weight, sessions: 0 }
+    Candidate { eligible: true, awake: true, weight, sessions: 0 }
 }
 
 /// How many of so many sessions each server got.
@@ -19,7 +19,7 @@ fn distribute(balance: Balance, weights: &[u64], sessions: usize, seed: u64, kee
     let mut candidates: Vec<Candidate> = weights.iter().map(|weight| idle(*weight)).collect();
     let mut got = vec![0; weights.len()];
     for _ in 0..sessions {
-        let server = balancer.pick(&candidates, chance.draw()).unwrap().server;
+        let server = balancer.pick(&candidates, chance.context()).unwrap().server;
         got[server] += 1;
         candidates[server].sessions += u32::from(keep);
     }
@@ -68,12 +68,12 @@ proptest! {
         let mut balancer = balancer(Balance::Source, count);
         let all = vec![idle(1); count];
         let mut rest = all.clone();
-        rest[gone].open = false;
+        rest[gone].eligible = false;
         let mut moved = 0;
         for client in 0..CLIENTS {
-            let draw = Draw { client: hash(&(seed ^ client as u64).to_le_bytes()), random: 0 };
-            let before = balancer.pick(&all, draw).unwrap().server;
-            let after = balancer.pick(&rest, draw).unwrap().server;
+            let context = PickContext { client_hash: hash(&(seed ^ client as u64).to_le_bytes()), random: 0 };
+            let before = balancer.pick(&all, context).unwrap().server;
+            let after = balancer.pick(&rest, context).unwrap().server;
             prop_assert!(before == after || before == gone);
             moved += usize::from(before != after);
         }
@@ -96,7 +96,7 @@ fn turns_are_smooth() {
     let mut balancer = balancer(Balance::RoundRobin, 3);
     let candidates = [idle(4), idle(2), idle(1)];
     let order: Vec<usize> =
-        (0..7).map(|_| balancer.pick(&candidates, Draw::default()).unwrap().server).collect();
+        (0..7).map(|_| balancer.pick(&candidates, PickContext::default()).unwrap().server).collect();
     assert_eq!(order, [0, 1, 0, 2, 0, 1, 0]);
 }
 
@@ -104,13 +104,13 @@ fn turns_are_smooth() {
 fn equals_take_turns_where_the_fewest_sessions_count() {
     let mut balancer = balancer(Balance::LeastConn, 3);
     let order: Vec<usize> =
-        (0..6).map(|_| balancer.pick(&[idle(1); 3], Draw::default()).unwrap().server).collect();
+        (0..6).map(|_| balancer.pick(&[idle(1); 3], PickContext::default()).unwrap().server).collect();
     assert_eq!(order, [0, 1, 2, 0, 1, 2]);
 }
 
 #[test]
 fn nothing_that_is_not_open_or_has_no_weight_is_chosen() {
-    let closed = Candidate { open: false, ..idle(1) };
+    let closed = Candidate { eligible: false, ..idle(1) };
     for balance in [
         Balance::RoundRobin,
         Balance::LeastConn,
@@ -120,8 +120,8 @@ fn nothing_that_is_not_open_or_has_no_weight_is_chosen() {
         Balance::Random,
     ] {
         let mut balancer = balancer(balance, 3);
-        assert_eq!(balancer.pick(&[closed, idle(0), closed], Draw::default()), None, "{balance:?}");
-        let pick = balancer.pick(&[closed, idle(0), idle(1)], Draw::default()).unwrap();
+        assert_eq!(balancer.pick(&[closed, idle(0), closed], PickContext::default()), None, "{balance:?}");
+        let pick = balancer.pick(&[closed, idle(0), idle(1)], PickContext::default()).unwrap();
         assert_eq!((pick.server, pick.wake), (2, None), "{balance:?}");
     }
 }
@@ -132,7 +132,7 @@ fn the_next_server_is_woken_when_all_that_are_awake_have_enough() {
     let asleep = Candidate { awake: false, ..idle(1) };
     let busy = |sessions| Candidate { sessions, ..idle(1) };
     let mut pick = |candidates: [Candidate; 3]| {
-        let pick = balancer.pick(&candidates, Draw::default()).unwrap();
+        let pick = balancer.pick(&candidates, PickContext::default()).unwrap();
         (pick.server, pick.wake)
     };
     assert_eq!(pick([busy(1), asleep, asleep]), (0, None));

@@ -2,57 +2,66 @@
 
 use std::time::Instant;
 
-use dormouse_core::pool::{Admin, Change, Checks, Finding, Health, Init, Observe, OnError, Status, Streak};
+use dormouse_core::pool::{
+    AdminState, CheckCounter, CheckResult, CheckSettings, Health, HealthChange, InitialState, Observe,
+    OnError, Status,
+};
 
 use super::{SECOND, checks, number};
 
-fn health(checks: Checks, now: Instant) -> Health {
-    Health::new(Some(checks), Admin::Ready, now, SECOND)
+fn health(checks: CheckSettings, now: Instant) -> Health {
+    Health::new(Some(checks), AdminState::Ready, now, SECOND)
 }
 
 #[test]
 fn three_failures_take_it_down_and_two_successes_bring_it_back() {
     let now = Instant::now();
     let mut health = health(checks(), now);
-    let due = |health: &Health| health.due(false).unwrap() - now;
+    let due = |health: &Health| health.next_check(false).unwrap() - now;
     assert_eq!(due(&health), SECOND);
-    assert_eq!(health.checked(now, Finding::Failed), None);
+    assert_eq!(health.record_check(now, CheckResult::Failed), None);
     assert_eq!(due(&health), SECOND / 2);
-    assert_eq!(health.checked(now, Finding::Passed), None);
+    assert_eq!(health.record_check(now, CheckResult::Passed), None);
     assert_eq!(due(&health), SECOND * 2);
-    assert_eq!([(); 3].map(|()| health.checked(now, Finding::Failed)), [None, None, Some(Change::Down)]);
-    assert_eq!((health.status(), health.takes_sessions(), health.downs()), (Status::Down, false, 1));
+    assert_eq!(
+        [(); 3].map(|()| health.record_check(now, CheckResult::Failed)),
+        [None, None, Some(HealthChange::Down)]
+    );
+    assert_eq!((health.status(), health.takes_sessions(), health.down_count()), (Status::Down, false, 1));
     assert_eq!(due(&health), SECOND * 5);
-    assert_eq!(health.checked(now, Finding::Passed), None);
+    assert_eq!(health.record_check(now, CheckResult::Passed), None);
     assert_eq!(due(&health), SECOND / 2);
-    assert_eq!(health.checked(now, Finding::Failed), None);
+    assert_eq!(health.record_check(now, CheckResult::Failed), None);
     assert_eq!(due(&health), SECOND * 5);
-    assert_eq!([(); 2].map(|()| health.checked(now, Finding::Passed)), [None, Some(Change::Up)]);
+    assert_eq!(
+        [(); 2].map(|()| health.record_check(now, CheckResult::Passed)),
+        [None, Some(HealthChange::Up)]
+    );
     assert_eq!(health.status(), Status::Up);
 }
 
 #[test]
 fn a_streak_is_reckoned_in_the_fields_figures() {
     let now = Instant::now();
-    let mut health = health(Checks { init: Init::Up, ..checks() }, now);
-    let mut after = |finding| {
-        health.checked(now, finding);
-        let streak = health.streak().unwrap();
-        assert_eq!((streak.rise, streak.fall), (2, 3));
-        (streak.health, streak.left().filter(|_| health.is_up()), health.failures())
+    let mut health = health(CheckSettings { initial_state: InitialState::Up, ..checks() }, now);
+    let mut after = |result| {
+        health.record_check(now, result);
+        let counter = health.check_counter().unwrap();
+        assert_eq!((counter.rise, counter.fall), (2, 3));
+        (counter.health, counter.failures_left().filter(|_| health.is_up()), health.failed_checks())
     };
-    assert_eq!(after(Finding::Nothing), (2, Some(1), 0));
-    assert_eq!(after(Finding::Passed), (4, None, 0));
-    assert_eq!(after(Finding::Failed), (3, Some(2), 1));
-    assert_eq!(after(Finding::Failed), (2, Some(1), 2));
-    assert_eq!(after(Finding::Failed), (0, None, 3));
+    assert_eq!(after(CheckResult::Inconclusive), (2, Some(1), 0));
+    assert_eq!(after(CheckResult::Passed), (4, None, 0));
+    assert_eq!(after(CheckResult::Failed), (3, Some(2), 1));
+    assert_eq!(after(CheckResult::Failed), (2, Some(1), 2));
+    assert_eq!(after(CheckResult::Failed), (0, None, 3));
     // Who is down already is not down once more.
-    assert_eq!(after(Finding::Failed), (0, None, 3));
-    assert_eq!(after(Finding::Passed), (1, None, 3));
-    assert_eq!(after(Finding::Failed), (0, None, 4));
-    assert_eq!([(); 2].map(|()| after(Finding::Passed)), [(1, None, 4), (4, None, 4)]);
-    health.set_admin(now, Admin::Maint);
-    assert_eq!(health.streak(), None::<Streak>);
+    assert_eq!(after(CheckResult::Failed), (0, None, 3));
+    assert_eq!(after(CheckResult::Passed), (1, None, 3));
+    assert_eq!(after(CheckResult::Failed), (0, None, 4));
+    assert_eq!([(); 2].map(|()| after(CheckResult::Passed)), [(1, None, 4), (4, None, 4)]);
+    health.set_admin(now, AdminState::Maint);
+    assert_eq!(health.check_counter(), None::<CheckCounter>);
 }
 
 #[test]
@@ -63,31 +72,31 @@ fn the_time_in_which_it_is_down_or_in_maintenance_is_counted() {
         now += SECOND * seconds;
         now
     };
-    assert!(health.out(later(5)).is_zero());
+    assert!(health.downtime(later(5)).is_zero());
     let down = later(0);
-    assert_eq!([(); 3].map(|()| health.checked(down, Finding::Failed))[2], Some(Change::Down));
-    assert_eq!(health.out(later(2)), SECOND * 2);
-    health.set_admin(later(1), Admin::Drain);
-    health.set_admin(later(1), Admin::Maint);
+    assert_eq!([(); 3].map(|()| health.record_check(down, CheckResult::Failed))[2], Some(HealthChange::Down));
+    assert_eq!(health.downtime(later(2)), SECOND * 2);
+    health.set_admin(later(1), AdminState::Drain);
+    health.set_admin(later(1), AdminState::Maint);
     let ready = later(1);
-    health.set_admin(ready, Admin::Ready);
-    assert_eq!(health.out(later(10)), SECOND * 5);
+    health.set_admin(ready, AdminState::Ready);
+    assert_eq!(health.downtime(later(10)), SECOND * 5);
     health.force(later(0), false);
-    health.asleep(later(1));
-    assert_eq!(health.out(later(9)), SECOND * 6);
+    health.mark_asleep(later(1));
+    assert_eq!(health.downtime(later(9)), SECOND * 6);
 }
 
 #[test]
 fn the_first_checks_count_as_the_initial_state_says() {
     let now = Instant::now();
-    let until_change = |init, finding| {
-        let mut health = health(Checks { init, ..checks() }, now);
-        (1..10).find(|_| health.checked(now, finding).is_some()).unwrap()
+    let until_change = |init, result| {
+        let mut health = health(CheckSettings { initial_state: init, ..checks() }, now);
+        (1..10).find(|_| health.record_check(now, result).is_some()).unwrap()
     };
-    assert_eq!(until_change(Init::Up, Finding::Failed), 1);
-    assert_eq!(until_change(Init::FullyUp, Finding::Failed), 3);
-    assert_eq!(until_change(Init::Down, Finding::Passed), 1);
-    assert_eq!(until_change(Init::FullyDown, Finding::Passed), 2);
+    assert_eq!(until_change(InitialState::Up, CheckResult::Failed), 1);
+    assert_eq!(until_change(InitialState::FullyUp, CheckResult::Failed), 3);
+    assert_eq!(until_change(InitialState::Down, CheckResult::Passed), 1);
+    assert_eq!(until_change(InitialState::FullyDown, CheckResult::Passed), 2);
 }
 
 #[test]
@@ -95,23 +104,23 @@ fn traffic_that_fails_does_what_it_is_told_to() {
     let now = Instant::now();
     let after_errors = |on_error, errors: usize| {
         let observe = Some(Observe { error_limit: number(10), on_error });
-        let mut health = health(Checks { observe, ..checks() }, now);
+        let mut health = health(CheckSettings { observe, ..checks() }, now);
         for _ in 0..errors {
-            health.observed(now, false);
+            health.record_session(now, false);
         }
-        (health.is_up(), health.due(false).unwrap() - now, health)
+        (health.is_up(), health.next_check(false).unwrap() - now, health)
     };
     let (up, ..) = after_errors(OnError::FailCheck, 9);
     assert!(up);
     let (up, due, mut once) = after_errors(OnError::FastInter, 10);
-    assert!(up && due < SECOND / 2 && once.checked(now, Finding::Failed).is_none());
+    assert!(up && due < SECOND / 2 && once.record_check(now, CheckResult::Failed).is_none());
     let (up, _, mut once) = after_errors(OnError::FailCheck, 10);
     assert!(
-        up && once.checked(now, Finding::Failed).is_none()
-            && once.checked(now, Finding::Failed) == Some(Change::Down)
+        up && once.record_check(now, CheckResult::Failed).is_none()
+            && once.record_check(now, CheckResult::Failed) == Some(HealthChange::Down)
     );
     let (up, _, mut once) = after_errors(OnError::SuddenDeath, 10);
-    assert!(up && once.checked(now, Finding::Failed) == Some(Change::Down));
+    assert!(up && once.record_check(now, CheckResult::Failed) == Some(HealthChange::Down));
     let (up, _, _) = after_errors(OnError::MarkDown, 10);
     assert!(!up);
     let (up, ..) = after_errors(OnError::FailCheck, 30);
@@ -122,40 +131,40 @@ fn traffic_that_fails_does_what_it_is_told_to() {
 fn one_session_that_gets_through_ends_a_series_of_errors() {
     let now = Instant::now();
     let observe = Some(Observe { error_limit: number(2), on_error: OnError::MarkDown });
-    let mut health = health(Checks { observe, ..checks() }, now);
+    let mut health = health(CheckSettings { observe, ..checks() }, now);
     for _ in 0..10 {
-        assert_eq!(health.observed(now, false), None);
-        assert_eq!(health.observed(now, true), None);
+        assert_eq!(health.record_session(now, false), None);
+        assert_eq!(health.record_session(now, true), None);
     }
 }
 
 #[test]
 fn traffic_that_gets_through_spares_the_checks_and_one_that_does_not_calls_for_one() {
     let now = Instant::now();
-    let mut health = health(Checks { passive: true, ..checks() }, now);
-    health.observed(now + SECOND / 2, true);
-    assert_eq!(health.due(false), Some(now + SECOND * 5 / 2));
-    health.observed(now + SECOND, false);
-    assert_eq!(health.due(false), Some(now + SECOND));
+    let mut health = health(CheckSettings { passive: true, ..checks() }, now);
+    health.record_session(now + SECOND / 2, true);
+    assert_eq!(health.next_check(false), Some(now + SECOND * 5 / 2));
+    health.record_session(now + SECOND, false);
+    assert_eq!(health.next_check(false), Some(now + SECOND));
     // One check for many of them.
-    health.checked(now + SECOND, Finding::Failed);
-    health.observed(now + SECOND, false);
-    assert_eq!(health.due(false), Some(now + SECOND * 3 / 2));
+    health.record_check(now + SECOND, CheckResult::Failed);
+    health.record_session(now + SECOND, false);
+    assert_eq!(health.next_check(false), Some(now + SECOND * 3 / 2));
 }
 
 #[test]
 fn the_first_that_does_not_get_through_calls_for_a_check_but_not_for_one_upon_another() {
     let now = Instant::now();
     let mut health = health(checks(), now);
-    health.observed(now, false);
-    assert_eq!(health.due(false), Some(now + SECOND / 20));
-    health.checked(now + SECOND / 20, Finding::Passed);
-    health.observed(now + SECOND / 2, false);
-    assert_eq!(health.due(false), Some(now + SECOND / 2));
+    health.record_session(now, false);
+    assert_eq!(health.next_check(false), Some(now + SECOND / 20));
+    health.record_check(now + SECOND / 20, CheckResult::Passed);
+    health.record_session(now + SECOND / 2, false);
+    assert_eq!(health.next_check(false), Some(now + SECOND / 2));
     // What a check has confirmed takes its usual course.
-    health.checked(now + SECOND / 2, Finding::Failed);
-    health.observed(now + SECOND, false);
-    assert_eq!(health.due(false), Some(now + SECOND));
+    health.record_check(now + SECOND / 2, CheckResult::Failed);
+    health.record_session(now + SECOND, false);
+    assert_eq!(health.next_check(false), Some(now + SECOND));
     assert!(health.is_up());
 }
 
@@ -164,36 +173,36 @@ fn a_suspicion_is_no_failure_but_calls_for_a_check() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     for _ in 0..5 {
-        health.suspect(now);
+        health.expedite_check(now);
     }
     assert!(health.is_up());
-    assert_eq!(health.due(false), Some(now + SECOND / 2));
+    assert_eq!(health.next_check(false), Some(now + SECOND / 2));
 }
 
 #[test]
 fn what_sleeps_or_is_in_maintenance_is_not_checked() {
     let now = Instant::now();
     let mut health = health(checks(), now);
-    health.checked(now, Finding::Failed);
-    assert_eq!(health.asleep(now + SECOND), None);
-    assert_eq!(health.due(false), Some(now + SECOND * 3));
-    health.set_admin(now, Admin::Maint);
-    assert_eq!((health.due(true), health.status()), (None, Status::Maint));
-    assert_eq!(health.checked(now, Finding::Failed), None);
-    health.set_admin(now, Admin::Drain);
+    health.record_check(now, CheckResult::Failed);
+    assert_eq!(health.mark_asleep(now + SECOND), None);
+    assert_eq!(health.next_check(false), Some(now + SECOND * 3));
+    health.set_admin(now, AdminState::Maint);
+    assert_eq!((health.next_check(true), health.status()), (None, Status::Maint));
+    assert_eq!(health.record_check(now, CheckResult::Failed), None);
+    health.set_admin(now, AdminState::Drain);
     assert_eq!((health.status(), health.takes_sessions()), (Status::Drain, false));
-    assert!(health.due(false).is_some());
-    health.set_admin(now, Admin::Ready);
+    assert!(health.next_check(false).is_some());
+    health.set_admin(now, AdminState::Ready);
     assert!(health.takes_sessions());
 }
 
 #[test]
 fn a_server_that_came_back_gets_its_share_by_and_by() {
     let now = Instant::now();
-    let mut health = health(Checks { slowstart: SECOND * 10, ..checks() }, now);
+    let mut health = health(CheckSettings { slowstart: SECOND * 10, ..checks() }, now);
     assert_eq!(health.effective_weight(10, now), 2560);
-    assert_eq!(health.force(now, false), Some(Change::Down));
-    assert_eq!(health.force(now, true), Some(Change::Up));
+    assert_eq!(health.force(now, false), Some(HealthChange::Down));
+    assert_eq!(health.force(now, true), Some(HealthChange::Up));
     let at = |seconds| health.effective_weight(10, now + SECOND * seconds);
     assert_eq!([at(0), at(1), at(5), at(10), at(11)], [1, 256, 1280, 2560, 2560]);
     assert_eq!(health.effective_weight(0, now + SECOND), 0);
@@ -206,7 +215,7 @@ fn whoever_waits_for_a_server_that_is_down_has_it_looked_at_often() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     health.force(now, false);
-    health.checked(now, Finding::Failed);
-    assert_eq!(health.due(false), Some(now + SECOND * 5));
-    assert_eq!(health.due(true), Some(now + SECOND / 20));
+    health.record_check(now, CheckResult::Failed);
+    assert_eq!(health.next_check(false), Some(now + SECOND * 5));
+    assert_eq!(health.next_check(true), Some(now + SECOND / 20));
 }

@@ -18,7 +18,7 @@ mod queue;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dormouse_core::pool::{Checks, Draw, Init, hash};
+use dormouse_core::pool::{CheckSettings, InitialState, PickContext, hash};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,8 +30,13 @@ pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("server{index}")).collect()
 }
 
-pub(crate) fn checks() -> Checks {
-    Checks { fastinter: SECOND / 2, downinter: SECOND * 5, init: Init::FullyUp, ..Checks::default() }
+pub(crate) fn checks() -> CheckSettings {
+    CheckSettings {
+        fastinter: SECOND / 2,
+        downinter: SECOND * 5,
+        initial_state: InitialState::FullyUp,
+        ..CheckSettings::default()
+    }
 }
 
 /// Numbers as they would be drawn.
@@ -47,7 +52,7 @@ impl Chance {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
-    pub(crate) fn draw(&mut self) -> Draw {
-        Draw { client: self.next(), random: self.next() }
+    pub(crate) fn context(&mut self) -> PickContext {
+        PickContext { client_hash: self.next(), random: self.next() }
     }
 }

@@ -4,33 +4,33 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use dormouse_core::pool::{
-    Admin, Arrival, Balance, Change, Draw, Finding, Grant, Health, Member, Pool, Presence, Rules, Status,
-    Ticket,
+    AdminState, Assignment, Balance, CheckResult, Grant, Health, HealthChange, Member, PickContext, Pool,
+    PoolSettings, SlotState, Status, WaiterId,
 };
 use proptest::prelude::*;
 
 use super::{Chance, SECOND, checks, names, number};
 
 fn member(now: Instant, backup: bool, maxconn: Option<u32>) -> Member {
-    let health = Health::new(Some(checks()), Admin::Ready, now, SECOND);
+    let health = Health::new(Some(checks()), AdminState::Ready, now, SECOND);
     Member::new(health, 1, backup, maxconn.map(number))
 }
 
 fn pool(members: Vec<Member>, fail_open: bool) -> Pool {
-    let rules = Rules { balance: Balance::RoundRobin, queue_max: 1000, fail_open };
+    let rules = PoolSettings { balance: Balance::RoundRobin, queue_max: 1000, fail_open };
     let names = names(members.len());
     Pool::new(rules, names.iter().map(String::as_str).zip(members))
 }
 
 fn down(pool: &mut Pool, now: Instant, server: usize) {
-    let change = pool.change(now, server, &mut Vec::new(), |health| health.force(now, false));
-    assert_eq!(change, Some(Change::Down));
+    let change = pool.update_health(now, server, &mut Vec::new(), |health| health.force(now, false));
+    assert_eq!(change, Some(HealthChange::Down));
 }
 
 fn granted(pool: &mut Pool, now: Instant) -> Option<usize> {
-    match pool.arrive(now, Draw::default()) {
-        Arrival::Granted(pick) => Some(pick.server),
-        Arrival::Queued(_) | Arrival::Refused => None,
+    match pool.request(now, PickContext::default()) {
+        Assignment::Granted(pick) => Some(pick.server),
+        Assignment::Queued(_) | Assignment::Refused => None,
     }
 }
 
@@ -53,7 +53,7 @@ fn all_down_is_all_tried_only_where_that_was_asked_for() {
         let mut pool = pool(vec![member(now, false, None), member(now, false, None)], fail_open);
         down(&mut pool, now, 0);
         down(&mut pool, now, 1);
-        assert_eq!(pool.is_served(), fail_open);
+        assert_eq!(pool.has_usable_server(), fail_open);
         assert_eq!(granted(&mut pool, now).is_some(), fail_open);
     }
 }
@@ -63,31 +63,36 @@ fn whoever_waits_is_served_when_a_server_comes_back() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, Some(1))], false);
     down(&mut pool, now, 0);
-    let Arrival::Queued(ticket) = pool.arrive(now, Draw::default()) else { panic!("not queued") };
-    assert_eq!(pool.check_due(0), Some(now + SECOND / 20));
+    let Assignment::Queued(waiter) = pool.request(now, PickContext::default()) else { panic!("not queued") };
+    assert_eq!(pool.next_check(0), Some(now + SECOND / 20));
     let mut out = Vec::new();
-    pool.change(now, 0, &mut out, |health| health.force(now, true));
-    let tickets: Vec<Ticket> = out.iter().map(|grant| grant.ticket).collect();
-    assert_eq!(tickets, [ticket]);
+    pool.update_health(now, 0, &mut out, |health| health.force(now, true));
+    let tickets: Vec<WaiterId> = out.iter().map(|grant| grant.waiter).collect();
+    assert_eq!(tickets, [waiter]);
 }
 
 #[test]
 fn nobody_gets_an_empty_slot_whatever_an_administrator_says_of_it() {
     let now = Instant::now();
     for fail_open in [false, true] {
-        let mut pool = pool(vec![member(now, false, None).with(Presence::Vacant)], fail_open);
+        let mut pool = pool(vec![member(now, false, None).with_slot_state(SlotState::Empty)], fail_open);
         let mut out = Vec::new();
-        for admin in [Admin::Drain, Admin::Maint, Admin::Ready] {
+        for admin in [AdminState::Drain, AdminState::Maint, AdminState::Ready] {
             pool.set_admin(now, 0, admin, &mut out);
             let slot = &pool.members()[0];
-            assert_eq!((slot.status(), slot.admin(), slot.is_up()), (Status::Maint, Admin::Maint, false));
-            assert_eq!((pool.check_due(0), pool.is_served()), (None, false));
-            pool.change(now, 0, &mut out, |_| panic!("what a check finds there is of nobody"));
+            assert_eq!(
+                (slot.status(), slot.admin(), slot.is_up()),
+                (Status::Maint, AdminState::Maint, false)
+            );
+            assert_eq!((pool.next_check(0), pool.has_usable_server()), (None, false));
+            pool.update_health(now, 0, &mut out, |_| panic!("what a check finds there is of nobody"));
         }
-        let Arrival::Queued(ticket) = pool.arrive(now, Draw::default()) else { panic!("not queued") };
-        pool.set_presence(now, 0, Presence::Here, &mut out);
-        assert_eq!(out.iter().map(|grant| grant.ticket).collect::<Vec<_>>(), [ticket]);
-        assert!(pool.check_due(0).is_some());
+        let Assignment::Queued(waiter) = pool.request(now, PickContext::default()) else {
+            panic!("not queued")
+        };
+        pool.set_slot_state(now, 0, SlotState::Active, &mut out);
+        assert_eq!(out.iter().map(|grant| grant.waiter).collect::<Vec<_>>(), [waiter]);
+        assert!(pool.next_check(0).is_some());
     }
 }
 
@@ -96,13 +101,14 @@ fn an_administrators_word_on_a_slot_stays_whoever_sits_there() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, None)], true);
     let mut out = Vec::new();
-    for (admin, status) in [(Admin::Maint, Status::Maint), (Admin::Drain, Status::Drain)] {
+    for (admin, status) in [(AdminState::Maint, Status::Maint), (AdminState::Drain, Status::Drain)] {
         pool.set_admin(now, 0, admin, &mut out);
         // It has another share, leaves, comes back, goes, and another comes.
         pool.set_weight(now, 0, 7, &mut out);
-        for presence in [Presence::Here, Presence::Leaving, Presence::Here, Presence::Vacant, Presence::Here]
+        for slot_state in
+            [SlotState::Active, SlotState::Draining, SlotState::Active, SlotState::Empty, SlotState::Active]
         {
-            pool.set_presence(now, 0, presence, &mut out);
+            pool.set_slot_state(now, 0, slot_state, &mut out);
             assert!(!pool.takes_sessions(0));
         }
         assert_eq!((pool.members()[0].status(), granted(&mut pool, now)), (status, None));
@@ -115,16 +121,16 @@ fn who_leaves_gets_no_more_sessions_and_who_comes_begins_anew() {
     let mut pool = pool(vec![member(now, false, None)], true);
     let mut out = Vec::new();
     down(&mut pool, now, 0);
-    pool.set_presence(now, 0, Presence::Leaving, &mut out);
+    pool.set_slot_state(now, 0, SlotState::Draining, &mut out);
     assert_eq!((pool.members()[0].status(), granted(&mut pool, now)), (Status::Down, None));
-    assert!(pool.check_due(0).is_some());
+    assert!(pool.next_check(0).is_some());
     // The same comes back: what is known of it is of it still.
-    pool.set_presence(now, 0, Presence::Here, &mut out);
+    pool.set_slot_state(now, 0, SlotState::Active, &mut out);
     assert_eq!(pool.members()[0].status(), Status::Down);
-    pool.set_presence(now, 0, Presence::Vacant, &mut out);
-    pool.set_presence(now + SECOND, 0, Presence::Here, &mut out);
-    assert_eq!((pool.members()[0].status(), pool.check_due(0)), (Status::Up, Some(now + SECOND)));
-    pool.set_presence(now, 0, Presence::Leaving, &mut out);
+    pool.set_slot_state(now, 0, SlotState::Empty, &mut out);
+    pool.set_slot_state(now + SECOND, 0, SlotState::Active, &mut out);
+    assert_eq!((pool.members()[0].status(), pool.next_check(0)), (Status::Up, Some(now + SECOND)));
+    pool.set_slot_state(now, 0, SlotState::Draining, &mut out);
     assert_eq!(pool.members()[0].status(), Status::Drain);
 }
 
@@ -137,7 +143,7 @@ struct Life {
     chance: Chance,
     /// Which server each session has.
     open: Vec<usize>,
-    queue: VecDeque<Ticket>,
+    queue: VecDeque<WaiterId>,
     limits: Vec<Option<u32>>,
 }
 
@@ -162,7 +168,7 @@ impl Life {
             Balance::Source,
             Balance::Random,
         ][chance.below(6)];
-        let rules = Rules { balance, queue_max: 20, fail_open: chance.below(8) == 0 };
+        let rules = PoolSettings { balance, queue_max: 20, fail_open: chance.below(8) == 0 };
         let names = names(count);
         let pool = Pool::new(rules, names.iter().map(String::as_str).zip(members));
         Self { pool, now, chance, open: Vec::new(), queue: VecDeque::new(), limits }
@@ -173,13 +179,13 @@ impl Life {
         let (now, mut out) = (self.now, Vec::new());
         let server = self.chance.below(self.limits.len());
         match self.chance.below(13) {
-            0..=3 => match self.pool.arrive(now, self.chance.draw()) {
-                Arrival::Granted(pick) => {
+            0..=3 => match self.pool.request(now, self.chance.context()) {
+                Assignment::Granted(pick) => {
                     assert!(self.queue.is_empty(), "{} were overtaken", self.queue.len());
                     self.open.push(pick.server);
                 }
-                Arrival::Queued(ticket) => self.queue.push_back(ticket),
-                Arrival::Refused => assert!(!self.pool.may_wait()),
+                Assignment::Queued(waiter) => self.queue.push_back(waiter),
+                Assignment::Refused => assert!(!self.pool.can_queue()),
             },
             4..=6 if !self.open.is_empty() => {
                 let server = self.open.swap_remove(self.chance.below(self.open.len()));
@@ -187,17 +193,18 @@ impl Life {
             }
             7 if !self.queue.is_empty() => {
                 let left = self.queue.remove(self.chance.below(self.queue.len())).unwrap();
-                assert!(self.pool.leave(left));
-                assert!(!self.pool.leave(left));
+                assert!(self.pool.cancel(left));
+                assert!(!self.pool.cancel(left));
             }
             8 => {
                 let up = self.chance.below(2) == 0;
-                self.pool.change(now, server, &mut out, |health| {
-                    health.checked(now, if up { Finding::Passed } else { Finding::Failed })
+                self.pool.update_health(now, server, &mut out, |health| {
+                    health.record_check(now, if up { CheckResult::Passed } else { CheckResult::Failed })
                 });
             }
             9 => {
-                let admin = [Admin::Ready, Admin::Ready, Admin::Drain, Admin::Maint][self.chance.below(4)];
+                let admin = [AdminState::Ready, AdminState::Ready, AdminState::Drain, AdminState::Maint]
+                    [self.chance.below(4)];
                 self.pool.set_admin(now, server, admin, &mut out);
             }
             10 => {
@@ -206,19 +213,19 @@ impl Life {
             }
             11 => {
                 let tried: Vec<bool> = self.limits.iter().map(|_| self.chance.below(2) == 0).collect();
-                if let Some(pick) = self.pool.another(now, self.chance.draw(), &tried) {
+                if let Some(pick) = self.pool.pick_other(now, self.chance.context(), &tried) {
                     assert!(!tried[pick.server] && self.queue.is_empty());
                     self.open.push(pick.server);
                 }
             }
             12 => {
-                let presences = [Presence::Here, Presence::Here, Presence::Leaving, Presence::Vacant];
-                self.pool.set_presence(now, server, presences[self.chance.below(4)], &mut out);
+                let states = [SlotState::Active, SlotState::Active, SlotState::Draining, SlotState::Empty];
+                self.pool.set_slot_state(now, server, states[self.chance.below(4)], &mut out);
             }
             _ => {}
         }
-        for Grant { ticket, pick } in out {
-            assert_eq!(Some(ticket), self.queue.pop_front(), "out of turn");
+        for Grant { waiter, pick } in out {
+            assert_eq!(Some(waiter), self.queue.pop_front(), "out of turn");
             self.open.push(pick.server);
         }
         self.holds();
@@ -230,7 +237,7 @@ impl Life {
             let sessions = self.open.iter().filter(|server| **server == index).count();
             assert_eq!(member.sessions() as usize, sessions);
             assert!(limit.is_none_or(|limit| member.sessions() <= limit), "{sessions} above {limit:?}");
-            assert!(member.presence() == Presence::Here || !self.pool.takes_sessions(index));
+            assert!(member.slot_state() == SlotState::Active || !self.pool.takes_sessions(index));
         }
         if !self.queue.is_empty() {
             let roomy = |member: &Member| {

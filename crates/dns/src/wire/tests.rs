@@ -115,8 +115,8 @@ fn no_more_is_kept_than_is_used() {
     let Some(Reply::Services(records, _)) = read(&packet, "_web._tcp.example", Kind::Services) else {
         panic!()
     };
-    assert_eq!(records.len(), MOST);
-    assert!(records.iter().all(|record| record.addresses.len() == MOST));
+    assert_eq!(records.len(), MAX_SERVERS);
+    assert!(records.iter().all(|record| record.addresses.len() == MAX_SERVERS));
 }
 
 #[test]

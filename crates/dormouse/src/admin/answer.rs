@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use dormouse_core::control::{Command, CommandError, Form, HELP, Proxy, Rows, Sessions, Usage};
+use dormouse_core::control::{
+    Command, CommandError, CommandHelp, HELP, OutputFormat, ProxyId, SessionQuery, StatFilter,
+};
 
 use super::running::{Running, service};
 use super::{columns, explain, info, servers_state, session_list, stat, steer, view};
@@ -29,7 +31,7 @@ pub(super) enum Answer {
 /// What is told of each service.
 #[derive(Debug)]
 pub(super) enum Listing {
-    Stat(Form, Rows),
+    Stat(OutputFormat, StatFilter),
     ServersState(Option<String>),
     Json,
     Lines,
@@ -51,9 +53,9 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
         Command::ShowServersState(name) => return services(Listing::ServersState(name)),
         Command::ShowServices { json: true } => return services(Listing::Json),
         Command::ShowServices { json: false } => return services(Listing::Lines),
-        Command::ShowSessions(Sessions::Lines) => return Answer::Sessions { all: false, after: 0 },
-        Command::ShowSessions(Sessions::All) => return Answer::Sessions { all: true, after: 0 },
-        Command::ShowSessions(Sessions::One(id)) => {
+        Command::ShowSessions(SessionQuery::Summary) => return Answer::Sessions { all: false, after: 0 },
+        Command::ShowSessions(SessionQuery::Details) => return Answer::Sessions { all: true, after: 0 },
+        Command::ShowSessions(SessionQuery::One(id)) => {
             match running.sessions().and_then(|sessions| sessions.get(id)) {
                 Some(entry) => {
                     let mut text = String::new();
@@ -72,7 +74,7 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
         Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
         Command::ShowErrors => "Total events captured: 0\n".to_owned(),
         Command::Explain(whom) => explain::explain(running, &whom),
-        Command::Steer(what, whom) => steer::steer(running, what, &whom),
+        Command::Workload(what, whom) => steer::steer(running, what, &whom),
         Command::SetState(name, admin) => steer::set_state(running, &name, admin),
         Command::SetWeight(name, weight) => steer::set_weight(running, &name, weight),
         Command::GetWeight(name) => steer::weight(running, &name),
@@ -99,8 +101,8 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
     })
 }
 
-fn stat_of(running: &Running, form: Form, rows: Rows) -> Answer {
-    if let Some(Proxy::Name(name)) = &rows.proxy {
+fn stat_of(running: &Running, form: OutputFormat, rows: StatFilter) -> Answer {
+    if let Some(ProxyId::Name(name)) = &rows.proxy {
         if service(&running.services(), name).is_none() {
             return Answer::Whole("No such proxy.\n".to_owned());
         }
@@ -157,7 +159,7 @@ impl Answer {
             *self = Self::Services { what, at: at + PIECE, first };
         } else {
             text.push_str(match &what {
-                Listing::Stat(Form::Json, _) => "]\n",
+                Listing::Stat(OutputFormat::Json, _) => "]\n",
                 Listing::Json => "]}\n",
                 _ => "",
             });
@@ -168,9 +170,9 @@ impl Answer {
 
 fn begin(running: &Running, what: &Listing) -> String {
     match what {
-        Listing::Stat(Form::Plain, _) => columns::header(),
-        Listing::Stat(Form::Json, _) => "[".to_owned(),
-        Listing::Stat(Form::Typed, _) => String::new(),
+        Listing::Stat(OutputFormat::Plain, _) => columns::header(),
+        Listing::Stat(OutputFormat::Json, _) => "[".to_owned(),
+        Listing::Stat(OutputFormat::Typed, _) => String::new(),
         Listing::ServersState(_) => servers_state::HEAD.to_owned(),
         Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(running)),
         Listing::Lines => view::HEAD.to_owned(),
@@ -179,12 +181,12 @@ fn begin(running: &Running, what: &Listing) -> String {
 
 /// The commands that begin like this, and else those with the same first word; the last few are told always.
 fn matching(text: &str) -> Vec<String> {
-    let (always, others): (Vec<&Usage>, Vec<&Usage>) =
-        HELP.iter().partition(|usage| ["help", "prompt", "quit"].contains(&word(usage.form)));
-    let begin = |usage: &&&Usage| !text.is_empty() && usage.form.starts_with(text);
+    let (always, others): (Vec<&CommandHelp>, Vec<&CommandHelp>) =
+        HELP.iter().partition(|usage| ["help", "prompt", "quit"].contains(&word(usage.syntax)));
+    let begin = |usage: &&&CommandHelp| !text.is_empty() && usage.syntax.starts_with(text);
     let mut found: Vec<_> = others.iter().filter(begin).collect();
     if found.is_empty() {
-        found = others.iter().filter(|usage| word(usage.form) == word(text)).collect();
+        found = others.iter().filter(|usage| word(usage.syntax) == word(text)).collect();
     }
     found.into_iter().chain(&always).map(|usage| line(usage)).collect()
 }
@@ -193,8 +195,8 @@ fn word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-fn line(usage: &Usage) -> String {
-    format!("  {:40}: {}\n", usage.form, usage.does)
+fn line(usage: &CommandHelp) -> String {
+    format!("  {:40}: {}\n", usage.syntax, usage.description)
 }
 
 fn all() -> String {

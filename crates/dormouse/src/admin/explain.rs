@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dormouse_core::control::{Admin, Whom};
-use dormouse_core::pool::Presence;
-use dormouse_core::service::{Eviction, Outlook, State};
+use dormouse_core::activation::{Eviction, Snapshot, State};
+use dormouse_core::control::{AdminState, Selector};
+use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Utc;
 use dormouse_proxy::upstream::sleeper::Sleeper;
@@ -14,14 +14,14 @@ use super::running::{Running, RunningServer, RunningService, servers_of};
 use super::view::{next, word};
 
 /// The whole answer.
-pub(super) fn explain(running: &Running, whom: &Whom) -> String {
+pub(super) fn explain(running: &Running, whom: &Selector) -> String {
     let services = running.services();
     let (service, servers) = match servers_of(&services, whom) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
     let mut text = String::new();
-    let is_vacant = |server: &RunningServer<'_>| server.presence() == Presence::Vacant;
+    let is_vacant = |server: &RunningServer<'_>| server.presence() == SlotState::Empty;
     let (vacant, servers): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_vacant);
     // Each of many has nothing else to tell.
     let (one, many) = if vacant.len() > 1 { (Vec::new(), vacant.len()) } else { (vacant, 0) };
@@ -32,8 +32,8 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
         };
         let mut told = match (server.sleeper(), server.presence()) {
             (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
-            (None, Presence::Vacant) => vec!["is vacant: its name has no server for it".to_owned()],
-            (None, _) if server.admin() == Admin::Maint => {
+            (None, SlotState::Empty) => vec!["is vacant: its name has no server for it".to_owned()],
+            (None, _) if server.admin() == AdminState::Maint => {
                 vec![format!("is in maintenance since {}: it gets no sessions", span(server.since()))]
             }
             (None, _) if server.is_down() => {
@@ -48,13 +48,15 @@ pub(super) fn explain(running: &Running, whom: &Whom) -> String {
             told.push(format!("its last check: {}", check.text));
         }
         match (server.admin(), server.presence()) {
-            (Admin::Ready, _) | (_, Presence::Vacant) => {}
-            (_, Presence::Leaving) => {
+            (AdminState::Ready, _) | (_, SlotState::Empty) => {}
+            (_, SlotState::Draining) => {
                 told.push("its name does not have it any more: it gets no new sessions".to_owned());
             }
-            (Admin::Drain, _) => told.push("an administrator drains it: it gets no new sessions".to_owned()),
-            (Admin::Maint, _) if server.sleeper().is_none() => {}
-            (Admin::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
+            (AdminState::Drain, _) => {
+                told.push("an administrator drains it: it gets no new sessions".to_owned())
+            }
+            (AdminState::Maint, _) if server.sleeper().is_none() => {}
+            (AdminState::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
         }
         for (number, line) in told.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
@@ -106,7 +108,7 @@ fn holds(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
-    outlook: &Outlook,
+    outlook: &Snapshot,
     state: State,
     now: Instant,
 ) -> Vec<String> {
@@ -122,23 +124,23 @@ fn holds(
         told.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
         told.extend(oldest(running, service, server));
     }
-    if outlook.kept_warm {
+    if outlook.keep_warm {
         told.push("it is kept warm at this time of day (keep_warm)".to_owned());
     }
     if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
         told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
     }
     let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
-    if evicted(Eviction::Group) {
+    if evicted(Eviction::ExclusiveGroup) {
         told.push("another service of its group waits for its place (exclusive)".to_owned());
     }
-    if evicted(Eviction::Changed) {
+    if evicted(Eviction::ConfigChanged) {
         told.push(
             "since a reload it is woken in another way, so it sleeps as soon as nobody uses it".to_owned(),
         );
     }
-    if outlook.mature_at > now && state == State::Idle {
-        let left = span(outlook.mature_at.saturating_duration_since(now));
+    if outlook.minimum_uptime_ends > now && state == State::Idle {
+        let left = span(outlook.minimum_uptime_ends.saturating_duration_since(now));
         told.push(format!("it stays awake for {left} because of its minimum uptime"));
     }
     told
@@ -163,7 +165,7 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
     ))
 }
 
-fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> String {
+fn what_next(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
     match (next(outlook, state, now), state) {
@@ -178,8 +180,10 @@ fn what_next(outlook: &Outlook, state: State, admin: Admin, now: Instant) -> Str
                 format!("next: it {} {after} after the last session", next.what)
             }
         },
-        (None, State::Stopped) if admin == Admin::Ready => "next: it starts when a client comes".to_owned(),
-        (None, State::Failed) if admin == Admin::Ready => "next: the next client starts it".to_owned(),
+        (None, State::Stopped) if admin == AdminState::Ready => {
+            "next: it starts when a client comes".to_owned()
+        }
+        (None, State::Failed) if admin == AdminState::Ready => "next: the next client starts it".to_owned(),
         (None, State::Freezing) => "next: it is frozen".to_owned(),
         (None, State::Thawing) => "next: it is awake".to_owned(),
         (None, State::Stopping) => "next: it is stopped".to_owned(),

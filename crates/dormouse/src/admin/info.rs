@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 
-use dormouse_core::control::Form;
+use dormouse_core::control::OutputFormat;
 use dormouse_log::Utc;
 
 use super::process::Process;
@@ -11,24 +11,24 @@ use super::rows::{Figure, Tags, Value};
 use super::running::Running;
 
 /// The whole answer.
-pub(super) fn info(running: &Running, form: Form) -> String {
+pub(super) fn info(running: &Running, form: OutputFormat) -> String {
     let figures = figures(running);
     let mut text = String::new();
     match form {
-        Form::Plain => {
+        OutputFormat::Plain => {
             for Figure { name, value, .. } in &figures {
                 // A String takes whatever is written to it.
                 let _ = writeln!(text, "{name}: {}", value.plain());
             }
         }
-        Form::Typed => {
+        OutputFormat::Typed => {
             for figure in &figures {
                 let mut line = String::new();
                 figure.typed("", &mut line);
                 text.push_str(&line);
             }
         }
-        Form::Json => {
+        OutputFormat::Json => {
             text.push('[');
             for (number, figure) in figures.iter().enumerate() {
                 if number > 0 {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Instant, UNIX_EPOCH};
 
-use dormouse_core::control::Admin;
-use dormouse_core::service::State;
+use dormouse_core::activation::State;
+use dormouse_core::control::AdminState;
 use dormouse_proxy::stats::count::{BOUNDS, Histogram};
 use dormouse_proxy::stats::counters::Cause;
 use dormouse_proxy::stats::sleep::WokenBy;
@@ -167,7 +167,7 @@ const SERVICES: &[Family] = &[
         Kind::Gauge,
         "Whether an administrator lets it have sessions.",
         |service, page| {
-            servers(service, page, |server| Some(u64::from(server.admin() == Admin::Ready)));
+            servers(service, page, |server| Some(u64::from(server.admin() == AdminState::Ready)));
         },
     ),
     family("dormouse_server_state", Kind::Gauge, "1 for the state that a server is in.", |service, page| {

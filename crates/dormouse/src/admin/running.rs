@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_config::model::ServiceConfig;
 use dormouse_core::address::Target;
-use dormouse_core::control::{Admin, ServerName, Whom};
-use dormouse_core::pool::{Balance, Presence};
+use dormouse_core::control::{AdminState, Selector, ServerName};
+use dormouse_core::pool::{Balance, SlotState};
 use dormouse_log::Log;
 use dormouse_proxy::admission::{Admission, Beside, Pool};
 use dormouse_proxy::session::Shared;
@@ -92,19 +92,19 @@ impl<'a> RunningServer<'a> {
     }
 
     /// Whether it is there: not where a slot is empty.
-    pub fn presence(&self) -> Presence {
+    pub fn presence(&self) -> SlotState {
         self.view.as_ref().map(|view| view.presence).unwrap_or_default()
     }
 
     /// What an administrator lets it have, or what comes to the same: an empty server is in maintenance.
-    pub fn admin(&self) -> Admin {
+    pub fn admin(&self) -> AdminState {
         let alone = || self.service.admin(self.index);
         self.view.as_ref().map_or_else(alone, |view| view.admin)
     }
 
     /// What an administrator wants of it from now on, and of whoever has its slot later. Drained, or in
     /// maintenance, it sleeps as soon as nobody uses it.
-    pub fn set_admin(&self, admin: Admin) {
+    pub fn set_admin(&self, admin: AdminState) {
         self.service.set_admin(self.index, admin);
     }
 
@@ -287,13 +287,13 @@ pub(super) fn find<'a>(
 /// The servers that are meant.
 pub(super) fn servers_of<'a>(
     services: &'a [RunningService],
-    whom: &Whom,
+    whom: &Selector,
 ) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), Missing> {
     match whom {
-        Whom::Service(name) => {
+        Selector::Service(name) => {
             let service = service(services, name).ok_or(Missing::Backend)?;
             Ok((service, service.servers().collect()))
         }
-        Whom::Server(name) => find(services, name).map(|(service, server)| (service, vec![server])),
+        Selector::Server(name) => find(services, name).map(|(service, server)| (service, vec![server])),
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use dormouse_core::activation::State;
 use dormouse_core::address::Target;
-use dormouse_core::control::Admin;
-use dormouse_core::names::Source;
-use dormouse_core::service::State;
+use dormouse_core::control::AdminState;
+use dormouse_core::dns::Source;
 
 use super::running::{RunningServer, RunningService};
 use super::stat::{Status, status};
@@ -21,9 +21,9 @@ srv_check_addr srv_agent_addr srv_agent_port\n";
 pub(super) fn servers(service: &RunningService, number: usize, text: &mut String) {
     for server in service.servers() {
         let admin = match server.admin() {
-            Admin::Ready => 0,
-            Admin::Maint => 1,
-            Admin::Drain => 8,
+            AdminState::Ready => 0,
+            AdminState::Maint => 1,
+            AdminState::Drain => 8,
         };
         let Place { address, name, port, record } = place(&server.address, server.to);
         // A String takes whatever is written to it.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::control::{Command, Line, Lines, parse};
+use dormouse_core::control::{Command, Line, LineBuffer, parse};
 use dormouse_log::Level;
 use dormouse_proxy::listener::Listener;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,21 +53,21 @@ struct Manners {
 
 async fn converse(mut client: UnixStream, running: &Running) -> io::Result<()> {
     let mut manners = Manners { prompt: false, patience: PATIENCE };
-    let mut lines = Lines::default();
+    let mut lines = LineBuffer::default();
     let mut buffer = vec![0; PIECE];
     loop {
-        let room = buffer.len().min(lines.room());
+        let room = buffer.len().min(lines.capacity());
         let into = buffer.get_mut(..room).unwrap_or_default();
         let count = timeout(manners.patience, client.read(into)).await??;
         if count == 0 {
-            if let Some(line) = lines.rest() {
+            if let Some(line) = lines.finish() {
                 obey(&mut client, running, line, &mut manners).await?;
             }
             return Ok(());
         }
         let mut piece = buffer.get(..count).unwrap_or_default();
         while !piece.is_empty() {
-            let (line, rest) = lines.take(piece);
+            let (line, rest) = lines.push(piece);
             piece = rest;
             let Some(line) = line else { continue };
             // Without a prompt one line is all that is answered, as with `HAProxy`.
@@ -100,7 +100,7 @@ async fn obey(
     manners: &mut Manners,
 ) -> io::Result<bool> {
     let line = match line {
-        Line::Whole(line) => line,
+        Line::Complete(line) => line,
         Line::TooLong => {
             say(client, manners, "Command too long.\n\n").await?;
             return Ok(false);

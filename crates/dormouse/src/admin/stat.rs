@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use dormouse_core::control::{Admin, Form, Proxy, Rows};
-use dormouse_core::pool::Finding;
-use dormouse_core::service::State;
+use dormouse_core::activation::State;
+use dormouse_core::control::{AdminState, OutputFormat, ProxyId, StatFilter};
+use dormouse_core::pool::CheckResult;
 use dormouse_proxy::stats::Ledger;
 use dormouse_proxy::stats::count::{Count, Histogram};
 use dormouse_proxy::stats::counters::Cause;
@@ -19,12 +19,12 @@ use super::running::{RunningServer, RunningService};
 const FIRST: u32 = 2;
 
 /// The rows of a service that are wanted; `number`: its place among the services.
-pub(super) fn service(service: &RunningService, number: usize, wanted: &Rows) -> Vec<Row> {
+pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilter) -> Vec<Row> {
     let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     let matches = match &wanted.proxy {
         None => true,
-        Some(Proxy::Number(number)) => *number == iid,
-        Some(Proxy::Name(name)) => *name == service.name,
+        Some(ProxyId::Number(number)) => *number == iid,
+        Some(ProxyId::Name(name)) => *name == service.name,
     };
     if !matches {
         return Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn service(service: &RunningService, number: usize, wanted: &Rows) ->
     if kind(4) {
         let servers = service.servers().filter(|server| {
             let sid = u32::try_from(server.index + 1).unwrap_or(u32::MAX);
-            let maint = wanted.no_maint && server.admin() == Admin::Maint;
+            let maint = wanted.no_maint && server.admin() == AdminState::Maint;
             let down = wanted.up && !status(server).is_up();
             wanted.server.is_none_or(|server| server == sid) && !maint && !down
         });
@@ -128,13 +128,13 @@ impl Row {
     }
 
     /// Writes it; `first`: nothing of this answer was written before.
-    pub(super) fn write(&self, form: Form, first: bool, text: &mut String) {
+    pub(super) fn write(&self, form: OutputFormat, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
             let (name, tags) = *COLUMNS.get(place)?;
             Some(Figure { place, name, tags, value: value.clone()? })
         });
         match form {
-            Form::Plain => {
+            OutputFormat::Plain => {
                 for value in &self.values {
                     if let Some(value) = value {
                         text.push_str(&value.csv());
@@ -143,11 +143,11 @@ impl Row {
                 }
                 text.push('\n');
             }
-            Form::Typed => {
+            OutputFormat::Typed => {
                 let object = format!("{}.{}.{}.", self.letter, self.iid, self.sid);
                 figures.for_each(|figure| figure.typed(&object, text));
             }
-            Form::Json => {
+            OutputFormat::Json => {
                 let Self { object, iid, sid, .. } = self;
                 let object = format!("\"objType\":\"{object}\",\"proxyId\":{iid},\"id\":{sid},");
                 // A String takes whatever is written to it.
@@ -274,9 +274,9 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     row.u32("check_health", streak.health.into());
     let (status, description) = match view.last_check.as_ref().map(|check| check.finding) {
         None => ("INI", "Initializing"),
-        Some(Finding::Passed) => ("L4OK", "Layer4 check passed"),
-        Some(Finding::Failed) => ("L4CON", "Layer4 connection problem"),
-        Some(Finding::Nothing) => ("SOCKERR", "Socket error"),
+        Some(CheckResult::Passed) => ("L4OK", "Layer4 check passed"),
+        Some(CheckResult::Failed) => ("L4CON", "Layer4 connection problem"),
+        Some(CheckResult::Inconclusive) => ("SOCKERR", "Socket error"),
     };
     row.text("check_status", status);
     row.text("check_desc", description);
@@ -414,7 +414,7 @@ fn status_text(server: &RunningServer<'_>) -> String {
     let status = status(server);
     let streak = server.view.as_ref().and_then(|view| view.streak);
     let counts = streak.and_then(|streak| match status {
-        Status::Up | Status::Drain => Some((streak.left()?, streak.fall)),
+        Status::Up | Status::Drain => Some((streak.failures_left()?, streak.fall)),
         Status::Down if server.is_down() && streak.health > 0 => Some((streak.health, streak.rise)),
         Status::Down | Status::Maint | Status::NoCheck => None,
     });
@@ -428,12 +428,12 @@ fn status_text(server: &RunningServer<'_>) -> String {
 pub(super) fn status(server: &RunningServer<'_>) -> Status {
     let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
     match (server.admin(), server.sleeper()) {
-        (Admin::Maint, _) => Status::Maint,
+        (AdminState::Maint, _) => Status::Maint,
         _ if server.is_down() => Status::Down,
-        (Admin::Drain, _) => Status::Drain,
-        (Admin::Ready, None) if !checked => Status::NoCheck,
-        (Admin::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
-        (Admin::Ready, _) => Status::Up,
+        (AdminState::Drain, _) => Status::Drain,
+        (AdminState::Ready, None) if !checked => Status::NoCheck,
+        (AdminState::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
+        (AdminState::Ready, _) => Status::Up,
     }
 }
 

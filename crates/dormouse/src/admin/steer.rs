@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
 use dormouse_config::limit::Cap;
-use dormouse_core::control::{Admin, ServerName, Steer, Weight, Whom};
-use dormouse_core::service::NotNow;
+use dormouse_core::activation::AdminError;
+use dormouse_core::control::{AdminState, Selector, ServerName, Weight, WorkloadCommand};
 use dormouse_log::Level;
 use dormouse_proxy::admission::raise_limit;
 use dormouse_proxy::stats::sleep::WokenBy;
@@ -17,7 +17,7 @@ use super::view::{standing, word};
 const HIGHEST_WEIGHT: u32 = 256;
 
 /// Wakes, puts to sleep, freezes, thaws or drains.
-pub(super) fn steer(running: &Running, steer: Steer, whom: &Whom) -> String {
+pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) -> String {
     let services = running.services();
     let (service, servers) = match servers_of(&services, whom) {
         Ok(found) => found,
@@ -25,9 +25,9 @@ pub(super) fn steer(running: &Running, steer: Steer, whom: &Whom) -> String {
     };
     let servers = match (steer, whom) {
         // The first is the one that the next client gets.
-        (Steer::Wake, Whom::Service(_)) => {
+        (WorkloadCommand::Wake, Selector::Service(_)) => {
             let wakes = || servers.iter().filter(|server| server.wakes);
-            let first = wakes().position(|server| server.admin() == Admin::Ready).unwrap_or_default();
+            let first = wakes().position(|server| server.admin() == AdminState::Ready).unwrap_or_default();
             let first = wakes().nth(first).map(|server| server.index);
             servers.into_iter().filter(|server| Some(server.index) == first).collect()
         }
@@ -56,39 +56,39 @@ pub(super) fn steer(running: &Running, steer: Steer, whom: &Whom) -> String {
     text
 }
 
-fn one(steer: Steer, server: &RunningServer<'_>) -> Result<(), String> {
-    if steer == Steer::Drain {
-        server.set_admin(Admin::Drain);
+fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String> {
+    if steer == WorkloadCommand::Drain {
+        server.set_admin(AdminState::Drain);
         return Ok(());
     }
     let sleeper = server.sleeper().ok_or("nothing has to wake it")?;
     let done = match steer {
-        Steer::Wake => {
-            if !matches!(server.admin(), Admin::Ready) {
+        WorkloadCommand::Wake => {
+            if !matches!(server.admin(), AdminState::Ready) {
                 return Err(format!("it is in {}", server.admin()));
             }
             sleeper.wake(WokenBy::Control);
             Ok(())
         }
-        Steer::Sleep => sleeper.sleep(),
-        Steer::Freeze => sleeper.freeze(),
-        Steer::Thaw => sleeper.thaw(),
-        Steer::Drain => Ok(()),
+        WorkloadCommand::Sleep => sleeper.sleep(),
+        WorkloadCommand::Freeze => sleeper.freeze(),
+        WorkloadCommand::Thaw => sleeper.thaw(),
+        WorkloadCommand::Drain => Ok(()),
     };
     done.map_err(|why| match why {
-        NotNow::NotAwake => format!("it is {}", word(sleeper.state().0)),
-        NotNow::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
-        NotNow::Used(number) => {
+        AdminError::NotAwake => format!("it is {}", word(sleeper.state().0)),
+        AdminError::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+        AdminError::InUse(number) => {
             format!(
                 "{number} sessions use it or wait for it; drain it, or end them (shutdown sessions server)"
             )
         }
-        NotNow::KeptWarm => "it is kept warm at this time of day".to_owned(),
+        AdminError::KeepWarm => "it is kept warm at this time of day".to_owned(),
     })
 }
 
 /// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.
-pub(super) fn set_state(running: &Running, name: &ServerName, admin: Admin) -> String {
+pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState) -> String {
     let services = running.services();
     match find(&services, name) {
         Ok((_, server)) => {

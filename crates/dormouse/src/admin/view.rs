@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use dormouse_core::control::Admin;
-use dormouse_core::pool::Presence;
-use dormouse_core::service::{Outlook, State};
+use dormouse_core::activation::{Snapshot, State};
+use dormouse_core::control::AdminState;
+use dormouse_core::pool::SlotState;
 use dormouse_log::Utc;
 use dormouse_proxy::stats::sleep::WokenBy;
 use serde_json::{Value, json};
@@ -112,16 +112,16 @@ impl Stance {
 
     fn of(server: &RunningServer<'_>) -> Self {
         match (server.admin(), server.sleeper()) {
-            _ if server.presence() == Presence::Vacant => Self::Vacant,
-            (Admin::Maint, None) => Self::Maint,
-            (admin, _) if server.is_down() && admin != Admin::Maint => Self::Down,
-            (Admin::Ready, None) if server.weight() > 0 => Self::Up,
+            _ if server.presence() == SlotState::Empty => Self::Vacant,
+            (AdminState::Maint, None) => Self::Maint,
+            (admin, _) if server.is_down() && admin != AdminState::Maint => Self::Down,
+            (AdminState::Ready, None) if server.weight() > 0 => Self::Up,
             (_, None) => Self::Drain,
             (admin, Some(sleeper)) => {
                 let state = sleeper.state().0;
                 let place = Self::SLEEPERS.iter().position(|other| *other == state);
                 let place = place.unwrap_or(Self::SLEEPERS.len());
-                let takes = admin == Admin::Ready && server.weight() > 0;
+                let takes = admin == AdminState::Ready && server.weight() > 0;
                 if takes { Self::Sleeper(place) } else { Self::Closed(place) }
             }
         }
@@ -186,7 +186,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "waiting_max": counters.most_held.get(),
         "in_use": outlook.in_use,
         "foreign": outlook.foreign,
-        "kept_warm": outlook.kept_warm,
+        "kept_warm": outlook.keep_warm,
         "cold_start_seconds": cold_start.map(seconds),
         "starts": counters.cold_starts.count(),
         "failed_starts": counters.failed_starts.get(),
@@ -211,10 +211,10 @@ fn server_value(server: &RunningServer<'_>) -> Value {
 /// after it, or up.
 fn stands(server: &RunningServer<'_>) -> &'static str {
     match server.sleeper() {
-        _ if server.presence() == Presence::Vacant => "vacant",
-        _ if server.is_down() && server.admin() != Admin::Maint => "down",
+        _ if server.presence() == SlotState::Empty => "vacant",
+        _ if server.is_down() && server.admin() != AdminState::Maint => "down",
         Some(sleeper) => word(sleeper.state().0),
-        None if server.admin() == Admin::Maint => "maint",
+        None if server.admin() == AdminState::Maint => "maint",
         None => "up",
     }
 }
@@ -222,7 +222,7 @@ fn stands(server: &RunningServer<'_>) -> &'static str {
 /// The same, with what an administrator wants where that is another matter.
 pub(super) fn standing(server: &RunningServer<'_>) -> String {
     match (stands(server), server.admin()) {
-        (state @ ("vacant" | "maint"), _) | (state, Admin::Ready) => state.to_owned(),
+        (state @ ("vacant" | "maint"), _) | (state, AdminState::Ready) => state.to_owned(),
         (state, admin) => format!("{state}, {admin}"),
     }
 }
@@ -236,7 +236,7 @@ pub(super) struct Next {
 }
 
 /// What happens next to a server, as far as that is known.
-pub(super) fn next(outlook: &Outlook, state: State, now: Instant) -> Option<Next> {
+pub(super) fn next(outlook: &Snapshot, state: State, now: Instant) -> Option<Next> {
     let at = |what, at: Instant| Some(Next { what, at: Some(at) });
     match state {
         // Later it is up to the next client.
@@ -244,11 +244,11 @@ pub(super) fn next(outlook: &Outlook, state: State, now: Instant) -> Option<Next
             let again = outlook.retry_at.filter(|moment| *moment > now);
             again.and_then(|moment| at("may start again", moment))
         }
-        State::Starting => outlook.due.and_then(|due| at("gives up", due)),
+        State::Starting => outlook.timeout_at.and_then(|due| at("gives up", due)),
         State::Stopped | State::Freezing | State::Thawing | State::Stopping => None,
         State::Ready => {
             let what = match (outlook.freeze_after, outlook.stop_after) {
-                _ if outlook.kept_warm || !outlook.may_stop => return None,
+                _ if outlook.keep_warm || !outlook.may_stop => return None,
                 _ if !outlook.evictions.is_empty() => "stops",
                 (Some(freeze), Some(stop)) if freeze <= stop => "freezes",
                 (Some(_), None) => "freezes",
@@ -257,7 +257,7 @@ pub(super) fn next(outlook: &Outlook, state: State, now: Instant) -> Option<Next
             };
             Some(Next { what, at: None })
         }
-        State::Idle | State::Frozen => match (outlook.freezes_at, outlook.stops_at) {
+        State::Idle | State::Frozen => match (outlook.freeze_at, outlook.stop_at) {
             (Some(freeze), Some(stop)) if freeze < stop => at("freezes", freeze),
             (_, Some(stop)) => at("stops", stop),
             (Some(freeze), None) => at("freezes", freeze),

@@ -26,7 +26,7 @@ pub(crate) enum Flag {
 pub(crate) const CONVERT: &[Definition<Flag>] = &[
     Definition {
         flag: Flag::Output,
-        spec: OptSpec { short: Some('o'), long: "output", arg: Arg::Required, tier: Tier::Ours },
+        spec: OptSpec { short: Some('o'), long: "output", arg: Arg::Required, tier: Tier::Extension },
         value: "FILE",
         help: &["Write the result to FILE instead of standard output"],
         manual: "Write the result to FILE instead of standard output. An existing file is replaced atomically and keeps \

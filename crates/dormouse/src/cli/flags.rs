@@ -51,7 +51,7 @@ impl<F> Definition<F> {
 pub(super) const fn for_help<F: Copy>(flag: F) -> Definition<F> {
     Definition {
         flag,
-        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Ours },
+        spec: OptSpec { short: Some('h'), long: "help", arg: Arg::No, tier: Tier::Extension },
         value: "",
         help: &["Show this help"],
         manual: "Show a short help.",
@@ -62,7 +62,7 @@ pub(super) const fn for_help<F: Copy>(flag: F) -> Definition<F> {
 pub(super) const fn for_control<F: Copy>(flag: F) -> Definition<F> {
     Definition {
         flag,
-        spec: OptSpec { short: None, long: "control", arg: Arg::Required, tier: Tier::Ours },
+        spec: OptSpec { short: None, long: "control", arg: Arg::Required, tier: Tier::Extension },
         value: "PATH",
         help: &[
             "Where the control socket is (/run/dormouse/control.sock, or",
@@ -127,7 +127,7 @@ const fn original(flag: Flag, short: Option<char>, long: &'static str, value: &'
 
 /// An option of ours.
 const fn ours(flag: Flag, long: &'static str, value: &'static str) -> Definition {
-    let spec = OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Ours };
+    let spec = OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Extension };
     Definition { flag, spec, value, help: &[], manual: "" }
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum ReloadFlag {
 pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
     Definition {
         flag: ReloadFlag::Pid,
-        spec: OptSpec { short: None, long: "pid", arg: Arg::Required, tier: Tier::Ours },
+        spec: OptSpec { short: None, long: "pid", arg: Arg::Required, tier: Tier::Extension },
         value: "PID",
         help: &["The process that is meant (the only dormouse run there is)"],
         manual: "The process that is meant. Unless told it is the one that MAINPID names, as in ExecReload=, or the only \

@@ -55,7 +55,13 @@ const fn flag(
     help: &'static [&'static str],
 ) -> Definition<RunFlag> {
     let arg = if value.is_empty() { Arg::No } else { Arg::Required };
-    Definition { flag, spec: OptSpec { short: None, long, arg, tier: Tier::Ours }, value, help, manual: "" }
+    Definition {
+        flag,
+        spec: OptSpec { short: None, long, arg, tier: Tier::Extension },
+        value,
+        help,
+        manual: "",
+    }
 }
 
 /// A flag that stands for a key.

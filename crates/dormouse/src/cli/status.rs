@@ -31,7 +31,7 @@ const fn flag(
     help: &'static [&'static str],
     manual: &'static str,
 ) -> Definition<StatusFlag> {
-    let spec = OptSpec { short: None, long, arg: Arg::No, tier: Tier::Ours };
+    let spec = OptSpec { short: None, long, arg: Arg::No, tier: Tier::Extension };
     Definition { flag, spec, value: "", help, manual }
 }
 

@@ -24,7 +24,7 @@ pub(crate) const TOP: &[Definition<TopFlag>] = &[
     flags::for_control(TopFlag::Control),
     Definition {
         flag: TopFlag::Interval,
-        spec: OptSpec { short: None, long: "interval", arg: Arg::Required, tier: Tier::Ours },
+        spec: OptSpec { short: None, long: "interval", arg: Arg::Required, tier: Tier::Extension },
         value: "SPAN",
         help: &["Show it anew after so long (1s; 100ms to 1h)"],
         manual: "Show it anew after so long, one second unless told; from 100ms to 1h.",

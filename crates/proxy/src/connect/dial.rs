@@ -45,7 +45,7 @@ pub(super) async fn race(
     let mut failures: Vec<AddressFailed> = Vec::new();
     let mut head_start = Box::pin(sleep(Duration::ZERO));
     let mut again = Box::pin(sleep(Duration::ZERO));
-    let mut backoff = Backoff::COLD_START;
+    let mut backoff = Backoff::READINESS;
     std::future::poll_fn(move |cx| {
         loop {
             let due = running.is_empty() || head_start.as_mut().poll(cx).is_ready();

@@ -26,12 +26,12 @@ pub struct Pace<'a> {
 impl<'a> Pace<'a> {
     /// From the first try on. `path`: what appears when the server is there, if it is known.
     pub fn new(path: Option<&'a Path>) -> Self {
-        Self { path, watch: None, backoff: Backoff::COLD_START, eager: 0 }
+        Self { path, watch: None, backoff: Backoff::READINESS, eager: 0 }
     }
 
     /// The same for a server that nobody waits for.
     pub fn unasked(path: Option<&'a Path>) -> Self {
-        Self { backoff: Backoff::UNASKED, ..Self::new(path) }
+        Self { backoff: Backoff::BACKGROUND, ..Self::new(path) }
     }
 
     /// To be called before each try, so that nothing is missed between it and the wait for the next one.

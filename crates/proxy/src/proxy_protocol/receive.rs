@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use dormouse_config::proxy_protocol::Sources;
-use dormouse_core::proxy_protocol::{Addresses, DecodeError, Decoded, Decoder, MAX_V2_PAYLOAD, Tlv};
+use dormouse_core::proxy_protocol::{Addresses, DecodeError, Decoded, MAX_V2_PAYLOAD, Tlv, decode};
 use dormouse_relay::{PeekError, Stream, StreamKind};
 use tokio::time::timeout;
 
@@ -91,7 +91,7 @@ type Told = (Addresses, Vec<Tlv>);
 
 /// What the bytes that have come are, once that is known.
 fn judge(bytes: &[u8]) -> Option<(usize, Result<Told, Fault>)> {
-    match Decoder::decode(bytes) {
+    match decode(bytes) {
         Decoded::NeedMore => None,
         Decoded::Header { addresses, tlvs, consumed, .. } => Some((consumed, Ok((addresses, tlvs)))),
         // None of it is taken; the socket is closed with it.

@@ -96,7 +96,7 @@ fn unique_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dormouse_core::proxy_protocol::{Decoded, Decoder};
+    use dormouse_core::proxy_protocol::{Decoded, decode};
     use std::os::unix::net::UnixStream;
 
     const ALL: Additions = Additions { unique_id: true, credentials: true, pass: true };
@@ -111,7 +111,7 @@ mod tests {
     fn written(additions: Additions, client: &Stream, peer: &mut Peer) -> (Addresses, Vec<Tlv>) {
         give_name(additions, peer);
         let bytes = header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
-        match Decoder::decode(&bytes) {
+        match decode(&bytes) {
             Decoded::Header { addresses, tlvs, consumed, .. } => {
                 assert_eq!(consumed, bytes.len());
                 (addresses, tlvs)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_core::service::Refusal as Asleep;
+use dormouse_core::activation::Refusal as Asleep;
 use dormouse_relay::{AbortReason, End, Operation, Side};
 
 use super::Outcome;
@@ -130,10 +130,10 @@ impl Cause {
         match refusal {
             Refusal::Unreachable(_) => Self::Unreachable,
             Refusal::HoldTimeout(..) | Refusal::Asleep(Asleep::HoldTimeout, _) => Self::HoldTimeout,
-            Refusal::Asleep(Asleep::Overflow, _) => Self::Overflow,
+            Refusal::Asleep(Asleep::QueueFull, _) => Self::Overflow,
             Refusal::Asleep(Asleep::StartFailed, _) => Self::StartFailed,
             Refusal::Asleep(Asleep::Backoff, _) => Self::Backoff,
-            Refusal::Asleep(Asleep::Asleep, _) => Self::NotAllowed,
+            Refusal::Asleep(Asleep::WakeNotAllowed, _) => Self::NotAllowed,
             Refusal::Dropped(_) => Self::Dropped,
             Refusal::NoServer(_) => Self::NoServer,
             Refusal::QueueTimeout(_) => Self::QueueTimeout,

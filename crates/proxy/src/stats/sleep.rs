@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use dormouse_core::service::State;
+use dormouse_core::activation::State;
 
 use super::count::{Beginning, Count, Histogram};
 

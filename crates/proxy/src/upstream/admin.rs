@@ -4,37 +4,37 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use dormouse_config::model::{ServerConfig, ServiceConfig};
+use dormouse_core::activation::Eviction;
 use dormouse_core::address::Target;
-use dormouse_core::control::Admin;
-use dormouse_core::service::Eviction;
+use dormouse_core::control::AdminState;
 
 use super::Service;
 use super::sleeper::Sleeper;
 
 /// An administrator's word on a server: it takes sessions until told otherwise.
 #[derive(Debug, Default)]
-pub(super) struct AdminState(AtomicU8);
+pub(super) struct AdminCell(AtomicU8);
 
-impl AdminState {
-    pub(super) fn new(admin: Admin) -> Self {
+impl AdminCell {
+    pub(super) fn new(admin: AdminState) -> Self {
         let state = Self::default();
         state.set(admin);
         state
     }
 
-    fn get(&self) -> Admin {
+    fn get(&self) -> AdminState {
         match self.0.load(Ordering::Relaxed) {
-            0 => Admin::Ready,
-            1 => Admin::Drain,
-            _ => Admin::Maint,
+            0 => AdminState::Ready,
+            1 => AdminState::Drain,
+            _ => AdminState::Maint,
         }
     }
 
-    fn set(&self, admin: Admin) {
+    fn set(&self, admin: AdminState) {
         let code = match admin {
-            Admin::Ready => 0,
-            Admin::Drain => 1,
-            Admin::Maint => 2,
+            AdminState::Ready => 0,
+            AdminState::Drain => 1,
+            AdminState::Maint => 2,
         };
         self.0.store(code, Ordering::Relaxed);
     }
@@ -52,7 +52,7 @@ pub struct Words(HashMap<String, Word>);
 
 #[derive(Debug, Clone, Copy)]
 struct Word {
-    admin: Option<Admin>,
+    admin: Option<AdminState>,
     weight: Option<Reweighed>,
 }
 
@@ -65,7 +65,7 @@ struct Reweighed {
 
 impl Words {
     /// What counts for a server.
-    pub(super) fn admin(&self, server: &ServerConfig) -> Admin {
+    pub(super) fn admin(&self, server: &ServerConfig) -> AdminState {
         self.0.get(&server.name).and_then(|word| word.admin).unwrap_or_else(|| configured(server))
     }
 
@@ -79,7 +79,7 @@ impl Words {
 
 impl Service {
     /// What an administrator wants of the server of this number.
-    pub fn admin(&self, index: usize) -> Admin {
+    pub fn admin(&self, index: usize) -> AdminState {
         match &self.pool {
             Some(pool) => pool.admin(index),
             None => self.servers.get(index).map(|server| server.admin.get()).unwrap_or_default(),
@@ -87,7 +87,7 @@ impl Service {
     }
 
     /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
-    pub fn set_admin(&self, index: usize, admin: Admin) {
+    pub fn set_admin(&self, index: usize, admin: AdminState) {
         if let Some(pool) = &self.pool {
             pool.set_admin(index, admin);
         } else if let Some(server) = self.servers.get(index) {
@@ -118,10 +118,10 @@ impl Service {
 }
 
 /// Tells what sleeps whether it still gets sessions.
-pub(super) fn tell(sleeper: &Sleeper, admin: Admin) {
-    sleeper.evict(Eviction::Administrator, admin != Admin::Ready);
+pub(super) fn tell(sleeper: &Sleeper, admin: AdminState) {
+    sleeper.evict(Eviction::Admin, admin != AdminState::Ready);
 }
 
-fn configured(server: &ServerConfig) -> Admin {
-    if server.disabled { Admin::Maint } else { Admin::Ready }
+fn configured(server: &ServerConfig) -> AdminState {
+    if server.disabled { AdminState::Maint } else { AdminState::Ready }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_activate::ActivatorConfig;
-use dormouse_core::service::Policy;
+use dormouse_core::activation::Policy;
 use dormouse_log::Log;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;

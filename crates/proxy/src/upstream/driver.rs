@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_activate::{Activator, ActivatorConfig, ActivatorContext, LogLine, Request};
-use dormouse_core::service::{Event, Eviction};
-use dormouse_core::warm::{WarmWindow, is_warm};
+use dormouse_core::activation::{Event, Eviction};
+use dormouse_core::schedule::{WeeklyWindow, is_open};
 use dormouse_log::{Level, Log};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Sleep, sleep, sleep_until};
@@ -38,7 +38,7 @@ pub(super) struct Habits {
     pub(super) route: Arc<Route>,
     pub(super) readiness: Readiness,
     pub(super) stop_timeout: Duration,
-    pub(super) keep_warm: Vec<WarmWindow>,
+    pub(super) keep_warm: Vec<WeeklyWindow>,
     pub(super) group: Option<Arc<Group>>,
 }
 
@@ -142,12 +142,12 @@ impl Drive {
                 }
                 wanted = wanted_changes(group, self.evicted) => {
                     self.evicted = wanted;
-                    sleeper.evict(Eviction::Group, wanted);
+                    sleeper.evict(Eviction::ExclusiveGroup, wanted);
                 }
                 () = at(due) => {}
                 () = &mut self.wall_clock, if !self.habits.keep_warm.is_empty() => {
                     let (day, minute) = dormouse_sys::local_time::weekday_and_minute();
-                    sleeper.keep_warm(is_warm(&self.habits.keep_warm, day, minute));
+                    sleeper.keep_warm(is_open(&self.habits.keep_warm, day, minute));
                     self.wall_clock = Box::pin(sleep(WALL_CLOCK));
                 }
                 // Its sender lives as long as we are wanted.
@@ -181,7 +181,7 @@ impl Drive {
             self.over();
             sleeper.event(Event::Exited { failed: false }, None);
         } else if other {
-            sleeper.evict(Eviction::Changed, true);
+            sleeper.evict(Eviction::ConfigChanged, true);
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{CheckConfig, Network, ServiceConfig, WakeOn};
-use dormouse_core::service::Policy;
+use dormouse_core::activation::Policy;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Log;
 use dormouse_relay::{Pipes, Stream};
@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 use crate::admission::Permit;
 use crate::connect::Route;
 use crate::refusal::Refusal;
-use admin::AdminState;
+use admin::AdminCell;
 pub use admin::Words;
 pub use claim::Claim;
 pub use dormitory::{Dormitory, Woken};
@@ -69,7 +69,7 @@ struct Server {
     /// Keeps the sleeper awake to our wishes.
     _wanted: Option<Wanted>,
     /// What an administrator wants of it, where no pool knows that.
-    admin: AdminState,
+    admin: AdminCell,
 }
 
 /// The ways to the servers of a service.
@@ -155,7 +155,7 @@ impl Service {
             turn: Turn::new(),
             sleeper: None,
             _wanted: None,
-            admin: AdminState::default(),
+            admin: AdminCell::default(),
         };
         Self {
             servers: vec![server],
@@ -205,7 +205,7 @@ impl Service {
                 turn: Turn::new(),
                 sleeper,
                 _wanted: wanted,
-                admin: AdminState::new(admin),
+                admin: AdminCell::new(admin),
             });
         }
         let sleepers = servers.iter().map(|server| server.sleeper.clone());

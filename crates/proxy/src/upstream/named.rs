@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dormouse_config::model::{ServerConfig, ServiceConfig};
 use dormouse_core::address::Target;
-use dormouse_core::names::{Order, Server, Slots, Source};
+use dormouse_core::dns::{Server, SlotChange, Slots, Source};
 use dormouse_dns::{Servers, Whom, follow};
 use dormouse_log::{Level, Log};
 use tokio::sync::watch;
@@ -74,12 +74,12 @@ impl Named {
         let mut slots = Slots::new(self.slots.len());
         loop {
             let now: Arc<[Server]> = Arc::clone(&servers.borrow_and_update());
-            let before = slots.left_out();
-            for order in slots.take(&now, |slot| pool.sessions(self.first + slot)) {
+            let before = slots.unassigned();
+            for order in slots.assign(&now, |slot| pool.sessions(self.first + slot)) {
                 self.carry_out(order, pool);
             }
-            if slots.left_out() > before {
-                let (name, out, count) = (&self.source, slots.left_out(), self.slots.len());
+            if slots.unassigned() > before {
+                let (name, out, count) = (&self.source, slots.unassigned(), self.slots.len());
                 log.line(
                     Level::Warning,
                     format_args!(
@@ -89,14 +89,14 @@ impl Named {
             }
             tokio::select! {
                 changed = servers.changed() => if changed.is_err() { return },
-                () = sleep(LOOK), if slots.anybody_leaves() || slots.left_out() > 0 => {}
+                () = sleep(LOOK), if slots.has_draining() || slots.unassigned() > 0 => {}
             }
         }
     }
 
-    fn carry_out(&self, order: Order, pool: &Arc<Pool>) {
+    fn carry_out(&self, order: SlotChange, pool: &Arc<Pool>) {
         match order {
-            Order::Fill { slot, server, backup } => {
+            SlotChange::Assign { slot, server, backup } => {
                 self.tell(slot, Some(server.address));
                 // Those who asked for a weight of their own get it; it is alike for all addresses of a name.
                 let weight = match self.source {
@@ -105,8 +105,8 @@ impl Named {
                 };
                 pool.fill_slot(self.first + slot, server.address, weight, backup || self.server.backup);
             }
-            Order::Drain(slot) => pool.drain_slot(self.first + slot),
-            Order::Clear(slot) => {
+            SlotChange::Drain(slot) => pool.drain_slot(self.first + slot),
+            SlotChange::Free(slot) => {
                 pool.clear_slot(self.first + slot);
                 self.tell(slot, None);
             }

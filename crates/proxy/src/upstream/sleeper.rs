@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
-use dormouse_core::service::{
-    Action, Arrival, Event, Eviction, Machine, NotNow, Outlook, Policy, Refusal, State, WaiterId,
+use dormouse_core::activation::{
+    Action, AdminError, Event, Eviction, LeaseResponse, Policy, Refusal, Snapshot, State, StateMachine,
+    WaiterId,
 };
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
@@ -42,7 +43,7 @@ pub struct Sleeper {
 
 #[derive(Debug)]
 struct Inner {
-    machine: Machine,
+    machine: StateMachine,
     waiters: HashMap<WaiterId, Waiter>,
     /// What the waker is to be told. The machine has at most one order under way, and a stop behind it.
     orders: VecDeque<Request>,
@@ -86,7 +87,7 @@ impl Sleeper {
         log: Log,
     ) -> Arc<Self> {
         let now = Instant::now();
-        let machine = Machine::new(policy, now);
+        let machine = StateMachine::new(policy, now);
         let inner = Inner {
             told: machine.state(),
             ours: false,
@@ -121,17 +122,17 @@ impl Sleeper {
 
     /// Asks for a lease. `wakes`: this client may wake the server.
     pub(super) fn ask(self: &Arc<Self>, wakes: bool) -> Asked<'_> {
-        self.step_by(WokenBy::Client, |inner, now, out| match inner.machine.arrive(now, wakes, out) {
-            Arrival::Granted => {
+        self.step_by(WokenBy::Client, |inner, now, out| match inner.machine.request_lease(now, wakes, out) {
+            LeaseResponse::Granted => {
                 Asked::Granted(Lease { sleeper: Arc::clone(self), run: inner.run, counted: true })
             }
-            Arrival::Held(waiter) => {
+            LeaseResponse::Held(waiter) => {
                 let (tell, answer) = oneshot::channel();
                 inner.waiters.insert(waiter, (tell, now));
                 let woke = out.iter().any(|action| matches!(action, Action::Start | Action::Thaw));
                 Asked::Held(Ticket { sleeper: self, waiter, woke, answer })
             }
-            Arrival::Refused(refusal) => Asked::Refused(refusal),
+            LeaseResponse::Refused(refusal) => Asked::Refused(refusal),
         })
     }
 
@@ -161,7 +162,7 @@ impl Sleeper {
     ///
     /// # Errors
     /// When it is not awake, or somebody needs it.
-    pub fn sleep(&self) -> Result<(), NotNow> {
+    pub fn sleep(&self) -> Result<(), AdminError> {
         self.step(|inner, now, out| inner.machine.sleep(now, out))
     }
 
@@ -169,7 +170,7 @@ impl Sleeper {
     ///
     /// # Errors
     /// When it is not awake, or somebody needs it.
-    pub fn freeze(&self) -> Result<(), NotNow> {
+    pub fn freeze(&self) -> Result<(), AdminError> {
         self.step(|inner, now, out| inner.machine.freeze(now, out))
     }
 
@@ -177,31 +178,31 @@ impl Sleeper {
     ///
     /// # Errors
     /// When it is not frozen.
-    pub fn thaw(&self) -> Result<(), NotNow> {
+    pub fn thaw(&self) -> Result<(), AdminError> {
         self.step_by(WokenBy::Control, |inner, now, out| inner.machine.thaw(now, out))
     }
 
     /// What holds it where it is, and what happens next.
-    pub fn outlook(&self) -> Outlook {
-        self.lock().machine.outlook()
+    pub fn outlook(&self) -> Snapshot {
+        self.lock().machine.snapshot()
     }
 
     pub(super) fn keep_warm(&self, warm: bool) {
-        self.step_by(WokenBy::KeepWarm, |inner, now, out| inner.machine.keep_warm(now, warm, out));
+        self.step_by(WokenBy::KeepWarm, |inner, now, out| inner.machine.set_keep_warm(now, warm, out));
     }
 
     /// Whether this is why it sleeps as soon as nobody uses it.
     pub(super) fn evict(&self, why: Eviction, holds: bool) {
         self.step(
             |Inner { machine, .. }, now, out| {
-                if holds { machine.evict(now, why, out) } else { machine.spare(why) }
+                if holds { machine.evict(now, why, out) } else { machine.cancel_eviction(why) }
             },
         );
     }
 
     /// What runs is ours after all, and sleeps by our rules.
     pub(super) fn claim(&self) {
-        self.step(|inner, now, out| inner.machine.claim(now, out));
+        self.step(|inner, now, out| inner.machine.mark_owned(now, out));
     }
 
     /// Other rules from now on.
@@ -211,7 +212,7 @@ impl Sleeper {
 
     /// Why it could not be started may be mended.
     pub(super) fn forgive(&self) {
-        self.step(|inner, now, out| inner.machine.forgive(now, out));
+        self.step(|inner, now, out| inner.machine.reset_backoff(now, out));
     }
 
     /// Whether nothing of it runs, or is about to.
@@ -231,7 +232,7 @@ impl Sleeper {
     }
 
     pub(super) fn found_running(&self) {
-        self.step(|inner, _, _| inner.machine.found_running());
+        self.step(|inner, _, _| inner.machine.mark_foreign());
     }
 
     /// The first byte of a server since its start: from now on a connection that ends early is the server's will.
@@ -264,7 +265,7 @@ impl Sleeper {
     pub(super) fn answers(&self, first: Option<Stream>) {
         self.step(|inner, now, out| {
             inner.first = first;
-            inner.machine.event(now, Event::Answers, out);
+            inner.machine.event(now, Event::Ready, out);
         });
         // Perhaps nobody was left to take it.
         self.lock().first = None;

@@ -1,8 +1,8 @@
 //! A client's way to a server that sleeps: ask for a lease, wait, connect, and make sure that somebody is there.
 
 use dormouse_config::model::WakeOn;
+use dormouse_core::activation::Refusal as Asleep;
 use dormouse_core::backoff::Backoff;
-use dormouse_core::service::Refusal as Asleep;
 use dormouse_relay::{Outcome, Replay, ReplayBuffer, Stream, StreamKind};
 use tokio::time::sleep;
 
@@ -37,7 +37,7 @@ impl Service {
             first_word(&mut visitor, patience).await?;
         }
         let mut said = ReplayBuffer::new(first);
-        let mut backoff = Backoff::COLD_START;
+        let mut backoff = Backoff::READINESS;
         let (mut falls, mut fell) = (0, None);
         loop {
             let (mut server, mut claim) = match &self.pool {
@@ -154,7 +154,7 @@ impl Service {
                 }
                 ticket
             }
-            Asked::Refused(refusal @ (Asleep::Overflow | Asleep::Asleep)) => {
+            Asked::Refused(refusal @ (Asleep::QueueFull | Asleep::WakeNotAllowed)) => {
                 return Err(Missed::Refused(asleep(refusal)));
             }
             Asked::Refused(refusal) => return Err(Missed::Next(asleep(refusal))),

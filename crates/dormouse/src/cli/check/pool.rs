@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dormouse_config::model::{CheckConfig, ServerConfig, ServiceConfig};
-use dormouse_core::pool::{Balance, Checks};
+use dormouse_core::pool::{Balance, CheckSettings};
 use dormouse_core::timespan::TimeSpan;
 
 /// What is to be said of a service's servers together.
@@ -30,7 +30,7 @@ pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
 }
 
 fn checks(CheckConfig { rules, timeout, expect, ends_sessions, .. }: &CheckConfig) -> String {
-    let Checks { inter, rise, fall, .. } = rules;
+    let CheckSettings { inter, rise, fall, .. } = rules;
     let span = |span| TimeSpan::Finite(span);
     let what = if expect.is_empty() { "a connection" } else { "an exchange" };
     let end = if *ends_sessions { ", which ends its sessions" } else { "" };

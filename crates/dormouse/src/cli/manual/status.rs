@@ -100,7 +100,7 @@ mod tests {
     fn the_page_has_each_command_that_the_socket_knows() {
         let page = [STATUS.0, STATUS.1].concat().replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
         for usage in HELP {
-            assert!(page.contains(words(usage.form)), "{}", usage.form);
+            assert!(page.contains(words(usage.syntax)), "{}", usage.syntax);
         }
         assert_eq!(words("set maxconn server <bk>/<srv>"), "set maxconn server");
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use dormouse_activate::command::Commands;
 use dormouse_config::model::Ready;
+use dormouse_core::activation::{Policy, State};
 use dormouse_core::address::Target;
-use dormouse_core::service::{Policy, State};
 use tokio::time::timeout;
 
 use super::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_config::model::CheckConfig;
-use dormouse_core::pool::{Finding, Health};
+use dormouse_core::pool::{CheckResult, Health};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{LastCheck, Pool};
@@ -87,11 +87,11 @@ impl Checker {
     }
 
     /// One check. What it says is why it failed, or could not be made.
-    async fn look(&self) -> Result<(), (Finding, String)> {
+    async fn look(&self) -> Result<(), (CheckResult, String)> {
         let looked = timeout(self.check.timeout, async {
             let server = self.route.connect(false, Refusals::Final).await.map_err(|error| {
                 let neither = error.is_ours() || error.is_busy();
-                (if neither { Finding::Nothing } else { Finding::Failed }, error.to_string())
+                (if neither { CheckResult::Inconclusive } else { CheckResult::Failed }, error.to_string())
             })?;
             if self.check.expect.is_empty() && self.check.send.is_empty() {
                 return Ok(());
@@ -99,7 +99,7 @@ impl Checker {
             if exchange(server, &self.check.send, &self.check.expect).await {
                 Ok(())
             } else {
-                Err((Finding::Failed, "it did not answer a check as expected".to_owned()))
+                Err((CheckResult::Failed, "it did not answer a check as expected".to_owned()))
             }
         });
         looked.await.unwrap_or_else(|_| {
@@ -109,7 +109,7 @@ impl Checker {
             } else {
                 "it did not answer a check as expected"
             };
-            Err((Finding::Failed, format!("{missed} within {waited} s")))
+            Err((CheckResult::Failed, format!("{missed} within {waited} s")))
         })
     }
 }
@@ -118,15 +118,15 @@ impl Pool {
     /// When the next check of a server is due; whoever makes it due sooner nudges.
     fn arm_check(&self, server: usize) -> Option<Instant> {
         let mut inner = self.lock();
-        let due = inner.machine.check_due(server);
+        let due = inner.machine.next_check(server);
         if let Some(armed) = inner.armed.get_mut(server) {
             *armed = due;
         }
         due
     }
 
-    fn checked(&self, server: usize, found: Result<(), (Finding, String)>, began: Instant) {
-        let (finding, text) = found.err().unwrap_or((Finding::Passed, String::new()));
+    fn checked(&self, server: usize, found: Result<(), (CheckResult, String)>, began: Instant) {
+        let (finding, text) = found.err().unwrap_or((CheckResult::Passed, String::new()));
         let last = LastCheck { at: began, took: began.elapsed(), finding, text: text.clone() };
         {
             let mut inner = self.lock();
@@ -139,18 +139,18 @@ impl Pool {
                 *place = Some(last);
             }
         }
-        self.change(server, &text, |health, now| health.checked(now, finding));
+        self.change(server, &text, |health, now| health.record_check(now, finding));
     }
 
     fn suspect(&self, server: usize) {
         self.change(server, "", |health, now| {
-            health.suspect(now);
+            health.expedite_check(now);
             None
         });
     }
 
     fn asleep(&self, server: usize) {
-        self.change(server, "it sleeps", Health::asleep);
+        self.change(server, "it sleeps", Health::mark_asleep);
     }
 }
 

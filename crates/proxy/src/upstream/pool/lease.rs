@@ -185,7 +185,7 @@ impl Way<'_> {
             || error.is_busy()
             || !error.may_pass()
             || error.is_forbidden()
-            || self.pool.balance().moves_on_at_once()
+            || self.pool.balance().redispatches_at_once()
             || !self.pool.takes_sessions(server);
         redispatch && !error.is_ours() && there_is_reason
     }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use dormouse_config::model::{ServerConfig, ServiceConfig};
 use dormouse_core::address::Target;
 use dormouse_core::pool::{
-    self as core, Arrival, Balance, Change, Checks, Draw, Grant, Health, Member, Pick, Presence, Rules,
-    Status, Ticket,
+    self as core, Assignment, Balance, CheckSettings, Grant, Health, HealthChange, Member, Pick, PickContext,
+    PoolSettings, SlotState, Status, WaiterId,
 };
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
@@ -65,7 +65,7 @@ pub(super) struct Tries {
 #[derive(Debug)]
 struct Inner {
     machine: core::Pool,
-    waiters: HashMap<Ticket, oneshot::Sender<Pick>>,
+    waiters: HashMap<WaiterId, oneshot::Sender<Pick>>,
     last_checks: Vec<Option<LastCheck>>,
     /// For when the tasks that check are armed.
     armed: Vec<Option<Instant>>,
@@ -125,13 +125,13 @@ impl Pool {
             let offset =
                 checks.as_ref().map_or(Duration::ZERO, |checks| offset(checks, index, count, &mut random));
             let vacant = matches!(server.to, Target::Slot { .. });
-            let presence = if vacant { Presence::Vacant } else { Presence::Here };
+            let presence = if vacant { SlotState::Empty } else { SlotState::Active };
             let health = Health::new(checks, words.admin(server), now, offset);
             let member = Member::new(health, words.weight(server), server.backup, server.maxconn);
-            (server.name.as_str(), member.with(presence))
+            (server.name.as_str(), member.with_slot_state(presence))
         });
         let members: Vec<_> = members.collect();
-        let rules = Rules {
+        let rules = PoolSettings {
             balance: config.balance,
             queue_max: usize::try_from(config.queue.max.get()).unwrap_or(usize::MAX),
             fail_open: config.fail_open,
@@ -148,7 +148,8 @@ impl Pool {
         };
         let (last_checks, armed) = (vec![None; members.len()], vec![None; members.len()]);
         let machine = core::Pool::new(rules, members);
-        let outages = Outages { served: machine.is_served(), since: now, count: 0, before: Duration::ZERO };
+        let outages =
+            Outages { served: machine.has_usable_server(), since: now, count: 0, before: Duration::ZERO };
         let inner = Inner { waiters: HashMap::new(), last_checks, armed, random, machine, outages };
         Some(Arc::new(Self {
             name: config.name.clone(),
@@ -171,14 +172,14 @@ impl Pool {
     pub(super) fn ask(self: &Arc<Self>, client: u64) -> Asked {
         self.step(|inner, now, _| {
             let draw = inner.draw(client);
-            match inner.machine.arrive(now, draw) {
-                Arrival::Granted(pick) => Asked::Granted(self.place(pick)),
-                Arrival::Queued(ticket) => {
+            match inner.machine.request(now, draw) {
+                Assignment::Granted(pick) => Asked::Granted(self.place(pick)),
+                Assignment::Queued(ticket) => {
                     let (tell, answer) = oneshot::channel();
                     inner.waiters.insert(ticket, tell);
                     Asked::Queued(Queued::new(Arc::clone(self), ticket, answer))
                 }
-                Arrival::Refused => Asked::Refused,
+                Assignment::Refused => Asked::Refused,
             }
         })
     }
@@ -187,7 +188,7 @@ impl Pool {
     pub(super) fn another(self: &Arc<Self>, client: u64, tried: &[bool]) -> Option<Place> {
         self.step(|inner, now, _| {
             let draw = inner.draw(client);
-            inner.machine.another(now, draw, tried).map(|pick| self.place(pick))
+            inner.machine.pick_other(now, draw, tried).map(|pick| self.place(pick))
         })
     }
 
@@ -198,12 +199,12 @@ impl Pool {
 
     /// Whether clients may still be let in who would have to wait.
     pub(super) fn may_wait(&self) -> bool {
-        self.lock().machine.may_wait()
+        self.lock().machine.can_queue()
     }
 
     /// Whether the choice depends on where a client comes from.
     pub(super) fn asks_who(&self) -> bool {
-        self.balance().asks_who()
+        self.balance().uses_client_address()
     }
 
     fn balance(&self) -> Balance {
@@ -212,7 +213,7 @@ impl Pool {
 
     /// Whether there is a server that takes sessions, with room or without.
     fn is_served(&self) -> bool {
-        self.lock().machine.is_served()
+        self.lock().machine.has_usable_server()
     }
 
     /// Whether this server takes sessions.
@@ -225,15 +226,23 @@ impl Pool {
         if !self.slots.get(server).is_some_and(|slot| slot.is_checked) {
             return;
         }
-        self.change(server, "sessions do not get through", |health, now| health.observed(now, got_through));
+        self.change(server, "sessions do not get through", |health, now| {
+            health.record_session(now, got_through)
+        });
     }
 
     /// Changes a server's health; `why` says what brought a change for the worse.
-    fn change(&self, server: usize, why: &str, act: impl FnOnce(&mut Health, Instant) -> Option<Change>) {
+    fn change(
+        &self,
+        server: usize,
+        why: &str,
+        act: impl FnOnce(&mut Health, Instant) -> Option<HealthChange>,
+    ) {
         let before = self.status(server);
-        let change =
-            self.step(|inner, now, out| inner.machine.change(now, server, out, |health| act(health, now)));
-        let ended = self.slots.get(server).filter(|slot| change == Some(Change::Down) && slot.ends_sessions);
+        let change = self
+            .step(|inner, now, out| inner.machine.update_health(now, server, out, |health| act(health, now)));
+        let ended =
+            self.slots.get(server).filter(|slot| change == Some(HealthChange::Down) && slot.ends_sessions);
         if let Some(slot) = ended {
             slot.cut.send_replace(Some(AbortReason::ServerDown));
         }
@@ -300,8 +309,8 @@ impl Pool {
         // What nobody takes any more goes to the next.
         while !out.is_empty() {
             let mut further = Vec::new();
-            for Grant { ticket, pick } in out {
-                let taken = inner.waiters.remove(&ticket).is_some_and(|tell| tell.send(pick).is_ok());
+            for Grant { waiter, pick } in out {
+                let taken = inner.waiters.remove(&waiter).is_some_and(|tell| tell.send(pick).is_ok());
                 if !taken {
                     inner.machine.release(now, pick.server, &mut further);
                 }
@@ -309,7 +318,7 @@ impl Pool {
             out = further;
         }
         self.arm(&mut inner);
-        let served = inner.machine.is_served();
+        let served = inner.machine.has_usable_server();
         inner.outages.note(now, served);
         let freed = inner.machine.waiting() < waiting;
         drop(inner);
@@ -322,7 +331,7 @@ impl Pool {
     /// Tells the tasks that check of what is due sooner than they think.
     fn arm(&self, inner: &mut Inner) {
         for (server, slot) in self.slots.iter().enumerate() {
-            let due = inner.machine.check_due(server);
+            let due = inner.machine.next_check(server);
             let Some(armed) = inner.armed.get_mut(server) else { continue };
             if due.is_some_and(|due| armed.is_none_or(|armed| due < armed)) {
                 *armed = due;
@@ -356,14 +365,14 @@ impl Outages {
 }
 
 impl Inner {
-    fn draw(&mut self, client: u64) -> Draw {
+    fn draw(&mut self, client: u64) -> PickContext {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        Draw { client, random: core::hash(&self.random.to_le_bytes()) }
+        PickContext { client_hash: client, random: core::hash(&self.random.to_le_bytes()) }
     }
 }
 
 /// The first checks of servers are spread over an interval, and those of services by chance.
-fn offset(checks: &Checks, index: u32, count: u32, random: &mut u64) -> Duration {
+fn offset(checks: &CheckSettings, index: u32, count: u32, random: &mut u64) -> Duration {
     *random = core::hash(&random.to_le_bytes());
     let thousandths = u32::try_from(*random % 1000).unwrap_or_default();
     let step = checks.inter / count.max(1);

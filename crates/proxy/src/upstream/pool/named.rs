@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 
-use dormouse_core::pool::{Member, Presence};
+use dormouse_core::pool::{Member, SlotState};
 
 use super::{Pool, Slot};
 
@@ -28,23 +28,23 @@ impl Pool {
             inner.machine.set_weight(now, server, weight, out);
             inner.machine.set_backup(now, server, backup, out);
         });
-        self.be(server, Presence::Here);
+        self.be(server, SlotState::Active);
     }
 
     /// The server that has the slot gets no more sessions.
     pub(in crate::upstream) fn drain_slot(&self, server: usize) {
-        self.be(server, Presence::Leaving);
+        self.be(server, SlotState::Draining);
     }
 
     /// Nobody has the slot any more.
     pub(in crate::upstream) fn clear_slot(&self, server: usize) {
-        self.be(server, Presence::Vacant);
+        self.be(server, SlotState::Empty);
     }
 
-    fn be(&self, server: usize, presence: Presence) {
+    fn be(&self, server: usize, presence: SlotState) {
         self.step(|inner, now, out| {
-            inner.machine.set_presence(now, server, presence, out);
-            if let (Presence::Vacant, Some(last)) = (presence, inner.last_checks.get_mut(server)) {
+            inner.machine.set_slot_state(now, server, presence, out);
+            if let (SlotState::Empty, Some(last)) = (presence, inner.last_checks.get_mut(server)) {
                 *last = None;
             }
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use dormouse_core::pool::{Pick, Ticket};
+use dormouse_core::pool::{Pick, WaiterId};
 use dormouse_relay::AbortReason;
 use tokio::sync::{oneshot, watch};
 
@@ -91,12 +91,12 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(in crate::upstream) struct Queued {
     pool: Arc<Pool>,
-    ticket: Ticket,
+    ticket: WaiterId,
     answer: oneshot::Receiver<Pick>,
 }
 
 impl Queued {
-    pub(super) fn new(pool: Arc<Pool>, ticket: Ticket, answer: oneshot::Receiver<Pick>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, ticket: WaiterId, answer: oneshot::Receiver<Pick>) -> Self {
         Self { pool, ticket, answer }
     }
 
@@ -121,7 +121,7 @@ impl Drop for Queued {
                 inner.machine.release(now, pick.server, out);
             } else {
                 inner.waiters.remove(&ticket);
-                inner.machine.leave(ticket);
+                inner.machine.cancel(ticket);
             }
         });
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::{Surroundings, read, single};
-use dormouse_core::pool::{Admin, Status};
+use dormouse_core::pool::{AdminState, Status};
 use dormouse_log::{Level, Log};
 use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
 use tokio::time::{Instant, timeout};
@@ -278,7 +278,7 @@ async fn an_administrator_takes_servers_out() {
     let scene = Scene::new("admin", "balance = 'roundrobin'", &[("a", ""), ("b", "")]);
     let _servers = [scene.listen("a"), scene.listen("b")];
     assert!(scene.service.server("c").is_none());
-    scene.service.set_admin(0, Admin::Drain);
+    scene.service.set_admin(0, AdminState::Drain);
     let mut leased = Vec::new();
     for _ in 0..4 {
         leased.push(scene.lease().await.unwrap());
@@ -288,7 +288,7 @@ async fn an_administrator_takes_servers_out() {
     b.set_weight(0);
     let (_far, waits) = scene.come();
     scene.queued(1).await;
-    scene.service.set_admin(0, Admin::Ready);
+    scene.service.set_admin(0, AdminState::Ready);
     timeout(SOON, waits).await.unwrap().unwrap().unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::pool::{Admin, Finding, Member, Presence, Status, Streak};
+use dormouse_core::pool::{AdminState, CheckCounter, CheckResult, Member, SlotState, Status};
 
 use super::{Outages, Pool, Tally};
 use crate::upstream::Service;
@@ -17,9 +17,9 @@ pub struct ServerView {
     /// Where it stands, an administrator's wish included.
     pub status: Status,
     /// What an administrator lets it have, or what comes to the same: an empty slot is in maintenance.
-    pub admin: Admin,
+    pub admin: AdminState,
     /// Whether a server has its slot; always where it has none.
-    pub presence: Presence,
+    pub presence: SlotState,
     /// Since when it stands there.
     pub since: Instant,
     /// Whether it can serve, as far as checks tell.
@@ -29,7 +29,7 @@ pub struct ServerView {
     /// How often it went down.
     pub downs: u64,
     /// What its checks said in a row, while it is checked.
-    pub streak: Option<Streak>,
+    pub streak: Option<CheckCounter>,
     /// How many checks failed.
     pub failed_checks: u64,
     /// For how long it was down or in maintenance.
@@ -58,7 +58,7 @@ pub struct LastCheck {
     /// How long it took.
     pub took: Duration,
     /// What it found.
-    pub finding: Finding,
+    pub finding: CheckResult,
     /// Why it failed, or could not be made; empty if it passed.
     pub text: String,
 }
@@ -98,12 +98,12 @@ impl Service {
 
 impl Pool {
     /// What an administrator wants of a server.
-    pub(in crate::upstream) fn admin(&self, server: usize) -> Admin {
+    pub(in crate::upstream) fn admin(&self, server: usize) -> AdminState {
         self.lock().machine.members().get(server).map(|member| member.health().admin()).unwrap_or_default()
     }
 
     /// Ready, drained or in maintenance.
-    pub(in crate::upstream) fn set_admin(&self, server: usize, admin: Admin) {
+    pub(in crate::upstream) fn set_admin(&self, server: usize, admin: AdminState) {
         let before = self.status(server);
         self.step(|inner, now, out| inner.machine.set_admin(now, server, admin, out));
         self.told(server, before, "by an administrator");
@@ -123,14 +123,14 @@ impl Pool {
                 address: slot.address(),
                 status: member.status(),
                 admin: member.admin(),
-                presence: member.presence(),
+                presence: member.slot_state(),
                 since: health.since(),
                 is_up: member.is_up(),
                 is_checked: health.is_checked(),
-                downs: health.downs(),
-                streak: health.streak().filter(|_| member.admin() != Admin::Maint),
-                failed_checks: health.failures(),
-                downtime: health.out(now),
+                downs: health.down_count(),
+                streak: health.check_counter().filter(|_| member.admin() != AdminState::Maint),
+                failed_checks: health.failed_checks(),
+                downtime: health.downtime(now),
                 throttle: health.throttle(now).filter(|_| member.takes_sessions()),
                 weight: member.weight(),
                 backup: member.is_backup(),

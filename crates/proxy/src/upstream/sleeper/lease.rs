@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_core::service::{Refusal, WaiterId};
+use dormouse_core::activation::{Refusal, WaiterId};
 use dormouse_relay::Stream;
 use tokio::sync::oneshot;
 
@@ -65,7 +65,7 @@ impl Drop for Ticket<'_> {
                 inner.machine.release(now, true, out);
             } else if inner.waiters.remove(&waiter).is_some() {
                 self.sleeper.counters.holds_in_vain.up();
-                inner.machine.leave(waiter);
+                inner.machine.cancel(waiter);
             }
         });
     }
@@ -80,14 +80,14 @@ impl Lease {
     /// The session has moved nothing for long, and is no use.
     pub fn quiet(&mut self) {
         if std::mem::replace(&mut self.counted, false) {
-            self.sleeper.step(|inner, now, out| inner.machine.quiet(now, out));
+            self.sleeper.step(|inner, now, out| inner.machine.session_idle(now, out));
         }
     }
 
     /// The session moves bytes again.
     pub fn busy(&mut self) {
         if !std::mem::replace(&mut self.counted, true) {
-            self.sleeper.step(|inner, now, out| inner.machine.busy(now, out));
+            self.sleeper.step(|inner, now, out| inner.machine.session_active(now, out));
         }
     }
 

@@ -15,8 +15,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::{
-    Action, Arrival, Event, Eviction, Machine, NotNow, Policy, Refusal, State, WaiterId,
+use dormouse_core::activation::{
+    Action, AdminError, Event, Eviction, LeaseResponse, Policy, Refusal, State, StateMachine, WaiterId,
 };
 
 const SEEDS: u64 = 256;
@@ -61,7 +61,7 @@ struct World {
     seed: u64,
     random: Random,
     now: Instant,
-    machine: Machine,
+    machine: StateMachine,
     policy: Policy,
     backend: Backend,
     /// Who waits, and since when.
@@ -103,7 +103,7 @@ impl World {
             seed,
             random,
             now,
-            machine: Machine::new(policy.clone(), now),
+            machine: StateMachine::new(policy.clone(), now),
             policy,
             backend: Backend::default(),
             held: BTreeMap::new(),
@@ -153,7 +153,7 @@ impl World {
             30..38 => {
                 if let Some((waiter, _)) = self.held.pop_first() {
                     self.log.push(format!("{waiter:?} leaves"));
-                    self.machine.leave(waiter);
+                    self.machine.cancel(waiter);
                 }
             }
             38..60 => {
@@ -168,13 +168,13 @@ impl World {
                 if let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
                     *lease = false;
                     self.last_use = self.now;
-                    self.machine.quiet(self.now, &mut out);
+                    self.machine.session_idle(self.now, &mut out);
                 }
             }
             64..68 => {
                 if let Some(lease) = self.leases.iter_mut().find(|counted| !**counted) {
                     *lease = true;
-                    self.machine.busy(self.now, &mut out);
+                    self.machine.session_active(self.now, &mut out);
                 }
             }
             68..71 if self.backend.running => {
@@ -211,12 +211,12 @@ impl World {
                     matches!(self.machine.state(), State::Stopping | State::Stopped | State::Failed);
                 self.log.push("found running".to_owned());
                 self.foreign |= !stopping;
-                self.machine.found_running();
+                self.machine.mark_foreign();
             }
             81..83 => self.all_are_quiet(),
             83..86 => return self.steer(),
             77..79 => {
-                let all = [Eviction::Group, Eviction::Changed, Eviction::Administrator];
+                let all = [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin];
                 let why = all[usize::try_from(self.random.below(3)).unwrap()];
                 // Taken back whether it was there or not, and said again while it is.
                 let evict = self.random.chance(50);
@@ -226,7 +226,7 @@ impl World {
                     self.evictions.push(why);
                     self.machine.evict(self.now, why, &mut out);
                 } else {
-                    self.machine.spare(why);
+                    self.machine.cancel_eviction(why);
                 }
             }
             _ => {
@@ -251,13 +251,15 @@ impl World {
         self.log.push(format!("steered: {done:?}"));
         match done {
             Ok(()) => self.assert(out.len() == 1, "one thing is done"),
-            Err(NotNow::Used(by)) => self.assert(used && by > 0, "used by nobody"),
-            Err(NotNow::KeptWarm) => self.assert(warm && !used, "kept warm by nobody"),
-            Err(NotNow::NotAwake) => self.assert(!matches!(state, State::Ready | State::Idle), "it is awake"),
-            Err(NotNow::NotFrozen) => self.assert(state != State::Frozen, "it is frozen"),
+            Err(AdminError::InUse(by)) => self.assert(used && by > 0, "used by nobody"),
+            Err(AdminError::KeepWarm) => self.assert(warm && !used, "kept warm by nobody"),
+            Err(AdminError::NotAwake) => {
+                self.assert(!matches!(state, State::Ready | State::Idle), "it is awake")
+            }
+            Err(AdminError::NotFrozen) => self.assert(state != State::Frozen, "it is frozen"),
         }
-        let outlook = self.machine.outlook();
-        self.assert(outlook.held == self.held.len() && outlook.leases == self.leases.len(), "the outlook");
+        let snapshot = self.machine.snapshot();
+        self.assert(snapshot.held == self.held.len() && snapshot.leases == self.leases.len(), "the snapshot");
         self.steered = true;
         self.obey(out);
         self.steered = false;
@@ -265,29 +267,31 @@ impl World {
     }
 
     fn client_arrives(&mut self) {
-        let wakes = self.random.chance(80);
+        let may_wake = self.random.chance(80);
         let before = self.machine.state();
         let mut out = Vec::new();
-        let arrival = self.machine.arrive(self.now, wakes, &mut out);
-        self.log.push(format!("client, wakes {wakes}: {arrival:?}"));
+        let arrival = self.machine.request_lease(self.now, may_wake, &mut out);
+        self.log.push(format!("client, may_wake {may_wake}: {arrival:?}"));
         match arrival {
-            Arrival::Granted => self.grant(),
-            Arrival::Held(waiter) => {
+            LeaseResponse::Granted => self.grant(),
+            LeaseResponse::Held(waiter) => {
                 let known = self.held.insert(waiter, self.now);
                 self.assert(known.is_none(), "a waiter's name is used twice");
                 self.assert(
-                    wakes || !matches!(before, State::Stopped | State::Frozen),
+                    may_wake || !matches!(before, State::Stopped | State::Frozen),
                     "woken by whom it must not",
                 );
             }
-            Arrival::Refused(Refusal::Overflow) => {
+            LeaseResponse::Refused(Refusal::QueueFull) => {
                 self.assert(self.held.len() == self.policy.hold_max, "turned away although there is room");
             }
-            Arrival::Refused(Refusal::Asleep) => self.assert(!wakes, "turned away although it may wake"),
-            Arrival::Refused(Refusal::Backoff) => {
+            LeaseResponse::Refused(Refusal::WakeNotAllowed) => {
+                self.assert(!may_wake, "turned away although it may wake")
+            }
+            LeaseResponse::Refused(Refusal::Backoff) => {
                 self.assert(matches!(before, State::Failed | State::Stopping), "a backoff without a failure");
             }
-            Arrival::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),
+            LeaseResponse::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),
         }
         self.obey(out);
     }
@@ -298,7 +302,7 @@ impl World {
             *lease = false;
             self.last_use = self.now;
             let mut out = Vec::new();
-            self.machine.quiet(self.now, &mut out);
+            self.machine.session_idle(self.now, &mut out);
             self.obey(out);
         }
         for _ in 0..self.random.below(4) {
@@ -311,7 +315,7 @@ impl World {
     fn set_warm(&mut self, warm: bool) {
         let mut out = Vec::new();
         self.warm = warm;
-        self.machine.keep_warm(self.now, warm, &mut out);
+        self.machine.set_keep_warm(self.now, warm, &mut out);
         self.obey(out);
     }
 
@@ -327,7 +331,7 @@ impl World {
             self.log.push(format!("{event:?}, due {:?} ago", self.now - at));
             self.backend.says = None;
             match event {
-                Event::Answers => {
+                Event::Ready => {
                     (self.backend.running, self.backend.starting) = (true, false);
                     (self.up_since, self.last_use) = (self.now, self.now);
                 }
@@ -358,7 +362,7 @@ impl World {
                     self.foreign = false;
                     self.rests();
                     // Some never answer; the start timeout is for them.
-                    let event = if self.random.chance(70) { Event::Answers } else { Event::StartFailed };
+                    let event = if self.random.chance(70) { Event::Ready } else { Event::StartFailed };
                     self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
                 }
                 Action::Stop => {
@@ -406,7 +410,7 @@ impl World {
         if self.backend.running {
             let long_enough =
                 !self.evictions.is_empty() || after.is_some_and(|after| self.now >= self.last_use + after);
-            let thrashes = self.evictions.iter().all(|why| *why == Eviction::Group);
+            let thrashes = self.evictions.iter().all(|why| *why == Eviction::ExclusiveGroup);
             let mature = !thrashes || self.now >= self.up_since + self.policy.minimum_uptime;
             self.assert(long_enough && mature, "it sleeps too early");
             self.assert(!self.warm && !self.leases.contains(&true), "it sleeps although it is wanted");
@@ -415,7 +419,7 @@ impl World {
 
     /// What rests has no place to give up, and its next start is another one; the administrator's word goes on.
     fn rests(&mut self) {
-        self.evictions.retain(|why| *why == Eviction::Administrator);
+        self.evictions.retain(|why| *why == Eviction::Admin);
     }
 
     fn grant(&mut self) {
@@ -446,8 +450,8 @@ impl World {
         if matches!(state, State::Stopped | State::Failed) {
             self.rests();
         }
-        let told = self.machine.outlook().evictions;
-        for why in [Eviction::Group, Eviction::Changed, Eviction::Administrator] {
+        let told = self.machine.snapshot().evictions;
+        for why in [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin] {
             self.assert(
                 told.contains(why) == self.evictions.contains(&why),
                 "another's reason was taken back",

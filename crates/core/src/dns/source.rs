@@ -28,7 +28,7 @@ pub enum SourceError {
     /// There is no port, or it is no number.
     Port(String),
     /// A service record has its own port.
-    PortOfService,
+    ServicePort,
 }
 
 impl fmt::Display for SourceError {
@@ -41,7 +41,7 @@ impl fmt::Display for SourceError {
             Self::Port(port) => {
                 write!(f, "{port:?} is no port; write dns:NAME:PORT, with a number from 1 to 65535")
             }
-            Self::PortOfService => {
+            Self::ServicePort => {
                 f.write_str("service records have ports of their own; write srv:NAME without one")
             }
         }
@@ -63,7 +63,7 @@ impl Source {
         }
         match kind {
             "dns" => Some(Self::addresses(rest)),
-            "srv" if rest.contains(':') => Some(Err(SourceError::PortOfService)),
+            "srv" if rest.contains(':') => Some(Err(SourceError::ServicePort)),
             "srv" => Some(name(rest).map(|name| Self::Services { name })),
             _ => None,
         }

@@ -1,13 +1,13 @@
 //! Times of the week: what is read, and that edges are where the answer changes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as its body does")]
 
-use dormouse_core::warm::{WarmWindow, is_warm, next_change};
+use dormouse_core::schedule::{WeeklyWindow, is_open, minutes_until_change};
 use proptest::prelude::*;
 
 const DAY: u16 = 24 * 60;
 const WEEK: u16 = 7 * DAY;
 
-fn window(text: &str) -> WarmWindow {
+fn window(text: &str) -> WeeklyWindow {
     text.parse().unwrap()
 }
 
@@ -22,7 +22,7 @@ fn windows_are_read() {
         ("00:00-24:00", 0b111_1111, 0, 1440),
         ("22:00-00:00", 0b111_1111, 1320, 1440),
     ] {
-        assert_eq!(window(text), WarmWindow { days, from, until }, "{text}");
+        assert_eq!(window(text), WeeklyWindow { days, from, until }, "{text}");
     }
 }
 
@@ -47,7 +47,7 @@ fn what_is_no_window_says_why() {
         ("24:00-08:00", "it ends when it begins (write 00:00-24:00 for whole days)"),
         (", 08:00-18:00", "'' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
     ] {
-        let said = text.parse::<WarmWindow>().map_err(|error| error.to_string());
+        let said = text.parse::<WeeklyWindow>().map_err(|error| error.to_string());
         assert_eq!(said, Err(reason.to_owned()), "{text:?}");
     }
 }
@@ -65,27 +65,27 @@ fn a_night_belongs_to_the_day_on_which_it_begins() {
 #[test]
 fn the_next_change_is_known() {
     let office = [window("Mon-Fri 08:00-18:00")];
-    assert_eq!(next_change(&office, 0, 0), Some(480));
-    assert_eq!(next_change(&office, 0, 480), Some(600));
-    assert_eq!(next_change(&office, 4, 1080), Some(6 * 60 + 2 * DAY + 480));
+    assert_eq!(minutes_until_change(&office, 0, 0), Some(480));
+    assert_eq!(minutes_until_change(&office, 0, 480), Some(600));
+    assert_eq!(minutes_until_change(&office, 4, 1080), Some(6 * 60 + 2 * DAY + 480));
     // Windows that touch have no edge between them.
     let joined = [window("08:00-12:00"), window("12:00-18:00")];
-    assert_eq!(next_change(&joined, 2, 480), Some(600));
-    assert_eq!(next_change(&[window("00:00-24:00")], 3, 77), None);
-    assert_eq!(next_change(&[], 3, 77), None);
+    assert_eq!(minutes_until_change(&joined, 2, 480), Some(600));
+    assert_eq!(minutes_until_change(&[window("00:00-24:00")], 3, 77), None);
+    assert_eq!(minutes_until_change(&[], 3, 77), None);
 }
 
-fn windows() -> impl Strategy<Value = Vec<WarmWindow>> {
+fn windows() -> impl Strategy<Value = Vec<WeeklyWindow>> {
     let one = (1u8..128, 0..DAY, 1..=DAY)
         .prop_filter("has a length", |(_, from, until)| from != until)
-        .prop_map(|(days, from, until)| WarmWindow { days, from, until });
+        .prop_map(|(days, from, until)| WeeklyWindow { days, from, until });
     prop::collection::vec(one, 0..4)
 }
 
 proptest! {
     #[test]
     fn any_text_is_answered_and_a_printed_window_is_read_back(text in "\\PC{0,30}", windows in windows()) {
-        let _ = text.parse::<WarmWindow>();
+        let _ = text.parse::<WeeklyWindow>();
         for window in windows {
             prop_assert_eq!(window.to_string().parse(), Ok(window));
         }
@@ -103,19 +103,19 @@ proptest! {
 
     #[test]
     fn nothing_changes_before_the_next_change(windows in windows(), now in 0..WEEK) {
-        let warm_at = |time: u16| is_warm(&windows, (time % WEEK / DAY) as u8, time % DAY);
-        let first = (1..=WEEK).find(|ahead| warm_at(now + ahead) != warm_at(now));
-        prop_assert_eq!(next_change(&windows, (now / DAY) as u8, now % DAY), first);
+        let open_at = |time: u16| is_open(&windows, (time % WEEK / DAY) as u8, time % DAY);
+        let first = (1..=WEEK).find(|ahead| open_at(now + ahead) != open_at(now));
+        prop_assert_eq!(minutes_until_change(&windows, (now / DAY) as u8, now % DAY), first);
     }
 
     #[test]
     fn no_time_of_any_clock_panics(windows in windows(), day: u8, minute: u16) {
-        let _ = (is_warm(&windows, day, minute), next_change(&windows, day, minute));
+        let _ = (is_open(&windows, day, minute), minutes_until_change(&windows, day, minute));
     }
 
     #[test]
     fn no_window_of_any_numbers_panics(days: u8, from: u16, until: u16, day: u8, minute: u16) {
-        let window = WarmWindow { days, from, until };
-        let _ = (window.contains(day, minute), window.to_string(), next_change(&[window], day, minute));
+        let window = WeeklyWindow { days, from, until };
+        let _ = (window.contains(day, minute), window.to_string(), minutes_until_change(&[window], day, minute));
     }
 }

@@ -3,22 +3,22 @@
 //!
 //! Answers and the time go in; the set of servers and the time of the next question come out.
 
-mod keeper;
+mod name_state;
 mod slots;
 mod source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-pub use keeper::{Event, Keeper};
-pub use slots::{Order, Slots};
+pub use name_state::{NameEvent, NameState};
+pub use slots::{SlotChange, Slots};
 pub use source::{Source, SourceError};
 
 /// A name has no more servers than this; what is beyond is left out.
-pub const MOST: usize = 256;
+pub const MAX_SERVERS: usize = 256;
 
 /// The weight of a server that has as much as any.
-pub const MOST_WEIGHT: u16 = 256;
+pub const MAX_WEIGHT: u16 = 256;
 
 /// A server that a name has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,13 +27,13 @@ pub struct Server {
     pub priority: u16,
     /// Where it is.
     pub address: SocketAddr,
-    /// Its share among those of its priority, from 1 to [`MOST_WEIGHT`].
+    /// Its share among those of its priority, from 1 to [`MAX_WEIGHT`].
     pub weight: u16,
 }
 
 /// A service record (SRV, RFC 2782), with the addresses of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub struct ServiceRecord {
     /// Lower ones serve first.
     pub priority: u16,
     /// Its share among those of its priority; 0 is next to none.
@@ -50,27 +50,27 @@ pub enum Answer {
     /// The name has these servers, and for how long that may be believed.
     Servers(Vec<Server>, Duration),
     /// There is no such name, or it has no servers.
-    Nothing(Duration),
+    NoServers(Duration),
     /// Nobody answered, or not to the question.
     Failed(String),
 }
 
 /// The servers of a name that has addresses.
-pub fn of_addresses(addresses: impl IntoIterator<Item = IpAddr>, port: u16) -> Vec<Server> {
+pub fn servers_from_addresses(addresses: impl IntoIterator<Item = IpAddr>, port: u16) -> Vec<Server> {
     let server = |ip| Server { priority: 0, address: SocketAddr::new(ip, port), weight: 1 };
-    in_order(addresses.into_iter().map(server).collect())
+    normalize(addresses.into_iter().map(server).collect())
 }
 
-/// The servers of a name that has service records. Weights are scaled down where they go beyond [`MOST_WEIGHT`].
-pub fn of_services(services: &[Service]) -> Vec<Server> {
+/// The servers of a name that has service records. Weights are scaled down where they go beyond [`MAX_WEIGHT`].
+pub fn servers_from_records(services: &[ServiceRecord]) -> Vec<Server> {
     let most = services.iter().map(|service| service.weight).max().unwrap_or_default();
     let scaled = |weight: u16| {
-        let (weight, most, limit) = (u32::from(weight), u32::from(most), u32::from(MOST_WEIGHT));
+        let (weight, most, limit) = (u32::from(weight), u32::from(most), u32::from(MAX_WEIGHT));
         let share = if most > limit { weight * limit / most } else { weight };
-        u16::try_from(share.max(1)).unwrap_or(MOST_WEIGHT)
+        u16::try_from(share.max(1)).unwrap_or(MAX_WEIGHT)
     };
     let mut servers = Vec::new();
-    for Service { priority, weight, port, addresses } in services {
+    for ServiceRecord { priority, weight, port, addresses } in services {
         let server = |ip: &IpAddr| Server {
             priority: *priority,
             address: SocketAddr::new(*ip, *port),
@@ -79,38 +79,38 @@ pub fn of_services(services: &[Service]) -> Vec<Server> {
         // Port 0 and the root's name as a target say that there is no such service here.
         servers.extend(addresses.iter().filter(|_| *port > 0).map(server));
     }
-    in_order(servers)
+    normalize(servers)
 }
 
-/// Sorted, each address once (with the priority that serves first), and no more than [`MOST`].
-fn in_order(mut servers: Vec<Server>) -> Vec<Server> {
+/// Sorted, each address once (with the priority that serves first), and no more than [`MAX_SERVERS`].
+fn normalize(mut servers: Vec<Server>) -> Vec<Server> {
     servers.sort_unstable();
     let mut seen = std::collections::HashSet::new();
     servers.retain(|server| seen.insert(server.address));
-    servers.truncate(MOST);
+    servers.truncate(MAX_SERVERS);
     servers
 }
 
 /// What is different between two sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct ServerDiff {
     /// They are new.
-    pub come: Vec<Server>,
+    pub added: Vec<Server>,
     /// They are not there any more: their sessions end by themselves, and they get no new ones.
-    pub gone: Vec<Server>,
+    pub removed: Vec<Server>,
     /// They have another weight or priority, which are these.
     pub changed: Vec<Server>,
 }
 
-impl Difference {
+impl ServerDiff {
     /// What turns one set into the other. Which server it is, its address says.
     pub fn between(before: &[Server], after: &[Server]) -> Self {
         let find = |set: &[Server], server: &Server| {
             set.iter().find(|other| other.address == server.address).copied()
         };
         Self {
-            come: after.iter().filter(|server| find(before, server).is_none()).copied().collect(),
-            gone: before.iter().filter(|server| find(after, server).is_none()).copied().collect(),
+            added: after.iter().filter(|server| find(before, server).is_none()).copied().collect(),
+            removed: before.iter().filter(|server| find(after, server).is_none()).copied().collect(),
             changed: after
                 .iter()
                 .filter(|server| find(before, server).is_some_and(|other| other != **server))

@@ -10,12 +10,12 @@ pub struct WaiterId(u64);
 /// Those that are held. The first one is also the first to lose its patience: where the rules have changed, who came
 /// later waits at least as long.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct HoldQueue {
     queue: VecDeque<(WaiterId, Instant)>,
     issued: u64,
 }
 
-impl Waiting {
+impl HoldQueue {
     pub(super) fn push(&mut self, deadline: Instant) -> WaiterId {
         let deadline = self.queue.back().map_or(deadline, |(_, last)| deadline.max(*last));
         self.issued += 1;
@@ -34,7 +34,7 @@ impl Waiting {
     }
 
     /// The next one whose patience is over.
-    pub(super) fn pop_overdue(&mut self, now: Instant) -> Option<WaiterId> {
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<WaiterId> {
         self.deadline().filter(|deadline| *deadline <= now)?;
         self.pop()
     }

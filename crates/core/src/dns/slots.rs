@@ -7,25 +7,25 @@ use super::Server;
 #[derive(Debug, Clone)]
 pub struct Slots {
     slots: Vec<Slot>,
-    left_out: usize,
+    unassigned: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Empty,
-    Taken {
+    Assigned {
         server: Server,
         backup: bool,
     },
     /// The name does not have it any more, and its sessions go on.
-    Leaving(Server),
+    Draining(Server),
 }
 
 /// What is to be done with a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum SlotChange {
     /// This server has it now, or has another weight or rank, and gets sessions.
-    Fill {
+    Assign {
         /// Which slot.
         slot: usize,
         /// The server.
@@ -36,66 +36,66 @@ pub enum Order {
     /// The server that has it gets no more sessions.
     Drain(usize),
     /// Nobody has it any more.
-    Clear(usize),
+    Free(usize),
 }
 
 impl Slots {
     /// So many slots, all empty.
     pub fn new(count: usize) -> Self {
-        Self { slots: vec![Slot::Empty; count], left_out: 0 }
+        Self { slots: vec![Slot::Empty; count], unassigned: 0 }
     }
 
     /// How many servers found no slot the last time.
-    pub fn left_out(&self) -> usize {
-        self.left_out
+    pub fn unassigned(&self) -> usize {
+        self.unassigned
     }
 
     /// Whether a server that leaves still has its slot.
-    pub fn anybody_leaves(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot, Slot::Leaving(_)))
+    pub fn has_draining(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Draining(_)))
     }
 
     /// Gives the servers that a name has now their slots. `sessions` tells how many a slot has.
-    pub fn take(&mut self, servers: &[Server], sessions: impl Fn(usize) -> u32) -> Vec<Order> {
-        let mut orders = Vec::new();
+    pub fn assign(&mut self, servers: &[Server], sessions: impl Fn(usize) -> u32) -> Vec<SlotChange> {
+        let mut changes = Vec::new();
         let lowest = servers.iter().map(|server| server.priority).min().unwrap_or_default();
         for (number, slot) in self.slots.iter_mut().enumerate() {
-            let (Slot::Taken { server: tenant, .. } | Slot::Leaving(tenant)) = *slot else { continue };
+            let (Slot::Assigned { server: current, .. } | Slot::Draining(current)) = *slot else { continue };
             let before = *slot;
-            *slot = match servers.iter().find(|server| server.address == tenant.address) {
-                Some(server) => Slot::Taken { server: *server, backup: server.priority > lowest },
+            *slot = match servers.iter().find(|server| server.address == current.address) {
+                Some(server) => Slot::Assigned { server: *server, backup: server.priority > lowest },
                 None if sessions(number) == 0 => Slot::Empty,
-                None => Slot::Leaving(tenant),
+                None => Slot::Draining(current),
             };
             if *slot != before {
-                orders.push(slot.order(number));
+                changes.push(slot.change(number));
             }
         }
-        self.left_out = 0;
+        self.unassigned = 0;
         for server in servers {
-            let has = |slot: &Slot| matches!(slot, Slot::Taken { server: other, .. } if other.address == server.address);
+            let has = |slot: &Slot| matches!(slot, Slot::Assigned { server: other, .. } if other.address == server.address);
             if self.slots.iter().any(has) {
                 continue;
             }
             let free = self.slots.iter_mut().enumerate().find(|(_, slot)| **slot == Slot::Empty);
             let Some((number, slot)) = free else {
-                self.left_out += 1;
+                self.unassigned += 1;
                 continue;
             };
-            *slot = Slot::Taken { server: *server, backup: server.priority > lowest };
-            orders.push(slot.order(number));
+            *slot = Slot::Assigned { server: *server, backup: server.priority > lowest };
+            changes.push(slot.change(number));
         }
-        orders
+        changes
     }
 }
 
 impl Slot {
     /// What brings the slot to where this says it is.
-    fn order(self, slot: usize) -> Order {
+    fn change(self, slot: usize) -> SlotChange {
         match self {
-            Self::Empty => Order::Clear(slot),
-            Self::Taken { server, backup } => Order::Fill { slot, server, backup },
-            Self::Leaving(_) => Order::Drain(slot),
+            Self::Empty => SlotChange::Free(slot),
+            Self::Assigned { server, backup } => SlotChange::Assign { slot, server, backup },
+            Self::Draining(_) => SlotChange::Drain(slot),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use dormouse_core::service::{Action, Arrival, Event, Machine, Policy, Refusal, State, WaiterId};
+use dormouse_core::activation::{
+    Action, Event, LeaseResponse, Policy, Refusal, State, StateMachine, WaiterId,
+};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -19,17 +21,17 @@ fn policy(stop_after: u64, hold: u64) -> Policy {
     }
 }
 
-fn held(machine: &mut Machine, now: Instant, out: &mut Vec<Action>) -> WaiterId {
-    let Arrival::Held(waiter) = machine.arrive(now, true, out) else { panic!("not held") };
+fn held(machine: &mut StateMachine, now: Instant, out: &mut Vec<Action>) -> WaiterId {
+    let LeaseResponse::Held(waiter) = machine.request_lease(now, true, out) else { panic!("not held") };
     waiter
 }
 
 #[test]
 fn a_shorter_idle_time_counts_at_once() {
     let (begin, mut out) = (Instant::now(), Vec::new());
-    let mut machine = Machine::new(policy(600, 30), begin);
+    let mut machine = StateMachine::new(policy(600, 30), begin);
     machine.wake(begin, &mut out);
-    machine.event(begin, Event::Answers, &mut out);
+    machine.event(begin, Event::Ready, &mut out);
     out.clear();
     machine.set_policy(begin + seconds(10), policy(20, 30), &mut out);
     assert_eq!((machine.deadline(), out.as_slice()), (Some(begin + seconds(20)), &[][..]));
@@ -40,7 +42,7 @@ fn a_shorter_idle_time_counts_at_once() {
 #[test]
 fn who_is_held_keeps_its_patience_and_who_comes_later_has_no_less() {
     let (begin, mut out) = (Instant::now(), Vec::new());
-    let mut machine = Machine::new(policy(600, 30), begin);
+    let mut machine = StateMachine::new(policy(600, 30), begin);
     let first = held(&mut machine, begin, &mut out);
     machine.set_policy(begin, policy(600, 10), &mut out);
     let second = held(&mut machine, begin + seconds(1), &mut out);
@@ -55,17 +57,17 @@ fn who_is_held_keeps_its_patience_and_who_comes_later_has_no_less() {
 #[test]
 fn what_is_mended_is_tried_at_once() {
     let (begin, mut out) = (Instant::now(), Vec::new());
-    let mut machine = Machine::new(policy(600, 30), begin);
+    let mut machine = StateMachine::new(policy(600, 30), begin);
     held(&mut machine, begin, &mut out);
     machine.event(begin, Event::StartFailed, &mut out);
     assert_eq!(machine.state(), State::Failed);
-    machine.forgive(begin, &mut out);
+    machine.reset_backoff(begin, &mut out);
     assert_eq!(machine.state(), State::Stopped);
     out.clear();
     held(&mut machine, begin, &mut out);
     assert_eq!(out, [Action::Start]);
     // What runs has nothing to be forgiven.
-    machine.event(begin, Event::Answers, &mut out);
-    machine.forgive(begin, &mut out);
+    machine.event(begin, Event::Ready, &mut out);
+    machine.reset_backoff(begin, &mut out);
     assert_eq!(machine.state(), State::Ready);
 }

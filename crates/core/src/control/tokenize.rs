@@ -1,10 +1,10 @@
 //! A line's commands and their words.
 
 /// Splits a line at `;`, and each command at white space. A backslash takes away what the next character means.
-pub(super) fn split(line: &[u8]) -> Vec<Vec<String>> {
+pub(super) fn tokenize(line: &[u8]) -> Vec<Vec<String>> {
     let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<Vec<u8>>);
     let mut bytes = line.iter().copied();
-    let finish = |word: &mut Option<Vec<u8>>, words: &mut Vec<String>| {
+    let end_word = |word: &mut Option<Vec<u8>>, words: &mut Vec<String>| {
         if let Some(word) = word.take() {
             words.push(String::from_utf8_lossy(&word).into_owned());
         }
@@ -13,14 +13,14 @@ pub(super) fn split(line: &[u8]) -> Vec<Vec<String>> {
         match byte {
             b'\\' => word.get_or_insert_default().push(bytes.next().unwrap_or(b'\\')),
             b';' => {
-                finish(&mut word, &mut words);
+                end_word(&mut word, &mut words);
                 commands.push(std::mem::take(&mut words));
             }
-            b' ' | b'\t' | b'\r' => finish(&mut word, &mut words),
+            b' ' | b'\t' | b'\r' => end_word(&mut word, &mut words),
             _ => word.get_or_insert_default().push(byte),
         }
     }
-    finish(&mut word, &mut words);
+    end_word(&mut word, &mut words);
     // What follows the last separator is a command if it says anything; a line of nothing is one, too.
     if !words.is_empty() || commands.is_empty() {
         commands.push(words);

@@ -2,25 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Evictions, Machine, Phase};
-use crate::service::Action;
+use super::{Evictions, Phase, StateMachine};
+use crate::activation::Action;
 
 /// Why a service cannot be put to sleep now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotNow {
+pub enum AdminError {
     /// It is not awake, or on its way.
     NotAwake,
     /// So many sessions use it, or clients wait for it.
-    Used(usize),
+    InUse(usize),
     /// It is wanted awake at this time.
-    KeptWarm,
+    KeepWarm,
     /// It is not frozen.
     NotFrozen,
 }
 
 /// What holds a service where it is, and what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outlook {
+pub struct Snapshot {
     /// Sessions that have a lease.
     pub leases: usize,
     /// Those that count as use.
@@ -28,7 +28,7 @@ pub struct Outlook {
     /// Clients that wait.
     pub held: usize,
     /// It is wanted awake at this time.
-    pub kept_warm: bool,
+    pub keep_warm: bool,
     /// Why it sleeps as soon as nobody uses it.
     pub evictions: Evictions,
     /// Somebody else has started it.
@@ -36,31 +36,31 @@ pub struct Outlook {
     /// It may sleep at all as far as whoever started it is concerned.
     pub may_stop: bool,
     /// Not before this moment, because of its minimum uptime.
-    pub mature_at: Instant,
+    pub minimum_uptime_ends: Instant,
     /// When it freezes if nobody comes.
-    pub freezes_at: Option<Instant>,
+    pub freeze_at: Option<Instant>,
     /// When it stops if nobody comes.
-    pub stops_at: Option<Instant>,
+    pub stop_at: Option<Instant>,
     /// How long without use until it freezes, if it does at all.
     pub freeze_after: Option<Duration>,
     /// How long without use until it stops, if it does at all.
     pub stop_after: Option<Duration>,
     /// When what is under way is given up: a start, a stop.
-    pub due: Option<Instant>,
+    pub timeout_at: Option<Instant>,
     /// Until when a failed start is not repeated.
     pub retry_at: Option<Instant>,
 }
 
-impl Machine {
+impl StateMachine {
     /// An administrator stops it, although its time has not come, and whoever has started it.
     ///
     /// # Errors
     /// When it is not awake, or somebody needs it.
-    pub fn sleep(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), NotNow> {
+    pub fn sleep(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if !matches!(self.phase, Phase::Up | Phase::Frozen) {
-            return Err(NotNow::NotAwake);
+            return Err(AdminError::NotAwake);
         }
-        self.is_free()?;
+        self.check_unused()?;
         self.enter(now, Phase::Stopping { failed: false });
         out.push(Action::Stop);
         Ok(())
@@ -70,11 +70,11 @@ impl Machine {
     ///
     /// # Errors
     /// When it is not awake, or somebody needs it.
-    pub fn freeze(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), NotNow> {
+    pub fn freeze(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if self.phase != Phase::Up {
-            return Err(NotNow::NotAwake);
+            return Err(AdminError::NotAwake);
         }
-        self.is_free()?;
+        self.check_unused()?;
         self.enter(now, Phase::Freezing);
         out.push(Action::Freeze);
         Ok(())
@@ -84,44 +84,44 @@ impl Machine {
     ///
     /// # Errors
     /// When it is not frozen.
-    pub fn thaw(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), NotNow> {
+    pub fn thaw(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if self.phase != Phase::Frozen {
-            return Err(NotNow::NotFrozen);
+            return Err(AdminError::NotFrozen);
         }
-        self.wanted(now, out);
+        self.ensure_awake(now, out);
         Ok(())
     }
 
     /// What holds it where it is, and what happens next.
-    pub fn outlook(&self) -> Outlook {
+    pub fn snapshot(&self) -> Snapshot {
         let retry_at = match self.phase {
             Phase::Failed { until } => Some(until),
             _ => None,
         };
         let awake = matches!(self.phase, Phase::Up | Phase::Frozen);
-        Outlook {
+        Snapshot {
             leases: self.leases,
             in_use: self.in_use,
-            held: self.waiting.len(),
-            kept_warm: self.kept_warm,
+            held: self.held.len(),
+            keep_warm: self.keep_warm,
             evictions: self.evictions,
             foreign: self.foreign,
             may_stop: self.may_stop(),
-            mature_at: self.mature_at(),
-            freezes_at: self.freezes_at(),
-            stops_at: self.stops_at().filter(|_| awake),
+            minimum_uptime_ends: self.minimum_uptime_ends(),
+            freeze_at: self.freeze_at(),
+            stop_at: self.stop_at().filter(|_| awake),
             freeze_after: self.policy.freeze_after,
             stop_after: self.policy.stop_after,
-            due: self.gives_up_at(),
+            timeout_at: self.operation_timeout(),
             retry_at,
         }
     }
 
-    fn is_free(&self) -> Result<(), NotNow> {
-        match self.in_use + self.waiting.len() {
-            0 if self.kept_warm => Err(NotNow::KeptWarm),
+    fn check_unused(&self) -> Result<(), AdminError> {
+        match self.in_use + self.held.len() {
+            0 if self.keep_warm => Err(AdminError::KeepWarm),
             0 => Ok(()),
-            used => Err(NotNow::Used(used)),
+            used => Err(AdminError::InUse(used)),
         }
     }
 }

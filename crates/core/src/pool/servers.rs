@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use super::balance::{Balance, Balancer, Candidate, Draw, Pick};
-use super::health::{Admin, Change, Health};
-use super::member::{Member, Presence};
-use super::queue::{Queue, Ticket};
+use super::balance::{Balance, Balancer, Candidate, Pick, PickContext};
+use super::health::{AdminState, Health, HealthChange};
+use super::member::{Member, SlotState};
+use super::queue::{Queue, WaiterId};
 
 /// The rules for all servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct PoolSettings {
     /// How servers are chosen.
     pub balance: Balance,
     /// How many may wait.
@@ -32,12 +32,12 @@ pub struct Pool {
 
 /// What a session gets that asks for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a place has to be released, a ticket to be left"]
-pub enum Arrival {
+#[must_use = "a place has to be released, a waiter to be left"]
+pub enum Assignment {
     /// A place at this server.
     Granted(Pick),
     /// A place in the queue; a [`Grant`] follows.
-    Queued(Ticket),
+    Queued(WaiterId),
     /// Nothing: as many wait as may.
     Refused,
 }
@@ -46,14 +46,14 @@ pub enum Arrival {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     /// Who.
-    pub ticket: Ticket,
+    pub waiter: WaiterId,
     /// Where.
     pub pick: Pick,
 }
 
 impl Pool {
     /// Servers with their names, in the order in which they are listed.
-    pub fn new<'a>(rules: Rules, servers: impl IntoIterator<Item = (&'a str, Member)>) -> Self {
+    pub fn new<'a>(rules: PoolSettings, servers: impl IntoIterator<Item = (&'a str, Member)>) -> Self {
         let (names, members): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
         Self {
             candidates: Vec::with_capacity(members.len()),
@@ -80,43 +80,43 @@ impl Pool {
     }
 
     /// Whether one more may wait.
-    pub fn may_wait(&self) -> bool {
+    pub fn can_queue(&self) -> bool {
         !self.queue.is_full()
     }
 
     /// Whether there is a server that takes sessions, with room or without.
-    pub fn is_served(&self) -> bool {
-        self.members.iter().any(Member::may_be_used) || self.opens_anyway()
+    pub fn has_usable_server(&self) -> bool {
+        self.members.iter().any(Member::is_usable) || self.fails_open()
     }
 
     /// Whether a server takes sessions, as far as there is room.
     pub fn takes_sessions(&self, server: usize) -> bool {
         let Some(member) = self.members.get(server) else { return false };
-        let anyway = || self.fail_open && !self.members.iter().any(Member::may_be_used);
-        member.may_be_used() || member.opens_anyway() && anyway()
+        let anyway = || self.fail_open && !self.members.iter().any(Member::is_usable);
+        member.is_usable() || member.fails_open() && anyway()
     }
 
     /// Somebody asks for a server. With nobody in front it gets one at once, if there is one with room.
-    pub fn arrive(&mut self, now: Instant, draw: Draw) -> Arrival {
-        match self.another(now, draw, &[]) {
-            Some(pick) => Arrival::Granted(pick),
-            None => self.queue.enter(draw).map_or(Arrival::Refused, Arrival::Queued),
+    pub fn request(&mut self, now: Instant, context: PickContext) -> Assignment {
+        match self.pick_other(now, context, &[]) {
+            Some(pick) => Assignment::Granted(pick),
+            None => self.queue.enter(context).map_or(Assignment::Refused, Assignment::Queued),
         }
     }
 
     /// A place at a server other than those that somebody tried already, marked in the order of the list. Never waits.
-    pub fn another(&mut self, now: Instant, draw: Draw, tried: &[bool]) -> Option<Pick> {
+    pub fn pick_other(&mut self, now: Instant, context: PickContext, tried: &[bool]) -> Option<Pick> {
         if !self.queue.is_empty() {
             return None;
         }
-        let pick = self.choose(now, draw, tried)?;
+        let pick = self.choose(now, context, tried)?;
         self.take(pick);
         Some(pick)
     }
 
     /// Somebody who waited left. False if a grant was already on its way.
-    pub fn leave(&mut self, ticket: Ticket) -> bool {
-        self.queue.leave(ticket)
+    pub fn cancel(&mut self, waiter: WaiterId) -> bool {
+        self.queue.cancel(waiter)
     }
 
     /// A session gives its place back.
@@ -124,37 +124,43 @@ impl Pool {
         if let Some(member) = self.members.get_mut(server) {
             member.sessions = member.sessions.saturating_sub(1);
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// Changes a server's health, and lets those in who can be served by that. Where nobody is, nothing changes.
-    pub fn change(
+    pub fn update_health(
         &mut self,
         now: Instant,
         server: usize,
         out: &mut Vec<Grant>,
-        act: impl FnOnce(&mut Health) -> Option<Change>,
-    ) -> Option<Change> {
-        let member = self.members.get_mut(server).filter(|member| member.presence() != Presence::Vacant)?;
+        act: impl FnOnce(&mut Health) -> Option<HealthChange>,
+    ) -> Option<HealthChange> {
+        let member = self.members.get_mut(server).filter(|member| member.slot_state() != SlotState::Empty)?;
         let change = act(&mut member.health);
-        self.serve(now, out);
+        self.grant_waiting(now, out);
         change
     }
 
     /// An administrator wants something else of a server, or of whoever will be there.
-    pub fn set_admin(&mut self, now: Instant, server: usize, admin: Admin, out: &mut Vec<Grant>) {
+    pub fn set_admin(&mut self, now: Instant, server: usize, admin: AdminState, out: &mut Vec<Grant>) {
         if let Some(member) = self.members.get_mut(server) {
             member.health.set_admin(now, admin);
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// A server comes, leaves, or is gone.
-    pub fn set_presence(&mut self, now: Instant, server: usize, presence: Presence, out: &mut Vec<Grant>) {
+    pub fn set_slot_state(
+        &mut self,
+        now: Instant,
+        server: usize,
+        slot_state: SlotState,
+        out: &mut Vec<Grant>,
+    ) {
         if let Some(member) = self.members.get_mut(server) {
-            member.set_presence(now, presence);
+            member.set_slot_state(now, slot_state);
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// Another weight for a server.
@@ -162,7 +168,7 @@ impl Pool {
         if let Some(member) = self.members.get_mut(server) {
             member.weight = weight;
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// Whether a server only serves while no other does.
@@ -170,7 +176,7 @@ impl Pool {
         if let Some(member) = self.members.get_mut(server) {
             member.backup = backup;
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// Another limit for a server. Sessions above it stay.
@@ -184,7 +190,7 @@ impl Pool {
         if let Some(member) = self.members.get_mut(server) {
             member.maxconn = maxconn;
         }
-        self.serve(now, out);
+        self.grant_waiting(now, out);
     }
 
     /// Whether somebody would have to wake this server.
@@ -195,18 +201,18 @@ impl Pool {
     }
 
     /// When a server is to be checked next.
-    pub fn check_due(&self, server: usize) -> Option<Instant> {
-        let wanted = !self.queue.is_empty() && !self.members.iter().any(Member::may_be_used);
-        self.members.get(server)?.check_due(wanted)
+    pub fn next_check(&self, server: usize) -> Option<Instant> {
+        let wanted = !self.queue.is_empty() && !self.members.iter().any(Member::is_usable);
+        self.members.get(server)?.next_check(wanted)
     }
 
     /// Lets in who can be served, in the order in which they came.
-    fn serve(&mut self, now: Instant, out: &mut Vec<Grant>) {
-        while let Some((ticket, draw)) = self.queue.first() {
-            let Some(pick) = self.choose(now, draw, &[]) else { return };
-            self.queue.leave(ticket);
+    fn grant_waiting(&mut self, now: Instant, out: &mut Vec<Grant>) {
+        while let Some((waiter, context)) = self.queue.first() {
+            let Some(pick) = self.choose(now, context, &[]) else { return };
+            self.queue.cancel(waiter);
             self.take(pick);
-            out.push(Grant { ticket, pick });
+            out.push(Grant { waiter, pick });
         }
     }
 
@@ -216,30 +222,30 @@ impl Pool {
         }
     }
 
-    fn choose(&mut self, now: Instant, draw: Draw, tried: &[bool]) -> Option<Pick> {
-        let regular = self.members.iter().any(|member| !member.backup && member.may_be_used());
-        let backup = || self.members.iter().position(|member| member.backup && member.may_be_used());
+    fn choose(&mut self, now: Instant, context: PickContext, tried: &[bool]) -> Option<Pick> {
+        let regular = self.members.iter().any(|member| !member.backup && member.is_usable());
+        let backup = || self.members.iter().position(|member| member.backup && member.is_usable());
         let backup = if regular { None } else { backup() };
-        let anyway = !regular && backup.is_none() && self.opens_anyway();
+        let anyway = !regular && backup.is_none() && self.fails_open();
         self.candidates.clear();
         self.candidates.extend(self.members.iter().enumerate().map(|(server, member)| {
             let used = match (regular, backup) {
-                (true, _) => !member.backup && member.may_be_used(),
+                (true, _) => !member.backup && member.is_usable(),
                 (false, Some(backup)) => server == backup,
-                (false, None) => anyway && member.opens_anyway(),
+                (false, None) => anyway && member.fails_open(),
             };
             let tried = tried.get(server).copied().unwrap_or(false);
             Candidate {
-                open: used && !tried && member.has_room(),
+                eligible: used && !tried && member.has_capacity(),
                 awake: member.awake,
                 weight: member.health.effective_weight(member.weight, now),
                 sessions: member.sessions,
             }
         }));
-        self.balancer.pick(&self.candidates, draw)
+        self.balancer.pick(&self.candidates, context)
     }
 
-    fn opens_anyway(&self) -> bool {
-        self.fail_open && self.members.iter().any(Member::opens_anyway)
+    fn fails_open(&self) -> bool {
+        self.fail_open && self.members.iter().any(Member::fails_open)
     }
 }

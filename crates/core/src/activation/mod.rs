@@ -10,18 +10,18 @@
 //!     └───────────────── stopping ◀──────────────┘
 //! ```
 //!
-//! Whoever drives it carries out the actions, reports what came of them as events, and calls [`Machine::tick`] at
-//! [`Machine::deadline`]. What holds after every step is checked by the simulation in this crate's tests.
+//! Whoever drives it carries out the actions, reports what came of them as events, and calls [`StateMachine::tick`] at
+//! [`StateMachine::deadline`]. What holds after every step is checked by the simulation in this crate's tests.
 
-mod machine;
+mod hold_queue;
 mod policy;
-mod waiting;
+mod state_machine;
 
 use std::fmt;
 
-pub use machine::{Eviction, Evictions, Machine, NotNow, Outlook};
+pub use hold_queue::WaiterId;
 pub use policy::Policy;
-pub use waiting::WaiterId;
+pub use state_machine::{AdminError, Eviction, Evictions, Snapshot, StateMachine};
 
 /// Where a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ impl fmt::Display for State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// It answers: the start succeeded, or somebody else has started it.
-    Answers,
+    Ready,
     /// The start failed, for good.
     StartFailed,
     /// It ended by itself; `failed` if not in good order.
@@ -102,7 +102,7 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Start it, then see when it answers. To be answered by [`Event::Answers`] or [`Event::StartFailed`].
+    /// Start it, then see when it answers. To be answered by [`Event::Ready`] or [`Event::StartFailed`].
     Start,
     /// Stop it, frozen or not, and give up a start in flight. To be answered by [`Event::Stopped`].
     Stop,
@@ -120,7 +120,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// As many are held as may be.
-    Overflow,
+    QueueFull,
     /// It was not there in time.
     HoldTimeout,
     /// It could not be started.
@@ -128,17 +128,17 @@ pub enum Refusal {
     /// It could not be started a moment ago, and is not tried again yet.
     Backoff,
     /// It sleeps, and this client may not wake it.
-    Asleep,
+    WakeNotAllowed,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Overflow => "too many clients are held already",
+            Self::QueueFull => "too many clients are held already",
             Self::HoldTimeout => "the service was not ready in time",
             Self::StartFailed => "the service could not be started",
             Self::Backoff => "the service could not be started a moment ago and is not tried again yet",
-            Self::Asleep => "the service sleeps, and this client may not wake it",
+            Self::WakeNotAllowed => "the service sleeps, and this client may not wake it",
         })
     }
 }
@@ -146,7 +146,7 @@ impl fmt::Display for Refusal {
 /// What a client gets when it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a lease has to be released, a waiter to be told"]
-pub enum Arrival {
+pub enum LeaseResponse {
     /// A lease, at once.
     Granted,
     /// A place among those that are held; [`Action::Grant`] or [`Action::Refuse`] follows.

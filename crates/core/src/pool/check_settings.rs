@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The rules of a server's checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checks {
+pub struct CheckSettings {
     /// Between two checks.
     pub inter: Duration,
     /// Between two checks while the state is about to change.
@@ -17,7 +17,7 @@ pub struct Checks {
     /// Failures in a row that take it down.
     pub fall: NonZeroU32,
     /// Its state before the first check, and after maintenance.
-    pub init: Init,
+    pub initial_state: InitialState,
     /// Sessions that get through prove its health, and no check is made meanwhile.
     pub passive: bool,
     /// What sessions that do not get through mean. `None`: nothing.
@@ -28,7 +28,7 @@ pub struct Checks {
 
 /// The state before the first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
+pub enum InitialState {
     /// Up, until one check fails.
     Up,
     /// Up, until `fall` checks fail.
@@ -61,7 +61,7 @@ pub enum OnError {
     MarkDown,
 }
 
-impl Default for Checks {
+impl Default for CheckSettings {
     /// `HAProxy`'s defaults.
     fn default() -> Self {
         const RISE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
@@ -72,7 +72,7 @@ impl Default for Checks {
             downinter: INTER,
             rise: RISE,
             fall: RISE.saturating_add(1),
-            init: Init::Up,
+            initial_state: InitialState::Up,
             passive: false,
             observe: None,
             slowstart: Duration::ZERO,

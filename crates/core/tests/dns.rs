@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use dormouse_core::names::{
-    Answer, Difference, Event, Keeper, MOST, MOST_WEIGHT, Order, Server, Service, Slots, Source, SourceError,
-    of_addresses, of_services,
+use dormouse_core::dns::{
+    Answer, MAX_SERVERS, MAX_WEIGHT, NameEvent, NameState, Server, ServerDiff, ServiceRecord, SlotChange,
+    Slots, Source, SourceError, servers_from_addresses, servers_from_records,
 };
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn ip(last: u8) -> IpAddr {
 }
 
 fn servers(last: impl IntoIterator<Item = u8>) -> Vec<Server> {
-    of_addresses(last.into_iter().map(ip), 80)
+    servers_from_addresses(last.into_iter().map(ip), 80)
 }
 
 fn seconds(number: u64) -> Duration {
@@ -23,7 +23,7 @@ fn seconds(number: u64) -> Duration {
 
 #[test]
 fn addresses_are_servers_alike_once_each() {
-    let found = of_addresses([ip(2), ip(1), ip(2)], 80);
+    let found = servers_from_addresses([ip(2), ip(1), ip(2)], 80);
     assert_eq!(
         found.iter().map(|server| server.address).collect::<Vec<_>>(),
         [SocketAddr::new(ip(1), 80), SocketAddr::new(ip(2), 80)]
@@ -33,9 +33,13 @@ fn addresses_are_servers_alike_once_each() {
 
 #[test]
 fn services_have_ports_weights_and_priorities() {
-    let service =
-        |priority, weight, port, last: u8| Service { priority, weight, port, addresses: vec![ip(last)] };
-    let found = of_services(&[
+    let service = |priority, weight, port, last: u8| ServiceRecord {
+        priority,
+        weight,
+        port,
+        addresses: vec![ip(last)],
+    };
+    let found = servers_from_records(&[
         service(20, 5, 81, 3),
         service(10, 60000, 80, 1),
         service(10, 30000, 82, 2),
@@ -43,95 +47,101 @@ fn services_have_ports_weights_and_priorities() {
     ]);
     let found: Vec<_> =
         found.iter().map(|server| (server.priority, server.address.port(), server.weight)).collect();
-    assert_eq!(found, [(10, 80, MOST_WEIGHT), (10, 82, MOST_WEIGHT / 2), (20, 81, 1)]);
+    assert_eq!(found, [(10, 80, MAX_WEIGHT), (10, 82, MAX_WEIGHT / 2), (20, 81, 1)]);
     // Within the limit they stay as they are, and 0 is next to none.
-    let found = of_services(&[service(1, 100, 80, 1), service(1, 0, 80, 2)]);
+    let found = servers_from_records(&[service(1, 100, 80, 1), service(1, 0, 80, 2)]);
     assert_eq!(found.iter().map(|server| server.weight).collect::<Vec<_>>(), [100, 1]);
     // The same server twice is the one that serves first.
-    let found = of_services(&[service(2, 7, 80, 1), service(1, 3, 80, 1)]);
+    let found = servers_from_records(&[service(2, 7, 80, 1), service(1, 3, 80, 1)]);
     assert_eq!(found, [Server { priority: 1, address: SocketAddr::new(ip(1), 80), weight: 3 }]);
     let many: Vec<_> = (1..=u16::MAX).map(|port| service(0, 1, port, 1)).collect();
-    assert_eq!(of_services(&many).len(), MOST);
+    assert_eq!(servers_from_records(&many).len(), MAX_SERVERS);
 }
 
 #[test]
 fn it_is_asked_again_as_the_ttl_says_within_bounds() {
     let now = Instant::now();
-    let mut keeper = Keeper::new(now);
-    assert_eq!(keeper.next(), now);
+    let mut state = NameState::new(now);
+    assert_eq!(state.next_query(), now);
     for (ttl, pause) in [(0, 1), (5, 5), (300, 10)] {
-        keeper.answered(now, Answer::Servers(servers([1]), seconds(ttl)));
-        assert_eq!(keeper.next(), now + seconds(pause), "TTL {ttl}");
+        state.record_answer(now, Answer::Servers(servers([1]), seconds(ttl)));
+        assert_eq!(state.next_query(), now + seconds(pause), "TTL {ttl}");
     }
 }
 
 #[test]
 fn who_is_not_in_the_answer_is_gone_at_once() {
     let now = Instant::now();
-    let mut keeper = Keeper::new(now);
-    assert_eq!(keeper.answered(now, Answer::Servers(servers([1, 2]), seconds(1))), [Event::Changed]);
-    assert_eq!(keeper.answered(now, Answer::Servers(servers([2, 1]), seconds(1))), []);
-    let before = keeper.servers().to_vec();
-    assert_eq!(keeper.answered(now, Answer::Servers(servers([2, 3]), seconds(1))), [Event::Changed]);
-    let difference = Difference::between(&before, keeper.servers());
-    assert_eq!((difference.come, difference.gone), (servers([3]), servers([1])));
+    let mut state = NameState::new(now);
+    assert_eq!(state.record_answer(now, Answer::Servers(servers([1, 2]), seconds(1))), [NameEvent::Changed]);
+    assert_eq!(state.record_answer(now, Answer::Servers(servers([2, 1]), seconds(1))), []);
+    let before = state.servers().to_vec();
+    assert_eq!(state.record_answer(now, Answer::Servers(servers([2, 3]), seconds(1))), [NameEvent::Changed]);
+    let diff = ServerDiff::between(&before, state.servers());
+    assert_eq!((diff.added, diff.removed), (servers([3]), servers([1])));
 }
 
 #[test]
 fn absence_is_believed_after_a_while_only() {
     let start = Instant::now();
-    let mut keeper = Keeper::new(start);
-    keeper.answered(start, Answer::Servers(servers([1]), seconds(1)));
-    assert_eq!(keeper.answered(start, Answer::Nothing(seconds(60))), [Event::Missing]);
-    assert_eq!(keeper.answered(start + seconds(29), Answer::Nothing(seconds(60))), []);
-    assert_eq!(keeper.servers(), servers([1]));
+    let mut state = NameState::new(start);
+    state.record_answer(start, Answer::Servers(servers([1]), seconds(1)));
+    assert_eq!(state.record_answer(start, Answer::NoServers(seconds(60))), [NameEvent::NoServers]);
+    assert_eq!(state.record_answer(start + seconds(29), Answer::NoServers(seconds(60))), []);
+    assert_eq!(state.servers(), servers([1]));
     // An answer in between begins it anew.
-    keeper.answered(start + seconds(29), Answer::Servers(servers([1]), seconds(1)));
-    assert_eq!(keeper.answered(start + seconds(30), Answer::Nothing(seconds(60))), [Event::Missing]);
-    assert_eq!(keeper.answered(start + seconds(59), Answer::Nothing(seconds(60))), []);
-    assert_eq!(keeper.answered(start + seconds(60), Answer::Nothing(seconds(60))), [Event::Changed]);
-    assert_eq!(keeper.servers(), []);
+    state.record_answer(start + seconds(29), Answer::Servers(servers([1]), seconds(1)));
+    assert_eq!(
+        state.record_answer(start + seconds(30), Answer::NoServers(seconds(60))),
+        [NameEvent::NoServers]
+    );
+    assert_eq!(state.record_answer(start + seconds(59), Answer::NoServers(seconds(60))), []);
+    assert_eq!(
+        state.record_answer(start + seconds(60), Answer::NoServers(seconds(60))),
+        [NameEvent::Changed]
+    );
+    assert_eq!(state.servers(), []);
     // Those who wait for it wait no longer than needed.
-    assert_eq!(keeper.next(), start + seconds(61));
+    assert_eq!(state.next_query(), start + seconds(61));
 }
 
 #[test]
 fn an_answer_in_hand_outlives_those_who_gave_it() {
     let mut now = Instant::now();
     let failed = || Answer::Failed("nobody answers".to_owned());
-    let mut keeper = Keeper::new(now);
-    keeper.answered(now, Answer::Servers(servers([1]), seconds(1)));
+    let mut state = NameState::new(now);
+    state.record_answer(now, Answer::Servers(servers([1]), seconds(1)));
     for pause in [1, 1, 1] {
-        assert_eq!(keeper.answered(now, failed()), []);
-        assert_eq!(keeper.next(), now + seconds(pause));
-        now = keeper.next();
+        assert_eq!(state.record_answer(now, failed()), []);
+        assert_eq!(state.next_query(), now + seconds(pause));
+        now = state.next_query();
     }
-    assert_eq!(keeper.answered(now, failed()), [Event::Failing("nobody answers".to_owned())]);
+    assert_eq!(state.record_answer(now, failed()), [NameEvent::Failing("nobody answers".to_owned())]);
     for _ in 0..1000 {
-        now = keeper.next();
-        assert_eq!(keeper.answered(now, failed()), []);
+        now = state.next_query();
+        assert_eq!(state.record_answer(now, failed()), []);
     }
-    assert_eq!(keeper.servers(), servers([1]));
-    assert_eq!(keeper.answered(now, Answer::Servers(servers([1]), seconds(1))), [Event::Recovered]);
+    assert_eq!(state.servers(), servers([1]));
+    assert_eq!(state.record_answer(now, Answer::Servers(servers([1]), seconds(1))), [NameEvent::Recovered]);
 }
 
 #[test]
 fn a_server_keeps_its_slot_until_its_last_session_has_ended() {
     let mut slots = Slots::new(2);
     let [one, two, three] = [1, 2, 3].map(|last| servers([last])[0]);
-    let slot = |slot, server| Order::Fill { slot, server, backup: false };
-    assert_eq!(slots.take(&[one, two], |_| 0), [slot(0, one), slot(1, two)]);
-    assert_eq!(slots.take(&[one, two], |_| 0), []);
+    let slot = |slot, server| SlotChange::Assign { slot, server, backup: false };
+    assert_eq!(slots.assign(&[one, two], |_| 0), [slot(0, one), slot(1, two)]);
+    assert_eq!(slots.assign(&[one, two], |_| 0), []);
     // Its sessions go on, and there is no slot for another.
-    assert_eq!(slots.take(&[two, three], |_| 1), [Order::Drain(0)]);
-    assert_eq!((slots.left_out(), slots.anybody_leaves()), (1, true));
-    assert_eq!(slots.take(&[two, three], |_| 1), []);
-    assert_eq!(slots.take(&[two, three], |_| 0), [Order::Clear(0), slot(0, three)]);
-    assert_eq!((slots.left_out(), slots.anybody_leaves()), (0, false));
+    assert_eq!(slots.assign(&[two, three], |_| 1), [SlotChange::Drain(0)]);
+    assert_eq!((slots.unassigned(), slots.has_draining()), (1, true));
+    assert_eq!(slots.assign(&[two, three], |_| 1), []);
+    assert_eq!(slots.assign(&[two, three], |_| 0), [SlotChange::Free(0), slot(0, three)]);
+    assert_eq!((slots.unassigned(), slots.has_draining()), (0, false));
     // It comes back before it has left.
-    assert_eq!(slots.take(&[three], |_| 1), [Order::Drain(1)]);
-    assert_eq!(slots.take(&[two, three], |_| 1), [slot(1, two)]);
-    assert_eq!(slots.take(&[], |_| 0), [Order::Clear(0), Order::Clear(1)]);
+    assert_eq!(slots.assign(&[three], |_| 1), [SlotChange::Drain(1)]);
+    assert_eq!(slots.assign(&[two, three], |_| 1), [slot(1, two)]);
+    assert_eq!(slots.assign(&[], |_| 0), [SlotChange::Free(0), SlotChange::Free(1)]);
 }
 
 #[test]
@@ -140,15 +150,15 @@ fn higher_priorities_stand_by_until_the_lowest_is_gone() {
     let [one, two] = [1, 2].map(|last| servers([last])[0]);
     let two = Server { priority: 5, weight: 9, ..two };
     assert_eq!(
-        slots.take(&[one, two], |_| 0),
+        slots.assign(&[one, two], |_| 0),
         [
-            Order::Fill { slot: 0, server: one, backup: false },
-            Order::Fill { slot: 1, server: two, backup: true }
+            SlotChange::Assign { slot: 0, server: one, backup: false },
+            SlotChange::Assign { slot: 1, server: two, backup: true }
         ]
     );
     assert_eq!(
-        slots.take(&[two], |_| 0),
-        [Order::Clear(0), Order::Fill { slot: 1, server: two, backup: false }]
+        slots.assign(&[two], |_| 0),
+        [SlotChange::Free(0), SlotChange::Assign { slot: 1, server: two, backup: false }]
     );
 }
 
@@ -163,7 +173,7 @@ fn sources_are_read() {
     for text in ["dns", "srv", "dns:53", "srv:80", "web:80", "127.0.0.1:80", "/run/a:b"] {
         assert_eq!(Source::parse(text), None, "{text}");
     }
-    assert_eq!(Source::parse("srv:_a._tcp.b:80"), Some(Err(SourceError::PortOfService)));
+    assert_eq!(Source::parse("srv:_a._tcp.b:80"), Some(Err(SourceError::ServicePort)));
     for text in ["dns:web", "dns:web:0", "dns:web:http", "dns:web:+1", "dns:", "dns:web:70000"] {
         assert!(matches!(Source::parse(text), Some(Err(SourceError::Port(_)))), "{text}");
     }
@@ -177,7 +187,7 @@ fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
     let answer = prop_oneof![
         (prop::collection::vec(1u8..6, 0..5), 0u64..100)
             .prop_map(|(last, ttl)| Answer::Servers(servers(last), seconds(ttl))),
-        (0u64..100).prop_map(|ttl| Answer::Nothing(seconds(ttl))),
+        (0u64..100).prop_map(|ttl| Answer::NoServers(seconds(ttl))),
         Just(Answer::Failed("x".to_owned())),
     ];
     prop::collection::vec((0u64..40, answer), 0..40)
@@ -189,15 +199,15 @@ proptest! {
     #[test]
     fn servers_go_only_for_a_reason(answers in answers()) {
         let mut now = Instant::now();
-        let mut keeper = Keeper::new(now);
+        let mut state = NameState::new(now);
         let mut absent = None;
         for (pause, answer) in answers {
             now += seconds(pause);
-            let before = keeper.servers().to_vec();
-            let events = keeper.answered(now, answer.clone());
-            let after = keeper.servers().to_vec();
-            prop_assert_eq!(before != after, events.contains(&Event::Changed));
-            let pause = keeper.next() - now;
+            let before = state.servers().to_vec();
+            let events = state.record_answer(now, answer.clone());
+            let after = state.servers().to_vec();
+            prop_assert_eq!(before != after, events.contains(&NameEvent::Changed));
+            let pause = state.next_query() - now;
             prop_assert!((seconds(1)..=seconds(10)).contains(&pause));
             match answer {
                 Answer::Servers(found, _) if !found.is_empty() => {
@@ -217,7 +227,7 @@ proptest! {
         }
     }
 
-    /// The difference turns the one set into the other.
+    /// The diff turns the one set into the other.
     #[test]
     fn differences_add_up(
         before in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
@@ -229,14 +239,14 @@ proptest! {
                 .collect()
         };
         let (before, after) = (set(&before), set(&after));
-        let difference = Difference::between(&before, &after);
-        prop_assert_eq!(difference == Difference::default(), before == after);
+        let diff = ServerDiff::between(&before, &after);
+        prop_assert_eq!(diff == ServerDiff::default(), before == after);
         let mut turned: Vec<_> = before
             .iter()
-            .filter(|server| !difference.gone.contains(server))
-            .filter(|server| !difference.changed.iter().any(|changed| changed.address == server.address))
-            .chain(&difference.come)
-            .chain(&difference.changed)
+            .filter(|server| !diff.removed.contains(server))
+            .filter(|server| !diff.changed.iter().any(|changed| changed.address == server.address))
+            .chain(&diff.added)
+            .chain(&diff.changed)
             .copied()
             .collect();
         turned.sort_by_key(|server| server.address);
@@ -253,16 +263,16 @@ proptest! {
         let mut open = [false; 4];
         for (set, sessions) in sets {
             let found = servers(set);
-            for order in slots.take(&found, |slot| sessions[slot]) {
-                match order {
-                    Order::Fill { slot, server, .. } => {
+            for change in slots.assign(&found, |slot| sessions[slot]) {
+                match change {
+                    SlotChange::Assign { slot, server, .. } => {
                         let same = tenants[slot] == Some(server.address);
                         prop_assert!(same || tenants[slot].is_none(), "a slot that is taken was given away");
                         tenants[slot] = Some(server.address);
                         open[slot] = true;
                     }
-                    Order::Drain(slot) => open[slot] = false,
-                    Order::Clear(slot) => {
+                    SlotChange::Drain(slot) => open[slot] = false,
+                    SlotChange::Free(slot) => {
                         prop_assert_eq!(sessions[slot], 0);
                         tenants[slot] = None;
                         open[slot] = false;
@@ -275,8 +285,8 @@ proptest! {
             served.dedup();
             prop_assert_eq!(before, served.len(), "somebody has two slots");
             prop_assert!(served.iter().all(|address| found.iter().any(|server| server.address == *address)));
-            prop_assert_eq!(found.len() - served.len(), slots.left_out());
-            prop_assert!(slots.left_out() == 0 || tenants.iter().all(Option::is_some), "a slot was free");
+            prop_assert_eq!(found.len() - served.len(), slots.unassigned());
+            prop_assert!(slots.unassigned() == 0 || tenants.iter().all(Option::is_some), "a slot was free");
         }
     }
 

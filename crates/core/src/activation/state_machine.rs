@@ -1,25 +1,25 @@
 //! The machine itself.
 
+mod admin;
 mod evict;
-mod steer;
 
 use std::time::{Duration, Instant};
 
-use super::waiting::{WaiterId, Waiting};
-use super::{Action, Arrival, Event, Policy, Refusal, State};
+use super::hold_queue::{HoldQueue, WaiterId};
+use super::{Action, Event, LeaseResponse, Policy, Refusal, State};
 use crate::backoff::Backoff;
-use crate::later::after;
+use crate::time::saturating_add;
+pub use admin::{AdminError, Snapshot};
 pub use evict::{Eviction, Evictions};
-pub use steer::{NotNow, Outlook};
 
 /// One service.
 #[derive(Debug)]
-pub struct Machine {
+pub struct StateMachine {
     policy: Policy,
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    waiting: Waiting,
+    held: HoldQueue,
     /// Leases that are held.
     leases: usize,
     /// Those of them that count as use: sessions that moved nothing for long do not.
@@ -31,7 +31,7 @@ pub struct Machine {
     /// Somebody else has started it.
     foreign: bool,
     /// It is wanted awake, whether it is used or not.
-    kept_warm: bool,
+    keep_warm: bool,
     /// Why it sleeps as soon as nobody uses it.
     evictions: Evictions,
     backoff: Backoff,
@@ -54,7 +54,7 @@ enum Phase {
     },
 }
 
-impl Machine {
+impl StateMachine {
     /// A service that is not running.
     pub fn new(policy: Policy, now: Instant) -> Self {
         Self {
@@ -62,13 +62,13 @@ impl Machine {
             policy,
             phase: Phase::Stopped,
             since: now,
-            waiting: Waiting::default(),
+            held: HoldQueue::default(),
             leases: 0,
             in_use: 0,
             unused_since: now,
             up_since: now,
             foreign: false,
-            kept_warm: false,
+            keep_warm: false,
             evictions: Evictions::default(),
         }
     }
@@ -98,7 +98,7 @@ impl Machine {
 
     /// How many clients are held.
     pub fn held(&self) -> usize {
-        self.waiting.len()
+        self.held.len()
     }
 
     /// How many leases there are.
@@ -106,48 +106,50 @@ impl Machine {
         self.leases
     }
 
-    /// A client arrives. `wakes`: it may wake the service.
-    pub fn arrive(&mut self, now: Instant, wakes: bool, out: &mut Vec<Action>) -> Arrival {
+    /// A client arrives. `may_wake`: it may wake the service.
+    pub fn request_lease(&mut self, now: Instant, may_wake: bool, out: &mut Vec<Action>) -> LeaseResponse {
         match self.phase {
             Phase::Up => {
-                self.lease();
-                return Arrival::Granted;
+                self.add_lease();
+                return LeaseResponse::Granted;
             }
-            Phase::Stopping { failed: true } => return Arrival::Refused(Refusal::Backoff),
-            Phase::Failed { until } if now < until => return Arrival::Refused(Refusal::Backoff),
-            Phase::Stopped | Phase::Failed { .. } | Phase::Frozen if !wakes => {
-                return Arrival::Refused(Refusal::Asleep);
+            Phase::Stopping { failed: true } => return LeaseResponse::Refused(Refusal::Backoff),
+            Phase::Failed { until } if now < until => return LeaseResponse::Refused(Refusal::Backoff),
+            Phase::Stopped | Phase::Failed { .. } | Phase::Frozen if !may_wake => {
+                return LeaseResponse::Refused(Refusal::WakeNotAllowed);
             }
-            _ if self.waiting.len() >= self.policy.hold_max => return Arrival::Refused(Refusal::Overflow),
+            _ if self.held.len() >= self.policy.hold_max => {
+                return LeaseResponse::Refused(Refusal::QueueFull);
+            }
             _ => {}
         }
-        let waiter = self.waiting.push(after(now, self.policy.hold_timeout));
-        self.wanted(now, out);
-        Arrival::Held(waiter)
+        let waiter = self.held.push(saturating_add(now, self.policy.hold_timeout));
+        self.ensure_awake(now, out);
+        LeaseResponse::Held(waiter)
     }
 
     /// A held client left. Nothing else follows for it.
-    pub fn leave(&mut self, waiter: WaiterId) {
-        self.waiting.remove(waiter);
+    pub fn cancel(&mut self, waiter: WaiterId) {
+        self.held.remove(waiter);
     }
 
     /// A lease is given back. `counted`: it counted as use until now.
     pub fn release(&mut self, now: Instant, counted: bool, out: &mut Vec<Action>) {
         self.leases = self.leases.saturating_sub(1);
         if counted {
-            self.unused(now);
+            self.end_use(now);
         }
         self.tick(now, out);
     }
 
     /// A session has moved nothing for long, and does not count as use any more.
-    pub fn quiet(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.unused(now);
+    pub fn session_idle(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.end_use(now);
         self.tick(now, out);
     }
 
     /// A session that did not count moves bytes again.
-    pub fn busy(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub fn session_active(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.in_use = (self.in_use + 1).min(self.leases);
         if self.phase == Phase::Frozen {
             self.enter(now, Phase::Thawing);
@@ -156,26 +158,26 @@ impl Machine {
     }
 
     /// It is wanted awake from now on, or not any more.
-    pub fn keep_warm(&mut self, now: Instant, warm: bool, out: &mut Vec<Action>) {
-        self.kept_warm = warm;
+    pub fn set_keep_warm(&mut self, now: Instant, warm: bool, out: &mut Vec<Action>) {
+        self.keep_warm = warm;
         if warm {
-            self.wanted(now, out);
+            self.ensure_awake(now, out);
         }
         self.tick(now, out);
     }
 
     /// Somebody who is no client wants it awake. It sleeps again by the usual rules.
     pub fn wake(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.wanted(now, out);
+        self.ensure_awake(now, out);
     }
 
     /// What is being started turned out to be somebody else's: it ran already. It may have answered meanwhile.
-    pub fn found_running(&mut self) {
+    pub fn mark_foreign(&mut self) {
         self.foreign |= !matches!(self.phase, Phase::Stopped | Phase::Failed { .. } | Phase::Stopping { .. });
     }
 
     /// What runs is ours after all: it was started again by what watches over it.
-    pub fn claim(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub fn mark_owned(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.foreign = false;
         self.tick(now, out);
     }
@@ -191,10 +193,10 @@ impl Machine {
     }
 
     /// Why it could not be started may be mended: the next client starts it at once.
-    pub fn forgive(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub fn reset_backoff(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.backoff.reset();
         if matches!(self.phase, Phase::Failed { .. }) {
-            self.stopped(now, out);
+            self.enter_stopped(now, out);
         }
     }
 
@@ -211,29 +213,31 @@ impl Machine {
     /// Something became known.
     pub fn event(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
         match (event, self.phase) {
-            (Event::Answers, Phase::Starting) => self.up(now, out),
-            (Event::Answers, Phase::Stopped | Phase::Failed { .. }) => {
+            (Event::Ready, Phase::Starting) => self.became_ready(now, out),
+            (Event::Ready, Phase::Stopped | Phase::Failed { .. }) => {
                 self.foreign = true;
-                self.up(now, out);
+                self.became_ready(now, out);
             }
             (Event::StartFailed | Event::Exited { .. }, Phase::Starting)
             | (Event::Stopped | Event::Exited { .. }, Phase::Stopping { failed: true }) => {
-                self.fail(now, out);
+                self.enter_failed(now, out);
             }
             (Event::Exited { failed }, Phase::Up | Phase::Freezing | Phase::Frozen | Phase::Thawing) => {
                 self.exited(now, failed, out);
             }
             (Event::Stopped | Event::Exited { .. }, Phase::Stopping { failed: false }) => {
-                self.stopped(now, out);
+                self.enter_stopped(now, out);
             }
             (Event::Frozen, Phase::Freezing) => {
                 self.enter(now, Phase::Frozen);
-                if self.is_wanted() {
+                if self.is_needed() {
                     self.enter(now, Phase::Thawing);
                     out.push(Action::Thaw);
                 }
             }
-            (Event::FreezeFailed, Phase::Freezing) | (Event::Thawed, Phase::Thawing) => self.awake(now, out),
+            (Event::FreezeFailed, Phase::Freezing) | (Event::Thawed, Phase::Thawing) => {
+                self.enter_up(now, out)
+            }
             // Late news of something that was given up meanwhile.
             _ => {}
         }
@@ -244,21 +248,23 @@ impl Machine {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Stopped => None,
-            Phase::Failed { until } => self.kept_warm.then_some(until),
-            Phase::Starting | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.gives_up_at(),
-            Phase::Up => [self.freezes_at(), self.stops_at()].into_iter().flatten().min(),
-            Phase::Frozen => self.stops_at(),
+            Phase::Failed { until } => self.keep_warm.then_some(until),
+            Phase::Starting | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => {
+                self.operation_timeout()
+            }
+            Phase::Up => [self.freeze_at(), self.stop_at()].into_iter().flatten().min(),
+            Phase::Frozen => self.stop_at(),
         };
-        [phase, self.waiting.deadline()].into_iter().flatten().min()
+        [phase, self.held.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while let Some(waiter) = self.waiting.pop_overdue(now) {
+        while let Some(waiter) = self.held.pop_expired(now) {
             out.push(Action::Refuse(waiter, Refusal::HoldTimeout));
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let given_up = due(self.gives_up_at());
+        let given_up = due(self.operation_timeout());
         match self.phase {
             Phase::Starting if given_up => {
                 if self.may_stop() {
@@ -266,38 +272,38 @@ impl Machine {
                     self.enter(now, Phase::Stopping { failed: true });
                     out.push(Action::Stop);
                 } else {
-                    self.fail(now, out);
+                    self.enter_failed(now, out);
                 }
             }
-            Phase::Up | Phase::Frozen if due(self.stops_at()) => {
+            Phase::Up | Phase::Frozen if due(self.stop_at()) => {
                 self.enter(now, Phase::Stopping { failed: false });
                 out.push(Action::Stop);
             }
-            Phase::Failed { until } if self.kept_warm && until <= now => self.wanted(now, out),
-            Phase::Up if due(self.freezes_at()) => {
+            Phase::Failed { until } if self.keep_warm && until <= now => self.ensure_awake(now, out),
+            Phase::Up if due(self.freeze_at()) => {
                 self.enter(now, Phase::Freezing);
                 out.push(Action::Freeze);
             }
             // Whoever was asked does not answer; what it is really like shows at the next client.
-            Phase::Stopping { failed: true } if given_up => self.fail(now, out),
-            Phase::Stopping { failed: false } if given_up => self.stopped(now, out),
-            Phase::Freezing | Phase::Thawing if given_up => self.awake(now, out),
+            Phase::Stopping { failed: true } if given_up => self.enter_failed(now, out),
+            Phase::Stopping { failed: false } if given_up => self.enter_stopped(now, out),
+            Phase::Freezing | Phase::Thawing if given_up => self.enter_up(now, out),
             _ => {}
         }
     }
 
     /// Until when a start may take, and whoever was asked to freeze, thaw or stop has to answer.
-    fn gives_up_at(&self) -> Option<Instant> {
+    fn operation_timeout(&self) -> Option<Instant> {
         let span = match self.phase {
             Phase::Starting => self.policy.start_timeout,
             Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.policy.stop_timeout,
             Phase::Stopped | Phase::Up | Phase::Frozen | Phase::Failed { .. } => return None,
         };
-        Some(after(self.since, span))
+        Some(saturating_add(self.since, span))
     }
 
     /// Somebody wants it: whatever sleeps is woken.
-    fn wanted(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn ensure_awake(&mut self, now: Instant, out: &mut Vec<Action>) {
         match self.phase {
             Phase::Failed { until } if now < until => {}
             Phase::Stopped | Phase::Failed { .. } => {
@@ -314,33 +320,33 @@ impl Machine {
         }
     }
 
-    fn is_wanted(&self) -> bool {
-        !self.waiting.is_empty() || self.in_use > 0 || self.kept_warm
+    fn is_needed(&self) -> bool {
+        !self.held.is_empty() || self.in_use > 0 || self.keep_warm
     }
 
-    fn up(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn became_ready(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.up_since = now;
         self.unused_since = now;
-        self.awake(now, out);
+        self.enter_up(now, out);
     }
 
-    fn awake(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn enter_up(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.enter(now, Phase::Up);
         self.unused_since = self.unused_since.max(now);
-        while let Some(waiter) = self.waiting.pop() {
-            self.lease();
+        while let Some(waiter) = self.held.pop() {
+            self.add_lease();
             out.push(Action::Grant(waiter));
         }
     }
 
-    fn fail(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn enter_failed(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.refuse_all(Refusal::StartFailed, out);
-        let until = after(now, self.backoff.next_delay());
+        let until = saturating_add(now, self.backoff.next_delay());
         self.enter(now, Phase::Failed { until });
     }
 
     fn refuse_all(&mut self, refusal: Refusal, out: &mut Vec<Action>) {
-        while let Some(waiter) = self.waiting.pop() {
+        while let Some(waiter) = self.held.pop() {
             out.push(Action::Refuse(waiter, refusal));
         }
     }
@@ -352,56 +358,57 @@ impl Machine {
         }
         // It did answer, so the next client may start it at once. But what would be started again by us, over and
         // over, is given the time that a failed start gets.
-        let at_once = !self.waiting.is_empty() || self.kept_warm;
+        let at_once = !self.held.is_empty() || self.keep_warm;
         if failed && at_once && lasted < self.policy.stable_after {
-            self.fail(now, out);
+            self.enter_failed(now, out);
         } else {
-            self.stopped(now, out);
+            self.enter_stopped(now, out);
         }
     }
 
-    fn stopped(&mut self, now: Instant, out: &mut Vec<Action>) {
+    fn enter_stopped(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.enter(now, Phase::Stopped);
-        if !self.waiting.is_empty() || self.kept_warm {
-            self.wanted(now, out);
+        if !self.held.is_empty() || self.keep_warm {
+            self.ensure_awake(now, out);
         }
     }
 
-    fn lease(&mut self) {
+    fn add_lease(&mut self) {
         self.leases += 1;
         self.in_use += 1;
     }
 
-    fn unused(&mut self, now: Instant) {
+    fn end_use(&mut self, now: Instant) {
         self.in_use = self.in_use.saturating_sub(1);
         if self.in_use == 0 {
             self.unused_since = now;
         }
     }
 
-    fn freezes_at(&self) -> Option<Instant> {
+    fn freeze_at(&self) -> Option<Instant> {
         if self.phase == Phase::Up && self.evictions.is_empty() {
-            self.sleeps_at(self.policy.freeze_after?)
+            self.idle_deadline(self.policy.freeze_after?)
         } else {
             None
         }
     }
 
-    fn stops_at(&self) -> Option<Instant> {
+    fn stop_at(&self) -> Option<Instant> {
         let stop_after =
             if self.evictions.is_empty() { self.policy.stop_after } else { Some(Duration::ZERO) };
-        self.sleeps_at(stop_after?)
+        self.idle_deadline(stop_after?)
     }
 
     /// When it has been unused for so long, if it is unused and may sleep at all.
-    fn sleeps_at(&self, unused: Duration) -> Option<Instant> {
-        (self.may_stop() && !self.is_wanted()).then(|| after(self.unused_since, unused).max(self.mature_at()))
+    fn idle_deadline(&self, unused: Duration) -> Option<Instant> {
+        (self.may_stop() && !self.is_needed())
+            .then(|| saturating_add(self.unused_since, unused).max(self.minimum_uptime_ends()))
     }
 
     /// Before that it does not sleep.
-    fn mature_at(&self) -> Instant {
-        let at_once = self.evictions.is_at_once();
-        after(self.up_since, if at_once { Duration::ZERO } else { self.policy.minimum_uptime })
+    fn minimum_uptime_ends(&self) -> Instant {
+        let at_once = self.evictions.skips_minimum_uptime();
+        saturating_add(self.up_since, if at_once { Duration::ZERO } else { self.policy.minimum_uptime })
     }
 
     /// What somebody else has started is not ours to stop.
@@ -411,7 +418,7 @@ impl Machine {
 
     fn enter(&mut self, now: Instant, phase: Phase) {
         if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
-            self.evictions.rest();
+            self.evictions.clear_on_stop();
         }
         self.phase = phase;
         self.since = now;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// Such a time, every week, in local time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WarmWindow {
+pub struct WeeklyWindow {
     /// Bit 0 is Monday.
     pub days: u8,
     /// Minutes since midnight.
@@ -21,9 +21,9 @@ pub struct WarmWindow {
 const DAY: u16 = 24 * 60;
 const WEEK: u16 = 7 * DAY;
 const EVERY_DAY: u8 = 0b111_1111;
-const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const DAY_NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-impl WarmWindow {
+impl WeeklyWindow {
     /// Whether it is open at this minute of this day (0 is Monday). Its first minute is in it, the one at which it
     /// ends is not.
     pub fn contains(&self, day: u8, minute: u16) -> bool {
@@ -45,19 +45,19 @@ impl WarmWindow {
 }
 
 /// Whether one of the windows is open at this minute of this day (0 is Monday).
-pub fn is_warm(windows: &[WarmWindow], day: u8, minute: u16) -> bool {
+pub fn is_open(windows: &[WeeklyWindow], day: u8, minute: u16) -> bool {
     windows.iter().any(|window| window.contains(day, minute))
 }
 
-/// In how many minutes after the beginning of this minute of this day [`is_warm`] changes; `None`: never.
-pub fn next_change(windows: &[WarmWindow], day: u8, minute: u16) -> Option<u16> {
+/// In how many minutes after the beginning of this minute of this day [`is_open`] changes; `None`: never.
+pub fn minutes_until_change(windows: &[WeeklyWindow], day: u8, minute: u16) -> Option<u16> {
     let now = minute_of_week(day, minute);
-    let warm_at = |time: u16| is_warm(windows, u8::try_from(time / DAY).unwrap_or_default(), time % DAY);
-    let warm = warm_at(now);
+    let open_at = |time: u16| is_open(windows, u8::try_from(time / DAY).unwrap_or_default(), time % DAY);
+    let open = open_at(now);
     windows
         .iter()
         .flat_map(|window| window.starts().flat_map(|start| [start, (start + window.length()) % WEEK]))
-        .filter(|edge| warm_at(*edge) != warm)
+        .filter(|edge| open_at(*edge) != open)
         .map(|edge| since(now, edge))
         .min()
 }
@@ -71,21 +71,22 @@ fn since(earlier: u16, later: u16) -> u16 {
     (later + WEEK - earlier) % WEEK
 }
 
-impl FromStr for WarmWindow {
-    type Err = WarmWindowError;
+impl FromStr for WeeklyWindow {
+    type Err = WeeklyWindowError;
 
     /// Reads `[DAYS] HH:MM-HH:MM`. Days are names or the first three letters of them, single or as ranges, with commas
     /// between; without any, every day is meant. A window that ends before it begins ends on the next day.
-    fn from_str(text: &str) -> Result<Self, WarmWindowError> {
+    fn from_str(text: &str) -> Result<Self, WeeklyWindowError> {
         let text = text.trim();
         let (days, times) = match text.rsplit_once(char::is_whitespace) {
             Some((days, times)) => (parse_days(days)?, times),
             None => (EVERY_DAY, text),
         };
-        let (from, until) = times.split_once('-').ok_or_else(|| WarmWindowError::Times(times.to_owned()))?;
+        let (from, until) =
+            times.split_once('-').ok_or_else(|| WeeklyWindowError::Times(times.to_owned()))?;
         let (from, until) = (parse_time(from)?, parse_time(until)?);
         if from == until || from == DAY {
-            return Err(WarmWindowError::NoLength);
+            return Err(WeeklyWindowError::Empty);
         }
         // Midnight at the end is the end of the same day.
         let until = if until == 0 { DAY } else { until };
@@ -93,7 +94,7 @@ impl FromStr for WarmWindow {
     }
 }
 
-fn parse_days(text: &str) -> Result<u8, WarmWindowError> {
+fn parse_days(text: &str) -> Result<u8, WeeklyWindowError> {
     let mut days = 0;
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -107,22 +108,22 @@ fn parse_days(text: &str) -> Result<u8, WarmWindowError> {
     Ok(days)
 }
 
-fn parse_day(text: &str) -> Result<u8, WarmWindowError> {
+fn parse_day(text: &str) -> Result<u8, WeeklyWindowError> {
     let text = text.trim();
-    NAMES
+    DAY_NAMES
         .iter()
         .zip(0..)
-        .find(|(name, _)| name.eq_ignore_ascii_case(text) || short(name).eq_ignore_ascii_case(text))
+        .find(|(name, _)| name.eq_ignore_ascii_case(text) || short_name(name).eq_ignore_ascii_case(text))
         .map(|(_, day)| day)
-        .ok_or_else(|| WarmWindowError::Day(text.to_owned()))
+        .ok_or_else(|| WeeklyWindowError::Day(text.to_owned()))
 }
 
-fn short(name: &str) -> &str {
+fn short_name(name: &str) -> &str {
     name.get(..3).unwrap_or(name)
 }
 
-fn parse_time(text: &str) -> Result<u16, WarmWindowError> {
-    let wrong = || WarmWindowError::Time(text.to_owned());
+fn parse_time(text: &str) -> Result<u16, WeeklyWindowError> {
+    let wrong = || WeeklyWindowError::Time(text.to_owned());
     let number = |digits: &str, length: std::ops::RangeInclusive<usize>| {
         let plain = length.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         digits.parse::<u16>().ok().filter(|_| plain)
@@ -133,20 +134,20 @@ fn parse_time(text: &str) -> Result<u16, WarmWindowError> {
     Some(hour * 60 + minute).filter(|time| *time <= DAY).ok_or_else(wrong)
 }
 
-impl fmt::Display for WarmWindow {
+impl fmt::Display for WeeklyWindow {
     /// Prints the window so that it can be parsed again: `Mon-Fri 08:00-18:00`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days & EVERY_DAY != EVERY_DAY {
             let mut separator = "";
             let mut day = 0;
-            while let Some(first) = NAMES.get(day) {
+            while let Some(first) = DAY_NAMES.get(day) {
                 let run =
-                    NAMES.iter().enumerate().skip(day).take_while(|(day, _)| self.days & (1 << day) != 0);
+                    DAY_NAMES.iter().enumerate().skip(day).take_while(|(day, _)| self.days & (1 << day) != 0);
                 match run.last() {
                     None => {}
-                    Some((last, _)) if last == day => write!(f, "{separator}{}", short(first))?,
+                    Some((last, _)) if last == day => write!(f, "{separator}{}", short_name(first))?,
                     Some((last, name)) => {
-                        write!(f, "{separator}{}-{}", short(first), short(name))?;
+                        write!(f, "{separator}{}-{}", short_name(first), short_name(name))?;
                         day = last;
                     }
                 }
@@ -164,7 +165,7 @@ impl fmt::Display for WarmWindow {
 
 /// Why a text is not a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WarmWindowError {
+pub enum WeeklyWindowError {
     /// Not the name of a day.
     Day(String),
     /// Not two times with a dash between.
@@ -172,18 +173,18 @@ pub enum WarmWindowError {
     /// Not a time of the day.
     Time(String),
     /// It begins and ends at the same time.
-    NoLength,
+    Empty,
 }
 
-impl fmt::Display for WarmWindowError {
+impl fmt::Display for WeeklyWindowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Day(text) => write!(f, "'{text}' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
             Self::Times(text) => write!(f, "'{text}' is not a time from and until (write 08:00-18:00)"),
             Self::Time(text) => write!(f, "'{text}' is not a time of the day (00:00 to 24:00)"),
-            Self::NoLength => f.write_str("it ends when it begins (write 00:00-24:00 for whole days)"),
+            Self::Empty => f.write_str("it ends when it begins (write 00:00-24:00 for whole days)"),
         }
     }
 }
 
-impl std::error::Error for WarmWindowError {}
+impl std::error::Error for WeeklyWindowError {}
