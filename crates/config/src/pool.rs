@@ -173,13 +173,7 @@ fn observe(section: &Section<'_>, report: &mut Report) -> Option<Observe> {
 /// Reads how servers are chosen.
 pub(super) fn balance(section: &Section<'_>, servers: &[ServerConfig], report: &mut Report) -> Balance {
     let woken = servers.iter().filter(|server| server.wake.is_some()).count();
-    let words = [
-        ("roundrobin", Balance::RoundRobin),
-        ("leastconn", Balance::LeastConn),
-        ("first", Balance::First { soft: None }),
-        ("source", Balance::Source),
-        ("random", Balance::Random),
-    ];
+    let words: Vec<_> = Balance::ALL.iter().map(|balance| (balance.word(), *balance)).collect();
     let said = section.get("balance").and_then(|field| field.choice(&words, report));
     let usual = if woken > 0 { Balance::First { soft: None } } else { Balance::RoundRobin };
     let soft_field = section.get("soft");

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use dormouse_core::address::Target;
+use dormouse_core::pool::Balance;
 
 use crate::bind::{Address, Bind};
 use crate::global::Global;
@@ -70,7 +71,7 @@ impl Builder<'_> {
         let several = servers.len() > 1
             || servers.iter().any(|(server, _)| matches!(server.address, ServerAddress::Resolved(_)));
         if several {
-            keys.text("balance", Some(backend.settings.balance.unwrap_or("roundrobin")));
+            keys.text("balance", Some(backend.settings.balance.unwrap_or(Balance::RoundRobin).word()));
         }
         keys.number("maxconn", maxconn);
         if binds.iter().any(|bind| bind.options.accept_proxy) {

@@ -1,5 +1,7 @@
 //! The sections with listeners and servers: defaults, frontend, backend, listen.
 
+use dormouse_core::pool::Balance;
+
 use crate::bind::{self, Bind, BindOptions};
 use crate::check::{CheckMethod, TcpCheckRules};
 use crate::log;
@@ -171,23 +173,23 @@ impl Section {
     fn balance(&mut self, statement: &Statement, report: &mut Report) {
         let algorithm = statement.word(1);
         self.settings.balance = match algorithm {
-            "roundrobin" | "static-rr" => Some("roundrobin"),
-            "leastconn" => Some("leastconn"),
-            "first" => Some("first"),
-            "source" => Some("source"),
-            "hash" if statement.word(2) == "src" => Some("source"),
-            "random" | "random(2)" => Some("random"),
+            "static-rr" => Some(Balance::RoundRobin),
+            "hash" if statement.word(2) == "src" => Some(Balance::Source),
+            "random(2)" => Some(Balance::Random),
             _ if algorithm.starts_with("random(") => {
                 report
                     .note(statement, "dormouse chooses the less loaded of two random servers, as HAProxy does without a number");
-                Some("random")
+                Some(Balance::Random)
             }
             _ => {
-                report.omit(
-                    statement,
-                    "dormouse supports roundrobin, leastconn, first, source and random; replaced by roundrobin",
-                );
-                None
+                let known = Balance::from_word(algorithm);
+                if known.is_none() {
+                    let words: Vec<_> = Balance::ALL.iter().map(|balance| balance.word()).collect();
+                    let replacement = Balance::RoundRobin.word();
+                    let words = words.join(", ");
+                    report.omit(statement, format!("dormouse supports {words}; replaced by {replacement}"));
+                }
+                known
             }
         };
     }

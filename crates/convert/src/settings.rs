@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dormouse_core::pool::Balance;
+
 use crate::check::{CheckMethod, TcpCheckRules};
 use crate::report::Statement;
 use crate::server_options::ServerOptions;
@@ -36,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) maxconn: Option<u32>,
     pub(crate) backlog: Option<u32>,
     /// `None` means roundrobin, or an algorithm that cannot be converted.
-    pub(crate) balance: Option<&'static str>,
+    pub(crate) balance: Option<Balance>,
     pub(crate) retries: Option<u32>,
     pub(crate) redispatch: bool,
     pub(crate) server: ServerOptions,

@@ -1,35 +1,33 @@
-//! Delays between tries that grow from one try to the next.
+//! Delays between attempts that grow from one attempt to the next.
 
 use std::time::Duration;
 
-/// A deterministic series of delays: the first one, each further one longer by the same factor, never more than the max.
+/// A deterministic series of delays: each delay is longer than the previous one by the same factor, up to `max`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
     max: Duration,
-    /// Each delay is longer than the last one by this part of it.
+    /// The part of a delay that is added to get the next one, as numerator and denominator.
     growth: (u32, u32),
     next: Duration,
 }
 
 impl Backoff {
-    /// For polling a TCP target that is still starting: short enough that a quick start is not made slow by waiting
-    /// for the next try, long enough that a slow one costs nothing.
-    /// Each delay is an eighth of the time since the first try: a start takes no more than that longer, half of it on
-    /// the average.
+    /// For probing a server that is starting. Each delay is an eighth of the time since the first attempt, so the probe
+    /// adds at most an eighth to the start time, and a slow start costs few attempts.
     pub const READINESS: Self =
         Self { growth: (1, 8), ..Self::new(Duration::from_millis(1), Duration::from_millis(50)) };
 
-    /// For looking at a server that nobody waits for.
+    /// For probing a server without a waiting client.
     pub const BACKGROUND: Self = Self::new(Duration::from_millis(50), Duration::from_secs(5));
 
-    /// A series that starts with `first` and grows to `max`. If `first` is above `max`, all delays are `max`.
+    /// Creates a series that starts with `first` and grows to `max`. If `first` is above `max`, all delays are `max`.
     pub const fn new(first: Duration, max: Duration) -> Self {
         let first = if first.as_nanos() > max.as_nanos() { max } else { first };
         Self { first, max, growth: (1, 1), next: first }
     }
 
-    /// How long to wait before the next try.
+    /// Returns the delay before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
         let delay = self.next;
         let (part, of) = self.growth;
@@ -37,7 +35,7 @@ impl Backoff {
         delay
     }
 
-    /// Starts again from the first delay.
+    /// Restarts the series.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,8 +1,8 @@
-//! Command lines read as GNU `getopt_long()` reads them, without a C library and without global state.
+//! A command line parser with the behaviour of GNU `getopt_long()`, without a C library and without global state.
 //!
-//! Options may stand after positional arguments, long ones may be abbreviated, short ones clustered, and what goes
-//! wrong is told in the words of glibc. Options come one at a time, from left to right, so that the caller can act
-//! on one (print the help, say) before a later one turns out to be wrong.
+//! Options may follow positional arguments, long options may be abbreviated, short options may be clustered, and the
+//! error messages are glibc's. The iterator yields one option at a time from left to right, so that the caller can act
+//! on an option (such as `--help`) before a later one is an error.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,60 +12,60 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// Whether an option takes an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arg {
-    /// A flag: no argument is allowed.
+    /// A flag. An argument is an error.
     No,
-    /// An argument must follow: `--opt=v`, `--opt v`, `-ov` or `-o v`.
+    /// An argument is required: `--opt=v`, `--opt v`, `-ov` or `-o v`.
     Required,
 }
 
-/// Which options an abbreviation is looked for in first.
+/// The rank of an option for abbreviations.
 ///
-/// A program that takes another one's place must not make that one's abbreviations ambiguous by the options it adds.
+/// The options that dormouse adds must not make the abbreviations of the replaced program ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// An option of the program whose command line is imitated.
+    /// An option of the replaced program.
     Original,
-    /// An addition. Its abbreviations count only where they match no original option.
+    /// An additional option. Its abbreviations only count if they match no option of the replaced program.
     Extension,
 }
 
-/// One option of a program.
+/// The definition of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptSpec {
-    /// The ASCII letter behind a single `-`, if there is one.
+    /// The ASCII letter after `-`.
     pub short: Option<char>,
-    /// The name behind `--`.
+    /// The name after `--`.
     pub long: &'static str,
-    /// Whether an argument belongs to it.
+    /// Whether the option takes an argument.
     pub arg: Arg,
-    /// Where its abbreviations rank.
+    /// The rank of the option for abbreviations.
     pub tier: Tier,
 }
 
-/// An option as it was found on the command line.
+/// An option on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opt {
-    /// Its place in the table of options.
+    /// The index of the option in the table.
     pub index: usize,
-    /// Its argument: `Some` exactly if the option takes one.
+    /// The argument. `Some` if and only if the option takes one.
     pub value: Option<OsString>,
 }
 
-/// Reads a command line from left to right; as an iterator it yields the options.
+/// Parses a command line from left to right. The iterator yields the options.
 ///
-/// After an error it may be asked for the next option, as `getopt_long()` may.
+/// After an error the iterator continues with the next option, as `getopt_long()` does.
 #[derive(Debug, Clone)]
 pub struct Getopt<'a> {
     argv0: String,
     specs: &'a [OptSpec],
     args: VecDeque<OsString>,
-    /// What is left of an argument like `-abc` after its first letters.
+    /// The rest of a cluster such as `-abc`.
     cluster: VecDeque<u8>,
     positionals: Vec<OsString>,
 }
 
 impl<'a> Getopt<'a> {
-    /// Starts on `args`, which do not contain the program's name. `argv0` is that name, for the errors.
+    /// Creates a parser for `args`, without the name of the program. `argv0` is that name, for error messages.
     pub fn new<A>(argv0: impl AsRef<OsStr>, specs: &'a [OptSpec], args: A) -> Self
     where
         A: IntoIterator<Item: Into<OsString>>,
@@ -79,8 +79,8 @@ impl<'a> Getopt<'a> {
         }
     }
 
-    /// What is not an option, in order. To be called when there are no more options; arguments that were not read
-    /// by then are left out.
+    /// Returns the positional arguments in order. To be called after the last option; arguments that were not parsed
+    /// yet are lost.
     pub fn positionals(self) -> Vec<OsString> {
         self.positionals
     }
@@ -103,7 +103,7 @@ impl<'a> Getopt<'a> {
         None
     }
 
-    /// Reads `--name` or `--name=value`; `text` is what stands behind the dashes.
+    /// Parses `--name` or `--name=value`. `text` is the part after the dashes.
     fn long_option(&mut self, text: &[u8]) -> Result<Opt, GetoptError> {
         let mut halves = text.splitn(2, |byte| *byte == b'=');
         let name = halves.next().unwrap_or_default();
@@ -128,7 +128,7 @@ impl<'a> Getopt<'a> {
         Ok(Opt { index, value })
     }
 
-    /// Reads one letter of a cluster; an argument may be the rest of the cluster.
+    /// Parses one letter of a cluster. The argument may be the rest of the cluster.
     fn short_option(&mut self, letter: u8) -> Result<Opt, GetoptError> {
         let found = self.specs.iter().enumerate().find(|(_, spec)| spec.short == Some(char::from(letter)));
         let Some((index, spec)) = found.filter(|_| letter.is_ascii()) else {
@@ -193,32 +193,32 @@ fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// What is wrong with a command line. Its `Display` is the line that glibc would print, without the line's end.
+/// An error in a command line. `Display` prints glibc's message without the line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetoptError {
-    /// The program's name as it was called.
+    /// The name of the program as it was called.
     pub argv0: String,
-    /// What is wrong.
+    /// The error.
     pub problem: Problem,
 }
 
 /// The kinds of [`GetoptError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// No option has this name; what was given behind the dashes, with its value.
+    /// No option has this name. The value is the text after the dashes.
     Unrecognized(String),
-    /// An abbreviation of more than one option.
+    /// The abbreviation matches several options.
     Ambiguous {
-        /// What was given behind the dashes, with its value.
+        /// The text after the dashes.
         given: String,
-        /// The options that it could mean.
+        /// The matching options.
         candidates: Vec<&'static str>,
     },
-    /// This flag was given an argument.
+    /// This flag has an argument.
     ArgumentNotAllowed(&'static str),
-    /// This long option is the last word, but needs an argument.
+    /// This long option is the last word, but requires an argument.
     LongArgumentMissing(&'static str),
-    /// This short option is the last word, but needs an argument.
+    /// This short option is the last word, but requires an argument.
     ShortArgumentMissing(u8),
     /// No option has this letter.
     InvalidLetter(u8),

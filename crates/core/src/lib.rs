@@ -1,7 +1,7 @@
 //! Decisions and parsers of dormouse.
 //!
-//! Nothing in this crate does I/O, reads a clock or draws random numbers: bytes, text and (where time matters)
-//! durations go in, values come out. Whatever is decided here can therefore be tested without a socket.
+//! This crate does no I/O, and it does not read a clock or draw random numbers. Bytes, text and times go in, values
+//! come out, so that every decision can be tested without a socket.
 #![forbid(unsafe_code)]
 
 pub mod activation;

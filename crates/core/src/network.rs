@@ -1,20 +1,20 @@
-//! Address ranges: `10.0.0.0/8`, `::1`.
+//! IP networks: `10.0.0.0/8`, `::1`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address range.
+/// An IP network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// Its first address.
+    /// The first address.
     pub address: IpAddr,
-    /// How many leading bits count.
+    /// The number of leading bits that all addresses of the network share.
     pub prefix_len: u8,
 }
 
 impl Network {
-    /// Whether this address is in it; an IPv4 address that is written as IPv6 counts as IPv4.
+    /// Whether the network contains an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let theirs = address.to_canonical();
         self.address.is_ipv4() == theirs.is_ipv4()
@@ -25,7 +25,7 @@ impl Network {
 impl FromStr for Network {
     type Err = NetworkError;
 
-    /// Reads `ADDRESS` or `ADDRESS/BITS`. IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) becomes IPv4.
+    /// Parses `ADDRESS` or `ADDRESS/BITS`. An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) becomes an IPv4 network.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -67,12 +67,12 @@ impl fmt::Display for Network {
     }
 }
 
-/// How many bits an address has.
+/// The number of bits of an address.
 fn address_bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// The address with all but its leading bits cleared.
+/// The address with all bits after the prefix cleared.
 fn network_address(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
@@ -86,17 +86,17 @@ fn network_address(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// Why a text is not an address range.
+/// Why a text is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkError {
-    /// What stands before the `/` is no IP address.
+    /// The part before the `/` is not an IP address.
     Address,
-    /// What stands behind the `/` is not a number of bits.
+    /// The part after the `/` is not a number of bits.
     Prefix {
-        /// The most that there can be.
+        /// The largest number of bits.
         bits: u8,
     },
-    /// The address has bits behind those that count; a single host or this range was meant.
+    /// The address has bits after the prefix. This is the network without them.
     HostBits(Network),
 }
 

@@ -1,22 +1,22 @@
-//! Unsigned numbers in the grammar of systemd's `safe_atou()`: on the command line and in its variables.
+//! Unsigned numbers in the grammar of systemd's `safe_atou()`.
 
 use std::fmt;
 
-/// Parses a number as systemd does: leading white space, a sign, `0x…`, `0b…`, `0o…` and C octal (`010` is 8) are
-/// taken, trailing characters are not. The only number that may carry a `-` is zero.
+/// Parses a number as systemd does: with leading white space, a sign, and the prefixes `0x`, `0b`, `0o` and `0` (octal:
+/// `010` is 8), but without trailing characters. Zero is the only number with a `-`.
 ///
 /// # Errors
-/// [`NumberError::Invalid`] if the text is not a number from end to end, [`NumberError::OutOfRange`] if it is
-/// negative or above [`u32::MAX`].
+/// [`NumberError::Invalid`] if the text is not a number, [`NumberError::OutOfRange`] if the number is negative or above
+/// [`u32::MAX`].
 pub fn parse_u32(text: &str) -> Result<u32, NumberError> {
     u32::try_from(parse_u64(text)?).map_err(|_| NumberError::OutOfRange)
 }
 
-/// The same up to [`u64::MAX`], as `safe_atou64()` does.
+/// Parses a number up to [`u64::MAX`], as `safe_atou64()` does.
 ///
 /// # Errors
-/// [`NumberError::Invalid`] if the text is not a number from end to end, [`NumberError::OutOfRange`] if it is
-/// negative or above [`u64::MAX`].
+/// [`NumberError::Invalid`] if the text is not a number, [`NumberError::OutOfRange`] if the number is negative or above
+/// [`u64::MAX`].
 pub fn parse_u64(text: &str) -> Result<u64, NumberError> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
     let (radix, rest) = split_long_prefix(text);
@@ -33,17 +33,17 @@ pub fn parse_u64(text: &str) -> Result<u64, NumberError> {
     if negative && magnitude != 0 { Err(NumberError::OutOfRange) } else { Ok(magnitude) }
 }
 
-/// Parses a process's number as systemd does.
+/// Parses a process id as systemd does.
 ///
 /// # Errors
-/// As [`parse_u32`]; [`NumberError::OutOfRange`] also if no process can have this number.
+/// As [`parse_u32`]; [`NumberError::OutOfRange`] also for numbers that cannot be a process id.
 pub fn parse_pid(text: &str) -> Result<u32, NumberError> {
     let pid = parse_u32(text)?;
     if i32::try_from(pid).is_ok_and(|pid| pid > 0) { Ok(pid) } else { Err(NumberError::OutOfRange) }
 }
 
-/// Parses digits as C's `strtoul(…, 0)` does, without white space or sign: `0x` is hexadecimal, another leading
-/// zero octal. All of the text must be digits.
+/// Parses digits as C's `strtoul(…, 0)` does, without white space or sign: `0x` is hexadecimal, another leading zero is
+/// octal. Trailing characters are an error.
 pub(crate) fn parse_c_unsigned(digits: &str) -> Result<u64, NumberError> {
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
         parse_digits(hex, 16)
@@ -54,7 +54,7 @@ pub(crate) fn parse_c_unsigned(digits: &str) -> Result<u64, NumberError> {
     }
 }
 
-/// The prefixes that systemd adds to C's own. They are only seen before a sign, never after one.
+/// Splits off the prefixes that systemd adds to those of C. They are only valid before a sign.
 fn split_long_prefix(text: &str) -> (Option<u32>, &str) {
     for (prefix, radix) in [("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8)] {
         if let Some(rest) = text.strip_prefix(prefix) {
@@ -71,17 +71,17 @@ fn parse_digits(digits: &str, radix: u32) -> Result<u64, NumberError> {
     u64::from_str_radix(digits, radix).map_err(|_| NumberError::OutOfRange)
 }
 
-/// What C's `isspace()` says in the C locale; `strtoul()` skips it before the sign.
+/// C's `isspace()` in the C locale. `strtoul()` skips these characters before the sign.
 fn is_c_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
 }
 
-/// Why a text is not a number of the wanted kind.
+/// Why a text is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberError {
-    /// Not a number, or something follows the number.
+    /// The text is not a number, or continues after it.
     Invalid,
-    /// A number, but negative or too large.
+    /// The number is negative or too large.
     OutOfRange,
 }
 

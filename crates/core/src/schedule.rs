@@ -1,43 +1,42 @@
-//! Times of the week in which a service is kept awake: `Mon-Fri 08:00-18:00`.
+//! Weekly windows in which a workload is kept awake: `Mon-Fri 08:00-18:00`.
 //!
-//! Times are local ones, as a pair of a day (0 is Monday) and the minute since midnight. What the clock shows is for
-//! the caller to find out.
+//! Times are local times: a day (0 is Monday) and the minutes since midnight. The caller reads the clock.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Such a time, every week, in local time.
+/// A weekly window in local time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeeklyWindow {
-    /// Bit 0 is Monday.
+    /// The days on which the window opens. Bit 0 is Monday.
     pub days: u8,
-    /// Minutes since midnight.
+    /// The opening time in minutes since midnight.
     pub from: u16,
-    /// Minutes since midnight; at most 1440. Before `from`: it ends on the next day.
+    /// The closing time in minutes since midnight, at most 1440. A closing time before `from` is on the next day.
     pub until: u16,
 }
 
-/// Minutes of a day and of a week.
+/// Minutes per day and per week.
 const DAY: u16 = 24 * 60;
 const WEEK: u16 = 7 * DAY;
 const EVERY_DAY: u8 = 0b111_1111;
 const DAY_NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl WeeklyWindow {
-    /// Whether it is open at this minute of this day (0 is Monday). Its first minute is in it, the one at which it
-    /// ends is not.
+    /// Whether the window is open at this minute of this day (0 is Monday). The opening minute belongs to the window,
+    /// the closing minute does not.
     pub fn contains(&self, day: u8, minute: u16) -> bool {
         let now = minute_of_week(day, minute);
         self.starts().any(|start| since(start, now) < self.length())
     }
 
-    /// When it opens, in minutes since Monday's midnight.
+    /// The opening times in minutes since Monday's midnight.
     fn starts(&self) -> impl Iterator<Item = u16> {
         let from = self.from;
         (0..7u8).filter(|day| self.days & (1 << day) != 0).map(move |day| minute_of_week(day, from))
     }
 
-    /// How many minutes it stays open.
+    /// The length of the window in minutes.
     fn length(&self) -> u16 {
         let (from, until) = (self.from.min(DAY), self.until.min(DAY));
         until + if until < from { DAY } else { 0 } - from
@@ -49,7 +48,7 @@ pub fn is_open(windows: &[WeeklyWindow], day: u8, minute: u16) -> bool {
     windows.iter().any(|window| window.contains(day, minute))
 }
 
-/// In how many minutes after the beginning of this minute of this day [`is_open`] changes; `None`: never.
+/// Returns the minutes from the beginning of this minute until [`is_open`] changes. `None`: it never changes.
 pub fn minutes_until_change(windows: &[WeeklyWindow], day: u8, minute: u16) -> Option<u16> {
     let now = minute_of_week(day, minute);
     let open_at = |time: u16| is_open(windows, u8::try_from(time / DAY).unwrap_or_default(), time % DAY);
@@ -74,8 +73,8 @@ fn since(earlier: u16, later: u16) -> u16 {
 impl FromStr for WeeklyWindow {
     type Err = WeeklyWindowError;
 
-    /// Reads `[DAYS] HH:MM-HH:MM`. Days are names or the first three letters of them, single or as ranges, with commas
-    /// between; without any, every day is meant. A window that ends before it begins ends on the next day.
+    /// Reads `[DAYS] HH:MM-HH:MM`. Days are names or their first three letters, single or as ranges, separated by
+    /// commas. Without days the window opens every day. A window that ends before it begins ends on the next day.
     fn from_str(text: &str) -> Result<Self, WeeklyWindowError> {
         let text = text.trim();
         let (days, times) = match text.rsplit_once(char::is_whitespace) {
@@ -88,7 +87,7 @@ impl FromStr for WeeklyWindow {
         if from == until || from == DAY {
             return Err(WeeklyWindowError::Empty);
         }
-        // Midnight at the end is the end of the same day.
+        // Midnight as the closing time is the end of the same day.
         let until = if until == 0 { DAY } else { until };
         Ok(Self { days, from, until })
     }
@@ -166,13 +165,13 @@ impl fmt::Display for WeeklyWindow {
 /// Why a text is not a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeeklyWindowError {
-    /// Not the name of a day.
+    /// The text is not the name of a day.
     Day(String),
-    /// Not two times with a dash between.
+    /// The text is not two times separated by a dash.
     Times(String),
-    /// Not a time of the day.
+    /// The text is not a time of day.
     Time(String),
-    /// It begins and ends at the same time.
+    /// The window begins and ends at the same time.
     Empty,
 }
 

@@ -1,17 +1,16 @@
 //! Time spans in systemd's grammar: `5min 20s`, `1.5h`, `250ms`, `infinity`.
 //!
-//! A span is one or more numbers, each with a unit or without (seconds), and their sum counts. The resolution is
-//! one microsecond. What is accepted and what is rejected follows systemd's `parse_sec()` in every case, odd ones
-//! included.
+//! A span is the sum of one or more numbers, each with a unit or in seconds. The resolution is one microsecond. The
+//! parser accepts and rejects the same texts as systemd's `parse_sec()`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A time span, or no limit at all. `Infinite` is greater than any finite span.
+/// A time span, or no limit. `Infinite` is greater than any finite span.
 ///
-/// One that was read is less than 2^64 microseconds, some 584 000 years: a clock can be put forward by it, and by a sum
-/// of such.
+/// A parsed span is less than 2^64 microseconds (about 584 000 years), so a clock can be moved by the sum of several
+/// spans without an overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimeSpan {
     /// A span of this length.
@@ -21,7 +20,7 @@ pub enum TimeSpan {
 }
 
 impl TimeSpan {
-    /// No time at all.
+    /// A span of no length.
     pub const ZERO: Self = Self::Finite(Duration::ZERO);
 
     /// A span of whole seconds.
@@ -34,7 +33,7 @@ impl TimeSpan {
         Self::Finite(Duration::from_millis(millis))
     }
 
-    /// The span's length, or `None` if it has no limit.
+    /// The length of the span. `None`: no limit.
     pub const fn finite(self) -> Option<Duration> {
         match self {
             Self::Finite(duration) => Some(duration),
@@ -71,7 +70,7 @@ impl FromStr for TimeSpan {
     }
 }
 
-/// Adds one number with its unit to `total` (in microseconds) and returns what follows it.
+/// Adds one number with its unit to `total` (in microseconds), and returns the rest of the text.
 fn add_component<'a>(text: &'a str, total: &mut u64) -> Result<&'a str, TimeSpanError> {
     let (whole, after_whole) = split_whole(text)?;
     let fraction = after_whole.strip_prefix('.');
@@ -82,7 +81,7 @@ fn add_component<'a>(text: &'a str, total: &mut u64) -> Result<&'a str, TimeSpan
     let unit_text = skip_white_space(after_number);
     let (unit, rest) = match split_unit(unit_text) {
         Some(found) => found,
-        // Without a unit, white space has to part this number from whatever comes next.
+        // A number without a unit must be followed by white space or the end.
         None if unit_text.len() == after_number.len() && !unit_text.is_empty() => {
             return Err(TimeSpanError::Invalid);
         }
@@ -97,7 +96,7 @@ fn add_component<'a>(text: &'a str, total: &mut u64) -> Result<&'a str, TimeSpan
         if fraction.is_empty() {
             return Err(TimeSpanError::Invalid);
         }
-        // Truncated digit by digit, as the original does: a tenth of a week is exact, a 10^-9th of one is not.
+        // Truncated digit by digit, as systemd does: 0.1 weeks are exact, 10^-9 weeks are not.
         let mut weight = unit / 10;
         for digit in fraction.bytes() {
             add(total, u64::from(digit - b'0') * weight)?;
@@ -107,7 +106,7 @@ fn add_component<'a>(text: &'a str, total: &mut u64) -> Result<&'a str, TimeSpan
     Ok(rest)
 }
 
-/// The sum must stay below `u64::MAX`, which stands for infinity.
+/// Adds to `total`, which must stay below `u64::MAX`, because systemd uses that value for infinity.
 fn add(total: &mut u64, micros: u64) -> Result<(), TimeSpanError> {
     if micros >= u64::MAX - *total {
         return Err(TimeSpanError::OutOfRange);
@@ -116,7 +115,7 @@ fn add(total: &mut u64, micros: u64) -> Result<(), TimeSpanError> {
     Ok(())
 }
 
-/// Splits the whole part off a number as `strtoll()` would. It may be missing before a `.`, but then without a sign.
+/// Splits off the whole part of a number as `strtoll()` does. It may be missing before a `.`, but then without a sign.
 fn split_whole(text: &str) -> Result<(u64, &str), TimeSpanError> {
     if text.starts_with('-') {
         return Err(TimeSpanError::OutOfRange);
@@ -157,8 +156,8 @@ const WEEK: u64 = 7 * DAY;
 const MONTH: u64 = 2_629_800 * SECOND;
 const YEAR: u64 = 31_557_600 * SECOND;
 
-/// Names of units with their microseconds. The first one that the text starts with counts, so that the order
-/// matters: `month` before `m`.
+/// The names of the units with their microseconds. The first name that the text begins with wins, so the order matters:
+/// `month` before `m`.
 const UNITS: &[(&str, u64)] = &[
     ("seconds", SECOND),
     ("second", SECOND),
@@ -233,11 +232,11 @@ impl fmt::Display for TimeSpan {
 /// Why a text is not a time span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSpanError {
-    /// Nothing but white space.
+    /// The text is empty or white space.
     Empty,
-    /// Not in the grammar of time spans.
+    /// The text is not in the grammar of time spans.
     Invalid,
-    /// Negative, or too long for 64 bits of microseconds.
+    /// The span is negative, or has more than 64 bits of microseconds.
     OutOfRange,
 }
 

@@ -1,5 +1,7 @@
 //! What stands in a service: one table, in the order of the manual, as long as there are keys.
 
+use dormouse_core::pool::Balance;
+
 use super::{COMMAND, COUNT, Key, SPAN, SWITCH, TABLE, TEXT, TEXTS, flagged, key};
 
 /// What stands in a service, in the order in which it is explained.
@@ -243,15 +245,8 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: "\"first\" where servers are woken, otherwise \"roundrobin\"",
-        manual: "Which of several servers gets a session: each in turn by its weight (roundrobin); the one with the \
-                 fewest sessions for its weight (leastconn); the first that has room, so that the last ones can sleep \
-                 (first); the same for the same client address, and another only when that one is gone or full \
-                 (source); the less loaded of two that are drawn (random).",
-        ..key(
-            "balance",
-            "\"roundrobin\", \"leastconn\", \"first\", \"source\" or \"random\"",
-            "\"leastconn\"",
-        )
+        manual: Balance::MANUAL,
+        ..key("balance", Balance::CHOICES, "\"leastconn\"")
     },
     Key {
         manual: "With several servers that are woken and balance = \"first\": how many sessions each holds before the \

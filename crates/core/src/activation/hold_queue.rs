@@ -1,14 +1,14 @@
-//! Clients that are held, in the order in which they came.
+//! The queue of held clients, first come, first served.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// One held client.
+/// Identifies one held client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(u64);
 
-/// Those that are held. The first one is also the first to lose its patience: where the rules have changed, who came
-/// later waits at least as long.
+/// The held clients. The front also has the earliest deadline: after a change of the policy, a later client still waits
+/// at least as long as the clients before it.
 #[derive(Debug, Default)]
 pub(super) struct HoldQueue {
     queue: VecDeque<(WaiterId, Instant)>,
@@ -33,7 +33,7 @@ impl HoldQueue {
         self.queue.pop_front().map(|(waiter, _)| waiter)
     }
 
-    /// The next one whose patience is over.
+    /// Removes the front if its deadline has passed.
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<WaiterId> {
         self.deadline().filter(|deadline| *deadline <= now)?;
         self.pop()

@@ -1,17 +1,17 @@
-//! A service that sleeps until somebody connects, as a state machine: events and the time go in, actions come out.
+//! The activation of a workload as a state machine: events and the time go in, actions come out.
 //!
 //! ```text
-//!            arrive                 answers
+//!         request_lease             ready
 //!  stopped ─────────▶ starting ───────────────▶ up (ready while leased, else idle)
 //!     ▲                  │ fails                 │ idle long enough        ▲
 //!     │                  ▼                       ▼                         │ thawed
-//!     │               failed (backoff)   freezing ▶ frozen ─ arrive ▶ thawing
+//!     │               failed (backoff)   freezing ▶ frozen ─ lease ─▶ thawing
 //!     │                                          │ idle longer
 //!     └───────────────── stopping ◀──────────────┘
 //! ```
 //!
-//! Whoever drives it carries out the actions, reports what came of them as events, and calls [`StateMachine::tick`] at
-//! [`StateMachine::deadline`]. What holds after every step is checked by the simulation in this crate's tests.
+//! The caller carries out the actions, reports their results as events, and calls [`StateMachine::tick`] at
+//! [`StateMachine::deadline`]. A simulation in the tests of this crate checks the invariants after every step.
 
 mod hold_queue;
 mod policy;
@@ -23,31 +23,31 @@ pub use hold_queue::WaiterId;
 pub use policy::Policy;
 pub use state_machine::{AdminError, Eviction, Evictions, Snapshot, StateMachine};
 
-/// Where a service stands.
+/// The state of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// Nothing runs.
+    /// The workload does not run.
     Stopped,
-    /// It was started and does not answer yet.
+    /// The workload was started and does not answer yet.
     Starting,
-    /// It answers, and somebody uses it.
+    /// The workload answers, and is in use.
     Ready,
-    /// It answers, and nobody uses it.
+    /// The workload answers, and is not in use.
     Idle,
-    /// It is being frozen.
+    /// The workload is being frozen.
     Freezing,
-    /// It is frozen.
+    /// The workload is frozen.
     Frozen,
-    /// It is being thawed.
+    /// The workload is being thawed.
     Thawing,
-    /// It is being stopped.
+    /// The workload is being stopped.
     Stopping,
-    /// It could not be started, and is not tried again yet.
+    /// The start failed, and the next start waits for the backoff.
     Failed,
 }
 
 impl State {
-    /// All of them, in the order of a life.
+    /// All states, in the order of a life cycle.
     pub const ALL: [Self; 9] = [
         Self::Stopped,
         Self::Starting,
@@ -77,57 +77,57 @@ impl fmt::Display for State {
     }
 }
 
-/// What became known about what is behind.
+/// Something that happened to the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It answers: the start succeeded, or somebody else has started it.
+    /// The workload answers: the start succeeded, or another program started it.
     Ready,
-    /// The start failed, for good.
+    /// The start failed.
     StartFailed,
-    /// It ended by itself; `failed` if not in good order.
+    /// The workload ended without a stop by this machine.
     Exited {
-        /// It crashed, or told of an error.
+        /// Whether it crashed or reported an error.
         failed: bool,
     },
-    /// The stop that was asked for is done.
+    /// The requested stop is complete.
     Stopped,
-    /// The freezing that was asked for is done.
+    /// The requested freeze is complete.
     Frozen,
-    /// The freezing that was asked for cannot be done.
+    /// The requested freeze failed.
     FreezeFailed,
-    /// The thawing that was asked for is done.
+    /// The requested thaw is complete.
     Thawed,
 }
 
-/// What is to be done.
+/// Something that the caller has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Start it, then see when it answers. To be answered by [`Event::Ready`] or [`Event::StartFailed`].
+    /// Start the workload and probe whether it answers. The caller reports [`Event::Ready`] or [`Event::StartFailed`].
     Start,
-    /// Stop it, frozen or not, and give up a start in flight. To be answered by [`Event::Stopped`].
+    /// Stop the workload, even if it is frozen, and cancel a start in progress. The caller reports [`Event::Stopped`].
     Stop,
-    /// Freeze it. To be answered by [`Event::Frozen`] or [`Event::FreezeFailed`].
+    /// Freeze the workload. The caller reports [`Event::Frozen`] or [`Event::FreezeFailed`].
     Freeze,
-    /// Thaw it. To be answered by [`Event::Thawed`].
+    /// Thaw the workload. The caller reports [`Event::Thawed`].
     Thaw,
-    /// This waiter gets a lease.
+    /// Give this waiter a lease.
     Grant(WaiterId),
-    /// This waiter gets none.
+    /// Give this waiter no lease.
     Refuse(WaiterId, Refusal),
 }
 
-/// Why somebody gets no lease.
+/// Why a client gets no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// As many are held as may be.
+    /// The number of held clients is at its limit.
     QueueFull,
-    /// It was not there in time.
+    /// The workload was not ready within the hold timeout.
     HoldTimeout,
-    /// It could not be started.
+    /// The start failed.
     StartFailed,
-    /// It could not be started a moment ago, and is not tried again yet.
+    /// A start failed recently, and the backoff is not over.
     Backoff,
-    /// It sleeps, and this client may not wake it.
+    /// The workload sleeps, and this client may not wake it.
     WakeNotAllowed,
 }
 
@@ -143,14 +143,14 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a client gets when it arrives.
+/// The answer to a request for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a lease has to be released, a waiter to be told"]
 pub enum LeaseResponse {
-    /// A lease, at once.
+    /// The client has a lease.
     Granted,
-    /// A place among those that are held; [`Action::Grant`] or [`Action::Refuse`] follows.
+    /// The client is held; [`Action::Grant`] or [`Action::Refuse`] follows.
     Held(WaiterId),
-    /// Nothing.
+    /// The client gets no lease.
     Refused(Refusal),
 }

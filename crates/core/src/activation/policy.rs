@@ -1,31 +1,33 @@
-//! How long and how many.
+//! The timeouts and limits of a workload.
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// The rules of one service.
+/// The timeouts and limits of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a client is held at most.
+    /// The longest time that a client is held.
     pub hold_timeout: Duration,
-    /// How many are held at most.
+    /// The largest number of held clients.
     pub hold_max: usize,
-    /// How long a start may take until it answers.
+    /// The longest time from a start to the first answer.
     pub start_timeout: Duration,
-    /// How long a stop may take until it is taken for done; whoever stops kills before that.
+    /// The longest time that a stop, a freeze or a thaw may take. After that the machine assumes that a stop succeeded;
+    /// the activator must kill the workload earlier.
     pub stop_timeout: Duration,
-    /// It is frozen after so long without use. `None`: never.
+    /// Freeze the workload after this time without use. `None`: never.
     pub freeze_after: Option<Duration>,
-    /// It is stopped after so long without use. `None`: never.
+    /// Stop the workload after this time without use. `None`: never.
     pub stop_after: Option<Duration>,
-    /// It is neither frozen nor stopped before it ran for so long.
+    /// Keep a started workload running at least this long.
     pub minimum_uptime: Duration,
-    /// How long after a failed start nobody tries again; growing while it keeps failing.
+    /// The pauses after failed starts.
     pub backoff: Backoff,
-    /// A crash sooner than so long after it answered counts as a failed start where it would be started again at once.
+    /// A crash within this time after the first answer counts as a failed start if the workload would be restarted at
+    /// once.
     pub stable_after: Duration,
-    /// Whether it is frozen and stopped even if somebody else has started it.
+    /// Whether to freeze and stop a workload that another program started.
     pub stop_foreign: bool,
 }
 

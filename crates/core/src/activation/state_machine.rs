@@ -1,4 +1,4 @@
-//! The machine itself.
+//! The state machine.
 
 mod admin;
 mod evict;
@@ -12,27 +12,27 @@ use crate::time::saturating_add;
 pub use admin::{AdminError, Snapshot};
 pub use evict::{Eviction, Evictions};
 
-/// One service.
+/// The state machine of one workload.
 #[derive(Debug)]
 pub struct StateMachine {
     policy: Policy,
     phase: Phase,
-    /// When the phase began.
+    /// The start of the current phase.
     since: Instant,
     held: HoldQueue,
-    /// Leases that are held.
+    /// The number of leases.
     leases: usize,
-    /// Those of them that count as use: sessions that moved nothing for long do not.
+    /// The number of leases that count as use. The lease of an idle session does not.
     in_use: usize,
-    /// When the last one that counts was given back.
+    /// The end of the last use.
     unused_since: Instant,
-    /// When it began to answer.
+    /// The time of the first answer since the last start.
     up_since: Instant,
-    /// Somebody else has started it.
+    /// Whether another program started the workload.
     foreign: bool,
-    /// It is wanted awake, whether it is used or not.
+    /// Whether the schedule keeps the workload awake, in use or not.
     keep_warm: bool,
-    /// Why it sleeps as soon as nobody uses it.
+    /// The reasons to stop the workload as soon as it is unused.
     evictions: Evictions,
     backoff: Backoff,
 }
@@ -45,7 +45,7 @@ enum Phase {
     Freezing,
     Frozen,
     Thawing,
-    /// `failed`: because it did not start in time; the backoff follows.
+    /// `failed`: the start timed out, and the backoff follows.
     Stopping {
         failed: bool,
     },
@@ -55,7 +55,7 @@ enum Phase {
 }
 
 impl StateMachine {
-    /// A service that is not running.
+    /// Creates the machine of a stopped workload.
     pub fn new(policy: Policy, now: Instant) -> Self {
         Self {
             backoff: policy.backoff.clone(),
@@ -73,7 +73,7 @@ impl StateMachine {
         }
     }
 
-    /// Where it stands.
+    /// The current state.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Stopped => State::Stopped,
@@ -88,7 +88,7 @@ impl StateMachine {
         }
     }
 
-    /// Since when.
+    /// The start of the current state.
     pub fn since(&self) -> Instant {
         match self.state() {
             State::Idle => self.unused_since.max(self.since),
@@ -96,17 +96,17 @@ impl StateMachine {
         }
     }
 
-    /// How many clients are held.
+    /// The number of held clients.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// How many leases there are.
+    /// The number of leases.
     pub fn leases(&self) -> usize {
         self.leases
     }
 
-    /// A client arrives. `may_wake`: it may wake the service.
+    /// A client asks for a lease. `may_wake`: whether the client may wake the workload.
     pub fn request_lease(&mut self, now: Instant, may_wake: bool, out: &mut Vec<Action>) -> LeaseResponse {
         match self.phase {
             Phase::Up => {
@@ -128,12 +128,12 @@ impl StateMachine {
         LeaseResponse::Held(waiter)
     }
 
-    /// A held client left. Nothing else follows for it.
+    /// A held client left. No action follows for it.
     pub fn cancel(&mut self, waiter: WaiterId) {
         self.held.remove(waiter);
     }
 
-    /// A lease is given back. `counted`: it counted as use until now.
+    /// A session returns its lease. `counted`: whether the lease counted as use until now.
     pub fn release(&mut self, now: Instant, counted: bool, out: &mut Vec<Action>) {
         self.leases = self.leases.saturating_sub(1);
         if counted {
@@ -142,13 +142,13 @@ impl StateMachine {
         self.tick(now, out);
     }
 
-    /// A session has moved nothing for long, and does not count as use any more.
+    /// A session became idle: its lease does not count as use any more.
     pub fn session_idle(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.end_use(now);
         self.tick(now, out);
     }
 
-    /// A session that did not count moves bytes again.
+    /// An idle session moves bytes again: its lease counts as use.
     pub fn session_active(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.in_use = (self.in_use + 1).min(self.leases);
         if self.phase == Phase::Frozen {
@@ -157,7 +157,7 @@ impl StateMachine {
         }
     }
 
-    /// It is wanted awake from now on, or not any more.
+    /// The schedule begins or ends to keep the workload awake.
     pub fn set_keep_warm(&mut self, now: Instant, warm: bool, out: &mut Vec<Action>) {
         self.keep_warm = warm;
         if warm {
@@ -166,24 +166,25 @@ impl StateMachine {
         self.tick(now, out);
     }
 
-    /// Somebody who is no client wants it awake. It sleeps again by the usual rules.
+    /// Wakes the workload without a client. The usual idle rules apply afterwards.
     pub fn wake(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.ensure_awake(now, out);
     }
 
-    /// What is being started turned out to be somebody else's: it ran already. It may have answered meanwhile.
+    /// The activator found the workload running, so another program started it. The workload may have answered
+    /// meanwhile.
     pub fn mark_foreign(&mut self) {
         self.foreign |= !matches!(self.phase, Phase::Stopped | Phase::Failed { .. } | Phase::Stopping { .. });
     }
 
-    /// What runs is ours after all: it was started again by what watches over it.
+    /// The activator found that the running workload is its own after all, for example after a restart by its
+    /// supervisor.
     pub fn mark_owned(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.foreign = false;
         self.tick(now, out);
     }
 
-    /// Other rules from now on. Who is held already keeps the patience that it came with, and a backoff that runs goes
-    /// on.
+    /// Replaces the policy. Held clients keep their deadline, and a running backoff continues.
     pub fn set_policy(&mut self, now: Instant, policy: Policy, out: &mut Vec<Action>) {
         if policy.backoff != self.policy.backoff {
             self.backoff = policy.backoff.clone();
@@ -192,7 +193,8 @@ impl StateMachine {
         self.tick(now, out);
     }
 
-    /// Why it could not be started may be mended: the next client starts it at once.
+    /// Ends the backoff, because the cause of the failed start may be gone. The next client starts the workload at
+    /// once.
     pub fn reset_backoff(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.backoff.reset();
         if matches!(self.phase, Phase::Failed { .. }) {
@@ -200,17 +202,17 @@ impl StateMachine {
         }
     }
 
-    /// Whether somebody else has started it.
+    /// Whether another program started the workload.
     pub fn is_foreign(&self) -> bool {
         self.foreign
     }
 
-    /// Whether a client that arrives now gets a lease at once.
+    /// Whether a client that asks now gets a lease at once.
     pub fn is_up(&self) -> bool {
         self.phase == Phase::Up
     }
 
-    /// Something became known.
+    /// Handles an event.
     pub fn event(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
         match (event, self.phase) {
             (Event::Ready, Phase::Starting) => self.became_ready(now, out),
@@ -238,13 +240,13 @@ impl StateMachine {
             (Event::FreezeFailed, Phase::Freezing) | (Event::Thawed, Phase::Thawing) => {
                 self.enter_up(now, out)
             }
-            // Late news of something that was given up meanwhile.
+            // A late report about an operation that was given up.
             _ => {}
         }
         self.tick(now, out);
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// The time at which [`Self::tick`] has to be called.
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Stopped => None,
@@ -258,7 +260,7 @@ impl StateMachine {
         [phase, self.held.deadline()].into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Does everything that is due at `now`.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
         while let Some(waiter) = self.held.pop_expired(now) {
             out.push(Action::Refuse(waiter, Refusal::HoldTimeout));
@@ -284,7 +286,7 @@ impl StateMachine {
                 self.enter(now, Phase::Freezing);
                 out.push(Action::Freeze);
             }
-            // Whoever was asked does not answer; what it is really like shows at the next client.
+            // The activator did not report the end of a stop, freeze or thaw. The next client shows the real state.
             Phase::Stopping { failed: true } if given_up => self.enter_failed(now, out),
             Phase::Stopping { failed: false } if given_up => self.enter_stopped(now, out),
             Phase::Freezing | Phase::Thawing if given_up => self.enter_up(now, out),
@@ -292,7 +294,7 @@ impl StateMachine {
         }
     }
 
-    /// Until when a start may take, and whoever was asked to freeze, thaw or stop has to answer.
+    /// The time at which the operation in progress (start, stop, freeze or thaw) is given up.
     fn operation_timeout(&self) -> Option<Instant> {
         let span = match self.phase {
             Phase::Starting => self.policy.start_timeout,
@@ -302,7 +304,7 @@ impl StateMachine {
         Some(saturating_add(self.since, span))
     }
 
-    /// Somebody wants it: whatever sleeps is woken.
+    /// Starts or thaws the workload if it sleeps.
     fn ensure_awake(&mut self, now: Instant, out: &mut Vec<Action>) {
         match self.phase {
             Phase::Failed { until } if now < until => {}
@@ -315,7 +317,7 @@ impl StateMachine {
                 self.enter(now, Phase::Thawing);
                 out.push(Action::Thaw);
             }
-            // On its way up, or back up once the way down is over.
+            // The workload is starting or up, or is woken after the operation in progress.
             Phase::Starting | Phase::Up | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => {}
         }
     }
@@ -356,8 +358,8 @@ impl StateMachine {
         if lasted >= self.policy.minimum_uptime {
             self.backoff.reset();
         }
-        // It did answer, so the next client may start it at once. But what would be started again by us, over and
-        // over, is given the time that a failed start gets.
+        // The workload did answer, so the next client may start it at once. An automatic restart after an early crash
+        // takes the backoff, because it could repeat forever.
         let at_once = !self.held.is_empty() || self.keep_warm;
         if failed && at_once && lasted < self.policy.stable_after {
             self.enter_failed(now, out);
@@ -399,19 +401,21 @@ impl StateMachine {
         self.idle_deadline(stop_after?)
     }
 
-    /// When it has been unused for so long, if it is unused and may sleep at all.
+    /// The time at which the workload has been unused for `unused`. `None`: the workload is in use or must not be
+    /// stopped.
     fn idle_deadline(&self, unused: Duration) -> Option<Instant> {
         (self.may_stop() && !self.is_needed())
             .then(|| saturating_add(self.unused_since, unused).max(self.minimum_uptime_ends()))
     }
 
-    /// Before that it does not sleep.
+    /// The end of the minimum uptime.
     fn minimum_uptime_ends(&self) -> Instant {
         let at_once = self.evictions.skips_minimum_uptime();
         saturating_add(self.up_since, if at_once { Duration::ZERO } else { self.policy.minimum_uptime })
     }
 
-    /// What somebody else has started is not ours to stop.
+    /// Whether the policy allows to stop the workload. By default, a workload that another program started is left
+    /// alone.
     fn may_stop(&self) -> bool {
         self.policy.stop_foreign || !self.foreign
     }

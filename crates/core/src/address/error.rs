@@ -1,45 +1,45 @@
-//! Why an address is refused, and what to write instead.
+//! Why an address is not valid, and what to write instead.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Why an address is refused. The text names the part that is wrong, not the whole address: the caller says where
-/// that came from.
+/// Why an address is not valid. The message names the wrong part, not the whole address: the caller adds the place of
+/// the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressError {
-    /// Nothing was given.
+    /// The text is empty.
     Empty,
-    /// A zero byte in a UNIX socket's name.
+    /// The name of a UNIX socket contains a zero byte.
     ZeroByte,
-    /// A path that does not fit into a socket address.
+    /// The path does not fit into a socket address.
     UnixPathTooLong {
-        /// Its length in bytes.
+        /// The length in bytes.
         length: usize,
     },
-    /// A path that ends with a slash.
+    /// The path ends with a slash.
     UnixPathIsDirectory,
-    /// An `@` with nothing behind it.
+    /// Nothing follows the `@`.
     AbstractNameEmpty,
-    /// An abstract name that does not fit into a socket address.
+    /// The abstract name does not fit into a socket address.
     AbstractNameTooLong {
-        /// Its length in bytes, without the `@`.
+        /// The length in bytes, without the `@`.
         length: usize,
     },
-    /// What seems to be a path, but does not begin with a slash.
+    /// The text looks like a path, but does not begin with a slash.
     RelativePath {
-        /// The path as given.
+        /// The path.
         path: String,
     },
-    /// A URL.
+    /// The text is a URL.
     Url,
-    /// A target that begins with `tcp:` or `unix:`, or anything that begins with `tcp://`.
+    /// A target begins with `tcp:` or `unix:`, or an address begins with `tcp://`.
     UnsupportedPrefix {
-        /// What follows the prefix.
+        /// The address without the prefix.
         address: String,
     },
     /// `vsock:PORT`.
     VsockWithoutCid {
-        /// The part that is there.
+        /// The port, or an empty text.
         port: String,
     },
     /// `vsock::PORT` as a target.
@@ -47,66 +47,66 @@ pub enum AddressError {
         /// The port.
         port: u32,
     },
-    /// Not a vsock context id.
+    /// The text is not a vsock context id.
     VsockCid(String),
-    /// Not a vsock port.
+    /// The text is not a vsock port.
     VsockPort(String),
-    /// A number from which no host can be read that makes sense; a port was meant.
+    /// The target is a number, which is probably a port.
     PortWithoutHost {
         /// The number.
         number: String,
     },
-    /// No host at all.
+    /// The host is missing.
     HostMissing,
     /// `:PORT` as a target.
     HostMissingBeforePort {
         /// The port.
         port: String,
     },
-    /// Not a host name: characters, or length.
+    /// The text is not a host name: invalid characters, or too long.
     HostNameInvalid(String),
-    /// A host name with characters outside of ASCII.
+    /// The host name contains characters outside of ASCII.
     HostNameNotAscii(String),
-    /// Nothing but numbers, but not an IPv4 address.
+    /// The text has only numbers, but is not an IPv4 address.
     Ipv4Malformed(String),
-    /// Not an IPv6 address, though it has colons or brackets.
+    /// The text has colons or brackets, but is not an IPv6 address.
     Ipv6Malformed(String),
-    /// An IPv6 address without brackets and port, whose last colon would be taken for the port's.
+    /// An IPv6 address without brackets and port. Its last group would be read as the port.
     Ipv6WithoutPort {
         /// The address.
         addr: String,
     },
-    /// An address that TCP cannot reach.
+    /// TCP cannot use the address.
     IpUnusable {
         /// The address.
         addr: IpAddr,
-        /// Why it cannot.
+        /// Why TCP cannot use it.
         problem: IpProblem,
     },
-    /// A link-local address without the interface that it belongs to.
+    /// A link-local address without its interface.
     ZoneMissing(Ipv6Addr),
-    /// Not an interface's name or number.
+    /// The text is not the name or number of an interface.
     ZoneInvalid(String),
-    /// An opening bracket without a closing one.
+    /// The closing bracket is missing.
     BracketUnclosed,
-    /// Something other than `:PORT` behind a closing bracket.
+    /// The text after the closing bracket is not `:PORT`.
     BracketTrailing(String),
-    /// A colon with nothing behind it, or no port where one is needed.
+    /// The port is missing.
     PortMissing,
-    /// A number that is not a port.
+    /// The number is not a port.
     PortOutOfRange(String),
-    /// Neither a number nor a service's name.
+    /// The text is neither a number nor the name of a service.
     PortInvalid(String),
-    /// To listen on: a port alone, which does not say on which addresses.
+    /// A listen address is only a port, without the address to listen on.
     ListenPortOnly {
         /// The port.
         port: String,
     },
-    /// To listen on: a host that is neither an address nor `localhost`.
+    /// The host of a listen address is neither an IP address nor `localhost`.
     ListenHost(String),
-    /// To listen on: a port that is not a number.
+    /// The port of a listen address is not a number.
     ListenPortName(String),
-    /// To listen on: an interface by its name.
+    /// The interface of a listen address is a name, not a number.
     ListenZoneName(String),
 }
 
@@ -115,7 +115,7 @@ pub enum AddressError {
 pub enum IpProblem {
     /// `0.0.0.0/8` other than `0.0.0.0` itself.
     ThisNetwork,
-    /// A group of hosts.
+    /// A multicast address.
     Multicast,
     /// `255.255.255.255`.
     Broadcast,

@@ -11,11 +11,11 @@ use crate::number::parse_c_unsigned;
 pub enum Host {
     /// A literal address.
     Ip(IpAddr),
-    /// A literal address together with the interface that it is valid on.
+    /// A literal address with its interface.
     Scoped {
         /// The address, usually a link-local one.
         addr: Ipv6Addr,
-        /// The interface's name or number.
+        /// The name or number of the interface.
         zone: String,
     },
     /// `*`: this machine, at `::1` and then at `127.0.0.1`.
@@ -25,7 +25,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// Reads a host that stands outside of brackets.
+    /// Parses a host without brackets.
     pub(super) fn parse(text: &str) -> Result<Self, AddressError> {
         if text == "*" {
             return Ok(Self::Loopback);
@@ -39,7 +39,7 @@ impl Host {
         HostName::parse(text).map(Self::Name)
     }
 
-    /// Reads an IPv6 address with or without a zone, as it stands between brackets.
+    /// Parses an IPv6 address with or without a zone, as between brackets.
     pub(super) fn parse_v6(text: &str) -> Result<Self, AddressError> {
         let malformed = || AddressError::Ipv6Malformed(text.to_owned());
         let Some((addr, zone)) = text.split_once('%') else {
@@ -59,7 +59,7 @@ impl Host {
 }
 
 impl fmt::Display for Host {
-    /// Prints the host as it stands before a port: IPv6 addresses in brackets.
+    /// Prints the host as before a port: IPv6 addresses in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(IpAddr::V4(addr)) => addr.fmt(f),
@@ -71,7 +71,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Refuses addresses that no TCP connection can lead to and no TCP socket can be bound to.
+/// Rejects addresses that TCP can neither connect to nor bind to.
 pub(super) fn check_usable(addr: IpAddr) -> Result<IpAddr, AddressError> {
     let problem = if addr.to_canonical().is_multicast() {
         IpProblem::Multicast
@@ -85,8 +85,8 @@ pub(super) fn check_usable(addr: IpAddr) -> Result<IpAddr, AddressError> {
     Err(AddressError::IpUnusable { addr, problem })
 }
 
-/// Reads an IPv4 address in all the forms that `inet_aton()` takes: one to four parts, each decimal, octal or
-/// hexadecimal, the last one filling what the others leave.
+/// Parses an IPv4 address in all forms of `inet_aton()`: one to four parts, each decimal, octal or hexadecimal. The
+/// last part fills the remaining bytes.
 fn parse_inet_aton(text: &str) -> Option<Ipv4Addr> {
     let mut parts = text.split('.');
     let last = inet_aton_part(parts.next_back()?)?;
@@ -105,15 +105,14 @@ fn inet_aton_part(text: &str) -> Option<u64> {
     parse_c_unsigned(text).ok()
 }
 
-/// What the kernel takes as an interface's name, or its number. It would take brackets too, but nobody could tell them
-/// from those around the address.
+/// Whether the text can be the name or number of an interface. The kernel allows brackets in a name, but they would be
+/// ambiguous here.
 fn is_interface(zone: &str) -> bool {
     let forbidden = |byte: u8| b"/:%[]".contains(&byte) || !byte.is_ascii_graphic();
     (1..=15).contains(&zone.len()) && zone != "." && zone != ".." && !zone.bytes().any(forbidden)
 }
 
-/// A host name that a resolver can be asked for: at most 253 bytes, labels of letters, digits, `-` and `_`. Whether
-/// it exists is not known.
+/// A valid host name: at most 253 bytes, labels of letters, digits, `-` and `_`. The host may not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostName(String);
 
@@ -136,7 +135,7 @@ impl HostName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name, with a dot at its end if it was given one.
+    /// The name, with its dot at the end if it has one.
     pub fn as_str(&self) -> &str {
         &self.0
     }

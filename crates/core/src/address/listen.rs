@@ -1,4 +1,4 @@
-//! What to listen on.
+//! Addresses to listen on.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::str::FromStr;
 use super::host::check_usable;
 use super::{AbstractName, AddressError, UnixPath, unix::is_socket_name, vsock};
 
-/// Where sessions are accepted.
+/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
-    /// A TCP address. `[::]` means IPv4 as well; port 0 lets the kernel choose one.
+    /// A TCP address. `[::]` includes IPv4; port 0 lets the kernel choose a port.
     Tcp(SocketAddr),
     /// A UNIX socket in the file system.
     Unix(UnixPath),
@@ -19,7 +19,7 @@ pub enum ListenAddress {
     Abstract(AbstractName),
     /// A vsock port.
     Vsock {
-        /// The context id; `None` accepts for all that this machine has.
+        /// The context id. `None`: all context ids of this machine.
         cid: Option<u32>,
         /// The port.
         port: u32,
@@ -27,12 +27,12 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Reads `HOST:PORT`, `*:PORT`, `:PORT`, `[V6]:PORT`, `/path`, `@name` or `vsock:[CID]:PORT`; the first ones may
-    /// begin with `tcp:`, paths and abstract names with `unix:`. The host is an address or `localhost`, which is
-    /// `127.0.0.1`. All addresses (`[::]`) are only meant where they are written: as `*`, or as an empty host.
+    /// Parses `HOST:PORT`, `*:PORT`, `:PORT`, `[V6]:PORT`, `/path`, `@name` or `vsock:[CID]:PORT`. TCP addresses may
+    /// begin with `tcp:`, paths and abstract names with `unix:`. The host is an IP address or `localhost`, which is
+    /// `127.0.0.1`. An empty host and `*` mean all addresses (`[::]`).
     ///
     /// # Errors
-    /// An [`AddressError`] if nothing can listen there. It does not repeat the text.
+    /// An [`AddressError`] if the address is not valid. The message does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if let Some(rest) = text.strip_prefix("unix:") {
             return parse_unix(rest).unwrap_or(Err(AddressError::RelativePath { path: rest.to_owned() }));
@@ -77,7 +77,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// `None` if the text does not have a UNIX socket's form.
+/// Returns `None` if the text is not in the form of a UNIX socket.
 fn parse_unix(text: &str) -> Option<Result<ListenAddress, AddressError>> {
     if text.starts_with('/') {
         return Some(UnixPath::parse(OsStr::new(text)).map(ListenAddress::Unix));
@@ -138,7 +138,7 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     text.parse().map_err(|_| AddressError::PortOutOfRange(text.to_owned()))
 }
 
-/// A zone has to be a number here: looking up an interface's name is not a parser's work.
+/// The zone must be a number, because a parser cannot look up the name of an interface.
 fn parse_v6(text: &str, port: u16) -> Result<SocketAddr, AddressError> {
     let (addr, zone) = match text.split_once('%') {
         Some((addr, zone)) => (addr, Some(zone)),

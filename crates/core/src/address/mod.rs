@@ -1,8 +1,8 @@
-//! Addresses as they are written on command lines: what to connect to ([`Target`]) and what to listen on
+//! Addresses in configurations and on command lines: what to connect to ([`Target`]) and what to listen on
 //! ([`ListenAddress`]).
 //!
-//! Both are read without asking anybody: literals become addresses here, names stay names for a resolver. What can
-//! never work is refused here too, with an error that says why.
+//! The parsers do no I/O: literals become addresses, and names stay names for a resolver. An address that can never
+//! work is an error that explains what to write instead.
 
 mod error;
 mod host;

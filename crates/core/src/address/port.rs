@@ -1,4 +1,4 @@
-//! Ports and services of TCP targets.
+//! The ports of TCP targets.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -10,12 +10,12 @@ use super::AddressError;
 pub enum Port {
     /// A port number.
     Number(NonZeroU16),
-    /// The name of a service, for the resolver to look up (`http` in `/etc/services`).
+    /// The name of a service for the resolver (`http` in `/etc/services`).
     Service(ServiceName),
 }
 
 impl Port {
-    /// What a target without a port means.
+    /// The port of a target without one.
     pub const HTTP: Self = Self::Number(match NonZeroU16::new(80) {
         Some(port) => port,
         None => NonZeroU16::MIN,
@@ -42,7 +42,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// The name of a service: letters, digits and `-._+`, at least one letter. Whether it exists is not known.
+/// A valid name of a service: letters, digits and `-._+`, at least one letter. The service may not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceName(String);
 

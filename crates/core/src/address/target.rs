@@ -1,4 +1,4 @@
-//! What to connect to.
+//! Addresses to connect to.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::dns::Source;
 
 use super::{AbstractName, AddressError, Host, Port, UnixPath, unix::is_socket_name, vsock};
 
-/// What sessions are connected to.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// `/path`: a UNIX socket in the file system.
@@ -23,11 +23,11 @@ pub enum Target {
         /// The port.
         port: u32,
     },
-    /// A slot for one of the servers that a name has. No text stands for it alone.
+    /// A slot for one server of a DNS source. It has no text form that can be parsed.
     Slot {
-        /// The name.
+        /// The DNS source.
         source: Source,
-        /// Which slot.
+        /// The number of the slot, from 0.
         slot: u16,
     },
     /// `HOST:PORT` or `HOST`: TCP.
@@ -40,10 +40,10 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads a target as systemd-socket-proxyd does, with IPv6 addresses in brackets and vsock added.
+    /// Parses a target as systemd-socket-proxyd does, with additional forms for IPv6 addresses in brackets and vsock.
     ///
     /// # Errors
-    /// An [`AddressError`] if the target can never work, whatever a resolver says. It does not repeat the text.
+    /// An [`AddressError`] if the target can never work. The message does not repeat the text.
     pub fn parse(text: &OsStr) -> Result<Self, AddressError> {
         match text.as_bytes() {
             [] => return Err(AddressError::Empty),
@@ -59,7 +59,7 @@ impl Target {
             let cid = cid.ok_or(AddressError::VsockCidMissing { port })?;
             return Ok(Self::Vsock { cid, port });
         }
-        // As a host's name it could only be reached at its default port. "vsock." means the host.
+        // As a host name, `vsock` would only be useful with the default port. `vsock.` is the host.
         if text == "vsock" {
             return Err(AddressError::VsockWithoutCid { port: String::new() });
         }
@@ -70,7 +70,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// Prints the target so that it can be parsed again (unless bytes of a UNIX name are not UTF-8).
+    /// Prints the target so that it can be parsed again (unless a UNIX name is not UTF-8).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => path.fmt(f),
@@ -82,10 +82,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// Tells those who are used to other notations how to write it here.
+/// Rejects the notations of other programs, with an error that shows the notation of dormouse.
 fn refuse_other_notations(text: &str) -> Result<(), AddressError> {
     if let Some(address) = ["tcp:", "unix:"].iter().find_map(|prefix| text.strip_prefix(prefix)) {
-        // A host may be called "unix", but then only a port follows.
+        // `unix:PORT` and `tcp:PORT` are hosts with a port.
         if address.contains([':', '/', '@']) {
             return Err(AddressError::UnsupportedPrefix {
                 address: address.trim_start_matches("//").to_owned(),
@@ -125,7 +125,7 @@ pub(super) fn parse_host_and_port(text: &str) -> Result<(Host, Option<Port>), Ad
         };
     };
     match Host::parse(host) {
-        // "::1" has been taken apart into ":" and "1".
+        // `::1` was split into `:` and `1`.
         Err(AddressError::Ipv6Malformed(_)) if is_bare_v6(text) => {
             Err(AddressError::Ipv6WithoutPort { addr: text.to_owned() })
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::AddressError;
 
-/// The longest name that fits into `sun_path` with its zero byte (after a path, before an abstract name).
+/// The longest name that fits into `sun_path` with its zero byte (after a path, before an abstract name), in bytes.
 const MAX_NAME: usize = 107;
 
 /// The absolute path of a UNIX socket, short enough for a socket address and free of zero bytes.
@@ -52,7 +52,7 @@ impl fmt::Display for UnixPath {
 pub struct AbstractName(Vec<u8>);
 
 impl AbstractName {
-    /// `name` is what stands behind the `@`.
+    /// Parses the part after the `@`.
     pub(super) fn parse(name: &[u8]) -> Result<Self, AddressError> {
         if name.is_empty() {
             return Err(AddressError::AbstractNameEmpty);
@@ -66,7 +66,7 @@ impl AbstractName {
         Ok(Self(name.to_vec()))
     }
 
-    /// The name's bytes, 1 to 107 of them.
+    /// The bytes of the name, 1 to 107 of them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -79,7 +79,7 @@ impl fmt::Display for AbstractName {
     }
 }
 
-/// Whether a text without a slash looks like the name of a socket in the current directory.
+/// Whether a text without a slash looks like a socket in the current directory.
 pub(super) fn is_socket_name(text: &str) -> bool {
     Path::new(text).extension().is_some_and(|extension| extension == "sock")
 }

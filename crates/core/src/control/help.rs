@@ -1,11 +1,11 @@
-//! What the socket knows, as it tells it.
+//! The help text of the control socket.
 
-/// A command and what it does.
+/// The help for one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandHelp {
-    /// What is written.
+    /// The syntax of the command.
     pub syntax: &'static str,
-    /// What it does.
+    /// What the command does.
     pub description: &'static str,
 }
 
@@ -13,7 +13,7 @@ const fn help(syntax: &'static str, description: &'static str) -> CommandHelp {
     CommandHelp { syntax, description }
 }
 
-/// All commands, in the order in which they are told.
+/// All commands, in the order of the help.
 pub const HELP: &[CommandHelp] = &[
     help("clear counters", "clear max statistics counters"),
     help("disable server <bk>/<srv>", "put a server into maintenance"),

@@ -1,18 +1,18 @@
-//! LineBuffer out of pieces, however they were cut, and never more than one line in memory.
+//! Splits a byte stream into lines of bounded length.
 
-/// The longest line, with its end: what `HAProxy` takes by default (tune.bufsize).
+/// The longest line with its end, in bytes: the default of `HAProxy` (tune.bufsize).
 pub const MAX_LINE: usize = 16_384;
 
-/// What came of a piece.
+/// A line of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// A line, without its end.
+    /// A line without its end.
     Complete(Vec<u8>),
-    /// A line that is longer than [`MAX_LINE`]. Nothing follows.
+    /// A line longer than [`MAX_LINE`]. The buffer ignores everything after it.
     TooLong,
 }
 
-/// Collects pieces until they are lines.
+/// Collects the pieces of a stream until they are lines.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     pending: Vec<u8>,
@@ -20,12 +20,12 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    /// How many bytes may be given at once, so that no more than a line is ever kept.
+    /// The largest number of bytes to pass to [`Self::push`], so that the buffer never holds more than a line.
     pub fn capacity(&self) -> usize {
         MAX_LINE.saturating_sub(self.pending.len()).max(1)
     }
 
-    /// Takes a piece up to the end of its first line; gives the line, if there is one now, and what is left.
+    /// Takes a piece up to the end of its first line. Returns the line, if it is complete, and the rest of the piece.
     pub fn push<'a>(&mut self, piece: &'a [u8]) -> (Option<Line>, &'a [u8]) {
         if self.broken {
             return (None, &[]);
@@ -44,7 +44,7 @@ impl LineBuffer {
         (end.map(|_| self.take_line()), rest)
     }
 
-    /// The line that nothing ended, when there will be no more.
+    /// Returns the last line at the end of the stream, if the line has no end of its own.
     pub fn finish(&mut self) -> Option<Line> {
         (!self.broken && !self.pending.is_empty()).then(|| self.take_line())
     }

@@ -1,7 +1,8 @@
-//! The language of the control socket: `HAProxy`'s words (its management guide, "Unix Socket commands"), and ours.
+//! The language of the control socket: `HAProxy`'s commands (its management guide, "Unix Socket commands") and the
+//! commands of dormouse.
 //!
-//! Bytes become lines of bounded length ([`LineBuffer`]), a line becomes commands ([`parse`]). Nothing here knows what a
-//! command does.
+//! [`LineBuffer`] turns bytes into lines of bounded length, [`parse`] turns a line into commands. This module does not
+//! execute commands.
 
 mod help;
 mod line_buffer;
@@ -16,7 +17,7 @@ pub use help::{CommandHelp, HELP};
 pub use line_buffer::{Line, LineBuffer, MAX_LINE};
 pub use parse::{CommandError, parse};
 
-/// Something that is asked for.
+/// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `show info`.
@@ -31,16 +32,16 @@ pub enum Command {
     ShowBackends,
     /// `show version`.
     ShowVersion,
-    /// `show errors`: there are none to show where nothing is parsed.
+    /// `show errors`. The answer is always empty, because dormouse parses no requests.
     ShowErrors,
-    /// `show services`: ours.
+    /// `show services`, a command of dormouse.
     ShowServices {
-        /// For a program.
+        /// Whether the output is JSON.
         json: bool,
     },
-    /// `explain SERVICE`, `explain SERVICE/SERVER`: ours.
+    /// `explain SERVICE`, `explain SERVICE/SERVER`, a command of dormouse.
     Explain(Selector),
-    /// `wake`, `sleep`, `freeze`, `thaw`, `drain`: ours; what it is done to is a service or a server.
+    /// `wake`, `sleep`, `freeze`, `thaw`, `drain` for a service or a server, commands of dormouse.
     Workload(WorkloadCommand, Selector),
     /// `set server B/S state`, `enable server`, `disable server`.
     SetState(ServerName, AdminState),
@@ -58,101 +59,101 @@ pub enum Command {
     ShutdownSession(u64),
     /// `shutdown sessions server B/S`.
     ShutdownSessions(ServerName),
-    /// `clear counters`: the maxima begin anew.
+    /// `clear counters`: resets the maxima.
     ClearCounters,
     /// `help [WORD]`.
     Help(Option<String>),
-    /// `prompt`: further lines follow, each after a prompt.
+    /// `prompt`: keeps the connection open and prints a prompt before each command.
     Prompt,
     /// `quit`.
     Quit,
 }
 
-/// How figures are written.
+/// The output format of statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// For people, or as CSV.
+    /// Text, or CSV.
     Plain,
-    /// A value a line, with its type.
+    /// One value with its type per line.
     Typed,
     /// JSON.
     Json,
 }
 
-/// Which filter of the statistics are wanted.
+/// Which rows of the statistics to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatFilter {
-    /// Of this proxy only.
+    /// Only this proxy.
     pub proxy: Option<ProxyId>,
-    /// Of these kinds: 1 for frontends, 2 for backends, 4 for servers, added up. `None`: all.
+    /// Only these kinds, a sum of 1 (frontends), 2 (backends) and 4 (servers). `None`: all.
     pub kinds: Option<u8>,
-    /// Of this server only.
+    /// Only this server.
     pub server: Option<u32>,
-    /// Servers that are down are left out.
+    /// Whether to skip servers that are down.
     pub up: bool,
-    /// Servers in maintenance are left out.
+    /// Whether to skip servers in maintenance.
     pub no_maint: bool,
 }
 
 /// A proxy by its number or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProxyId {
-    /// Its number (iid).
+    /// The number (iid).
     Number(u32),
-    /// Its name.
+    /// The name.
     Name(String),
 }
 
-/// Which sessions are wanted, and how much of them.
+/// Which sessions to show, in which detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionQuery {
-    /// A line each.
+    /// All sessions, one line each.
     Summary,
-    /// All that is known of each.
+    /// All sessions with all details.
     Details,
-    /// All that is known of one.
+    /// One session with all details.
     One(u64),
 }
 
-/// What is done to something that sleeps.
+/// A command for a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkloadCommand {
-    /// It is woken.
+    /// Wake the workload.
     Wake,
-    /// It is stopped, if nobody uses it.
+    /// Stop the workload, if it is not in use.
     Sleep,
-    /// It is frozen, if nobody uses it.
+    /// Freeze the workload, if it is not in use.
     Freeze,
-    /// It is thawed.
+    /// Thaw the workload.
     Thaw,
-    /// It gets no new sessions, and sleeps when the last one has ended.
+    /// Give the workload no new sessions, and stop it when the last session ends.
     Drain,
 }
 
-/// A service, or one server of it.
+/// Selects a service or one server of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// All servers of it.
+    /// All servers of a service.
     Service(String),
-    /// One.
+    /// One server.
     Server(ServerName),
 }
 
-/// `BACKEND/SERVER`; neither is empty.
+/// `BACKEND/SERVER`. Neither part is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerName {
     /// The service.
     pub backend: String,
-    /// The server in it.
+    /// The server of the service.
     pub server: String,
 }
 
-/// A weight: absolute, or a share of what is configured.
+/// A weight: absolute, or a share of the configured weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// From 0 to 256.
+    /// An absolute weight from 0 to 256.
     Absolute(u16),
-    /// Percent.
+    /// A percentage.
     Percent(u16),
 }
 

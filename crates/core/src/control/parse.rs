@@ -1,4 +1,4 @@
-//! From a line to commands. What is wrong is told in `HAProxy`'s words, because its users and tools know them.
+//! Parses lines into commands. The error messages are `HAProxy`'s, because its users and tools expect them.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,39 +9,39 @@ use super::{
     WorkloadCommand,
 };
 
-/// Reads a line: its commands, in their order.
+/// Parses a line into its commands, in their order.
 pub fn parse(line: &[u8]) -> Vec<Result<Command, CommandError>> {
     tokenize(line).iter().map(|words| command(words)).collect()
 }
 
-/// Why a command is none.
+/// Why a text is not a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandError {
-    /// Its first words are no command.
+    /// No command has this name.
     Unknown(String),
-    /// A server is named without its backend, or not at all.
+    /// The server is missing, or is not in the form `backend/server`.
     NoServerName,
     /// `set server B/S` without a known property.
     NoProperty,
-    /// No such state.
+    /// The state does not exist.
     InvalidState,
-    /// No weight was given.
+    /// The weight is missing.
     NoWeight,
-    /// It is no weight.
+    /// The weight is not a valid number.
     InvalidWeight,
-    /// No frontend was named.
+    /// The frontend is missing.
     NoFrontend,
-    /// A number is missing or none.
+    /// The number is missing or not valid.
     InvalidNumber(&'static str),
-    /// No session was named.
+    /// The session is missing or not valid.
     NoSession,
-    /// A time without its length.
+    /// The timeout is missing.
     NoDelay,
-    /// It is no span, or nothing.
+    /// The timeout is not a time span, or is zero.
     InvalidDelay,
-    /// A time that cannot be set.
+    /// The timeout cannot be set.
     UnknownTimeout,
-    /// No service was named.
+    /// The service is missing.
     NoService(&'static str),
 }
 
@@ -125,7 +125,7 @@ fn output_format(words: &[&str]) -> OutputFormat {
     }
 }
 
-/// `show stat [PROXY KINDS SERVER] [typed|json] [up] [no-maint]`; -1 stands for all.
+/// Parses `show stat [PROXY KINDS SERVER] [typed|json] [up] [no-maint]`. -1 selects all.
 fn stat(words: &[&str]) -> Command {
     let flags = ["typed", "json", "up", "no-maint", "desc"];
     let mut filter = StatFilter {
@@ -218,10 +218,10 @@ fn weight(words: &[&str]) -> Result<Weight, CommandError> {
     }
 }
 
-/// A session as it is told: hexadecimal behind 0x.
+/// Parses a session id: hexadecimal digits after 0x.
 fn session_id(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
-    // A sign is no digit, although the parser would take one.
+    // `from_str_radix` accepts a sign, but an id has none.
     digits
         .bytes()
         .all(|byte| byte.is_ascii_hexdigit())
@@ -229,8 +229,8 @@ fn session_id(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// A delay in `HAProxy`'s grammar: a number of seconds, or one with us, ms, s, m, h or d behind it. A part of a
-/// millisecond is one; nothing is none.
+/// Parses a delay as `HAProxy` does: a number of seconds, or a number with the unit us, ms, s, m, h or d. Delays below
+/// a millisecond are rounded up to one. Zero is not a delay.
 fn delay(text: &str) -> Option<Duration> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;

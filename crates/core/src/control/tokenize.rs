@@ -1,6 +1,7 @@
-//! A line's commands and their words.
+//! Splits a line into commands and their words.
 
-/// Splits a line at `;`, and each command at white space. A backslash takes away what the next character means.
+/// Splits a line at `;`, and each command at white space. A backslash removes the special meaning of the next
+/// character.
 pub(super) fn tokenize(line: &[u8]) -> Vec<Vec<String>> {
     let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<Vec<u8>>);
     let mut bytes = line.iter().copied();
@@ -21,7 +22,7 @@ pub(super) fn tokenize(line: &[u8]) -> Vec<Vec<String>> {
         }
     }
     end_word(&mut word, &mut words);
-    // What follows the last separator is a command if it says anything; a line of nothing is one, too.
+    // An empty line is one command; an empty text after the last separator is none.
     if !words.is_empty() || commands.is_empty() {
         commands.push(words);
     }

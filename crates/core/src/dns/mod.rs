@@ -1,7 +1,7 @@
-//! Servers by name: what an answer of the DNS means, when to ask again, and what becomes of servers that are not in the
-//! answer any more.
+//! Servers found by DNS: the meaning of an answer, the time of the next query, and what happens to servers that an
+//! answer no longer contains.
 //!
-//! Answers and the time go in; the set of servers and the time of the next question come out.
+//! Answers and the time go in; the set of servers and the time of the next query come out.
 
 mod name_state;
 mod slots;
@@ -14,54 +14,54 @@ pub use name_state::{NameEvent, NameState};
 pub use slots::{SlotChange, Slots};
 pub use source::{Source, SourceError};
 
-/// A name has no more servers than this; what is beyond is left out.
+/// The largest number of servers of one name. Further servers are ignored.
 pub const MAX_SERVERS: usize = 256;
 
-/// The weight of a server that has as much as any.
+/// The largest weight of a server.
 pub const MAX_WEIGHT: u16 = 256;
 
-/// A server that a name has.
+/// A server found by DNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Server {
-    /// Lower ones serve first; the others stand by.
+    /// The priority. Servers with a larger number are backups.
     pub priority: u16,
-    /// Where it is.
+    /// The address.
     pub address: SocketAddr,
-    /// Its share among those of its priority, from 1 to [`MAX_WEIGHT`].
+    /// The share among the servers of the same priority, from 1 to [`MAX_WEIGHT`].
     pub weight: u16,
 }
 
-/// A service record (SRV, RFC 2782), with the addresses of its target.
+/// A service record (SRV, RFC 2782) with the addresses of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceRecord {
-    /// Lower ones serve first.
+    /// The priority. Lower numbers come first.
     pub priority: u16,
-    /// Its share among those of its priority; 0 is next to none.
+    /// The share among the records of the same priority. 0 means a very small share.
     pub weight: u16,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// Where its target is.
+    /// The addresses of the target.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What came of a question.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The name has these servers, and for how long that may be believed.
+    /// The servers of the name, and the TTL of the answer.
     Servers(Vec<Server>, Duration),
-    /// There is no such name, or it has no servers.
+    /// The name does not exist or has no servers, and the TTL of the answer.
     NoServers(Duration),
-    /// Nobody answered, or not to the question.
+    /// The query failed, with the reason.
     Failed(String),
 }
 
-/// The servers of a name that has addresses.
+/// Returns the servers of a name with address records.
 pub fn servers_from_addresses(addresses: impl IntoIterator<Item = IpAddr>, port: u16) -> Vec<Server> {
     let server = |ip| Server { priority: 0, address: SocketAddr::new(ip, port), weight: 1 };
     normalize(addresses.into_iter().map(server).collect())
 }
 
-/// The servers of a name that has service records. Weights are scaled down where they go beyond [`MAX_WEIGHT`].
+/// Returns the servers of a name with service records. Weights are scaled down if one is above [`MAX_WEIGHT`].
 pub fn servers_from_records(services: &[ServiceRecord]) -> Vec<Server> {
     let most = services.iter().map(|service| service.weight).max().unwrap_or_default();
     let scaled = |weight: u16| {
@@ -76,13 +76,13 @@ pub fn servers_from_records(services: &[ServiceRecord]) -> Vec<Server> {
             address: SocketAddr::new(*ip, *port),
             weight: scaled(*weight),
         };
-        // Port 0 and the root's name as a target say that there is no such service here.
+        // Port 0, or the root as the target, means that the service is not available here.
         servers.extend(addresses.iter().filter(|_| *port > 0).map(server));
     }
     normalize(servers)
 }
 
-/// Sorted, each address once (with the priority that serves first), and no more than [`MAX_SERVERS`].
+/// Sorts the servers, keeps each address once (with the best priority), and limits their number to [`MAX_SERVERS`].
 fn normalize(mut servers: Vec<Server>) -> Vec<Server> {
     servers.sort_unstable();
     let mut seen = std::collections::HashSet::new();
@@ -91,19 +91,19 @@ fn normalize(mut servers: Vec<Server>) -> Vec<Server> {
     servers
 }
 
-/// What is different between two sets.
+/// The difference between two sets of servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerDiff {
-    /// They are new.
+    /// The new servers.
     pub added: Vec<Server>,
-    /// They are not there any more: their sessions end by themselves, and they get no new ones.
+    /// The servers that are gone: they get no new sessions, and their sessions end by themselves.
     pub removed: Vec<Server>,
-    /// They have another weight or priority, which are these.
+    /// The servers with a new weight or priority.
     pub changed: Vec<Server>,
 }
 
 impl ServerDiff {
-    /// What turns one set into the other. Which server it is, its address says.
+    /// Returns the difference between two sets. The address identifies a server.
     pub fn between(before: &[Server], after: &[Server]) -> Self {
         let find = |set: &[Server], server: &Server| {
             set.iter().find(|other| other.address == server.address).copied()

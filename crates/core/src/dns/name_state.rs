@@ -1,60 +1,60 @@
-//! What is known of one name, for how long, and when to ask again.
+//! The state of one name: its servers, and the time of the next query.
 
 use std::time::{Duration, Instant};
 
 use super::{Answer, Server};
 
-/// An answer is asked for again after so long at the latest (`hold valid` of `HAProxy`).
+/// The longest time between two queries (`hold valid` of `HAProxy`).
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
-/// And after so long at the earliest, whatever its TTL says.
+/// The shortest time between two queries, even if the TTL is shorter.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// A question that failed is asked again after so long (`timeout retry` of `HAProxy`), three times.
+/// The pause after a failed query (`timeout retry` of `HAProxy`), for the first three failures.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_RETRIES: u32 = 3;
-/// The name's absence is believed after so long (`hold nx` of `HAProxy`).
+/// A name without servers keeps its previous servers for this time (`hold nx` of `HAProxy`).
 const ABSENCE_HOLD: Duration = Duration::from_secs(30);
 
-/// Keeps the servers of one name.
+/// The state of one name.
 #[derive(Debug, Clone)]
 pub struct NameState {
     servers: Vec<Server>,
     next_query: Instant,
-    /// How many questions failed in a row.
+    /// The number of consecutive failed queries.
     failures: u32,
-    /// Since when there has been no server in the answers.
+    /// The time of the first answer without servers since the last answer with servers.
     absent: Option<Instant>,
 }
 
-/// What an answer brought about, where somebody should know.
+/// A change of the state that the log or the pool needs to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameEvent {
-    /// There are other servers than before.
+    /// The set of servers changed.
     Changed,
-    /// The questions have begun to fail, and why. The servers stay.
+    /// The queries began to fail, with the reason. The servers stay.
     Failing(String),
-    /// They are answered again.
+    /// The queries succeed again.
     Recovered,
-    /// The name has begun to be without servers. They stay for a while.
+    /// The answers began to contain no servers. The previous servers stay for a while.
     NoServers,
 }
 
 impl NameState {
-    /// Nothing is known yet; it is asked at once.
+    /// Creates the state of a name that was never queried. The first query is due at once.
     pub fn new(now: Instant) -> Self {
         Self { servers: Vec::new(), next_query: now, failures: 0, absent: None }
     }
 
-    /// The servers as far as they are known, in change.
+    /// The current servers, sorted.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// When to ask.
+    /// The time of the next query.
     pub fn next_query(&self) -> Instant {
         self.next_query
     }
 
-    /// Takes an answer.
+    /// Records an answer.
     pub fn record_answer(&mut self, now: Instant, answer: Answer) -> Vec<NameEvent> {
         let mut events = Vec::new();
         if !matches!(answer, Answer::Failed(_)) && std::mem::take(&mut self.failures) > MAX_RETRIES {
@@ -71,10 +71,10 @@ impl NameState {
             }
             Answer::Servers(_, ttl) | Answer::NoServers(ttl) => {
                 self.record_absence(now, &mut events);
-                // A name that is not there yet is missed by those who wait.
+                // Clients may be waiting for a name that does not exist yet.
                 if self.servers.is_empty() { MIN_INTERVAL } else { ttl.clamp(MIN_INTERVAL, MAX_INTERVAL) }
             }
-            // An answer in hand outlives those who gave it; whether the servers are there, checks tell.
+            // The last good answer stays valid while the resolver fails; health checks find dead servers.
             Answer::Failed(why) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures == MAX_RETRIES + 1 {

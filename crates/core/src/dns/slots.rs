@@ -1,5 +1,4 @@
-//! Which slot each server of a name has: there is a fixed number of them, and a server keeps its own until its last
-//! session has ended.
+//! The assignment of DNS servers to a fixed number of pool slots. A server keeps its slot until its last session ends.
 
 use super::Server;
 
@@ -17,45 +16,45 @@ enum Slot {
         server: Server,
         backup: bool,
     },
-    /// The name does not have it any more, and its sessions go on.
+    /// The DNS no longer has the server, but its sessions continue.
     Draining(Server),
 }
 
-/// What is to be done with a slot.
+/// A change of a slot, for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotChange {
-    /// This server has it now, or has another weight or rank, and gets sessions.
+    /// The slot has this server, or the weight or rank of its server changed. The server gets sessions.
     Assign {
-        /// Which slot.
+        /// The slot.
         slot: usize,
         /// The server.
         server: Server,
-        /// It serves only while those of a lower priority do not.
+        /// Whether the server only serves while no server with a lower priority number does.
         backup: bool,
     },
-    /// The server that has it gets no more sessions.
+    /// The server of this slot gets no new sessions.
     Drain(usize),
-    /// Nobody has it any more.
+    /// The slot is empty.
     Free(usize),
 }
 
 impl Slots {
-    /// So many slots, all empty.
+    /// Creates `count` empty slots.
     pub fn new(count: usize) -> Self {
         Self { slots: vec![Slot::Empty; count], unassigned: 0 }
     }
 
-    /// How many servers found no slot the last time.
+    /// The number of servers without a slot after the last assignment.
     pub fn unassigned(&self) -> usize {
         self.unassigned
     }
 
-    /// Whether a server that leaves still has its slot.
+    /// Whether a removed server still has its slot.
     pub fn has_draining(&self) -> bool {
         self.slots.iter().any(|slot| matches!(slot, Slot::Draining(_)))
     }
 
-    /// Gives the servers that a name has now their slots. `sessions` tells how many a slot has.
+    /// Assigns the current servers of a name to slots. `sessions` returns the number of sessions of a slot.
     pub fn assign(&mut self, servers: &[Server], sessions: impl Fn(usize) -> u32) -> Vec<SlotChange> {
         let mut changes = Vec::new();
         let lowest = servers.iter().map(|server| server.priority).min().unwrap_or_default();
@@ -90,7 +89,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// What brings the slot to where this says it is.
+    /// The change that brings the pool to this slot's state.
     fn change(self, slot: usize) -> SlotChange {
         match self {
             Self::Empty => SlotChange::Free(slot),

@@ -1,33 +1,33 @@
-//! Which question a server's address stands for.
+//! DNS names as server addresses: `dns:NAME:PORT` and `srv:NAME`.
 
 use std::fmt;
 use std::num::NonZeroU16;
 
-/// A name to be asked for.
+/// A DNS source of servers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// `dns:NAME:PORT`: each of its addresses is a server, all at this port.
+    /// `dns:NAME:PORT`: each address of the name is a server at this port.
     Addresses {
         /// The name.
         name: String,
         /// The port.
         port: NonZeroU16,
     },
-    /// `srv:NAME`: its service records say where and at which ports, with weights and priorities.
+    /// `srv:NAME`: the service records of the name contain the servers, with ports, weights and priorities.
     Services {
         /// The name, which usually begins with `_SERVICE._tcp`.
         name: String,
     },
 }
 
-/// Why it is none.
+/// Why a text is not a DNS source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceError {
-    /// There is no name, or not one that a question can be asked for.
+    /// The name is missing or is not a valid DNS name.
     Name(String),
-    /// There is no port, or it is no number.
+    /// The port is missing or is not a port number.
     Port(String),
-    /// A service record has its own port.
+    /// `srv:NAME` has a port, but service records have their own ports.
     ServicePort,
 }
 
@@ -51,11 +51,11 @@ impl fmt::Display for SourceError {
 impl std::error::Error for SourceError {}
 
 impl Source {
-    /// Reads `dns:NAME:PORT` or `srv:NAME`; `None` if it is neither. `dns` and `srv` without a colon behind it are
-    /// hosts, and with a number behind it hosts with a port.
+    /// Reads `dns:NAME:PORT` or `srv:NAME`. Returns `None` for other texts: `dns` or `srv` alone is a host name, and
+    /// `dns:53` is a host with a port.
     ///
     /// # Errors
-    /// A [`SourceError`] if no question can be asked for it.
+    /// A [`SourceError`] if the name or the port is not valid.
     pub fn parse(text: &str) -> Option<Result<Self, SourceError>> {
         let (kind, rest) = text.split_once(':')?;
         if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -91,7 +91,7 @@ fn name(text: &str) -> Result<String, SourceError> {
 }
 
 impl fmt::Display for Source {
-    /// Prints it so that it can be parsed again.
+    /// Prints the source so that it can be parsed again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Addresses { name, port } => write!(f, "dns:{name}:{port}"),

@@ -1,28 +1,28 @@
-//! The rules of checks, and `HAProxy`'s defaults for them.
+//! The settings of health checks, with `HAProxy`'s defaults.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The rules of a server's checks.
+/// The settings of the health checks of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckSettings {
-    /// Between two checks.
+    /// The time between two checks.
     pub inter: Duration,
-    /// Between two checks while the state is about to change.
+    /// The time between two checks while the state is about to change.
     pub fastinter: Duration,
-    /// Between two checks while the server is down.
+    /// The time between two checks while the server is down.
     pub downinter: Duration,
-    /// Successes in a row that bring it back.
+    /// The number of consecutive successes that bring the server up.
     pub rise: NonZeroU32,
-    /// Failures in a row that take it down.
+    /// The number of consecutive failures that take the server down.
     pub fall: NonZeroU32,
-    /// Its state before the first check, and after maintenance.
+    /// The state before the first check, and after maintenance.
     pub initial_state: InitialState,
-    /// Sessions that get through prove its health, and no check is made meanwhile.
+    /// Whether a successful connection of a session replaces the next check.
     pub passive: bool,
-    /// What sessions that do not get through mean. `None`: nothing.
+    /// What failed connections of sessions do. `None`: nothing.
     pub observe: Option<Observe>,
-    /// For so long after it came back its weight grows. Zero: not at all.
+    /// The time in which the weight grows after the server came up. Zero: the server has its full weight at once.
     pub slowstart: Duration,
 }
 
@@ -39,25 +39,25 @@ pub enum InitialState {
     FullyDown,
 }
 
-/// What sessions that do not get through mean.
+/// What failed connections of sessions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observe {
-    /// So many in a row are one error.
+    /// The number of consecutive failed connections that are one error.
     pub error_limit: NonZeroU32,
-    /// What an error does.
+    /// The effect of an error.
     pub on_error: OnError,
 }
 
-/// What an error that traffic met does.
+/// The effect of an error that sessions found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// The next check comes after `fastinter`.
     FastInter,
-    /// It counts as a failed check, too.
+    /// As `FastInter`, and the error counts as a failed check.
     FailCheck,
-    /// The next failed check takes the server down, too.
+    /// As `FastInter`, and the next failed check takes the server down.
     SuddenDeath,
-    /// The server is down.
+    /// As `FastInter`, and the server goes down at once.
     MarkDown,
 }
 

@@ -1,7 +1,8 @@
-//! Whether a server takes sessions: what checks and traffic tell of it, and what an administrator wants.
+//! The health of a server: the results of checks and sessions, and the administrator's state.
 //!
-//! The words and the arithmetic are `HAProxy`'s: `fall` failures in a row take a server down, `rise` successes in a row
-//! bring it back; in between checks come every `fastinter`, while it is down every `downinter`, otherwise every `inter`.
+//! The terms and the arithmetic are `HAProxy`'s: `fall` consecutive failures take a server down, `rise` consecutive
+//! successes bring it up. The time between checks is `fastinter` during a transition, `downinter` while the server is
+//! down, and `inter` otherwise.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,26 +10,26 @@ use std::time::{Duration, Instant};
 use super::check_settings::{CheckSettings, InitialState, Observe, OnError};
 use crate::time::saturating_add;
 
-/// What an administrator wants of a server.
+/// The state that an administrator gives a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdminState {
-    /// It serves when it can.
+    /// The server gets sessions when it is up.
     #[default]
     Ready,
-    /// It gets no new sessions, and keeps those that it has.
+    /// The server gets no new sessions, and keeps its current ones.
     Drain,
-    /// It gets no new sessions, and is not checked.
+    /// The server gets no new sessions, and is not checked.
     Maint,
 }
 
-/// Where a server stands, in the field's words.
+/// The status of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It answers its checks.
+    /// The server passes its checks.
     Up,
-    /// It does not.
+    /// The server fails its checks.
     Down,
-    /// Nobody checks it; it is taken to be there.
+    /// The server has no checks, and counts as up.
     NoCheck,
     /// See [`AdminState::Drain`].
     Drain,
@@ -36,23 +37,23 @@ pub enum Status {
     Maint,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
-    /// The server is there.
+    /// The server answered.
     Passed,
-    /// It is not.
+    /// The server did not answer.
     Failed,
-    /// The check could not be made, or the server was too busy for it: that tells neither.
+    /// The check could not be made, or the server was too busy for it.
     Inconclusive,
 }
 
-/// A change of a server's health.
+/// A change of the health of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthChange {
-    /// It came back.
+    /// The server came up.
     Up,
-    /// It went down.
+    /// The server went down.
     Down,
 }
 
@@ -63,62 +64,63 @@ pub struct Health {
     admin: AdminState,
     streak: Streak,
     since: Instant,
-    /// The next check.
+    /// The time of the next check.
     next_check: Instant,
-    /// The last one.
+    /// The time of the last check.
     last_check: Instant,
-    /// Sessions in a row that did not get through.
+    /// The number of consecutive sessions that could not connect.
     errors: u32,
-    /// It came back then, and its weight grows.
+    /// The time at which the server came up, while its weight grows.
     slowstart_since: Option<Instant>,
     down_count: u64,
     failed_checks: u64,
     downtime: Downtime,
 }
 
-/// A row of checks that said the same, in the field's figures.
+/// The counter of consecutive check results, in `HAProxy`'s terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckCounter {
-    /// Successes in a row that bring the server back.
+    /// The number of consecutive successes that bring the server up.
     pub rise: u32,
-    /// Failures in a row that take it down.
+    /// The number of consecutive failures that take the server down.
     pub fall: u32,
-    /// While it is down, successes in a row. While it is up, `rise + fall - 1` without failures, and one less for each
-    /// in a row.
+    /// While the server is down: the number of consecutive successes. While it is up: `rise + fall - 1`, minus the
+    /// number of consecutive failures.
     pub health: u32,
 }
 
 impl CheckCounter {
-    /// How many more failures it endures, while it is up and has failed lately, or was never found well.
+    /// The number of further failures that take down a server that is up. `None` if its last check passed.
     pub fn failures_left(&self) -> Option<u32> {
         let left = (self.health.saturating_add(1)).saturating_sub(self.rise);
         (left < self.fall).then_some(left)
     }
 }
 
-/// For how long a server was down or in maintenance.
+/// The total time in which a server was down or in maintenance.
 #[derive(Debug, Clone, Copy)]
 struct Downtime {
-    /// Before the last time.
+    /// The total before the current downtime.
     before: Duration,
-    /// Since when it is so now.
+    /// The start of the current downtime.
     since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streak {
-    /// After so many failures in a row.
+    /// Up, with this number of consecutive failures.
     Up(u32),
-    /// After so many successes in a row.
+    /// Down, with this number of consecutive successes.
     Down(u32),
 }
 
-/// Between two checks that sessions ask for: while one waits and no other server is there, and where one did not get
-/// through to a server that was thought to be well.
+/// The shortest time between two checks that sessions trigger: while a session waits and no server is usable, and after
+/// a failed connection to a server that is up.
 const MIN_PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Health {
-    /// A server that was not last_check at yet. The first check comes after `offset`, which spreads those of several.
+    /// Creates the health of a server that was never checked. The first check comes after `offset`, which spreads the
+    /// checks of several servers.
     pub fn new(checks: Option<CheckSettings>, admin: AdminState, now: Instant, offset: Duration) -> Self {
         let streak = initial(checks.as_ref());
         let due = saturating_add(now, offset);
@@ -140,7 +142,7 @@ impl Health {
         health
     }
 
-    /// Where it stands.
+    /// The current status.
     pub fn status(&self) -> Status {
         match (self.admin, &self.checks, self.streak) {
             (AdminState::Maint, ..) => Status::Maint,
@@ -151,33 +153,33 @@ impl Health {
         }
     }
 
-    /// What the administrator wants.
+    /// The administrator's state.
     pub fn admin(&self) -> AdminState {
         self.admin
     }
 
-    /// Since when it stands there.
+    /// The time of the last change of the status.
     pub fn since(&self) -> Instant {
         self.since
     }
 
-    /// How often it went down.
+    /// The number of times that the server went down.
     pub fn down_count(&self) -> u64 {
         self.down_count
     }
 
-    /// How many checks failed, but for those of a server that was down already.
+    /// The number of failed checks, without the repeated failures of a server that is down.
     pub fn failed_checks(&self) -> u64 {
         self.failed_checks
     }
 
-    /// For how long it was down or in maintenance, all in all.
+    /// The total time in which the server was down or in maintenance.
     pub fn downtime(&self, now: Instant) -> Duration {
         let Downtime { before, since } = self.downtime;
         before + since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// What its checks said in a row, while it is checked.
+    /// The counter of consecutive check results. `None` while the server is not checked.
     pub fn check_counter(&self) -> Option<CheckCounter> {
         let checks = self.checks.as_ref().filter(|_| self.admin != AdminState::Maint)?;
         let (rise, fall) = (checks.rise.get(), checks.fall.get());
@@ -188,22 +190,22 @@ impl Health {
         Some(CheckCounter { rise, fall, health })
     }
 
-    /// Whether it is checked at all.
+    /// Whether the server has checks.
     pub fn is_checked(&self) -> bool {
         self.checks.is_some()
     }
 
-    /// Whether it can serve, as far as checks tell.
+    /// Whether the server is up according to its checks.
     pub fn is_up(&self) -> bool {
         matches!(self.streak, Streak::Up(_))
     }
 
-    /// Whether it gets new sessions.
+    /// Whether the server gets new sessions.
     pub fn takes_sessions(&self) -> bool {
         self.admin == AdminState::Ready && self.is_up()
     }
 
-    /// When it is to be checked next; `None`: not at all. `wanted`: somebody waits, and nobody else is there.
+    /// The time of the next check. `None`: no check. `wanted`: whether a session waits and no server is usable.
     pub fn next_check(&self, wanted: bool) -> Option<Instant> {
         if self.checks.is_none() || self.admin == AdminState::Maint {
             return None;
@@ -216,7 +218,7 @@ impl Health {
         })
     }
 
-    /// A check has come to its end.
+    /// Records the result of a check.
     pub fn record_check(&mut self, now: Instant, result: CheckResult) -> Option<HealthChange> {
         if self.admin == AdminState::Maint {
             return None;
@@ -231,7 +233,7 @@ impl Health {
         change
     }
 
-    /// A session got through to it, or did not.
+    /// Records whether a session connected to the server.
     pub fn record_session(&mut self, now: Instant, got_through: bool) -> Option<HealthChange> {
         let checks = self.checks.as_ref()?;
         if got_through {
@@ -266,14 +268,15 @@ impl Health {
         change
     }
 
-    /// Something happened to it, and nobody was there then. That is no failed check, of which several could follow in
-    /// no time, but the next one comes soon.
+    /// Brings the next check forward after a suspicious event without a session. The event is not a failed check,
+    /// because several events can follow within milliseconds.
     pub fn expedite_check(&mut self, now: Instant) {
         let Some(checks) = &self.checks else { return };
         self.next_check = self.next_check.min(saturating_add(now, checks.fastinter));
     }
 
-    /// It sleeps, and is not last_check at: whoever wakes it will see. So it is no longer down.
+    /// Marks the server as asleep. A sleeping server is not checked and counts as up: the session that wakes it finds
+    /// out.
     pub fn mark_asleep(&mut self, now: Instant) -> Option<HealthChange> {
         self.errors = 0;
         self.next_check = saturating_add(now, self.checks.as_ref()?.inter);
@@ -286,7 +289,7 @@ impl Health {
         })
     }
 
-    /// An administrator wants something else of it.
+    /// Sets the administrator's state.
     pub fn set_admin(&mut self, now: Instant, admin: AdminState) {
         if self.admin == admin {
             return;
@@ -299,7 +302,7 @@ impl Health {
         self.update_downtime(now);
     }
 
-    /// Nothing is known of it any more.
+    /// Forgets all results, as for a new server.
     pub fn reset(&mut self, now: Instant) {
         self.streak = initial(self.checks.as_ref());
         self.errors = 0;
@@ -308,7 +311,7 @@ impl Health {
         self.update_downtime(now);
     }
 
-    /// An administrator says that it is up, or down; the next checks say what they find.
+    /// An administrator declares the server up or down. The next checks can change that.
     pub fn force(&mut self, now: Instant, up: bool) -> Option<HealthChange> {
         let checks = self.checks.as_ref()?;
         self.next_check = saturating_add(now, checks.inter);
@@ -319,7 +322,7 @@ impl Health {
         }
     }
 
-    /// Its weight in 256ths, which grows after it came back.
+    /// The weight in 256ths, reduced during the slow start.
     pub fn effective_weight(&self, weight: u32, now: Instant) -> u64 {
         let full = u64::from(weight) * 256;
         let Some((passed, whole)) = self.slowstart_progress(now) else { return full };
@@ -327,13 +330,13 @@ impl Health {
         u64::try_from(part).unwrap_or(full).clamp(u64::from(weight > 0), full)
     }
 
-    /// What part of its weight it has, in percent, while that grows.
+    /// The percentage of the weight during the slow start.
     pub fn throttle(&self, now: Instant) -> Option<u32> {
         let (passed, whole) = self.slowstart_progress(now)?;
         u32::try_from((100 * passed).div_ceil(whole.max(1))).ok().map(|percent| percent.clamp(1, 100))
     }
 
-    /// How much of which time has passed since it came back, in milliseconds.
+    /// The elapsed and the total time of the slow start, in milliseconds.
     fn slowstart_progress(&self, now: Instant) -> Option<(u128, u128)> {
         let (since, checks) = (self.slowstart_since?, self.checks.as_ref()?);
         let (passed, whole) =
@@ -391,7 +394,7 @@ impl Health {
         HealthChange::Down
     }
 
-    /// Counts the time in which it takes nobody.
+    /// Starts or stops the downtime clock.
     fn update_downtime(&mut self, now: Instant) {
         let is_out = self.admin == AdminState::Maint || !self.is_up();
         match self.downtime.since {
@@ -422,7 +425,7 @@ fn initial(checks: Option<&CheckSettings>) -> Streak {
 }
 
 impl fmt::Display for Status {
-    /// As `HAProxy` writes it.
+    /// Prints the status as `HAProxy` does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Up => "UP",

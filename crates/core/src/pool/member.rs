@@ -1,24 +1,24 @@
-//! One server among others.
+//! One server of a pool.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
 
 use super::health::{AdminState, Health, Status};
 
-/// Whether somebody is there. A name of the DNS has a fixed number of slots, and servers come and leave; an
-/// administrator's word is of the slot, whoever has it.
+/// The state of a server slot. A DNS name has a fixed number of slots, and its servers change. The administrator's
+/// state belongs to the slot, not to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SlotState {
-    /// A server is there.
+    /// The slot has a server.
     #[default]
     Active,
-    /// It goes when its last session has ended, and gets no new ones.
+    /// The server gets no new sessions, and leaves the slot when its last session ends.
     Draining,
-    /// Nobody is there, and nothing is to be checked.
+    /// The slot has no server, and is not checked.
     Empty,
 }
 
-/// One server.
+/// One server of a pool.
 #[derive(Debug)]
 pub struct Member {
     pub(super) health: Health,
@@ -31,30 +31,30 @@ pub struct Member {
 }
 
 impl Member {
-    /// A server without sessions.
+    /// Creates a server without sessions.
     pub fn new(health: Health, weight: u32, backup: bool, maxconn: Option<NonZeroU32>) -> Self {
         let slot_state = SlotState::default();
         Self { health, slot_state, weight, backup, maxconn, awake: true, sessions: 0 }
     }
 
-    /// The same, as far as somebody is there.
+    /// Sets the state of the slot.
     #[must_use]
     pub fn with_slot_state(self, slot_state: SlotState) -> Self {
         Self { slot_state, ..self }
     }
 
-    /// What is known of its health.
+    /// The health of the server.
     pub fn health(&self) -> &Health {
         &self.health
     }
 
-    /// Whether somebody is there.
+    /// The state of the slot.
     pub fn slot_state(&self) -> SlotState {
         self.slot_state
     }
 
-    /// What an administrator lets it have, or what comes to the same: who leaves is drained, and an empty slot is in
-    /// maintenance, as `HAProxy` has it.
+    /// The effective administrator's state: a draining slot counts as drained, an empty slot as in maintenance, as in
+    /// `HAProxy`.
     pub fn admin(&self) -> AdminState {
         match (self.slot_state, self.health.admin()) {
             (SlotState::Empty, _) | (_, AdminState::Maint) => AdminState::Maint,
@@ -63,7 +63,7 @@ impl Member {
         }
     }
 
-    /// Where it stands.
+    /// The effective status.
     pub fn status(&self) -> Status {
         match (self.health.status(), self.admin()) {
             (_, AdminState::Maint) => Status::Maint,
@@ -73,32 +73,32 @@ impl Member {
         }
     }
 
-    /// Whether it is there, and can serve as far as checks tell.
+    /// Whether the slot has a server that is up according to its checks.
     pub fn is_up(&self) -> bool {
         self.slot_state != SlotState::Empty && self.health.is_up()
     }
 
-    /// Whether it gets new sessions, as far as it has room and a share.
+    /// Whether the server gets new sessions, apart from its capacity and weight.
     pub fn takes_sessions(&self) -> bool {
         self.slot_state == SlotState::Active && self.health.takes_sessions()
     }
 
-    /// Its share of the sessions; 0: none.
+    /// The share of the sessions. 0: none.
     pub fn weight(&self) -> u32 {
         self.weight
     }
 
-    /// Whether it is only used while no other can be.
+    /// Whether the server is only used while no other server is usable.
     pub fn is_backup(&self) -> bool {
         self.backup
     }
 
-    /// How many sessions it may have.
+    /// The largest number of sessions.
     pub fn maxconn(&self) -> Option<NonZeroU32> {
         self.maxconn
     }
 
-    /// How many it has.
+    /// The number of current sessions.
     pub fn sessions(&self) -> u32 {
         self.sessions
     }
@@ -111,17 +111,17 @@ impl Member {
         self.weight > 0 && self.takes_sessions()
     }
 
-    /// Whether it is tried where all are down and the rules say so.
+    /// Whether the server is tried with `fail_open` while all servers are down.
     pub(super) fn fails_open(&self) -> bool {
         self.weight > 0 && self.admin() == AdminState::Ready
     }
 
-    /// When it is to be checked next; `wanted`: somebody waits, and nobody else is there.
+    /// The time of the next check. `wanted`: whether a session waits and no server is usable.
     pub(super) fn next_check(&self, wanted: bool) -> Option<Instant> {
         if self.slot_state == SlotState::Empty { None } else { self.health.next_check(wanted) }
     }
 
-    /// What was found of one server says nothing of the next.
+    /// Sets the state of the slot. A new server does not inherit the health of the previous one.
     pub(super) fn set_slot_state(&mut self, now: Instant, slot_state: SlotState) {
         if (self.slot_state == SlotState::Empty) != (slot_state == SlotState::Empty) {
             self.health.reset(now);

@@ -1,22 +1,24 @@
-//! Several servers behind one service: their health, the choice among them, and the queue for a place.
+//! Load balancing: the health of the servers of a service, the choice among them, and the queue.
 //!
 //! ```text
-//!  arrive ──▶ open servers with room? ──▶ granted ──▶ release ──▶ the first in the queue
+//!  request ──▶ server with capacity?  ──▶ granted ──▶ release ──▶ first in the queue
 //!                │ none                                 ▲
-//!                ▼                                      │ a server comes back, gets more room
+//!                ▼                                      │ a server comes up, or gets more capacity
 //!              queued ──────────────────────────────────┘
 //! ```
 //!
-//! After each step nobody waits whom a server could take, and no server has more sessions than it may.
+//! After each step, no session waits that a server could take, and no server has more sessions than its limit.
 
 mod balance;
+mod balancer;
 mod check_settings;
 mod health;
 mod member;
 mod queue;
 mod servers;
 
-pub use balance::{Balance, Balancer, Candidate, Pick, PickContext, hash};
+pub use balance::{Balance, Candidate, Pick, PickContext, hash};
+pub use balancer::Balancer;
 pub use check_settings::{CheckSettings, InitialState, Observe, OnError};
 pub use health::{AdminState, CheckCounter, CheckResult, Health, HealthChange, Status};
 pub use member::{Member, SlotState};

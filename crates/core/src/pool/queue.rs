@@ -1,10 +1,10 @@
-//! Those that wait for a place at a server: first come, first served.
+//! The queue of sessions that wait for a server, first come, first served.
 
 use std::collections::BTreeMap;
 
 use super::balance::PickContext;
 
-/// A place in the queue.
+/// Identifies a waiting session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(u64);
 
@@ -17,12 +17,12 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue for at most so many.
+    /// Creates a queue for at most `max` sessions.
     pub fn new(max: usize) -> Self {
         Self { waiting: BTreeMap::new(), issued: 0, max }
     }
 
-    /// Takes the last place; `None`: as many wait as may.
+    /// Appends a session. `None`: the queue is full.
     pub fn enter(&mut self, context: PickContext) -> Option<WaiterId> {
         if self.is_full() {
             return None;
@@ -33,27 +33,27 @@ impl Queue {
         Some(waiter)
     }
 
-    /// Leaves, wherever the place is. Whether it was there still.
+    /// Removes a session. Returns whether it was still in the queue.
     pub fn cancel(&mut self, waiter: WaiterId) -> bool {
         self.waiting.remove(&waiter).is_some()
     }
 
-    /// Who is next.
+    /// The first session.
     pub fn first(&self) -> Option<(WaiterId, PickContext)> {
         self.waiting.first_key_value().map(|(waiter, context)| (*waiter, *context))
     }
 
-    /// How many wait.
+    /// The number of waiting sessions.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether no session waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether as many wait as may.
+    /// Whether the queue is full.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= self.max
     }

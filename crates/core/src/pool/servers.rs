@@ -1,58 +1,59 @@
-//! The servers of a service together.
+//! The pool: the servers of a service, and the sessions that wait for them.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use super::balance::{Balance, Balancer, Candidate, Pick, PickContext};
+use super::balance::{Balance, Candidate, Pick, PickContext};
+use super::balancer::Balancer;
 use super::health::{AdminState, Health, HealthChange};
 use super::member::{Member, SlotState};
 use super::queue::{Queue, WaiterId};
 
-/// The rules for all servers.
+/// The settings of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// How servers are chosen.
+    /// The balance algorithm.
     pub balance: Balance,
-    /// How many may wait.
+    /// The largest number of waiting sessions.
     pub queue_max: usize,
-    /// Where all servers are down, all are tried.
+    /// Whether all servers are tried while all are down.
     pub fail_open: bool,
 }
 
-/// All servers, and who waits for them.
+/// The servers of a service, and the sessions that wait for them.
 #[derive(Debug)]
 pub struct Pool {
     members: Vec<Member>,
     balancer: Balancer,
     queue: Queue,
     fail_open: bool,
-    /// Kept from one choice to the next for its memory.
+    /// Scratch space, kept to avoid an allocation per choice.
     candidates: Vec<Candidate>,
 }
 
-/// What a session gets that asks for a server.
+/// The answer to a request for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a place has to be released, a waiter to be left"]
 pub enum Assignment {
-    /// A place at this server.
+    /// The session has a place at this server.
     Granted(Pick),
-    /// A place in the queue; a [`Grant`] follows.
+    /// The session waits; a [`Grant`] follows.
     Queued(WaiterId),
-    /// Nothing: as many wait as may.
+    /// The queue is full.
     Refused,
 }
 
-/// Somebody who waited has a place now.
+/// A waiting session got a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// Who.
+    /// The session.
     pub waiter: WaiterId,
-    /// Where.
+    /// The server.
     pub pick: Pick,
 }
 
 impl Pool {
-    /// Servers with their names, in the order in which they are listed.
+    /// Creates a pool of named servers, in the order of the configuration.
     pub fn new<'a>(rules: PoolSettings, servers: impl IntoIterator<Item = (&'a str, Member)>) -> Self {
         let (names, members): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
         Self {
@@ -64,39 +65,40 @@ impl Pool {
         }
     }
 
-    /// Its servers.
+    /// The servers.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// How servers are chosen.
+    /// The balance algorithm.
     pub fn balance(&self) -> Balance {
         self.balancer.balance()
     }
 
-    /// How many wait.
+    /// The number of waiting sessions.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether one more may wait.
+    /// Whether the queue has room for one more session.
     pub fn can_queue(&self) -> bool {
         !self.queue.is_full()
     }
 
-    /// Whether there is a server that takes sessions, with room or without.
+    /// Whether a server accepts sessions, with or without free capacity.
     pub fn has_usable_server(&self) -> bool {
         self.members.iter().any(Member::is_usable) || self.fails_open()
     }
 
-    /// Whether a server takes sessions, as far as there is room.
+    /// Whether this server accepts sessions, with or without free capacity.
     pub fn takes_sessions(&self, server: usize) -> bool {
         let Some(member) = self.members.get(server) else { return false };
         let anyway = || self.fail_open && !self.members.iter().any(Member::is_usable);
         member.is_usable() || member.fails_open() && anyway()
     }
 
-    /// Somebody asks for a server. With nobody in front it gets one at once, if there is one with room.
+    /// Requests a server for a session. If no session waits and a server has free capacity, the session gets it at
+    /// once.
     pub fn request(&mut self, now: Instant, context: PickContext) -> Assignment {
         match self.pick_other(now, context, &[]) {
             Some(pick) => Assignment::Granted(pick),
@@ -104,7 +106,8 @@ impl Pool {
         }
     }
 
-    /// A place at a server other than those that somebody tried already, marked in the order of the list. Never waits.
+    /// Requests another server after failed attempts. `tried` marks the failed servers, in the order of the list. The
+    /// session never waits.
     pub fn pick_other(&mut self, now: Instant, context: PickContext, tried: &[bool]) -> Option<Pick> {
         if !self.queue.is_empty() {
             return None;
@@ -114,12 +117,12 @@ impl Pool {
         Some(pick)
     }
 
-    /// Somebody who waited left. False if a grant was already on its way.
+    /// A waiting session left. Returns false if a grant is already on its way.
     pub fn cancel(&mut self, waiter: WaiterId) -> bool {
         self.queue.cancel(waiter)
     }
 
-    /// A session gives its place back.
+    /// A session ended.
     pub fn release(&mut self, now: Instant, server: usize, out: &mut Vec<Grant>) {
         if let Some(member) = self.members.get_mut(server) {
             member.sessions = member.sessions.saturating_sub(1);
@@ -127,7 +130,8 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// Changes a server's health, and lets those in who can be served by that. Where nobody is, nothing changes.
+    /// Changes the health of a server, and grants waiting sessions a place if that became possible. An empty slot has
+    /// no health.
     pub fn update_health(
         &mut self,
         now: Instant,
@@ -141,7 +145,7 @@ impl Pool {
         change
     }
 
-    /// An administrator wants something else of a server, or of whoever will be there.
+    /// Sets the administrator's state of a server or an empty slot.
     pub fn set_admin(&mut self, now: Instant, server: usize, admin: AdminState, out: &mut Vec<Grant>) {
         if let Some(member) = self.members.get_mut(server) {
             member.health.set_admin(now, admin);
@@ -149,7 +153,7 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// A server comes, leaves, or is gone.
+    /// Sets the state of a slot.
     pub fn set_slot_state(
         &mut self,
         now: Instant,
@@ -163,7 +167,7 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// Another weight for a server.
+    /// Sets the weight of a server.
     pub fn set_weight(&mut self, now: Instant, server: usize, weight: u32, out: &mut Vec<Grant>) {
         if let Some(member) = self.members.get_mut(server) {
             member.weight = weight;
@@ -171,7 +175,7 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// Whether a server only serves while no other does.
+    /// Sets whether a server is only used while no other server is usable.
     pub fn set_backup(&mut self, now: Instant, server: usize, backup: bool, out: &mut Vec<Grant>) {
         if let Some(member) = self.members.get_mut(server) {
             member.backup = backup;
@@ -179,7 +183,7 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// Another limit for a server. Sessions above it stay.
+    /// Sets the session limit of a server. Current sessions above the limit continue.
     pub fn set_maxconn(
         &mut self,
         now: Instant,
@@ -193,20 +197,20 @@ impl Pool {
         self.grant_waiting(now, out);
     }
 
-    /// Whether somebody would have to wake this server.
+    /// Sets whether a server is awake.
     pub fn set_awake(&mut self, server: usize, awake: bool) {
         if let Some(member) = self.members.get_mut(server) {
             member.awake = awake;
         }
     }
 
-    /// When a server is to be checked next.
+    /// The time of the next check of a server.
     pub fn next_check(&self, server: usize) -> Option<Instant> {
         let wanted = !self.queue.is_empty() && !self.members.iter().any(Member::is_usable);
         self.members.get(server)?.next_check(wanted)
     }
 
-    /// Lets in who can be served, in the order in which they came.
+    /// Grants places to waiting sessions, in their order.
     fn grant_waiting(&mut self, now: Instant, out: &mut Vec<Grant>) {
         while let Some((waiter, context)) = self.queue.first() {
             let Some(pick) = self.choose(now, context, &[]) else { return };

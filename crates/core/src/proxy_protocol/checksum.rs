@@ -1,22 +1,21 @@
-//! The checksum of a version 2 header: CRC-32C of the whole header, in which the checksum itself counts as zeros.
+//! The checksum of a version 2 header: CRC-32C of the whole header, with zeros in place of the checksum.
 
 use super::{DecodeError, Tlv};
 
-/// `PP2_TYPE_CRC32C`: a value of four bytes.
+/// `PP2_TYPE_CRC32C`, a TLV with a value of four bytes.
 pub(super) const KIND: u8 = 0x03;
 
-/// A TLV's kind and length.
+/// The type and length fields of a TLV, in bytes.
 const TLV_HEAD: usize = 3;
 
-/// Compares the checksum among `tlvs`, with which `header` ends, with what the header's bytes give. Without one there is
-/// nothing to compare; a second one would say nothing more, and may not be there: whoever takes headers from everybody
-/// would count over and over.
+/// Verifies the checksum in `tlvs`, which are the end of `header`. A header without a checksum is valid. A second
+/// checksum is an error, because a client could use many of them to waste CPU time.
 ///
 /// # Errors
-/// [`DecodeError::Checksum`] if it is another, has not four bytes, or is not the only one.
+/// [`DecodeError::Checksum`] if the checksum is wrong, does not have four bytes, or occurs twice.
 pub(super) fn verify(header: &[u8], tlvs: &[Tlv]) -> Result<(), DecodeError> {
     let mut after = tlvs.iter().skip_while(|tlv| tlv.kind != KIND);
-    let Some(told) = after.next() else { return Ok(()) };
+    let Some(stored) = after.next() else { return Ok(()) };
     let mut end = header.len();
     for tlv in after {
         if tlv.kind == KIND {
@@ -24,18 +23,18 @@ pub(super) fn verify(header: &[u8], tlvs: &[Tlv]) -> Result<(), DecodeError> {
         }
         end = end.saturating_sub(TLV_HEAD + tlv.value.len());
     }
-    let place = end.saturating_sub(told.value.len());
-    if agrees(header, place, &told.value) { Ok(()) } else { Err(DecodeError::Checksum) }
+    let place = end.saturating_sub(stored.value.len());
+    if matches(header, place, &stored.value) { Ok(()) } else { Err(DecodeError::Checksum) }
 }
 
-/// Whether `header` has the checksum `told`, which stands at its byte `place`.
-fn agrees(header: &[u8], place: usize, told: &[u8]) -> bool {
-    let zeros = place..place + told.len();
+/// Whether `header` has the checksum `stored`, which begins at byte `place`.
+fn matches(header: &[u8], place: usize, stored: &[u8]) -> bool {
+    let zeros = place..place + stored.len();
     let counted = header.iter().enumerate().map(|(at, byte)| if zeros.contains(&at) { 0 } else { *byte });
-    told.try_into().is_ok_and(|told| crc32c(counted) == u32::from_be_bytes(told))
+    stored.try_into().is_ok_and(|stored| crc32c(counted) == u32::from_be_bytes(stored))
 }
 
-/// Bit by bit (RFC 9260, appendix A): headers are short, and few have one.
+/// Bit by bit (RFC 9260, appendix A), because headers are short and rarely have a checksum.
 fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
     const REVERSED_POLYNOMIAL: u32 = 0x82f6_3b78;
     let mut crc = u32::MAX;
@@ -53,7 +52,7 @@ fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
 mod tests {
     use super::*;
 
-    /// Those of RFC 3720, B.4, and the one that catalogues of checksums give.
+    /// The test vectors of RFC 3720, B.4, and the usual check value for `123456789`.
     #[test]
     fn known_values() {
         let ascending: Vec<u8> = (0..32).collect();

@@ -1,4 +1,4 @@
-//! Headers read.
+//! The decoder of PROXY headers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,30 +7,30 @@ use std::str::FromStr;
 use super::checksum;
 use super::{Addresses, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, UNIX_NAME_LEN, V1_START, V2_SIGNATURE, Version};
 
-/// What the first bytes of a connection are.
+/// The meaning of the first bytes of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
-    /// They may become a header when more of them have arrived.
+    /// The bytes may be the beginning of a header.
     NeedMore,
-    /// They are not a header, and will not be one.
+    /// The bytes are not a header.
     NotProxy,
-    /// They begin with a complete header.
+    /// The bytes begin with a complete header.
     Header {
-        /// The version that it was written in.
+        /// The version of the header.
         version: Version,
-        /// Who is connected to whom.
+        /// The two ends of the connection.
         addresses: Addresses,
-        /// What else a version 2 header says. Its checksum is not among them; it is verified where addresses are told.
+        /// The TLVs of a version 2 header, without the checksum, which is verified if the header has addresses.
         tlvs: Vec<Tlv>,
-        /// The header's length; what follows is the client's.
+        /// The length of the header. The bytes after it are from the client.
         consumed: usize,
     },
-    /// They begin as a header, but break its rules: the connection has to be closed.
+    /// The bytes begin as a header, but are not valid. The connection must be closed.
     Invalid(DecodeError),
 }
 
-/// Decodes `bytes`, all that has arrived so far. Any answer but [`Decoded::NeedMore`] is final: more bytes do not change
-/// it. 4112 bytes or more never give `NeedMore`.
+/// Decodes `bytes`, which are everything received so far. Every result but [`Decoded::NeedMore`] is final: more bytes
+/// do not change it. 4112 bytes or more never give `NeedMore`.
 pub fn decode(bytes: &[u8]) -> Decoded {
     let decoded = if could_start(bytes, V2_SIGNATURE) {
         decode_v2(bytes)
@@ -46,12 +46,12 @@ pub fn decode(bytes: &[u8]) -> Decoded {
     }
 }
 
-/// Whether `bytes` begin with `start`, or are too short to tell.
+/// Whether `bytes` begin with `start`, as far as they go.
 fn could_start(bytes: &[u8], start: &[u8]) -> bool {
     bytes.starts_with(start) || start.starts_with(bytes)
 }
 
-/// `Ok(None)` if more bytes are needed.
+/// `Ok(None)`: more bytes are needed.
 type Progress = Result<Option<Decoded>, DecodeError>;
 
 fn decode_v1(bytes: &[u8]) -> Progress {
@@ -69,7 +69,7 @@ fn decode_v1(bytes: &[u8]) -> Progress {
 fn v1_addresses(fields: &[u8]) -> Result<Addresses, DecodeError> {
     let mut fields = fields.split(|byte| *byte == b' ');
     let family = fields.next().unwrap_or_default();
-    // Whatever follows UNKNOWN is to be ignored.
+    // The specification says to ignore everything after UNKNOWN.
     if family == b"UNKNOWN" {
         return Ok(Addresses::Unknown);
     }
@@ -92,7 +92,7 @@ fn v1_ip<T: FromStr + Into<IpAddr>>(text: &str) -> Result<IpAddr, DecodeError> {
     text.parse::<T>().map(Into::into).map_err(|_| DecodeError::MalformedLine)
 }
 
-/// Digits only, no leading zero.
+/// Parses digits without a leading zero.
 fn v1_port(text: &str) -> Result<u16, DecodeError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits || (text.len() > 1 && text.starts_with('0')) {
@@ -101,7 +101,7 @@ fn v1_port(text: &str) -> Result<u16, DecodeError> {
     text.parse().map_err(|_| DecodeError::MalformedLine)
 }
 
-/// Each byte is checked as soon as it is there and in its order, which makes the answer final.
+/// Checks each byte in order as soon as it arrives, so that the result is final.
 fn decode_v2(bytes: &[u8]) -> Progress {
     let mut reader = Reader(bytes.get(V2_SIGNATURE.len()..).unwrap_or_default());
     let Some(version_and_command) = reader.byte() else { return Ok(None) };
@@ -131,7 +131,7 @@ fn decode_v2(bytes: &[u8]) -> Progress {
     let block = payload.take(family.address_len());
     let addresses = block.filter(|_| !local).map_or(Addresses::Unknown, |block| family.addresses(block));
     let mut tlvs = match block.and_then(|_| payload.tlvs()) {
-        // A sender that does not say who is connected may fill the payload with anything.
+        // In a header without addresses the payload may be anything.
         None if addresses == Addresses::Unknown => Vec::new(),
         found => found.ok_or(DecodeError::TlvCutShort)?,
     };
@@ -142,8 +142,8 @@ fn decode_v2(bytes: &[u8]) -> Progress {
     Ok(Some(Decoded::Header { version: Version::V2, addresses, tlvs, consumed }))
 }
 
-/// What version 2 says of a connection's kind. Addresses that are not a stream's are skipped, not read: here they
-/// cannot be right.
+/// The address family of a version 2 header. The addresses of datagram connections are skipped, because they cannot be
+/// right for a stream.
 #[derive(Clone, Copy)]
 enum Family {
     Unspecified,
@@ -173,7 +173,7 @@ impl Family {
         }
     }
 
-    /// The addresses in `block`, whose length is [`Self::address_len`].
+    /// Decodes the addresses in `block`, whose length is [`Self::address_len`].
     fn addresses(self, block: &[u8]) -> Addresses {
         let mut block = Reader(block);
         let inet = match self {
@@ -186,7 +186,7 @@ impl Family {
     }
 }
 
-/// Bytes taken from the front; `None` if there are too few.
+/// Reads bytes from the front. The methods return `None` if there are too few.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
         Some(Addresses::Unix { src: name()?, dst: name()? })
     }
 
-    /// All that is left, as TLVs; `None` if the last one is cut short.
+    /// Reads the rest as TLVs. Returns `None` if the last one is truncated.
     fn tlvs(&mut self) -> Option<Vec<Tlv>> {
         let mut tlvs = Vec::new();
         while let Some(kind) = self.byte() {
@@ -232,7 +232,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A path ends at the first zero byte, an abstract name where only zero bytes follow.
+/// Removes the padding: a path ends at the first zero byte, an abstract name before the trailing zero bytes.
 fn unix_name(field: &[u8]) -> Vec<u8> {
     let end = match field {
         [0, ..] => field.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
@@ -241,32 +241,32 @@ fn unix_name(field: &[u8]) -> Vec<u8> {
     field.get(..end).unwrap_or(field).to_vec()
 }
 
-/// How the bytes of a header break the protocol's rules.
+/// Why a header is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Version 1: no line end within 107 bytes.
+    /// Version 1: the line has no end within 107 bytes.
     LineTooLong,
-    /// Version 1: a line feed without a carriage return before it.
+    /// Version 1: the line ends without a carriage return.
     BareLineFeed,
-    /// Version 1: the line is not a family, two addresses of it and two ports.
+    /// Version 1: the line is not a family with two addresses and two ports.
     MalformedLine,
-    /// Version 2: neither version 2 with LOCAL nor with PROXY.
+    /// Version 2: the byte is not version 2 with LOCAL or PROXY.
     VersionOrCommand(u8),
-    /// Version 2: a family or protocol that does not exist.
+    /// Version 2: the family or protocol does not exist.
     Family(u8),
     /// Version 2: the length is above [`MAX_V2_PAYLOAD`].
     TooLong {
-        /// The length that the header gives.
+        /// The length in the header.
         length: usize,
     },
-    /// Version 2: the length is too small for the family's addresses.
+    /// Version 2: the length is too small for the addresses of the family.
     AddressesCutShort {
-        /// The length that the header gives.
+        /// The length in the header.
         length: usize,
     },
-    /// Version 2: the last TLV does not end where the header does.
+    /// Version 2: the last TLV is truncated.
     TlvCutShort,
-    /// Version 2: the checksum is not the header's.
+    /// Version 2: the checksum is wrong.
     Checksum,
 }
 

@@ -1,4 +1,4 @@
-//! Headers written.
+//! The encoder of PROXY headers.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use super::{Addresses, MAX_V2_PAYLOAD, Tlv, UNIX_NAME_LEN, V2_SIGNATURE, Version
 
 /// Appends a header to `out`.
 ///
-/// What a version cannot express is sent as "unknown" (`PROXY UNKNOWN`, or a `LOCAL` header): UNIX names in version
-/// 1, two IP addresses of different families, UNIX names longer than 108 bytes.
+/// Addresses that a version cannot express are sent as unknown (`PROXY UNKNOWN`, or a `LOCAL` header): UNIX names in
+/// version 1, IP addresses of different families, UNIX names longer than 108 bytes.
 pub fn encode(version: Version, addresses: &Addresses, out: &mut Vec<u8>) {
     match version {
         Version::V1 => encode_v1(addresses, out),
@@ -19,7 +19,7 @@ pub fn encode(version: Version, addresses: &Addresses, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a version 2 header with TLVs to `out`. Nothing is appended if it fails.
+/// Appends a version 2 header with TLVs to `out`. Appends nothing after an error.
 ///
 /// # Errors
 /// [`EncodeError::TooLong`] if addresses and TLVs together are longer than [`MAX_V2_PAYLOAD`].
@@ -52,7 +52,7 @@ fn encode_v1(addresses: &Addresses, out: &mut Vec<u8>) {
     out.extend_from_slice(line.as_bytes());
 }
 
-/// The addresses as version 2 has them, with the two bytes that say what they are.
+/// The addresses of a version 2 header, with the two bytes that give their type.
 struct AddressBlock {
     version_and_command: u8,
     family_and_protocol: u8,
@@ -85,7 +85,7 @@ fn inet_block(src: &[u8], dst: &[u8], src_port: u16, dst_port: u16) -> Vec<u8> {
     [src, dst, &src_port.to_be_bytes(), &dst_port.to_be_bytes()].concat()
 }
 
-/// Writes everything but the TLVs; `length` counts them.
+/// Writes everything but the TLVs. `length` includes them.
 fn write_v2(block: &AddressBlock, length: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(V2_SIGNATURE);
     out.extend_from_slice(&[block.version_and_command, block.family_and_protocol]);
@@ -93,17 +93,17 @@ fn write_v2(block: &AddressBlock, length: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&block.bytes);
 }
 
-/// The callers have checked that the length is at most [`MAX_V2_PAYLOAD`].
+/// The callers ensure that the length is at most [`MAX_V2_PAYLOAD`].
 fn push_u16(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
 }
 
-/// Why a header cannot be written.
+/// Why a header cannot be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EncodeError {
-    /// Addresses and TLVs together are longer than [`MAX_V2_PAYLOAD`].
+    /// The addresses and TLVs are longer than [`MAX_V2_PAYLOAD`].
     TooLong {
-        /// Their length in bytes.
+        /// The length in bytes.
         length: usize,
     },
 }

@@ -1,7 +1,7 @@
-//! The PROXY protocol: who is at the two ends of a connection, told in front of its bytes.
+//! The PROXY protocol: a header before the bytes of a connection with the addresses of its two ends.
 //!
-//! Both versions are written and read. Reading is incremental: [`decode()`] is given what has arrived so far
-//! and says whether that is a header, is not one, or may still become one.
+//! This module encodes and decodes both versions. [`decode()`] is incremental: it takes the bytes received so far, and
+//! returns whether they are a header, are not a header, or may become one.
 
 mod checksum;
 mod decode;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::{EncodeError, encode, encode_v2};
 
-/// Version 1 is a line of text, version 2 is binary and can carry more.
+/// The version of a header. Version 1 is a line of text, version 2 is binary and has more fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
     /// `PROXY TCP4 …\r\n`
@@ -34,39 +34,39 @@ impl fmt::Display for Version {
 /// The two ends of a client's connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Addresses {
-    /// A connection over IP. Both addresses are of one family; where they are not, the header says "unknown".
+    /// A connection over IP. Addresses of two different families are encoded as unknown.
     Inet {
-        /// The client's address.
+        /// The address of the client.
         src: SocketAddr,
         /// The address that the client connected to.
         dst: SocketAddr,
     },
-    /// A connection over a UNIX socket, which only version 2 can tell. The names are those of `sun_path`, without
-    /// trailing zeros: a path, or a zero byte and an abstract name, or nothing for an unnamed socket.
+    /// A connection over a UNIX socket, only in version 2. The names are those of `sun_path` without trailing zeros: a
+    /// path, a zero byte and an abstract name, or nothing for an unnamed socket.
     Unix {
-        /// The client's name, at most 108 bytes. Most clients have none.
+        /// The name of the client socket, at most 108 bytes. Most clients have none.
         src: Vec<u8>,
         /// The name that the client connected to, at most 108 bytes.
         dst: Vec<u8>,
     },
-    /// Not known, or of a family that the protocol has no form for.
+    /// The addresses are not known, or the protocol has no form for them.
     Unknown,
 }
 
-/// A typed piece of information behind the addresses of a version 2 header.
+/// A typed field after the addresses of a version 2 header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tlv {
-    /// What the value means (`PP2_TYPE_…` of the specification).
+    /// The type (`PP2_TYPE_…` of the specification).
     pub kind: u8,
-    /// The value, at most 65535 bytes, and as a part of a header at most [`MAX_V2_PAYLOAD`].
+    /// The value, at most 65535 bytes. All TLVs of a header together are limited to [`MAX_V2_PAYLOAD`].
     pub value: Vec<u8>,
 }
 
-/// The longest version 1 header, with its line end.
+/// The longest version 1 header with its line end, in bytes.
 pub const MAX_V1_HEADER: usize = 107;
 
-/// The longest addresses and TLVs of a version 2 header that are written and read, in bytes. The protocol would
-/// allow 65535, but nobody needs them and a header has to be held in memory until it is complete.
+/// The longest addresses and TLVs of a version 2 header, in bytes. The protocol allows 65535, but the decoder keeps a
+/// header in memory until it is complete, and no known sender needs more than this.
 pub const MAX_V2_PAYLOAD: usize = 4096;
 
 const V1_START: &[u8] = b"PROXY ";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use dormouse_config::model::ServiceConfig;
 use dormouse_core::address::Target;
 use dormouse_core::control::{AdminState, Selector, ServerName};
-use dormouse_core::pool::{Balance, SlotState};
+use dormouse_core::pool::SlotState;
 use dormouse_log::Log;
 use dormouse_proxy::admission::{Admission, Beside, Pool};
 use dormouse_proxy::session::Shared;
@@ -197,7 +197,7 @@ impl RunningService {
             admission: Arc::clone(admission),
             shared: Arc::clone(shared),
             hold_max: config.hold.max.get(),
-            algo: algo(config.balance),
+            algo: config.balance.word(),
             servers: facts.collect(),
         }
     }
@@ -241,16 +241,6 @@ impl RunningService {
     /// The server of this name.
     pub fn server(&self, name: &str) -> Option<RunningServer<'_>> {
         self.servers().find(|server| server.name == name)
-    }
-}
-
-fn algo(balance: Balance) -> &'static str {
-    match balance {
-        Balance::RoundRobin => "roundrobin",
-        Balance::LeastConn => "leastconn",
-        Balance::First { .. } => "first",
-        Balance::Source => "source",
-        Balance::Random => "random",
     }
 }
 

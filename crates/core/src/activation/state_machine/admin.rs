@@ -1,61 +1,61 @@
-//! What an administrator does to it, and what is to be told of it.
+//! Administrator commands, and the snapshot that explains the state.
 
 use std::time::{Duration, Instant};
 
 use super::{Evictions, Phase, StateMachine};
 use crate::activation::Action;
 
-/// Why a service cannot be put to sleep now.
+/// Why an administrator command cannot be carried out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdminError {
-    /// It is not awake, or on its way.
+    /// The workload is not awake.
     NotAwake,
-    /// So many sessions use it, or clients wait for it.
+    /// This number of sessions and held clients need the workload.
     InUse(usize),
-    /// It is wanted awake at this time.
+    /// The schedule keeps the workload awake.
     KeepWarm,
-    /// It is not frozen.
+    /// The workload is not frozen.
     NotFrozen,
 }
 
-/// What holds a service where it is, and what happens next.
+/// What keeps a workload in its state, and what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Sessions that have a lease.
+    /// The number of leases.
     pub leases: usize,
-    /// Those that count as use.
+    /// The number of leases that count as use.
     pub in_use: usize,
-    /// Clients that wait.
+    /// The number of held clients.
     pub held: usize,
-    /// It is wanted awake at this time.
+    /// Whether the schedule keeps the workload awake.
     pub keep_warm: bool,
-    /// Why it sleeps as soon as nobody uses it.
+    /// The reasons to stop the workload as soon as it is unused.
     pub evictions: Evictions,
-    /// Somebody else has started it.
+    /// Whether another program started the workload.
     pub foreign: bool,
-    /// It may sleep at all as far as whoever started it is concerned.
+    /// Whether the policy allows to stop the workload.
     pub may_stop: bool,
-    /// Not before this moment, because of its minimum uptime.
+    /// The end of the minimum uptime.
     pub minimum_uptime_ends: Instant,
-    /// When it freezes if nobody comes.
+    /// The time at which the workload freezes if no client comes.
     pub freeze_at: Option<Instant>,
-    /// When it stops if nobody comes.
+    /// The time at which the workload stops if no client comes.
     pub stop_at: Option<Instant>,
-    /// How long without use until it freezes, if it does at all.
+    /// The time without use after which the workload freezes.
     pub freeze_after: Option<Duration>,
-    /// How long without use until it stops, if it does at all.
+    /// The time without use after which the workload stops.
     pub stop_after: Option<Duration>,
-    /// When what is under way is given up: a start, a stop.
+    /// The time at which the operation in progress is given up.
     pub timeout_at: Option<Instant>,
-    /// Until when a failed start is not repeated.
+    /// The end of the backoff after a failed start.
     pub retry_at: Option<Instant>,
 }
 
 impl StateMachine {
-    /// An administrator stops it, although its time has not come, and whoever has started it.
+    /// Stops the workload now, before its idle time is over and no matter which program started it.
     ///
     /// # Errors
-    /// When it is not awake, or somebody needs it.
+    /// An [`AdminError`] if the workload is not awake or is needed.
     pub fn sleep(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if !matches!(self.phase, Phase::Up | Phase::Frozen) {
             return Err(AdminError::NotAwake);
@@ -66,10 +66,10 @@ impl StateMachine {
         Ok(())
     }
 
-    /// An administrator freezes it, although its time has not come.
+    /// Freezes the workload now, before its idle time is over.
     ///
     /// # Errors
-    /// When it is not awake, or somebody needs it.
+    /// An [`AdminError`] if the workload is not awake or is needed.
     pub fn freeze(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if self.phase != Phase::Up {
             return Err(AdminError::NotAwake);
@@ -80,10 +80,10 @@ impl StateMachine {
         Ok(())
     }
 
-    /// An administrator thaws it. It freezes again by the usual rules.
+    /// Thaws the workload. The usual idle rules apply afterwards.
     ///
     /// # Errors
-    /// When it is not frozen.
+    /// An [`AdminError`] if the workload is not frozen.
     pub fn thaw(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if self.phase != Phase::Frozen {
             return Err(AdminError::NotFrozen);
@@ -92,7 +92,7 @@ impl StateMachine {
         Ok(())
     }
 
-    /// What holds it where it is, and what happens next.
+    /// Returns what keeps the workload in its state, and what happens next.
     pub fn snapshot(&self) -> Snapshot {
         let retry_at = match self.phase {
             Phase::Failed { until } => Some(until),

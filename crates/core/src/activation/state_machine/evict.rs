@@ -1,23 +1,24 @@
-//! Why it sleeps as soon as nobody uses it, whatever its idle times say. Each reason has one writer, and ends for itself.
+//! Reasons to stop a workload as soon as it is unused, no matter what its idle times are. Each reason is set and
+//! cancelled independently of the others.
 
 use std::time::Instant;
 
 use super::{Phase, StateMachine};
 use crate::activation::Action;
 
-/// Why a service sleeps as soon as nobody uses it.
+/// Why a workload is stopped as soon as it is unused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
-    /// Another waits for its place (an exclusive group). It is given its minimum uptime, so that two that are wanted in
-    /// turn do not thrash.
+    /// Another workload of the exclusive group waits. The minimum uptime still applies, so that two workloads in
+    /// alternating demand do not thrash.
     ExclusiveGroup,
-    /// From its next start on it is woken in another way.
+    /// The next start uses another activator.
     ConfigChanged,
-    /// An administrator gives it no more sessions.
+    /// An administrator drains the server.
     Admin,
 }
 
-/// All reasons that there are.
+/// The set of active reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Evictions {
     exclusive_group: bool,
@@ -26,7 +27,7 @@ pub struct Evictions {
 }
 
 impl Evictions {
-    /// Whether this is one of them.
+    /// Whether this reason is active.
     pub fn contains(self, why: Eviction) -> bool {
         match why {
             Eviction::ExclusiveGroup => self.exclusive_group,
@@ -35,17 +36,17 @@ impl Evictions {
         }
     }
 
-    /// Whether there is none.
+    /// Whether no reason is active.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 
-    /// Whether it does not have its minimum uptime: what somebody has decided does not thrash.
+    /// Whether the stop ignores the minimum uptime: a decision of a person does not thrash.
     pub(super) fn skips_minimum_uptime(self) -> bool {
         self.config_changed || self.admin
     }
 
-    /// It rests: its place is free, and its next start is another one. The administrator's word goes on.
+    /// Clears the reasons that a stop fulfils. The administrator's reason stays.
     pub(super) fn clear_on_stop(&mut self) {
         *self = Self { admin: self.admin, ..Self::default() };
     }
@@ -60,8 +61,8 @@ impl Evictions {
 }
 
 impl StateMachine {
-    /// It is stopped as soon as nobody uses it. What rests has no place to give up and no other start ahead: then only
-    /// an administrator's word is kept.
+    /// Stops the workload as soon as it is unused. A workload that does not run only records the administrator's
+    /// reason, because the other reasons are already fulfilled.
     pub fn evict(&mut self, now: Instant, why: Eviction, out: &mut Vec<Action>) {
         let rests = matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
         if !rests || why == Eviction::Admin {
@@ -70,7 +71,7 @@ impl StateMachine {
         self.tick(now, out);
     }
 
-    /// This is no reason any more; where it was the last one, the usual rules count again.
+    /// Cancels a reason. Without a reason the usual idle rules apply again.
     pub fn cancel_eviction(&mut self, why: Eviction) {
         self.evictions.set(why, false);
     }

@@ -3,21 +3,14 @@
 use std::fmt::Write as _;
 
 use dormouse_config::model::{CheckConfig, ServerConfig, ServiceConfig};
-use dormouse_core::pool::{Balance, CheckSettings};
+use dormouse_core::pool::CheckSettings;
 use dormouse_core::timespan::TimeSpan;
 
 /// What is to be said of a service's servers together.
 pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if service.servers.len() > 1 {
-        let how = match service.balance {
-            Balance::RoundRobin => "in turn, by weight",
-            Balance::LeastConn => "the one with the fewest sessions for its weight",
-            Balance::First { .. } => "the first with room",
-            Balance::Source => "the same for the same client address",
-            Balance::Random => "the less loaded of two that are drawn",
-        };
-        lines.push(("chooses", how.to_owned()));
+        lines.push(("chooses", service.balance.description().to_owned()));
     }
     if let Some(check) = service.servers.iter().find_map(|server| server.check.as_ref()) {
         lines.push(("checks", checks(check)));
