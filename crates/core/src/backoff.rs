@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_up_to_the_cap() {
+    fn delays_double_up_to_the_maximum() {
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
         assert_eq!(millis(&mut backoff, 8), [1, 2, 4, 8, 16, 32, 50, 50]);
         backoff.reset();
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cold_start_is_never_noticed_much_later_than_its_length() {
+    fn readiness_is_noticed_within_an_eighth_of_the_start_time() {
         let (mut backoff, mut passed) = (Backoff::READINESS, Duration::ZERO);
         for tries in 0.. {
             let delay = backoff.next_delay();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn first_above_cap_is_the_cap() {
+    fn a_first_delay_above_the_maximum_is_the_maximum() {
         let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
         assert_eq!(millis(&mut backoff, 2), [1000, 1000]);
     }

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_the_original_takes() {
+    fn accepts_the_numbers_of_systemd() {
         for (text, number) in [
             ("0", 0),
             ("256", 256),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_the_original_rejects() {
+    fn rejects_the_numbers_that_systemd_rejects() {
         for text in [
             "", " ", "+", "-", "abc", "5 ", "5x", "5.0", "1e3", "0x", "0b", "0o", "08", "0o8", "0b2", "+0b1",
             "0b0b1", "00x5", "0x 5", "0x-5", "+-5", "\u{662}",
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_numbers() {
+    fn numbers_of_64_bits() {
         assert_eq!(parse_u64("18446744073709551615"), Ok(u64::MAX));
         assert_eq!(parse_u64(" 0x10"), Ok(16));
         assert_eq!(parse_u64("18446744073709551616"), Err(NumberError::OutOfRange));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn processes() {
+    fn process_ids() {
         assert_eq!(parse_pid(" 012"), Ok(10));
         assert_eq!(parse_pid("2147483647"), Ok(2_147_483_647));
         for text in ["0", "-1", "2147483648", "3000000000", "4294967297"] {

@@ -27,7 +27,7 @@ fn held(machine: &mut StateMachine, now: Instant, out: &mut Vec<Action>) -> Wait
 }
 
 #[test]
-fn a_shorter_idle_time_counts_at_once() {
+fn a_shorter_idle_time_applies_at_once() {
     let (begin, mut out) = (Instant::now(), Vec::new());
     let mut machine = StateMachine::new(policy(600, 30), begin);
     machine.wake(begin, &mut out);
@@ -40,7 +40,7 @@ fn a_shorter_idle_time_counts_at_once() {
 }
 
 #[test]
-fn who_is_held_keeps_its_patience_and_who_comes_later_has_no_less() {
+fn held_clients_keep_their_deadline_and_later_clients_wait_at_least_as_long() {
     let (begin, mut out) = (Instant::now(), Vec::new());
     let mut machine = StateMachine::new(policy(600, 30), begin);
     let first = held(&mut machine, begin, &mut out);
@@ -55,7 +55,7 @@ fn who_is_held_keeps_its_patience_and_who_comes_later_has_no_less() {
 }
 
 #[test]
-fn what_is_mended_is_tried_at_once() {
+fn a_reset_backoff_allows_a_start_at_once() {
     let (begin, mut out) = (Instant::now(), Vec::new());
     let mut machine = StateMachine::new(policy(600, 30), begin);
     held(&mut machine, begin, &mut out);

@@ -33,7 +33,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn targets_taken() {
+fn valid_targets_are_parsed() {
     for (text, printed) in [
         ("/run/x.sock", "/run/x.sock"),
         ("/run/with:colon@and space", "/run/with:colon@and space"),
@@ -75,7 +75,7 @@ fn targets_taken() {
 }
 
 #[test]
-fn targets_are_what_they_look_like() {
+fn each_form_gives_its_kind_of_target() {
     assert_eq!(ip("[::1]:1"), IpAddr::V6(Ipv6Addr::LOCALHOST));
     assert_eq!(host("*"), Host::Loopback);
     assert!(matches!(host("fe80::1%lo:80"), Host::Scoped { zone, .. } if zone == "lo"));
@@ -88,7 +88,7 @@ fn targets_are_what_they_look_like() {
 }
 
 #[test]
-fn targets_refused() {
+fn invalid_targets_are_refused() {
     for (text, advice) in [
         ("", "is empty"),
         ("12346", "did you mean 127.0.0.1:12346?"),
@@ -165,7 +165,7 @@ fn targets_refused() {
 }
 
 #[test]
-fn lengths_at_the_limit() {
+fn name_lengths_at_the_limit() {
     let path = |length: usize| format!("/{}", "x".repeat(length - 1));
     assert!(target(&path(107)).is_ok());
     assert_eq!(target(&path(108)), Err(AddressError::UnixPathTooLong { length: 108 }));
@@ -183,7 +183,7 @@ fn lengths_at_the_limit() {
 }
 
 #[test]
-fn bytes_that_are_not_text() {
+fn bytes_that_are_not_utf8() {
     let parse = |bytes: &[u8]| Target::parse(OsStr::from_bytes(bytes));
     assert!(
         matches!(parse(b"/\xff"), Ok(Target::Unix(path)) if path.as_path().as_os_str().as_bytes() == b"/\xff")
@@ -195,7 +195,7 @@ fn bytes_that_are_not_text() {
 }
 
 #[test]
-fn listen_addresses_taken() {
+fn valid_listen_addresses_are_parsed() {
     for (text, printed) in [
         ("127.0.0.1:8080", "127.0.0.1:8080"),
         ("tcp:127.0.0.1:8080", "127.0.0.1:8080"),
@@ -225,7 +225,7 @@ fn listen_addresses_taken() {
 }
 
 #[test]
-fn listen_addresses_refused() {
+fn invalid_listen_addresses_are_refused() {
     for (text, advice) in [
         ("", "is empty"),
         ("tcp:", "is empty"),
@@ -312,7 +312,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
 
     #[test]
-    fn what_is_printed_is_read_back(text in nearly_an_address()) {
+    fn printed_values_are_parsed_to_themselves(text in nearly_an_address()) {
         if let Ok(target) = target(&text) {
             prop_assert_eq!(Target::parse(OsStr::new(&target.to_string())), Ok(target));
         }
@@ -322,14 +322,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+    fn any_bytes_are_parsed_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let _ = Target::parse(OsStr::from_bytes(&bytes));
         let _ = ListenAddress::parse(&String::from_utf8_lossy(&bytes));
     }
 
     /// Literals are never looked up, so that the C library can be asked without a resolver.
     #[test]
-    fn ipv4_as_the_c_library_reads_it(text in ipv4_in_any_form()) {
+    fn ipv4_addresses_are_parsed_as_the_c_library_does(text in ipv4_in_any_form()) {
         match target(&format!("{text}:9")) {
             Ok(Target::Tcp { host: Host::Ip(ours), .. }) => {
                 let theirs: Vec<_> = (text.as_str(), 9).to_socket_addrs().unwrap().map(|addr| addr.ip()).collect();

@@ -19,7 +19,7 @@ fn server(backend: &str, server: &str) -> ServerName {
 }
 
 #[test]
-fn haproxys_words_are_known() {
+fn haproxys_commands_are_parsed() {
     let filter =
         StatFilter { proxy: Some(ProxyId::Number(2)), kinds: Some(4), server: None, ..StatFilter::default() };
     for (line, command) in [
@@ -50,7 +50,7 @@ fn haproxys_words_are_known() {
 }
 
 #[test]
-fn our_words_are_known() {
+fn our_commands_are_parsed() {
     let service = || Selector::Service("web".to_owned());
     for (verb, command) in [
         ("wake", WorkloadCommand::Wake),
@@ -73,7 +73,7 @@ fn our_words_are_known() {
 }
 
 #[test]
-fn errors_are_haproxys() {
+fn errors_are_those_of_haproxy() {
     for (line, message) in [
         ("disable server web", "Require 'backend/server'."),
         ("set server web/a state foo", "'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
@@ -98,7 +98,7 @@ fn errors_are_haproxys() {
 }
 
 #[test]
-fn several_commands_stand_in_a_line() {
+fn a_line_can_contain_several_commands() {
     let commands = parse(b"show info; show stat;quit;");
     assert_eq!(commands.len(), 3);
     assert_eq!(commands.last(), Some(&Ok(Command::Quit)));
@@ -107,7 +107,7 @@ fn several_commands_stand_in_a_line() {
 }
 
 #[test]
-fn all_help_is_about_something_that_is_known() {
+fn the_help_only_lists_known_commands() {
     for help in HELP {
         let words: Vec<&str> =
             help.syntax.split_whitespace().take_while(|word| !word.starts_with(['<', '[', '('])).collect();
@@ -117,7 +117,7 @@ fn all_help_is_about_something_that_is_known() {
 }
 
 #[test]
-fn a_line_that_does_not_end_is_given_up() {
+fn an_endless_line_is_refused() {
     let mut lines = LineBuffer::default();
     let piece = vec![b'x'; MAX_LINE];
     assert_eq!(lines.push(&piece), (Some(Line::TooLong), &[][..]));
@@ -127,13 +127,13 @@ fn a_line_that_does_not_end_is_given_up() {
 
 proptest! {
     #[test]
-    fn anything_is_answered(line: Vec<u8>) {
+    fn any_line_is_parsed_without_a_panic(line: Vec<u8>) {
         let commands = parse(&line);
         prop_assert!(!commands.is_empty() && commands.len() <= line.len() + 1);
     }
 
     #[test]
-    fn lines_are_the_same_however_they_are_cut(
+    fn lines_do_not_depend_on_the_pieces(
         text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b';'), Just(b'\r'), any::<u8>()], 0..400),
         cuts in proptest::collection::vec(1_usize..40, 1..50),
     ) {
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn a_name_with_any_characters_can_be_said(name in "[^\\x00-\\x1f/]{1,20}") {
+    fn names_can_contain_any_escaped_character(name in "[^\\x00-\\x1f/]{1,20}") {
         let escaped: String = name.chars().flat_map(|c| ['\\', c]).collect();
         // A backslash takes the next byte; what follows of a longer character stands for itself.
         prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(Selector::Service(name))));

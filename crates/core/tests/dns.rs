@@ -22,7 +22,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 #[test]
-fn addresses_are_servers_alike_once_each() {
+fn each_address_is_one_server_of_equal_weight() {
     let found = servers_from_addresses([ip(2), ip(1), ip(2)], 80);
     assert_eq!(
         found.iter().map(|server| server.address).collect::<Vec<_>>(),
@@ -32,7 +32,7 @@ fn addresses_are_servers_alike_once_each() {
 }
 
 #[test]
-fn services_have_ports_weights_and_priorities() {
+fn service_records_give_ports_weights_and_priorities() {
     let service = |priority, weight, port, last: u8| ServiceRecord {
         priority,
         weight,
@@ -59,7 +59,7 @@ fn services_have_ports_weights_and_priorities() {
 }
 
 #[test]
-fn it_is_asked_again_as_the_ttl_says_within_bounds() {
+fn the_query_interval_is_the_ttl_within_limits() {
     let now = Instant::now();
     let mut state = NameState::new(now);
     assert_eq!(state.next_query(), now);
@@ -70,7 +70,7 @@ fn it_is_asked_again_as_the_ttl_says_within_bounds() {
 }
 
 #[test]
-fn who_is_not_in_the_answer_is_gone_at_once() {
+fn a_server_missing_in_the_answer_is_removed_at_once() {
     let now = Instant::now();
     let mut state = NameState::new(now);
     assert_eq!(state.record_answer(now, Answer::Servers(servers([1, 2]), seconds(1))), [NameEvent::Changed]);
@@ -82,7 +82,7 @@ fn who_is_not_in_the_answer_is_gone_at_once() {
 }
 
 #[test]
-fn absence_is_believed_after_a_while_only() {
+fn a_name_without_servers_loses_them_after_the_hold_time() {
     let start = Instant::now();
     let mut state = NameState::new(start);
     state.record_answer(start, Answer::Servers(servers([1]), seconds(1)));
@@ -106,7 +106,7 @@ fn absence_is_believed_after_a_while_only() {
 }
 
 #[test]
-fn an_answer_in_hand_outlives_those_who_gave_it() {
+fn servers_stay_while_queries_fail() {
     let mut now = Instant::now();
     let failed = || Answer::Failed("nobody answers".to_owned());
     let mut state = NameState::new(now);
@@ -145,7 +145,7 @@ fn a_server_keeps_its_slot_until_its_last_session_has_ended() {
 }
 
 #[test]
-fn higher_priorities_stand_by_until_the_lowest_is_gone() {
+fn servers_of_other_priorities_are_backups() {
     let mut slots = Slots::new(4);
     let [one, two] = [1, 2].map(|last| servers([last])[0]);
     let two = Server { priority: 5, weight: 9, ..two };
@@ -163,7 +163,7 @@ fn higher_priorities_stand_by_until_the_lowest_is_gone() {
 }
 
 #[test]
-fn sources_are_read() {
+fn dns_sources_are_parsed() {
     for text in
         ["dns:web.example.com:80", "dns:web.example.com.:80", "srv:_pg._tcp.example.com", "dns:db:5432"]
     {
@@ -197,7 +197,7 @@ proptest! {
     /// Servers go away only by an answer that names others, or by 30 s of answers that name none; the next question is
     /// within 1 to 10 s; and a change is told exactly where there is one.
     #[test]
-    fn servers_go_only_for_a_reason(answers in answers()) {
+    fn servers_are_only_removed_by_a_new_answer_or_after_the_hold_time(answers in answers()) {
         let mut now = Instant::now();
         let mut state = NameState::new(now);
         let mut absent = None;
@@ -229,7 +229,7 @@ proptest! {
 
     /// The diff turns the one set into the other.
     #[test]
-    fn differences_add_up(
+    fn the_diff_turns_one_set_into_the_other(
         before in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
         after in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
     ) {
@@ -255,7 +255,7 @@ proptest! {
 
     /// Nobody gets the slot of another who has sessions, nobody has two slots, and who finds none is counted.
     #[test]
-    fn slots_are_given_fairly(
+    fn slots_are_assigned_without_conflicts(
         sets in prop::collection::vec((prop::collection::btree_set(1u8..9, 0..6), prop::collection::vec(0u32..2, 4)), 0..30),
     ) {
         let mut slots = Slots::new(4);
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_answered(text in "\\PC{0,40}") {
+    fn any_text_is_parsed_without_a_panic(text in "\\PC{0,40}") {
         let _ = Source::parse(&text);
         let _ = Source::parse(&format!("dns:{text}:80"));
         let _ = Source::parse(&format!("srv:{text}"));

@@ -49,7 +49,7 @@ fn options(args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn values_in_every_form() {
+fn values_in_all_forms() {
     for args in [
         &["-c5"][..],
         &["-c", "5"],
@@ -77,7 +77,7 @@ fn positionals_and_options_mix() {
 }
 
 #[test]
-fn abbreviations_mean_original_options_first() {
+fn abbreviations_prefer_original_options() {
     assert_eq!(options(&["--conn", "5"]), ["connections-max=5"]);
     assert_eq!(options(&["--connect=5"]), ["connections-max=5"]);
     assert_eq!(options(&["--connect-=5"]), ["connect-timeout=5"]);
@@ -95,7 +95,7 @@ fn exact_names_win() {
 }
 
 #[test]
-fn errors_in_the_words_of_glibc() {
+fn errors_are_those_of_glibc() {
     for (args, error) in [
         (&["--bogus"][..], "ARGV0: unrecognized option '--bogus'"),
         (&["--bogus=3"], "ARGV0: unrecognized option '--bogus=3'"),
@@ -115,7 +115,7 @@ fn errors_in_the_words_of_glibc() {
 }
 
 #[test]
-fn goes_on_after_an_error() {
+fn parsing_continues_after_an_error() {
     assert_eq!(
         options(&["-zh", "--bogus", "-c3"]),
         ["ARGV0: invalid option -- 'z'", "help", "ARGV0: unrecognized option '--bogus'", "connections-max=3"]
@@ -123,7 +123,7 @@ fn goes_on_after_an_error() {
 }
 
 #[test]
-fn one_option_at_a_time() {
+fn options_are_yielded_one_at_a_time() {
     let mut getopt = Getopt::new("ARGV0", PROXY, ["--help", "--bogus"]);
     assert_eq!(getopt.next(), Some(Ok(Opt { index: 2, value: None })));
     assert!(getopt.next().unwrap().is_err());
@@ -132,7 +132,7 @@ fn one_option_at_a_time() {
 }
 
 #[test]
-fn bytes_that_are_not_text() {
+fn bytes_that_are_not_utf8() {
     let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let args = [bytes(b"--wait=\xff"), bytes(b"-c\xfe"), bytes(b"\xfd"), bytes(b"--\xfc")];
     let mut getopt = Getopt::new("ARGV0", PROXY, args);
@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..8), 0..6)) {
+    fn any_bytes_are_parsed_without_a_panic(args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..8), 0..6)) {
         let given = args.len();
         let mut getopt = Getopt::new("ARGV0", PROXY, args.into_iter().map(OsString::from_vec));
         let answers = getopt.by_ref().count();

@@ -11,7 +11,7 @@ fn network(text: &str) -> Network {
 }
 
 #[test]
-fn ranges_hold_what_they_say() {
+fn networks_contain_their_addresses() {
     for (range, inside, outside) in [
         ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
         ("192.168.1.7", "192.168.1.7", "192.168.1.6"),
@@ -28,7 +28,7 @@ fn ranges_hold_what_they_say() {
 }
 
 #[test]
-fn what_is_no_range_says_why() {
+fn invalid_networks_are_refused_with_the_reason() {
     for (text, reason) in [
         ("", "not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
         ("localhost", "not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
@@ -48,12 +48,12 @@ fn address() -> impl Strategy<Value = IpAddr> {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in "\\PC{0,30}") {
+    fn any_text_is_parsed_without_a_panic(text in "\\PC{0,30}") {
         let _ = text.parse::<Network>();
     }
 
     #[test]
-    fn a_range_is_read_back_and_holds_its_first_address(address in address(), prefix in 0u8..=128) {
+    fn a_printed_network_is_parsed_to_itself(address in address(), prefix in 0u8..=128) {
         let prefix = if address.is_ipv4() { prefix % 33 } else { prefix };
         let range = match format!("{address}/{prefix}").parse::<Network>() {
             Ok(range) | Err(NetworkError::HostBits(range)) => range,
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn no_range_of_any_numbers_panics(address in address(), prefix: u8, other in address()) {
+    fn no_network_panics(address in address(), prefix: u8, other in address()) {
         let range = Network { address, prefix_len: prefix };
         let _ = (range.contains(other), range.to_string());
     }

@@ -44,7 +44,7 @@ fn addresses_of(decoded: Decoded) -> Addresses {
 }
 
 #[test]
-fn v1_lines() {
+fn v1_headers_are_encoded() {
     for (src, dst, expected) in [
         ("192.0.2.1:1", "198.51.100.2:65535", "PROXY TCP4 192.0.2.1 198.51.100.2 1 65535\r\n"),
         ("[2001:db8::1]:1000", "[::1]:80", "PROXY TCP6 2001:db8::1 ::1 1000 80\r\n"),
@@ -62,7 +62,7 @@ fn v1_lines() {
 }
 
 #[test]
-fn v2_bytes() {
+fn v2_headers_are_encoded() {
     let v4 = inet("192.0.2.1:258", "198.51.100.2:80");
     assert_eq!(
         encoded(Version::V2, &v4),
@@ -77,7 +77,7 @@ fn v2_bytes() {
 }
 
 #[test]
-fn v2_without_a_form_is_local() {
+fn v2_encodes_unsupported_addresses_as_local() {
     let too_long = Addresses::Unix { src: vec![b'x'; 109], dst: vec![] };
     for addresses in [too_long, inet("192.0.2.1:1", "[::1]:2")] {
         assert_eq!(encoded(Version::V2, &addresses), encoded(Version::V2, &Addresses::Unknown));
@@ -85,7 +85,7 @@ fn v2_without_a_form_is_local() {
 }
 
 #[test]
-fn tlvs_are_bounded() {
+fn tlvs_are_limited() {
     let v4 = inet("192.0.2.1:1", "192.0.2.2:2");
     let tlv = |length| [Tlv { kind: 0xe0, value: vec![7; length] }];
     let mut out = Vec::new();
@@ -100,7 +100,7 @@ fn tlvs_are_bounded() {
 }
 
 #[test]
-fn what_is_not_a_header() {
+fn other_bytes_are_not_a_header() {
     for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"PROXYFOO", b"PROXY\r\n", b"\r\n\r\n\r", b"P\r", b"\0"] {
         assert_eq!(decode(bytes), Decoded::NotProxy, "{bytes:?}");
     }
@@ -110,7 +110,7 @@ fn what_is_not_a_header() {
 }
 
 #[test]
-fn v1_read() {
+fn v1_headers_are_decoded() {
     let bytes = b"PROXY TCP4 192.0.2.1 198.51.100.2 1 65535\r\nhello";
     assert_eq!(
         decode(bytes),
@@ -130,7 +130,7 @@ fn v1_read() {
 }
 
 #[test]
-fn v1_broken() {
+fn invalid_v1_headers_are_refused() {
     for text in [
         "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
         "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n",
@@ -155,7 +155,7 @@ fn v1_broken() {
 }
 
 #[test]
-fn v2_read() {
+fn v2_headers_are_decoded() {
     let payload = [192, 0, 2, 1, 198, 51, 100, 2, 1, 2, 0, 80, /* TLV */ 4, 0, 1, 9];
     let bytes = [v2_header(0x21, 0x11, 16, &payload), b"hello".to_vec()].concat();
     assert_eq!(
@@ -171,7 +171,7 @@ fn v2_read() {
 
 /// What a sender that does not know has put into the payload does not matter.
 #[test]
-fn v2_unknown() {
+fn v2_headers_without_addresses_are_decoded() {
     for header in [
         v2_header(0x20, 0x00, 0, &[]),
         v2_header(0x20, 0x11, 12, &[1; 12]),
@@ -191,7 +191,7 @@ fn v2_unknown() {
 }
 
 #[test]
-fn v2_broken() {
+fn invalid_v2_headers_are_refused() {
     for (header, error) in [
         (v2_header(0x11, 0x11, 12, &[0; 12]), DecodeError::VersionOrCommand(0x11)),
         (v2_header(0x22, 0x11, 12, &[0; 12]), DecodeError::VersionOrCommand(0x22)),
@@ -208,7 +208,7 @@ fn v2_broken() {
 
 /// Each checksum is of the header with zeros in its own place only; what it is of need not be told last.
 #[test]
-fn v2_checksums() {
+fn v2_checksums_are_verified() {
     let addresses = inet("192.0.2.1:56324", "192.0.2.9:443");
     let header = |told: &[u8]| {
         let tlv = |kind, value: &[u8]| Tlv { kind, value: value.to_vec() };
@@ -400,19 +400,19 @@ proptest! {
     }
 
     #[test]
-    fn answers_are_final(bytes in nearly_a_header()) {
+    fn results_are_final(bytes in nearly_a_header()) {
         check_every_prefix(&bytes)?;
     }
 
     #[test]
-    fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_parsed_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         check_every_prefix(&bytes)?;
         check_every_prefix(&[b"PROXY ", &bytes[..], b"\r\n"].concat())?;
         check_every_prefix(&[SIGNATURE, &bytes].concat())?;
     }
 
     #[test]
-    fn ppp_reads_what_we_write(addresses in some_addresses()) {
+    fn ppp_decodes_our_headers(addresses in some_addresses()) {
         let v2 = encoded(Version::V2, &addresses);
         prop_assert_eq!(second_opinion(&v2), Some((addresses.clone(), v2.len())));
         let v1 = encoded(Version::V1, &addresses);
@@ -426,7 +426,7 @@ proptest! {
     /// Where both find a header, it is the same one; and where `ppp` finds one, we do, but for what we refuse on
     /// purpose.
     #[test]
-    fn ppp_reads_what_we_read(bytes in nearly_a_header()) {
+    fn ppp_agrees_with_our_decoder(bytes in nearly_a_header()) {
         match (decode(&bytes), second_opinion(&bytes)) {
             (Decoded::Header { addresses, consumed, .. }, Some(theirs)) => {
                 prop_assert_eq!((addresses, consumed), theirs);

@@ -12,7 +12,7 @@ fn window(text: &str) -> WeeklyWindow {
 }
 
 #[test]
-fn windows_are_read() {
+fn windows_are_parsed() {
     for (text, days, from, until) in [
         ("Mon-Fri 08:00-18:00", 0b001_1111, 480, 1080),
         ("Sat,Sun 10:00-12:00", 0b110_0000, 600, 720),
@@ -27,14 +27,14 @@ fn windows_are_read() {
 }
 
 #[test]
-fn windows_are_printed_as_one_would_write_them() {
+fn windows_are_printed_in_short_form() {
     for text in ["Mon-Fri 08:00-18:00", "Sat-Sun 10:00-12:00", "Mon,Wed-Fri,Sun 09:05-24:00", "22:00-06:00"] {
         assert_eq!(window(text).to_string(), text);
     }
 }
 
 #[test]
-fn what_is_no_window_says_why() {
+fn invalid_windows_are_refused_with_the_reason() {
     for (text, reason) in [
         ("", "'' is not a time from and until (write 08:00-18:00)"),
         ("Mon-Fri", "'Mon' is not a time of the day (00:00 to 24:00)"),
@@ -53,7 +53,7 @@ fn what_is_no_window_says_why() {
 }
 
 #[test]
-fn a_night_belongs_to_the_day_on_which_it_begins() {
+fn a_window_over_midnight_belongs_to_the_day_on_which_it_begins() {
     let night = window("Sun 22:00-06:00");
     assert!(!night.contains(6, 21 * 60 + 59));
     assert!(night.contains(6, 22 * 60));
@@ -63,7 +63,7 @@ fn a_night_belongs_to_the_day_on_which_it_begins() {
 }
 
 #[test]
-fn the_next_change_is_known() {
+fn the_minutes_until_the_next_change_are_exact() {
     let office = [window("Mon-Fri 08:00-18:00")];
     assert_eq!(minutes_until_change(&office, 0, 0), Some(480));
     assert_eq!(minutes_until_change(&office, 0, 480), Some(600));
@@ -84,7 +84,7 @@ fn windows() -> impl Strategy<Value = Vec<WeeklyWindow>> {
 
 proptest! {
     #[test]
-    fn any_text_is_answered_and_a_printed_window_is_read_back(text in "\\PC{0,30}", windows in windows()) {
+    fn any_text_is_parsed_without_a_panic_and_printed_windows_are_parsed_to_themselves(text in "\\PC{0,30}", windows in windows()) {
         let _ = text.parse::<WeeklyWindow>();
         for window in windows {
             prop_assert_eq!(window.to_string().parse(), Ok(window));
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn a_window_is_open_as_often_as_it_is_long(windows in windows(), day in 0u8..7) {
+    fn a_window_is_open_for_its_length(windows in windows(), day in 0u8..7) {
         for mut window in windows {
             window.days = 1 << day;
             let open = (0..WEEK).filter(|time| window.contains((time / DAY) as u8, time % DAY)).count();
@@ -109,12 +109,12 @@ proptest! {
     }
 
     #[test]
-    fn no_time_of_any_clock_panics(windows in windows(), day: u8, minute: u16) {
+    fn no_time_panics(windows in windows(), day: u8, minute: u16) {
         let _ = (is_open(&windows, day, minute), minutes_until_change(&windows, day, minute));
     }
 
     #[test]
-    fn no_window_of_any_numbers_panics(days: u8, from: u16, until: u16, day: u8, minute: u16) {
+    fn no_window_panics(days: u8, from: u16, until: u16, day: u8, minute: u16) {
         let window = WeeklyWindow { days, from, until };
         let _ = (window.contains(day, minute), window.to_string(), minutes_until_change(&[window], day, minute));
     }

@@ -24,7 +24,7 @@ fn micros(text: &str) -> Option<u64> {
 }
 
 #[test]
-fn table_of_cases() {
+fn spans_are_parsed_as_systemd_does() {
     let mut cases = 0;
     for line in include_str!("timespan-cases.tsv").lines().filter(|line| !line.starts_with('#')) {
         let (quoted, expected) = line.split_once('\t').unwrap();
@@ -41,7 +41,7 @@ fn table_of_cases() {
 }
 
 #[test]
-fn a_clock_can_be_put_forward_by_any_span_that_is_read() {
+fn a_clock_can_be_advanced_by_any_parsed_span() {
     for text in ["9223372036854775807us 9223372036854775807us", "18446744073708", "584541y"] {
         let TimeSpan::Finite(span) = text.parse().unwrap() else { panic!("{text}") };
         assert!(Instant::now().checked_add(span * 1000).is_some(), "{text}");
@@ -53,7 +53,7 @@ fn a_clock_can_be_put_forward_by_any_span_that_is_read() {
 
 /// What the C library's number parser adds: more white space, and a minus before zero behind it.
 #[test]
-fn oddities_of_c() {
+fn odd_numbers_are_parsed_as_c_does() {
     assert_eq!(micros("\u{b}5"), Some(5_000_000));
     assert_eq!(micros("\u{b}-0"), Some(0));
     assert_eq!(micros("\u{b}-5"), None);
@@ -63,7 +63,7 @@ fn oddities_of_c() {
 }
 
 #[test]
-fn errors_tell_what_is_wrong() {
+fn errors_name_the_problem() {
     assert_eq!("".parse::<TimeSpan>(), Err(TimeSpanError::Empty));
     assert_eq!(" \t".parse::<TimeSpan>(), Err(TimeSpanError::Empty));
     assert_eq!("5 bananas".parse::<TimeSpan>(), Err(TimeSpanError::Invalid));
@@ -72,7 +72,7 @@ fn errors_tell_what_is_wrong() {
 }
 
 #[test]
-fn order_and_queries() {
+fn spans_are_ordered_and_inspected() {
     assert!(TimeSpan::Finite(Duration::MAX) < TimeSpan::Infinite);
     assert!(TimeSpan::from_secs(1) < TimeSpan::from_secs(2));
     assert!(TimeSpan::ZERO.is_zero() && !TimeSpan::Infinite.is_zero());
@@ -81,7 +81,7 @@ fn order_and_queries() {
 }
 
 #[test]
-fn printed_as_systemd_does() {
+fn spans_are_printed_as_systemd_does() {
     for (micros, text) in [
         (0, "0"),
         (999, "999us"),
@@ -158,7 +158,7 @@ fn agrees_with_systemd_analyze() {
 const LAST_YEAR: u64 = u64::MAX - u64::MAX % 31_557_600_000_000;
 
 #[test]
-fn the_last_year_is_not_read_back_as_with_systemd() {
+fn the_last_year_is_not_parsed_back_as_with_systemd() {
     let text = "1s 18446744073705s".to_owned();
     let span: TimeSpan = text.parse().unwrap();
     let printed = "584542y 2w 2d 20h 1min 46s".to_owned();
@@ -207,18 +207,18 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn what_is_printed_is_read_back(micros in prop_oneof![0..LAST_YEAR, 0..10_000_000_000_u64, 0..10_000_u64]) {
+    fn printed_values_are_parsed_to_themselves(micros in prop_oneof![0..LAST_YEAR, 0..10_000_000_000_u64, 0..10_000_u64]) {
         let span = TimeSpan::Finite(Duration::from_micros(micros));
         prop_assert_eq!(span.to_string().parse::<TimeSpan>(), Ok(span));
     }
 
     #[test]
-    fn any_text_is_answered(text in any::<String>()) {
+    fn any_text_is_parsed_without_a_panic(text in any::<String>()) {
         let _ = text.parse::<TimeSpan>();
     }
 
     #[test]
-    fn nearly_valid_text_is_answered(text in nearly_a_span()) {
+    fn nearly_valid_text_is_parsed_without_a_panic(text in nearly_a_span()) {
         let _ = text.parse::<TimeSpan>();
     }
 }

@@ -2,8 +2,10 @@
 
 mod admin;
 mod evict;
+mod idle;
+mod transitions;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::hold_queue::{HoldQueue, WaiterId};
 use super::{Action, Event, LeaseResponse, Policy, Refusal, State};
@@ -292,139 +294,5 @@ impl StateMachine {
             Phase::Freezing | Phase::Thawing if given_up => self.enter_up(now, out),
             _ => {}
         }
-    }
-
-    /// The time at which the operation in progress (start, stop, freeze or thaw) is given up.
-    fn operation_timeout(&self) -> Option<Instant> {
-        let span = match self.phase {
-            Phase::Starting => self.policy.start_timeout,
-            Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.policy.stop_timeout,
-            Phase::Stopped | Phase::Up | Phase::Frozen | Phase::Failed { .. } => return None,
-        };
-        Some(saturating_add(self.since, span))
-    }
-
-    /// Starts or thaws the workload if it sleeps.
-    fn ensure_awake(&mut self, now: Instant, out: &mut Vec<Action>) {
-        match self.phase {
-            Phase::Failed { until } if now < until => {}
-            Phase::Stopped | Phase::Failed { .. } => {
-                self.foreign = false;
-                self.enter(now, Phase::Starting);
-                out.push(Action::Start);
-            }
-            Phase::Frozen => {
-                self.enter(now, Phase::Thawing);
-                out.push(Action::Thaw);
-            }
-            // The workload is starting or up, or is woken after the operation in progress.
-            Phase::Starting | Phase::Up | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => {}
-        }
-    }
-
-    fn is_needed(&self) -> bool {
-        !self.held.is_empty() || self.in_use > 0 || self.keep_warm
-    }
-
-    fn became_ready(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.up_since = now;
-        self.unused_since = now;
-        self.enter_up(now, out);
-    }
-
-    fn enter_up(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.enter(now, Phase::Up);
-        self.unused_since = self.unused_since.max(now);
-        while let Some(waiter) = self.held.pop() {
-            self.add_lease();
-            out.push(Action::Grant(waiter));
-        }
-    }
-
-    fn enter_failed(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.refuse_all(Refusal::StartFailed, out);
-        let until = saturating_add(now, self.backoff.next_delay());
-        self.enter(now, Phase::Failed { until });
-    }
-
-    fn refuse_all(&mut self, refusal: Refusal, out: &mut Vec<Action>) {
-        while let Some(waiter) = self.held.pop() {
-            out.push(Action::Refuse(waiter, refusal));
-        }
-    }
-
-    fn exited(&mut self, now: Instant, failed: bool, out: &mut Vec<Action>) {
-        let lasted = now.duration_since(self.up_since);
-        if lasted >= self.policy.minimum_uptime {
-            self.backoff.reset();
-        }
-        // The workload did answer, so the next client may start it at once. An automatic restart after an early crash
-        // takes the backoff, because it could repeat forever.
-        let at_once = !self.held.is_empty() || self.keep_warm;
-        if failed && at_once && lasted < self.policy.stable_after {
-            self.enter_failed(now, out);
-        } else {
-            self.enter_stopped(now, out);
-        }
-    }
-
-    fn enter_stopped(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.enter(now, Phase::Stopped);
-        if !self.held.is_empty() || self.keep_warm {
-            self.ensure_awake(now, out);
-        }
-    }
-
-    fn add_lease(&mut self) {
-        self.leases += 1;
-        self.in_use += 1;
-    }
-
-    fn end_use(&mut self, now: Instant) {
-        self.in_use = self.in_use.saturating_sub(1);
-        if self.in_use == 0 {
-            self.unused_since = now;
-        }
-    }
-
-    fn freeze_at(&self) -> Option<Instant> {
-        if self.phase == Phase::Up && self.evictions.is_empty() {
-            self.idle_deadline(self.policy.freeze_after?)
-        } else {
-            None
-        }
-    }
-
-    fn stop_at(&self) -> Option<Instant> {
-        let stop_after =
-            if self.evictions.is_empty() { self.policy.stop_after } else { Some(Duration::ZERO) };
-        self.idle_deadline(stop_after?)
-    }
-
-    /// The time at which the workload has been unused for `unused`. `None`: the workload is in use or must not be
-    /// stopped.
-    fn idle_deadline(&self, unused: Duration) -> Option<Instant> {
-        (self.may_stop() && !self.is_needed())
-            .then(|| saturating_add(self.unused_since, unused).max(self.minimum_uptime_ends()))
-    }
-
-    /// The end of the minimum uptime.
-    fn minimum_uptime_ends(&self) -> Instant {
-        let at_once = self.evictions.skips_minimum_uptime();
-        saturating_add(self.up_since, if at_once { Duration::ZERO } else { self.policy.minimum_uptime })
-    }
-
-    /// Whether the policy allows to stop the workload. By default, a workload that another program started is left
-    /// alone.
-    fn may_stop(&self) -> bool {
-        self.policy.stop_foreign || !self.foreign
-    }
-
-    fn enter(&mut self, now: Instant, phase: Phase) {
-        if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
-            self.evictions.clear_on_stop();
-        }
-        self.phase = phase;
-        self.since = now;
     }
 }

@@ -4,58 +4,12 @@
 //! successes bring it up. The time between checks is `fastinter` during a transition, `downinter` while the server is
 //! down, and `inter` otherwise.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::check_settings::{CheckSettings, InitialState, Observe, OnError};
+use super::downtime::Downtime;
+use super::status::{AdminState, CheckCounter, CheckResult, HealthChange, Status};
 use crate::time::saturating_add;
-
-/// The state that an administrator gives a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AdminState {
-    /// The server gets sessions when it is up.
-    #[default]
-    Ready,
-    /// The server gets no new sessions, and keeps its current ones.
-    Drain,
-    /// The server gets no new sessions, and is not checked.
-    Maint,
-}
-
-/// The status of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// The server passes its checks.
-    Up,
-    /// The server fails its checks.
-    Down,
-    /// The server has no checks, and counts as up.
-    NoCheck,
-    /// See [`AdminState::Drain`].
-    Drain,
-    /// See [`AdminState::Maint`].
-    Maint,
-}
-
-/// The result of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckResult {
-    /// The server answered.
-    Passed,
-    /// The server did not answer.
-    Failed,
-    /// The check could not be made, or the server was too busy for it.
-    Inconclusive,
-}
-
-/// A change of the health of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HealthChange {
-    /// The server came up.
-    Up,
-    /// The server went down.
-    Down,
-}
 
 /// The health of one server.
 #[derive(Debug)]
@@ -77,35 +31,6 @@ pub struct Health {
     downtime: Downtime,
 }
 
-/// The counter of consecutive check results, in `HAProxy`'s terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckCounter {
-    /// The number of consecutive successes that bring the server up.
-    pub rise: u32,
-    /// The number of consecutive failures that take the server down.
-    pub fall: u32,
-    /// While the server is down: the number of consecutive successes. While it is up: `rise + fall - 1`, minus the
-    /// number of consecutive failures.
-    pub health: u32,
-}
-
-impl CheckCounter {
-    /// The number of further failures that take down a server that is up. `None` if its last check passed.
-    pub fn failures_left(&self) -> Option<u32> {
-        let left = (self.health.saturating_add(1)).saturating_sub(self.rise);
-        (left < self.fall).then_some(left)
-    }
-}
-
-/// The total time in which a server was down or in maintenance.
-#[derive(Debug, Clone, Copy)]
-struct Downtime {
-    /// The total before the current downtime.
-    before: Duration,
-    /// The start of the current downtime.
-    since: Option<Instant>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streak {
     /// Up, with this number of consecutive failures.
@@ -124,7 +49,6 @@ impl Health {
     pub fn new(checks: Option<CheckSettings>, admin: AdminState, now: Instant, offset: Duration) -> Self {
         let streak = initial(checks.as_ref());
         let due = saturating_add(now, offset);
-        let downtime = Downtime { before: Duration::ZERO, since: None };
         let mut health = Self {
             checks,
             admin,
@@ -136,7 +60,7 @@ impl Health {
             slowstart_since: None,
             down_count: 0,
             failed_checks: 0,
-            downtime,
+            downtime: Downtime::default(),
         };
         health.update_downtime(now);
         health
@@ -175,8 +99,7 @@ impl Health {
 
     /// The total time in which the server was down or in maintenance.
     pub fn downtime(&self, now: Instant) -> Duration {
-        let Downtime { before, since } = self.downtime;
-        before + since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        self.downtime.total(now)
     }
 
     /// The counter of consecutive check results. `None` while the server is not checked.
@@ -396,12 +319,7 @@ impl Health {
 
     /// Starts or stops the downtime clock.
     fn update_downtime(&mut self, now: Instant) {
-        let is_out = self.admin == AdminState::Maint || !self.is_up();
-        match self.downtime.since {
-            None if is_out => self.downtime.since = Some(now),
-            Some(_) if !is_out => self.downtime = Downtime { before: self.downtime(now), since: None },
-            _ => {}
-        }
+        self.downtime.update(now, self.admin == AdminState::Maint || !self.is_up());
     }
 
     fn interval(&self) -> Duration {
@@ -421,18 +339,5 @@ fn initial(checks: Option<&CheckSettings>) -> Streak {
         InitialState::FullyUp => Streak::Up(0),
         InitialState::Down => Streak::Down(checks.rise.get() - 1),
         InitialState::FullyDown => Streak::Down(0),
-    }
-}
-
-impl fmt::Display for Status {
-    /// Prints the status as `HAProxy` does.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Up => "UP",
-            Self::Down => "DOWN",
-            Self::NoCheck => "no check",
-            Self::Drain => "DRAIN",
-            Self::Maint => "MAINT",
-        })
     }
 }

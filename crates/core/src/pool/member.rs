@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use super::health::{AdminState, Health, Status};
+use super::health::Health;
+use super::status::{AdminState, Status};
 
 /// The state of a server slot. A DNS name has a fixed number of slots, and its servers change. The administrator's
 /// state belongs to the slot, not to the server.

@@ -12,15 +12,18 @@
 mod balance;
 mod balancer;
 mod check_settings;
+mod downtime;
 mod health;
 mod member;
 mod queue;
 mod servers;
+mod status;
 
 pub use balance::{Balance, Candidate, Pick, PickContext, hash};
 pub use balancer::Balancer;
 pub use check_settings::{CheckSettings, InitialState, Observe, OnError};
-pub use health::{AdminState, CheckCounter, CheckResult, Health, HealthChange, Status};
+pub use health::Health;
 pub use member::{Member, SlotState};
 pub use queue::{Queue, WaiterId};
 pub use servers::{Assignment, Grant, Pool, PoolSettings};
+pub use status::{AdminState, CheckCounter, CheckResult, HealthChange, Status};

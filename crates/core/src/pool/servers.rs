@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use super::balance::{Balance, Candidate, Pick, PickContext};
 use super::balancer::Balancer;
-use super::health::{AdminState, Health, HealthChange};
+use super::health::Health;
 use super::member::{Member, SlotState};
 use super::queue::{Queue, WaiterId};
+use super::status::{AdminState, HealthChange};
 
 /// The settings of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

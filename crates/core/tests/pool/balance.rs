@@ -38,7 +38,7 @@ fn deviation(got: &[usize], weights: &[u64]) -> f64 {
 
 proptest! {
     #[test]
-    fn turns_and_the_fewest_sessions_follow_the_weights(
+    fn roundrobin_and_leastconn_follow_the_weights(
         weights in prop::collection::vec(1u64..=256, 1..8),
         seed: u64,
     ) {
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn two_that_are_drawn_even_out_what_they_hold(
+    fn random_follows_the_weights(
         weights in prop::collection::vec(1u64..=256, 1..8),
         seed: u64,
     ) {
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn a_server_that_leaves_moves_only_its_own_clients(
+    fn source_moves_only_the_clients_of_a_removed_server(
         count in 2usize..12,
         gone in any::<prop::sample::Index>(),
         seed: u64,
@@ -85,14 +85,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn clients_spread_by_weight(weights in prop::collection::vec(1u64..=8, 1..8), seed: u64) {
+    fn source_follows_the_weights(weights in prop::collection::vec(1u64..=8, 1..8), seed: u64) {
         let got = distribute(Balance::Source, &weights, 60_000, seed, false);
         prop_assert!(deviation(&got, &weights) < 0.01, "{got:?} for {weights:?}");
     }
 }
 
 #[test]
-fn turns_are_smooth() {
+fn roundrobin_is_smooth() {
     let mut balancer = balancer(Balance::RoundRobin, 3);
     let candidates = [idle(4), idle(2), idle(1)];
     let order: Vec<usize> =
@@ -101,7 +101,7 @@ fn turns_are_smooth() {
 }
 
 #[test]
-fn equals_take_turns_where_the_fewest_sessions_count() {
+fn leastconn_alternates_between_equal_servers() {
     let mut balancer = balancer(Balance::LeastConn, 3);
     let order: Vec<usize> =
         (0..6).map(|_| balancer.pick(&[idle(1); 3], PickContext::default()).unwrap().server).collect();
@@ -109,7 +109,7 @@ fn equals_take_turns_where_the_fewest_sessions_count() {
 }
 
 #[test]
-fn nothing_that_is_not_open_or_has_no_weight_is_chosen() {
+fn ineligible_servers_and_servers_without_weight_are_not_chosen() {
     let closed = Candidate { eligible: false, ..idle(1) };
     for balance in [
         Balance::RoundRobin,
@@ -127,7 +127,7 @@ fn nothing_that_is_not_open_or_has_no_weight_is_chosen() {
 }
 
 #[test]
-fn the_next_server_is_woken_when_all_that_are_awake_have_enough() {
+fn first_wakes_the_next_server_when_all_awake_ones_have_soft_sessions() {
     let mut balancer = balancer(Balance::First { soft: Some(number(2)) }, 3);
     let asleep = Candidate { awake: false, ..idle(1) };
     let busy = |sessions| Candidate { sessions, ..idle(1) };

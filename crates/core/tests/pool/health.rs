@@ -41,7 +41,7 @@ fn three_failures_take_it_down_and_two_successes_bring_it_back() {
 }
 
 #[test]
-fn a_streak_is_reckoned_in_the_fields_figures() {
+fn the_check_counter_uses_haproxys_figures() {
     let now = Instant::now();
     let mut health = health(CheckSettings { initial_state: InitialState::Up, ..checks() }, now);
     let mut after = |result| {
@@ -65,7 +65,7 @@ fn a_streak_is_reckoned_in_the_fields_figures() {
 }
 
 #[test]
-fn the_time_in_which_it_is_down_or_in_maintenance_is_counted() {
+fn downtime_includes_maintenance() {
     let mut now = Instant::now();
     let mut health = health(checks(), now);
     let mut later = |seconds: u32| {
@@ -87,7 +87,7 @@ fn the_time_in_which_it_is_down_or_in_maintenance_is_counted() {
 }
 
 #[test]
-fn the_first_checks_count_as_the_initial_state_says() {
+fn the_initial_state_decides_how_many_checks_change_it() {
     let now = Instant::now();
     let until_change = |init, result| {
         let mut health = health(CheckSettings { initial_state: init, ..checks() }, now);
@@ -100,7 +100,7 @@ fn the_first_checks_count_as_the_initial_state_says() {
 }
 
 #[test]
-fn traffic_that_fails_does_what_it_is_told_to() {
+fn failed_sessions_have_the_configured_effect() {
     let now = Instant::now();
     let after_errors = |on_error, errors: usize| {
         let observe = Some(Observe { error_limit: number(10), on_error });
@@ -128,7 +128,7 @@ fn traffic_that_fails_does_what_it_is_told_to() {
 }
 
 #[test]
-fn one_session_that_gets_through_ends_a_series_of_errors() {
+fn a_successful_session_resets_the_error_count() {
     let now = Instant::now();
     let observe = Some(Observe { error_limit: number(2), on_error: OnError::MarkDown });
     let mut health = health(CheckSettings { observe, ..checks() }, now);
@@ -139,7 +139,7 @@ fn one_session_that_gets_through_ends_a_series_of_errors() {
 }
 
 #[test]
-fn traffic_that_gets_through_spares_the_checks_and_one_that_does_not_calls_for_one() {
+fn successful_sessions_replace_checks_and_a_failed_one_triggers_a_check() {
     let now = Instant::now();
     let mut health = health(CheckSettings { passive: true, ..checks() }, now);
     health.record_session(now + SECOND / 2, true);
@@ -153,7 +153,7 @@ fn traffic_that_gets_through_spares_the_checks_and_one_that_does_not_calls_for_o
 }
 
 #[test]
-fn the_first_that_does_not_get_through_calls_for_a_check_but_not_for_one_upon_another() {
+fn failed_sessions_do_not_trigger_checks_in_a_row() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     health.record_session(now, false);
@@ -169,7 +169,7 @@ fn the_first_that_does_not_get_through_calls_for_a_check_but_not_for_one_upon_an
 }
 
 #[test]
-fn a_suspicion_is_no_failure_but_calls_for_a_check() {
+fn a_suspicious_event_triggers_a_check_without_counting_as_a_failure() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     for _ in 0..5 {
@@ -180,7 +180,7 @@ fn a_suspicion_is_no_failure_but_calls_for_a_check() {
 }
 
 #[test]
-fn what_sleeps_or_is_in_maintenance_is_not_checked() {
+fn a_server_that_sleeps_or_is_in_maintenance_is_not_checked() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     health.record_check(now, CheckResult::Failed);
@@ -197,7 +197,7 @@ fn what_sleeps_or_is_in_maintenance_is_not_checked() {
 }
 
 #[test]
-fn a_server_that_came_back_gets_its_share_by_and_by() {
+fn the_weight_grows_during_the_slow_start() {
     let now = Instant::now();
     let mut health = health(CheckSettings { slowstart: SECOND * 10, ..checks() }, now);
     assert_eq!(health.effective_weight(10, now), 2560);
@@ -211,7 +211,7 @@ fn a_server_that_came_back_gets_its_share_by_and_by() {
 }
 
 #[test]
-fn whoever_waits_for_a_server_that_is_down_has_it_looked_at_often() {
+fn a_waiting_session_shortens_the_check_interval() {
     let now = Instant::now();
     let mut health = health(checks(), now);
     health.force(now, false);

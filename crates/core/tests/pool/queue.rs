@@ -35,7 +35,7 @@ fn granted(pool: &mut Pool, now: Instant) -> Option<usize> {
 }
 
 #[test]
-fn backups_serve_only_while_nobody_else_does_and_the_first_of_them_alone() {
+fn only_the_first_backup_serves_and_only_while_no_other_server_does() {
     let now = Instant::now();
     let of = |backup| member(now, backup, None);
     let mut pool = pool(vec![of(false), of(true), of(true)], false);
@@ -47,7 +47,7 @@ fn backups_serve_only_while_nobody_else_does_and_the_first_of_them_alone() {
 }
 
 #[test]
-fn all_down_is_all_tried_only_where_that_was_asked_for() {
+fn servers_that_are_down_are_tried_only_with_fail_open() {
     let now = Instant::now();
     for fail_open in [false, true] {
         let mut pool = pool(vec![member(now, false, None), member(now, false, None)], fail_open);
@@ -59,7 +59,7 @@ fn all_down_is_all_tried_only_where_that_was_asked_for() {
 }
 
 #[test]
-fn whoever_waits_is_served_when_a_server_comes_back() {
+fn a_waiting_session_is_granted_when_a_server_comes_up() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, Some(1))], false);
     down(&mut pool, now, 0);
@@ -72,7 +72,7 @@ fn whoever_waits_is_served_when_a_server_comes_back() {
 }
 
 #[test]
-fn nobody_gets_an_empty_slot_whatever_an_administrator_says_of_it() {
+fn an_empty_slot_gets_no_sessions_in_any_admin_state() {
     let now = Instant::now();
     for fail_open in [false, true] {
         let mut pool = pool(vec![member(now, false, None).with_slot_state(SlotState::Empty)], fail_open);
@@ -97,7 +97,7 @@ fn nobody_gets_an_empty_slot_whatever_an_administrator_says_of_it() {
 }
 
 #[test]
-fn an_administrators_word_on_a_slot_stays_whoever_sits_there() {
+fn the_admin_state_of_a_slot_survives_a_change_of_its_server() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, None)], true);
     let mut out = Vec::new();
@@ -116,7 +116,7 @@ fn an_administrators_word_on_a_slot_stays_whoever_sits_there() {
 }
 
 #[test]
-fn who_leaves_gets_no_more_sessions_and_who_comes_begins_anew() {
+fn a_draining_slot_gets_no_sessions_and_a_new_server_starts_without_history() {
     let now = Instant::now();
     let mut pool = pool(vec![member(now, false, None)], true);
     let mut out = Vec::new();
@@ -253,7 +253,7 @@ impl Life {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_queue_is_just_and_no_server_has_too_many(seed: u64) {
+    fn the_queue_is_fair_and_no_server_exceeds_its_limit(seed: u64) {
         let mut life = Life::new(seed);
         for _ in 0..400 {
             life.step();

@@ -1,0 +1,110 @@
+//! The transitions between the phases.
+
+use std::time::Instant;
+
+use super::{Phase, StateMachine};
+use crate::activation::{Action, Refusal};
+use crate::time::saturating_add;
+
+impl StateMachine {
+    /// The time at which the operation in progress (start, stop, freeze or thaw) is given up.
+    pub(super) fn operation_timeout(&self) -> Option<Instant> {
+        let span = match self.phase {
+            Phase::Starting => self.policy.start_timeout,
+            Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => self.policy.stop_timeout,
+            Phase::Stopped | Phase::Up | Phase::Frozen | Phase::Failed { .. } => return None,
+        };
+        Some(saturating_add(self.since, span))
+    }
+
+    /// Starts or thaws the workload if it sleeps.
+    pub(super) fn ensure_awake(&mut self, now: Instant, out: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Failed { until } if now < until => {}
+            Phase::Stopped | Phase::Failed { .. } => {
+                self.foreign = false;
+                self.enter(now, Phase::Starting);
+                out.push(Action::Start);
+            }
+            Phase::Frozen => {
+                self.enter(now, Phase::Thawing);
+                out.push(Action::Thaw);
+            }
+            // The workload is starting or up, or is woken after the operation in progress.
+            Phase::Starting | Phase::Up | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => {}
+        }
+    }
+
+    pub(super) fn is_needed(&self) -> bool {
+        !self.held.is_empty() || self.in_use > 0 || self.keep_warm
+    }
+
+    pub(super) fn became_ready(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.up_since = now;
+        self.unused_since = now;
+        self.enter_up(now, out);
+    }
+
+    pub(super) fn enter_up(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.enter(now, Phase::Up);
+        self.unused_since = self.unused_since.max(now);
+        while let Some(waiter) = self.held.pop() {
+            self.add_lease();
+            out.push(Action::Grant(waiter));
+        }
+    }
+
+    pub(super) fn enter_failed(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.refuse_all(Refusal::StartFailed, out);
+        let until = saturating_add(now, self.backoff.next_delay());
+        self.enter(now, Phase::Failed { until });
+    }
+
+    pub(super) fn refuse_all(&mut self, refusal: Refusal, out: &mut Vec<Action>) {
+        while let Some(waiter) = self.held.pop() {
+            out.push(Action::Refuse(waiter, refusal));
+        }
+    }
+
+    pub(super) fn exited(&mut self, now: Instant, failed: bool, out: &mut Vec<Action>) {
+        let lasted = now.duration_since(self.up_since);
+        if lasted >= self.policy.minimum_uptime {
+            self.backoff.reset();
+        }
+        // The workload did answer, so the next client may start it at once. An automatic restart after an early crash
+        // takes the backoff, because it could repeat forever.
+        let at_once = !self.held.is_empty() || self.keep_warm;
+        if failed && at_once && lasted < self.policy.stable_after {
+            self.enter_failed(now, out);
+        } else {
+            self.enter_stopped(now, out);
+        }
+    }
+
+    pub(super) fn enter_stopped(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.enter(now, Phase::Stopped);
+        if !self.held.is_empty() || self.keep_warm {
+            self.ensure_awake(now, out);
+        }
+    }
+
+    pub(super) fn add_lease(&mut self) {
+        self.leases += 1;
+        self.in_use += 1;
+    }
+
+    pub(super) fn end_use(&mut self, now: Instant) {
+        self.in_use = self.in_use.saturating_sub(1);
+        if self.in_use == 0 {
+            self.unused_since = now;
+        }
+    }
+
+    pub(super) fn enter(&mut self, now: Instant, phase: Phase) {
+        if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
+            self.evictions.clear_on_stop();
+        }
+        self.phase = phase;
+        self.since = now;
+    }
+}
