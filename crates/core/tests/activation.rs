@@ -1,9 +1,9 @@
-//! The service machine under random schedules. Each seed makes one: clients that come and go, starts that are slow,
-//! fail or never end, crashes, freezes that do not work. After every step the invariants hold, and in the end
-//! everybody was told.
+//! The state machine of a workload under random schedules. Each seed is one schedule: clients come and go, starts are
+//! slow, fail or never end, the workload crashes, freezes fail. The invariants hold after every step, and in the end
+//! every client has an answer.
 //!
-//! `DORMOUSE_SEEDS=10000 cargo test -p dormouse-core --test service` runs more than CI does; `DORMOUSE_SEED=N` replays
-//! one.
+//! `DORMOUSE_SEEDS=10000 cargo test -p dormouse-core --test activation` runs more seeds than CI does; `DORMOUSE_SEED=N`
+//! replays one seed.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use dormouse_core::activation::{
 const SEEDS: u64 = 256;
 const STEPS: usize = 400;
 
-/// A small generator of numbers, the same for a seed everywhere (splitmix64).
+/// A random number generator (`SplitMix64`) that gives the same numbers for a seed on every machine.
 struct Random(u64);
 
 impl Random {
@@ -47,43 +47,43 @@ impl Random {
     }
 }
 
-/// What is behind: does what it is told, in its own time, if at all.
+/// The simulated workload. It carries out the actions with a delay, or never.
 #[derive(Default)]
-struct Backend {
-    /// What it will say, and when.
-    says: Option<(Instant, Event)>,
+struct Workload {
+    /// The next event, and its time.
+    next_event: Option<(Instant, Event)>,
     starting: bool,
     running: bool,
     frozen: bool,
 }
 
-struct World {
+struct Simulation {
     seed: u64,
     random: Random,
     now: Instant,
     machine: StateMachine,
     policy: Policy,
-    backend: Backend,
-    /// Who waits, and since when.
+    workload: Workload,
+    /// The held clients, and the time at which each arrived.
     held: BTreeMap<WaiterId, Instant>,
-    /// Leases; whether each counts as use.
+    /// The leases. True: the lease counts as use.
     leases: Vec<bool>,
     warm: bool,
-    /// Why it sleeps as soon as nobody uses it.
+    /// The active reasons for an eviction.
     evictions: Vec<Eviction>,
-    /// Somebody else has started it.
+    /// Whether another program started the workload.
     foreign: bool,
-    /// An administrator has just asked for it.
-    steered: bool,
-    /// Since when it is not tried again.
+    /// Whether an administrator command is in progress.
+    admin_command: bool,
+    /// The time of the last failed start.
     failed_since: Option<Instant>,
-    /// When it began to answer, and when somebody last had use of it.
+    /// The time of the first answer, and of the last use.
     up_since: Instant,
     last_use: Instant,
     log: Vec<String>,
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let policy = Policy {
@@ -105,13 +105,13 @@ impl World {
             now,
             machine: StateMachine::new(policy.clone(), now),
             policy,
-            backend: Backend::default(),
+            workload: Workload::default(),
             held: BTreeMap::new(),
             leases: Vec::new(),
             warm: false,
             evictions: Vec::new(),
             foreign: false,
-            steered: false,
+            admin_command: false,
             failed_since: None,
             up_since: now,
             last_use: now,
@@ -124,26 +124,26 @@ impl World {
             let step = self.random.below(100);
             self.step(step);
         }
-        // Everybody goes home; then everything comes to rest, and nobody is forgotten.
-        self.set_warm(false);
+        // All sessions end. Then the machine must come to rest, and must not forget a client.
+        self.set_keep_warm(false);
         for _ in 0..STEPS {
             while let Some(counted) = self.leases.pop() {
                 self.used(counted);
                 let mut out = Vec::new();
                 self.machine.release(self.now, counted, &mut out);
-                self.obey(out);
+                self.apply(out);
             }
-            let Some(next) = self.next_moment() else { break };
+            let Some(next) = self.next_event_time() else { break };
             self.now = next;
-            self.moment();
+            self.run_due();
         }
-        self.assert(self.held.is_empty(), "somebody waits for ever");
+        self.assert(self.held.is_empty(), "a client waits forever");
         let rests =
             matches!(self.machine.state(), State::Stopped | State::Failed | State::Idle | State::Frozen);
         self.assert(rests, "it does not come to rest");
         let stops = self.policy.stop_after.is_some() || !self.evictions.is_empty();
         let sleeps = stops && self.policy.stop_foreign;
-        self.assert(!sleeps || !self.backend.running, "it does not go to sleep");
+        self.assert(!sleeps || !self.workload.running, "it does not go to sleep");
     }
 
     fn step(&mut self, step: u64) {
@@ -177,35 +177,35 @@ impl World {
                     self.machine.session_active(self.now, &mut out);
                 }
             }
-            68..71 if self.backend.running => {
-                self.backend = Backend::default();
+            68..71 if self.workload.running => {
+                self.workload = Workload::default();
                 let failed = self.random.chance(50);
                 self.log.push(format!("exits, failed {failed}"));
                 self.machine.event(self.now, Event::Exited { failed }, &mut out);
             }
             71..73 => {
-                // Stray news must not hurt.
+                // Events that do not match the phase must be harmless.
                 let stray = match self.random.below(4) {
                     0 => Event::Stopped,
                     1 => Event::Frozen,
                     2 => Event::Thawed,
                     _ => Event::FreezeFailed,
                 };
-                if self.backend.says.is_none() {
+                if self.workload.next_event.is_none() {
                     self.machine.event(self.now, stray, &mut out);
                 }
             }
             73..75 => {
                 let warm = self.random.chance(30);
-                self.set_warm(warm);
+                self.set_keep_warm(warm);
             }
             75..77 => {
                 self.log.push("wanted by no client".to_owned());
                 self.machine.wake(self.now, &mut out);
             }
             79..81
-                if self.backend.starting
-                    || self.backend.running && !self.foreign && self.random.chance(10) =>
+                if self.workload.starting
+                    || self.workload.running && !self.foreign && self.random.chance(10) =>
             {
                 let stopping =
                     matches!(self.machine.state(), State::Stopping | State::Stopped | State::Failed);
@@ -213,12 +213,12 @@ impl World {
                 self.foreign |= !stopping;
                 self.machine.mark_foreign();
             }
-            81..83 => self.all_are_quiet(),
-            83..86 => return self.steer(),
+            81..83 => self.all_sessions_become_idle(),
+            83..86 => return self.run_admin_command(),
             77..79 => {
                 let all = [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin];
                 let why = all[usize::try_from(self.random.below(3)).unwrap()];
-                // Taken back whether it was there or not, and said again while it is.
+                // A reason may be set twice, or cancelled without being set.
                 let evict = self.random.chance(50);
                 self.log.push(format!("{} {why:?}", if evict { "evicted," } else { "spared," }));
                 self.evictions.retain(|other| *other != why);
@@ -231,15 +231,15 @@ impl World {
             }
             _ => {
                 self.now += self.random.millis(3_000);
-                self.moment();
+                self.run_due();
             }
         }
-        self.obey(out);
+        self.apply(out);
         self.check();
     }
 
-    /// An administrator does something to it.
-    fn steer(&mut self) {
+    /// An administrator command.
+    fn run_admin_command(&mut self) {
         let (used, warm) = (self.leases.contains(&true) || !self.held.is_empty(), self.warm);
         let state = self.machine.state();
         let mut out = Vec::new();
@@ -248,11 +248,11 @@ impl World {
             1 => self.machine.freeze(self.now, &mut out),
             _ => self.machine.thaw(self.now, &mut out),
         };
-        self.log.push(format!("steered: {done:?}"));
+        self.log.push(format!("admin_command: {done:?}"));
         match done {
             Ok(()) => self.assert(out.len() == 1, "one thing is done"),
-            Err(AdminError::InUse(by)) => self.assert(used && by > 0, "used by nobody"),
-            Err(AdminError::KeepWarm) => self.assert(warm && !used, "kept warm by nobody"),
+            Err(AdminError::InUse(by)) => self.assert(used && by > 0, "in use without a user"),
+            Err(AdminError::KeepWarm) => self.assert(warm && !used, "kept warm without a schedule"),
             Err(AdminError::NotAwake) => {
                 self.assert(!matches!(state, State::Ready | State::Idle), "it is awake")
             }
@@ -260,9 +260,9 @@ impl World {
         }
         let snapshot = self.machine.snapshot();
         self.assert(snapshot.held == self.held.len() && snapshot.leases == self.leases.len(), "the snapshot");
-        self.steered = true;
-        self.obey(out);
-        self.steered = false;
+        self.admin_command = true;
+        self.apply(out);
+        self.admin_command = false;
         self.check();
     }
 
@@ -293,105 +293,111 @@ impl World {
             }
             LeaseResponse::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),
         }
-        self.obey(out);
+        self.apply(out);
     }
 
-    /// All sessions fall silent, for so long that much of what follows from that happens.
-    fn all_are_quiet(&mut self) {
+    /// All sessions become idle, long enough for several idle times to pass.
+    fn all_sessions_become_idle(&mut self) {
         while let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
             *lease = false;
             self.last_use = self.now;
             let mut out = Vec::new();
             self.machine.session_idle(self.now, &mut out);
-            self.obey(out);
+            self.apply(out);
         }
         for _ in 0..self.random.below(4) {
-            let Some(next) = self.next_moment() else { break };
+            let Some(next) = self.next_event_time() else { break };
             self.now = next;
-            self.moment();
+            self.run_due();
         }
     }
 
-    fn set_warm(&mut self, warm: bool) {
+    fn set_keep_warm(&mut self, warm: bool) {
         let mut out = Vec::new();
         self.warm = warm;
         self.machine.set_keep_warm(self.now, warm, &mut out);
-        self.obey(out);
+        self.apply(out);
     }
 
-    fn next_moment(&self) -> Option<Instant> {
-        let says = self.backend.says.map(|(at, _)| at);
-        [says, self.machine.deadline()].into_iter().flatten().min().map(|at| at.max(self.now))
+    fn next_event_time(&self) -> Option<Instant> {
+        let next_event = self.workload.next_event.map(|(at, _)| at);
+        [next_event, self.machine.deadline()].into_iter().flatten().min().map(|at| at.max(self.now))
     }
 
-    /// Lets everything happen that is due by now.
-    fn moment(&mut self) {
+    /// Runs everything that is due by now.
+    fn run_due(&mut self) {
         let mut out = Vec::new();
-        if let Some((at, event)) = self.backend.says.filter(|(at, _)| *at <= self.now) {
+        if let Some((at, event)) = self.workload.next_event.filter(|(at, _)| *at <= self.now) {
             self.log.push(format!("{event:?}, due {:?} ago", self.now - at));
-            self.backend.says = None;
+            self.workload.next_event = None;
             match event {
                 Event::Ready => {
-                    (self.backend.running, self.backend.starting) = (true, false);
+                    (self.workload.running, self.workload.starting) = (true, false);
                     (self.up_since, self.last_use) = (self.now, self.now);
                 }
-                Event::StartFailed | Event::Stopped => self.backend = Backend::default(),
-                Event::Frozen => self.backend.frozen = true,
-                Event::Thawed => self.backend.frozen = false,
+                Event::StartFailed | Event::Stopped => self.workload = Workload::default(),
+                Event::Frozen => self.workload.frozen = true,
+                Event::Thawed => self.workload.frozen = false,
                 Event::FreezeFailed | Event::Exited { .. } => {}
             }
             self.machine.event(self.now, event, &mut out);
         }
         self.machine.tick(self.now, &mut out);
-        self.obey(out);
+        self.apply(out);
         self.assert(self.machine.deadline().is_none_or(|at| at > self.now), "a deadline stays in the past");
         self.check();
     }
 
-    fn obey(&mut self, actions: Vec<Action>) {
+    fn apply(&mut self, actions: Vec<Action>) {
         for action in actions {
             self.log.push(format!("{action:?}"));
             let slow = self.random.millis(8_000);
             match action {
                 Action::Start => {
-                    let given_up = self.foreign && !self.policy.stop_foreign && self.backend.starting;
-                    self.assert(given_up || !self.backend.starting && !self.backend.running, "started twice");
+                    let given_up = self.foreign && !self.policy.stop_foreign && self.workload.starting;
+                    self.assert(
+                        given_up || !self.workload.starting && !self.workload.running,
+                        "started twice",
+                    );
                     let patient = self.failed_since.is_none_or(|at| self.now >= at + Duration::from_secs(1));
                     self.assert(patient, "started again without a pause");
-                    self.backend.starting = true;
+                    self.workload.starting = true;
                     self.foreign = false;
                     self.rests();
-                    // Some never answer; the start timeout is for them.
+                    // Some starts never end, and must run into the start timeout.
                     let event = if self.random.chance(70) { Event::Ready } else { Event::StartFailed };
-                    self.backend.says = self.random.chance(85).then(|| (self.now + slow, event));
+                    self.workload.next_event = self.random.chance(85).then(|| (self.now + slow, event));
                 }
                 Action::Stop => {
                     self.assert_may_sleep(self.policy.stop_after);
-                    self.backend.says = Some((self.now + slow, Event::Stopped));
+                    self.workload.next_event = Some((self.now + slow, Event::Stopped));
                 }
                 Action::Freeze => {
-                    self.assert(self.backend.running && !self.backend.frozen, "frozen twice");
-                    self.assert(self.steered || self.evictions.is_empty(), "frozen although it is to stop");
+                    self.assert(self.workload.running && !self.workload.frozen, "frozen twice");
+                    self.assert(
+                        self.admin_command || self.evictions.is_empty(),
+                        "frozen although it is to stop",
+                    );
                     self.assert_may_sleep(self.policy.freeze_after);
                     let event = if self.random.chance(80) { Event::Frozen } else { Event::FreezeFailed };
-                    self.backend.says = Some((self.now + slow, event));
+                    self.workload.next_event = Some((self.now + slow, event));
                 }
                 Action::Thaw => {
-                    self.assert(self.backend.frozen, "thawed although it is not frozen");
-                    self.backend.says = Some((self.now + slow, Event::Thawed));
+                    self.assert(self.workload.frozen, "thawed although it is not frozen");
+                    self.workload.next_event = Some((self.now + slow, Event::Thawed));
                 }
                 Action::Grant(waiter) => {
-                    self.told(waiter);
+                    self.answered(waiter);
                     self.grant();
                 }
-                Action::Refuse(waiter, _) => self.told(waiter),
+                Action::Refuse(waiter, _) => self.answered(waiter),
             }
         }
     }
 
-    fn told(&mut self, waiter: WaiterId) {
+    fn answered(&mut self, waiter: WaiterId) {
         let held = self.held.remove(&waiter);
-        self.assert(held.is_some(), "an answer to nobody");
+        self.assert(held.is_some(), "an answer to an unknown client");
     }
 
     fn used(&mut self, counted: bool) {
@@ -400,14 +406,14 @@ impl World {
         }
     }
 
-    /// What runs sleeps only when nobody has use of it, long enough after the last use and after its start.
+    /// The workload may only sleep when it is unused, after its idle time and its minimum uptime.
     fn assert_may_sleep(&self, after: Option<Duration>) {
-        if self.steered {
+        if self.admin_command {
             let wanted = self.warm || self.leases.contains(&true) || !self.held.is_empty();
             return self.assert(!wanted, "put to sleep although it is wanted");
         }
-        self.assert(!self.foreign || self.policy.stop_foreign, "somebody else's is put to sleep");
-        if self.backend.running {
+        self.assert(!self.foreign || self.policy.stop_foreign, "a foreign workload is stopped");
+        if self.workload.running {
             let long_enough =
                 !self.evictions.is_empty() || after.is_some_and(|after| self.now >= self.last_use + after);
             let thrashes = self.evictions.iter().all(|why| *why == Eviction::ExclusiveGroup);
@@ -417,13 +423,13 @@ impl World {
         }
     }
 
-    /// What rests has no place to give up, and its next start is another one; the administrator's word goes on.
+    /// A stop fulfils all evictions except the administrator's.
     fn rests(&mut self) {
         self.evictions.retain(|why| *why == Eviction::Admin);
     }
 
     fn grant(&mut self) {
-        self.assert(self.backend.running && !self.backend.frozen, "a lease on what does not run");
+        self.assert(self.workload.running && !self.workload.frozen, "a lease on what does not run");
         self.leases.push(true);
     }
 
@@ -435,7 +441,7 @@ impl World {
         self.assert(self.machine.leases() == self.leases.len(), "the number of leases");
         let in_use = self.leases.iter().any(|counted| *counted);
         self.assert(state != State::Idle || !in_use, "idle although in use");
-        self.assert(state != State::Ready || in_use, "in use by nobody");
+        self.assert(state != State::Ready || in_use, "ready without a lease in use");
         self.assert(
             !matches!(state, State::Ready | State::Idle) || self.held.is_empty(),
             "held although it is up",
@@ -450,10 +456,10 @@ impl World {
         if matches!(state, State::Stopped | State::Failed) {
             self.rests();
         }
-        let told = self.machine.snapshot().evictions;
+        let actual = self.machine.snapshot().evictions;
         for why in [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin] {
             self.assert(
-                told.contains(why) == self.evictions.contains(&why),
+                actual.contains(why) == self.evictions.contains(&why),
                 "another's reason was taken back",
             );
         }
@@ -463,10 +469,7 @@ impl World {
             && self.policy.stop_foreign;
         let idles = state == State::Idle && !self.warm;
         self.assert(!idles || !sleeps || clock.is_some(), "the idle clock does not run");
-        self.assert(
-            state != State::Failed || !self.warm || clock.is_some(),
-            "kept warm, and nobody tries again",
-        );
+        self.assert(state != State::Failed || !self.warm || clock.is_some(), "kept warm without a retry");
         self.assert(state != State::Ready || clock.is_none(), "the idle clock runs although it is used");
     }
 
@@ -483,9 +486,9 @@ impl World {
 fn invariants_hold_under_random_schedules() {
     let number = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     if let Some(seed) = number("DORMOUSE_SEED") {
-        return World::new(seed).run();
+        return Simulation::new(seed).run();
     }
     for seed in 0..number("DORMOUSE_SEEDS").unwrap_or(SEEDS) {
-        World::new(seed).run();
+        Simulation::new(seed).run();
     }
 }

@@ -1,4 +1,4 @@
-//! Rules that change while the service machine is at work.
+//! Changes of the policy while the machine runs.
 
 #![expect(clippy::panic, reason = "a test: what fails fails it")]
 
@@ -66,7 +66,7 @@ fn a_reset_backoff_allows_a_start_at_once() {
     out.clear();
     held(&mut machine, begin, &mut out);
     assert_eq!(out, [Action::Start]);
-    // What runs has nothing to be forgiven.
+    // A running workload has no backoff to reset.
     machine.event(begin, Event::Ready, &mut out);
     machine.reset_backoff(begin, &mut out);
     assert_eq!(machine.state(), State::Ready);

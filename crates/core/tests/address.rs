@@ -1,4 +1,4 @@
-//! Addresses: what is taken, what is refused and with which advice, round trips.
+//! Addresses: valid and invalid texts, the advice in the errors, and round trips.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -261,7 +261,7 @@ fn invalid_listen_addresses_are_refused() {
     }
 }
 
-/// Texts made of the pieces that addresses are made of.
+/// Texts made of the parts of addresses.
 fn nearly_an_address() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         prop::sample::select(vec![
@@ -296,7 +296,7 @@ fn nearly_an_address() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..7).prop_map(|pieces| pieces.concat())
 }
 
-/// One to four numbers in the notations of C, small enough for most to be addresses.
+/// One to four numbers in C notation, small enough that most texts are addresses.
 fn ipv4_in_any_form() -> impl Strategy<Value = String> {
     let number =
         prop_oneof![any::<u8>().prop_map(u64::from), any::<u16>().prop_map(u64::from), 0..1_u64 << 33];
@@ -327,7 +327,7 @@ proptest! {
         let _ = ListenAddress::parse(&String::from_utf8_lossy(&bytes));
     }
 
-    /// Literals are never looked up, so that the C library can be asked without a resolver.
+    /// `getaddrinfo()` parses literals without a resolver, so it can check the parser.
     #[test]
     fn ipv4_addresses_are_parsed_as_the_c_library_does(text in ipv4_in_any_form()) {
         match target(&format!("{text}:9")) {

@@ -1,4 +1,4 @@
-//! The language of the control socket.
+//! The commands of the control socket.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn a_line_can_contain_several_commands() {
     let commands = parse(b"show info; show stat;quit;");
     assert_eq!(commands.len(), 3);
     assert_eq!(commands.last(), Some(&Ok(Command::Quit)));
-    // A backslash takes away what the next character means.
+    // A backslash removes the special meaning of the next character.
     assert_eq!(one(r"explain a\;b\ c"), Ok(Command::Explain(Selector::Service("a;b c".to_owned()))));
 }
 
@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn names_can_contain_any_escaped_character(name in "[^\\x00-\\x1f/]{1,20}") {
         let escaped: String = name.chars().flat_map(|c| ['\\', c]).collect();
-        // A backslash takes the next byte; what follows of a longer character stands for itself.
+        // A backslash escapes one byte; the other bytes of a multibyte character are never special.
         prop_assert_eq!(one(&format!("explain {escaped}")), Ok(Command::Explain(Selector::Service(name))));
     }
 }

@@ -1,4 +1,4 @@
-//! Servers by name: what answers mean, when they are believed, and what is asked when.
+//! DNS servers: the meaning of answers, the hold times, and the times of the queries.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -48,10 +48,10 @@ fn service_records_give_ports_weights_and_priorities() {
     let found: Vec<_> =
         found.iter().map(|server| (server.priority, server.address.port(), server.weight)).collect();
     assert_eq!(found, [(10, 80, MAX_WEIGHT), (10, 82, MAX_WEIGHT / 2), (20, 81, 1)]);
-    // Within the limit they stay as they are, and 0 is next to none.
+    // Weights within the limit are not scaled; 0 becomes the smallest weight.
     let found = servers_from_records(&[service(1, 100, 80, 1), service(1, 0, 80, 2)]);
     assert_eq!(found.iter().map(|server| server.weight).collect::<Vec<_>>(), [100, 1]);
-    // The same server twice is the one that serves first.
+    // Of two records for the same server, the better priority wins.
     let found = servers_from_records(&[service(2, 7, 80, 1), service(1, 3, 80, 1)]);
     assert_eq!(found, [Server { priority: 1, address: SocketAddr::new(ip(1), 80), weight: 3 }]);
     let many: Vec<_> = (1..=u16::MAX).map(|port| service(0, 1, port, 1)).collect();
@@ -89,7 +89,7 @@ fn a_name_without_servers_loses_them_after_the_hold_time() {
     assert_eq!(state.record_answer(start, Answer::NoServers(seconds(60))), [NameEvent::NoServers]);
     assert_eq!(state.record_answer(start + seconds(29), Answer::NoServers(seconds(60))), []);
     assert_eq!(state.servers(), servers([1]));
-    // An answer in between begins it anew.
+    // An answer with servers restarts the hold time.
     state.record_answer(start + seconds(29), Answer::Servers(servers([1]), seconds(1)));
     assert_eq!(
         state.record_answer(start + seconds(30), Answer::NoServers(seconds(60))),
@@ -101,7 +101,7 @@ fn a_name_without_servers_loses_them_after_the_hold_time() {
         [NameEvent::Changed]
     );
     assert_eq!(state.servers(), []);
-    // Those who wait for it wait no longer than needed.
+    // Clients may be waiting, so the next query comes soon.
     assert_eq!(state.next_query(), start + seconds(61));
 }
 
@@ -132,13 +132,13 @@ fn a_server_keeps_its_slot_until_its_last_session_has_ended() {
     let slot = |slot, server| SlotChange::Assign { slot, server, backup: false };
     assert_eq!(slots.assign(&[one, two], |_| 0), [slot(0, one), slot(1, two)]);
     assert_eq!(slots.assign(&[one, two], |_| 0), []);
-    // Its sessions go on, and there is no slot for another.
+    // The sessions of a removed server continue, so its slot is not free.
     assert_eq!(slots.assign(&[two, three], |_| 1), [SlotChange::Drain(0)]);
     assert_eq!((slots.unassigned(), slots.has_draining()), (1, true));
     assert_eq!(slots.assign(&[two, three], |_| 1), []);
     assert_eq!(slots.assign(&[two, three], |_| 0), [SlotChange::Free(0), slot(0, three)]);
     assert_eq!((slots.unassigned(), slots.has_draining()), (0, false));
-    // It comes back before it has left.
+    // The server returns before its last session ends.
     assert_eq!(slots.assign(&[three], |_| 1), [SlotChange::Drain(1)]);
     assert_eq!(slots.assign(&[two, three], |_| 1), [slot(1, two)]);
     assert_eq!(slots.assign(&[], |_| 0), [SlotChange::Free(0), SlotChange::Free(1)]);
@@ -169,7 +169,7 @@ fn dns_sources_are_parsed() {
     {
         assert_eq!(Source::parse(text).unwrap().unwrap().to_string(), text);
     }
-    // Hosts that are called so.
+    // These are host names.
     for text in ["dns", "srv", "dns:53", "srv:80", "web:80", "127.0.0.1:80", "/run/a:b"] {
         assert_eq!(Source::parse(text), None, "{text}");
     }
@@ -182,7 +182,7 @@ fn dns_sources_are_parsed() {
     }
 }
 
-/// Answers of all kinds, and how long after the one before they come.
+/// Random answers, each with the seconds since the previous one.
 fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
     let answer = prop_oneof![
         (prop::collection::vec(1u8..6, 0..5), 0u64..100)
@@ -194,8 +194,8 @@ fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
 }
 
 proptest! {
-    /// Servers go away only by an answer that names others, or by 30 s of answers that name none; the next question is
-    /// within 1 to 10 s; and a change is told exactly where there is one.
+    /// Servers are only removed by an answer with other servers, or after 30 s of answers without servers. The next
+    /// query is due within 1 to 10 s, and a change is reported if and only if the servers changed.
     #[test]
     fn servers_are_only_removed_by_a_new_answer_or_after_the_hold_time(answers in answers()) {
         let mut now = Instant::now();
@@ -227,7 +227,6 @@ proptest! {
         }
     }
 
-    /// The diff turns the one set into the other.
     #[test]
     fn the_diff_turns_one_set_into_the_other(
         before in prop::collection::btree_map(1u8..9, (0u16..3, 1u16..4), 0..8),
@@ -253,40 +252,41 @@ proptest! {
         prop_assert_eq!(turned, after);
     }
 
-    /// Nobody gets the slot of another who has sessions, nobody has two slots, and who finds none is counted.
+    /// No server gets the slot of a server with sessions, no server has two slots, and servers without a slot are
+    /// counted.
     #[test]
     fn slots_are_assigned_without_conflicts(
         sets in prop::collection::vec((prop::collection::btree_set(1u8..9, 0..6), prop::collection::vec(0u32..2, 4)), 0..30),
     ) {
         let mut slots = Slots::new(4);
-        let mut tenants: [Option<SocketAddr>; 4] = [None; 4];
+        let mut servers_of_slots: [Option<SocketAddr>; 4] = [None; 4];
         let mut open = [false; 4];
         for (set, sessions) in sets {
             let found = servers(set);
             for change in slots.assign(&found, |slot| sessions[slot]) {
                 match change {
                     SlotChange::Assign { slot, server, .. } => {
-                        let same = tenants[slot] == Some(server.address);
-                        prop_assert!(same || tenants[slot].is_none(), "a slot that is taken was given away");
-                        tenants[slot] = Some(server.address);
+                        let same = servers_of_slots[slot] == Some(server.address);
+                        prop_assert!(same || servers_of_slots[slot].is_none(), "an assigned slot was given away");
+                        servers_of_slots[slot] = Some(server.address);
                         open[slot] = true;
                     }
                     SlotChange::Drain(slot) => open[slot] = false,
                     SlotChange::Free(slot) => {
                         prop_assert_eq!(sessions[slot], 0);
-                        tenants[slot] = None;
+                        servers_of_slots[slot] = None;
                         open[slot] = false;
                     }
                 }
             }
-            let mut served: Vec<_> = (0..4).filter(|slot| open[*slot]).filter_map(|slot| tenants[slot]).collect();
+            let mut served: Vec<_> = (0..4).filter(|slot| open[*slot]).filter_map(|slot| servers_of_slots[slot]).collect();
             served.sort_unstable();
             let before = served.len();
             served.dedup();
-            prop_assert_eq!(before, served.len(), "somebody has two slots");
+            prop_assert_eq!(before, served.len(), "a server has two slots");
             prop_assert!(served.iter().all(|address| found.iter().any(|server| server.address == *address)));
             prop_assert_eq!(found.len() - served.len(), slots.unassigned());
-            prop_assert!(slots.unassigned() == 0 || tenants.iter().all(Option::is_some), "a slot was free");
+            prop_assert!(slots.unassigned() == 0 || servers_of_slots.iter().all(Option::is_some), "a slot was free");
         }
     }
 

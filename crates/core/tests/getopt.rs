@@ -1,4 +1,4 @@
-//! The command line reader: cases by hand, and the C library's own as the oracle (through getopt(1)).
+//! The command line parser: a table of cases, and the C library as a reference (through getopt(1)).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +28,7 @@ const PROXY: &[OptSpec] = &[
     spec(None, "wait", Arg::Required, Tier::Extension),
 ];
 
-/// Options as `name` or `name=value`, or the error; then the positionals.
+/// The options as `name` or `name=value`, or the error; then the positional arguments.
 fn read(specs: &[OptSpec], args: &[&str]) -> (Vec<String>, Vec<String>) {
     let mut getopt = Getopt::new("ARGV0", specs, args);
     let mut seen = Vec::new();
@@ -151,7 +151,7 @@ const MANY: &[OptSpec] = &[
     spec(None, "gamma-ray-burst", Arg::Required, Tier::Original),
 ];
 
-/// What getopt(1), which asks the C library, makes of a command line: its output and its errors.
+/// The output and the errors of getopt(1), which uses the C library.
 fn ask_glibc(args: &[String]) -> (String, String) {
     let output = Command::new("getopt")
         .args(["-n", "ARGV0", "-o", "ab:c:", "-l", "alpha,alpine:,beta:,be,gamma-ray,gamma-ray-burst:", "--"])
@@ -162,8 +162,8 @@ fn ask_glibc(args: &[String]) -> (String, String) {
     (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// The same from our reader, in the form that getopt(1) prints. Which of its two names an option was given is not
-/// told, so that all appear by their long one.
+/// The result of our parser in the output form of getopt(1). The parser does not report whether an option was short or
+/// long, so all options appear with their long name.
 fn ask_ours(args: &[String]) -> (String, String) {
     let (mut words, mut errors) = (vec![String::new()], Vec::new());
     let quoted = |word: OsString| format!("'{}'", word.to_string_lossy());
@@ -182,7 +182,7 @@ fn ask_ours(args: &[String]) -> (String, String) {
     (words.join(" ") + "\n", errors.concat())
 }
 
-/// Replaces ` -a`, ` -b`, ` -c` and ` --name` as getopt(1) prints them by the long names.
+/// Replaces the short names (` -a`, ` -b`, ` -c`) and ` --name` in the output of getopt(1) by the long names.
 fn only_long_names(out: &str) -> String {
     let words = out.split(' ').map(|word| match word {
         "-a" => "alpha",

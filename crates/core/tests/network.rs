@@ -1,4 +1,4 @@
-//! Address ranges: what is read, and what is in them.
+//! IP networks: parsing, and the addresses that they contain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as its body does")]
 
 use std::net::IpAddr;

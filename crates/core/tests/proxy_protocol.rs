@@ -1,4 +1,4 @@
-//! The PROXY codec: cases by hand, properties, and the `ppp` crate as a second opinion.
+//! The PROXY codec: tables of cases, properties, and the `ppp` crate as a reference.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -169,7 +169,7 @@ fn v2_headers_are_decoded() {
     );
 }
 
-/// What a sender that does not know has put into the payload does not matter.
+/// A header without addresses may have any payload.
 #[test]
 fn v2_headers_without_addresses_are_decoded() {
     for header in [
@@ -206,17 +206,17 @@ fn invalid_v2_headers_are_refused() {
     }
 }
 
-/// Each checksum is of the header with zeros in its own place only; what it is of need not be told last.
+/// A checksum covers the whole header with zeros in its own place, and does not need to be the last TLV.
 #[test]
 fn v2_checksums_are_verified() {
     let addresses = inet("192.0.2.1:56324", "192.0.2.9:443");
-    let header = |told: &[u8]| {
+    let header = |stored: &[u8]| {
         let tlv = |kind, value: &[u8]| Tlv { kind, value: value.to_vec() };
         let mut out = Vec::new();
-        encode_v2(&addresses, &[tlv(1, b"h2"), tlv(PP2_TYPE_CRC32C, told), tlv(4, &[])], &mut out).unwrap();
+        encode_v2(&addresses, &[tlv(1, b"h2"), tlv(PP2_TYPE_CRC32C, stored), tlv(4, &[])], &mut out).unwrap();
         out
     };
-    // As another implementation of CRC-32C has it.
+    // The value is from another implementation of CRC-32C.
     let right = 0x7776_4a93_u32.to_be_bytes();
     let whole = header(&right);
     let Decoded::Header { tlvs, consumed, .. } = decode(&whole) else {
@@ -225,7 +225,7 @@ fn v2_checksums_are_verified() {
     assert_eq!(consumed, whole.len());
     assert_eq!(tlvs.iter().map(|tlv| tlv.kind).collect::<Vec<_>>(), [1, 4]);
 
-    // The addresses, the value before it, and the checksum itself.
+    // Bits of the addresses, of the value before the checksum, and of the checksum itself.
     for place in (16..28).chain(31..33).chain(36..40) {
         for bit in 0..8 {
             let mut other = whole.clone();
@@ -234,8 +234,8 @@ fn v2_checksums_are_verified() {
             assert_eq!(decoded, Decoded::Invalid(DecodeError::Checksum), "bit {bit} of byte {place}");
         }
     }
-    for told in [&[][..], &[0; 4], &right[..3], &[&right[..], &[0]].concat()] {
-        assert_eq!(decode(&header(told)), Decoded::Invalid(DecodeError::Checksum), "{told:?}");
+    for stored in [&[][..], &[0; 4], &right[..3], &[&right[..], &[0]].concat()] {
+        assert_eq!(decode(&header(stored)), Decoded::Invalid(DecodeError::Checksum), "{stored:?}");
     }
     let twice = v2_header(
         0x21,
@@ -244,7 +244,7 @@ fn v2_checksums_are_verified() {
         &[[0; 12].as_slice(), &[PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0].repeat(2)].concat(),
     );
     assert_eq!(decode(&twice), Decoded::Invalid(DecodeError::Checksum));
-    // Who says nothing of the connection may say anything behind it.
+    // A header without addresses may have any bytes after them.
     let nothing = v2_header(0x21, 0x00, 7, &[PP2_TYPE_CRC32C, 0, 4, 1, 2, 3, 4]);
     assert_eq!(addresses_of(decode(&nothing)), Addresses::Unknown);
 }
@@ -258,8 +258,8 @@ fn socket_v6() -> impl Strategy<Value = SocketAddr> {
     (prop_oneof![any::<Ipv6Addr>(), mapped], any::<u16>()).prop_map(SocketAddr::from)
 }
 
-/// A name as the kernel gives it: nothing, a path, or an abstract name (which may hold zero bytes, but whose last one
-/// could not be told from the padding).
+/// A name as the kernel reports it: empty, a path, or an abstract name. An abstract name may contain zero bytes, but a
+/// zero byte at the end could not be distinguished from the padding.
 fn unix_name() -> impl Strategy<Value = Vec<u8>> {
     let abstract_name = (prop::collection::vec(any::<u8>(), 0..107), 1..=255_u8)
         .prop_map(|(middle, last)| [&[0], &middle[..], &[last]].concat());
@@ -277,14 +277,14 @@ fn some_addresses() -> impl Strategy<Value = Addresses> {
     prop_oneof![4 => some_inet(), 2 => unix, 1 => Just(Addresses::Unknown)]
 }
 
-/// Any but checksums, which would be wrong.
+/// Random TLVs except checksums, which would be wrong.
 fn some_tlvs() -> impl Strategy<Value = Vec<Tlv>> {
     let kind = any::<u8>().prop_filter("a checksum", |kind| *kind != PP2_TYPE_CRC32C);
     let tlv = (kind, prop::collection::vec(any::<u8>(), 0..20));
     prop::collection::vec(tlv.prop_map(|(kind, value)| Tlv { kind, value }), 0..4)
 }
 
-/// Bytes that are nearly headers: whole ones with one byte changed, or with a cut.
+/// Headers with one changed byte, or truncated.
 fn nearly_a_header() -> impl Strategy<Value = Vec<u8>> {
     let header = (some_addresses(), some_tlvs(), any::<bool>()).prop_map(|(addresses, tlvs, v1)| {
         let mut out = Vec::new();
@@ -308,7 +308,7 @@ fn nearly_a_header() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Every answer but "need more" must stay the same whatever follows.
+/// Every result except `NeedMore` must stay the same when more bytes arrive.
 fn check_every_prefix(bytes: &[u8]) -> Result<(), TestCaseError> {
     let at_once = decode(bytes);
     for end in 0..=bytes.len() {
@@ -323,7 +323,7 @@ fn check_every_prefix(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What `ppp` reads, in our terms; `None` if it wants more or finds an error.
+/// The result of `ppp` in our types. `None`: it needs more bytes or finds an error.
 fn second_opinion(bytes: &[u8]) -> Option<(Addresses, usize)> {
     Some(match HeaderResult::parse(bytes) {
         HeaderResult::V1(header) => {
@@ -423,16 +423,16 @@ proptest! {
         prop_assert_eq!(second_opinion(&v1), Some((expected, v1.len())));
     }
 
-    /// Where both find a header, it is the same one; and where `ppp` finds one, we do, but for what we refuse on
-    /// purpose.
+    /// If both decoders find a header, the headers are equal. If `ppp` finds one, we find one too, except for the
+    /// headers that we refuse on purpose.
     #[test]
     fn ppp_agrees_with_our_decoder(bytes in nearly_a_header()) {
         match (decode(&bytes), second_opinion(&bytes)) {
             (Decoded::Header { addresses, consumed, .. }, Some(theirs)) => {
                 prop_assert_eq!((addresses, consumed), theirs);
             }
-            // It does not look at TLVs until it is asked for them, and takes lines that are too long, and a line feed
-            // before the end of one that says nothing.
+            // `ppp` parses TLVs only on request, and accepts lines that are too long and bare line feeds in UNKNOWN
+            // lines.
             (
                 Decoded::Invalid(
                     DecodeError::TlvCutShort
@@ -442,10 +442,10 @@ proptest! {
                 ),
                 _,
             ) => {}
-            // It takes a port with a sign.
+            // `ppp` accepts a port with a sign.
             (Decoded::Invalid(DecodeError::MalformedLine), Some(_)) if has_sign(&bytes) => {}
-            (ours, Some(theirs)) => prop_assert!(false, "ppp reads {:?}, we say {:?}", theirs, ours),
-            // It is stricter than the specification about the payload of LOCAL headers.
+            (ours, Some(theirs)) => prop_assert!(false, "ppp decodes {:?}, we decode {:?}", theirs, ours),
+            // `ppp` is stricter than the specification about the payload of LOCAL headers.
             (Decoded::Header { addresses, .. }, None) => prop_assert_eq!(addresses, Addresses::Unknown),
             (_, None) => {}
         }

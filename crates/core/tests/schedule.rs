@@ -1,4 +1,4 @@
-//! Times of the week: what is read, and that edges are where the answer changes.
+//! Weekly windows: parsing, and the times at which they open and close.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as its body does")]
 
 use dormouse_core::schedule::{WeeklyWindow, is_open, minutes_until_change};
@@ -68,7 +68,7 @@ fn the_minutes_until_the_next_change_are_exact() {
     assert_eq!(minutes_until_change(&office, 0, 0), Some(480));
     assert_eq!(minutes_until_change(&office, 0, 480), Some(600));
     assert_eq!(minutes_until_change(&office, 4, 1080), Some(6 * 60 + 2 * DAY + 480));
-    // Windows that touch have no edge between them.
+    // Adjacent windows have no change between them.
     let joined = [window("08:00-12:00"), window("12:00-18:00")];
     assert_eq!(minutes_until_change(&joined, 2, 480), Some(600));
     assert_eq!(minutes_until_change(&[window("00:00-24:00")], 3, 77), None);

@@ -1,4 +1,4 @@
-//! Time spans: the table of cases, properties, and systemd itself as the oracle.
+//! Time spans: a table of cases, properties, and systemd as a reference.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -51,7 +51,7 @@ fn a_clock_can_be_advanced_by_any_parsed_span() {
     }
 }
 
-/// What the C library's number parser adds: more white space, and a minus before zero behind it.
+/// The C library's number parser accepts more white space, and a minus before zero after it.
 #[test]
 fn odd_numbers_are_parsed_as_c_does() {
     assert_eq!(micros("\u{b}5"), Some(5_000_000));
@@ -98,7 +98,7 @@ fn spans_are_printed_as_systemd_does() {
     assert_eq!(TimeSpan::Finite(Duration::from_nanos(1)).to_string(), "0");
 }
 
-/// Texts that are nearly always in the grammar or just beside it.
+/// Texts that are in the grammar or close to it.
 fn nearly_a_span() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         8 => "[0-9]{1,4}",
@@ -147,14 +147,14 @@ fn agrees_with_systemd_analyze() {
     }
     assert_eq!(verdicts.len(), taken.len());
 
-    // It stops at the first one that it rejects, so that these have to be asked one by one.
+    // `systemd-analyze` stops at the first invalid text, so invalid texts need one call each.
     for text in rejected.iter().take(100) {
         assert_eq!(systemd_analyze(&[text]), [None], "{text:?}");
     }
 }
 
-/// Where the last year begins that 64 bits have room for, if not in full: systemd reads a sum that ends in it, prints
-/// it, and does not read what it has printed.
+/// The last year that 64 bits can hold, but not completely: systemd parses a span that ends in it and prints it, but
+/// cannot parse the printed text.
 const LAST_YEAR: u64 = u64::MAX - u64::MAX % 31_557_600_000_000;
 
 #[test]
@@ -180,7 +180,7 @@ struct Verdict {
     printed: String,
 }
 
-/// One verdict a text, up to the first text that is rejected.
+/// One result per text, up to the first invalid text.
 fn systemd_analyze(texts: &[&String]) -> Vec<Option<Verdict>> {
     let output = Command::new("systemd-analyze")
         .args(["timespan", "--"])

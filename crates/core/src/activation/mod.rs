@@ -145,7 +145,7 @@ impl fmt::Display for Refusal {
 
 /// The answer to a request for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a lease has to be released, a waiter to be told"]
+#[must_use = "a lease must be released, a waiter must be answered"]
 pub enum LeaseResponse {
     /// The client has a lease.
     Granted,

@@ -240,7 +240,7 @@ impl StateMachine {
                 }
             }
             (Event::FreezeFailed, Phase::Freezing) | (Event::Thawed, Phase::Thawing) => {
-                self.enter_up(now, out)
+                self.enter_up(now, out);
             }
             // A late report about an operation that was given up.
             _ => {}

@@ -1,4 +1,4 @@
-//! The choice among servers.
+//! The balance algorithms.
 
 use dormouse_core::pool::{Balance, Balancer, Candidate, PickContext, hash};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn idle(weight: u64) -> Candidate {
     Candidate { eligible: true, awake: true, weight, sessions: 0 }
 }
 
-/// How many of so many sessions each server got.
+/// Distributes a number of sessions, and returns the number of sessions of each server.
 fn distribute(balance: Balance, weights: &[u64], sessions: usize, seed: u64, keep: bool) -> Vec<usize> {
     let (mut balancer, mut chance) = (balancer(balance, weights.len()), Chance(seed));
     let mut candidates: Vec<Candidate> = weights.iter().map(|weight| idle(*weight)).collect();
@@ -26,7 +26,7 @@ fn distribute(balance: Balance, weights: &[u64], sessions: usize, seed: u64, kee
     got
 }
 
-/// The largest part of all sessions by which a server has more or less than its weight says.
+/// The largest difference between a server's share of the sessions and its share of the weights.
 fn deviation(got: &[usize], weights: &[u64]) -> f64 {
     let (sessions, total): (usize, u64) = (got.iter().sum(), weights.iter().sum());
     let parts = got

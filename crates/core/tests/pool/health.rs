@@ -1,4 +1,4 @@
-//! What checks and traffic tell of a server.
+//! The health of a server.
 
 use std::time::Instant;
 
@@ -55,7 +55,7 @@ fn the_check_counter_uses_haproxys_figures() {
     assert_eq!(after(CheckResult::Failed), (3, Some(2), 1));
     assert_eq!(after(CheckResult::Failed), (2, Some(1), 2));
     assert_eq!(after(CheckResult::Failed), (0, None, 3));
-    // Who is down already is not down once more.
+    // A server that is down cannot go down again.
     assert_eq!(after(CheckResult::Failed), (0, None, 3));
     assert_eq!(after(CheckResult::Passed), (1, None, 3));
     assert_eq!(after(CheckResult::Failed), (0, None, 4));
@@ -146,7 +146,7 @@ fn successful_sessions_replace_checks_and_a_failed_one_triggers_a_check() {
     assert_eq!(health.next_check(false), Some(now + SECOND * 5 / 2));
     health.record_session(now + SECOND, false);
     assert_eq!(health.next_check(false), Some(now + SECOND));
-    // One check for many of them.
+    // Several failed sessions trigger one check.
     health.record_check(now + SECOND, CheckResult::Failed);
     health.record_session(now + SECOND, false);
     assert_eq!(health.next_check(false), Some(now + SECOND * 3 / 2));
@@ -161,7 +161,7 @@ fn failed_sessions_do_not_trigger_checks_in_a_row() {
     health.record_check(now + SECOND / 20, CheckResult::Passed);
     health.record_session(now + SECOND / 2, false);
     assert_eq!(health.next_check(false), Some(now + SECOND / 2));
-    // What a check has confirmed takes its usual course.
+    // After a failed check the usual intervals apply.
     health.record_check(now + SECOND / 2, CheckResult::Failed);
     health.record_session(now + SECOND, false);
     assert_eq!(health.next_check(false), Some(now + SECOND));

@@ -1,4 +1,4 @@
-//! Several servers behind one service: the choice among them, their health, and the queue.
+//! Load balancing: the algorithms, the health of servers, and the queue.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -39,7 +39,7 @@ pub(crate) fn checks() -> CheckSettings {
     }
 }
 
-/// Numbers as they would be drawn.
+/// A random number generator.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {

@@ -1,4 +1,4 @@
-//! All servers, who waits for them, and slots that are taken and left.
+//! The pool: backups, the queue, and slots whose servers change.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ fn an_empty_slot_gets_no_sessions_in_any_admin_state() {
                 (Status::Maint, AdminState::Maint, false)
             );
             assert_eq!((pool.next_check(0), pool.has_usable_server()), (None, false));
-            pool.update_health(now, 0, &mut out, |_| panic!("what a check finds there is of nobody"));
+            pool.update_health(now, 0, &mut out, |_| panic!("an empty slot has no health"));
         }
         let Assignment::Queued(waiter) = pool.request(now, PickContext::default()) else {
             panic!("not queued")
@@ -103,7 +103,7 @@ fn the_admin_state_of_a_slot_survives_a_change_of_its_server() {
     let mut out = Vec::new();
     for (admin, status) in [(AdminState::Maint, Status::Maint), (AdminState::Drain, Status::Drain)] {
         pool.set_admin(now, 0, admin, &mut out);
-        // It has another share, leaves, comes back, goes, and another comes.
+        // The server gets another weight, drains, returns, leaves, and another server comes.
         pool.set_weight(now, 0, 7, &mut out);
         for slot_state in
             [SlotState::Active, SlotState::Draining, SlotState::Active, SlotState::Empty, SlotState::Active]
@@ -124,7 +124,7 @@ fn a_draining_slot_gets_no_sessions_and_a_new_server_starts_without_history() {
     pool.set_slot_state(now, 0, SlotState::Draining, &mut out);
     assert_eq!((pool.members()[0].status(), granted(&mut pool, now)), (Status::Down, None));
     assert!(pool.next_check(0).is_some());
-    // The same comes back: what is known of it is of it still.
+    // The same server returns and keeps its health.
     pool.set_slot_state(now, 0, SlotState::Active, &mut out);
     assert_eq!(pool.members()[0].status(), Status::Down);
     pool.set_slot_state(now, 0, SlotState::Empty, &mut out);
@@ -134,14 +134,14 @@ fn a_draining_slot_gets_no_sessions_and_a_new_server_starts_without_history() {
     assert_eq!(pool.members()[0].status(), Status::Drain);
 }
 
-/// A random life of a pool. After every step: no server above its limit, nobody waits whom a server could take, those
-/// that wait are served in the order in which they came, and each of them once.
+/// A random simulation of a pool. After every step, no server exceeds its limit, no session waits that a server could
+/// take, and the waiting sessions are granted in their order, each once.
 #[derive(Debug)]
-struct Life {
+struct Simulation {
     pool: Pool,
     now: Instant,
     chance: Chance,
-    /// Which server each session has.
+    /// The server of each session.
     open: Vec<usize>,
     queue: VecDeque<WaiterId>,
     limits: Vec<Option<u32>>,
@@ -153,7 +153,7 @@ impl std::fmt::Debug for Chance {
     }
 }
 
-impl Life {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let (now, mut chance) = (Instant::now(), Chance(seed));
         let count = 1 + chance.below(5);
@@ -181,7 +181,7 @@ impl Life {
         match self.chance.below(13) {
             0..=3 => match self.pool.request(now, self.chance.context()) {
                 Assignment::Granted(pick) => {
-                    assert!(self.queue.is_empty(), "{} were overtaken", self.queue.len());
+                    assert!(self.queue.is_empty(), "{} waiting sessions were overtaken", self.queue.len());
                     self.open.push(pick.server);
                 }
                 Assignment::Queued(waiter) => self.queue.push_back(waiter),
@@ -228,10 +228,10 @@ impl Life {
             assert_eq!(Some(waiter), self.queue.pop_front(), "out of turn");
             self.open.push(pick.server);
         }
-        self.holds();
+        self.check_invariants();
     }
 
-    fn holds(&mut self) {
+    fn check_invariants(&mut self) {
         assert_eq!(self.pool.waiting(), self.queue.len());
         for (index, (member, limit)) in self.pool.members().iter().zip(&self.limits).enumerate() {
             let sessions = self.open.iter().filter(|server| **server == index).count();
@@ -240,13 +240,16 @@ impl Life {
             assert!(member.slot_state() == SlotState::Active || !self.pool.takes_sessions(index));
         }
         if !self.queue.is_empty() {
-            let roomy = |member: &Member| {
+            let has_capacity = |member: &Member| {
                 !member.is_backup()
                     && member.weight() > 0
                     && member.takes_sessions()
                     && member.maxconn().is_none_or(|limit| member.sessions() < limit.get())
             };
-            assert!(!self.pool.members().iter().any(roomy), "somebody waits beside a server with room");
+            assert!(
+                !self.pool.members().iter().any(has_capacity),
+                "a session waits although a server has capacity"
+            );
         }
     }
 }
@@ -254,9 +257,9 @@ impl Life {
 proptest! {
     #[test]
     fn the_queue_is_fair_and_no_server_exceeds_its_limit(seed: u64) {
-        let mut life = Life::new(seed);
+        let mut simulation = Simulation::new(seed);
         for _ in 0..400 {
-            life.step();
+            simulation.step();
         }
     }
 }
