@@ -254,7 +254,7 @@ impl Simulation {
             Err(AdminError::InUse(by)) => self.assert(used && by > 0, "in use without a user"),
             Err(AdminError::KeepWarm) => self.assert(warm && !used, "kept warm without a schedule"),
             Err(AdminError::NotAwake) => {
-                self.assert(!matches!(state, State::Ready | State::Idle), "it is awake")
+                self.assert(!matches!(state, State::Ready | State::Idle), "it is awake");
             }
             Err(AdminError::NotFrozen) => self.assert(state != State::Frozen, "it is frozen"),
         }
@@ -286,7 +286,7 @@ impl Simulation {
                 self.assert(self.held.len() == self.policy.hold_max, "turned away although there is room");
             }
             LeaseResponse::Refused(Refusal::WakeNotAllowed) => {
-                self.assert(!may_wake, "turned away although it may wake")
+                self.assert(!may_wake, "turned away although it may wake");
             }
             LeaseResponse::Refused(Refusal::Backoff) => {
                 self.assert(matches!(before, State::Failed | State::Stopping), "a backoff without a failure");

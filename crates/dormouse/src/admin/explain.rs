@@ -53,7 +53,7 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
                 told.push("its name does not have it any more: it gets no new sessions".to_owned());
             }
             (AdminState::Drain, _) => {
-                told.push("an administrator drains it: it gets no new sessions".to_owned())
+                told.push("an administrator drains it: it gets no new sessions".to_owned());
             }
             (AdminState::Maint, _) if server.sleeper().is_none() => {}
             (AdminState::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
