@@ -13,6 +13,7 @@ pub mod failure;
 pub mod machine;
 pub mod net;
 pub mod network;
+pub mod nginx;
 pub mod notify;
 pub mod process;
 pub mod rng;

@@ -98,7 +98,7 @@ pub fn inside(
 fn enter(path: &str, manager: Manager, tree: Option<&Path>, limit: Duration) -> Result<()> {
     let test = path.split_once("::").map_or(path, |(_, within_the_crate)| within_the_crate);
     let script =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("manager/ns").join(format!("{}.sh", manager.name()));
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/ns").join(format!("{}.sh", manager.name()));
     let program = Subject::Ours.program()?;
     let program = program.canonicalize().doing(|| format!("find {}", program.display()))?;
     let driver = env::current_exe().doing(|| "find the running test".to_owned())?;

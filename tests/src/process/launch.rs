@@ -17,6 +17,9 @@ use crate::{Failure, Result, Subject, notify};
 /// The first descriptor that a service manager passes on.
 const FIRST_PASSED: i32 = 3;
 
+/// The user nobody.
+const NOBODY: u32 = 65534;
+
 /// The soft limit of descriptors that a service manager gives its services.
 const USUAL_NOFILE: u64 = 1024;
 
@@ -167,6 +170,11 @@ impl Launch {
     pub fn uid(mut self, uid: u32) -> Self {
         self.uid = Some(uid);
         self
+    }
+
+    /// Runs it without privileges: as the user nobody if the tests run as root, and as their own user otherwise.
+    pub fn unprivileged(self) -> Self {
+        if rustix::process::geteuid().is_root() { self.uid(NOBODY) } else { self }
     }
 
     /// Limits how many processes and threads its user may have. Means nothing to root.

@@ -1,0 +1,111 @@
+//! Clients that come at a steady rate, and what became of each.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use dormouse_tests::{Result, wait};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) began: Instant,
+    pub(crate) took: Duration,
+    /// The last line of the answer, or why there is none.
+    pub(crate) answer: std::result::Result<String, String>,
+}
+
+/// No request takes longer than this, or it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Requests that are made until told to stop, by a thread of their own.
+pub(crate) struct Load {
+    done: Arc<Mutex<Vec<Request>>>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Load {
+    /// So many connections a second, one request each.
+    pub(crate) fn start(front: SocketAddr, a_second: u32) -> Self {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let (stop, stopped) = oneshot::channel();
+        let records = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(come(front, a_second, stopped, &records));
+        });
+        Self { done, stop, thread }
+    }
+
+    /// How many have come to their end.
+    pub(crate) fn count(&self) -> usize {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits until so many more have.
+    pub(crate) fn more(&self, count: usize) -> Result<()> {
+        let wanted = self.count() + count;
+        wait::until("the end of requests", PATIENCE, || Ok((self.count() >= wanted).then_some(())))
+    }
+
+    /// Begins no more, waits for the last one, and tells all.
+    pub(crate) fn stop(self) -> Vec<Request> {
+        let _ = self.stop.send(());
+        self.thread.join().unwrap();
+        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn come(
+    front: SocketAddr,
+    a_second: u32,
+    mut stopped: oneshot::Receiver<()>,
+    records: &Arc<Mutex<Vec<Request>>>,
+) {
+    let mut ticks = interval(Duration::from_secs(1) / a_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            _ = ticks.tick() => {}
+        }
+        let records = Arc::clone(records);
+        open.spawn(async move {
+            let began = Instant::now();
+            let answer = match timeout(PATIENCE, request(front)).await {
+                Ok(answer) => answer,
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            let request = Request { began, took: began.elapsed(), answer };
+            records.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        });
+        while open.try_join_next().is_some() {}
+    }
+    while open.join_next().await.is_some() {}
+}
+
+/// One request in HTTP's oldest form, which our own servers take for a line.
+async fn request(front: SocketAddr) -> std::result::Result<String, String> {
+    let mut stream = TcpStream::connect(front).await.map_err(|error| format!("connect: {error}"))?;
+    let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
+    asked.map_err(|error| format!("send: {error}"))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.map_err(|error| format!("receive: {error}"))?;
+    answer.lines().last().map(str::to_owned).ok_or_else(|| "an empty answer".to_owned())
+}
+
+/// The time that so many in a hundred took at most.
+pub(crate) fn percentile(requests: &[Request], percent: usize) -> Duration {
+    let mut times: Vec<Duration> = requests.iter().map(|request| request.took).collect();
+    times.sort_unstable();
+    let place = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    times.get(place).copied().unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! The command line is described in full: what `--help` names is in the manual page and in the shell
+//! completion, and nothing is described there that does not exist.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod convert;
+mod outputs;
+
+use std::collections::BTreeSet;
+
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Failure, Launch, Result};
+
+/// The commands that take flags, and their pages.
+const COMMANDS: [(&str, &str); 7] = [
+    ("proxy", include_str!("../../../docs/man/dormouse-proxy.8")),
+    ("run", include_str!("../../../docs/man/dormouse-run.8")),
+    ("reload", include_str!("../../../docs/man/dormouse-reload.8")),
+    ("check", include_str!("../../../docs/man/dormouse-check.8")),
+    ("convert", include_str!("../../../docs/man/dormouse-convert.1")),
+    ("status", include_str!("../../../docs/man/dormouse-status.8")),
+    ("top", include_str!("../../../docs/man/dormouse-top.8")),
+];
+/// Commands that have a page together.
+const STEER: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
+const STEER_PAGE: &str = include_str!("../../../docs/man/dormouse-status.8");
+const COMPLETION: &str = include_str!("../../../docs/completions/dormouse.bash");
+
+/// The long options in a text: words that begin with two dashes.
+fn options_in(text: &str) -> BTreeSet<String> {
+    let plain = text.replace("\\-", "-").replace("\\fB", " ").replace("\\fR", " ");
+    plain
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter_map(|word| word.strip_prefix("--"))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The options that a page explains: each begins an item; other programs' may be mentioned elsewhere.
+fn options_of(page: &str) -> BTreeSet<String> {
+    let items: String = page.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
+    options_in(&items)
+}
+
+/// What `dormouse COMMAND --help` says.
+fn help(command: &str) -> Result<String> {
+    let mut subject = Launch::dormouse().args([command, "--help"]).start()?;
+    let status = subject.wait(SOON)?;
+    if !status.success() {
+        return Err(Failure::Unexpected(format!(
+            "{command} --help: {status}, {:?}",
+            subject.stderr().text()
+        )));
+    }
+    Ok(subject.stdout().text())
+}
+
+#[test]
+fn help_for_a_command_is_what_the_command_says_itself() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+        let mut subject = Launch::dormouse().args(["help", command]).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success(), "{command}: {}", subject.stderr().text());
+        assert_eq!(subject.stdout().text(), help(command).unwrap(), "{command}");
+    }
+    // It shows and does nothing else.
+    for words in [&["help"][..], &["help", "demo"], &["help", "help"], &["help", "nonsense"]] {
+        let mut subject = Launch::dormouse().args(words).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success(), "{words:?}: {}", subject.stderr().text());
+        assert!(subject.stdout().text().contains("Usage: dormouse COMMAND"), "{words:?}");
+    }
+}
+
+#[test]
+fn the_manual_describes_each_option_of_the_help_and_no_other() {
+    for (command, manual) in COMMANDS {
+        let help = options_in(&help(command).unwrap());
+        assert!(help.contains("help"), "{command} --help names {help:?}");
+        assert_eq!(options_of(manual), help, "{command}");
+    }
+}
+
+#[test]
+fn what_steers_is_described_in_one_page() {
+    let (synopsis, page) = STEER_PAGE.split_once(".SH DESCRIPTION").unwrap();
+    let synopsis = synopsis.lines().find(|line| line.contains("\\-\\-control")).unwrap();
+    for verb in STEER {
+        let said = help(verb).unwrap();
+        assert!(said.starts_with(&format!("dormouse {verb} ")), "{said}");
+        let help = options_in(&said);
+        // What the line of the verbs names, and help, which goes without saying.
+        let named = options_in(synopsis).into_iter().chain(["help".to_owned()]);
+        assert_eq!(help, named.collect(), "{verb}");
+        assert!(help.is_subset(&options_of(page)), "{verb}");
+        assert!(page.contains(&format!("\\fBdormouse {verb}\\fR")), "{verb}");
+    }
+}
+
+#[test]
+fn the_completion_knows_each_option_of_the_help() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+        let known: String = COMPLETION
+            .lines()
+            .filter(|line| line.trim_start().starts_with(&format!("{command}:*)")))
+            .collect();
+        let known = options_in(&known);
+        assert_eq!(known, options_in(&help(command).unwrap()), "{command} in docs/completions/dormouse.bash");
+    }
+}
+
+#[test]
+fn each_option_of_the_help_is_taken() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+        for option in options_in(&help(command).unwrap()) {
+            let mut subject =
+                Launch::dormouse().args([command, &format!("--{option}"), "127.0.0.1:9"]).start().unwrap();
+            subject.wait(SOON).unwrap();
+            let said = subject.stderr().text();
+            assert!(!said.contains("unrecognized"), "{command} --{option}: {said}");
+        }
+    }
+}
+
+#[test]
+fn each_page_of_the_manual_is_printed() {
+    for (page, text) in
+        COMMANDS.into_iter().chain([("toml", include_str!("../../../docs/man/dormouse.toml.5"))])
+    {
+        let mut subject = Launch::dormouse().args(["manual", page]).start().unwrap();
+        assert!(subject.wait(SOON).unwrap().success());
+        assert_eq!(subject.stdout().text(), text, "{page}");
+    }
+    let mut subject = Launch::dormouse().args(["manual", "nothing"]).start().unwrap();
+    assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
+    assert_eq!(
+        subject.stderr().text(),
+        "No page \"nothing\". Known: proxy, run, reload, check, convert, status, top, toml.\n"
+    );
+}

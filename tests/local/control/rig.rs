@@ -1,0 +1,241 @@
+//! A `dormouse run` with a control socket and a web address, and an echo behind it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Address, Failure, Result, Stream, Subject, ask};
+
+/// Answers each client's words with the same words.
+const ECHO: &str = r"
+import asyncio, os, sys
+path = sys.argv[1]
+if os.path.exists(path):
+    os.unlink(path)
+async def serve(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    writer.close()
+async def main():
+    async with await asyncio.start_unix_server(serve, path, backlog=4096) as server:
+        await server.serve_forever()
+asyncio.run(main())
+";
+
+/// What runs, and where.
+pub(super) struct Rig {
+    pub(super) dir: TempDir,
+    pub(super) dormouse: Running,
+}
+
+impl Rig {
+    /// These services, with what else is to stand at the top of the file. `LISTEN` is a free port, `ECHO(NAME)` the
+    /// keys of a server of that name: where it is and what wakes it.
+    pub(super) fn new(top: &str, services: &str) -> Result<Self> {
+        Self::within((1024, 20_000), top, services)
+    }
+
+    /// The same with these limits on descriptors.
+    pub(super) fn within((soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
+        let dir = TempDir::new()?;
+        let script = dir.join("echo.py");
+        fs::write(&script, ECHO).doing(|| "write the server".to_owned())?;
+        let mut text = format!(
+            "control = \"{}\"\nhttp = \"127.0.0.1:0\"\n{top}\n{}",
+            dir.join("control").display(),
+            services.replace("LISTEN", "\"127.0.0.1:0\"")
+        );
+        while let Some((before, rest)) = text.split_once("ECHO(") {
+            let (name, after) = rest.split_once(')').ok_or(Failure::Unexpected("ECHO(".to_owned()))?;
+            let socket = dir.join(name);
+            text = format!(
+                "{before}to = \"{}\"\nwake.exec = \"python3 {} {}\"{after}",
+                socket.display(),
+                script.display(),
+                socket.display()
+            );
+        }
+        let file = dir.join("dormouse.toml");
+        fs::write(&file, &text).doing(|| "write the configuration".to_owned())?;
+        let launch = Launch::dormouse().args(["run", "--config"]).arg(&file).nofile(soft, hard);
+        let dormouse = launch.start()?;
+        let rig = Self { dir, dormouse };
+        rig.told("Listening on")?;
+        rig.told("The page and the metrics are at")?;
+        Ok(rig)
+    }
+
+    /// Has it serve another file, made of the one that it has.
+    pub(super) fn reload(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let (file, line) = (self.dir.join("dormouse.toml"), "The configuration was reloaded");
+        let before = self.log().matches(line).count();
+        let text = fs::read_to_string(&file).doing(|| "read the configuration".to_owned())?;
+        fs::write(&file, change(&text)).doing(|| "write the configuration".to_owned())?;
+        self.dormouse.signal(rustix::process::Signal::HUP)?;
+        let reloaded = || Ok((self.log().matches(line).count() > before).then_some(()));
+        wait::until(line, SOON, reloaded).map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
+    /// Where the control socket is.
+    pub(super) fn control(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+
+    /// What was logged.
+    pub(super) fn log(&self) -> String {
+        self.dormouse.stderr().text()
+    }
+
+    /// Waits until this is in the log.
+    pub(super) fn told(&self, part: &str) -> Result<()> {
+        self.dormouse.stderr().wait_for(part, SOON).map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
+    /// Where the service of this name listens.
+    pub(super) fn front(&self, service: &str) -> Result<SocketAddr> {
+        let behind = format!("for {service} (");
+        let address = |line: &str| -> Option<SocketAddr> {
+            let (_, line) = line.split_once("Listening on ")?;
+            let (address, rest) = line.split_once(' ')?;
+            address.parse().ok().filter(|_| rest.starts_with(&behind))
+        };
+        wait::until(&format!("Listening on … {behind}"), SOON, || Ok(self.log().lines().find_map(address)))
+            .map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
+    /// Where the page is.
+    pub(super) fn http(&self) -> Result<SocketAddr> {
+        let log = self.log();
+        let address = log.split_once("at http://").and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok());
+        address.ok_or(Failure::Unexpected(log))
+    }
+
+    /// A client of a service.
+    pub(super) fn client(&self, service: &str) -> Result<Stream> {
+        Stream::connect(&Address::Tcp(self.front(service)?), SOON)
+    }
+
+    /// A client that has said something and heard it back, and stays.
+    pub(super) fn guest(&self, service: &str) -> Result<Stream> {
+        let client = self.client(service)?;
+        client.send(b"hello", SOON)?;
+        let heard = client.receive(5, SOON).map_err(|failure| self.dormouse.with_log(&failure))?;
+        if heard == b"hello" { Ok(client) } else { Err(Failure::Unexpected(format!("{heard:?}"))) }
+    }
+
+    /// What the control socket answers to these lines.
+    pub(super) fn socat(&self, lines: &str) -> Result<String> {
+        socat(&self.control(), lines)
+    }
+
+    /// What the control socket answers to a line, by itself.
+    pub(super) fn ask(&self, line: &str) -> Result<String> {
+        ask(&self.control(), line)
+    }
+
+    /// What the web address answers, without its head.
+    pub(super) fn get(&self, path: &str) -> Result<String> {
+        let answer = self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
+        let body = answer.split_once("\r\n\r\n").filter(|(head, _)| head.starts_with("HTTP/1.1 200 "));
+        body.map(|(_, body)| body.to_owned()).ok_or(Failure::Unexpected(answer))
+    }
+
+    /// What the web address answers to these words.
+    pub(super) fn exchange(&self, words: &str) -> Result<String> {
+        let mut socket = TcpStream::connect(self.http()?).doing(|| "connect to the page".to_owned())?;
+        socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
+        socket.write_all(words.as_bytes()).doing(|| "ask for a page".to_owned())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).doing(|| "read the page".to_owned())?;
+        Ok(answer)
+    }
+
+    /// What `dormouse` says when it is called so, and whether it is content.
+    pub(super) fn dormouse(&self, args: &[&str]) -> Result<(bool, String)> {
+        let control = format!("--control={}", self.control().display());
+        let output = Command::new(Subject::Ours.program()?).args(args).arg(control).output();
+        let output = output.doing(|| format!("run dormouse {args:?}"))?;
+        Ok((output.status.success(), all_of(&output)))
+    }
+
+    /// Waits until a server's state is this, by `show stat`.
+    pub(super) fn is(&self, service: &str, state: &str) -> Result<()> {
+        wait::until(&format!("{service} {state}"), SOON, || {
+            let status = self.ask("show services")?;
+            let line = status.lines().find(|line| line.starts_with(&format!("{service} ")));
+            Ok(line.is_some_and(|line| line.split(' ').nth(1) == Some(state)).then_some(()))
+        })
+        .map_err(|failure| self.dormouse.with_log(&failure))
+    }
+
+    /// Waits until nobody is connected any more.
+    pub(super) fn is_empty(&self) -> Result<()> {
+        wait::until("the last session's end", SOON * 6, || {
+            Ok(self.ask("show info")?.contains("\nCurrConns: 0\n").then_some(()))
+        })
+    }
+
+    /// Fails with the log if this does not hold.
+    #[track_caller]
+    pub(super) fn expect(&self, holds: bool, what: &str) {
+        assert!(holds, "{what}; the log:\n{}", self.log());
+    }
+}
+
+/// Sends these lines to a UNIX socket, ends the stream and returns the answer, as socat does.
+///
+/// # Errors
+/// When the socket cannot be reached or does not answer in time.
+pub(super) fn socat(path: &std::path::Path, lines: &str) -> Result<String> {
+    let doing = || format!("exchange lines with {}", path.display());
+    let mut socket = UnixStream::connect(path).doing(doing)?;
+    socket.set_read_timeout(Some(SOON)).doing(doing)?;
+    // The other side may answer and close before it has read all of a line that is too long.
+    let _ = socket.write_all(lines.as_bytes());
+    let _ = socket.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    match socket.read_to_end(&mut answer) {
+        Err(error) if answer.is_empty() => return Err(error).doing(doing),
+        _ => {}
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// What a program said on both its outputs.
+pub(super) fn all_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+/// The rows of `show stat`, each with its columns by name.
+pub(super) fn rows(csv: &str) -> Vec<std::collections::HashMap<String, String>> {
+    let mut lines = csv.lines();
+    let names: Vec<_> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
+    let row = |line: &str| {
+        names.iter().map(|name| (*name).to_owned()).zip(line.split(',').map(str::to_owned)).collect()
+    };
+    lines.filter(|line| !line.is_empty()).map(row).collect()
+}
+
+/// A column of a row of `show stat`.
+#[track_caller]
+pub(super) fn stat(csv: &str, service: &str, server: &str, column: &str) -> String {
+    let row = rows(csv).into_iter().find(|row| row["pxname"] == service && row["svname"] == server);
+    let found = row.and_then(|row| row.get(column).cloned());
+    assert!(found.is_some(), "no {column} of {service}/{server}: {csv}");
+    found.unwrap_or_default()
+}
+
+/// A moment in which something would happen that must not.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);

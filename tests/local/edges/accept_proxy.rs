@@ -1,0 +1,118 @@
+//! Who the client really is, as a proxy before us says.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use dormouse_tests::wait::SOON;
+use dormouse_tests::{Address, Ending, Stream};
+
+use super::scene::{Scene, hears};
+
+const TRUSTED: &str = "accept_proxy = [\"127.0.0.0/8\"]";
+
+/// The line that a client begins with.
+const LINE: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
+
+fn local(stream: &Stream) -> SocketAddr {
+    stream.socket().local_addr().unwrap().as_socket().unwrap()
+}
+
+#[test]
+fn the_header_may_come_in_pieces_and_with_the_first_words() {
+    let scene = Scene::new(TRUSTED).unwrap();
+    let client = scene.client().unwrap();
+    let (first, rest) = LINE.split_at(20);
+    client.send(first.as_bytes(), SOON).unwrap();
+    assert!(scene.nobody_comes().unwrap(), "passed on before it is known who it is");
+    client.send(format!("{rest}hello").as_bytes(), SOON).unwrap();
+    let server = scene.server.accept(SOON).unwrap();
+    hears(&server, b"hello");
+    client.finish().unwrap();
+    assert_eq!(server.receive_to_end(SOON).unwrap().bytes, b"");
+    drop(server);
+    scene.told("main: Session from 192.0.2.7:4711: held").unwrap();
+}
+
+#[test]
+fn a_client_that_is_not_trusted_speaks_for_itself() {
+    let scene = Scene::new("accept_proxy = [\"10.0.0.0/8\"]").unwrap();
+    let (client, server) = scene.session().unwrap();
+    client.send(LINE.as_bytes(), SOON).unwrap();
+    hears(&server, LINE.as_bytes());
+    let from = local(&client);
+    drop((client, server));
+    scene.told(&format!("main: Session from {from}: held")).unwrap();
+}
+
+#[test]
+fn a_local_proxy_is_trusted() {
+    let scene = Scene::listening("DIR/front", "accept_proxy = [\"10.0.0.0/8\"]").unwrap();
+    let client = scene.local_client("front").unwrap();
+    client.send(format!("{LINE}hello").as_bytes(), SOON).unwrap();
+    let server = scene.server.accept(SOON).unwrap();
+    hears(&server, b"hello");
+    drop((client, server));
+    scene.told("main: Session from 192.0.2.7:4711: held").unwrap();
+}
+
+#[test]
+fn what_is_no_header_ends_the_client_and_is_told_once() {
+    let scene = Scene::new("accept_proxy = true").unwrap();
+    for words in ["GET / HTTP/1.1\r\n\r\n", "PROXY TCP4 nonsense\r\n", "\r\n\r\n\0\r\nQUIT\n1"] {
+        let client = scene.client().unwrap();
+        client.send(words.as_bytes(), SOON).unwrap();
+        assert_eq!(client.receive_to_end(SOON).unwrap().bytes, b"", "{words:?}");
+    }
+    // A session of each is told in full where every session is; the warning is one.
+    scene.told("not served: Turned 127.0.0.1:").unwrap();
+    let log = scene.log();
+    assert_eq!(log.lines().filter(|line| line.starts_with("main: Turned 127.0.0.1:")).count(), 1, "{log}");
+    assert!(log.contains("it does not begin with a PROXY header (have it send one"), "{log}");
+    assert!(scene.nobody_comes().unwrap());
+}
+
+#[test]
+fn a_late_header_ends_the_client() {
+    let scene = Scene::new("accept_proxy = true\ntimeout.proxy_header = \"300ms\"").unwrap();
+    let began = Instant::now();
+    let (silent, slow) = (scene.client().unwrap(), scene.client().unwrap());
+    slow.send(b"PROXY", SOON).unwrap();
+    for client in [silent, slow] {
+        assert!(matches!(client.receive_to_end(SOON).unwrap().ending, Ending::Fin | Ending::Reset));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    scene.told("no PROXY header within 0.3 s").unwrap();
+    assert!(scene.nobody_comes().unwrap());
+}
+
+#[test]
+fn a_client_that_leaves_without_a_word_is_not_told_of() {
+    let scene = Scene::new("accept_proxy = true").unwrap();
+    drop(scene.client().unwrap());
+    scene.told("not served: the client left").unwrap();
+    assert!(!scene.log().contains("Turned"), "{}", scene.log());
+}
+
+#[test]
+fn the_real_client_is_the_one_that_may_wake() {
+    let wake = "wake = { exec = \"sleep 1000\", allow = [\"192.0.2.0/24\"] }\nhold.timeout = \"300ms\"";
+    let scene = Scene::in_front_of(
+        dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap(),
+        "@dormouse-test-nobody-listens-here",
+        "127.0.0.1:0",
+        &format!("{TRUSTED}\n{wake}"),
+    )
+    .unwrap();
+    let address = Address::Tcp(scene.port().unwrap());
+    let visit = |line: &str| {
+        let client = Stream::connect(&address, SOON).unwrap();
+        client.send(line.as_bytes(), SOON).unwrap();
+        client.receive_to_end(SOON).unwrap();
+    };
+    visit("PROXY TCP4 198.51.100.9 198.51.100.1 4711 80\r\n");
+    scene.told("Session from 198.51.100.9:4711").unwrap();
+    scene.told("this client may not wake it").unwrap();
+    assert!(!scene.log().contains("→ starting"), "{}", scene.log());
+    visit(LINE);
+    scene.told("→ starting").unwrap();
+}

@@ -1,0 +1,203 @@
+//! Servers that are not quite there yet, and clients who wait for them.
+
+use std::fs::{self, Permissions};
+use std::net::Ipv6Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Address, Ending, Failure, Family, Listener, Result, Stream};
+
+use super::scene::hears;
+
+struct Front {
+    dormouse: Running,
+    listener: Listener,
+}
+
+impl Front {
+    fn start(launch: Launch, family: Family, options: &[&str], to: &str) -> Result<Self> {
+        let listener = Listener::bind(family)?;
+        let dormouse = launch.pass(&listener).args(options).arg(to).start()?;
+        Ok(Self { dormouse, listener })
+    }
+
+    fn client(&self) -> Result<Stream> {
+        Stream::connect(self.listener.address(), SOON)
+    }
+}
+
+fn ours() -> Launch {
+    Launch::dormouse().arg("proxy")
+}
+
+/// A server whose socket exists and that no unprivileged user, not even its owner, may connect to.
+fn closed() -> Result<(PathBuf, Listener, TempDir)> {
+    let directory = TempDir::new()?;
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).doing(|| format!("chmod {}", path.display()))
+    };
+    allow(directory.path(), 0o755)?;
+    let path = directory.join("server");
+    let server = Listener::bind_at(&Address::Unix(path.clone()))?;
+    allow(&path, 0o000)?;
+    Ok((path, server, directory))
+}
+
+/// A `dormouse run` with a service of these keys and servers, and a client of it.
+fn visit(launch: Launch, directory: &TempDir, text: &str) -> Result<(Running, Stream)> {
+    let file = directory.join("dormouse.toml");
+    let text = format!("[services.main]\nlisten = '127.0.0.1:0'\n{text}");
+    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
+    let dormouse = launch.args(["run", "--config"]).arg(&file).start()?;
+    let told = dormouse.stderr().wait_for("Listening on", SOON);
+    told.map_err(|failure| dormouse.with_log(&failure))?;
+    let log = dormouse.stderr().text();
+    let address =
+        log.lines().find_map(|line| line.strip_prefix("Listening on ")?.split(' ').next()?.parse().ok());
+    let address = address.ok_or(Failure::Unexpected(log))?;
+    Ok((dormouse, Stream::connect(&Address::Tcp(address), SOON)?))
+}
+
+/// A listener that takes nobody any more: what comes is dropped, as a dead host would.
+fn deaf(family: Family) -> Result<(Listener, Vec<Stream>)> {
+    let listener = Listener::with_backlog(family, 0)?;
+    let mut waiting = Vec::new();
+    while let Ok(client) = Stream::connect(listener.address(), Duration::from_secs(1)) {
+        waiting.push(client);
+    }
+    Ok((listener, waiting))
+}
+
+#[test]
+fn a_server_that_lets_others_in_a_moment_after_it_listens_is_waited_for() {
+    let (path, server, _directory) = closed().unwrap();
+    let front = Front::start(ours().unprivileged(), Family::Tcp4, &[], &path.display().to_string()).unwrap();
+    let client = front.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    wait::until("it to look out for the server", SOON, || {
+        let all = front.dormouse.descriptors()?;
+        Ok(all.iter().any(|what| what.to_string_lossy().contains("inotify")).then_some(()))
+    })
+    .map_err(|failure| front.dormouse.with_log(&failure))
+    .unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
+}
+
+#[test]
+fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
+    let (path, _server, _directory) = closed().unwrap();
+    let options = ["--wait=infinity"];
+    let front =
+        Front::start(ours().unprivileged(), Family::Tcp4, &options, &path.display().to_string()).unwrap();
+    let clients: Vec<Stream> = (0..3).map(|_| front.client().unwrap()).collect();
+    for client in clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
+    }
+    front.dormouse.stderr().wait_for("Permission denied", SOON).unwrap();
+}
+
+#[test]
+fn among_several_rules_a_server_that_lets_nobody_in_has_its_retries_and_no_more() {
+    let (path, _server, directory) = closed().unwrap();
+    let text = format!(
+        "retries = 1\nhold.timeout = 'infinity'\n\
+         [[services.main.servers]]\nname = 'a'\nto = '{}'\nmaxconn = 3\n",
+        path.display()
+    );
+    let (dormouse, client) = visit(Launch::dormouse().unprivileged(), &directory, &text).unwrap();
+    assert!(client.ended_within(SOON).unwrap().is_some(), "{}", dormouse.stderr().text());
+}
+
+#[test]
+fn patience_that_ends_on_the_way_to_one_server_does_not_keep_a_client_from_the_next() {
+    let (dead, _waiting) = deaf(Family::Tcp4).unwrap();
+    let server = Listener::bind(Family::Tcp4).unwrap();
+    let text = format!(
+        "retries = 0\nbalance = 'first'\nhold.timeout = '200ms'\ntimeout.connect = '2s'\n\
+         [[services.main.servers]]\nname = 'a'\nto = '{}'\ncheck = false\n\
+         [[services.main.servers]]\nname = 'b'\nto = '{}'\ncheck = false\n",
+        dead.address(),
+        server.address()
+    );
+    let (_dormouse, client) = visit(Launch::dormouse(), &TempDir::new().unwrap(), &text).unwrap();
+    client.send(b"hello", SOON).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
+}
+
+#[test]
+fn with_too_few_descriptors_it_says_so() {
+    let mut dormouse = ours().nofile(10, 10).args(["--listen=127.0.0.1:0", "127.0.0.1:9"]).start().unwrap();
+    let status = dormouse.wait(SOON).unwrap();
+    assert_eq!(status.code(), Some(1), "{status}: {}", dormouse.stderr().text());
+    dormouse.stderr().wait_for("Too many open files", SOON).unwrap();
+}
+
+#[test]
+fn a_client_that_only_listens_is_held_where_it_can_be_told_from_one_that_left() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.join("server");
+    let options = ["--log-level=debug"];
+    let front = Front::start(ours(), Family::Unix, &options, &path.display().to_string()).unwrap();
+    let client = front.client().unwrap();
+    client.finish().unwrap();
+    // Whoever came later and left is gone.
+    front.client().unwrap().finish().unwrap();
+    front.dormouse.stderr().wait_for("client left", SOON).unwrap();
+    let server = Listener::bind_at(&Address::Unix(path)).unwrap();
+    server.accept(SOON).unwrap().send(b"good morning", SOON).unwrap();
+    hears(&client, b"good morning");
+}
+
+#[test]
+fn patience_counts_from_the_first_try_on_and_who_leaves_during_it_is_gone_at_once() {
+    let (server, _waiting) = deaf(Family::Tcp4).unwrap();
+    let to = server.address().to_string();
+    let options = ["--wait=1s", "--connect-timeout=40s"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &to).unwrap();
+    let began = Instant::now();
+    let client = front.client().unwrap();
+    assert!(client.ended_within(SOON).unwrap().is_some());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let options = ["--wait=infinity", "--connect-timeout=infinity", "--log-level=debug"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &to).unwrap();
+    front.client().unwrap().reset().unwrap();
+    let left = front.dormouse.stderr().wait_for("client left", SOON);
+    left.map_err(|failure| front.dormouse.with_log(&failure)).unwrap();
+}
+
+#[test]
+fn a_dead_address_does_not_keep_a_client_from_another_that_comes() {
+    // Of both families' loopbacks, which are tried in this order, the first has nobody yet, and the second is as dead.
+    let (second, _waiting) = deaf(Family::Tcp4).unwrap();
+    let Address::Tcp(address) = second.address() else { unreachable!("a TCP listener has such an address") };
+    let port = address.port();
+    let options = ["--wait=infinity", "--connect-timeout=40s"];
+    let front = Front::start(ours(), Family::Tcp4, &options, &format!("*:{port}")).unwrap();
+    let client = front.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    wait::until("it to have accepted", SOON, || {
+        Ok((!front.listener.has_waiting(Duration::ZERO)?).then_some(()))
+    })
+    .unwrap();
+    let began = Instant::now();
+    let server = Listener::bind_at(&Address::Tcp((Ipv6Addr::LOCALHOST, port).into())).unwrap();
+    hears(&server.accept(SOON).unwrap(), b"hello");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn without_a_thread_to_ask_for_a_name_in_it_goes_on() {
+    let launch = ours().unprivileged().nproc(1);
+    let front = Front::start(launch, Family::Tcp4, &["--wait=0"], "localhost:1").unwrap();
+    for _ in 0..3 {
+        let heard = front.client().unwrap().receive_to_end(SOON).unwrap();
+        assert!(matches!(heard.ending, Ending::Fin | Ending::Reset), "{heard:?}");
+    }
+    front.dormouse.stderr().wait_for("no thread", SOON).unwrap();
+}

@@ -1,8 +1,0 @@
-//! A configuration that changes while clients come and sessions last, and a program that is restarted under them.
-
-mod change;
-mod load;
-mod restart;
-mod scene;
-mod storm;
-mod windows;

@@ -1,0 +1,10 @@
+//! `dormouse run` as a lasting bridge, with real servers, a real DNS server and `HAProxy` beside it.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as its body does")]
+
+mod fallen;
+#[path = "../../local/bridge/load.rs"]
+mod load;
+mod named;
+mod seed;
+#[path = "../../local/bridge/vanishing.rs"]
+mod vanishing;

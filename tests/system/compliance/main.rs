@@ -1,0 +1,48 @@
+//! The rows of the compliance suite on the systemd-socket-proxyd that is installed.
+//!
+//! The cases are those of the local suite.
+
+#![forbid(unsafe_code)]
+#![allow(dead_code, reason = "the local suite uses the rest of the cases")]
+
+/// Makes a test of a case: of the original, in this suite.
+macro_rules! row {
+    ($id:ident) => {
+        mod $id {
+            #[test]
+            fn original() {
+                let verdict =
+                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Original);
+                assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
+            }
+        }
+    };
+}
+pub(crate) use row;
+
+#[path = "../../local/compliance/accept.rs"]
+mod accept;
+#[path = "../../local/compliance/case.rs"]
+mod case;
+#[path = "../../local/compliance/command_line.rs"]
+mod command_line;
+#[path = "../../local/compliance/extras.rs"]
+mod extras;
+#[path = "../../local/compliance/forwarding.rs"]
+mod forwarding;
+#[path = "../../local/compliance/idle.rs"]
+mod idle;
+#[path = "../../local/compliance/lifecycle.rs"]
+mod lifecycle;
+#[path = "../../local/compliance/notifications.rs"]
+mod notifications;
+#[path = "../../local/compliance/proxy_header.rs"]
+mod proxy_header;
+#[path = "../../local/compliance/rig.rs"]
+mod rig;
+#[path = "../../local/compliance/sockets.rs"]
+mod sockets;
+#[path = "../../local/compliance/target.rs"]
+mod target;
+#[path = "../../local/compliance/weaknesses.rs"]
+mod weaknesses;

@@ -1,0 +1,48 @@
+//! A log on a full disk: sessions go on, and lost lines are counted.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::wait::{self, SOON};
+
+use super::log_scene::{Scene, whole};
+
+/// The log on its small disk, seen from outside.
+fn log_on_disk(scene: &Scene) -> PathBuf {
+    format!("/proc/{}/root{}/disk/log", scene.child.id(), scene.dir.path().display()).into()
+}
+
+/// Its standard error is a file on a disk of its own, which is small.
+fn onto_a_small_disk(dir: &Path, words: &[PathBuf]) -> Command {
+    const SCRIPT: &str = r#"
+        mkdir "$0" && mount -t tmpfs -o size=64k,mode=700 none "$0" && cd / && exec "$@" 2>>"$0/log"
+    "#;
+    let mut command = Command::new("unshare");
+    let user = if rustix::process::geteuid().is_root() { "--mount" } else { "--map-root-user" };
+    command.args([user, "--mount", "--propagation=private", "sh", "-c", SCRIPT]);
+    command.arg(dir.join("disk")).args(words);
+    command
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_waiting() {
+    let mut scene = Scene::new(onto_a_small_disk).unwrap();
+    scene.visits(500).unwrap();
+    let log = log_on_disk(&scene);
+    let full =
+        || Ok((fs::metadata(&log).doing(|| "look at the log".to_owned())?.len() >= 60 << 10).then_some(()));
+    wait::until("a full disk", SOON, full).unwrap();
+    // Somebody makes room, as log rotation does.
+    File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
+    scene.visits(5).unwrap();
+    let text = wait::until("the number of lost lines", SOON, || {
+        let text = fs::read_to_string(&log).doing(|| "read the log".to_owned())?;
+        Ok(text.contains("log lines were lost").then_some(text))
+    })
+    .unwrap();
+    let torn: Vec<_> = text.lines().filter(|line| !line.is_empty() && !whole(line)).collect();
+    assert!(torn.is_empty(), "{torn:?}");
+    assert!(scene.end().unwrap().success(), "it failed");
+}

@@ -1,0 +1,16 @@
+//! Tools that others wrote at the control socket, the page and the metrics: `HAProxy`, socat, hatop, the exporter for
+//! Prometheus, promtool, a browser; and `dormouse top` in a terminal.
+
+mod haproxy;
+mod journal;
+#[path = "../../local/control/log_scene.rs"]
+#[allow(dead_code, reason = "the local suite uses the rest")]
+mod log_scene;
+mod logs;
+mod page;
+mod pane;
+#[path = "../../local/control/rig.rs"]
+#[allow(dead_code, reason = "the local suite uses the rest")]
+mod rig;
+mod tools;
+mod top;

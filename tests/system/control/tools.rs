@@ -1,0 +1,154 @@
+//! Tools that others wrote for `HAProxy` and for Prometheus.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Failure, Result};
+
+use super::pane::Pane;
+use super::rig::{Rig, all_of};
+
+const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
+
+fn missing(program: &str) -> Failure {
+    Failure::missing(program, "run scripts/test-deps.sh")
+}
+
+/// A program that is ended with the test.
+struct Tool(Child);
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        // It may have ended on its own; either way it is gone afterwards.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a program says to a text on its standard input, and whether it is content.
+fn filter(program: &str, args: &[&str], text: &str) -> Result<(bool, String)> {
+    let command = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = command.map_err(|_| missing(program))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(text.as_bytes()).doing(|| format!("write to {program}"))?;
+    }
+    let output = child.wait_with_output().doing(|| format!("wait for {program}"))?;
+    Ok((output.status.success(), all_of(&output)))
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_the_metrics() {
+    let rig = Rig::new("", ONE).unwrap();
+    drop(rig.guest("main").unwrap());
+    let metrics = rig.get("/metrics").unwrap();
+    assert_eq!(
+        filter("promtool", &["check", "metrics"], &metrics).unwrap(),
+        (true, String::new()),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn the_metrics_are_openmetrics_for_whoever_asks() {
+    const CHECK: &str = "
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = {family.name: family for family in text_string_to_metric_families(sys.stdin.read())}
+print(families['dormouse_sessions'].type, [float(s.value) for s in families['dormouse_sessions'].samples])
+print(families['dormouse_server_cold_start_seconds'].type)
+";
+    let rig = Rig::new("", ONE).unwrap();
+    drop(rig.guest("main").unwrap());
+    rig.is_empty().unwrap();
+    let answer = rig
+        .exchange(
+            "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n",
+        )
+        .unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    let (fine, said) = filter("/usr/bin/python3", &["-c", CHECK], body).unwrap();
+    assert!(fine, "python3-prometheus-client is missing (run scripts/test-deps.sh), or: {said}\n{body}");
+    assert_eq!(said, "counter [1.0]\nhistogram\n");
+}
+
+/// The exporter for Prometheus reads `show stat` and `show info` from the socket.
+#[test]
+fn the_exporter_for_haproxy_reads_what_we_tell() {
+    let rig = Rig::new("", ONE).unwrap();
+    for _ in 0..7 {
+        drop(rig.guest("main").unwrap());
+    }
+    rig.is_empty().unwrap();
+    // A port that is free now.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let exporter = Command::new("prometheus-haproxy-exporter")
+        .arg(format!("--haproxy.scrape-uri=unix:{}", rig.control().display()))
+        .arg(format!("--web.listen-address={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|_| missing("prometheus-haproxy-exporter"))
+        .unwrap();
+    let _exporter = Tool(exporter);
+    let scrape = || -> std::io::Result<String> {
+        let mut socket = std::net::TcpStream::connect(port)?;
+        socket.set_read_timeout(Some(SOON))?;
+        socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let metrics = wait::until("the exporter's metrics", SOON, || Ok(scrape().ok())).unwrap();
+    for sample in [
+        "haproxy_up 1",
+        "haproxy_frontend_sessions_total{frontend=\"main\"} 7",
+        "haproxy_frontend_bytes_in_total{frontend=\"main\"} 35",
+        "haproxy_backend_up{backend=\"main\"} 1",
+        "haproxy_server_sessions_total{backend=\"main\",server=\"server1\"} 7",
+        "haproxy_server_up{backend=\"main\",server=\"server1\"} 1",
+        "haproxy_exporter_csv_parse_failures_total 0",
+    ] {
+        assert!(metrics.lines().any(|line| line == sample), "{sample}\n{metrics}");
+    }
+}
+
+/// hatop shows the services in a terminal, and puts a server into maintenance at a key.
+#[test]
+fn hatop_shows_and_steers() {
+    let rig = Rig::new("", ONE).unwrap();
+    drop(rig.guest("main").unwrap());
+    let command =
+        format!("env TERM=xterm LC_ALL=C.UTF-8 hatop -s {} 2>&1; sleep 100", rig.control().display());
+    let pane = Pane::new(&command).unwrap();
+    pane.shows(&["server1", "UP"]);
+    // To the server's line, and into maintenance.
+    pane.press(&["Down", "Down"]);
+    for _ in 0..3 {
+        pane.press(&["F10"]);
+        pane.press(&["Down"]);
+    }
+    let maint =
+        wait::until("maintenance", SOON, || Ok(rig.ask("show stat")?.contains(",MAINT,").then_some(())));
+    let screen = || pane.tmux(&["capture-pane", "-p"]).unwrap_or_default();
+    maint.unwrap_or_else(|failure| panic!("{failure}: {}", screen()));
+}
+
+#[test]
+fn socat_gets_the_same_answer_as_a_client_of_the_test() {
+    let rig = Rig::new("", ONE).unwrap();
+    let address = format!("UNIX-CONNECT:{}", rig.control().display());
+    for lines in ["show version\n", "show version; show backend\n", "prompt\nshow version\n\nquit\n"] {
+        let (fine, answer) = filter("socat", &["-t30", "-", &address], lines).unwrap();
+        assert!(fine, "{answer}");
+        assert_eq!(answer, rig.socat(lines).unwrap(), "{lines}");
+    }
+}

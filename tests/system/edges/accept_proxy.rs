@@ -1,0 +1,62 @@
+//! `HAProxy` in front of dormouse names its clients in PROXY headers.
+
+use std::net::SocketAddr;
+
+use dormouse_tests::Stream;
+use dormouse_tests::wait::SOON;
+
+use super::peers::Peer;
+use super::scene::{Scene, hears};
+
+const TRUSTED: &str = "accept_proxy = [\"127.0.0.0/8\"]";
+
+fn local(stream: &Stream) -> SocketAddr {
+    stream.socket().local_addr().unwrap().as_socket().unwrap()
+}
+
+/// What `HAProxy`'s client is to us, and to the server behind us.
+fn behind_haproxy(how: &str) {
+    let scene = Scene::new(&format!("{TRUSTED}\nproxy_protocol = \"v1\"")).unwrap();
+    let config = format!("listen web\n bind fd@3\n server us {} {how}\n", scene.port().unwrap());
+    let haproxy = Peer::haproxy(&config).unwrap();
+    let client = Stream::connect(haproxy.address(), SOON).unwrap();
+    client.send(b"hello", SOON).unwrap();
+    let server = scene.server.accept(SOON).unwrap();
+    let (from, port) = (local(&client), haproxy.address().port());
+    hears(&server, format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {port}\r\nhello", from.port()).as_bytes());
+    server.send(b"welcome", SOON).unwrap();
+    hears(&client, b"welcome");
+    drop((client, server));
+    scene.told(&format!("main: Session from {from}: held")).unwrap();
+}
+
+#[test]
+fn haproxy_says_who_its_client_is_in_version_1() {
+    behind_haproxy("send-proxy");
+}
+
+#[test]
+fn haproxy_says_who_its_client_is_in_version_2() {
+    behind_haproxy("send-proxy-v2");
+}
+
+#[test]
+fn what_haproxy_says_besides_is_understood() {
+    behind_haproxy("send-proxy-v2 proxy-v2-options crc32c,authority");
+}
+
+#[test]
+fn a_check_of_haproxys_is_a_client_of_its_own() {
+    // No client comes: the sessions are `HAProxy`'s own, with LOCAL headers.
+    let scene = Scene::new(TRUSTED).unwrap();
+    let config = format!(
+        "listen web\n bind fd@3\n server us {} send-proxy-v2 check check-send-proxy inter 100\n",
+        scene.port().unwrap()
+    );
+    let _haproxy = Peer::haproxy(&config).unwrap();
+    for _ in 0..2 {
+        scene.server.accept(SOON).unwrap();
+    }
+    scene.told("main: Session from 127.0.0.1:").unwrap();
+    assert!(!scene.log().contains("Turned"), "{}", scene.log());
+}

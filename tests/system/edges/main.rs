@@ -1,0 +1,19 @@
+//! Listeners and PROXY headers with real `HAProxy` and nginx around dormouse, as root, and in network namespaces.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as its body does"
+)]
+
+mod accept_proxy;
+mod listeners;
+mod peers;
+mod proxy_header;
+#[path = "../../local/edges/scene.rs"]
+#[allow(dead_code, reason = "the local suite uses the rest")]
+mod scene;
+mod starting;

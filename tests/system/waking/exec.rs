@@ -1,0 +1,79 @@
+//! Programs behind `dormouse run` that need an installed server or root.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use dormouse_tests::Result;
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::Launch;
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::until;
+
+use super::scene::{LIMIT, Process, Scene};
+
+#[test]
+fn a_daemon_that_forks_away_is_one_service_with_what_it_forked() {
+    let dir = TempDir::new().unwrap();
+    let exec = format!(
+        "--exec=redis-server --daemonize yes --port 0 --save '' --dir {0} --unixsocket {0}/socket --pidfile {0}/pid",
+        dir.path().display()
+    );
+    let scene = Scene::with(Launch::dormouse(), dir, &["--idle=200ms", &exec]).unwrap();
+    for _ in 0..2 {
+        let client = pong(&scene)
+            .unwrap_or_else(|failure| panic!("{failure} (package redis-server)\n{}", scene.log()));
+        let pid = until("a pid file", LIMIT, || Ok(fs::read_to_string(scene.dir.join("pid")).ok()));
+        let server = Process::new(pid.unwrap().trim().parse().unwrap());
+        drop(client);
+        server.ended();
+        assert!(UnixStream::connect(scene.dir.join("socket")).is_err());
+    }
+}
+
+#[test]
+fn a_full_process_table_is_told_with_a_remedy_and_passes() {
+    // A user without other processes, so that the limit is this dormouse's alone.
+    let uid = 62_000 + std::process::id() % 1000;
+    let scene = Scene::launch(Launch::dormouse().uid(uid), "well", &[]).unwrap();
+    // Its own, and the one that writes the log while there is something to write.
+    let threads = 2;
+    let limit = |most: u64| limit_processes(&scene, uid, most);
+    // None more; then the guard alone.
+    for more in [0, 1] {
+        limit(threads + more);
+        let told = scene.log().matches("no more processes are allowed").count();
+        let failed = until("a failed start", LIMIT, || {
+            scene.refused("hello\n");
+            Ok((scene.log().matches("no more processes are allowed").count() > told).then_some(()))
+        });
+        failed.unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
+    }
+    limit(threads + 1000);
+    scene.served_again("hello\n");
+}
+
+/// Even root may not do this in every container, but the user itself may.
+#[track_caller]
+fn limit_processes(scene: &Scene, uid: u32, most: u64) {
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()]);
+    command.args([
+        "prlimit".to_owned(),
+        format!("--pid={}", scene.dormouse.pid()),
+        format!("--nproc={most}:"),
+    ]);
+    let status = command.status().unwrap_or_else(|error| panic!("setpriv (package util-linux): {error}"));
+    assert!(status.success(), "prlimit: {status}");
+}
+
+/// A client to whom Redis has answered.
+fn pong(scene: &Scene) -> Result<TcpStream> {
+    let mut client = scene.connect()?;
+    client.write_all(b"PING\r\n").doing(|| "send".to_owned())?;
+    let mut heard = [0; 7];
+    client.read_exact(&mut heard).doing(|| "receive".to_owned())?;
+    Ok(client)
+}

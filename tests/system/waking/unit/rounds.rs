@@ -1,0 +1,102 @@
+//! Falling asleep and waking up again, over and over, with requests at any moment, also in that of stopping.
+
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use dormouse_tests::machine::{Machine, case, ensure};
+use dormouse_tests::rng::{Rng, seed};
+use dormouse_tests::{Failure, Result};
+
+use super::stage::{NGINX, Stage, WEB, ask_and_stay};
+use dormouse_tests::nginx::Start;
+
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// How many rounds there are, unless `DORMOUSE_ROUNDS` says otherwise.
+const ROUNDS: u64 = 100;
+
+/// How long nobody asks before it sleeps.
+const IDLE: Duration = Duration::from_millis(40);
+
+case!(User, no_request_fails, LIMIT, |machine| no_request_fails_(machine, rounds(1)?, ""));
+case!(System, no_request_fails_in_the_system, LIMIT, |machine| no_request_fails_(machine, rounds(1)?, ""));
+case!(User, no_request_fails_with_freezing, LIMIT, |machine| no_request_fails_(
+    machine,
+    rounds(2)?,
+    "--freeze=20ms"
+));
+
+fn rounds(divisor: u64) -> Result<u64> {
+    let all = match env::var("DORMOUSE_ROUNDS") {
+        Ok(text) => {
+            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))?
+        }
+        Err(_) => ROUNDS,
+    };
+    Ok((all / divisor).max(1))
+}
+
+/// What was met by the requests that were sent around the stop.
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    /// Rounds in which the process that had answered first was still there in the end.
+    awake: u64,
+}
+
+fn no_request_fails_(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
+    let seed = seed()?;
+    println!("{rounds} rounds with DORMOUSE_SEED={seed:#x}");
+    let mut rng = Rng::new(seed);
+    let stage = Stage::new(machine, NGINX, Start::Quick)?;
+    stage.dormouse(&format!("--idle={}ms {flags}", IDLE.as_millis()))?;
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    for round in 0..rounds {
+        one_round(&stage, &mut rng, &mut tally)
+            .map_err(|failure| stage.with_log(&Failure::Unexpected(format!("round {round}: {failure}"))))?;
+    }
+    let Tally { requests, awake } = tally;
+    println!(
+        "{requests} requests; {awake} of {rounds} rounds met the old process; {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    // A run whose requests all came too early, or all too late, would have tested something else.
+    let enough = rounds / 20;
+    ensure(awake >= enough && rounds - awake >= enough, || {
+        format!("{awake} of {rounds} rounds met the old process: too one-sided")
+    })
+}
+
+/// From the first answer until well after the end of the stop; half of the rounds aim at the stop itself.
+fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    // It stays awake while this is found out, however long that takes.
+    let visitor = ask_and_stay(tally.requests)?;
+    let process = stage.machine.number(WEB, "MainPID")?;
+    drop(visitor);
+    let answered = Instant::now();
+    let at = answered
+        + if rng.chance(50) {
+            IDLE + rng.duration(Duration::from_millis(15))
+        } else {
+            rng.duration(IDLE * 3)
+        };
+    let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
+    let visitors: Vec<_> = (0..crowd)
+        .map(|visitor| {
+            let at = at + rng.duration(Duration::from_millis(3));
+            let number = tally.requests + 1 + visitor;
+            thread::spawn(move || {
+                thread::sleep(at.saturating_duration_since(Instant::now()));
+                ask_and_stay(number)
+            })
+        })
+        .collect();
+    tally.requests += 1 + crowd;
+    let mut stay = Vec::new();
+    for visitor in visitors {
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
+    }
+    tally.awake += u64::from(stage.machine.number(WEB, "MainPID")? == process);
+    Ok(())
+}
