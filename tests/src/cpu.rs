@@ -1,75 +1,98 @@
-//! How much processor time a process uses.
+//! Whether a process that has nothing to do rests or spins.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
 use crate::failure::Doing;
+use crate::wait::{Deadline, LIMIT};
 use crate::{Failure, Result};
 
-/// What a process did with a stretch of wall-clock time.
-#[derive(Clone, Copy, Debug)]
-pub struct Share {
-    /// Processor time used (user and system), in percent of one core.
-    pub used: f64,
-    /// Time in which it used a core or stood in line for one, in percent of one core. On a busy machine
-    /// this, not `used`, tells a process that spins from one that works a little.
-    pub wanted: f64,
+/// What a process does that has nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idling {
+    /// It sleeps.
+    Rests,
+    /// It runs, or would run if it got a core.
+    Spins,
 }
 
-/// Watches process `pid` for `window` and says what share of a core it took.
+/// How far apart the process is looked at.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A process rests if it sleeps each time in this many looks, one after the other.
+const LOOKS: u32 = 50;
+
+/// A process that sleeps uses no more between two looks.
+const NEXT_TO_NOTHING: Duration = Duration::from_millis(1);
+
+/// A process that has used this without a rest spins.
+const MUCH: Duration = Duration::from_secs(1);
+
+/// Watches process `pid` until it is certain whether it rests or spins. Other processes make this slower, but they do
+/// not change the result: a process that waits for a core does not sleep, and one that sleeps uses no processor time.
 ///
 /// # Errors
-/// When the process has ended, or /proc does not tell.
-pub fn share(pid: u32, window: Duration) -> Result<Share> {
-    let before = Snapshot::take(pid)?;
-    thread::sleep(window);
-    let after = Snapshot::take(pid)?;
-    let wall = after.at.duration_since(before.at).as_secs_f64();
-    let used = after.used.saturating_sub(before.used).as_secs_f64();
-    let delayed = after.delayed.saturating_sub(before.delayed).as_secs_f64();
-    Ok(Share { used: 100.0 * used / wall, wanted: 100.0 * (used + delayed) / wall })
-}
-
-/// The processor time that process `pid` has used, user and system, all threads.
-///
-/// # Errors
-/// When the process has ended.
-pub fn used(pid: u32) -> Result<Duration> {
-    let path = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-    // The program's name, in parentheses, may hold anything; utime and stime are the 12th and 13th field
-    // after it.
-    let ticks = text.rsplit_once(')').and_then(|(_, fields)| {
-        let mut times = fields.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
-        Some(times.next()?.ok()? + times.next()?.ok()?)
-    });
-    let ticks = ticks.ok_or_else(|| Failure::Unexpected(format!("{path} reads {text:?}")))?;
-    let micros = ticks * 1_000_000 / rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_micros(micros))
-}
-
-struct Snapshot {
-    at: Instant,
-    used: Duration,
-    delayed: Duration,
-}
-
-impl Snapshot {
-    fn take(pid: u32) -> Result<Self> {
-        Ok(Self { at: Instant::now(), used: used(pid)?, delayed: delayed(pid)? })
+/// When the process has ended, or neither is certain in time.
+pub fn idling(pid: u32) -> Result<Idling> {
+    let deadline = Deadline::after(LIMIT * 2);
+    let begin = used(pid)?;
+    let (mut last, mut rested) = (begin, 0);
+    loop {
+        thread::sleep(INTERVAL);
+        let (asleep, now) = (is_asleep(pid)?, used(pid)?);
+        rested = if asleep && now.saturating_sub(last) < NEXT_TO_NOTHING { rested + 1 } else { 0 };
+        last = now;
+        if rested >= LOOKS {
+            return Ok(Idling::Rests);
+        }
+        if now.saturating_sub(begin) >= MUCH {
+            return Ok(Idling::Spins);
+        }
+        deadline.left(|| format!("process {pid} to rest or to spin"))?;
     }
 }
 
-/// How long the threads of `pid` have been ready to run and without a core.
-fn delayed(pid: u32) -> Result<Duration> {
-    let path = format!("/proc/{pid}/task");
+/// Waits until process `pid` sleeps, or has used some processor time: in either case it has had the opportunity to
+/// react to what was done before.
+///
+/// # Errors
+/// When the process has ended, or neither happens in time.
+pub fn reacted(pid: u32) -> Result<()> {
+    let (deadline, begin) = (Deadline::after(LIMIT), used(pid)?);
+    loop {
+        thread::sleep(INTERVAL);
+        if is_asleep(pid)? || used(pid)?.saturating_sub(begin) >= INTERVAL {
+            return Ok(());
+        }
+        deadline.left(|| format!("process {pid} to get a core"))?;
+    }
+}
+
+/// The processor time that the threads of `pid` have used.
+fn used(pid: u32) -> Result<Duration> {
     let mut total = Duration::ZERO;
-    for task in fs::read_dir(&path).doing(|| format!("list {path}"))? {
-        let file = task.doing(|| format!("list {path}"))?.path().join("schedstat");
-        // A thread may end while we look.
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        let nanos = text.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok());
+    for text in of_threads(pid, "schedstat")? {
+        let nanos = text.split_ascii_whitespace().next().and_then(|field| field.parse().ok());
         total += Duration::from_nanos(nanos.unwrap_or(0));
     }
     Ok(total)
+}
+
+/// Whether all threads of `pid` sleep.
+fn is_asleep(pid: u32) -> Result<bool> {
+    // The program's name, in parentheses, may contain anything; the state follows it.
+    let sleeps = |text: &String| text.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'));
+    let states = of_threads(pid, "stat")?;
+    if states.is_empty() {
+        return Err(Failure::Unexpected(format!("process {pid} has no threads")));
+    }
+    Ok(states.iter().all(sleeps))
+}
+
+/// The content of this file of each thread of `pid`.
+fn of_threads(pid: u32, file: &str) -> Result<Vec<String>> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).doing(|| format!("list {path}"))?;
+    // A thread may end meanwhile.
+    Ok(tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join(file)).ok()).collect())
 }

@@ -9,6 +9,9 @@ use crate::{Failure, Result};
 /// that only a real failure meets it.
 pub const SOON: Duration = Duration::from_secs(10);
 
+/// How long anything may take that needs some work of several processes, on a machine that is busy with others.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
 /// A moment after which a wait is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

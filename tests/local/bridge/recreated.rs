@@ -1,13 +1,10 @@
 //! A server whose UNIX socket is removed and made again, over and over, under load.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use dormouse_tests::failure::Doing;
-use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
-use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Result};
 
 use super::load::Load;
@@ -45,16 +42,14 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
     for path in paths {
         servers.push(appear(path).await?);
     }
-    let file = dir.join("dormouse.toml");
     let check = if to.contains("check") {
         ""
     } else {
         "check = { inter = \"200ms\", on_marked_down = \"shutdown-sessions\" }\n"
     };
     let text = format!("[services.main]\nlisten = \"127.0.0.1:0\"\n{check}{to}");
-    fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
-    let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
-    let front = front(&dormouse)?;
+    let dormouse = Dormouse::with_config(dir, &text, Launch::dormouse())?;
+    let front = dormouse.address()?;
     let loads = [Load::start(front, RATE)];
     more(&loads, 50).await?;
     come_and_go(paths, &mut servers, &loads).await?;
@@ -69,12 +64,4 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
         return Err(dormouse.with_log(&Failure::Unexpected(text)));
     }
     Ok(())
-}
-
-fn front(dormouse: &Running) -> Result<SocketAddr> {
-    dormouse.stderr().wait_for("Listening on", SOON)?;
-    let text = dormouse.stderr().text();
-    let address = text.split("Listening on ").nth(1).and_then(|rest| rest.split(' ').next());
-    let address = address.and_then(|address| address.parse().ok());
-    address.ok_or_else(|| Failure::Unexpected(format!("no address in {text:?}")))
 }

@@ -144,10 +144,12 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Declares the cases of a section: a list `CASES`, and for each case a test of the suite's subject, which the macro
-/// `row` of the suite's `main.rs` defines.
+/// `row` of the suite's `main.rs` defines. A case marked `#[alone]` runs while no other does; one marked `#[root]` needs
+/// root.
 macro_rules! cases {
     (@alone) => { false };
     (@alone alone) => { true };
+    (@alone root) => { false };
     ($($(#[$mode:ident])? $id:ident: $what:expr => $expect:expr, $run:expr;)+) => {
         pub(crate) const CASES: &[$crate::case::Case] = &[$($crate::case::Case {
             id: stringify!($id),
@@ -157,7 +159,7 @@ macro_rules! cases {
             run: $run,
         }),+];
 
-        $($crate::row!($id);)+
+        $($crate::row!($id $($mode)?);)+
     };
 }
 pub(crate) use cases;

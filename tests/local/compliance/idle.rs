@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dormouse_tests::wait::SOON;
+use dormouse_tests::wait::{LIMIT, SOON};
 use dormouse_tests::{Family, Listener, Result, Subject};
 
 use crate::case::Expect::{Differs, Same};
@@ -18,7 +18,10 @@ cases! {
         difference: "idle-from-start",
         original: "still running",
         ours: "exit 0",
-    }, |s| Plan::new(s).args([IDLE]).start()?.state_after(SPAN * 4);
+    }, |s| Plan::new(s).args([IDLE]).start()?.state_after(match s {
+        Subject::Ours => LIMIT,
+        Subject::Original => SPAN * 4,
+    });
     not_asked: "the last session ends, without --exit-idle-time" => Same("still running"), |s| {
         let mut rig = Plan::new(s).start()?;
         one_session(&rig)?;
@@ -67,7 +70,7 @@ cases! {
         let end = Instant::now();
         drop((client, server));
         let how = ending(&mut rig.subject, SOON)?;
-        let when = if end.elapsed() < A_WHILE { "at once" } else { "late" };
+        let when = if end.elapsed() < SOON / 2 { "at once" } else { "late" };
         Ok(format!("serves, then {how} {when}"))
     };
     queue_survives: "a client in the queue when the program ends, and a new program" => Same("served by the next"),

@@ -7,9 +7,10 @@
 
 #![forbid(unsafe_code)]
 
-/// Makes a test of a case: of dormouse, in this suite.
+/// Makes a test of a case: of dormouse, in this suite. Cases that need root are tested in the system suite.
 macro_rules! row {
-    ($id:ident) => {
+    ($id:ident root) => {};
+    ($id:ident $($mode:ident)?) => {
         mod $id {
             #[test]
             fn ours() {

@@ -42,9 +42,9 @@ cases! {
         let path = dir.join(&"y".repeat(room));
         Plan::new(s).start_before(Listener::bind_at(&Address::Unix(path))?)?.beginning()
     };
-    service_name: "HOST:http" => Same("serves"), |s| to_port_80(s, &format!("{OWN_HOST}:http"));
-    no_port: "HOST" => Same("serves"), |s| to_port_80(s, OWN_HOST);
-    number_alone: "a number alone is a host" => Same("serves"), |s| {
+    #[root] service_name: "HOST:http" => Same("serves"), |s| to_port_80(s, &format!("{OWN_HOST}:http"));
+    #[root] no_port: "HOST" => Same("serves"), |s| to_port_80(s, OWN_HOST);
+    #[root] number_alone: "a number alone is a host" => Same("serves"), |s| {
         let host = OWN_HOST.parse::<std::net::Ipv4Addr>().map_err(|error| Failure::Unexpected(error.to_string()))?;
         to_port_80(s, &host.to_bits().to_string())
     };

@@ -8,13 +8,14 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use dormouse_tests::cpu::{self, Idling};
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::raise_own_nofile;
-use dormouse_tests::wait::SOON;
+use dormouse_tests::wait::{Deadline, LIMIT, SOON};
 use dormouse_tests::{Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -24,9 +25,6 @@ use rustix::net::{
 use crate::case::Expect::{ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
 use crate::rig::{A_WHILE, Plan, Rig, exchange};
-
-/// How long processor use is watched.
-const WINDOW: Duration = Duration::from_secs(2);
 
 /// Room for some sessions: the original takes six or eight descriptors each, so that none is left over.
 const ROOM: usize = 24;
@@ -107,7 +105,7 @@ cases! {
         let plan = Plan::new(s).ours(["--wait=0", "--connect-timeout=300ms"]);
         let rig = plan.start_before(back)?;
         let client = rig.client()?;
-        Ok(if client.ended_within(A_WHILE * 2)?.is_some() { "dropped" } else { "left waiting" }.to_owned())
+        Ok(if client.ended_within(patience(s))?.is_some() { "dropped" } else { "left waiting" }.to_owned())
     };
     idle_session: "a session that says nothing" => Differs {
         difference: "timeouts",
@@ -117,7 +115,7 @@ cases! {
         let rig = Plan::new(s).ours(["--idle-timeout=300ms"]).start()?;
         let (client, server) = rig.session()?;
         exchange(&client, &server)?;
-        Ok(if client.ended_within(A_WHILE * 2)?.is_some() { "ended" } else { "left open" }.to_owned())
+        Ok(if client.ended_within(patience(s))?.is_some() { "ended" } else { "left open" }.to_owned())
     };
     half_open: "the client has ended its stream, and the server never does" => ChangedAndDiffers {
         difference: "timeouts",
@@ -149,38 +147,34 @@ fn slow_readers(rig: &Rig, count: usize, chunk: usize) -> Result<String> {
             client.options().set_tcp_nodelay(true).doing(|| "set TCP_NODELAY".to_owned())?;
             client.options().set_send_buffer_size(1 << 14).doing(|| "set SO_SNDBUF".to_owned())?;
         }
-        fill(client, &vec![b'x'; chunk])?;
     }
-    judge_cpu(&rig.subject)
+    fill(&rig.subject, sessions.iter().map(|(client, _)| client).collect(), &vec![b'x'; chunk])?;
+    idling(&rig.subject)
 }
 
-/// Sends until nothing has fitted for a while, and says how much that was.
-fn fill(stream: &Stream, chunk: &[u8]) -> Result<usize> {
-    let mut total = 0;
-    loop {
-        loop {
-            match stream.send_at_once(chunk)? {
-                0 => break,
-                sent => total += sent,
+/// Sends until no stream takes a byte, although the subject has had the opportunity to forward some.
+fn fill(subject: &Running, streams: Vec<&Stream>, chunk: &[u8]) -> Result<()> {
+    let deadline = Deadline::after(LIMIT);
+    let mut full_passes = 0;
+    while full_passes < 3 {
+        full_passes += 1;
+        for stream in &streams {
+            while stream.send_at_once(chunk)? > 0 {
+                full_passes = 0;
             }
         }
-        if !stream.is_writable_within(Duration::from_millis(20))? {
-            return Ok(total);
-        }
+        cpu::reacted(subject.pid()).map_err(|failure| subject.with_log(&failure))?;
+        deadline.left(|| "full buffers".to_owned())?;
     }
+    Ok(())
 }
 
-fn judge_cpu(subject: &Running) -> Result<String> {
-    // Filling the buffers was work too, and may go on for a moment.
-    let quiet =
-        wait::until("rest", SOON / 5, || Ok((subject.cpu_share(WINDOW / 10)?.used < 1.0).then_some(())));
-    let share = subject.cpu_share(WINDOW)?;
-    match (quiet, share) {
-        (Ok(()), share) if share.used < 2.0 => Ok("rests".to_owned()),
-        // On a busy machine it may not get the half core that it asks for.
-        (Err(_), share) if share.wanted > 50.0 && share.used > 10.0 => Ok("spins".to_owned()),
-        (_, share) => Ok(format!("takes {:.1} % of a core and asks for {:.1} %", share.used, share.wanted)),
+fn idling(subject: &Running) -> Result<String> {
+    Ok(match subject.idling()? {
+        Idling::Rests => "rests",
+        Idling::Spins => "spins",
     }
+    .to_owned())
 }
 
 fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
@@ -196,7 +190,7 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
     while rig.back.has_waiting(A_WHILE)? {
         open.push(rig.back.accept(SOON)?);
     }
-    let cpu = judge_cpu(&rig.subject)?;
+    let cpu = idling(&rig.subject)?;
     let log = match rig.subject.stderr().line_count() {
         0..=2 => "a line or two in the log".to_owned(),
         1000.. => "storms the log".to_owned(),
@@ -253,12 +247,9 @@ fn nagle(subject: Subject) -> Result<String> {
 
 fn promptness(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    match median.as_millis() {
-        30.. => "delayed".to_owned(),
-        0..10 => "prompt".to_owned(),
-        _ => format!("{median:?}"),
-    }
+    // The delay is 40 ms, in every exchange. A busy machine delays some exchanges, but not the fastest quarter.
+    let quick = times.get(times.len() / 4).copied().unwrap_or_default();
+    if quick.as_millis() < 30 { "prompt".to_owned() } else { "delayed".to_owned() }
 }
 
 /// A server that leaves Nagle's algorithm on answers the first request of a session in two writes: the second waits
@@ -322,18 +313,27 @@ fn fill_queue(listener: &Listener) -> Result<Vec<Stream>> {
     }
 }
 
+/// How long the end of a session is waited for: long for dormouse, which must end it, and shorter for the original,
+/// which must not.
+fn patience(subject: Subject) -> Duration {
+    match subject {
+        Subject::Ours => LIMIT,
+        Subject::Original => A_WHILE * 2,
+    }
+}
+
 fn half_open(subject: Subject) -> Result<String> {
-    let limit = Duration::from_millis(600);
-    let rig = Plan::new(subject).ours(["--half-close-timeout=600ms"]).start()?;
+    let limit = Duration::from_secs(2);
+    let rig = Plan::new(subject).ours(["--half-close-timeout=2s"]).start()?;
     let (client, server) = rig.session()?;
     exchange(&client, &server)?;
     let begun = Instant::now();
     client.finish()?;
     server.receive_to_end(SOON)?;
-    let ended = client.ended_within(A_WHILE * 2)?.is_some();
+    let ended = client.ended_within(patience(subject))?.is_some();
     Ok(match (ended, begun.elapsed()) {
         (false, _) => "left open",
-        (true, took) if took < limit / 2 => "ended at once",
+        (true, took) if took < limit * 3 / 4 => "ended at once",
         (true, _) => "ended after the half-close time",
     }
     .to_owned())
@@ -396,45 +396,42 @@ fn small_session_beside_bulk() {
 
 fn small_exchanges_beside_bulk() -> Result<()> {
     const STREAMS: usize = 2;
-    const LIMIT: Duration = Duration::from_millis(100);
+    const EXCHANGES: usize = 200;
+    /// What the others may move during one exchange, in nine exchanges of ten: the measure does not depend on how busy
+    /// the machine is, which makes all of them slower.
+    const BESIDE: u64 = 256 << 20;
     let rig = Plan::new(Subject::Ours).between(Family::Unix, Family::Unix).start()?;
     let (client, server) = rig.session()?;
     let bulk = (0..STREAMS).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;
-    let over = AtomicBool::new(false);
-    let times = thread::scope(|scope| {
+    let (over, moved) = (AtomicBool::new(false), AtomicU64::new(0));
+    let beside = thread::scope(|scope| {
         for (from, to) in &bulk {
             scope.spawn(|| {
                 let chunk = vec![b'x'; 1 << 16];
-                while !over.load(Ordering::Relaxed) {
-                    if from.send(&chunk, SOON).is_err() {
-                        break;
-                    }
+                while !over.load(Ordering::Relaxed) && from.send(&chunk, SOON).is_ok() {
+                    moved.fetch_add(1 << 16, Ordering::Relaxed);
                 }
                 let _ = from.finish();
             });
-            scope.spawn(|| to.drain(SOON * 2));
+            scope.spawn(|| to.drain(LIMIT * 2));
         }
-        let times = exchange_times(&client, &server);
+        let beside = (0..EXCHANGES).map(|_| {
+            let before = moved.load(Ordering::Relaxed);
+            exchange(&client, &server)?;
+            Ok(moved.load(Ordering::Relaxed) - before)
+        });
+        let beside = beside.collect::<Result<Vec<_>>>();
         over.store(true, Ordering::Relaxed);
-        times
-    })?;
-    match times.get(times.len() * 9 / 10) {
-        Some(slow) if *slow <= LIMIT => Ok(()),
-        slow => Err(Failure::Unexpected(format!("one exchange in ten takes more than {slow:?}"))),
+        beside
+    });
+    let mut beside = beside?;
+    beside.sort_unstable();
+    match beside.get(EXCHANGES * 9 / 10) {
+        Some(bytes) if *bytes <= BESIDE => Ok(()),
+        bytes => {
+            Err(Failure::Unexpected(format!("in one exchange of ten, others move more than {bytes:?} bytes")))
+        }
     }
-}
-
-/// What exchanges one after another take, sorted.
-fn exchange_times(client: &Stream, server: &Stream) -> Result<Vec<Duration>> {
-    let begun = Instant::now();
-    let mut times = Vec::new();
-    while begun.elapsed() < WINDOW {
-        let round = Instant::now();
-        exchange(client, server)?;
-        times.push(round.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times)
 }
 
 fn side_channel(subject: Subject) -> Result<String> {

@@ -1,14 +1,14 @@
 //! Bytes are conserved: whatever two peers do to each other, each gets what the other sent, byte for byte and in order,
 //! and learns how the other ended.
 //!
-//! Ten thousand random sessions a run go through one running program for each pair of socket families. What a session
+//! Ten thousand random sessions a run (a thousand without the feature `system`) go through one running program for each pair of socket families. What a session
 //! does follows from its seed alone (`plan`); each side does it and watches what arrives (`side`); then what each has
 //! seen is held against what the other has done (`judge`).
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `DORMOUSE_SEED` | the seed of the run; without it a new one, which is printed |
-//! | `DORMOUSE_SESSIONS` | how many sessions, over all pairs of families (10000) |
+//! | `DORMOUSE_SESSIONS` | how many sessions, over all pairs of families (10000, or 1000 without the feature `system`) |
 //! | `DORMOUSE_SESSION` | only this session, such as `tcp-unix:0x1f`, as a failure prints it |
 //!
 //! With `DORMOUSE_SESSION`, `DORMOUSE_SESSIONS` says how many times it is repeated (1).
@@ -31,8 +31,8 @@ use self::{
     under_test::{Through, Way},
 };
 
-/// How many sessions a run has, unless `DORMOUSE_SESSIONS` says otherwise.
-const SESSIONS: u64 = 10_000;
+/// How many sessions a run has, unless `DORMOUSE_SESSIONS` contains another number.
+const SESSIONS: u64 = if cfg!(feature = "system") { 10_000 } else { 1_000 };
 
 /// How long a session may stand still. It never does for longer than some pauses; a busy machine may make it wait.
 const PATIENCE: Duration = Duration::from_secs(20);

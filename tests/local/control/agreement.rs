@@ -1,4 +1,4 @@
-//! Ten thousand sessions: all that counts them says the same.
+//! Thousands of sessions: everything that counts them reports the same numbers.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::rig::{Rig, stat};
 
-const SESSIONS: usize = 10_000;
+/// Fewer without the feature `system`, which scripts/test has.
+const SESSIONS: usize = if cfg!(feature = "system") { 10_000 } else { 1_000 };
 const AT_ONCE: usize = 100;
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -55,7 +56,7 @@ fn finished(done: Option<std::result::Result<Done, tokio::task::JoinError>>) -> 
 }
 
 #[test]
-fn all_that_count_ten_thousand_sessions_agree() {
+fn all_counters_agree_on_thousands_of_sessions() {
     let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     let bytes = crowd(&rig, SESSIONS).unwrap().to_string();
     rig.is_empty().unwrap();
@@ -113,7 +114,7 @@ fn all_that_count_ten_thousand_sessions_agree() {
 fn a_line_is_haproxys_or_json() {
     let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     drop(rig.guest("main").unwrap());
-    rig.told(" main main/server1 ").unwrap();
+    rig.wait_for_log(" main main/server1 ").unwrap();
     let log = rig.log();
     let line = log.lines().find(|line| line.contains(" main main/server1 ")).unwrap();
     let fields: Vec<_> = line.split(' ').collect();
@@ -135,12 +136,12 @@ fn a_line_is_haproxys_or_json() {
     // One that ends while another lasts.
     let (first, second) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
     drop(first);
-    rig.told(" 2/2/1/1/0 0/0").unwrap();
+    rig.wait_for_log(" 2/2/1/1/0 0/0").unwrap();
     drop(second);
 
     let rig = Rig::new("log = \"json\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     drop(rig.guest("main").unwrap());
-    rig.told("\"event\":\"session\"").unwrap();
+    rig.wait_for_log("\"event\":\"session\"").unwrap();
     let log = rig.log();
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
     let line = log.lines().find(|line| line.contains("\"event\"")).unwrap();
@@ -194,7 +195,7 @@ fn sessions_that_end_with_the_process_have_their_lines() {
     ] {
         let mut rig = Rig::new(&format!("{top}\n{drain}"), &format!("{MAIN}{lonely}")).unwrap();
         let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
-        let held = rig.client("lonely").unwrap();
+        let held = rig.client_of("lonely").unwrap();
         wait::until("all clients", SOON, || {
             Ok(rig.ask("show info")?.contains("\nCurrConns: 4\n").then_some(()))
         })

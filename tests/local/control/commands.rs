@@ -1,6 +1,7 @@
 //! The language of the control socket, with socat as the client.
 
 use dormouse_tests::Ending;
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 
 use super::rig::{Rig, rows, stat};
@@ -88,7 +89,7 @@ fn a_session_is_seen_and_ended() {
     assert!(dump.contains("server=server1"), "{dump}");
     assert_eq!(rig.socat(&format!("shutdown session {id}\n")).unwrap(), "\n");
     assert_eq!(guest.ended_within(SOON).unwrap(), Some(Ending::Reset));
-    rig.told("ended by an administrator").unwrap();
+    rig.wait_for_log(messages::ENDED_BY_ADMINISTRATOR).unwrap();
     assert_eq!(
         rig.socat(&format!("shutdown session {id}\n")).unwrap(),
         "No such session (use 'show sess').\n\n"
@@ -122,7 +123,7 @@ fn all_sessions_of_a_server_are_ended_however_many_they_are() {
 fn maxconn_can_be_changed() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nmaxconn = 1\nECHO(main)\n").unwrap();
     let _guest = rig.guest("main").unwrap();
-    let second = rig.client("main").unwrap();
+    let second = rig.client_of("main").unwrap();
     second.send(b"hello", SOON).unwrap();
     assert!(!second.is_readable_within(super::rig::MOMENT).unwrap());
     assert_eq!(rig.socat("set maxconn frontend main 2\n").unwrap(), "\n");

@@ -22,7 +22,7 @@ enum Client {
 
 /// A client of the service of this number, and what becomes of it.
 fn client(rig: &Rig, server: &Listener, number: usize) -> Result<Client> {
-    let client = rig.client(&format!("s{number}"))?;
+    let client = rig.client_of(&format!("s{number}"))?;
     client.send(b"hello", SOON)?;
     if !server.has_waiting(MOMENT * 5)? {
         return Ok(Client::Waiting(client));

@@ -6,16 +6,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result, Subject};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// How long a visit takes on a busy machine, if nothing else is in its way.
-const QUICK: Duration = Duration::from_secs(2);
 
 /// A `dormouse run` that logs all it can, in front of an echo.
 pub(crate) struct Scene {
@@ -49,14 +45,13 @@ impl Scene {
     /// So many clients, one after the other, say something and hear it back.
     pub(crate) fn visits(&self, count: usize) -> Result<()> {
         for number in 0..count {
-            let began = Instant::now();
             let mut client = UnixStream::connect(self.dir.join("front")).doing(|| "connect".to_owned())?;
             client.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
             client.write_all(b"hello").doing(|| "say something".to_owned())?;
             let mut heard = [0; 5];
             client.read_exact(&mut heard).doing(|| format!("hear it back as client {number}"))?;
-            if &heard != b"hello" || began.elapsed() > QUICK {
-                let text = format!("client {number} heard {heard:?} after {:?}", began.elapsed());
+            if &heard != b"hello" {
+                let text = format!("client {number} received {heard:?}");
                 return Err(Failure::Unexpected(text));
             }
         }

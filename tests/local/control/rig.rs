@@ -3,46 +3,35 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Address, Failure, Result, Stream, Subject, ask};
+use dormouse_tests::{Failure, Result, Stream, Subject, ask, messages};
 
-/// Answers each client's words with the same words.
-const ECHO: &str = r"
-import asyncio, os, sys
-path = sys.argv[1]
-if os.path.exists(path):
-    os.unlink(path)
-async def serve(reader, writer):
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    writer.close()
-async def main():
-    async with await asyncio.start_unix_server(serve, path, backlog=4096) as server:
-        await server.serve_forever()
-asyncio.run(main())
-";
-
-/// What runs, and where.
+/// A `dormouse run` with a control socket and a web address.
 pub(super) struct Rig {
     pub(super) dir: TempDir,
-    pub(super) dormouse: Running,
+    pub(super) dormouse: Dormouse,
+}
+
+impl Deref for Rig {
+    type Target = Dormouse;
+
+    fn deref(&self) -> &Dormouse {
+        &self.dormouse
+    }
 }
 
 impl Rig {
-    /// These services, with what else is to stand at the top of the file. `LISTEN` is a free port, `ECHO(NAME)` the
-    /// keys of a server of that name: where it is and what wakes it.
+    /// These services, below these lines at the top of the file ([`dormouse_tests::rig::expand`]).
     pub(super) fn new(top: &str, services: &str) -> Result<Self> {
         Self::within((1024, 20_000), top, services)
     }
@@ -50,36 +39,15 @@ impl Rig {
     /// The same with these limits on descriptors.
     pub(super) fn within((soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
         let dir = TempDir::new()?;
-        let script = dir.join("echo.py");
-        fs::write(&script, ECHO).doing(|| "write the server".to_owned())?;
-        let mut text = format!(
-            "control = \"{}\"\nhttp = \"127.0.0.1:0\"\n{top}\n{}",
-            dir.join("control").display(),
-            services.replace("LISTEN", "\"127.0.0.1:0\"")
-        );
-        while let Some((before, rest)) = text.split_once("ECHO(") {
-            let (name, after) = rest.split_once(')').ok_or(Failure::Unexpected("ECHO(".to_owned()))?;
-            let socket = dir.join(name);
-            text = format!(
-                "{before}to = \"{}\"\nwake.exec = \"python3 {} {}\"{after}",
-                socket.display(),
-                script.display(),
-                socket.display()
-            );
-        }
-        let file = dir.join("dormouse.toml");
-        fs::write(&file, &text).doing(|| "write the configuration".to_owned())?;
-        let launch = Launch::dormouse().args(["run", "--config"]).arg(&file).nofile(soft, hard);
-        let dormouse = launch.start()?;
-        let rig = Self { dir, dormouse };
-        rig.told("Listening on")?;
-        rig.told("The page and the metrics are at")?;
-        Ok(rig)
+        let text = format!("control = \"DIR/control\"\nhttp = \"127.0.0.1:0\"\n{top}\n{services}");
+        let dormouse = Dormouse::with_config(&dir, &text, Launch::dormouse().nofile(soft, hard))?;
+        dormouse.wait_for_log(messages::PAGE_IS_AT)?;
+        Ok(Self { dir, dormouse })
     }
 
     /// Has it serve another file, made of the one that it has.
     pub(super) fn reload(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
-        let (file, line) = (self.dir.join("dormouse.toml"), "The configuration was reloaded");
+        let (file, line) = (self.dir.join("dormouse.toml"), messages::RELOADED);
         let before = self.log().matches(line).count();
         let text = fs::read_to_string(&file).doing(|| "read the configuration".to_owned())?;
         fs::write(&file, change(&text)).doing(|| "write the configuration".to_owned())?;
@@ -93,28 +61,6 @@ impl Rig {
         self.dir.join("control")
     }
 
-    /// What was logged.
-    pub(super) fn log(&self) -> String {
-        self.dormouse.stderr().text()
-    }
-
-    /// Waits until this is in the log.
-    pub(super) fn told(&self, part: &str) -> Result<()> {
-        self.dormouse.stderr().wait_for(part, SOON).map_err(|failure| self.dormouse.with_log(&failure))
-    }
-
-    /// Where the service of this name listens.
-    pub(super) fn front(&self, service: &str) -> Result<SocketAddr> {
-        let behind = format!("for {service} (");
-        let address = |line: &str| -> Option<SocketAddr> {
-            let (_, line) = line.split_once("Listening on ")?;
-            let (address, rest) = line.split_once(' ')?;
-            address.parse().ok().filter(|_| rest.starts_with(&behind))
-        };
-        wait::until(&format!("Listening on … {behind}"), SOON, || Ok(self.log().lines().find_map(address)))
-            .map_err(|failure| self.dormouse.with_log(&failure))
-    }
-
     /// Where the page is.
     pub(super) fn http(&self) -> Result<SocketAddr> {
         let log = self.log();
@@ -122,14 +68,9 @@ impl Rig {
         address.ok_or(Failure::Unexpected(log))
     }
 
-    /// A client of a service.
-    pub(super) fn client(&self, service: &str) -> Result<Stream> {
-        Stream::connect(&Address::Tcp(self.front(service)?), SOON)
-    }
-
     /// A client that has said something and heard it back, and stays.
     pub(super) fn guest(&self, service: &str) -> Result<Stream> {
-        let client = self.client(service)?;
+        let client = self.client_of(service)?;
         client.send(b"hello", SOON)?;
         let heard = client.receive(5, SOON).map_err(|failure| self.dormouse.with_log(&failure))?;
         if heard == b"hello" { Ok(client) } else { Err(Failure::Unexpected(format!("{heard:?}"))) }

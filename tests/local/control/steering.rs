@@ -51,7 +51,7 @@ fn what_failed_is_started_by_the_next_client() {
     let services = "[services.main]\nlisten = LISTEN\nto = \"/nonexistent/main\"\nwake.exec = \"false\"\n\
                     hold.timeout = \"100ms\"\n";
     let rig = Rig::new("", services).unwrap();
-    assert!(rig.client("main").unwrap().ended_within(SOON).unwrap().is_some());
+    assert!(rig.client_of("main").unwrap().ended_within(SOON).unwrap().is_some());
     explained(&rig, "main", "next: the next client starts it.\n").unwrap();
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.starts_with("main is failed since "), "{why}");
@@ -68,7 +68,7 @@ fn what_is_drained_ends_its_sessions_and_sleeps() {
     assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("next: it stops when the last session has ended"), "{why}");
-    let refused = rig.client("main").unwrap();
+    let refused = rig.client_of("main").unwrap();
     assert!(refused.ended_within(SOON).unwrap().is_some());
     assert_eq!(stat(&rig.ask("show stat").unwrap(), "main", "server1", "status"), "DRAIN");
     guest.send(b"still", SOON).unwrap();
@@ -174,7 +174,7 @@ fn explained(rig: &Rig, service: &str, part: &str) -> Result<()> {
 fn who_waits_for_a_place_gets_it_whatever_an_administrator_says_of_who_has_it() {
     let rig = two_in_turn("").unwrap();
     let first = rig.guest("a").unwrap();
-    let second = rig.client("b").unwrap();
+    let second = rig.client_of("b").unwrap();
     second.send(b"hello", SOON).unwrap();
     explained(&rig, "a", "waits for its place").unwrap();
     assert_eq!(rig.ask("enable server a/server1").unwrap(), "\n");
@@ -187,7 +187,7 @@ fn what_is_drained_sleeps_whoever_gave_up_waiting_for_its_place() {
     let rig = two_in_turn("hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n").unwrap();
     let guest = rig.guest("a").unwrap();
     assert!(rig.dormouse(&["drain", "a"]).unwrap().0);
-    let _second = rig.client("b").unwrap();
+    let _second = rig.client_of("b").unwrap();
     explained(&rig, "a", "waits for its place").unwrap();
     let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits for its place")).then_some(()));
     wait::until("the end of the wait", SOON, gone).unwrap();
@@ -229,7 +229,7 @@ fn what_an_administrator_said_outlives_a_reload() {
     let status = |service: &str, name: &str| stat(&rig.ask("show stat").unwrap(), service, name, "status");
     assert_eq!([status("both", "a"), status("both", "b")], ["MAINT", "UP"]);
     assert_eq!(status("alone", "server1"), "DRAIN");
-    let refused = rig.client("alone").unwrap();
+    let refused = rig.client_of("alone").unwrap();
     assert!(refused.ended_within(SOON).unwrap().is_some());
     // Those of before the reload count, and then it sleeps.
     drop(guest);

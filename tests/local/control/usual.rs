@@ -3,6 +3,7 @@
 use std::fs;
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
@@ -15,7 +16,7 @@ fn start(dir: &TempDir, server: &Listener, runtime: &str) -> Result<Running> {
     fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
     let launch = Launch::dormouse().args(["run", "--config"]).arg(&file).env("RUNTIME_DIRECTORY", runtime);
     let dormouse = launch.start()?;
-    dormouse.stderr().wait_for("Listening on", SOON).map_err(|failure| dormouse.with_log(&failure))?;
+    dormouse.stderr().wait_for(messages::LISTENING, SOON).map_err(|failure| dormouse.with_log(&failure))?;
     Ok(dormouse)
 }
 

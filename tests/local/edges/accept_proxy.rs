@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Ending, Stream};
 
@@ -30,7 +31,7 @@ fn the_header_may_come_in_pieces_and_with_the_first_words() {
     client.finish().unwrap();
     assert_eq!(server.receive_to_end(SOON).unwrap().bytes, b"");
     drop(server);
-    scene.told("main: Session from 192.0.2.7:4711: held").unwrap();
+    scene.wait_for_log(&messages::session_held("main", "192.0.2.7:4711")).unwrap();
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn a_client_that_is_not_trusted_speaks_for_itself() {
     hears(&server, LINE.as_bytes());
     let from = local(&client);
     drop((client, server));
-    scene.told(&format!("main: Session from {from}: held")).unwrap();
+    scene.wait_for_log(&messages::session_held("main", &from.to_string())).unwrap();
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_local_proxy_is_trusted() {
     let server = scene.server.accept(SOON).unwrap();
     hears(&server, b"hello");
     drop((client, server));
-    scene.told("main: Session from 192.0.2.7:4711: held").unwrap();
+    scene.wait_for_log(&messages::session_held("main", "192.0.2.7:4711")).unwrap();
 }
 
 #[test]
@@ -64,10 +65,10 @@ fn what_is_no_header_ends_the_client_and_is_told_once() {
         assert_eq!(client.receive_to_end(SOON).unwrap().bytes, b"", "{words:?}");
     }
     // A session of each is told in full where every session is; the warning is one.
-    scene.told("not served: Turned 127.0.0.1:").unwrap();
+    scene.wait_for_log("not served: Turned 127.0.0.1:").unwrap();
     let log = scene.log();
     assert_eq!(log.lines().filter(|line| line.starts_with("main: Turned 127.0.0.1:")).count(), 1, "{log}");
-    assert!(log.contains("it does not begin with a PROXY header (have it send one"), "{log}");
+    assert!(log.contains(messages::NO_PROXY_HEADER), "{log}");
     assert!(scene.nobody_comes().unwrap());
 }
 
@@ -81,7 +82,7 @@ fn a_late_header_ends_the_client() {
         assert!(matches!(client.receive_to_end(SOON).unwrap().ending, Ending::Fin | Ending::Reset));
     }
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
-    scene.told("no PROXY header within 0.3 s").unwrap();
+    scene.wait_for_log("no PROXY header within 0.3 s").unwrap();
     assert!(scene.nobody_comes().unwrap());
 }
 
@@ -89,8 +90,8 @@ fn a_late_header_ends_the_client() {
 fn a_client_that_leaves_without_a_word_is_not_told_of() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     drop(scene.client().unwrap());
-    scene.told("not served: the client left").unwrap();
-    assert!(!scene.log().contains("Turned"), "{}", scene.log());
+    scene.wait_for_log(messages::NOT_SERVED_LEFT).unwrap();
+    assert!(!scene.log().contains(messages::TURNED_AWAY), "{}", scene.log());
 }
 
 #[test]
@@ -110,9 +111,9 @@ fn the_real_client_is_the_one_that_may_wake() {
         client.receive_to_end(SOON).unwrap();
     };
     visit("PROXY TCP4 198.51.100.9 198.51.100.1 4711 80\r\n");
-    scene.told("Session from 198.51.100.9:4711").unwrap();
-    scene.told("this client may not wake it").unwrap();
-    assert!(!scene.log().contains("→ starting"), "{}", scene.log());
+    scene.wait_for_log(&messages::session_from("198.51.100.9:4711")).unwrap();
+    scene.wait_for_log(messages::MAY_NOT_WAKE).unwrap();
+    assert!(!scene.log().contains(messages::STARTING), "{}", scene.log());
     visit(LINE);
-    scene.told("→ starting").unwrap();
+    scene.wait_for_log(messages::STARTING).unwrap();
 }

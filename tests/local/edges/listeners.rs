@@ -8,6 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use dormouse_tests::messages;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{Deadline, SOON};
 use dormouse_tests::{Address, Family, Listener, Stream};
@@ -51,7 +52,7 @@ fn a_name_is_there_only_when_it_works() {
         let (mode, connected) = looking.join().unwrap();
         connected.unwrap();
         assert_eq!(mode, 0o660);
-        dormouse.stderr().wait_for("Listening on", SOON).unwrap();
+        dormouse.stderr().wait_for(messages::LISTENING, SOON).unwrap();
         dormouse.signal(Signal::TERM).unwrap();
         dormouse.wait(SOON).unwrap();
         assert_eq!(names_in(dir.path()), ["dormouse.toml"], "nothing stays behind");
@@ -69,11 +70,11 @@ fn a_stale_name_is_taken_over_and_a_living_one_is_not() {
     let server = Listener::bind(Family::Tcp4).unwrap();
     let start = || launch(&dir, &server.address().to_string(), "DIR/front", "").unwrap().start().unwrap();
     let mut first = start();
-    first.stderr().wait_for("Listening on", SOON).unwrap();
+    first.stderr().wait_for(messages::LISTENING, SOON).unwrap();
     let mut second = start();
     assert!(!second.wait(SOON).unwrap().success());
     let said = second.stderr().text();
-    assert!(said.contains("another program listens there; ss -lxp tells which"), "{said}");
+    assert!(said.contains(messages::UNIX_ADDRESS_IN_USE), "{said}");
     let client = Stream::connect(&Address::Unix(dir.join("front")), SOON).unwrap();
     client.send(b"hello", SOON).unwrap();
     // The second one has looked whether somebody is there.
@@ -83,7 +84,7 @@ fn a_stale_name_is_taken_over_and_a_living_one_is_not() {
     first.wait(SOON).unwrap();
     assert!(dir.join("front").exists(), "what was killed leaves its name");
     let third = start();
-    third.stderr().wait_for("Listening on", SOON).unwrap();
+    third.stderr().wait_for(messages::LISTENING, SOON).unwrap();
     Stream::connect(&Address::Unix(dir.join("front")), SOON).unwrap();
 }
 
@@ -112,8 +113,14 @@ fn ipv6_alone_leaves_ipv4_to_others() {
 #[test]
 fn an_address_that_comes_later_can_be_listened_on() {
     // A documentation address, which no machine has (RFC 5737).
-    Scene::listening("192.0.2.77:0?freebind", "").unwrap().told("Listening on 192.0.2.77:").unwrap();
-    Scene::listening("[2001:db8::77]:0?freebind", "").unwrap().told("Listening on [2001:db8::77]:").unwrap();
+    Scene::listening("192.0.2.77:0?freebind", "")
+        .unwrap()
+        .wait_for_log(&messages::listening_on("192.0.2.77:"))
+        .unwrap();
+    Scene::listening("[2001:db8::77]:0?freebind", "")
+        .unwrap()
+        .wait_for_log(&messages::listening_on("[2001:db8::77]:"))
+        .unwrap();
     let said = refused("192.0.2.77:0");
     assert!(said.contains("192.0.2.77:0: bind: ") && said.contains("?freebind"), "{said}");
 }
@@ -123,7 +130,7 @@ fn an_interface_is_all_that_is_listened_to() {
     let scene = Scene::listening("127.0.0.1:0?interface=lo", "").unwrap();
     scene.session().unwrap();
     let said = refused("127.0.0.1:0?interface=no-such-one");
-    assert!(said.contains("bind to the interface: ") && said.contains("ip link"), "{said}");
+    assert!(said.contains(messages::CANNOT_BIND_TO_INTERFACE) && said.contains("ip link"), "{said}");
 }
 
 /// What is said where nothing can listen.
@@ -137,10 +144,10 @@ fn refused(listen: &str) -> String {
 #[test]
 fn what_cannot_be_opened_says_what_to_do() {
     let said = refused("/nonexistent/dormouse/front");
-    assert!(said.contains("its directory does not exist; RuntimeDirectory="), "{said}");
+    assert!(said.contains(messages::NO_SOCKET_DIRECTORY), "{said}");
     let taken = Listener::bind(Family::Tcp4).unwrap();
     let said = refused(&taken.address().to_string());
-    assert!(said.contains("another program listens there; ss -ltnp tells which"), "{said}");
+    assert!(said.contains(messages::TCP_ADDRESS_IN_USE), "{said}");
 }
 
 #[test]

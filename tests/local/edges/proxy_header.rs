@@ -1,5 +1,6 @@
 //! Who the client is, as we say it to the server.
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Family, Listener, Stream};
 
@@ -60,7 +61,7 @@ fn a_local_client_is_named_with_its_credentials_and_the_socket_by_its_name() {
     assert_eq!(header.number(0xe1), rustix::process::getegid().as_raw());
     let id = String::from_utf8(header.tlv(5).unwrap().to_vec()).unwrap();
     drop((client, server));
-    scene.told(&format!("main: Session from a local client ({id}): held")).unwrap();
+    scene.wait_for_log(&messages::session_held("main", &format!("a local client ({id})"))).unwrap();
 }
 
 #[test]
@@ -87,5 +88,5 @@ fn what_the_proxy_before_us_says_goes_through_two_of_us() {
     assert!(header.tlv(5).is_some());
     assert_eq!(server.receive(5, SOON).unwrap(), b"hello");
     drop((client, server));
-    last.told("main: Session from 192.0.2.7:4711: held").unwrap();
+    last.wait_for_log(&messages::session_held("main", "192.0.2.7:4711")).unwrap();
 }

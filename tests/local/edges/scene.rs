@@ -1,21 +1,29 @@
 //! A `dormouse run` with one service, and a server of the test behind it.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::PathBuf;
 
-use dormouse_tests::failure::Doing;
-use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::{Dormouse, configured};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Failure, Family, Listener, Result, Stream, wait};
+use dormouse_tests::{Address, Family, Listener, Result, Stream};
 
-/// A running dormouse.
+/// A `dormouse run` with one service, called main.
 pub(crate) struct Scene {
-    pub(crate) dormouse: Running,
+    pub(crate) dormouse: Dormouse,
     dir: TempDir,
-    /// What is behind it.
+    /// The server of the service.
     pub(crate) server: Listener,
+}
+
+impl Deref for Scene {
+    type Target = Dormouse;
+
+    fn deref(&self) -> &Dormouse {
+        &self.dormouse
+    }
 }
 
 impl Scene {
@@ -24,20 +32,18 @@ impl Scene {
         Self::listening("127.0.0.1:0", keys)
     }
 
-    /// A service here, where `DIR` stands for a directory of its own, in the keys as well.
+    /// A service that listens here.
     pub(crate) fn listening(listen: &str, keys: &str) -> Result<Self> {
         let server = Listener::bind(Family::Tcp4)?;
         let to = server.address().to_string();
         Self::in_front_of(server, &to, listen, keys)
     }
 
-    /// The same in front of something else.
+    /// The same in front of another server.
     pub(crate) fn in_front_of(server: Listener, to: &str, listen: &str, keys: &str) -> Result<Self> {
         let dir = TempDir::new()?;
-        let launch = launch(&dir, to, listen, keys)?;
-        let scene = Self { dormouse: launch.start()?, dir, server };
-        scene.told("Listening on")?;
-        Ok(scene)
+        let dormouse = Dormouse::start(launch(&dir, to, listen, keys)?)?;
+        Ok(Self { dormouse, dir, server })
     }
 
     /// A file in its directory.
@@ -47,8 +53,7 @@ impl Scene {
 
     /// The port that it listens on.
     pub(crate) fn port(&self) -> Result<SocketAddr> {
-        let address = |line: &str| line.strip_prefix("Listening on ")?.split(' ').next()?.parse().ok();
-        self.log().lines().find_map(address).ok_or_else(|| Failure::Unexpected(self.log()))
+        self.address()
     }
 
     /// A client of its port.
@@ -67,19 +72,6 @@ impl Scene {
         Ok((client, self.server.accept(SOON)?))
     }
 
-    /// What was logged.
-    pub(crate) fn log(&self) -> String {
-        self.dormouse.stderr().text()
-    }
-
-    /// Waits until this is in the log.
-    pub(crate) fn told(&self, part: &str) -> Result<()> {
-        let found = wait::until(&format!("{part:?} in the log"), SOON, || {
-            Ok(self.log().contains(part).then_some(()))
-        });
-        found.map_err(|failure| self.dormouse.with_log(&failure))
-    }
-
     /// Whether nobody comes to the server for a moment.
     pub(crate) fn nobody_comes(&self) -> Result<bool> {
         Ok(!self.server.has_waiting(std::time::Duration::from_millis(150))?)
@@ -88,15 +80,9 @@ impl Scene {
 
 /// A dormouse about to be started, with its files in `dir`.
 pub(crate) fn launch(dir: &TempDir, to: &str, listen: &str, keys: &str) -> Result<Launch> {
-    let file = dir.join("dormouse.toml");
     let text =
         format!("log_level = \"debug\"\n[services.main]\nlisten = \"{listen}\"\nto = \"{to}\"\n{keys}\n");
-    write(&file, &text.replace("DIR", &dir.path().to_string_lossy()))?;
-    Ok(Launch::dormouse().arg("run").arg(format!("--config={}", file.display())))
-}
-
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).doing(|| format!("write {}", path.display()))
+    configured(dir, &text, Launch::dormouse())
 }
 
 /// Asserts that a stream says just this.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Ending, Stream};
 
@@ -32,7 +33,7 @@ fn ends(scene: &Scene, since: Instant, streams: &[&Stream], why: &str) -> Durati
         stream.receive_to_end(SOON).unwrap();
     }
     let took = since.elapsed();
-    scene.told(&format!("bytes down: {why}")).unwrap();
+    scene.wait_for_log(&messages::session_ended(why)).unwrap();
     took
 }
 
@@ -74,7 +75,7 @@ fn a_client_that_takes_nothing_is_the_one_that_is_waited_for() {
     let bulk = vec![7; 1 << 20];
     // The queues between the two may take longer to fill than the client is waited for.
     while server.is_writable_within(SPAN / 4).unwrap() && server.send_at_once(&bulk).is_ok() {}
-    scene.told("bytes down: nothing from or to the client for 0.4 s").unwrap();
+    scene.wait_for_log(&messages::session_ended("nothing from or to the client for 0.4 s")).unwrap();
     // What was taken and not delivered does not look like a whole.
     assert_eq!(client.receive_to_end(SOON).unwrap().ending, Ending::Reset);
 }
@@ -120,7 +121,7 @@ fn whoever_still_speaks_after_the_others_end_may_go_on() {
     server.send(b"late", SOON).unwrap();
     drop(server);
     assert_eq!(client.receive_to_end(SOON).unwrap().bytes, b"late");
-    scene.told("bytes down: finished").unwrap();
+    scene.wait_for_log(&messages::session_ended("finished")).unwrap();
 }
 
 #[test]
@@ -132,5 +133,5 @@ fn a_session_is_over_when_its_time_is_whatever_moves() {
         assert!(began.elapsed() < SOON, "{}", scene.log());
     }
     assert!(began.elapsed() >= NEARLY, "{:?}", began.elapsed());
-    scene.told("bytes down: over after 0.4 s").unwrap();
+    scene.wait_for_log(&messages::session_ended("over after 0.4 s")).unwrap();
 }

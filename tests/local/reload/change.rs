@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Ending, Family, Listener, Stream, wait};
 
@@ -18,8 +19,8 @@ fn a_bad_file_changes_nothing_and_says_why() {
     let scene = Scene::new(place, &good).unwrap();
     let session = scene.client_of("web").unwrap();
     scene.reload(&format!("{good}idel = '5min'\n")).unwrap();
-    scene.told("dormouse.toml:5: services.web.idel").unwrap();
-    scene.told("was not reloaded, nothing has changed").unwrap();
+    scene.wait_for_log("dormouse.toml:5: services.web.idel").unwrap();
+    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
     let status = scene.manager.wait_until("a status that tells it", SOON, |message| {
         message
             .get("STATUS")
@@ -30,7 +31,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     scene.echo(&scene.client_of("web").unwrap(), "and open").unwrap();
     // Mended, nothing is left of it.
     scene.reload(&good).unwrap();
-    scene.told("The configuration was reloaded: 1 unchanged.").unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged.")).unwrap();
     scene.echo(&session, "still").unwrap();
 }
 
@@ -59,8 +60,8 @@ fn where_nobody_can_listen_nothing_changes() {
     let all =
         [service("web", "127.0.0.1:0"), service("new", &new), service("bad", &taken.address().to_string())];
     scene.reload(&all.concat()).unwrap();
-    scene.told("another program listens there").unwrap();
-    scene.told("was not reloaded").unwrap();
+    scene.wait_for_log(messages::ADDRESS_IN_USE).unwrap();
+    scene.wait_for_log(messages::NOT_RELOADED).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "as before").unwrap();
     let refused = Stream::connect(&Address::Tcp(new.parse().unwrap()), SOON);
     scene.expect(refused.is_err(), "something of it was opened");
@@ -84,12 +85,12 @@ fn a_socket_that_somebody_has_removed_is_made_again() {
     let session = scene.client_of("web").unwrap();
     std::fs::remove_file(&path).unwrap();
     scene.reload(&text).unwrap();
-    scene.told("The configuration was reloaded: 0 unchanged, 1 changed").unwrap();
+    scene.wait_for_log(&messages::reloaded("0 unchanged, 1 changed")).unwrap();
     let client = Stream::connect(&Address::Unix(path), SOON).unwrap();
     scene.echo(&client, "here again").unwrap();
     scene.echo(&session, "still").unwrap();
     scene.reload(&text).unwrap();
-    scene.told("The configuration was reloaded: 1 unchanged.").unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged.")).unwrap();
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn an_address_may_grow_and_shrink() {
     let scene = Scene::new(place, &file(&one)).unwrap();
     for (round, listen) in [every, one].iter().enumerate() {
         scene.reload(&file(listen)).unwrap();
-        scene.told_times("The configuration was reloaded: 0 unchanged, 1 changed (web)", round + 1).unwrap();
+        scene.wait_for_log_times(&messages::reloaded("0 unchanged, 1 changed (web)"), round + 1).unwrap();
         let client = Stream::connect(&Address::Tcp(address.parse().unwrap()), SOON);
         let client = client.unwrap_or_else(|failure| panic!("{}", scene.dormouse.with_log(&failure)));
         scene.echo(&client, &format!("round {round}")).unwrap();
@@ -127,7 +128,7 @@ fn a_listener_moves_to_another_service_without_a_gap() {
 #[test]
 fn an_awake_server_is_not_restarted_for_other_rules() {
     let place = Place::new(1).unwrap();
-    let (to, exec) = (place.port(0), place.server(0, "starts"));
+    let (to, exec) = (place.port(0), place.server_noting(0, "starts"));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
@@ -142,19 +143,19 @@ fn an_awake_server_is_not_restarted_for_other_rules() {
         scene.echo(&session, "as before").unwrap();
         scene.echo(&scene.client_of("web").unwrap(), "and now").unwrap();
     }
-    scene.expect(scene.place.starts("starts") == 1, "it was started again");
+    scene.expect(scene.place.starts_in("starts") == 1, "it was started again");
     // The rules count at once: nobody uses it, and that is enough now.
     drop(session);
     scene.reload(&file("idle = { stop = '50ms', minimum_uptime = 0 }")).unwrap();
-    scene.told("web: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("web", "stopping", "stopped")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "again").unwrap();
-    scene.expect(scene.place.starts("starts") == 2, "it was not started again");
+    scene.expect(scene.place.starts_in("starts") == 2, "it was not started again");
 }
 
 #[test]
 fn another_way_to_wake_counts_from_the_next_start() {
     let place = Place::new(1).unwrap();
-    let (old, new) = (place.server(0, "old"), place.server(0, "new"));
+    let (old, new) = (place.server_noting(0, "old"), place.server_noting(0, "new"));
     let to = place.port(0);
     let file = |exec: &str| {
         format!(
@@ -167,18 +168,18 @@ fn another_way_to_wake_counts_from_the_next_start() {
     scene.echo(&session, "the old one").unwrap();
     scene.reload(&file(&new)).unwrap();
     scene.echo(&session, "the old one still").unwrap();
-    scene.expect(scene.place.starts("new") == 0, "two at once");
+    scene.expect(scene.place.starts_in("new") == 0, "two at once");
     drop(session);
     // Nobody uses it: the next client gets the new one.
-    scene.told("web: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("web", "stopping", "stopped")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "the new one").unwrap();
-    scene.expect((scene.place.starts("old"), scene.place.starts("new")) == (1, 1), "other starts");
+    scene.expect((scene.place.starts_in("old"), scene.place.starts_in("new")) == (1, 1), "other starts");
 }
 
 #[test]
 fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
     let place = Place::new(1).unwrap();
-    let (to, good) = (place.port(0), place.server(0, "starts"));
+    let (to, good) = (place.port(0), place.server_noting(0, "starts"));
     let file = |exec: &str| {
         format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n")
     };
@@ -194,14 +195,14 @@ fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
 #[test]
 fn a_removed_service_drains_and_what_it_woke_sleeps() {
     let place = Place::new(3).unwrap();
-    let (exec, to, front) = (place.server(0, "starts"), place.port(0), place.port(2));
+    let (exec, to, front) = (place.server_noting(0, "starts"), place.port(0), place.port(2));
     let other = format!("[services.other]\nlisten = '127.0.0.1:0'\nto = '{}'\n", place.port(1));
     let web = format!("[services.web]\nlisten = '{front}'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n");
     let scene = Scene::new(place, &format!("{other}{web}")).unwrap();
     let session = scene.client_of("web").unwrap();
     scene.echo(&session, "awake").unwrap();
     scene.reload(&other).unwrap();
-    scene.told("1 unchanged, 1 removed (web)").unwrap();
+    scene.wait_for_log("1 unchanged, 1 removed (web)").unwrap();
     let refused = Stream::connect(&Address::Tcp(front.parse().unwrap()), SOON);
     scene.expect(refused.is_err(), "it accepts still");
     // No limit is set: the session goes on for as long as it likes.
@@ -213,7 +214,7 @@ fn a_removed_service_drains_and_what_it_woke_sleeps() {
     // It may come back.
     scene.reload(&format!("{other}{web}")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "back").unwrap();
-    scene.expect(scene.place.starts("starts") == 2, "other starts");
+    scene.expect(scene.place.starts_in("starts") == 2, "other starts");
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn old_sessions_end_with_the_drain_timeout() {
     let ending = old.ended_within(SOON).unwrap();
     scene.expect(ending == Some(Ending::Reset), &format!("a stream that was cut ended by {ending:?}"));
     scene.expect(told.elapsed() >= Duration::from_secs(3), "it ended too soon");
-    scene.told("web: 1 session from before the reload was ended after 3s").unwrap();
+    scene.wait_for_log("web: 1 session from before the reload was ended after 3s").unwrap();
     scene.echo(&new, "under new rules").unwrap();
     let status = scene.manager.wait_until("a status without the old session", SOON, |message| {
         message.get("STATUS").is_some_and(|status| status.contains("1 open, 2 accepted, 0 not served"))
@@ -271,7 +272,8 @@ fn sessions_from_before_take_no_newcomers_place() {
 fn who_waits_goes_on_waiting_and_is_served() {
     let place = Place::new(1).unwrap();
     let gate = place.path("start");
-    let (to, exec) = (place.port(0), format!("{} start={}", place.server(0, "starts"), gate.display()));
+    let (to, exec) =
+        (place.port(0), format!("{} start={}", place.server_noting(0, "starts"), gate.display()));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
@@ -280,7 +282,7 @@ fn who_waits_goes_on_waiting_and_is_served() {
     let scene = Scene::new(place, &file("")).unwrap();
     let waits = scene.client_of("web").unwrap();
     waits.send(b"held", SOON).unwrap();
-    scene.told("web| starts").unwrap();
+    scene.wait_for_log(&messages::output("web", "starts")).unwrap();
     scene.reload(&file("maxconn = 7")).unwrap();
     let later = scene.client_of("web").unwrap();
     later.send(b"later", SOON).unwrap();
@@ -293,7 +295,7 @@ fn who_waits_goes_on_waiting_and_is_served() {
         later.receive(5, SOON).unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log())),
         b"later"
     );
-    scene.expect(scene.place.starts("starts") == 1, "it was started twice");
+    scene.expect(scene.place.starts_in("starts") == 1, "it was started twice");
 }
 
 /// However many generations of it there are, each for the sake of an old session.
@@ -320,12 +322,12 @@ fn only_the_present_generation_of_a_service_checks_its_servers() {
         scene.expect(session.is_some(), "no session");
         sessions.push((client, session));
         scene.reload(&file(&format!("maxconn = 10{generation}"))).unwrap();
-        scene.told_times("The configuration was reloaded", generation).unwrap();
+        scene.wait_for_log_times(messages::RELOADED, generation).unwrap();
     }
     drop(server);
-    scene.told("web/server1: UP → DOWN").unwrap();
+    scene.wait_for_log(&messages::down("web/server1")).unwrap();
     std::thread::sleep(MOMENT);
-    let downs = scene.log().matches("web/server1: UP → DOWN").count();
+    let downs = scene.log().matches(&messages::down("web/server1")).count();
     scene.expect(downs == 1, &format!("{downs} generations check it"));
     for (client, session) in &sessions {
         session.as_ref().unwrap().send(b"still", SOON).unwrap();

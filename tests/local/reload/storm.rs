@@ -4,6 +4,7 @@ use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Stream};
 
@@ -65,7 +66,7 @@ fn no_client_and_no_session_notices_reloads() {
         tally.slowest
     );
     tally.all_served().unwrap_or_else(|failure| panic!("{}", scene.dormouse.with_log(&failure)));
-    scene.told("The configuration was reloaded: 1 unchanged, 1 changed (changing)").unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged, 1 changed (changing)")).unwrap();
     let descriptors = scene.dormouse.descriptors().unwrap().len();
     scene.expect(descriptors < 100, &format!("{descriptors} descriptors are open"));
 }

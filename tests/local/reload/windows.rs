@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Address, Failure, Family, Result, Stream, ask};
 
@@ -65,7 +66,7 @@ fn windows_move_and_those_that_stay_are_not_touched() {
     scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
     person.hears().unwrap();
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
-    scene.told("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
+    scene.wait_for_log("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
     // One that moves.
     scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
     assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));
@@ -77,7 +78,7 @@ fn windows_move_and_those_that_stay_are_not_touched() {
     wait::until("the end of the web address", SOON, || Ok(TcpStream::connect(&http).is_err().then_some(())))
         .unwrap();
     scene.echo(&session, "untouched").unwrap();
-    scene.expect(scene.log().matches("Listening on").count() == 1, "the service was set up anew");
+    scene.expect(scene.log().matches(messages::LISTENING).count() == 1, "the service was set up anew");
 }
 
 #[test]
@@ -93,14 +94,14 @@ fn a_window_that_cannot_be_opened_changes_nothing() {
     // The web address is taken: neither the other socket nor the other listener are opened.
     let bad = format!("control = {second:?}\nhttp = '{}'\nlog = 'json'", taken.address());
     scene.reload(&file(&bad, &new)).unwrap();
-    scene.told("another program listens there").unwrap();
-    scene.told("\nThe configuration was not reloaded").unwrap();
+    scene.wait_for_log(messages::ADDRESS_IN_USE).unwrap();
+    scene.wait_for_log("\nThe configuration was not reloaded").unwrap();
     assert!(!second.exists(), "the other socket stayed");
     assert!(TcpStream::connect(&new).is_err(), "the other listener stayed");
     // A service's address is taken: the other socket is closed again.
     scene.reload(&file(&format!("control = {second:?}"), &taken.address().to_string())).unwrap();
     let told = wait::until("a second refusal", SOON, || {
-        Ok((scene.log().matches("was not reloaded").count() == 2).then_some(()))
+        Ok((scene.log().matches(messages::NOT_RELOADED).count() == 2).then_some(()))
     });
     told.unwrap();
     assert!(!second.exists(), "the other socket stayed");
@@ -146,7 +147,7 @@ fn a_window_makes_room_for_another_and_for_services() {
         echo.address
     );
     scene.reload(&bad).unwrap();
-    scene.told("was not reloaded, nothing has changed").unwrap();
+    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
     page(&one);
     served(&two);
     // So they are if it fails after they were closed: at another of all addresses somebody listens.
@@ -285,7 +286,7 @@ fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
     let before = scene.client_of("web").unwrap();
     scene.echo(&before, "unknown").unwrap();
     scene.reload(&file(&control.display().to_string(), 11)).unwrap();
-    scene.told("1 session from before the reload was ended").unwrap();
+    scene.wait_for_log(messages::OLD_SESSION_ENDED).unwrap();
     scene.is_ended(&before, SOON).unwrap();
     assert_eq!(stat(&control, "server1", "stot").unwrap(), "1");
     assert_eq!(stat(&control, "server1", "scur").unwrap(), "0");

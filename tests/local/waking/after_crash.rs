@@ -9,6 +9,7 @@
 
 use std::fs;
 
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
@@ -49,7 +50,7 @@ fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
     fs::write(dir.join("server.py"), SERVER).unwrap();
     let scene = dormouse(dir, flags);
     scene.served("hello\n");
-    scene.logged(when);
+    scene.wait_for_log(when).unwrap();
     let server = Server(Process::new(fs::read_to_string(scene.dir.join("pid")).unwrap().parse().unwrap()));
     until("that it is written down", LIMIT, || {
         // The first line and the last say nothing of servers.
@@ -68,7 +69,7 @@ fn what_a_command_started_is_put_to_sleep_in_time() {
     // Nobody asks for it any more.
     let scene = dormouse(dir, &["--idle=100ms"]);
     server.0.ended();
-    scene.logged("stopping → stopped");
+    scene.wait_for_log(&messages::state("stopping", "stopped")).unwrap();
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn what_a_command_has_frozen_is_thawed() {
             scene.served("hello again\n");
         }
         server.0.ended();
-        assert_eq!(scene.log().matches("it was to be thawed").count(), 0, "{}", scene.log());
+        assert_eq!(scene.log().matches(messages::TO_BE_THAWED).count(), 0, "{}", scene.log());
     }
 }
 
@@ -90,7 +91,7 @@ fn where_nothing_can_be_written_down_it_works_and_says_so() {
     let missing = dir.join("missing");
     let launch = Launch::dormouse().env("RUNTIME_DIRECTORY", missing);
     let scene = Scene::launch(launch, "well", &["--idle=100ms"]).unwrap();
-    scene.logged("What we wake cannot be written down, and is not known after a crash: No such file");
+    scene.wait_for_log(&format!("{}: No such file", messages::CANNOT_SAVE_WAKE_STATE)).unwrap();
     scene.served("hello\n");
-    scene.logged("stopping → stopped");
+    scene.wait_for_log(&messages::state("stopping", "stopped")).unwrap();
 }

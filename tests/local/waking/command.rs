@@ -9,6 +9,7 @@
 
 use std::fs;
 
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
@@ -101,5 +102,5 @@ fn a_start_command_that_fails_ends_who_waits_and_tells_why() {
     let flags = ["--start=sh -c 'echo no such machine; exit 7'", "--stop=true"];
     let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &flags).unwrap();
     scene.refused("hello\n");
-    scene.logged("the start command failed: it exited with code 7; it last wrote \"no such machine\"");
+    scene.wait_for_log(&messages::start_command_failed(7, "no such machine")).unwrap();
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::messages;
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::{Failure, Result, process, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,7 +39,7 @@ asyncio.run(main())
 struct Scene {
     dir: TempDir,
     starts: PathBuf,
-    dormouse: Running,
+    dormouse: Dormouse,
     address: String,
 }
 
@@ -49,17 +51,14 @@ impl Scene {
         fs::write(&script, SERVER).doing(|| "write the server".to_owned())?;
         let words = [&script, &socket, &starts, &dir.join("gate")].map(|path| path.display().to_string());
         let exec = format!("python3 {}", words.join(" "));
-        let dormouse = Launch::dormouse()
+        let launch = Launch::dormouse()
             .args(["run", "--listen=127.0.0.1:0", "--maxconn=6000"])
             .arg(format!("--to={}", socket.display()))
             .arg(format!("--exec={exec}"))
             .args(flags)
-            .nofile(1024, 20_000)
-            .start()?;
-        dormouse.stderr().wait_for("Listening on", LIMIT)?;
-        let text = dormouse.stderr().text();
-        let address = text.split_once("Listening on ").and_then(|(_, rest)| rest.split(' ').next());
-        let address = address.ok_or_else(|| Failure::Unexpected(text.clone()))?.to_owned();
+            .nofile(1024, 20_000);
+        let dormouse = Dormouse::start(launch)?;
+        let address = dormouse.address()?.to_string();
         Ok(Self { dir, starts, dormouse, address })
     }
 
@@ -160,7 +159,7 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
 #[test]
 fn beyond_what_is_held_clients_are_turned_away_and_that_is_said() {
     let scene = Scene::new(&["--overflow=refuse"]).unwrap();
-    let told = || scene.dormouse.stderr().text().contains("too many clients are held already");
+    let told = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
     let (crowd, ()) = scene.crowd_at_the_gate(5000, || Ok(told().then_some(()))).unwrap();
     // Whoever comes when the server is there already is served, too.
     expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));

@@ -81,12 +81,12 @@ impl Running {
         kill_process(pid, signal).doing(|| format!("send {signal:?} to {}", self.argv0))
     }
 
-    /// How much of a core it takes during `window`.
+    /// Whether it rests or spins while it has nothing to do.
     ///
     /// # Errors
-    /// When it has ended.
-    pub fn cpu_share(&self, window: Duration) -> Result<cpu::Share> {
-        cpu::share(self.pid(), window).map_err(|failure| self.with_log(&failure))
+    /// When it has ended, or does neither for certain.
+    pub fn idling(&self) -> Result<cpu::Idling> {
+        cpu::idling(self.pid()).map_err(|failure| self.with_log(&failure))
     }
 
     /// Limits the number of its descriptors, soft and hard, from now on.
@@ -146,6 +146,16 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Kills the process of this number, which need not be a child.
+///
+/// # Errors
+/// When `pid` is no number, or the system refuses.
+pub fn kill(pid: &str) -> Result<()> {
+    let number = pid.trim().parse().ok().and_then(Pid::from_raw);
+    let number = number.ok_or_else(|| Failure::Unexpected(format!("{pid:?} is no process id")))?;
+    kill_process(number, Signal::KILL).doing(|| format!("kill {pid}"))
 }
 
 /// Raises the soft limit of this process' own descriptors to at least `needed`.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
@@ -78,7 +79,7 @@ fn two_fall(balance: &str) -> Result<()> {
     let dir = TempDir::new()?;
     let file = dir.join("dormouse.toml");
     let text = format!(
-        "[services.web]\nlisten = \"127.0.0.1:{FRONT}\"\nbalance = \"{balance}\"\ntimeout.connect = \"1s\"\n\
+        "[services.web]\nlisten = \"127.0.0.1:{FRONT}\"\nbalance = \"{balance}\"\ntimeout.connect = \"5s\"\n\
          check = {{ inter = \"500ms\", timeout = \"500ms\", on_marked_down = \"shutdown-sessions\" }}\n\
          [[services.web.servers]]\nname = \"a\"\nto = \"127.0.0.1:8001\"\n\
          [[services.web.servers]]\nname = \"b\"\nto = \"127.0.0.1:8002\"\n\
@@ -86,7 +87,7 @@ fn two_fall(balance: &str) -> Result<()> {
     );
     fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
     let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", file.display())).start()?;
-    dormouse.stderr().wait_for("Listening on", SOON)?;
+    dormouse.stderr().wait_for(messages::LISTENING, SOON)?;
     let outcome = fall(&dormouse, &mut webs);
     outcome.map_err(|failure| dormouse.with_log(&failure))
 }
@@ -105,7 +106,7 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
     black_hole(8002)?;
     let fallen = Instant::now();
     for name in ["a", "b"] {
-        dormouse.stderr().wait_for(&format!("web/{name}: UP → DOWN"), SOON)?;
+        dormouse.stderr().wait_for(&messages::down(&format!("web/{name}")), SOON)?;
     }
     let known = Instant::now();
     for (name, stream) in &lasting {
@@ -115,7 +116,7 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
     load.more(600)?;
     let mended = Instant::now();
     mend()?;
-    dormouse.stderr().wait_for("web/b: DOWN → UP", SOON)?;
+    dormouse.stderr().wait_for(&messages::up("web/b"), SOON)?;
     let back = Instant::now();
     load.more(300)?;
     let requests = load.stop();
@@ -149,7 +150,8 @@ fn judge(requests: &[Request], fall: Range<Instant>, known: Range<Instant>, back
     assert!(served("c", &known) > 100, "{}", served("c", &known));
     let after: Vec<Request> =
         requests.iter().filter(|request| request.began >= known.start).cloned().collect();
-    assert!(percentile(&after, 99) < Duration::from_millis(500), "{:?}", percentile(&after, 99));
+    // A request that was sent to the silent server would take the connect timeout at least.
+    assert!(percentile(&after, 99) < Duration::from_secs(5), "{:?}", percentile(&after, 99));
     let after = back..Instant::now();
     assert!(served("b", &after) > 50, "the one that came back has its share");
     assert_eq!(served("a", &after), 0);

@@ -11,6 +11,7 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::process::{Launch, Running};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{Deadline, SOON};
@@ -122,7 +123,7 @@ fn converted(dir: &TempDir, server: &Path) -> Result<Running> {
     succeeds(Launch::dormouse().arg("convert").arg(&from).arg("-o").arg(&to))?;
     succeeds(Launch::dormouse().arg("check").arg(&to))?;
     let dormouse = Launch::dormouse().arg("run").arg(format!("--config={}", to.display())).start()?;
-    dormouse.stderr().wait_for("Listening on", SOON)?;
+    dormouse.stderr().wait_for(messages::LISTENING, SOON)?;
     Ok(dormouse)
 }
 

@@ -5,20 +5,32 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the local suite uses the rest of the cases")]
 
-/// Makes a test of a case: of the original, in this suite.
+/// Makes a test of a case: of the original, and of dormouse where the case needs root.
 macro_rules! row {
-    ($id:ident) => {
+    ($id:ident root) => {
         mod $id {
-            #[test]
-            fn original() {
-                let verdict =
-                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Original);
-                assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
-            }
+            $crate::test!(original, $id, Original);
+            $crate::test!(ours, $id, Ours);
+        }
+    };
+    ($id:ident $($mode:ident)?) => {
+        mod $id {
+            $crate::test!(original, $id, Original);
+        }
+    };
+}
+macro_rules! test {
+    ($name:ident, $id:ident, $subject:ident) => {
+        #[test]
+        fn $name() {
+            let verdict =
+                $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::$subject);
+            assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
         }
     };
 }
 pub(crate) use row;
+pub(crate) use test;
 
 #[path = "../../local/compliance/accept.rs"]
 mod accept;

@@ -362,7 +362,7 @@ fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
     let mut clients = Vec::new();
     for come in 1..=CLIENTS {
         clients.push(Stream::connect(&Address::Unix(haproxy.dir.join("front")), SOON).unwrap());
-        clients.push(rig.client("main").unwrap());
+        clients.push(rig.client_of("main").unwrap());
         // One after the other, so that both deal them out alike.
         let served = || {
             let of = |csv: String| stat(&csv, "main", "b", "scur") == come.to_string();
@@ -392,7 +392,7 @@ fn a_client_that_nobody_took_is_counted_as_haproxy_does() {
                     [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\nbackup = true\n";
     let rig = Rig::new("", services).unwrap();
     let theirs = Stream::connect(&Address::Unix(haproxy.dir.join("front")), SOON).unwrap();
-    for client in [theirs, rig.client("main").unwrap()] {
+    for client in [theirs, rig.client_of("main").unwrap()] {
         assert!(client.ended_within(SOON).unwrap().is_some());
     }
     let ended = || {

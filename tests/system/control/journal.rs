@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{DORMOUSE, Machine, SETTLE, case, ensure, write};
+use dormouse_tests::messages;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Address, Family, Listener, Result, Stream};
 
@@ -61,5 +62,7 @@ fn fields(machine: &Machine) -> Result<()> {
     }
     ensure(found.lines().count() == 1, || format!("not one entry: {found}"))?;
     let start = entries(&["SYSLOG_IDENTIFIER=dormouse", "PRIORITY=6"])?;
-    ensure(start.contains("Listening on 127.0.0.1:8080"), || format!("what it said at the start: {start}"))
+    ensure(start.contains(&messages::listening_on("127.0.0.1:8080")), || {
+        format!("what it said at the start: {start}")
+    })
 }

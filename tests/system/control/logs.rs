@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::wait::{self, SOON};
 
 use super::log_scene::{Scene, whole};
@@ -39,7 +40,7 @@ fn a_full_disk_keeps_nobody_waiting() {
     scene.visits(5).unwrap();
     let text = wait::until("the number of lost lines", SOON, || {
         let text = fs::read_to_string(&log).doing(|| "read the log".to_owned())?;
-        Ok(text.contains("log lines were lost").then_some(text))
+        Ok(text.contains(messages::LINES_LOST).then_some(text))
     })
     .unwrap();
     let torn: Vec<_> = text.lines().filter(|line| !line.is_empty() && !whole(line)).collect();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use dormouse_tests::Stream;
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 
 use super::peers::Peer;
@@ -27,7 +28,7 @@ fn behind_haproxy(how: &str) {
     server.send(b"welcome", SOON).unwrap();
     hears(&client, b"welcome");
     drop((client, server));
-    scene.told(&format!("main: Session from {from}: held")).unwrap();
+    scene.wait_for_log(&messages::session_held("main", &from.to_string())).unwrap();
 }
 
 #[test]
@@ -57,6 +58,6 @@ fn a_check_of_haproxys_is_a_client_of_its_own() {
     for _ in 0..2 {
         scene.server.accept(SOON).unwrap();
     }
-    scene.told("main: Session from 127.0.0.1:").unwrap();
-    assert!(!scene.log().contains("Turned"), "{}", scene.log());
+    scene.wait_for_log("main: Session from 127.0.0.1:").unwrap();
+    assert!(!scene.log().contains(messages::TURNED_AWAY), "{}", scene.log());
 }

@@ -10,7 +10,7 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Failure, Family, Listener, Result, wait};
 
-use super::scene::write;
+use dormouse_tests::rig::write;
 
 /// A program that is killed at the end.
 pub(crate) struct Peer {

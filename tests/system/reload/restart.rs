@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_tests::machine::{DORMOUSE, Machine, SETTLE, case, ensure, write};
+use dormouse_tests::messages;
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::load::{Echo, Load};
@@ -326,7 +327,7 @@ fn reload(machine: &Machine) -> Result<()> {
     }
     stage.write("nonsense\n")?;
     stage.systemctl(&["reload", FRONT])?;
-    stage.wait_for_log("was not reloaded")?;
+    stage.wait_for_log(messages::NOT_RELOADED)?;
     machine.expect(FRONT, "ActiveState", "active")?;
     let status = wait::until("a status that tells it", SETTLE, || {
         let status = machine.property(FRONT, "StatusText")?;

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use dormouse_tests::Result;
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
@@ -44,10 +45,10 @@ fn a_full_process_table_is_told_with_a_remedy_and_passes() {
     // None more; then the guard alone.
     for more in [0, 1] {
         limit(threads + more);
-        let told = scene.log().matches("no more processes are allowed").count();
+        let told = scene.log().matches(messages::NO_MORE_PROCESSES).count();
         let failed = until("a failed start", LIMIT, || {
             scene.refused("hello\n");
-            Ok((scene.log().matches("no more processes are allowed").count() > told).then_some(()))
+            Ok((scene.log().matches(messages::NO_MORE_PROCESSES).count() > told).then_some(()))
         });
         failed.unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
     }

@@ -16,6 +16,7 @@ use std::net::TcpStream;
 
 use dormouse_tests::Result;
 use dormouse_tests::failure::Doing;
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
@@ -46,7 +47,7 @@ fn frozen_it_answers_at_once_and_frozen_it_can_be_stopped() {
     let scene = Scene::new("well", &["--freeze=50ms", "--idle=1s"]).unwrap();
     scene.served("one\n");
     let server = scene.server(1);
-    scene.logged("→ frozen");
+    scene.wait_for_log(messages::FROZEN).unwrap();
     scene.served("two\n");
     assert_eq!(scene.starts().len(), 1, "{}", scene.log());
     server.ended();
@@ -58,7 +59,7 @@ fn frozen_it_answers_at_once_and_frozen_it_can_be_stopped() {
 fn one_that_crashes_at_the_start_ends_who_waits_and_tells_why() {
     let scene = Scene::new("crash", &[]).unwrap();
     scene.refused("hello\n");
-    scene.logged("ended: it exited with code 3; it last wrote \"cannot open the database\"");
+    scene.wait_for_log(&messages::exited(3, "cannot open the database")).unwrap();
     scene.refused("hello\n");
     assert_eq!(scene.starts().len(), 1, "it was started again at once");
     // The socket is never dead: later it is tried again.
@@ -74,23 +75,23 @@ fn a_program_that_is_not_there_is_told_with_a_remedy() {
     let scene =
         Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=/nonexistent/server"]).unwrap();
     scene.refused("hello\n");
-    scene.logged("check the path");
+    scene.wait_for_log(messages::CHECK_THE_PATH).unwrap();
 }
 
 #[test]
 fn one_that_ends_in_good_order_before_it_is_ready_is_told_with_a_remedy() {
     let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=true"]).unwrap();
     scene.refused("hello\n");
-    scene.logged("→ failed: it exited with code 0 before it was ready; exec takes the server itself");
+    scene.wait_for_log(messages::ENDED_BEFORE_READY).unwrap();
 }
 
 #[test]
 fn one_that_never_gets_ready_does_not_hold_clients_for_ever() {
     let scene = Scene::new("deaf", &["--hold=300ms", "--start-timeout=1s", "--stop-timeout=200ms"]).unwrap();
     scene.refused("hello\n");
-    scene.logged("the service was not ready in time");
+    scene.wait_for_log(messages::NOT_READY_IN_TIME).unwrap();
     let server = scene.server(1);
-    scene.logged("→ failed");
+    scene.wait_for_log(messages::FAILED).unwrap();
     server.ended();
 }
 
@@ -103,7 +104,7 @@ fn killed_in_mid_session_its_clients_know_and_the_next_one_wakes_it() {
     // An end or a reset, but no silence.
     let ended = client.read_to_end(&mut heard);
     assert!(heard.is_empty(), "{ended:?} {heard:?}");
-    scene.logged("it was killed by SIGKILL");
+    scene.wait_for_log(messages::KILLED).unwrap();
     until("an answer", LIMIT, || Ok(scene.hello().ok()))
         .unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
     assert_eq!(scene.starts().len(), 2);
@@ -118,7 +119,7 @@ fn killed_in_mid_start_who_waits_is_ended_and_the_next_one_wakes_it() {
     let mut heard = Vec::new();
     let ended = client.read_to_end(&mut heard);
     assert!(heard.is_empty(), "{ended:?} {heard:?}");
-    scene.logged("it was killed by SIGKILL");
+    scene.wait_for_log(messages::KILLED).unwrap();
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn its_guard_killed_all_of_it_is_gone_and_the_next_one_wakes_it() {
     let server = scene.server(1);
     guard_of(&server).kill();
     server.ended();
-    scene.logged("its guard was killed");
+    scene.wait_for_log(messages::GUARD_KILLED).unwrap();
     scene.served_again("hello\n");
 }
 

@@ -2,20 +2,19 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::process::{Launch, Running};
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
+pub(crate) use dormouse_tests::wait::LIMIT;
 use dormouse_tests::wait::until;
 use dormouse_tests::{Failure, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
-/// Far above what anything here takes on a busy machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Notes each start with its number, does what `how` says, and answers each client with its own words: a line.
 const SERVER: &str = r#"
@@ -50,8 +49,16 @@ while True:
 /// A dormouse, what is behind it, and where both meet.
 pub(crate) struct Scene {
     pub(crate) dir: TempDir,
-    pub(crate) dormouse: Running,
-    address: String,
+    pub(crate) dormouse: Dormouse,
+    address: SocketAddr,
+}
+
+impl Deref for Scene {
+    type Target = Dormouse;
+
+    fn deref(&self) -> &Dormouse {
+        &self.dormouse
+    }
 }
 
 impl Scene {
@@ -76,20 +83,17 @@ impl Scene {
         // Dormouse may run as another user.
         let mode = fs::Permissions::from_mode(0o777);
         fs::set_permissions(dir.path(), mode).doing(|| "open the directory".to_owned())?;
-        let dormouse = launch
+        let launch = launch
             .args(["run", "--listen=127.0.0.1:0", "--minimum-uptime=0"])
             .arg(format!("--to={}", dir.join("socket").display()))
-            .args(flags)
-            .start()?;
-        dormouse.stderr().wait_for("Listening on", LIMIT).map_err(|failure| dormouse.with_log(&failure))?;
-        let text = dormouse.stderr().text();
-        let address = text.split_once("Listening on ").and_then(|(_, rest)| rest.split(' ').next());
-        let address = address.ok_or_else(|| Failure::Unexpected(text.clone()))?.to_owned();
+            .args(flags);
+        let dormouse = Dormouse::start(launch)?;
+        let address = dormouse.address()?;
         Ok(Self { dir, dormouse, address })
     }
 
     pub(crate) fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect(&self.address).doing(|| format!("connect to {}", self.address))?;
+        let stream = TcpStream::connect(self.address).doing(|| format!("connect to {}", self.address))?;
         stream.set_read_timeout(Some(LIMIT)).doing(|| "set a timeout".to_owned())?;
         Ok(stream)
     }
@@ -158,16 +162,6 @@ impl Scene {
             Ok(Some(pid)) => Process::new(pid),
             other => panic!("{other:?}\n{}", self.log()),
         }
-    }
-
-    #[track_caller]
-    pub(crate) fn logged(&self, part: &str) {
-        let logged = self.dormouse.stderr().wait_for(part, LIMIT);
-        assert!(logged.is_ok(), "{logged:?}\n{}", self.log());
-    }
-
-    pub(crate) fn log(&self) -> String {
-        self.dormouse.stderr().text()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Services of which one runs at a time.
 
+use dormouse_tests::messages;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ fn the_start_of_one_stops_the_other_when_it_is_idle() {
     for round in 1..=2 {
         scene.visit_of("a", "hello").unwrap();
         scene.visit_of("b", "hello").unwrap();
-        scene.told_times("a: stopping → stopped", round).unwrap();
+        scene.wait_for_log_times(&messages::state_of("a", "stopping", "stopped"), round).unwrap();
     }
     scene.expect(one_at_a_time(&scene), "both ran");
     assert_eq!(scene.place.starts(), 4);
@@ -57,7 +58,7 @@ fn who_is_in_use_is_not_stopped_and_the_other_client_waits() {
     let first = scene.client_of("a").unwrap();
     scene.echo(&first, "hello").unwrap();
     let second = scene.client_of("b").unwrap();
-    scene.told("b: stopped → starting").unwrap();
+    scene.wait_for_log(&messages::state_of("b", "stopped", "starting")).unwrap();
     scene.expect(!second.is_readable_within(MOMENT).unwrap(), "not held");
     scene.echo(&first, "still there").unwrap();
     assert_eq!(scene.place.starts(), 1);
@@ -100,10 +101,10 @@ fn who_gave_up_waiting_does_not_count() {
     scene.echo(&first, "hello").unwrap();
     let second = scene.client_of("b").unwrap();
     scene.is_turned_away(&second).unwrap();
-    scene.told("b: stopping → failed").unwrap();
+    scene.wait_for_log(&messages::state_of("b", "stopping", "failed")).unwrap();
     drop(first);
     scene.visit_of("a", "hello").unwrap();
-    scene.told_times("Session from", 3).unwrap();
+    scene.wait_for_log_times(messages::SESSION_FROM, 3).unwrap();
     let other = scene.client_of("a").unwrap();
     scene.expect(!other.is_readable_within(MOMENT).unwrap(), "it was put to sleep for nobody");
     scene.echo(&other, "hello").unwrap();

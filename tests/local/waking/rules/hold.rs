@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::{self, SOON};
 
 use super::scene::{MOMENT, Place, Scene};
@@ -13,10 +14,10 @@ fn nobody_is_held_for_longer_than_was_said() {
     let connected = Instant::now();
     scene.is_turned_away(&client).unwrap();
     scene.expect(connected.elapsed() >= Duration::from_millis(1900), "given up too early");
-    scene.told("main: the service was not ready in time").unwrap();
+    scene.wait_for_log("main: the service was not ready in time").unwrap();
     // The start goes on, and the next client has the good of it.
     scene.place.open("start").unwrap();
-    scene.told("main: idle after").unwrap();
+    scene.wait_for_log(&messages::idle("main")).unwrap();
     scene.visit("hello").unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
@@ -25,7 +26,7 @@ fn nobody_is_held_for_longer_than_was_said() {
 fn with_no_time_to_hold_a_client_is_turned_away_at_once_and_still_wakes() {
     let scene = Scene::new(&[], &["--hold=0"]).unwrap();
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
-    scene.told("main: idle after").unwrap();
+    scene.wait_for_log(&messages::idle("main")).unwrap();
     scene.visit("hello").unwrap();
 }
 
@@ -33,14 +34,17 @@ fn with_no_time_to_hold_a_client_is_turned_away_at_once_and_still_wakes() {
 fn a_client_that_leaves_is_dropped_at_once_and_keeps_nothing_awake() {
     let scene = Scene::new(&["start"], &["--idle=300ms"]).unwrap();
     let client = scene.client().unwrap();
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     drop(client);
-    scene.told("not served: the client left while it was held").unwrap();
-    scene.expect(scene.count("ready after") + scene.count("idle after") == 0, "it was not held at all");
+    scene.wait_for_log("not served: the client left while it was held").unwrap();
+    scene.expect(
+        scene.count_in_log(messages::READY) + scene.count_in_log("idle after") == 0,
+        "it was not held at all",
+    );
     scene.place.open("start").unwrap();
-    scene.told("main: idle after").unwrap();
-    scene.told("main: stopping → stopped").unwrap();
-    assert_eq!(scene.count("bytes up"), 0);
+    scene.wait_for_log(&messages::idle("main")).unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
+    assert_eq!(scene.count_in_log("bytes up"), 0);
 }
 
 #[test]
@@ -48,9 +52,9 @@ fn a_client_that_leaves_by_a_reset_is_dropped_at_once() {
     let scene = Scene::new(&["start"], &[]).unwrap();
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     client.reset().unwrap();
-    scene.told("not served: the client left while it was held").unwrap();
+    scene.wait_for_log("not served: the client left while it was held").unwrap();
 }
 
 #[test]
@@ -59,21 +63,23 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
     place.open("broken").unwrap();
     let scene = Scene::at(place, &["start", "broken"], &[]).unwrap();
     let waiting: Vec<_> = (0..5).map(|_| scene.client().unwrap()).collect();
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let opened = Instant::now();
     scene.place.open("start").unwrap();
     for client in &waiting {
         scene.is_turned_away(client).unwrap();
     }
     scene
-        .told(
+        .wait_for_log(
             "starting → failed: python3 ended: it exited with code 3; it last wrote \"the disk is on fire\"",
         )
         .unwrap();
     // Those that come now are turned away at once, and start nothing.
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
     scene
-        .told("main: the service could not be started a moment ago and is not tried again yet: python3 ended")
+        .wait_for_log(
+            "main: the service could not be started a moment ago and is not tried again yet: python3 ended",
+        )
         .unwrap();
     assert_eq!(scene.place.starts(), 1);
     // Never a dead socket.
@@ -103,8 +109,8 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
 fn what_cannot_be_started_at_all_is_told_with_a_remedy() {
     let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
-    scene.told("main: starting → failed: Failed to start /nonexistent/program").unwrap();
-    scene.told("check the path").unwrap();
+    scene.wait_for_log("main: starting → failed: Failed to start /nonexistent/program").unwrap();
+    scene.wait_for_log(messages::CHECK_THE_PATH).unwrap();
 }
 
 #[test]
@@ -112,8 +118,8 @@ fn a_start_that_never_ends_is_given_up_and_killed() {
     let scene = Scene::new(&["start", "pids"], &["--start-timeout=2s"]).unwrap();
     let client = scene.client().unwrap();
     scene.is_turned_away(&client).unwrap();
-    scene.told("main: starting → stopping: it did not answer within 2.0 s").unwrap();
-    scene.told("main: stopping → failed").unwrap();
+    scene.wait_for_log("main: starting → stopping: it did not answer within 2.0 s").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "failed")).unwrap();
     let pids = String::from_utf8(scene.place.read("pids")).unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", pids.trim()));
     scene.expect(!process.exists(), "it still runs");
@@ -136,10 +142,10 @@ fn no_more_are_held_than_may_be() {
     let scene = Scene::new(&["start"], &["--hold-max=2"]).unwrap();
     let held = [scene.client().unwrap(), scene.client().unwrap()];
     // Held, and not still on their way.
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let third = scene.client().unwrap();
     scene.is_turned_away(&third).unwrap();
-    scene.told("main: too many clients are held already").unwrap();
+    scene.wait_for_log("main: too many clients are held already").unwrap();
     scene.place.open("start").unwrap();
     for client in &held {
         scene.echo(client, "hello").unwrap();
@@ -150,7 +156,7 @@ fn no_more_are_held_than_may_be() {
 fn a_client_may_wait_in_the_backlog_instead() {
     let scene = Scene::new(&["start"], &["--hold-max=2", "--overflow=queue"]).unwrap();
     let all: Vec<_> = (0..5).map(|_| scene.client().unwrap()).collect();
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     for client in &all {
         scene.expect(client.ended_within(MOMENT / 5).unwrap().is_none(), "turned away");
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::wait::{self, SOON};
 
@@ -17,12 +18,12 @@ fn it_stops_when_nobody_needs_it_and_wakes_again() {
         client.ended_within(Duration::from_millis(500)).unwrap().is_none(),
         "stopped while it is used",
     );
-    scene.expect(scene.count("→ stopping") == 0, "stopped while it is used");
+    scene.expect(scene.count_in_log(messages::STOPPING) == 0, "stopped while it is used");
     let left = Instant::now();
     drop(client);
-    scene.told("main: idle → stopping").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "idle", "stopping")).unwrap();
     scene.expect(left.elapsed() >= Duration::from_millis(200), "stopped too early");
-    scene.told("main: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     scene.visit("two").unwrap();
     assert_eq!(scene.place.starts(), 2);
 }
@@ -31,7 +32,7 @@ fn it_stops_when_nobody_needs_it_and_wakes_again() {
 fn a_client_in_the_moment_of_stopping_is_served_by_the_next_start() {
     let scene = Scene::new(&["ignore=1"], &["--idle=100ms", "--stop-timeout=700ms"]).unwrap();
     scene.visit("one").unwrap();
-    scene.told("main| ignores SIGTERM").unwrap();
+    scene.wait_for_log(&messages::output("main", "ignores SIGTERM")).unwrap();
     scene.visit("two").unwrap();
     assert_eq!(scene.place.starts(), 2);
 }
@@ -41,7 +42,7 @@ fn it_runs_for_its_minimum_time() {
     let scene = Scene::new(&[], &["--idle=50ms", "--minimum-uptime=1s"]).unwrap();
     let began = Instant::now();
     scene.visit("hello").unwrap();
-    scene.told("main: idle → stopping").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "idle", "stopping")).unwrap();
     scene.expect(began.elapsed() >= Duration::from_secs(1), "stopped too early");
 }
 
@@ -57,22 +58,22 @@ fn a_quiet_session_does_not_keep_it_awake() {
         scene.echo(&client, "x").unwrap();
         let _ = client.is_readable_within(MOMENT / 3).unwrap();
     }
-    scene.expect(scene.count("→ stopping") == 0, "stopped while it is used");
+    scene.expect(scene.count_in_log(messages::STOPPING) == 0, "stopped while it is used");
     scene.is_turned_away(&client).unwrap();
     scene.expect(spoke.elapsed() >= Duration::from_secs(1), "stopped too early");
-    scene.told("main: idle → stopping").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "idle", "stopping")).unwrap();
 }
 
 #[test]
 fn a_new_client_thaws_it() {
     let scene = Scene::new(&[], &["--freeze=200ms"]).unwrap();
     scene.visit("one").unwrap();
-    scene.told("main: freezing → frozen").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "freezing", "frozen")).unwrap();
     scene.visit("two").unwrap();
-    scene.told("main: frozen → thawing").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "frozen", "thawing")).unwrap();
     assert_eq!(scene.place.starts(), 1);
     // And again.
-    scene.told_times("main: freezing → frozen", 2).unwrap();
+    scene.wait_for_log_times(&messages::state_of("main", "freezing", "frozen"), 2).unwrap();
 }
 
 #[test]
@@ -81,10 +82,10 @@ fn the_bytes_of_a_quiet_session_thaw_it() {
     let client = scene.client().unwrap();
     for round in 1..=3 {
         scene.echo(&client, "hello").unwrap();
-        scene.told_times("main: freezing → frozen", round).unwrap();
+        scene.wait_for_log_times(&messages::state_of("main", "freezing", "frozen"), round).unwrap();
     }
     scene.echo(&client, "hello").unwrap();
-    scene.told_times("main: frozen → thawing", 3).unwrap();
+    scene.wait_for_log_times(&messages::state_of("main", "frozen", "thawing"), 3).unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
 
@@ -92,9 +93,9 @@ fn the_bytes_of_a_quiet_session_thaw_it() {
 fn what_is_frozen_for_long_is_stopped() {
     let scene = Scene::new(&[], &["--freeze=100ms", "--idle=600ms"]).unwrap();
     scene.visit("one").unwrap();
-    scene.told("main: freezing → frozen").unwrap();
-    scene.told("main: frozen → stopping").unwrap();
-    scene.told("main: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "freezing", "frozen")).unwrap();
+    scene.wait_for_log(&messages::state_of("main", "frozen", "stopping")).unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     scene.visit("two").unwrap();
     assert_eq!(scene.place.starts(), 2);
 }
@@ -117,9 +118,9 @@ fn at_noon(place: Place, window: &str) -> Scene {
 #[test]
 fn at_its_hours_it_is_awake_without_anybody() {
     let scene = at_noon(Place::new(1).unwrap(), "11:00-14:00");
-    scene.told("main: idle after").unwrap();
+    scene.wait_for_log(&messages::idle("main")).unwrap();
     scene.visit("hello").unwrap();
-    scene.told("Session from").unwrap();
+    scene.wait_for_log(messages::SESSION_FROM).unwrap();
     // Long past its idle time.
     let window = Instant::now();
     while window.elapsed() < Duration::from_millis(500) {
@@ -127,19 +128,19 @@ fn at_its_hours_it_is_awake_without_anybody() {
         let _ = scene.client().unwrap().is_readable_within(MOMENT).unwrap();
     }
     assert_eq!(scene.place.starts(), 1);
-    scene.expect(scene.count("→ stopping") == 0, "stopped at its hours");
+    scene.expect(scene.count_in_log(messages::STOPPING) == 0, "stopped at its hours");
     // Whoever kills it does not keep it down.
     let pid = String::from_utf8(scene.place.read("pids")).unwrap();
-    assert!(std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
-    scene.told("killed by SIGKILL").unwrap();
-    scene.told_times("main| starts", 2).unwrap();
+    dormouse_tests::process::kill(&pid).unwrap();
+    scene.wait_for_log(messages::KILLED).unwrap();
+    scene.wait_for_log_times(&messages::output("main", "starts"), 2).unwrap();
 }
 
 #[test]
 fn at_other_hours_it_sleeps() {
     let scene = at_noon(Place::new(1).unwrap(), "20:00-22:00");
     scene.visit("hello").unwrap();
-    scene.told("main: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     assert_eq!(scene.place.starts(), 1);
     let log = scene.log();
     scene.expect(log.contains("stopped → starting, 1 waiting"), "woken by nobody");
@@ -174,18 +175,18 @@ fn comes_and_goes(scene: &Scene, server: &dormouse_tests::Listener) {
             break;
         }
     }
-    scene.hears(&client, "hello").unwrap();
+    scene.receives(&client, "hello").unwrap();
 }
 
 #[test]
 fn what_somebody_else_has_started_is_used_and_left_alone() {
     let (mut scene, server) = foreign("");
     comes_and_goes(&scene, &server);
-    scene.told("Session from").unwrap();
+    scene.wait_for_log(messages::SESSION_FROM).unwrap();
     let client = scene.client().unwrap();
     scene.expect(!client.is_readable_within(Duration::from_millis(400)).unwrap(), "nobody answers here");
     drop(client);
-    scene.expect(scene.count("→ stopping") == 0, "stopped what is not ours");
+    scene.expect(scene.count_in_log(messages::STOPPING) == 0, "stopped what is not ours");
     scene.dormouse.signal(rustix::process::Signal::TERM).unwrap();
     assert!(scene.dormouse.wait(SOON).unwrap().success());
     scene.expect(scene.place.path("runs").exists(), "stopped what is not ours");

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 
 use super::scene::{MOMENT, Place, Scene};
@@ -26,13 +27,13 @@ fn waits_for_the_gate(way: usize) {
     let scene = Scene::at(place, options, &[&format!("--ready={ready}")]).unwrap();
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
-    scene.told(if options.contains(&"start") { "main| starts" } else { "main| listening" }).unwrap();
+    scene.wait_for_log(if options.contains(&"start") { "main| starts" } else { "main| listening" }).unwrap();
     scene.expect(!client.is_readable_within(MOMENT).unwrap(), "passed on too early");
-    scene.expect(scene.count("ready after") == 0, "ready too early");
+    scene.expect(scene.count_in_log(messages::READY) == 0, "ready too early");
     scene.place.open(gate).unwrap();
     let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
-    scene.hears(&client, heard).unwrap();
-    scene.told("main: ready after").unwrap();
+    scene.receives(&client, heard).unwrap();
+    scene.wait_for_log(&messages::ready("main")).unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
 
@@ -44,11 +45,11 @@ fn settles(way: usize) {
     let scene = Scene::at(place, options, &[&format!("--ready={ready}"), &settle]).unwrap();
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let opened = Instant::now();
     scene.place.open(gate).unwrap();
     let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
-    scene.hears(&client, heard).unwrap();
+    scene.receives(&client, heard).unwrap();
     scene.expect(opened.elapsed() >= SETTLE, "it had no time to settle");
 }
 
@@ -106,7 +107,7 @@ fn after_what_it_said_it_settles() {
 fn what_goes_away_while_it_settles_was_not_ready() {
     let scene = Scene::new(&["flap=1"], &["--settle=500ms"]).unwrap();
     scene.visit("hello").unwrap();
-    scene.told("main: ready after").unwrap();
+    scene.wait_for_log(&messages::ready("main")).unwrap();
     let log = scene.log();
     let (back, ready) = (log.find("back again"), log.find("ready after"));
     scene.expect(back.is_some() && back < ready, "ready while it was away");
@@ -124,8 +125,8 @@ fn an_answer_to_a_question_shows_that_it_is_ready() {
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
     // It answers, but not what is expected.
-    scene.told("main| accepted").unwrap();
+    scene.wait_for_log(&messages::output("main", "accepted")).unwrap();
     scene.expect(!client.is_readable_within(MOMENT).unwrap(), "passed on too early");
     scene.place.open("pong").unwrap();
-    scene.hears(&client, "hello").unwrap();
+    scene.receives(&client, "hello").unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Ending, Result, Stream};
 
@@ -13,7 +14,7 @@ fn dropped(options: &[&str], flags: &[&str], words: &[u8]) -> Result<(Scene, Str
     let scene = Scene::new(&options, flags)?;
     let client = scene.client()?;
     client.send(words, SOON)?;
-    scene.told_times("main| dropped", 4)?;
+    scene.wait_for_log_times(&messages::output("main", "dropped"), 4)?;
     Ok((scene, client))
 }
 
@@ -21,7 +22,7 @@ fn is_said_once(drop: &str) {
     let words = "exactly once";
     let (scene, client) = dropped(&[drop], &[], words.as_bytes()).unwrap();
     scene.place.open("serve").unwrap();
-    scene.hears(&client, words).unwrap();
+    scene.receives(&client, words).unwrap();
     // The session goes on as any other.
     scene.echo(&client, "and on").unwrap();
     assert_eq!(scene.place.read("record"), b"exactly onceand on");
@@ -45,7 +46,7 @@ fn a_client_that_has_ended_its_stream_is_served_after_a_drop() {
         let client = scene.client().unwrap();
         client.send(b"exactly once", SOON).unwrap();
         client.finish().unwrap();
-        scene.told_times("main| dropped", 4).unwrap();
+        scene.wait_for_log_times(&messages::output("main", "dropped"), 4).unwrap();
         scene.place.open("serve").unwrap();
         let received = client.receive_to_end(SOON).unwrap();
         scene.expect(received.bytes == b"exactly once", "not served");
@@ -58,7 +59,7 @@ fn a_client_that_has_ended_its_stream_is_served_after_a_drop() {
 fn a_client_that_says_nothing_is_connected_again_and_hears_the_server_speak_first() {
     let (scene, client) = dropped(&["greet=220 welcome"], &[], b"").unwrap();
     scene.place.open("serve").unwrap();
-    scene.hears(&client, "220 welcome").unwrap();
+    scene.receives(&client, "220 welcome").unwrap();
     scene.echo(&client, "EHLO").unwrap();
 }
 
@@ -66,9 +67,9 @@ fn a_client_that_says_nothing_is_connected_again_and_hears_the_server_speak_firs
 fn a_server_may_speak_first() {
     let scene = Scene::new(&["greet=220 welcome"], &[]).unwrap();
     let client = scene.client().unwrap();
-    scene.hears(&client, "220 welcome").unwrap();
+    scene.receives(&client, "220 welcome").unwrap();
     scene.echo(&client, "EHLO").unwrap();
-    scene.told_just("main| accepted", 1).unwrap();
+    scene.expect_in_log_times(&messages::output("main", "accepted"), 1).unwrap();
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn much_goes_through_before_the_servers_first_byte() {
     let much: Vec<u8> = (0..1_000_000u32).map(|number| (number % 251) as u8).collect();
     client.send(&much, SOON).unwrap();
     client.finish().unwrap();
-    scene.hears(&client, "1000000 bytes").unwrap();
+    scene.receives(&client, "1000000 bytes").unwrap();
     scene.expect(scene.place.read("record") == much, "something else arrived");
 }
 
@@ -118,14 +119,14 @@ fn replay_ends_with_the_hold() {
     scene.is_turned_away(&client).unwrap();
     // The hold may end while a connection is being tried: then its end is the session's.
     let ends = ["the server takes connections and ends them before its first byte", "0 bytes down: reset by"];
-    scene.told_one_of(&ends).unwrap();
+    scene.wait_for_one_in_log(&ends).unwrap();
 }
 
 #[test]
 fn a_client_that_leaves_meanwhile_is_forgotten() {
     let (scene, client) = dropped(&[], &[], b"hello").unwrap();
     client.reset().unwrap();
-    scene.told("the client left while it was held").unwrap();
+    scene.wait_for_log(messages::LEFT_WHILE_HELD).unwrap();
 }
 
 /// What fells the server each time is not said to it for as long as the hold lasts.
@@ -138,5 +139,5 @@ fn a_request_that_fells_the_server_is_not_repeated_for_long() {
     assert_eq!(received.bytes, b"");
     let starts = scene.place.starts();
     scene.expect(starts <= 4, &format!("{starts} starts"));
-    scene.told("it exited with code 7").unwrap();
+    scene.wait_for_log("it exited with code 7").unwrap();
 }

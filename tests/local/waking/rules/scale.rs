@@ -1,5 +1,6 @@
 //! Several servers of one service, woken as the load grows.
 
+use dormouse_tests::messages;
 use std::fmt::Write as _;
 
 use super::scene::{MOMENT, Place, Scene};
@@ -30,30 +31,33 @@ fn the_load_wakes_the_next_and_puts_the_last_to_sleep() {
     come(1);
     come(2);
     // One is enough for two.
-    scene.told_just("→ starting", 1).unwrap();
+    scene.expect_in_log_times(messages::STARTING, 1).unwrap();
     come(3);
-    scene.told("main/b: stopped → starting").unwrap();
-    scene.told("main/b: idle after").unwrap();
+    scene.wait_for_log(&messages::state_of("main/b", "stopped", "starting")).unwrap();
+    scene.wait_for_log(&messages::idle("main/b")).unwrap();
     // The third stayed with the first; now the second has room for two.
     come(4);
     come(5);
-    scene.told_times("main/b| accepted", 2).unwrap();
-    scene.told_just("→ starting", 2).unwrap();
+    scene.wait_for_log_times(&messages::output("main/b", "accepted"), 2).unwrap();
+    scene.expect_in_log_times(messages::STARTING, 2).unwrap();
     come(6);
-    scene.told("main/c: stopped → starting").unwrap();
-    scene.told("main/c: idle after").unwrap();
+    scene.wait_for_log(&messages::state_of("main/c", "stopped", "starting")).unwrap();
+    scene.wait_for_log(&messages::idle("main/c")).unwrap();
     come(7);
-    scene.told_times("main/c| accepted", 2).unwrap();
+    scene.wait_for_log_times(&messages::output("main/c", "accepted"), 2).unwrap();
     // The load falls: the last ones sleep again, the first one stays for who is left.
     let stays = clients.remove(0);
     for client in clients {
         scene.echo(&client, "goodbye").unwrap();
     }
-    scene.told("main/c: stopping → stopped").unwrap();
-    scene.told("main/b: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main/c", "stopping", "stopped")).unwrap();
+    scene.wait_for_log(&messages::state_of("main/b", "stopping", "stopped")).unwrap();
     scene.echo(&stays, "still here").unwrap();
-    scene.expect(scene.count("main/a: idle → stopping") == 0, "the first one went");
-    assert_eq!(scene.count("not served"), 0);
+    scene.expect(
+        scene.count_in_log(&messages::state_of("main/a", "idle", "stopping")) == 0,
+        "the first one went",
+    );
+    assert_eq!(scene.count_in_log(messages::NOT_SERVED), 0);
 }
 
 #[test]
@@ -63,12 +67,12 @@ fn a_crowd_wakes_all_and_everybody_is_served() {
     for (number, client) in clients.iter().enumerate() {
         scene.echo(client, &format!("client {number}")).unwrap();
     }
-    scene.told("main/c| accepted").unwrap();
-    assert_eq!(scene.count("not served"), 0);
+    scene.wait_for_log(&messages::output("main/c", "accepted")).unwrap();
+    assert_eq!(scene.count_in_log(messages::NOT_SERVED), 0);
     assert_eq!(scene.place.starts(), 3);
     drop(clients);
     for name in ["a", "b", "c"] {
-        scene.told(&format!("main/{name}: stopping → stopped")).unwrap();
+        scene.wait_for_log(&messages::state_of(&format!("main/{name}"), "stopping", "stopped")).unwrap();
     }
 }
 
@@ -87,8 +91,8 @@ fn a_server_that_cannot_be_started_is_passed_over() {
     for _ in 0..3 {
         scene.visit("hello").unwrap();
     }
-    scene.told("main/server1: starting → failed").unwrap();
-    assert_eq!(scene.count("not served"), 0);
+    scene.wait_for_log(&messages::state_of("main/server1", "starting", "failed")).unwrap();
+    assert_eq!(scene.count_in_log(messages::NOT_SERVED), 0);
 }
 
 #[test]
@@ -105,13 +109,16 @@ fn checks_neither_wake_what_sleeps_nor_keep_it_awake() {
     assert_eq!(scene.place.starts(), 0);
     for round in 1..=2 {
         scene.visit("hello").unwrap();
-        scene.told_times("main: stopping → stopped", round).unwrap();
-        let before = scene.count("| accepted");
+        scene.wait_for_log_times(&messages::state_of("main", "stopping", "stopped"), round).unwrap();
+        let before = scene.count_in_log("| accepted");
         scene.expect(before > 5 * round, "nobody looked at it while it was awake and unused");
         std::thread::sleep(MOMENT);
-        scene.expect(scene.count("| accepted") == before, "somebody looked at what sleeps");
+        scene.expect(scene.count_in_log("| accepted") == before, "somebody looked at what sleeps");
     }
-    assert_eq!((scene.place.starts(), scene.count("DOWN"), scene.count("not served")), (2, 0, 0));
+    assert_eq!(
+        (scene.place.starts(), scene.count_in_log("DOWN"), scene.count_in_log(messages::NOT_SERVED)),
+        (2, 0, 0)
+    );
 }
 
 #[test]
@@ -130,13 +137,13 @@ fn a_server_that_answers_wrongly_gets_no_more_sessions_until_it_answers_rightly(
     place.open("pong").unwrap();
     let scene = Scene::of_file(place, &text).unwrap();
     let _clients = [scene.client().unwrap(), scene.client().unwrap()];
-    scene.told("main/a: ready after").unwrap();
-    scene.told("main/b: ready after").unwrap();
+    scene.wait_for_log(&messages::ready("main/a")).unwrap();
+    scene.wait_for_log(&messages::ready("main/b")).unwrap();
     scene.place.shut("pong").unwrap();
-    scene.told("main/a: UP → DOWN: it did not answer a check as expected").unwrap();
+    scene.wait_for_log("main/a: UP → DOWN: it did not answer a check as expected").unwrap();
     for _ in 0..5 {
         scene.visit("hello").unwrap();
     }
     scene.place.open("pong").unwrap();
-    scene.told("main/a: DOWN → UP").unwrap();
+    scene.wait_for_log(&messages::up("main/a")).unwrap();
 }

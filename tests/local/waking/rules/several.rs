@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Family, Listener, Stream};
+use dormouse_tests::{Address, Family, Listener, Stream};
 
 use super::scene::{Place, Scene};
 
@@ -24,11 +25,11 @@ fn many_services_live_in_one_process_and_wake_one_by_one() {
     let scene = Scene::of_file(place, &text).unwrap();
     for index in [7, 3, 11] {
         scene.visit_of(&format!("s{index}"), "hello").unwrap();
-        scene.told(&format!("s{index}: ready after")).unwrap();
+        scene.wait_for_log(&messages::ready(&format!("s{index}"))).unwrap();
     }
     assert_eq!(scene.place.starts(), 3);
     scene.expect(
-        scene.log().lines().all(|line| line.starts_with('s') || line.starts_with("Listening on")),
+        scene.log().lines().all(|line| line.starts_with('s') || line.starts_with(messages::LISTENING)),
         "a line without a name",
     );
 }
@@ -48,8 +49,8 @@ fn a_start_that_hangs_disturbs_nobody_else() {
     );
     let scene = Scene::of_file(place, &text).unwrap();
     let held = [scene.client_of("hangs").unwrap(), scene.client_of("stuck").unwrap()];
-    scene.told("hangs| starts").unwrap();
-    scene.told("stuck: stopped → starting").unwrap();
+    scene.wait_for_log(&messages::output("hangs", "starts")).unwrap();
+    scene.wait_for_log(&messages::state_of("stuck", "stopped", "starting")).unwrap();
     scene.visit_of("works", "hello").unwrap();
     scene.place.open("start").unwrap();
     scene.echo(&held[0], "hello").unwrap();
@@ -73,11 +74,11 @@ fn sockets_that_were_passed_in_go_to_the_services_that_name_them() {
     );
     let launch = Launch::dormouse().pass(&tcp).pass(&unix).pass(&unnamed).names("web:other:nobody");
     let scene = Scene::of_file_by(place, &text, launch).unwrap();
-    let hears = |address, words| scene.hears(&Stream::connect(address, SOON).unwrap(), words).unwrap();
-    hears(tcp.address(), "one");
-    hears(unix.address(), "two");
-    hears(&scene.front("two").unwrap(), "two");
-    scene.told("Nobody listens on the passed socket \"nobody\"").unwrap();
+    let receives = |address, words| scene.receives(&Stream::connect(address, SOON).unwrap(), words).unwrap();
+    receives(tcp.address(), "one");
+    receives(unix.address(), "two");
+    receives(&Address::Tcp(scene.front("two").unwrap()), "two");
+    scene.wait_for_log(&messages::unused_socket("nobody")).unwrap();
 }
 
 #[test]

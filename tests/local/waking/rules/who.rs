@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Stream};
+use dormouse_tests::{Stream, messages};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
@@ -16,14 +16,14 @@ fn only_a_byte_wakes_what_wakes_on_data() {
     // A scanner, and one that resets.
     drop(scene.client().unwrap());
     scene.client().unwrap().reset().unwrap();
-    scene.told_times("the client left while it was held", 2).unwrap();
+    scene.wait_for_log_times(messages::LEFT_WHILE_HELD, 2).unwrap();
     let silent = scene.client().unwrap();
     scene.expect(!silent.is_readable_within(MOMENT).unwrap(), "who is it that speaks?");
-    scene.expect(scene.count("→ starting") == 0, "woken without a byte");
+    scene.expect(scene.count_in_log(messages::STARTING) == 0, "woken without a byte");
     // A byte of somebody who came in silence does.
     scene.echo(&silent, "hello").unwrap();
     drop(silent);
-    scene.told("main: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     scene.visit("hello").unwrap();
     assert_eq!(scene.place.starts(), 2);
 }
@@ -33,9 +33,9 @@ fn while_it_is_awake_nobody_has_to_speak_first() {
     let scene = Scene::new(&["greet=welcome"], &["--wake-on=data"]).unwrap();
     let first = scene.client().unwrap();
     first.send(b"x", SOON).unwrap();
-    scene.hears(&first, "welcome").unwrap();
+    scene.receives(&first, "welcome").unwrap();
     let second = scene.client().unwrap();
-    scene.hears(&second, "welcome").unwrap();
+    scene.receives(&second, "welcome").unwrap();
 }
 
 #[test]
@@ -45,13 +45,13 @@ fn who_says_nothing_is_not_held_for_ever() {
     let began = Instant::now();
     scene.is_turned_away(&client).unwrap();
     scene.expect(began.elapsed() >= Duration::from_millis(300), "too early");
-    scene.told("not served: the client said nothing for").unwrap();
+    scene.wait_for_log("not served: the client said nothing for").unwrap();
     assert_eq!(scene.place.starts(), 0);
 }
 
 /// A client from this address.
 fn from(scene: &Scene, ip: Ipv4Addr) -> Stream {
-    let Address::Tcp(front) = scene.front("main").unwrap() else { panic!("not TCP") };
+    let front = scene.front("main").unwrap();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
     socket.connect(&front.into()).unwrap();
@@ -65,10 +65,10 @@ fn who_may_not_wake_it_is_served_while_it_is_awake() {
         Scene::new(&["start"], &["--wake-allow=127.0.0.2", "--wake-allow=10.0.0.0/8", "--idle=300ms"])
             .unwrap();
     scene.is_turned_away(&from(&scene, may_not)).unwrap();
-    scene.told("not served: the service sleeps, and this client may not wake it").unwrap();
+    scene.wait_for_log("not served: the service sleeps, and this client may not wake it").unwrap();
     assert_eq!(scene.place.starts(), 0);
     let waker = from(&scene, may);
-    scene.told("main| starts").unwrap();
+    scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     // It is on its way because of somebody else: all may wait for it.
     let other = from(&scene, may_not);
     scene.place.open("start").unwrap();
@@ -76,7 +76,7 @@ fn who_may_not_wake_it_is_served_while_it_is_awake() {
     scene.echo(&other, "hello").unwrap();
     scene.echo(&from(&scene, may_not), "hello").unwrap();
     drop((waker, other));
-    scene.told("main: stopping → stopped").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     scene.is_turned_away(&from(&scene, may_not)).unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
@@ -92,7 +92,7 @@ fn who_is_gone_before_it_is_known_wakes_nothing() {
     }
     scene.dormouse.signal(Signal::CONT).unwrap();
     scene.is_turned_away(&from(&scene, may_not)).unwrap();
-    scene.expect(scene.place.starts() == 0 && scene.count("→ starting") == 0, "woken");
+    scene.expect(scene.place.starts() == 0 && scene.count_in_log(messages::STARTING) == 0, "woken");
     scene.echo(&from(&scene, may), "hello").unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
@@ -102,8 +102,8 @@ fn who_may_not_wake_it_does_not_thaw_it() {
     let (may, may_not) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let scene = Scene::new(&[], &["--wake-allow=127.0.0.2", "--freeze=200ms"]).unwrap();
     scene.echo(&from(&scene, may), "hello").unwrap();
-    scene.told("main: freezing → frozen").unwrap();
+    scene.wait_for_log(&messages::state_of("main", "freezing", "frozen")).unwrap();
     scene.is_turned_away(&from(&scene, may_not)).unwrap();
-    scene.expect(scene.count("thawing") == 0, "thawed");
+    scene.expect(scene.count_in_log("thawing") == 0, "thawed");
     scene.echo(&from(&scene, may), "hello").unwrap();
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{Machine, case, ensure};
+use dormouse_tests::messages;
 use dormouse_tests::rng::{Rng, seed};
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
@@ -71,7 +72,7 @@ case!(User, half_a_start_is_cleared_away, LIMIT, |machine| {
     podman.dormouse("--container=web --idle=200ms")?;
     podman.ask()?;
     podman.wait("exited")?;
-    podman.wait_for_log("stopping → stopped")?;
+    podman.wait_for_log(&messages::state("stopping", "stopped"))?;
     let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
     // As by an engine that was killed after it has started the program, and before it has written that down. What still
     // clears away after the stop may take along what was just made ready.

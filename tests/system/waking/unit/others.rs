@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_tests::Result;
 use dormouse_tests::machine::{Machine, SETTLE, case};
+use dormouse_tests::messages;
 
 use super::stage::{NGINX, Stage, WEB};
 use dormouse_tests::nginx::Start;
@@ -69,7 +70,7 @@ fn stopped_by_others(machine: &Machine) -> Result<()> {
         stage.ask(round)?;
         drop(visitor);
     }
-    stage.wait_for_log("was stopped, not by us")?;
+    stage.wait_for_log(messages::STOPPED_BY_OTHERS)?;
     stage.systemctl(&["restart", WEB])?;
     stage.ask(99)
 }
@@ -83,7 +84,7 @@ fn stopped_at_length(machine: &Machine) -> Result<()> {
     let process = machine.number(WEB, "MainPID")?;
     stage.systemctl(&["stop", "--no-block", WEB])?;
     machine.wait(WEB, "ActiveState", "deactivating", SETTLE)?;
-    stage.wait_for_log("was stopped, not by us")?;
+    stage.wait_for_log(messages::STOPPED_BY_OTHERS)?;
     stage.ask(2)?;
     let next = machine.number(WEB, "MainPID")?;
     dormouse_tests::machine::ensure(process != next, || "it was never stopped".to_owned())

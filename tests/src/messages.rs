@@ -1,0 +1,186 @@
+//! The log lines and messages of dormouse that tests look for: one constant or function for each, so that a wording
+//! changes here and in the program, and nowhere else.
+//!
+//! Texts that are a contract (the words of `HAProxy`'s command line, the messages of systemd-socket-proxyd) stay in their
+//! tests. A text here is a part of its line.
+
+use std::net::SocketAddr;
+
+// Listeners.
+
+/// Dormouse listens; an address and a service follow.
+pub const LISTENING: &str = "Listening on";
+/// The address of a listener is taken.
+pub const ADDRESS_IN_USE: &str = "another program listens there";
+/// What to do about a TCP address that is taken.
+pub const TCP_ADDRESS_IN_USE: &str = "another program listens there; ss -ltnp tells which";
+/// What to do about a UNIX socket that is taken.
+pub const UNIX_ADDRESS_IN_USE: &str = "another program listens there; ss -lxp tells which";
+/// The directory of a UNIX socket is missing.
+pub const NO_SOCKET_DIRECTORY: &str = "its directory does not exist; RuntimeDirectory=";
+/// The interface of a listener cannot be bound to.
+pub const CANNOT_BIND_TO_INTERFACE: &str = "bind to the interface: ";
+/// The web page and the metrics are served; an address follows.
+pub const PAGE_IS_AT: &str = "The page and the metrics are at";
+
+/// Dormouse listens on this address.
+pub fn listening_on(address: &str) -> String {
+    format!("{LISTENING} {address}")
+}
+
+/// No service listens on the passed socket of this name.
+pub fn unused_socket(name: &str) -> String {
+    format!("Nobody listens on the passed socket \"{name}\"")
+}
+
+/// The TCP address in a line about a listener, of `service` if one is given.
+pub fn listening_address(line: &str, service: Option<&str>) -> Option<SocketAddr> {
+    let (_, line) = line.split_once("Listening on ")?;
+    let (address, rest) = line.split_once(' ')?;
+    let is_of = |service: &str| rest.starts_with(&format!("for {service} ("));
+    address.parse().ok().filter(|_| service.is_none_or(is_of))
+}
+
+// The states of workloads and servers.
+
+/// A workload changes between these states.
+pub fn state(from: &str, to: &str) -> String {
+    format!("{from} → {to}")
+}
+
+/// The workload of this name changes between these states.
+pub fn state_of(workload: &str, from: &str, to: &str) -> String {
+    format!("{workload}: {from} → {to}")
+}
+
+/// A workload changes to this state.
+pub fn state_to(to: &str) -> String {
+    format!("→ {to}")
+}
+
+/// A workload starts.
+pub const STARTING: &str = "→ starting";
+/// A workload stops.
+pub const STOPPING: &str = "→ stopping";
+/// A workload is frozen.
+pub const FROZEN: &str = "→ frozen";
+/// A workload has failed.
+pub const FAILED: &str = "→ failed";
+/// A workload is ready; the time that its start took follows.
+pub const READY: &str = "ready after";
+
+/// This workload is ready.
+pub fn ready(workload: &str) -> String {
+    format!("{workload}: {READY}")
+}
+
+/// This workload is ready and has no sessions.
+pub fn idle(workload: &str) -> String {
+    format!("{workload}: idle after")
+}
+
+/// This server fails its checks.
+pub fn down(server: &str) -> String {
+    format!("{server}: UP → DOWN")
+}
+
+/// This server passes its checks again.
+pub fn up(server: &str) -> String {
+    format!("{server}: DOWN → UP")
+}
+
+/// The workload wrote this line to its output.
+pub fn output(workload: &str, line: &str) -> String {
+    format!("{workload}| {line}")
+}
+
+// Why a workload does not run.
+
+/// A process was killed by SIGKILL.
+pub const KILLED: &str = "killed by SIGKILL";
+/// The guard of a process was killed.
+pub const GUARD_KILLED: &str = "its guard was killed";
+/// The program of a service cannot be executed.
+pub const CHECK_THE_PATH: &str = "check the path";
+/// The kernel allows no more processes.
+pub const NO_MORE_PROCESSES: &str = "no more processes are allowed";
+/// The workload was stopped by another program or person.
+pub const STOPPED_BY_OTHERS: &str = "was stopped, not by us";
+/// A process ended before it was ready.
+pub const ENDED_BEFORE_READY: &str =
+    "→ failed: it exited with code 0 before it was ready; exec takes the server itself";
+/// A thaw is due, which only a workload of this process may need.
+pub const TO_BE_THAWED: &str = "it was to be thawed";
+/// The wake state cannot be saved.
+pub const CANNOT_SAVE_WAKE_STATE: &str =
+    "What we wake cannot be written down, and is not known after a crash";
+
+/// A process exited with this code after it wrote these last words.
+pub fn exited(code: i32, last_words: &str) -> String {
+    format!("ended: it exited with code {code}; it last wrote \"{last_words}\"")
+}
+
+/// The start command exited with this code after it wrote these last words.
+pub fn start_command_failed(code: i32, last_words: &str) -> String {
+    format!("the start command failed: it exited with code {code}; it last wrote \"{last_words}\"")
+}
+
+// Clients.
+
+/// A session; its client follows.
+pub const SESSION_FROM: &str = "Session from";
+/// A client was not served; the reason follows.
+pub const NOT_SERVED: &str = "not served";
+/// A client was refused at once.
+pub const TURNED_AWAY: &str = "Turned";
+/// A client left before it was served.
+pub const CLIENT_LEFT: &str = "client left";
+/// A client left before it was served, and so was not.
+pub const NOT_SERVED_LEFT: &str = "not served: the client left";
+/// A client left while it was held.
+pub const LEFT_WHILE_HELD: &str = "the client left while it was held";
+/// A client that may not wake the service came while it slept.
+pub const MAY_NOT_WAKE: &str = "this client may not wake it";
+/// A client was held for longer than its patience.
+pub const NOT_READY_IN_TIME: &str = "the service was not ready in time";
+/// The limit of held clients is reached.
+pub const TOO_MANY_HELD: &str = "too many clients are held already";
+/// An administrator ended a session.
+pub const ENDED_BY_ADMINISTRATOR: &str = "ended by an administrator";
+/// A client begins with other bytes than a PROXY header.
+pub const NO_PROXY_HEADER: &str = "it does not begin with a PROXY header (have it send one";
+/// Log lines were lost because the log took none.
+pub const LINES_LOST: &str = "log lines were lost";
+/// The resolver has no thread.
+pub const NO_THREAD: &str = "no thread";
+
+/// A session of this client of this service, which reached a server.
+pub fn session_held(service: &str, client: &str) -> String {
+    format!("{service}: Session from {client}: held")
+}
+
+/// A session of this client.
+pub fn session_from(client: &str) -> String {
+    format!("{SESSION_FROM} {client}")
+}
+
+/// A session ended for this reason.
+pub fn session_ended(why: &str) -> String {
+    format!("bytes down: {why}")
+}
+
+// Reloads.
+
+/// A reload is done.
+pub const RELOADED: &str = "The configuration was reloaded";
+/// A reload failed.
+pub const NOT_RELOADED: &str = "was not reloaded";
+/// A reload failed before anything was changed.
+pub const NOTHING_CHANGED: &str = "was not reloaded, nothing has changed";
+/// A session of the configuration before was ended.
+pub const OLD_SESSION_ENDED: &str = "1 session from before the reload was ended";
+
+/// A reload is done, with these numbers of services.
+pub fn reloaded(counts: &str) -> String {
+    format!("{RELOADED}: {counts}")
+}
