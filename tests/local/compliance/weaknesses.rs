@@ -148,17 +148,18 @@ fn slow_readers(rig: &Rig, count: usize, chunk: usize) -> Result<String> {
             client.options().set_send_buffer_size(1 << 14).doing(|| "set SO_SNDBUF".to_owned())?;
         }
     }
-    fill(&rig.subject, sessions.iter().map(|(client, _)| client).collect(), &vec![b'x'; chunk])?;
+    let clients: Vec<_> = sessions.iter().map(|(client, _)| client).collect();
+    fill(&rig.subject, &clients, &vec![b'x'; chunk])?;
     idling(&rig.subject)
 }
 
 /// Sends until no stream takes a byte, although the subject has had the opportunity to forward some.
-fn fill(subject: &Running, streams: Vec<&Stream>, chunk: &[u8]) -> Result<()> {
+fn fill(subject: &Running, streams: &[&Stream], chunk: &[u8]) -> Result<()> {
     let deadline = Deadline::after(LIMIT);
     let mut full_passes = 0;
     while full_passes < 3 {
         full_passes += 1;
-        for stream in &streams {
+        for stream in streams {
             while stream.send_at_once(chunk)? > 0 {
                 full_passes = 0;
             }
