@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep};
 
-use super::engine::{EngineError, REQUEST_TIMEOUT, encode};
+use super::Container;
+use super::engine::{Engine, EngineError, REQUEST_TIMEOUT, encode};
 use super::inspect::{Inspection, RunState};
-use super::task::{Cancelled, MAX_PAUSE, MIN_PAUSE, NOTICE_TIME, Task};
-use crate::{ActivationError, LogLine, Operation};
+use crate::{ActivationError, ActivatorContext, LogLine, Operation};
 
 /// The time that a start may take. The engine may have to mount an image and to create a network first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -20,7 +21,45 @@ const ABSENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time after the end of a run in which its remains (a network, a port) may fail the next start.
 const CLEANUP_TIME: Duration = Duration::from_secs(10);
 
-impl Task {
+/// The first pause between two attempts or inspections.
+pub(super) const MIN_PAUSE: Duration = Duration::from_millis(20);
+/// The longest such pause.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// The time that the engine may take to notice the end of a process.
+pub(super) const NOTICE_TIME: Duration = Duration::from_secs(5);
+/// Becomes true when the request in progress is cancelled.
+pub(super) type Cancelled = signal::Receiver<bool>;
+
+/// A container, and the operations on it.
+pub(super) struct Operations {
+    pub(super) container: Container,
+    pub(super) context: ActivatorContext,
+    pub(super) engine: Engine,
+    /// A container that runs already was started by dormouse, before a restart of dormouse.
+    pub(super) owned: bool,
+    /// The time of the last noticed end of a run.
+    pub(super) last_end: Option<Instant>,
+}
+
+impl Operations {
+    pub(super) fn new(container: Container, context: ActivatorContext) -> Self {
+        Self {
+            engine: Engine::new(container.engine.clone()),
+            container,
+            owned: context.started_by_us,
+            context,
+            last_end: None,
+        }
+    }
+
+    pub(super) fn error(&self, operation: Operation, reason: &impl ToString) -> ActivationError {
+        ActivationError { workload: self.container.to_string(), operation, reason: reason.to_string() }
+    }
+
+    pub(super) fn notice(&self, what: &str) {
+        (self.context.log)(LogLine::Notice(&format!("{}: {what}", self.container)));
+    }
+
     /// Starts the container. Returns whether it was running already and dormouse had not started it.
     pub(super) async fn start(&mut self, mut cancelled: Cancelled) -> Result<bool, ActivationError> {
         let mut retry = Retry::after(self.last_end);

@@ -11,24 +11,16 @@ use tokio::time::{Instant, sleep_until};
 use super::Container;
 use super::engine::Engine;
 use super::inspect::{HealthStatus, Inspection, RunState, check_health, failing_check_acts};
+use super::operations::{Cancelled, MAX_PAUSE, MIN_PAUSE, NOTICE_TIME, Operations};
 use super::watch::{Hint, Watch};
-use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
+use crate::{ActivatorContext, Event, LogLine, Operation, Request};
 
-/// The first pause between two attempts or inspections.
-pub(super) const MIN_PAUSE: Duration = Duration::from_millis(20);
-/// The longest such pause.
-pub(super) const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The first pause between two looks at the health check.
 const HEALTH_PAUSE: Duration = Duration::from_millis(100);
 /// The time after a start in which a failing health check is not logged.
 const HEALTH_GRACE: Duration = Duration::from_secs(5);
-/// The time that the engine may take to notice the end of a process.
-pub(super) const NOTICE_TIME: Duration = Duration::from_secs(5);
 /// The time to watch a container that ended by itself, because its engine may restart it.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// Becomes true when the request in progress is cancelled.
-pub(super) type Cancelled = signal::Receiver<bool>;
 
 /// Carries out requests until the channel of requests is closed.
 pub(crate) async fn run(
@@ -85,12 +77,8 @@ enum LastReported {
 }
 
 pub(super) struct Task {
-    pub(super) container: Container,
-    pub(super) context: ActivatorContext,
-    pub(super) engine: Engine,
+    operations: Operations,
     last_reported: LastReported,
-    /// A container that runs already was started by dormouse, before a restart of dormouse.
-    pub(super) owned: bool,
     watch: Option<Watch>,
     /// The time until which the task watches a container that ended by itself.
     linger_until: Option<Instant>,
@@ -107,8 +95,6 @@ pub(super) struct Task {
     unhealthy: bool,
     /// The main process at the last inspection.
     pid: Option<u32>,
-    /// The time of the last noticed end of a run.
-    pub(super) last_end: Option<Instant>,
 }
 
 /// The wait for the first successful health check.
@@ -123,10 +109,7 @@ struct HealthWait {
 impl Task {
     fn new(container: Container, context: ActivatorContext) -> Self {
         Self {
-            engine: Engine::new(container.engine.clone()),
-            container,
-            owned: context.started_by_us,
-            context,
+            operations: Operations::new(container, context),
             last_reported: LastReported::Stopped,
             watch: None,
             linger_until: None,
@@ -138,13 +121,12 @@ impl Task {
             health: None,
             unhealthy: false,
             pid: None,
-            last_end: None,
         }
     }
 
     async fn carry_out(&mut self, request: Request, cancelled: Cancelled) -> Event {
         match request {
-            Request::Start => match self.start(cancelled).await {
+            Request::Start => match self.operations.start(cancelled).await {
                 Ok(foreign) => {
                     self.set_running();
                     self.wait_for_health();
@@ -153,18 +135,18 @@ impl Task {
                 Err(error) => Event::StartFailed(error),
             },
             Request::Stop => {
-                self.stop().await;
+                self.operations.stop().await;
                 self.set_stopped();
                 Event::Stopped
             }
-            Request::Freeze => match self.freeze().await {
+            Request::Freeze => match self.operations.freeze().await {
                 Ok(()) => {
                     self.last_reported = LastReported::Frozen;
                     Event::Frozen
                 }
                 Err(error) => Event::FreezeFailed(error),
             },
-            Request::Thaw => match self.thaw(cancelled).await {
+            Request::Thaw => match self.operations.thaw(cancelled).await {
                 Ok(()) => {
                     self.set_running();
                     Event::Thawed
@@ -185,17 +167,18 @@ impl Task {
                 continue;
             }
             self.inspect_at = None;
-            let event = match Inspection::of(&mut self.engine, &self.container.name).await {
-                Ok(inspection) => self.evaluate(&inspection).await,
-                Err(error) if error.is_not_found() => self.removed(),
-                Err(_) => {
-                    // A stopped container is not inspected again before the next request.
-                    if self.last_reported != LastReported::Stopped {
-                        self.inspect_later(MIN_PAUSE);
+            let event =
+                match Inspection::of(&mut self.operations.engine, &self.operations.container.name).await {
+                    Ok(inspection) => self.evaluate(&inspection).await,
+                    Err(error) if error.is_not_found() => self.removed(),
+                    Err(_) => {
+                        // A stopped container is not inspected again before the next request.
+                        if self.last_reported != LastReported::Stopped {
+                            self.inspect_later(MIN_PAUSE);
+                        }
+                        None
                     }
-                    None
-                }
-            };
+                };
             self.dirty = false;
             if self.inspect_at.is_none() {
                 self.pause = None;
@@ -208,7 +191,7 @@ impl Task {
 
     async fn wait_for_hint(&mut self) {
         tokio::select! {
-            hint = next_hint(self.watch.as_mut(), &mut self.engine) => match hint {
+            hint = next_hint(self.watch.as_mut(), &mut self.operations.engine) => match hint {
                 Hint::Changed => self.dirty = true,
                 Hint::ProcessEnded => {
                     self.ended_process = self.pid.map(|pid| (Instant::now(), pid));
@@ -232,7 +215,7 @@ impl Task {
 
     /// Compares an inspection with the last reported state. Returns the event to report.
     async fn evaluate(&mut self, inspection: &Inspection) -> Option<Event> {
-        if self.engine.is_podman() == Some(false) || inspection.run_state() == RunState::Running {
+        if self.operations.engine.is_podman() == Some(false) || inspection.run_state() == RunState::Running {
             self.watch();
         }
         self.pid = inspection.process();
@@ -253,27 +236,28 @@ impl Task {
             (LastReported::Stopped | LastReported::Frozen, RunState::Running) => {
                 self.set_running();
                 self.wait_for_health();
-                Some(Event::Running { foreign: !std::mem::take(&mut self.owned) })
+                Some(Event::Running { foreign: !std::mem::take(&mut self.operations.owned) })
             }
-            (LastReported::Stopped, RunState::Paused) if self.owned => {
+            (LastReported::Stopped, RunState::Paused) if self.operations.owned => {
                 // Dormouse paused it before a restart. From now on the service decides when to freeze it again.
-                self.unpause().await;
+                self.operations.unpause().await;
                 // The next inspection shows the result.
                 self.inspect_later(MIN_PAUSE);
                 None
             }
             (LastReported::Stopped, RunState::Stopped) => {
-                self.owned = false;
+                self.operations.owned = false;
                 None
             }
             (LastReported::Running, RunState::Paused) => {
                 // The next client starts it again.
-                self.notice("somebody else has paused it");
+                self.operations.notice("somebody else has paused it");
                 self.set_ended_by_itself();
                 Some(Event::Exited(Ok(())))
             }
             (LastReported::Running | LastReported::Frozen, RunState::Stopped) => {
-                let ending = inspection.ending().map_err(|reason| self.error(Operation::Run, &reason));
+                let ending =
+                    inspection.ending().map_err(|reason| self.operations.error(Operation::Run, &reason));
                 self.set_ended_by_itself();
                 Some(Event::Exited(ending))
             }
@@ -288,7 +272,7 @@ impl Task {
             return None;
         }
         let reason = format!("its process {pid} is gone, but its engine says that it runs");
-        let error = self.error(Operation::Run, &reason);
+        let error = self.operations.error(Operation::Run, &reason);
         self.set_ended_by_itself();
         Some(Event::Exited(Err(error)))
     }
@@ -300,11 +284,15 @@ impl Task {
             // The engine may run its checks rarely or never. A check by dormouse must not make the engine act.
             let extra_checks = match wait.extra_checks {
                 Some(extra_checks) => extra_checks,
-                None => !failing_check_acts(&mut self.engine, &self.container.name).await.unwrap_or(true),
+                None => !failing_check_acts(&mut self.operations.engine, &self.operations.container.name)
+                    .await
+                    .unwrap_or(true),
             };
             wait.extra_checks = Some(extra_checks);
             if extra_checks {
-                healthy = check_health(&mut self.engine, &self.container.name).await.unwrap_or(healthy);
+                healthy = check_health(&mut self.operations.engine, &self.operations.container.name)
+                    .await
+                    .unwrap_or(healthy);
             }
         }
         match healthy {
@@ -323,7 +311,7 @@ impl Task {
     }
 
     fn wait_for_health(&mut self) {
-        if self.container.healthy {
+        if self.operations.container.healthy {
             self.health = Some(HealthWait::new(Instant::now()));
             self.inspect_later(MIN_PAUSE);
         }
@@ -333,7 +321,7 @@ impl Task {
         if self.last_reported == LastReported::Stopped {
             return None;
         }
-        let error = self.error(Operation::Run, &"it was removed");
+        let error = self.operations.error(Operation::Run, &"it was removed");
         self.set_stopped();
         Some(Event::Exited(Err(error)))
     }
@@ -354,9 +342,9 @@ impl Task {
     }
 
     fn set_stopped(&mut self) {
-        self.last_end = Some(Instant::now());
+        self.operations.last_end = Some(Instant::now());
         self.last_reported = LastReported::Stopped;
-        self.owned = false;
+        self.operations.owned = false;
         self.health = None;
         self.inspect_at = None;
         self.pause = None;
@@ -365,7 +353,7 @@ impl Task {
         self.linger_until = None;
         self.dirty = false;
         // Docker's engine runs all the time, and reports a start by another program.
-        if self.engine.is_podman() != Some(false) {
+        if self.operations.engine.is_podman() != Some(false) {
             self.watch = None;
         }
     }
@@ -374,25 +362,17 @@ impl Task {
         let watch = self.watch.take();
         self.set_stopped();
         self.watch = watch;
-        if self.engine.is_podman() != Some(false) {
+        if self.operations.engine.is_podman() != Some(false) {
             self.linger_until = Some(Instant::now() + LINGER);
         }
     }
 
     fn watch(&mut self) {
-        self.watch.get_or_insert_with(|| Watch::new(&self.container.name));
-    }
-
-    pub(super) fn error(&self, operation: Operation, reason: &impl ToString) -> ActivationError {
-        ActivationError { workload: self.container.to_string(), operation, reason: reason.to_string() }
-    }
-
-    pub(super) fn notice(&self, what: &str) {
-        (self.context.log)(LogLine::Notice(&format!("{}: {what}", self.container)));
+        self.watch.get_or_insert_with(|| Watch::new(&self.operations.container.name));
     }
 
     fn warn(&self, what: &str) {
-        (self.context.log)(LogLine::Warning(&format!("{}: {what}", self.container)));
+        (self.operations.context.log)(LogLine::Warning(&format!("{}: {what}", self.operations.container)));
     }
 }
 
