@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::report::{Place, Problem};
-use super::{Outcome, Source, Surroundings, read};
+use super::{Environment, Outcome, Source, read};
 
 /// The file that is read when none is named, with `services.d/*.toml` beside it.
 pub const DEFAULT: &str = "/etc/dormouse/dormouse.toml";
@@ -15,13 +15,13 @@ const DIRECTORY: &str = "services.d";
 const LARGEST: u64 = 1 << 20;
 
 /// Reads this file, or the default one and those of single services beside it, in the order of their names.
-pub fn load(path: Option<&Path>, surroundings: Surroundings) -> Outcome {
+pub fn load(path: Option<&Path>, environment: Environment) -> Outcome {
     let default = Path::new(DEFAULT);
     let path = path.unwrap_or(default);
-    load_from(path, path == default, surroundings)
+    load_from(path, path == default, environment)
 }
 
-fn load_from(path: &Path, with_directory: bool, surroundings: Surroundings) -> Outcome {
+fn load_from(path: &Path, with_directory: bool, environment: Environment) -> Outcome {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let others = if with_directory { single_services(path, &mut problems) } else { Vec::new() };
@@ -30,7 +30,7 @@ fn load_from(path: &Path, with_directory: bool, surroundings: Surroundings) -> O
         sources.extend(source(path, false, &mut problems));
     }
     sources.extend(others.iter().filter_map(|path| source(path, true, &mut problems)));
-    let mut outcome = read(&sources, surroundings);
+    let mut outcome = read(&sources, environment);
     if !problems.is_empty() {
         // That nothing is configured follows from what could not be read.
         problems.extend(outcome.result.err().unwrap_or_default().into_iter().filter(|_| !sources.is_empty()));
@@ -119,7 +119,7 @@ mod tests {
         }
 
         fn load(&self) -> Outcome {
-            load_from(&self.0.join("dormouse.toml"), true, Surroundings { root: true })
+            load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
         }
 
         fn errors(&self) -> Vec<String> {

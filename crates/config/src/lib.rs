@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod admin;
 pub mod endpoint;
 mod files;
 pub mod keys;
@@ -13,17 +14,17 @@ pub mod limit;
 pub mod listen_options;
 mod listen_parse;
 pub mod model;
-pub mod near;
-mod oversight;
-mod parts;
 mod pool;
+mod proxy_headers;
 pub mod proxy_protocol;
-mod proxy_protocol_keys;
+mod quote;
 pub mod report;
 mod servers;
 mod service;
 pub mod shell;
 mod sockets;
+pub mod suggest;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -36,9 +37,9 @@ use std::path::{Path, PathBuf};
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 
+use admin::AdminDraft;
 pub use files::{DEFAULT, load};
-use model::{Config, Oversight};
-use oversight::Draughts;
+use model::{AdminConfig, Config};
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
@@ -48,14 +49,14 @@ use value::{Field, Section};
 
 /// What the same configuration means differently in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct Environment {
     /// We run as root.
     pub root: bool,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those that we run in.
-    pub fn here() -> Self {
+    pub fn current() -> Self {
         Self { root: rustix::process::geteuid().is_root() }
     }
 }
@@ -81,13 +82,13 @@ pub struct Outcome {
 }
 
 /// Reads files. Several are one configuration.
-pub fn read(sources: &[Source], surroundings: Surroundings) -> Outcome {
+pub fn read(sources: &[Source], environment: Environment) -> Outcome {
     let mut report = Report::default();
-    let mut whole = Whole::default();
+    let mut builder = Builder::default();
     for source in sources {
-        whole.read_file(source, surroundings, &mut report);
+        builder.read_file(source, environment, &mut report);
     }
-    whole.finish(sources.first().map(|source| Place::file(&source.path)), report)
+    builder.finish(sources.first().map(|source| Place::file(&source.path)), report)
 }
 
 /// Reads what flags said: one service, whose keys are in the node.
@@ -95,52 +96,52 @@ pub fn read_flags(
     name: &str,
     service: &Node,
     general: Vec<(String, Node)>,
-    surroundings: Surroundings,
+    environment: Environment,
     mut report: Report,
 ) -> Outcome {
-    let mut whole = Whole::default();
+    let mut builder = Builder::default();
     let general = Node { place: service.place.clone(), value: Value::Table(general) };
     let understood = report.errors.is_empty();
-    whole.general(&general, &mut report);
-    whole.service(name, service, surroundings, &mut report);
+    builder.general(&general, &mut report);
+    builder.service(name, service, environment, &mut report);
     // What was not understood may be what is missing.
     report.errors.retain(|problem| understood || !problem.absence);
-    whole.finish(None, report)
+    builder.finish(None, report)
 }
 
 /// What flags say of all services, beside a file.
-pub struct Beside(Whole);
+pub struct Overrides(Builder);
 
-impl Beside {
+impl Overrides {
     /// Reads it; what is wrong with it is reported whatever the file says.
     pub fn read(general: Vec<(String, Node)>, report: &mut Report) -> Self {
-        let mut whole = Whole::default();
-        whole.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
-        Self(whole)
+        let mut builder = Builder::default();
+        builder.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
+        Self(builder)
     }
 
     /// Writes it over what the file says.
     pub fn apply(self, config: &mut Config, report: &mut Report) {
-        let Self(whole) = self;
+        let Self(builder) = self;
         let services = config.services.iter().enumerate().flat_map(Wanted::by_service_of_a_file);
-        sockets::differ(&services.chain(whole.oversight.wanted()).collect::<Vec<_>>(), report);
-        config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
-        config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
-        whole.oversight.apply(&mut config.oversight);
+        sockets::differ(&services.chain(builder.admin.wanted()).collect::<Vec<_>>(), report);
+        config.log_level = builder.log_level.map(|(level, _)| level).or(config.log_level);
+        config.drain_timeout = builder.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
+        builder.admin.apply(&mut config.admin);
     }
 }
 
 /// The configuration as far as it is read.
 #[derive(Default)]
-struct Whole {
+struct Builder {
     log_level: Option<(Level, Place)>,
     drain_timeout: Option<(TimeSpan, Place)>,
-    oversight: Draughts,
+    admin: AdminDraft,
     services: Vec<Draft>,
 }
 
-impl Whole {
-    fn read_file(&mut self, source: &Source, surroundings: Surroundings, report: &mut Report) {
+impl Builder {
+    fn read_file(&mut self, source: &Source, environment: Environment, report: &mut Report) {
         let before = report.errors.len();
         let node = tree::parse(&source.path, &source.text, report);
         let broken: Vec<_> = report.errors.iter().skip(before).filter_map(Problem::line).collect();
@@ -148,11 +149,11 @@ impl Whole {
         let mut inner = Report::default();
         match source.path.file_stem().and_then(|stem| stem.to_str()) {
             Some(name) if source.of_one_service && is_of_one_service(&node) => {
-                self.service(name, &node, surroundings, &mut inner);
+                self.service(name, &node, environment, &mut inner);
             }
             _ => self.general(&node, &mut inner),
         }
-        self.services(&node, source, surroundings, &mut inner);
+        self.services(&node, source, environment, &mut inner);
         // What the parser could not read is told by the parser; what follows from that is not.
         inner.errors.retain(|problem| {
             broken.is_empty() || !problem.absence && problem.line().is_none_or(|line| !broken.contains(&line))
@@ -174,10 +175,10 @@ impl Whole {
             let span = field.span(report);
             once(&mut self.drain_timeout, span, &field, report);
         }
-        self.oversight.read(&section, report);
+        self.admin.read(&section, report);
     }
 
-    fn services(&mut self, node: &Node, source: &Source, surroundings: Surroundings, report: &mut Report) {
+    fn services(&mut self, node: &Node, source: &Source, environment: Environment, report: &mut Report) {
         let Value::Table(entries) = &node.value else { return };
         for (_, services) in entries.iter().filter(|(name, _)| name == "services") {
             let Value::Table(services) = &services.value else {
@@ -189,7 +190,7 @@ impl Whole {
                 continue;
             };
             for (name, service) in services {
-                self.service(name, service, surroundings, report);
+                self.service(name, service, environment, report);
             }
         }
         if entries.is_empty() && source.of_one_service {
@@ -197,13 +198,13 @@ impl Whole {
         }
     }
 
-    fn service(&mut self, name: &str, node: &Node, surroundings: Surroundings, report: &mut Report) {
+    fn service(&mut self, name: &str, node: &Node, environment: Environment, report: &mut Report) {
         if let Some(other) = self.services.iter().find(|other| other.config.name == name) {
             let message =
                 format!("another service is called {name} ({}); give it a name of its own", other.place);
             report.error(&node.place, message);
         }
-        self.services.extend(service::read(name, node, surroundings, report));
+        self.services.extend(service::read(name, node, environment, report));
     }
 
     /// Looks at all services together.
@@ -216,15 +217,15 @@ impl Whole {
             );
         }
         let services = self.services.iter().enumerate().flat_map(Wanted::by_service);
-        sockets::differ(&services.chain(self.oversight.wanted()).collect::<Vec<_>>(), &mut report);
+        sockets::differ(&services.chain(self.admin.wanted()).collect::<Vec<_>>(), &mut report);
         self.groups_have_members(&mut report);
-        let mut oversight = Oversight::default();
-        self.oversight.apply(&mut oversight);
+        let mut admin = AdminConfig::default();
+        self.admin.apply(&mut admin);
         let Report { errors, warnings } = report;
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),
-            oversight,
+            admin,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
         Outcome {

@@ -8,8 +8,8 @@ use dormouse_core::address::ListenAddress;
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 use dormouse_sys::users;
 
-use super::near::nearest;
-use super::value::quoted;
+use super::quote::quoted;
+use super::suggest::nearest;
 use crate::listen_options::{ListenOptions, Owner};
 
 /// What a kind of address takes.

@@ -27,7 +27,7 @@ pub struct Config {
     /// the end, and until they end by themselves after a reload.
     pub drain_timeout: Option<TimeSpan>,
     /// Who may look, and what is told.
-    pub oversight: Oversight,
+    pub admin: AdminConfig,
     /// The services, in the order in which they were written; names are unique.
     pub services: Vec<ServiceConfig>,
 }
@@ -37,7 +37,7 @@ pub const SLOTS: u16 = 32;
 
 /// Who may look at what runs and steer it, and what is told of sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Oversight {
+pub struct AdminConfig {
     /// Where commands are taken.
     pub control: Control,
     /// Where the page and the metrics are, if anywhere.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::endpoint::To;
 use super::model::ServerConfig;
 use super::pool::{self, ServiceCheck};
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::tree::Value;
-use super::value::{Field, Section, quoted};
-use super::{Surroundings, keys, wake};
+use super::value::{Field, Section};
+use super::{Environment, keys, wake};
 
 const NOT_WOKEN: &str =
     "the servers of a name come and go by themselves, and are not woken; write the address of what is";
@@ -18,7 +19,7 @@ pub(super) fn servers(
     section: &Section<'_>,
     wake_section: Option<&Section<'_>>,
     check: &ServiceCheck,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Vec<ServerConfig> {
     let numbered = |number: usize| format!("server{}", number + 1);
@@ -30,22 +31,22 @@ pub(super) fn servers(
                 format!("{} is missing; for example {example}", section.place.call("to")),
             );
             if let Some(wake_section) = wake_section {
-                wake::wake(wake_section, surroundings, report);
+                wake::wake(wake_section, environment, report);
             }
             Vec::new()
         }
         (Some(to), Some(servers)) => {
             report.error(to.place(), "the servers are told by servers, too; keep one of them");
-            listed(&servers, check, surroundings, report)
+            listed(&servers, check, environment, report)
         }
         (None, Some(servers)) => {
             if let Some(wake_section) = wake_section {
                 wake::belongs_elsewhere(wake_section, false, report);
             }
-            listed(&servers, check, surroundings, report)
+            listed(&servers, check, environment, report)
         }
         (Some(to), None) => {
-            let wake = wake_section.and_then(|section| wake::wake(section, surroundings, report));
+            let wake = wake_section.and_then(|section| wake::wake(section, environment, report));
             let targets = to.several(report, To::parse);
             if wake.is_some() && targets.iter().any(|to| matches!(to, To::Named(_))) {
                 report.error(to.place(), NOT_WOKEN);
@@ -70,7 +71,7 @@ pub(super) fn servers(
 fn listed(
     field: &Field<'_>,
     check: &ServiceCheck,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Vec<ServerConfig> {
     let Value::List(nodes) = &field.node.value else {
@@ -108,7 +109,7 @@ fn listed(
                 return None;
             };
             wake::belongs_elsewhere(&section, true, report);
-            wake::wake(&section, surroundings, report)
+            wake::wake(&section, environment, report)
         });
         let rules = pool::server(&section, report);
         let Some(to) = section.get("to") else {

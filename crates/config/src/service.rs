@@ -5,11 +5,12 @@ use std::time::Duration;
 use dormouse_activate::{Operation, Support};
 
 use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::servers::{check_name, servers};
 use super::tree::{Node, Value};
-use super::value::{Field, Section, quoted};
-use super::{Surroundings, endpoint, keys, parts, pool, proxy_protocol_keys, wake};
+use super::value::{Field, Section};
+use super::{Environment, endpoint, keys, pool, proxy_headers, tables, wake};
 use crate::limit::{AtLimit, Cap};
 
 /// What `HAProxy`'s users expect of one process, with descriptors to spare below the usual hard limit.
@@ -26,12 +27,7 @@ pub(super) struct Draft {
 }
 
 /// Reads a service. What is wrong is reported, and what is missing then stands for itself.
-pub(super) fn read(
-    name: &str,
-    node: &Node,
-    surroundings: Surroundings,
-    report: &mut Report,
-) -> Option<Draft> {
+pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &mut Report) -> Option<Draft> {
     check_name(name, &node.place, report);
     let Some(section) = Section::open(node, "", keys::SERVICE, report) else {
         let message = format!("takes a table, not {}; for example [services.web]", node.value.kind());
@@ -39,10 +35,10 @@ pub(super) fn read(
         return None;
     };
     let (listen, listen_places) = listeners(&section, report);
-    let wake_section = section.get("wake").and_then(|field| parts::table(&field, report));
+    let wake_section = section.get("wake").and_then(|field| tables::table(&field, report));
     let waking = wake::waking(wake_section.as_ref(), report);
     let check = pool::check(&section, report);
-    let mut servers = servers(&section, wake_section.as_ref(), &check, surroundings, report);
+    let mut servers = servers(&section, wake_section.as_ref(), &check, environment, report);
     for (place, target) in listen.iter().zip(&listen_places).flat_map(|(listen, place)| {
         servers
             .iter()
@@ -53,7 +49,7 @@ pub(super) fn read(
     }
 
     let ready_field = section.get("ready");
-    let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| parts::ready(field, report));
+    let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| tables::ready(field, report));
     let settle_field = section.get("settle");
     if let (Some(field), Some(_)) = (&settle_field, settled) {
         report.error(field.place(), "is given in ready, too; keep one of them");
@@ -64,13 +60,13 @@ pub(super) fn read(
         readiness_fits(&ready, field, &mut servers, report);
     }
 
-    let hold = section.get("hold").and_then(|field| parts::table(&field, report));
-    let hold = parts::hold(hold.as_ref(), report);
-    let timeouts = section.get("timeout").and_then(|field| parts::table(&field, report));
+    let hold = section.get("hold").and_then(|field| tables::table(&field, report));
+    let hold = tables::hold(hold.as_ref(), report);
+    let timeouts = section.get("timeout").and_then(|field| tables::table(&field, report));
     let header_timeout = timeouts.as_ref().and_then(|section| section.get("proxy_header"));
-    let timeouts = parts::timeouts(timeouts.as_ref(), report);
+    let timeouts = tables::timeouts(timeouts.as_ref(), report);
     let idle_field = section.get("idle");
-    let mut idle = parts::idle(idle_field.as_ref(), report);
+    let mut idle = tables::idle(idle_field.as_ref(), report);
     idle_fits(&mut idle, idle_field.as_ref(), &servers, report);
     needs_something_to_wake(&section, &servers, report);
 
@@ -84,7 +80,7 @@ pub(super) fn read(
     });
     let dns = get("dns").map(|field| field.several(report, endpoint::resolver)).unwrap_or_default();
     let balance = pool::balance(&section, &servers, report);
-    let queue = section.get("queue").and_then(|field| parts::table(&field, report));
+    let queue = section.get("queue").and_then(|field| tables::table(&field, report));
     let queue = pool::queue(queue.as_ref(), &hold, report);
     let retries = get("retries").and_then(|field| field.number(pool::MOST_RETRIES, report)).unwrap_or(3);
     let redispatch = get("redispatch").and_then(|field| field.switch(report)).unwrap_or(true);
@@ -92,10 +88,9 @@ pub(super) fn read(
     let replay = get("replay").and_then(|field| field.switch(report)).unwrap_or(true);
     let maxconn =
         get("maxconn").and_then(|field| field.count(report)).map_or(MAXCONN, std::num::NonZeroU32::get);
-    let at_limit = get("at_limit").and_then(|field| field.choice(&parts::AT_LIMIT, report));
-    let accept_proxy =
-        get("accept_proxy").and_then(|field| proxy_protocol_keys::accept(&field, &listen, report));
-    let proxy_protocol = get("proxy_protocol").and_then(|field| proxy_protocol_keys::send(&field, report));
+    let at_limit = get("at_limit").and_then(|field| field.choice(&tables::AT_LIMIT, report));
+    let accept_proxy = get("accept_proxy").and_then(|field| proxy_headers::accept(&field, &listen, report));
+    let proxy_protocol = get("proxy_protocol").and_then(|field| proxy_headers::send(&field, report));
     if let (Some(field), None) = (header_timeout, get("accept_proxy")) {
         let accept = field.place().call("accept_proxy");
         report.error(field.place(), format!("means nothing without {accept}; add it, or take this out"));

@@ -98,7 +98,7 @@ fn reason(message: &str, line: &str) -> String {
         _ if value.is_empty() || value.contains(['"', '\'', '[', '{', ',', '=']) => {
             "a string stands in quotes".to_owned()
         }
-        _ => format!("a string stands in quotes; write {}", super::value::quoted(value)),
+        _ => format!("a string stands in quotes; write {}", super::quote::quoted(value)),
     }
 }
 
@@ -159,7 +159,7 @@ fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &str, lines: &Lines<'_
 /// A part of a key as it is written: quoted if it is not plain.
 pub(super) fn shown(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::value::quoted(key) }
+    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::quote::quoted(key) }
 }
 
 /// Finds the line of an offset.

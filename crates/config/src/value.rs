@@ -10,9 +10,10 @@ use dormouse_core::number::parse_u32;
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 
 use super::keys::Key;
-use super::near::nearest;
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::shell;
+use super::suggest::nearest;
 use super::tree::{Node, Value};
 
 /// A table whose keys are known.
@@ -267,14 +268,5 @@ pub(super) fn absolute_path(text: &str) -> Result<PathBuf, &'static str> {
         Ok(text.into())
     } else {
         Err("not an absolute path; begin it with /")
-    }
-}
-
-/// A text in quotes, without anything that would disturb a terminal, and not too long.
-pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
     }
 }

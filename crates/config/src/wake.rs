@@ -12,7 +12,7 @@ use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
 
-use super::Surroundings;
+use super::Environment;
 use super::model::{WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
@@ -24,7 +24,7 @@ const WAKING: [&str; 5] = ["on", "allow", "stop_foreign", "start_timeout", "stop
 /// Reads what is woken. `None` if nothing is, or if it is wrong.
 pub(super) fn wake(
     section: &Section<'_>,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Option<ActivatorConfig> {
     let kinds: Vec<_> = Kind::ALL
@@ -49,7 +49,7 @@ pub(super) fn wake(
     }
     let (kind, field) = kinds.first()?;
     match kind {
-        Kind::Unit => unit(field, section, surroundings, report).map(ActivatorConfig::Unit),
+        Kind::Unit => unit(field, section, environment, report).map(ActivatorConfig::Unit),
         Kind::Container => container(field, section, report).map(ActivatorConfig::Container),
         Kind::Exec => exec(field, section, report).map(ActivatorConfig::Exec),
         Kind::Command => commands(field, section, report).map(ActivatorConfig::Command),
@@ -117,12 +117,12 @@ pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waki
 fn unit(
     field: &Field<'_>,
     section: &Section<'_>,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Option<Unit> {
     let managers = [("system", Manager::System), ("user", Manager::User)];
     let manager = section.get("manager").and_then(|field| field.choice(&managers, report));
-    let default = if surroundings.root { Manager::System } else { Manager::User };
+    let default = if environment.root { Manager::System } else { Manager::User };
     let name = field.parsed(report, unit_name)?;
     Some(Unit { name, manager: manager.unwrap_or(default) })
 }

@@ -21,7 +21,7 @@ use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 fn outcome(text: &str) -> Outcome {
-    read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
+    read(&[single(Path::new("d.toml"), text)], Environment { root: true })
 }
 
 fn config(text: &str) -> Config {
@@ -108,7 +108,7 @@ fn activators_learn_what_ready_waits_for() {
     assert!(
         matches!(wake(WOKEN), ActivatorConfig::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
     );
-    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Surroundings { root: false });
+    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Environment { root: false });
     let server = &as_user.result.unwrap().services[0].servers[0];
     assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
     assert!(
@@ -289,14 +289,14 @@ fn each_key_that_is_known_is_read() {
 #[test]
 fn who_may_look_is_said_at_the_top() {
     let all = "control = 'unix:/run/d/c?mode=0660'\nhttp = '[::1]:9180'\nlog = 'json'\n";
-    let oversight = config(&format!("{all}{BASE}")).oversight;
-    let Control::At { address, options } = &oversight.control else { panic!("{oversight:?}") };
+    let admin = config(&format!("{all}{BASE}")).admin;
+    let Control::At { address, options } = &admin.control else { panic!("{admin:?}") };
     assert_eq!((address.to_string().as_str(), options.file.mode), ("/run/d/c", Some(0o660)));
-    assert_eq!(oversight.http, "[::1]:9180".parse().ok());
-    assert_eq!(oversight.format, Format::Json);
-    assert_eq!(config(BASE).oversight, Oversight::default());
-    assert_eq!(config(&format!("control = 'none'\n{BASE}")).oversight.control, Control::Off);
-    assert_eq!(config(&format!("http = 'none'\n{BASE}")).oversight.http, None);
+    assert_eq!(admin.http, "[::1]:9180".parse().ok());
+    assert_eq!(admin.format, Format::Json);
+    assert_eq!(config(BASE).admin, AdminConfig::default());
+    assert_eq!(config(&format!("control = 'none'\n{BASE}")).admin.control, Control::Off);
+    assert_eq!(config(&format!("http = 'none'\n{BASE}")).admin.http, None);
     let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
     assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
 }

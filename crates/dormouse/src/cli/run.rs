@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dormouse_config::near::nearest;
 use dormouse_config::report::{Place, Report};
+use dormouse_config::suggest::nearest;
 use dormouse_config::tree::{Node, Value};
-use dormouse_config::{Beside, Outcome, Surroundings};
+use dormouse_config::{Environment, Outcome, Overrides};
 use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
 use dormouse_log::{Level, say_as};
 use dormouse_proxy::listener::Received;
@@ -22,7 +22,7 @@ use crate::supervisor::{Reread, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
+    let outcome = match parse(args.clone().into_iter(), Environment::current()) {
         Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
@@ -41,7 +41,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> Exi
 
 /// Reads again what was said at the start, and the file that it names.
 fn reread(args: &[OsString]) -> Reread {
-    let Request::Serve(outcome) = parse(args.iter().cloned(), Surroundings::here()) else {
+    let Request::Serve(outcome) = parse(args.iter().cloned(), Environment::current()) else {
         return Reread { result: Err("only help was asked for".to_owned()), warnings: Vec::new() };
     };
     Reread {
@@ -56,7 +56,7 @@ enum Request {
     Serve(Box<Outcome>),
 }
 
-fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
+fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Request {
     let specs: Vec<OptSpec> = RUN.iter().map(|definition| definition.spec).collect();
     let mut getopt = Getopt::new("dormouse run", &specs, args);
     let mut given = Given::default();
@@ -78,7 +78,7 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
             format!("{word:?} follows no flag; write --config={word} for a file, --to={word} for a server");
         given.report.error(&Place::flag(""), message);
     }
-    Request::Serve(Box::new(given.finish(surroundings)))
+    Request::Serve(Box::new(given.finish(environment)))
 }
 
 fn refuse(report: Report) -> Outcome {
@@ -143,9 +143,9 @@ impl Given {
         }
     }
 
-    fn finish(mut self, surroundings: Surroundings) -> Outcome {
+    fn finish(mut self, environment: Environment) -> Outcome {
         let Some(flag) = self.service_flags.first() else {
-            return self.read_file(surroundings);
+            return self.read_file(environment);
         };
         if self.config.is_some() {
             let message = format!("says what is served, and so does --{flag}; use one of them");
@@ -154,19 +154,19 @@ impl Given {
         }
         let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
         let name = self.name.as_deref().unwrap_or(dormouse_config::UNNAMED);
-        dormouse_config::read_flags(name, &service, self.general, surroundings, self.report)
+        dormouse_config::read_flags(name, &service, self.general, environment, self.report)
     }
 
-    fn read_file(mut self, surroundings: Surroundings) -> Outcome {
+    fn read_file(mut self, environment: Environment) -> Outcome {
         if !self.report.errors.is_empty() {
             // Perhaps a file was not meant at all.
-            Beside::read(self.general, &mut self.report);
+            Overrides::read(self.general, &mut self.report);
             return refuse(self.report);
         }
-        let mut outcome = dormouse_config::load(self.config.as_deref(), surroundings);
-        let beside = Beside::read(self.general, &mut self.report);
+        let mut outcome = dormouse_config::load(self.config.as_deref(), environment);
+        let overrides = Overrides::read(self.general, &mut self.report);
         match &mut outcome.result {
-            Ok(config) => beside.apply(config, &mut self.report),
+            Ok(config) => overrides.apply(config, &mut self.report),
             Err(problems) => self.report.errors.append(problems),
         }
         outcome.warnings.append(&mut self.report.warnings);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn outcome(args: &[&str]) -> Outcome {
-        match parse(args.iter().map(OsString::from), Surroundings { root: false }) {
+        match parse(args.iter().map(OsString::from), Environment { root: false }) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }

@@ -15,7 +15,7 @@ use dormouse_activate::exec::Exec;
 use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{
-    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
+    AdminConfig, Config, Control, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
     WakeOn, Waking,
 };
 use dormouse_core::address::{AddressError, ListenAddress, Target};
@@ -146,7 +146,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
     Ok(Config {
         log_level: Some(Level::Debug),
         drain_timeout: None,
-        oversight: Oversight { control: Control::Off, ..Oversight::default() },
+        admin: AdminConfig { control: Control::Off, ..AdminConfig::default() },
         services: vec![service],
     })
 }

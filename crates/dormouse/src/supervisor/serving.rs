@@ -132,12 +132,12 @@ impl Serving {
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         self.leave_out_lost();
-        let mut refit = self.windows.refit(&config.oversight);
+        let mut refit = self.windows.refit(&config.admin);
         let plan = plan(&self.config, &config, &self.windows.closing(&refit));
         refit.put_off(&self.closing(&plan));
         let prepared = self.prepare(&config, &plan, &mut refit).await?;
         self.log.set_level(config.log_level);
-        self.log.set_format(config.oversight.format);
+        self.log.set_format(config.admin.format);
         self.windows.put_in(refit, &self.window);
 
         // Everything that ends is closed first, so that its listeners can be taken over.

@@ -7,7 +7,7 @@ use dormouse_core::address::ListenAddress;
 use dormouse_log::Format;
 
 use super::endpoint::ListenError;
-use super::model::{Control, Listen, Oversight};
+use super::model::{AdminConfig, Control, Listen};
 use super::report::{Place, Report};
 use super::sockets::Wanted;
 use super::value::Section;
@@ -15,13 +15,13 @@ use super::{endpoint, once};
 
 /// What was said of it, and where.
 #[derive(Default)]
-pub(super) struct Draughts {
+pub(super) struct AdminDraft {
     control: Option<(Control, Place)>,
     http: Option<(Option<SocketAddr>, Place)>,
     format: Option<(Format, Place)>,
 }
 
-impl Draughts {
+impl AdminDraft {
     /// Reads the keys at the top of a file.
     pub(super) fn read(&mut self, section: &Section<'_>, report: &mut Report) {
         if let Some(field) = section.get("control") {
@@ -57,15 +57,15 @@ impl Draughts {
     }
 
     /// Writes what was said over what was said before.
-    pub(super) fn apply(self, oversight: &mut Oversight) {
+    pub(super) fn apply(self, admin: &mut AdminConfig) {
         if let Some((control, _)) = self.control {
-            oversight.control = control;
+            admin.control = control;
         }
         if let Some((http, _)) = self.http {
-            oversight.http = http;
+            admin.http = http;
         }
         if let Some((format, _)) = self.format {
-            oversight.format = format;
+            admin.format = format;
         }
     }
 }
