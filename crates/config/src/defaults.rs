@@ -8,9 +8,7 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Limits;
 
 use crate::limit::{AtLimit, Cap};
-use crate::model::{
-    Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
-};
+use crate::model::{Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking};
 
 /// A default and how it is written in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
-//! A command in one string, split as a shell would split it. No shell runs it.
+//! Splits a command in a string as a shell does. No shell runs the command.
 
 use std::fmt;
 
-/// Splits at white space; quotes of both kinds and backslashes keep it. What only a shell could do is refused rather
-/// than handed to the program as a word.
+/// Splits a command at white space outside of quotes and backslashes. Syntax that needs a shell is an error, because the
+/// program would get it as a word.
 ///
 /// # Errors
-/// A [`SplitError`] if quotes stay open, nothing is there, or a shell is needed.
+/// A [`SplitError`] if quotes are not closed, the command is empty, or a shell is needed.
 pub fn split(text: &str) -> Result<Vec<String>, SplitError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -42,7 +42,7 @@ pub fn split(text: &str) -> Result<Vec<String>, SplitError> {
     }
 }
 
-/// Reads on to the closing quote.
+/// Reads up to the closing quote.
 fn double_quoted(letters: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), SplitError> {
     loop {
         match letters.next() {
@@ -63,22 +63,22 @@ fn double_quoted(letters: &mut std::str::Chars<'_>, word: &mut String) -> Result
 /// Why a text is not a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitError {
-    /// No program is named.
+    /// The command is empty.
     Empty,
-    /// This is opened (a backslash: begun) and not closed.
+    /// This quote is not closed, or a backslash ends the command.
     Open(char),
-    /// This means something to a shell, and none runs.
+    /// This character needs a shell.
     Shell(char),
 }
 
 impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("names no program"),
-            Self::Open('\\') => f.write_str("ends with a backslash; double it to mean itself"),
+            Self::Empty => f.write_str("does not name a program"),
+            Self::Open('\\') => f.write_str("ends with a single backslash; write two"),
             Self::Open(quote) => write!(f, "a {quote} is not closed"),
             Self::Shell(letter) => {
-                write!(f, "no shell runs here that knows '{letter}'; quote it in '…', or run sh -c '…'")
+                write!(f, "'{letter}' needs a shell, and none runs; put it in quotes, or use sh -c '…'")
             }
         }
     }

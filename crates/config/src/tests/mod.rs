@@ -1,5 +1,6 @@
 //! Wrong files and what is said of them; right ones and what they mean.
 
+mod defaults;
 mod random;
 mod together;
 mod wrong;
@@ -53,11 +54,11 @@ fn what_somebody_should_look_at_is_a_warning() {
     for (keys, expected) in [
         (
             "exclusive = 'gpu'\n",
-            "d.toml:5: services.web.exclusive: gpu has no other member; check its spelling, or take it out",
+            "d.toml:5: services.web.exclusive: the group gpu has no other member; check its spelling, or remove this setting",
         ),
         (
             "idle.keep_warm = '00:00-24:00'\n",
-            "d.toml:5: services.web.idle.keep_warm: covers the whole week: it never sleeps; idle.stop = \"infinity\" says so",
+            "d.toml:5: services.web.idle.keep_warm: covers the whole week, so that the workload never stops; write idle.stop = \"infinity\" instead",
         ),
     ] {
         let outcome = outcome(&format!("{BASE}{WOKEN}{keys}"));
@@ -210,7 +211,7 @@ fn whoever_can_be_anybody_is_told_of() {
     assert_eq!(
         said("*:80"),
         [
-            "d.toml:4: services.web.accept_proxy: whoever reaches [::]:80 can claim any address; name the proxies: \
+            "d.toml:4: services.web.accept_proxy: every client that reaches [::]:80 can claim any address; list the addresses of the proxies: \
              accept_proxy = [\"10.0.0.0/8\"]"
         ]
     );
@@ -274,7 +275,7 @@ fn each_key_that_is_known_is_read() {
         let base: Vec<_> = base.collect();
         let said = errors(&format!("{}\n{} = 1979-05-27\n", base.join("\n"), key.path));
         assert!(
-            said.iter().any(|line| line.contains("a date or time") || line.contains("belongs to")),
+            said.iter().any(|line| line.contains("a date or time") || line.contains("requires wake.")),
             "{}: {said:?}",
             key.path
         );

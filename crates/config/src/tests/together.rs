@@ -8,22 +8,22 @@ fn services_do_not_take_each_others_place() {
         format!("[services.a]\nlisten = '{a}'\nto = '@x'\n[services.b]\nlisten = '{b}'\nto = '@y'\n")
     };
     for (a, b, said) in [
-        ("@s", "@s", "@s is where a listens (d.toml:2); choose another address"),
+        ("@s", "@s", "@s is already used by service a (d.toml:2); choose another address"),
         (
             "/s?mode=0600",
             "/s",
-            "/s is not free beside /s?mode=0600, where a listens (d.toml:2); choose another address",
+            "/s conflicts with /s?mode=0600 of service a (d.toml:2); choose another address",
         ),
-        ("fd:x", "fd:x", "fd:x is where a listens (d.toml:2); choose another address"),
+        ("fd:x", "fd:x", "fd:x is already used by service a (d.toml:2); choose another address"),
         (
             "*:80",
             "127.0.0.1:80",
-            "127.0.0.1:80 is not free beside [::]:80, where a listens (d.toml:2); choose another address",
+            "127.0.0.1:80 conflicts with [::]:80 of service a (d.toml:2); choose another address",
         ),
         (
             "127.0.0.1:80",
             "0.0.0.0:80",
-            "0.0.0.0:80 is not free beside 127.0.0.1:80, where a listens (d.toml:2); choose another address",
+            "0.0.0.0:80 conflicts with 127.0.0.1:80 of service a (d.toml:2); choose another address",
         ),
     ] {
         assert_eq!(errors(&two(a, b)), [format!("d.toml:5: services.b.listen: {said}")]);
@@ -41,17 +41,17 @@ fn who_looks_and_steers_does_not_take_a_services_place() {
         (
             "http = '127.0.0.1:8080'",
             "127.0.0.1:8080",
-            "http: 127.0.0.1:8080 is where a listens (d.toml:3); choose another address",
+            "http: 127.0.0.1:8080 is already used by service a (d.toml:3); choose another address",
         ),
         (
             "http = '127.0.0.1:8080'",
             "*:8080",
-            "http: 127.0.0.1:8080 is not free beside [::]:8080, where a listens (d.toml:3); choose another address",
+            "http: 127.0.0.1:8080 conflicts with [::]:8080 of service a (d.toml:3); choose another address",
         ),
         (
             "control = '/run/c.sock?mode=0660'",
             "/run/c.sock",
-            "control: /run/c.sock?mode=0660 is not free beside /run/c.sock, where a listens (d.toml:3); choose another address",
+            "control: /run/c.sock?mode=0660 conflicts with /run/c.sock of service a (d.toml:3); choose another address",
         ),
     ] {
         assert_eq!(errors(&with(top, listen)), [format!("d.toml:1: {said}")], "{top}");
@@ -74,12 +74,12 @@ fn what_stands_for_several_servers_takes_all_their_names() {
     };
     let (names, one) = (("web", "dns:x:80"), ("web-1", "@b"));
     for (a, b, said) in [
-        (names, one, "web stands for several servers, one of them called web-1"),
-        (one, names, "stands for several servers, one of them called web-1 as another server is"),
-        (names, ("web", "srv:_y._tcp.x"), "another server is called web"),
-        (("web", "dns:x:80"), ("web-32", "@b"), "web stands for several servers, one of them called web-32"),
+        (names, one, "web stands for several servers, one of them named web-1"),
+        (one, names, "stands for several servers, one of them named web-1 as another server is"),
+        (names, ("web", "srv:_y._tcp.x"), "the name web is already used by another server"),
+        (("web", "dns:x:80"), ("web-32", "@b"), "web stands for several servers, one of them named web-32"),
     ] {
-        let said = format!("d.toml:5: services.web.servers.name: {said}; give it a name of its own");
+        let said = format!("d.toml:5: services.web.servers.name: {said}; choose another name");
         assert_eq!(errors(&two(a, b)), [said]);
     }
     for other in ["web-0", "web-33", "web-1-1", "server1"] {

@@ -288,7 +288,7 @@ mod tests {
             ),
             (
                 &["--exec=a", "--hold-max=0"],
-                "--hold-max: at least 1 is held; to turn clients away at once write --hold=0",
+                "--hold-max: must be at least 1; to turn clients away at once, write --hold=0",
             ),
             (
                 &["--exec=a", "--maxconn=many"],
@@ -300,27 +300,27 @@ mod tests {
             ),
             (
                 &["--exec=a", "--ready=healthy"],
-                "--ready: only a container is healthy; wake one (--container=NAME), or use connect",
+                "--ready: healthy requires a container; add --container=NAME, or use connect",
             ),
             (
                 &["--exec=a", "--freeze=5min"],
-                "--freeze: it would be stopped before it is frozen; stay below --idle, which is 5min",
+                "--freeze: must be less than --idle (5min), because a stopped workload cannot be frozen",
             ),
-            (&["--exec=a", "--unit=b"], "--exec: is another way to wake than --unit; keep one of them"),
-            (&["--stop=a"], "--stop: belongs to --start, which is missing; add it or take this out"),
+            (&["--exec=a", "--unit=b"], "--exec: conflicts with --unit; keep only one"),
+            (&["--stop=a"], "--stop: requires --start; add it, or remove this setting"),
             (
                 &["--exec=a && b"],
-                "--exec: \"a && b\": no shell runs here that knows '&'; quote it in '…', or run sh -c '…'",
+                "--exec: \"a && b\": '&' needs a shell, and none runs; put it in quotes, or use sh -c '…'",
             ),
             (
                 &["--idle=5min"],
-                "--idle: means nothing without something to wake; add --exec=, --unit= or another, or take it out",
+                "--idle: requires a workload; add --exec=, --unit= or another, or remove this setting",
             ),
             (
                 &["--exec=a", "--to=@c"],
-                "--to: one thing that is woken is one server; give one; several servers, each with its own wake, stand in a file (--config)",
+                "--to: several servers cannot share a workload; give one, or write [[services.NAME.servers]] in a file (--config)",
             ),
-            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop"),
+            (&["--start=a", "--idle=5min"], "--idle: requires a command that stops the workload; add --stop"),
             (
                 &["--exec=a", "--keep-warm=25:00-26:00"],
                 "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
@@ -335,7 +335,7 @@ mod tests {
                 &["--config=x.toml", "--hold=30x"],
                 "--config: says what is served, and so does --listen; use one of them",
             ),
-            (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
+            (&["--name=a b"], "\"a b\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'"),
         ] {
             assert_eq!(errors(&[&base[..], more].concat()), [expected]);
         }
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(
             errors,
             [
-                "--log-level: \"loud\": not a level; write err, warning, notice, info or debug",
+                "--log-level: \"loud\": not a log level; write err, warning, notice, info or debug",
                 "/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name",
             ]
         );
@@ -390,7 +390,7 @@ mod tests {
         let (name, address) = listen.unwrap();
         assert_eq!(
             errors(&[&file, &format!("--http={address}")]),
-            [format!("--http: {address} is where {name} listens; choose another address")]
+            [format!("--http: {address} is already used by service {name}; choose another address")]
         );
         let looked_at = outcome(&[&file, "--http=0.0.0.0:9180"]);
         assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 1, "{looked_at:?}");
