@@ -139,7 +139,7 @@ mod tests {
     const B: &str = "log_level = 'debug'\n[services.b]\nlisten = '127.0.0.1:3'\nto = '127.0.0.1:2'\n";
 
     #[test]
-    fn single_services_are_named_by_their_files_and_come_in_their_order() {
+    fn files_of_single_services_name_their_services_and_are_read_in_order() {
         let dir = Dir::new(
             "order",
             &[("services.d/z.toml", A), ("services.d/a.toml", B), ("services.d/x.txt", "?")],
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_whose_name_is_no_services_is_to_be_renamed() {
+    fn a_file_with_an_invalid_name_for_a_service_is_reported() {
         let dir = Dir::new("names", &[("services.d/with space.toml", A)]);
         assert_eq!(
             dir.errors(),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
+    fn an_unreadable_file_is_reported() {
         let dir = Dir::new("none", &[]);
         assert_eq!(
             dir.errors(),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_default_file_says_what_can_be_done() {
+    fn a_missing_default_file_is_reported_with_the_remedies() {
         let said = advice(Path::new(DEFAULT), ErrorKind::NotFound);
         for way in ["create it", "--config=FILE", "dormouse run --help"] {
             assert!(said.contains(way), "{said}");

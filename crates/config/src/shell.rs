@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_split_as_a_shell_splits_them() {
+    fn words_are_split_as_by_a_shell() {
         for (text, words) in [
             ("python3 -m http.server 9000", &["python3", "-m", "http.server", "9000"][..]),
             ("  a\t b\n", &["a", "b"]),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_shell_or_has_no_end_is_refused() {
+    fn commands_that_need_a_shell_or_lack_a_quote_are_errors() {
         for (text, error) in [
             ("", SplitError::Empty),
             (" ", SplitError::Empty),
@@ -132,12 +132,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "[ab'\"\\\\ $\\n~]{0,20}") {
+        fn any_text_gives_a_result(text in "[ab'\"\\\\ $\\n~]{0,20}") {
             let _ = split(&text);
         }
 
         #[test]
-        fn quoted_words_come_out_as_they_went_in(words in prop::collection::vec("\\PC{1,10}", 1..5)) {
+        fn quoted_words_stay_the_same(words in prop::collection::vec("\\PC{1,10}", 1..5)) {
             let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
             prop_assert_eq!(split(&quoted.join(" ")), Ok(words));
         }

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_is_found() {
+    fn the_nearest_word_is_found() {
         let known = ["listen", "to", "hold", "minimum_uptime", "proxy_protocol"];
         for (given, meant) in [
             ("lsiten", Some("listen")),

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_is_explained_and_its_example_and_default_are_toml() {
+    fn each_key_has_a_description_and_an_example_in_toml() {
         for key in TOP.iter().chain(SERVICE) {
             assert!(key.manual.ends_with('.'), "{}", key.path);
             let text = format!("key = {}", key.example);

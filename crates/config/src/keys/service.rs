@@ -268,7 +268,7 @@ pub const SERVICE: &[Key] = &[
         ..key("exclusive", TEXT, "\"gpu\"")
     },
     Key {
-        default: "\"first\" where servers are woken, otherwise \"roundrobin\"",
+        default: "\"first\" with workloads, otherwise \"roundrobin\"",
         manual: Balance::MANUAL,
         ..key("balance", Balance::CHOICES, "\"leastconn\"")
     },

@@ -1,4 +1,4 @@
-//! Wrong files and what is said of them; right ones and what they mean.
+//! Invalid files and their messages; valid files and their meaning.
 
 mod defaults;
 mod random;
@@ -32,7 +32,7 @@ fn config(text: &str) -> Config {
     }
 }
 
-/// The only service, with what every one needs.
+/// Returns the only service, with the required keys and these.
 fn service(keys: &str) -> ServiceConfig {
     let [service] = config(&format!("{BASE}{keys}")).services.try_into().unwrap();
     service
@@ -50,7 +50,7 @@ const BASE: &str = "[services.web]\nlisten = '127.0.0.1:80'\nto = '127.0.0.1:81'
 const WOKEN: &str = "wake.unit = 'x'\n";
 
 #[test]
-fn what_somebody_should_look_at_is_a_warning() {
+fn problems_that_do_not_prevent_a_start_are_warnings() {
     for (keys, expected) in [
         (
             "exclusive = 'gpu'\n",
@@ -68,7 +68,7 @@ fn what_somebody_should_look_at_is_a_warning() {
 }
 
 #[test]
-fn defaults_are_the_fields() {
+fn a_service_without_keys_has_the_documented_defaults() {
     let service = service(WOKEN);
     assert_eq!(service.ready, Ready::Connect);
     assert_eq!(service.hold.timeout, TimeSpan::from_secs(30));
@@ -88,7 +88,7 @@ fn defaults_are_the_fields() {
 }
 
 #[test]
-fn short_forms_mean_the_same() {
+fn short_and_long_forms_are_equal() {
     let stop = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.stop;
     assert_eq!(stop("idle = '10min'"), stop("idle.stop = 600"));
     assert_eq!(stop("idle = 'infinity'"), None);
@@ -100,7 +100,7 @@ fn short_forms_mean_the_same() {
 }
 
 #[test]
-fn activators_learn_what_ready_waits_for() {
+fn activators_report_the_readiness_that_ready_needs() {
     let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
     assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), ActivatorConfig::Exec(exec) if exec.notify));
     assert!(
@@ -118,13 +118,13 @@ fn activators_learn_what_ready_waits_for() {
 }
 
 #[test]
-fn what_cannot_be_stopped_is_not_promised_to_be() {
+fn a_workload_that_cannot_be_stopped_has_no_idle_stop() {
     assert_eq!(service("wake.start = 'a'").idle.stop, None);
     assert_eq!(service("").idle.stop, None);
 }
 
 #[test]
-fn servers_are_checked_as_their_service_says_unless_they_say_otherwise() {
+fn the_checks_of_a_service_apply_to_servers_without_their_own() {
     let text = "[services.web]\nlisten = '@a'\nhold.max = 7\ncheck = { inter = '1s', fall = 1, observe = 'layer4' }\n\
                 [[services.web.servers]]\nto = '@b'\nweight = 0\nmaxconn = 5\n\
                 [[services.web.servers]]\nto = '@c'\ncheck = false\nbackup = true\ndisabled = true\n\
@@ -155,7 +155,7 @@ fn a_plain_server_has_no_rules() {
 }
 
 #[test]
-fn options_of_a_listener_stand_behind_its_address() {
+fn options_follow_the_address_of_a_listener() {
     let text = "[services.web]\nto = '@x'\nlisten = ['/run/s?mode=0660&owner=root&group=7&backlog=9', \
                 '[::]:80?v6only', '0.0.0.0:80', '*:81?interface=eth0&freebind', '*:81?interface=eth1', \
                 '127.0.0.1:82?defer_accept=90&fastopen=5', 'vsock::83?backlog=3', '@abstract?backlog=3']";
@@ -181,13 +181,13 @@ fn options_of_a_listener_stand_behind_its_address() {
 }
 
 #[test]
-fn a_listener_for_ipv6_only_is_not_where_an_ipv4_server_is() {
+fn a_listener_with_v6only_does_not_conflict_with_an_ipv4_server() {
     config("[services.web]\nlisten = '[::]:80?v6only'\nto = '127.0.0.1:80'");
     errors("[services.web]\nlisten = '[::]:80?v6only'\nto = '[::1]:80'");
 }
 
 #[test]
-fn headers_are_taken_from_and_told_to_whom_it_says() {
+fn proxy_headers_are_accepted_and_sent_as_configured() {
     let accept = |keys: &str| service(keys).accept_proxy;
     assert_eq!(accept("accept_proxy = false"), None);
     assert_eq!(accept("accept_proxy = true"), Some(Sources::Everybody));
@@ -203,7 +203,7 @@ fn headers_are_taken_from_and_told_to_whom_it_says() {
 }
 
 #[test]
-fn whoever_can_be_anybody_is_told_of() {
+fn accepting_headers_of_all_clients_is_a_warning() {
     let said = |listen: &str| {
         let text = format!("[services.web]\nlisten = '{listen}'\nto = '@x'\naccept_proxy = true");
         lines(&outcome(&text).warnings)
@@ -219,7 +219,7 @@ fn whoever_can_be_anybody_is_told_of() {
 }
 
 #[test]
-fn clocks_of_a_session() {
+fn timeouts_of_a_session() {
     let keys = "timeout = { client = '1s', server = 2, client_fin = 3, server_fin = 4, tunnel = 5, session = 6, \
                 half_close = 0, idle = 'infinity', proxy_header = '7s' }\naccept_proxy = true";
     let timeouts = service(keys).timeouts;
@@ -237,14 +237,14 @@ fn clocks_of_a_session() {
 }
 
 #[test]
-fn one_socket_takes_in_what_another_would_in_the_same_service() {
+fn a_listener_that_another_one_of_the_service_covers_is_removed() {
     let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
     let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
 }
 
 #[test]
-fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
+fn the_shipped_example_is_valid() {
     let config = config(include_str!("../../../../docs/examples/dormouse.toml"));
     let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(
@@ -265,8 +265,8 @@ fn each_kind_of_activator_has_its_keys() {
 }
 
 #[test]
-fn each_key_that_is_known_is_read() {
-    // A value of a kind that no key takes is refused by whoever reads it.
+fn each_defined_key_is_read() {
+    // The reader of each key reports a value of a type that no key accepts.
     for key in keys::SERVICE {
         if key.path.starts_with("servers") {
             continue;
@@ -288,7 +288,7 @@ fn each_key_that_is_known_is_read() {
 }
 
 #[test]
-fn who_may_look_is_said_at_the_top() {
+fn the_control_socket_and_the_web_server_are_top_level_keys() {
     let all = "control = 'unix:/run/d/c?mode=0660'\nhttp = '[::1]:9180'\nlog = 'json'\n";
     let admin = config(&format!("{all}{BASE}")).admin;
     let Control::At { address, options } = &admin.control else { panic!("{admin:?}") };

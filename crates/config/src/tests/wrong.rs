@@ -1,9 +1,9 @@
-//! Wrong files, and each word that is said of them.
+//! Invalid files, with the full text of each message.
 
 use super::*;
 
 #[test]
-fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
+fn an_invalid_file_is_reported_with_a_remedy() {
     for (text, expected) in [
         ("", "d.toml: no service is configured; add for example [services.web] with listen and to"),
         (
@@ -90,7 +90,7 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
+fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
     for (keys, expected) in [
         ("hodl = {}", "services.web.hodl: unknown key; did you mean hold?"),
         ("wake.unit = 'a'\nidle.stpo = '1s'", "services.web.idle.stpo: unknown key; did you mean stop?"),
@@ -359,7 +359,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         ("wake.unit = 'a'\nexclusive = ''", "services.web.exclusive: \"\": a group must have a name"),
     ] {
-        let said = errors(&format!("{BASE}{keys}\n"));
+        let reported = errors(&format!("{BASE}{keys}\n"));
         let line = 3
             + keys
                 .lines()
@@ -370,12 +370,12 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
                 .unwrap()
             + 1;
         let expected = format!("d.toml:{line}: {expected}");
-        assert_eq!(said, [expected], "{keys}");
+        assert_eq!(reported, [expected], "{keys}");
     }
 }
 
 #[test]
-fn wrong_options_of_a_listener_say_what_is_possible() {
+fn invalid_options_of_a_listener_are_reported_with_the_valid_ones() {
     for (listen, expected) in [
         ("/a?mod=1", "\"mod\" is not an option of this kind of listener; did you mean mode?"),
         (
@@ -409,8 +409,8 @@ fn wrong_options_of_a_listener_say_what_is_possible() {
             "not a time span (write for example 500ms, 30s, 1min 30s, infinity); write ?defer_accept=5s",
         ),
     ] {
-        let said = errors(&format!("[services.web]\nlisten = '{listen}'\nto = '@b'"));
-        assert_eq!(said, [format!("d.toml:2: services.web.listen: \"{listen}\": {expected}")]);
+        let reported = errors(&format!("[services.web]\nlisten = '{listen}'\nto = '@b'"));
+        assert_eq!(reported, [format!("d.toml:2: services.web.listen: \"{listen}\": {expected}")]);
     }
 }
 
@@ -434,7 +434,7 @@ fn servers_of_their_own_are_checked_one_by_one() {
 }
 
 #[test]
-fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
     let text =
         "log_level = 'loud'\n[services.b]\nlisten = 8080\nhodl = 1\n[services.a]\nto = '@x'\nmaxconn = 0\n";
     assert_eq!(
@@ -451,7 +451,7 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn what_is_not_toml_hides_only_what_follows_from_it() {
+fn a_syntax_error_hides_only_the_errors_that_follow_from_it() {
     assert_eq!(
         errors("[services.web]\nlisten = nowhere\nto = '@b'\nhodl = 1\n"),
         [
@@ -466,8 +466,8 @@ fn what_is_not_toml_hides_only_what_follows_from_it() {
 }
 
 #[test]
-fn forgotten_quotes_are_recognised() {
-    for (value, said) in [
+fn missing_quotes_are_recognised() {
+    for (value, reported) in [
         ("127.0.0.1:80", "strings must be in quotes; write \"127.0.0.1:80\""),
         ("/run/x # here", "strings must be in quotes; write \"/run/x\""),
         ("*:80", "strings must be in quotes; write \"*:80\""),
@@ -478,21 +478,21 @@ fn forgotten_quotes_are_recognised() {
         ("[a, b]", "strings must be in quotes"),
         ("\"abc", "invalid basic string, expected `\"`"),
     ] {
-        let said = format!("d.toml:2: not TOML: {said}");
+        let reported = format!("d.toml:2: not TOML: {reported}");
         let errors = errors(&format!("[services.web]\nlisten = {value}\nto = '@b'"));
-        assert!(errors.contains(&said), "{value}: {errors:?}");
+        assert!(errors.contains(&reported), "{value}: {errors:?}");
     }
 }
 
 #[test]
-fn a_header_that_cannot_be_read_hides_the_rest() {
-    let said = errors("[services.web\nlisten = '@a'\nhodl = 1\n");
-    assert_eq!(said, ["d.toml:1: not TOML: unclosed table, expected `]`"]);
+fn a_broken_table_header_hides_the_other_errors() {
+    let reported = errors("[services.web\nlisten = '@a'\nhodl = 1\n");
+    assert_eq!(reported, ["d.toml:1: not TOML: unclosed table, expected `]`"]);
 }
 
 #[test]
-fn what_is_wrong_stays_a_line_whatever_it_repeats() {
-    let said = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
+fn a_message_is_one_line_whatever_it_quotes() {
+    let reported = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
     let expected = r#"d.toml:2: services.web.listen: "a\n\u{1b}:80": 'a\n\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;
-    assert_eq!(said, [expected]);
+    assert_eq!(reported, [expected]);
 }

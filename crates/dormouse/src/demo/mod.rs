@@ -5,25 +5,18 @@ mod server;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_activate::ActivatorConfig;
 use dormouse_activate::exec::Exec;
-use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::limit::Cap;
 use dormouse_config::listen_options::ListenOptions;
-use dormouse_config::model::{
-    AdminConfig, Config, Control, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
-    WakeOn, Waking,
-};
+use dormouse_config::model::{AdminConfig, Config, Control, Idle, Listen, ServerConfig, ServiceConfig};
 use dormouse_core::address::{AddressError, ListenAddress, Target};
-use dormouse_core::pool::Balance;
-use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 use dormouse_proxy::listener::Received;
-use dormouse_relay::Limits;
 
 use crate::supervisor::{RunError, run_and_tell};
 pub use server::serve;

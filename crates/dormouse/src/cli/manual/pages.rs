@@ -229,21 +229,21 @@ for that, if it runs.
 pub(super) const TOML: (&str, &str) = (
     r#".TH DORMOUSE.TOML 5 "" "dormouse" "dormouse"
 .SH NAME
-dormouse.toml \- which services sleep, where they listen, and what wakes them
+dormouse.toml \- configuration file of dormouse
 .SH SYNOPSIS
 /etc/dormouse/dormouse.toml
 .br
 /etc/dormouse/services.d/*.toml
 .SH DESCRIPTION
-A TOML file (https://toml.io) that \fBdormouse\-run\fR(8) reads. Beside it, files in services.d are read in the order of
-their names; each has the same layout, or holds the keys of one service at its top, which is then called as the file is.
-Another file that is named with \fB\-\-config=\fR is read alone.
+\fBdormouse\-run\fR(8) reads its services from this TOML file (https://toml.io). It also reads the files in services.d, in
+the order of their names. Each of them has the same layout, or consists of the keys of one service, which gets the name
+of the file. A file that is named with \fB\-\-config=\fR is read alone.
 .PP
-Unknown keys are errors. \fBdormouse\-check\fR(8) tells all that is wrong, and what the file means.
+Unknown keys are errors. \fBdormouse\-check\fR(8) reports all errors, and shows what a configuration does.
 .PP
-A time span is a string as in \fBsystemd.time\fR(7), for example "1min 30s", or a number of seconds; "infinity" is for
-ever. A command is a string that is split as a shell would, quotes honoured, or a list of words; no shell runs it: write
-["sh", "\-c", "..."] where you need one.
+A time span is a string as in \fBsystemd.time\fR(7), for example "1min 30s", or a number of seconds; "infinity" means no
+limit. A command is a string, which is split as by a shell with its quotes, or a list of words. No shell runs the
+command; use ["sh", "\-c", "..."] where one is needed.
 "#,
     r#".SH EXAMPLE
 .nf
