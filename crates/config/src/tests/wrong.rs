@@ -173,10 +173,6 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
             "services.web.proxy_protocol: takes \"v1\", \"v2\" or a table, not a number; for example proxy_protocol = \"v2\"",
         ),
         (
-            "balance = 'best'",
-            "services.web.balance: takes \"roundrobin\", \"leastconn\", \"first\", \"source\" or \"random\", not \"best\"; for example balance = \"leastconn\"",
-        ),
-        (
             "check = 'yes'",
             "services.web.check: takes true, false or a table, not \"yes\"; for example check = { inter = \"2s\", rise = 2, fall = 3 }",
         ),
@@ -197,10 +193,6 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         (
             "ready = 'notify'",
             "services.web.ready: requires a workload; add wake = { unit = \"nginx.service\" }, or remove this setting",
-        ),
-        (
-            "wake.on = 'data'",
-            "services.web.wake: does not name a workload; add one of wake.unit, wake.container, wake.exec, wake.start, wake.wol",
         ),
         (
             "wake = 'nginx'",
@@ -372,6 +364,19 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         let expected = format!("d.toml:{line}: {expected}");
         assert_eq!(reported, [expected], "{keys}");
     }
+}
+
+#[test]
+fn messages_list_the_algorithms_and_the_kinds_of_their_tables() {
+    let expected = format!(
+        "d.toml:4: services.web.balance: takes {}, not \"best\"; for example balance = \"leastconn\"",
+        Balance::CHOICES
+    );
+    assert_eq!(errors(&format!("{BASE}balance = 'best'\n")), [expected]);
+    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| format!("wake.{}", kind.properties().key)).collect();
+    let expected =
+        format!("d.toml:4: services.web.wake: does not name a workload; add one of {}", kinds.join(", "));
+    assert_eq!(errors(&format!("{BASE}wake.on = 'data'\n")), [expected]);
 }
 
 #[test]
