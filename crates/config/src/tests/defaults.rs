@@ -9,7 +9,7 @@ fn reads(key: &keys::Key, setting: &str) -> Config {
         "servers" => {
             format!("[services.web]\nlisten = '@a'\n[[services.web.servers]]\nto = '@b'\n{setting}\n")
         }
-        _ => format!("[services.web]\nlisten = '@a'\nto = '@b'\n"),
+        _ => "[services.web]\nlisten = '@a'\nto = '@b'\n".to_owned(),
     };
     let context = match (key.table(), name) {
         ("servers", _) => return config(&text),
