@@ -54,7 +54,7 @@ fn a_right_file_says_what_would_be_opened_started_and_stopped() {
 }
 
 #[test]
-fn who_may_look_and_steer_is_told_before_the_services() {
+fn check_shows_admin_access_before_the_services() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
     fs::write(
@@ -117,7 +117,7 @@ fn a_warning_keeps_nothing_from_starting() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told() {
+fn an_unreadable_file_is_reported() {
     let dir = TempDir::new().unwrap();
     let said = check(&dir.join("nothing.toml")).unwrap();
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));

@@ -16,7 +16,7 @@ fn state(rig: &Rig, server: &str, column: usize) -> Result<String> {
 }
 
 #[test]
-fn a_server_that_checks_find_down_is_told_as_down_everywhere() {
+fn a_server_that_fails_checks_is_reported_as_down_everywhere() {
     let dir = dormouse_tests::temp::TempDir::new().unwrap();
     let path = dir.join("server");
     let services = format!(
@@ -68,7 +68,7 @@ fn a_server_that_checks_find_down_is_told_as_down_everywhere() {
 }
 
 #[test]
-fn a_service_is_told_as_what_keeps_its_servers_from_clients() {
+fn a_service_reports_what_keeps_its_servers_from_clients() {
     let two = "[[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\
                [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\n";
     // Nobody answers there, so it never has a server.
