@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Tells of one name, at once and yet not for ever: a resolver may give another choice of the servers each time. What was
 /// not told is part of the next line, so the lines together say which servers there are.
-pub(super) struct Teller {
+pub(super) struct DnsLog {
     source: Source,
     label: String,
     log: Log,
@@ -23,7 +23,7 @@ pub(super) struct Teller {
     over: Instant,
 }
 
-impl Teller {
+impl DnsLog {
     pub(super) fn new(source: Source, label: String, log: Log, now: Instant) -> Self {
         Self { source, label, log, told: Vec::new(), over: now }
     }
@@ -41,7 +41,7 @@ impl Teller {
 
     fn event(&mut self, now: Instant, event: &Event) {
         // What is missing for long is told as gone.
-        if *event == Event::Missing && !self.may_tell(now) {
+        if *event == Event::Missing && !self.may_write(now) {
             return;
         }
         let Self { source, label, log, .. } = self;
@@ -64,7 +64,7 @@ impl Teller {
 
     /// What is to be told of the servers now.
     fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<Difference> {
-        if self.told == servers || !self.may_tell(now) {
+        if self.told == servers || !self.may_write(now) {
             return None;
         }
         let difference = Difference::between(&self.told, servers);
@@ -72,7 +72,7 @@ impl Teller {
         Some(difference)
     }
 
-    fn may_tell(&mut self, now: Instant) -> bool {
+    fn may_write(&mut self, now: Instant) -> bool {
         let may = self.over.saturating_duration_since(now) <= PERIOD * (AT_ONCE - 1);
         if may {
             self.over = self.over.max(now).checked_add(PERIOD).unwrap_or(now);
@@ -110,19 +110,19 @@ mod tests {
         Server { priority: 0, address: ([10, 0, 0, last], 80).into(), weight: 1 }
     }
 
-    fn teller(now: Instant) -> Teller {
+    fn dns_log(now: Instant) -> DnsLog {
         let source = Source::parse("dns:a.example:80").unwrap().unwrap();
-        Teller::new(source, String::new(), Log::new(Some(Level::Err)), now)
+        DnsLog::new(source, String::new(), Log::new(Some(Level::Err)), now)
     }
 
     #[test]
     fn changes_without_end_are_a_line_in_ten_seconds() {
         let start = Instant::now();
-        let mut teller = teller(start);
+        let mut dns_log = dns_log(start);
         let told: Vec<_> = (0..100)
             .filter(|second| {
                 let servers = [server(u8::try_from(*second).unwrap())];
-                teller.changed(start + Duration::from_secs(*second), &servers).is_some()
+                dns_log.changed(start + Duration::from_secs(*second), &servers).is_some()
             })
             .collect();
         assert_eq!(told, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
@@ -131,14 +131,14 @@ mod tests {
     #[test]
     fn what_was_not_told_is_part_of_the_next_line() {
         let start = Instant::now();
-        let mut teller = teller(start);
+        let mut dns_log = dns_log(start);
         for last in 0..5 {
-            assert!(teller.changed(start, &[server(last)]).is_some());
+            assert!(dns_log.changed(start, &[server(last)]).is_some());
         }
-        assert_eq!(teller.changed(start, &[server(4), server(5)]), None);
-        assert_eq!(teller.changed(start, &[server(6), server(7)]), None);
-        let difference = teller.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
+        assert_eq!(dns_log.changed(start, &[server(4), server(5)]), None);
+        assert_eq!(dns_log.changed(start, &[server(6), server(7)]), None);
+        let difference = dns_log.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
         assert_eq!(shown(&difference), "new 10.0.0.6:80, 10.0.0.7:80; gone 10.0.0.4:80.");
-        assert_eq!(teller.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
+        assert_eq!(dns_log.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
     }
 }

@@ -22,18 +22,18 @@ use dormouse_log::Log;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use client::{Wanted, ask};
-use dns_log::Teller;
-use resolv_conf::Resolvers;
+use client::{Query, ask};
+use dns_log::DnsLog;
+use resolv_conf::ResolvConf;
 use wire::Reply;
 
 /// Who is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
-    /// Whom the system asks, `/etc/resolv.conf`; it is read again for each question.
+pub enum Resolvers {
+    /// Resolvers the system asks, `/etc/resolv.conf`; it is read again for each question.
     System,
     /// These, in this order.
-    These(Vec<SocketAddr>),
+    Servers(Vec<SocketAddr>),
 }
 
 /// The servers of a name, as they are known now.
@@ -42,7 +42,7 @@ pub type Servers = watch::Receiver<Arc<[Server]>>;
 /// Follows a name. The future asks until the last receiver is dropped; it belongs to whoever serves.
 pub fn follow(
     source: Source,
-    whom: Whom,
+    resolvers: Resolvers,
     label: String,
     log: Log,
 ) -> (Servers, impl Future<Output = ()> + Send) {
@@ -50,19 +50,19 @@ pub fn follow(
     let following = async move {
         let now = Instant::now().into_std();
         let mut keeper = Keeper::new(now);
-        let mut teller = Teller::new(source.clone(), label, log, now);
+        let mut dns_log = DnsLog::new(source.clone(), label, log, now);
         loop {
             tokio::select! {
                 () = sleep_until(keeper.next().into()) => {}
                 () = sender.closed() => return,
             }
             let answer = tokio::select! {
-                answer = look_up(&source, &whom) => answer,
+                answer = look_up(&source, &resolvers) => answer,
                 () = sender.closed() => return,
             };
             let now = Instant::now().into_std();
             let events = keeper.answered(now, answer);
-            teller.answered(now, &events, keeper.servers());
+            dns_log.answered(now, &events, keeper.servers());
             if **sender.borrow() != *keeper.servers() {
                 sender.send_replace(keeper.servers().into());
             }
@@ -72,10 +72,10 @@ pub fn follow(
 }
 
 /// Asks once.
-pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
-    let resolvers = match whom {
-        Whom::System => Resolvers::of_system(),
-        Whom::These(servers) => Resolvers::of(servers),
+pub async fn look_up(source: &Source, resolvers: &Resolvers) -> Answer {
+    let resolvers = match resolvers {
+        Resolvers::System => ResolvConf::system(),
+        Resolvers::Servers(servers) => ResolvConf::with_servers(servers),
     };
     let answer = match source {
         Source::Addresses { name, port } => addresses(&resolvers, name)
@@ -90,19 +90,19 @@ pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
     }
 }
 
-async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
-    match ask(resolvers, name, Wanted::Addresses).await? {
+async fn addresses(resolvers: &ResolvConf, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    match ask(resolvers, name, Query::Addresses).await? {
         Reply::Addresses(addresses, ttl) => Ok((addresses, ttl)),
-        Reply::Nothing(ttl) => Ok((Vec::new(), ttl)),
-        Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => Err("this is no answer".to_owned()),
+        Reply::NoRecords(ttl) => Ok((Vec::new(), ttl)),
+        Reply::Services(..) | Reply::Truncated | Reply::ServerError(_) => Err("this is no answer".to_owned()),
     }
 }
 
-async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Duration), String> {
-    let (records, mut shortest) = match ask(resolvers, name, Wanted::Services).await? {
+async fn services(resolvers: &ResolvConf, name: &str) -> Result<(Vec<Server>, Duration), String> {
+    let (records, mut shortest) = match ask(resolvers, name, Query::Services).await? {
         Reply::Services(records, ttl) => (records, ttl),
-        Reply::Nothing(ttl) => return Ok((Vec::new(), ttl)),
-        Reply::Addresses(..) | Reply::Truncated | Reply::Refused(_) => {
+        Reply::NoRecords(ttl) => return Ok((Vec::new(), ttl)),
+        Reply::Addresses(..) | Reply::Truncated | Reply::ServerError(_) => {
             return Err("this is no answer".to_owned());
         }
     };

@@ -20,8 +20,8 @@ fn add(dns: &Dns, records: &[&str]) {
     }
 }
 
-fn whom(dns: &Dns) -> Whom {
-    Whom::These(vec![dns.address()])
+fn resolvers(dns: &Dns) -> Resolvers {
+    Resolvers::Servers(vec![dns.address()])
 }
 
 fn source(text: &str) -> Source {
@@ -30,7 +30,7 @@ fn source(text: &str) -> Source {
 
 /// What a name has, and for how long.
 async fn found(text: &str, dns: &Dns) -> (Vec<Server>, Duration) {
-    match look_up(&source(text), &whom(dns)).await {
+    match look_up(&source(text), &resolvers(dns)).await {
         Answer::Servers(servers, ttl) => (servers, ttl),
         other => panic!("{text}: {other:?}"),
     }
@@ -108,16 +108,22 @@ async fn what_does_not_fit_is_asked_for_over_tcp() {
 #[tokio::test]
 async fn absence_and_silence_are_not_the_same() {
     let dns = started();
-    assert!(matches!(look_up(&source("dns:nothing.example.test:80"), &whom(&dns)).await, Answer::Nothing(_)));
-    assert!(matches!(look_up(&source("srv:_no._tcp.example.test"), &whom(&dns)).await, Answer::Nothing(_)));
+    assert!(matches!(
+        look_up(&source("dns:nothing.example.test:80"), &resolvers(&dns)).await,
+        Answer::Nothing(_)
+    ));
+    assert!(matches!(
+        look_up(&source("srv:_no._tcp.example.test"), &resolvers(&dns)).await,
+        Answer::Nothing(_)
+    ));
     add(&dns, &["six.example.test. 60 IN AAAA 2001:db8::1"]);
     assert_eq!(addresses_of(&found("dns:six.example.test:80", &dns).await.0), ["[2001:db8::1]:80"]);
     // Nobody is there.
-    let whom = Whom::These(vec![free().unwrap()]);
-    assert!(matches!(look_up(&source("dns:web.example.test:80"), &whom).await, Answer::Failed(_)));
+    let resolvers = Resolvers::Servers(vec![free().unwrap()]);
+    assert!(matches!(look_up(&source("dns:web.example.test:80"), &resolvers).await, Answer::Failed(_)));
     // The one that is asked next is.
-    let Whom::These(nobody) = whom else { panic!() };
-    let both = Whom::These([nobody, vec![dns.address()]].concat());
+    let Resolvers::Servers(nobody) = resolvers else { panic!() };
+    let both = Resolvers::Servers([nobody, vec![dns.address()]].concat());
     assert!(matches!(look_up(&source("dns:six.example.test:80"), &both).await, Answer::Servers(..)));
 }
 
@@ -128,7 +134,7 @@ async fn servers_come_and_go_as_the_records_change() {
     let name = "_web._tcp.example.test.";
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 80 a.example.test.")]);
     let (mut servers, following) =
-        follow(source(&format!("srv:{name}")), whom(&dns), String::new(), Log::new(None));
+        follow(source(&format!("srv:{name}")), resolvers(&dns), String::new(), Log::new(None));
     let following = tokio::spawn(following);
     becomes(&mut servers, &["10.0.0.1:80"]).await;
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 81 b.example.test.")]);
@@ -146,7 +152,7 @@ async fn servers_come_and_go_as_the_records_change() {
     assert_eq!(addresses_of(&servers.borrow()), ["10.0.0.1:80", "10.0.0.2:81"]);
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 81 b.example.test.")]);
     becomes(&mut servers, &["10.0.0.2:81"]).await;
-    // The servers outlive the one who named them, and the task ends with whom it serves.
+    // The servers outlive the one who named them, and the task ends with resolvers it serves.
     drop(dns);
     assert_eq!(addresses_of(&servers.borrow()), ["10.0.0.2:81"]);
     drop(servers);

@@ -13,21 +13,21 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecor
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordType {
     /// Addresses of IPv4.
-    V4,
+    A,
     /// Addresses of IPv6.
-    V6,
+    Aaaa,
     /// Service records.
-    Services,
+    Srv,
 }
 
 /// The most bytes that an answer over UDP may have: what passes every network unfragmented (DNS flag day 2020).
-pub(super) const MOST_BYTES: u16 = 1232;
+pub(super) const MAX_UDP_BYTES: u16 = 1232;
 
 /// A service record, with the addresses that came along.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct SrvRecord {
     /// Lower ones serve first.
     pub priority: u16,
     /// Its share among those of its priority.
@@ -46,22 +46,22 @@ pub enum Reply {
     /// The addresses, and for how long they may be believed.
     Addresses(Vec<IpAddr>, Duration),
     /// The service records, no more than [`MOST`], and for how long they may be believed.
-    Services(Vec<Record>, Duration),
+    Services(Vec<SrvRecord>, Duration),
     /// There is no such name, or nothing of this kind.
-    Nothing(Duration),
+    NoRecords(Duration),
     /// It does not fit; ask over TCP.
     Truncated,
     /// The server cannot tell, and why.
-    Refused(String),
+    ServerError(String),
 }
 
 /// A question as bytes; `None` if the name is none.
-pub fn question(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
+pub fn question(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     let name = parsed(name)?;
-    packet.questions.push(Question::new(name, record_type(kind).into(), CLASS::IN.into(), false));
-    *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: MOST_BYTES, version: 0 });
+    packet.questions.push(Question::new(name, rr_type(kind).into(), CLASS::IN.into(), false));
+    *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: MAX_UDP_BYTES, version: 0 });
     packet.build_bytes_vec().ok()
 }
 
@@ -74,22 +74,22 @@ fn parsed(text: &str) -> Option<Name<'_>> {
     Name::new(text.strip_suffix('.').unwrap_or(text)).ok()
 }
 
-fn record_type(kind: Kind) -> TYPE {
+fn rr_type(kind: RecordType) -> TYPE {
     match kind {
-        Kind::V4 => TYPE::A,
-        Kind::V6 => TYPE::AAAA,
-        Kind::Services => TYPE::SRV,
+        RecordType::A => TYPE::A,
+        RecordType::Aaaa => TYPE::AAAA,
+        RecordType::Srv => TYPE::SRV,
     }
 }
 
 /// Reads an answer; `None` if it is not one to this question.
-pub fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
+pub fn reply(bytes: &[u8], id: u16, name: &str, kind: RecordType) -> Option<Reply> {
     let packet = Packet::parse(bytes).ok()?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
     }
     let asked = packet.questions.first()?;
-    if !same(&asked.qname.to_string(), name) || asked.qtype != record_type(kind).into() {
+    if !same(&asked.qname.to_string(), name) || asked.qtype != rr_type(kind).into() {
         return None;
     }
     if packet.has_flags(PacketFlag::TRUNCATION) {
@@ -97,15 +97,15 @@ pub fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
     }
     Some(match packet.rcode() {
         RCODE::NoError => answer(&packet, kind),
-        RCODE::NameError => Reply::Nothing(until_asked_again(&packet)),
-        other => Reply::Refused(format!("the resolver says {other:?}")),
+        RCODE::NameError => Reply::NoRecords(negative_ttl(&packet)),
+        other => Reply::ServerError(format!("the resolver says {other:?}")),
     })
 }
 
-fn answer(packet: &Packet<'_>, kind: Kind) -> Reply {
+fn answer(packet: &Packet<'_>, kind: RecordType) -> Reply {
     let ttl = packet.answers.iter().map(|record| record.ttl).min().unwrap_or_default();
     let ttl = Duration::from_secs(u64::from(ttl));
-    if kind == Kind::Services {
+    if kind == RecordType::Srv {
         let records = services(packet);
         if !records.is_empty() {
             return Reply::Services(records, ttl);
@@ -117,11 +117,11 @@ fn answer(packet: &Packet<'_>, kind: Kind) -> Reply {
             return Reply::Addresses(addresses, ttl);
         }
     }
-    Reply::Nothing(until_asked_again(packet))
+    Reply::NoRecords(negative_ttl(packet))
 }
 
 /// Who answers decides how many records there are, so each is looked at once, and no more are kept than are used.
-fn services(packet: &Packet<'_>) -> Vec<Record> {
+fn services(packet: &Packet<'_>) -> Vec<SrvRecord> {
     let mut known: HashMap<&Name<'_>, Vec<IpAddr>> = HashMap::new();
     for record in &packet.additional_records {
         let Some(address) = address(record) else { continue };
@@ -132,7 +132,7 @@ fn services(packet: &Packet<'_>) -> Vec<Record> {
     }
     let service = |record: &ResourceRecord<'_>| {
         let RData::SRV(service) = &record.rdata else { return None };
-        Some(Record {
+        Some(SrvRecord {
             priority: service.priority,
             weight: service.weight,
             port: service.port,
@@ -152,7 +152,7 @@ fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {
 }
 
 /// How long an absence may be believed (RFC 2308).
-fn until_asked_again(packet: &Packet<'_>) -> Duration {
+fn negative_ttl(packet: &Packet<'_>) -> Duration {
     let seconds = packet.name_servers.iter().find_map(|record| match &record.rdata {
         RData::SOA(zone) => Some(zone.minimum.min(record.ttl)),
         _ => None,

@@ -13,10 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::journal::{Journal, entry, field};
 use crate::level::{Format, Level};
-use crate::queue::{Sheet, Writer};
+use crate::queue::{Sink, Writer};
 use crate::recurring::{KINDS, Recurring};
-use crate::sink::{Paper, say};
-use crate::text::{Utc, quoted};
+use crate::sink::{LineWriter, write_stderr};
+use crate::text::{Utc, json_string};
 
 /// A kind of line is told at most so often; in between it is counted.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -51,14 +51,14 @@ struct Style {
 #[derive(Debug, Clone, Copy, Default)]
 struct Recent {
     told: Option<Instant>,
-    untold: u64,
+    suppressed: u64,
 }
 
 /// Where a process's lines end up: on standard error, or as entries in the journal.
 #[derive(Debug)]
 struct Out {
     style: Arc<Style>,
-    paper: Paper<Stderr>,
+    lines: LineWriter<Stderr>,
 }
 
 impl Log {
@@ -68,13 +68,13 @@ impl Log {
     }
 
     /// The same, with lines of this format. Where standard error is the journal, they are entries with fields.
-    pub fn formatted(level: Option<Level>, format: Format) -> Self {
+    pub fn with_format(level: Option<Level>, format: Format) -> Self {
         let journal = stderr_is_journal();
         Self::with(level, format, journal, if journal { Journal::connect() } else { None })
     }
 
     fn with(level: Option<Level>, format: Format, journal: bool, native: Option<Journal>) -> Self {
-        let level = AtomicU8::new(level_or_told(level) as u8);
+        let level = AtomicU8::new(level_or_default(level) as u8);
         let style = Style { format: AtomicU8::new(format as u8), journal, native };
         let inner = Inner { level, style: Arc::new(style), writer: OnceLock::new() };
         Self { inner: Arc::new(inner), recent: Arc::default(), service: None }
@@ -82,7 +82,7 @@ impl Log {
 
     /// Other lines from now on, also for whoever has the same log.
     pub fn set_level(&self, level: Option<Level>) {
-        self.inner.level.store(level_or_told(level) as u8, Ordering::Relaxed);
+        self.inner.level.store(level_or_default(level) as u8, Ordering::Relaxed);
     }
 
     /// Lines of this format from now on, also for whoever has the same log.
@@ -92,14 +92,14 @@ impl Log {
 
     /// The same log for somebody else: what recurs there is counted apart.
     #[must_use]
-    pub fn separate(&self) -> Self {
+    pub fn with_separate_limits(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), recent: Arc::default(), service: self.service.clone() }
     }
 
     /// The same for this service.
     #[must_use]
-    pub fn of(&self, service: &str) -> Self {
-        Self { service: Some(Arc::from(service)), ..self.separate() }
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { service: Some(Arc::from(service)), ..self.with_separate_limits() }
     }
 
     /// Whether lines can have fields.
@@ -108,13 +108,13 @@ impl Log {
     }
 
     /// Whether lines of this level are written at all.
-    pub fn wants(&self, level: Level) -> bool {
+    pub fn is_enabled(&self, level: Level) -> bool {
         level as u8 <= self.inner.level.load(Ordering::Relaxed)
     }
 
     /// Whether each session gets a line.
-    pub fn wants_sessions(&self) -> bool {
-        self.wants(if self.format() == Format::Text { Level::Debug } else { Level::Info })
+    pub fn logs_sessions(&self) -> bool {
+        self.is_enabled(if self.format() == Format::Text { Level::Debug } else { Level::Info })
     }
 
     /// What lines look like.
@@ -124,22 +124,22 @@ impl Log {
 
     /// Writes a line.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
-        if self.wants(level) && self.format() == Format::Json {
-            self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())), "");
+        if self.is_enabled(level) && self.format() == Format::Json {
+            self.json(level, &format!(r#""message":{}"#, json_string(&text.to_string())), "");
         } else {
-            self.words(level, text, "");
+            self.text(level, text, "");
         }
     }
 
     /// Writes a JSON object: the time, the level, and these members; with these fields in the journal.
-    pub fn object(&self, level: Level, members: &str, fields: &str) {
+    pub fn json(&self, level: Level, members: &str, fields: &str) {
         let now = Utc(SystemTime::now());
-        self.words(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
+        self.text(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
     }
 
     /// Writes just this; with these fields in the journal.
-    pub fn words(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
-        if !self.wants(level) {
+    pub fn text(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
+        if !self.is_enabled(level) {
             return;
         }
         if !self.has_fields() {
@@ -154,21 +154,21 @@ impl Log {
 
     /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
     pub fn recurring(&self, kind: Recurring, level: Level, text: fmt::Arguments<'_>) {
-        if !self.wants(level) {
+        if !self.is_enabled(level) {
             return;
         }
-        let untold = {
+        let suppressed = {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(recent) = recent.get_mut(kind as usize) else { return };
             let now = Instant::now();
             if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
-                recent.untold += 1;
+                recent.suppressed += 1;
                 return;
             }
             recent.told = Some(now);
-            std::mem::take(&mut recent.untold)
+            std::mem::take(&mut recent.suppressed)
         };
-        match untold {
+        match suppressed {
             0 => self.line(level, text),
             count => self.line(level, format_args!("{text} ({count} more like this since it was last told)")),
         }
@@ -184,7 +184,7 @@ impl Log {
     fn write(&self, line: String) {
         let writer = self.inner.writer.get_or_init(|| {
             let style = Arc::clone(&self.inner.style);
-            Writer::new(Box::new(Out { style, paper: Paper::new(std::io::stderr()) }))
+            Writer::new(Box::new(Out { style, lines: LineWriter::new(std::io::stderr()) }))
         });
         writer.write(line);
     }
@@ -192,15 +192,15 @@ impl Log {
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-impl Sheet for Out {
-    fn put(&mut self, lines: &str) -> u64 {
+impl Sink for Out {
+    fn write(&mut self, lines: &str) -> u64 {
         match &self.style.native {
             Some(journal) => journal.send(lines),
-            None => self.paper.lines(lines),
+            None => self.lines.lines(lines),
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn is_writable(&self) -> bool {
         let stderr = std::io::stderr();
         let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
         // The journal's queue may have to be waited for.
@@ -209,12 +209,12 @@ impl Sheet for Out {
     }
 
     /// A datagram is one entry.
-    fn takes_several(&self) -> bool {
+    fn accepts_batches(&self) -> bool {
         self.style.native.is_none()
     }
 
-    fn lost(&self, lines: u64) -> String {
-        self.style.lost(lines)
+    fn lost_notice(&self, lines: u64) -> String {
+        self.style.lost_notice(lines)
     }
 }
 
@@ -230,7 +230,7 @@ impl Style {
     }
 
     /// The line that tells how many others are missing.
-    fn lost(&self, lines: u64) -> String {
+    fn lost_notice(&self, lines: u64) -> String {
         let priority = self.priority(Level::Warning);
         let text = format!("{lines} log lines were lost, because nobody took them in time");
         if self.native.is_some() {
@@ -247,10 +247,10 @@ impl Style {
 }
 
 /// Says this where there is no log yet, or no more: each line as grave as this, if the journal reads it.
-pub fn say_as(level: Level, text: &impl fmt::Display) {
+pub fn write_stderr_at(level: Level, text: &impl fmt::Display) {
     let priority = priority(stderr_is_journal(), level);
     let lines: Vec<_> = text.to_string().lines().map(|line| format!("{priority}{line}\n")).collect();
-    say(lines.concat());
+    write_stderr(lines.concat());
 }
 
 fn priority(journal: bool, level: Level) -> String {
@@ -258,7 +258,7 @@ fn priority(journal: bool, level: Level) -> String {
 }
 
 /// What is wanted, or what the environment says.
-fn level_or_told(level: Option<Level>) -> Level {
+fn level_or_default(level: Option<Level>) -> Level {
     let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
     level.or_else(told).unwrap_or(Level::Info)
 }
@@ -292,6 +292,6 @@ mod tests {
             log.recurring(Recurring::AtLimit, Level::Err, format_args!("a line of a test that recurs"));
         }
         let recent = log.recent.lock().unwrap()[Recurring::AtLimit as usize];
-        assert_eq!(recent.untold, 4);
+        assert_eq!(recent.suppressed, 4);
     }
 }

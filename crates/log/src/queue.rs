@@ -10,34 +10,34 @@ use std::thread;
 use std::time::Duration;
 
 /// Lines that may wait.
-const QUEUE: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 /// So many bytes of lines are written at once.
 const BATCH: usize = 64 << 10;
 /// After so long without a line the thread ends.
-const SILENCE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Where lines end up.
-pub(super) trait Sheet: Send {
+pub(super) trait Sink: Send {
     /// Writes these lines. Gives how many of them are not there as a whole.
-    fn put(&mut self, lines: &str) -> u64;
+    fn write(&mut self, lines: &str) -> u64;
 
     /// Whether it takes a line at once.
-    fn has_room(&self) -> bool;
+    fn is_writable(&self) -> bool;
 
     /// Whether it takes several lines at once.
-    fn takes_several(&self) -> bool;
+    fn accepts_batches(&self) -> bool;
 
     /// The line that tells how many others are missing.
-    fn lost(&self, lines: u64) -> String;
+    fn lost_notice(&self, lines: u64) -> String;
 }
 
 /// Takes lines, and keeps nobody waiting for them to be written.
 #[derive(Debug)]
-pub(super) struct Writer(Arc<Desk>);
+pub(super) struct Writer(Arc<Queue>);
 
-struct Desk {
+struct Queue {
     /// Whoever writes has it.
-    sheet: Mutex<Box<dyn Sheet>>,
+    sink: Mutex<Box<dyn Sink>>,
     state: Mutex<State>,
     more: Condvar,
     written: Condvar,
@@ -49,41 +49,41 @@ struct State {
     /// Those, and the ones that are being written.
     unwritten: usize,
     lost: u64,
-    hand: Hand,
+    writer: WriterState,
 }
 
 /// What the thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Hand {
+enum WriterState {
     #[default]
-    Gone,
-    Busy,
+    Stopped,
+    Writing,
     Waiting,
 }
 
 impl Writer {
-    pub(super) fn new(sheet: Box<dyn Sheet>) -> Self {
-        let (sheet, state) = (Mutex::new(sheet), Mutex::default());
-        Self(Arc::new(Desk { sheet, state, more: Condvar::new(), written: Condvar::new() }))
+    pub(super) fn new(sink: Box<dyn Sink>) -> Self {
+        let (sink, state) = (Mutex::new(sink), Mutex::default());
+        Self(Arc::new(Queue { sink, state, more: Condvar::new(), written: Condvar::new() }))
     }
 
     /// Takes a line; where too many wait it is lost and counted.
     pub(super) fn write(&self, line: String) {
         let mut state = self.0.lock();
-        if state.lines.len() >= QUEUE {
+        if state.lines.len() >= MAX_QUEUED {
             state.lost += 1;
             return;
         }
-        if state.hand == Hand::Gone && !self.start() {
+        if state.writer == WriterState::Stopped && !self.start() {
             drop(state);
-            return self.0.write_here(&line);
+            return self.0.write_directly(&line);
         }
         state.lines.push_back(line);
         state.unwritten += 1;
-        if state.hand == Hand::Waiting {
+        if state.writer == WriterState::Waiting {
             self.0.more.notify_one();
         }
-        state.hand = Hand::Busy;
+        state.writer = WriterState::Writing;
     }
 
     /// Waits until all lines are written, but not for longer than this.
@@ -93,24 +93,24 @@ impl Writer {
 
     fn start(&self) -> bool {
         let thread = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
-        let desk = Arc::clone(&self.0);
-        thread.spawn(move || desk.write_all()).is_ok()
+        let queue = Arc::clone(&self.0);
+        thread.spawn(move || queue.write_all()).is_ok()
     }
 }
 
-impl Desk {
+impl Queue {
     /// Writes a line where no thread can be had for it, if that keeps nobody waiting.
-    fn write_here(&self, line: &str) {
-        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost = if sheet.has_room() { sheet.put(line) } else { 1 };
-        drop(sheet);
+    fn write_directly(&self, line: &str) {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = if sink.is_writable() { sink.write(line) } else { 1 };
+        drop(sink);
         self.lock().lost += lost;
     }
 
     fn write_all(&self) {
-        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((text, taken)) = self.next(sheet.takes_several()) {
-            let unwritten = sheet.put(&text);
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((text, taken)) = self.next(sink.accepts_batches()) {
+            let unwritten = sink.write(&text);
             let lost = {
                 let mut state = self.lock();
                 state.unwritten = state.unwritten.saturating_sub(taken);
@@ -119,8 +119,8 @@ impl Desk {
                 if unwritten == 0 { std::mem::take(&mut state.lost) } else { 0 }
             };
             if lost > 0 {
-                let told = sheet.lost(lost);
-                if sheet.put(&told) > 0 {
+                let told = sink.lost_notice(lost);
+                if sink.write(&told) > 0 {
                     self.lock().lost += lost;
                 }
             }
@@ -132,12 +132,12 @@ impl Desk {
     fn next(&self, several: bool) -> Option<(String, usize)> {
         let mut state = self.lock();
         if state.lines.is_empty() {
-            state.hand = Hand::Waiting;
-            let waited = self.more.wait_timeout_while(state, SILENCE, |state| state.lines.is_empty());
+            state.writer = WriterState::Waiting;
+            let waited = self.more.wait_timeout_while(state, IDLE, |state| state.lines.is_empty());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let Some(mut text) = state.lines.pop_front() else {
-            state.hand = Hand::Gone;
+            state.writer = WriterState::Stopped;
             return None;
         };
         let mut taken = 1;
@@ -146,7 +146,7 @@ impl Desk {
             text.push_str(&line);
             taken += 1;
         }
-        state.hand = Hand::Busy;
+        state.writer = WriterState::Writing;
         Some((text, taken))
     }
 
@@ -155,9 +155,9 @@ impl Desk {
     }
 }
 
-impl Debug for Desk {
+impl Debug for Queue {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Queue").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -166,27 +166,27 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sheet whose reader takes each piece when it likes.
+    /// A sink whose reader takes each piece when it likes.
     struct Slow {
         out: Sender<String>,
         go: Receiver<()>,
     }
 
-    impl Sheet for Slow {
-        fn put(&mut self, lines: &str) -> u64 {
+    impl Sink for Slow {
+        fn write(&mut self, lines: &str) -> u64 {
             self.out.send(lines.to_owned()).unwrap();
             u64::from(self.go.recv().is_err())
         }
 
-        fn has_room(&self) -> bool {
+        fn is_writable(&self) -> bool {
             true
         }
 
-        fn takes_several(&self) -> bool {
+        fn accepts_batches(&self) -> bool {
             true
         }
 
-        fn lost(&self, lines: u64) -> String {
+        fn lost_notice(&self, lines: u64) -> String {
             format!("{lines} lost\n")
         }
     }
@@ -201,7 +201,7 @@ mod tests {
         let (writer, written, go_on) = slow();
         writer.write("first\n".to_owned());
         assert_eq!(written.recv().unwrap(), "first\n");
-        for _ in 0..QUEUE + 3 {
+        for _ in 0..MAX_QUEUED + 3 {
             writer.write("more\n".to_owned());
         }
         go_on.send(()).unwrap();
@@ -210,7 +210,7 @@ mod tests {
             go_on.send(()).unwrap();
         }
         let more = written.recv().unwrap();
-        assert_eq!(more.lines().count(), QUEUE);
+        assert_eq!(more.lines().count(), MAX_QUEUED);
         writer.flush(Duration::from_secs(10));
         assert_eq!(writer.0.lock().unwritten, 0);
     }
@@ -223,7 +223,7 @@ mod tests {
             assert_eq!(written.recv().unwrap(), text);
             go_on.send(()).unwrap();
             writer.flush(Duration::from_secs(10));
-            while writer.0.lock().hand != Hand::Gone {
+            while writer.0.lock().writer != WriterState::Stopped {
                 thread::sleep(Duration::from_millis(10));
             }
         }

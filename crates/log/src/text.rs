@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A text as JSON writes it.
-pub fn quoted(text: &str) -> String {
+pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -59,6 +59,6 @@ mod tests {
 
     #[test]
     fn texts_in_json_are_quoted() {
-        assert_eq!(quoted("a\"b\\\n"), r#""a\"b\\\n""#);
+        assert_eq!(json_string("a\"b\\\n"), r#""a\"b\\\n""#);
     }
 }

@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 /// The longest look-out, and so the most CPU time that an event can cost in vain.
-const LONGEST: Duration = Duration::from_micros(50);
+const MAX_WINDOW: Duration = Duration::from_micros(50);
 /// The first look-out.
-const SHORTEST: Duration = Duration::from_micros(10);
+const MIN_WINDOW: Duration = Duration::from_micros(10);
 
 /// What the one event loop of the process has met.
 static EVENTS: Events =
@@ -28,7 +28,7 @@ struct Events {
 }
 
 /// To be told of each event of a session.
-pub fn event() {
+pub fn record_event() {
     EVENTS.seen.store(EVENTS.seen.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     if EVENTS.asleep.load(Ordering::Relaxed) {
         EVENTS.asleep.store(false, Ordering::Relaxed);
@@ -37,23 +37,23 @@ pub fn event() {
 }
 
 /// Keeps the event loop looking while events come close together. Never ends.
-pub async fn keep() {
+pub async fn run() {
     let mut window = Duration::ZERO;
     loop {
         let slept = Instant::now();
         EVENTS.asleep.store(true, Ordering::Relaxed);
         EVENTS.wake.notified().await;
         window = match slept.elapsed() {
-            pause if pause > LONGEST => Duration::ZERO,
-            pause if pause > window => (window * 2).clamp(SHORTEST, LONGEST),
+            pause if pause > MAX_WINDOW => Duration::ZERO,
+            pause if pause > window => (window * 2).clamp(MIN_WINDOW, MAX_WINDOW),
             _ => window,
         };
-        while look_out(window).await {}
+        while poll_for_event(window).await {}
     }
 }
 
 /// Whether an event came within this time.
-async fn look_out(window: Duration) -> bool {
+async fn poll_for_event(window: Duration) -> bool {
     if window.is_zero() {
         return false;
     }

@@ -18,18 +18,18 @@ pub struct Client {
     pub kind: StreamKind,
 }
 
-/// Who is at the far end of an accepted connection, and where it came in.
+/// Who is at the remote end of an accepted connection, and where it came in.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    far: Option<SocketAddrAny>,
-    near: Option<SocketAddrAny>,
-    told: Option<Box<Told>>,
+    remote: Option<SocketAddrAny>,
+    local: Option<SocketAddrAny>,
+    proxied: Option<Box<ProxiedClient>>,
     unique_id: Option<Box<str>>,
 }
 
-/// What a proxy between us and the client has told of it.
+/// What a proxy between us and the client has proxied of it.
 #[derive(Debug, Clone)]
-struct Told {
+struct ProxiedClient {
     addresses: Addresses,
     tlvs: Vec<Tlv>,
 }
@@ -37,39 +37,43 @@ struct Told {
 impl Peer {
     /// Asks the kernel about a connected socket. A peer that has already gone is nobody.
     pub fn of(socket: impl AsFd) -> Self {
-        Self { far: getpeername(&socket).ok().flatten(), near: getsockname(&socket).ok(), ..Self::unknown() }
+        Self {
+            remote: getpeername(&socket).ok().flatten(),
+            local: getsockname(&socket).ok(),
+            ..Self::unknown()
+        }
     }
 
     /// The same where it came to a socket of this path, of which the kernel only knows a name of before
     /// (`listener::path`).
-    pub fn at(socket: impl AsFd, path: &Path) -> Self {
+    pub fn of_unix_path(socket: impl AsFd, path: &Path) -> Self {
         let peer = Self::of(socket);
         match SocketAddrUnix::new(path) {
-            Ok(address) => Self { near: Some(address.into()), ..peer },
+            Ok(address) => Self { local: Some(address.into()), ..peer },
             Err(_) => peer,
         }
     }
 
     /// Nobody that we asked about.
     pub fn unknown() -> Self {
-        Self { far: None, near: None, told: None, unique_id: None }
+        Self { remote: None, local: None, proxied: None, unique_id: None }
     }
 
     /// Takes over what a trusted proxy tells of it. Where that tells no addresses it speaks for itself.
-    pub fn learn(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
+    pub fn set_proxied(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
         if addresses != Addresses::Unknown {
-            self.told = Some(Box::new(Told { addresses, tlvs }));
+            self.proxied = Some(Box::new(ProxiedClient { addresses, tlvs }));
         }
     }
 
-    /// Whether a proxy has told who it is.
-    pub fn is_told(&self) -> bool {
-        self.told.is_some()
+    /// Whether a proxy has proxied who it is.
+    pub fn is_proxied(&self) -> bool {
+        self.proxied.is_some()
     }
 
-    /// What else a proxy has told of it.
+    /// What else a proxy has proxied of it.
     pub fn tlvs(&self) -> &[Tlv] {
-        self.told.as_ref().map(|told| told.tlvs.as_slice()).unwrap_or_default()
+        self.proxied.as_ref().map(|proxied| proxied.tlvs.as_slice()).unwrap_or_default()
     }
 
     /// The name under which the server knows its session, if it was given one.
@@ -89,25 +93,27 @@ impl Peer {
 
     /// Its address and port, if it came over IP.
     pub fn socket_address(&self) -> Option<SocketAddr> {
-        match self.told.as_ref().map(|told| &told.addresses) {
+        match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
             Some(Addresses::Inet { src, .. }) => Some(*src),
             Some(_) => None,
-            None => SocketAddr::try_from(self.far.clone()?).ok(),
+            None => SocketAddr::try_from(self.remote.clone()?).ok(),
         }
     }
 
     /// The two ends, as a PROXY header tells them.
     pub fn proxy_addresses(&self) -> Addresses {
-        if let Some(told) = &self.told {
-            return told.addresses.clone();
+        if let Some(proxied) = &self.proxied {
+            return proxied.addresses.clone();
         }
-        let (Some(far), Some(near)) = (&self.far, &self.near) else { return Addresses::Unknown };
-        if let (Ok(src), Ok(dst)) = (SocketAddr::try_from(far.clone()), SocketAddr::try_from(near.clone())) {
+        let (Some(remote), Some(local)) = (&self.remote, &self.local) else { return Addresses::Unknown };
+        if let (Ok(src), Ok(dst)) =
+            (SocketAddr::try_from(remote.clone()), SocketAddr::try_from(local.clone()))
+        {
             return Addresses::Inet { src, dst };
         }
         let unix =
             |address: &SocketAddrAny| SocketAddrUnix::try_from(address.clone()).map(|unix| unix_name(&unix));
-        match (unix(far), unix(near)) {
+        match (unix(remote), unix(local)) {
             (Ok(src), Ok(dst)) => Addresses::Unix { src, dst },
             _ => Addresses::Unknown,
         }
@@ -125,26 +131,26 @@ fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.told.as_ref().map(|told| &told.addresses) {
+        match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
             Some(Addresses::Inet { src, .. }) => return write!(f, "{src}"),
-            Some(Addresses::Unix { src, .. }) => return write!(f, "{}", Named(src)),
+            Some(Addresses::Unix { src, .. }) => return write!(f, "{}", UnixName(src)),
             _ => {}
         }
-        let Some(far) = &self.far else { return f.write_str("a client that has gone") };
-        if let Ok(address) = SocketAddr::try_from(far.clone()) {
+        let Some(remote) = &self.remote else { return f.write_str("a client that has gone") };
+        if let Ok(address) = SocketAddr::try_from(remote.clone()) {
             return write!(f, "{address}");
         }
-        match SocketAddrUnix::try_from(far.clone()) {
-            Ok(address) => write!(f, "{}", Named(&unix_name(&address))),
+        match SocketAddrUnix::try_from(remote.clone()) {
+            Ok(address) => write!(f, "{}", UnixName(&unix_name(&address))),
             Err(_) => f.write_str("a client of another address family"),
         }
     }
 }
 
 /// The name of a local client's socket, as a header has it.
-struct Named<'a>(&'a [u8]);
+struct UnixName<'a>(&'a [u8]);
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for UnixName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => f.write_str("a local client"),

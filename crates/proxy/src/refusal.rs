@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_core::service::Refusal as Asleep;
 
 use crate::connect::ConnectError;
-use crate::proxy_protocol::{HeaderFault, ReadHeaderError};
+use crate::proxy_protocol::{HeaderError, ReadHeaderError};
 
 /// Why a session gets no server.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub enum Refusal {
     /// The client said nothing for so long, and only a first byte wakes the service.
     Silent(Duration),
     /// A trusted proxy did not begin with the header that it had to begin with.
-    Header(Box<HeaderFault>),
+    Header(Box<HeaderError>),
     /// All servers are drained, or in maintenance: an administrator wants it so.
     Maintenance,
     /// The client's socket cannot be watched: a limit of ours.
@@ -50,7 +50,7 @@ impl From<ReadHeaderError> for Refusal {
 
 impl Refusal {
     /// Whether anybody has to be told; a client that leaves is nobody's fault, and a failed start was told already.
-    pub fn is_fault(&self) -> bool {
+    pub fn is_reported(&self) -> bool {
         !matches!(
             self,
             Self::ClientLeft
@@ -66,7 +66,7 @@ impl Refusal {
     }
 
     /// Whether it is the server that did not take the client.
-    pub fn is_of_server(&self) -> bool {
+    pub fn is_server_failure(&self) -> bool {
         let failed = matches!(
             self,
             Self::Unreachable(_)
@@ -74,13 +74,13 @@ impl Refusal {
                 | Self::Dropped(_)
                 | Self::Asleep(Asleep::HoldTimeout | Asleep::StartFailed | Asleep::Backoff, _)
         );
-        failed && !self.is_ours()
+        failed && !self.is_local_limit()
     }
 
     /// Whether a limit of ours is the reason.
-    pub fn is_ours(&self) -> bool {
+    pub fn is_local_limit(&self) -> bool {
         match self {
-            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_ours(),
+            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_local_limit(),
             Self::Unwatchable(_) => true,
             _ => false,
         }

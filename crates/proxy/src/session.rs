@@ -18,21 +18,21 @@ use crate::busy_poll;
 use crate::client::{Client, Peer};
 use crate::proxy_protocol::{self, AcceptProxy};
 use crate::refusal::Refusal;
-use crate::stats::sessions::Entry;
-use crate::stats::{Ender, Ledger, Outcome, Record, ServerEntry};
-use crate::upstream::{Claim, Leased, Service, Visitor};
+use crate::stats::sessions::SessionEntry;
+use crate::stats::{Outcome, Record, ServerStats, Stats, TerminatedBy};
+use crate::upstream::{ServerGuard, Service, UpstreamConn, UpstreamRequest};
 
 /// What sessions of one service share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct ServiceContext {
     /// What their log lines begin with.
     pub label: String,
     /// What is behind.
     pub service: Service,
     /// What is told of them.
-    pub ledger: Arc<Ledger>,
+    pub stats: Arc<Stats>,
     /// The servers' lines in it.
-    pub servers: Vec<Arc<ServerEntry>>,
+    pub servers: Vec<Arc<ServerStats>>,
     /// The session limits.
     pub limits: Arc<Limits>,
     /// The pipes of bulk flows; the process's end.
@@ -45,160 +45,170 @@ pub struct Shared {
     pub quiet: Option<Duration>,
 }
 
-impl Shared {
+impl ServiceContext {
     /// Whether somebody wants to know who a client is.
-    pub fn asks_who(&self) -> bool {
-        self.ledger.wants_records()
+    pub fn needs_client(&self) -> bool {
+        self.stats.needs_client()
             || self.proxy_protocol.is_some()
             || self.accept_proxy.is_some()
-            || self.service.asks_who()
+            || self.service.needs_client()
     }
 }
 
 /// Starts a client's session. `peer`: who it is, where that is known better than the kernel knows it. `permit` is its
 /// place among the sessions.
-pub fn start(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) -> JoinHandle<()> {
+pub fn start(
+    context: Arc<ServiceContext>,
+    client: Client,
+    peer: Option<Box<Peer>>,
+    permit: Permit,
+) -> JoinHandle<()> {
     // Two kinds of futures: those who are asked for no header would carry the wait for it.
-    if shared.accept_proxy.is_some() {
-        tokio::spawn(serve_announced(shared, client, peer, permit))
+    if context.accept_proxy.is_some() {
+        tokio::spawn(serve_with_header(context, client, peer, permit))
     } else {
-        tokio::spawn(serve(shared, client, peer, permit))
+        tokio::spawn(serve(context, client, peer, permit))
     }
 }
 
 /// Serves one client that says nothing of who it is, to its end.
 pub fn serve(
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     client: Client,
     peer: Option<Box<Peer>>,
     permit: Permit,
 ) -> impl Future<Output = ()> {
     let began = Instant::now();
-    shared.ledger.begin(began);
-    let about = About::of(&shared, &client, peer, began);
-    attend(shared, client, about, permit, began)
+    context.stats.begin(began);
+    let info = SessionInfo::of(&context, &client, peer, began);
+    run(context, client, info, permit, began)
 }
 
 /// Serves one client that may have to begin with a header.
-async fn serve_announced(shared: Arc<Shared>, client: Client, peer: Option<Box<Peer>>, permit: Permit) {
+async fn serve_with_header(
+    context: Arc<ServiceContext>,
+    client: Client,
+    peer: Option<Box<Peer>>,
+    permit: Permit,
+) {
     let began = Instant::now();
-    shared.ledger.begin(began);
+    context.stats.begin(began);
     let peer = peer.unwrap_or_else(|| Box::new(Peer::of(&client.socket)));
-    let mut about = Box::new(About::new(&shared, peer, began));
-    let heard = match &shared.accept_proxy {
-        Some(accept) => accept.hear(&client, &mut about.peer).await,
+    let mut info = Box::new(SessionInfo::new(&context, peer, began));
+    let read = match &context.accept_proxy {
+        Some(accept) => accept.read_header(&client, &mut info.peer).await,
         None => Ok(()),
     };
-    match heard {
+    match read {
         Ok(()) => {
-            about.make_known();
-            attend(shared, client, Some(about), permit, began).await;
+            info.publish();
+            run(context, client, Some(info), permit, began).await;
         }
-        Err(error) => end(&shared, Some(&about), began, &Outcome::Unserved(error.into())),
+        Err(error) => end(&context, Some(&info), began, &Outcome::Unserved(error.into())),
     }
 }
 
 /// Serves one client of whom is known what is to be known, to its end.
 #[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
-fn attend(
-    shared: Arc<Shared>,
+fn run(
+    context: Arc<ServiceContext>,
     client: Client,
-    about: Option<Box<About>>,
+    info: Option<Box<SessionInfo>>,
     permit: Permit,
     began: Instant,
 ) -> impl Future<Output = ()> {
     async move {
-        let outcome = if about.as_deref().is_some_and(About::is_known) {
+        let outcome = if info.as_deref().is_some_and(SessionInfo::is_published) {
             // Boxed: those of whom nobody may ask would carry it.
-            Box::pin(watched(&shared, client, &permit, about.as_deref(), began)).await
+            Box::pin(run_killable(&context, client, &permit, info.as_deref(), began)).await
         } else {
-            relay(&shared, client, &permit, about.as_deref(), began).await
+            relay(&context, client, &permit, info.as_deref(), began).await
         };
-        end(&shared, about.as_deref(), began, &outcome);
-        // It tells of itself while it has its place: who waits until nobody is left has heard of all.
-        drop(about);
+        end(&context, info.as_deref(), began, &outcome);
+        // It tells of itself while it has its place: who waits until nobody is left has read of all.
+        drop(info);
         drop(permit);
     }
 }
 
-/// Tells the ledger of a session that has ended.
-fn end(shared: &Shared, about: Option<&About>, began: Instant, outcome: &Outcome) {
+/// Tells the stats of a session that has ended.
+fn end(context: &ServiceContext, info: Option<&SessionInfo>, began: Instant, outcome: &Outcome) {
     if let Outcome::Unserved(refusal) = outcome {
-        tell(shared, refusal);
+        log_refusal(context, refusal);
     }
-    let (label, ledger) = (&shared.label, &shared.ledger);
-    if let Some(about) = about {
-        about.ended.store(true, Ordering::Relaxed);
-        ledger.end(label, about.entry.as_deref(), began, &about.record(outcome));
+    let (label, stats) = (&context.label, &context.stats);
+    if let Some(info) = info {
+        info.ended.store(true, Ordering::Relaxed);
+        stats.end(label, info.entry.as_deref(), began, &info.record(outcome));
     } else {
         let client = &Peer::unknown();
         let (held, lasted) = (Duration::ZERO, Duration::ZERO);
         let record = Record { client, server: None, asleep: false, held, lasted, outcome };
-        ledger.end(label, None, began, &record);
+        stats.end(label, None, began, &record);
     }
 }
 
-/// A session's server: its line in the ledger, and since when the session has it.
+/// A session's server: its line in the stats, and since when the session has it.
 #[derive(Debug)]
-struct Reached {
+struct ReachedServer {
     at: Instant,
-    server: Option<Arc<ServerEntry>>,
+    server: Option<Arc<ServerStats>>,
 }
 
 /// What somebody wants to know of a session.
 #[derive(Debug)]
-struct About {
-    shared: Arc<Shared>,
+struct SessionInfo {
+    context: Arc<ServiceContext>,
     began: Instant,
     peer: Box<Peer>,
     /// What is behind slept when it came.
     asleep: bool,
-    reached: OnceLock<Reached>,
-    entry: Option<Arc<Entry>>,
+    reached: OnceLock<ReachedServer>,
+    entry: Option<Arc<SessionEntry>>,
     /// Bytes to the server and to the client, once they do not become more.
     moved: OnceLock<(u64, u64)>,
     /// It has its record.
     ended: AtomicBool,
 }
 
-impl Drop for About {
+impl Drop for SessionInfo {
     /// A session may be ended from outside before it has a record.
     fn drop(&mut self) {
         if *self.ended.get_mut() {
             return;
         }
-        let Shared { ledger, label, .. } = &*self.shared;
+        let ServiceContext { stats, label, .. } = &*self.context;
         let (upstream_bytes, downstream_bytes) = self.moved.get().copied().unwrap_or_default();
         let outcome = Outcome::Killed {
             upstream_bytes,
             downstream_bytes,
             served: self.reached.get().is_some(),
-            by: if ledger.is_ending() { Ender::Process } else { Ender::Service },
+            by: if stats.is_shutting_down() { TerminatedBy::Process } else { TerminatedBy::Service },
         };
-        ledger.end_cut(label, self.entry.as_deref(), self.began, &self.record(&outcome));
+        stats.end_aborted(label, self.entry.as_deref(), self.began, &self.record(&outcome));
     }
 }
 
-impl About {
+impl SessionInfo {
     /// Asked for while the client is surely there, and only if somebody wants to know.
     fn of(
-        shared: &Arc<Shared>,
+        context: &Arc<ServiceContext>,
         client: &Client,
         peer: Option<Box<Peer>>,
         began: Instant,
     ) -> Option<Box<Self>> {
-        let peer = peer.or_else(|| shared.asks_who().then(|| Box::new(Peer::of(&client.socket))))?;
-        let mut about = Box::new(Self::new(shared, peer, began));
-        about.make_known();
-        Some(about)
+        let peer = peer.or_else(|| context.needs_client().then(|| Box::new(Peer::of(&client.socket))))?;
+        let mut info = Box::new(Self::new(context, peer, began));
+        info.publish();
+        Some(info)
     }
 
-    fn new(shared: &Arc<Shared>, peer: Box<Peer>, began: Instant) -> Self {
+    fn new(context: &Arc<ServiceContext>, peer: Box<Peer>, began: Instant) -> Self {
         Self {
-            shared: Arc::clone(shared),
+            context: Arc::clone(context),
             began,
             peer,
-            asleep: shared.service.is_asleep(),
+            asleep: context.service.is_asleep(),
             reached: OnceLock::new(),
             entry: None,
             moved: OnceLock::new(),
@@ -207,13 +217,13 @@ impl About {
     }
 
     /// It is surely this client, so whoever asks may know of it.
-    fn make_known(&mut self) {
-        proxy_protocol::name(&mut self.peer, self.shared.proxy_protocol);
-        self.entry = self.shared.ledger.enter(&self.peer, self.began);
+    fn publish(&mut self) {
+        proxy_protocol::assign_unique_id(&mut self.peer, self.context.proxy_protocol);
+        self.entry = self.context.stats.track(&self.peer, self.began);
     }
 
     /// Whether it is one of those that are known one by one.
-    fn is_known(&self) -> bool {
+    fn is_published(&self) -> bool {
         self.entry.is_some()
     }
 
@@ -232,46 +242,48 @@ impl About {
 }
 
 /// Relays until the session ends, or somebody ends it.
-async fn watched(
-    shared: &Shared,
+async fn run_killable(
+    context: &ServiceContext,
     client: Client,
     permit: &Permit,
-    about: Option<&About>,
+    info: Option<&SessionInfo>,
     began: Instant,
 ) -> Outcome {
-    let relayed = relay(shared, client, permit, about, began);
-    let Some(entry) = about.and_then(|about| about.entry.as_deref()) else { return relayed.await };
+    let relayed = relay(context, client, permit, info, began);
+    let Some(entry) = info.and_then(|info| info.entry.as_deref()) else { return relayed.await };
     tokio::select! {
         outcome = relayed => outcome,
         () = entry.killed() => {
             let (upstream_bytes, downstream_bytes) = entry.bytes();
-            let (served, by) = (entry.server().is_some(), Ender::Administrator);
+            let (served, by) = (entry.server().is_some(), TerminatedBy::Administrator);
             Outcome::Killed { upstream_bytes, downstream_bytes, served, by }
         }
     }
 }
 
 async fn relay(
-    shared: &Shared,
+    context: &ServiceContext,
     client: Client,
     permit: &Permit,
-    about: Option<&About>,
+    info: Option<&SessionInfo>,
     began: Instant,
 ) -> Outcome {
-    let says_first = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
-    let mut client = match Stream::new(client.socket, client.kind, says_first) {
+    let client_has_data = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
+    let mut client = match Stream::new(client.socket, client.kind, client_has_data) {
         Ok(client) => client,
         Err(error) => return Outcome::Unserved(Refusal::Unwatchable(error)),
     };
-    let first = match (shared.proxy_protocol, about) {
-        (Some(send), Some(about)) => proxy_protocol::header(send, &client, &about.peer, &shared.ledger.log),
+    let first = match (context.proxy_protocol, info) {
+        (Some(send), Some(info)) => {
+            proxy_protocol::encode_header(send, &client, &info.peer, &context.stats.log)
+        }
         _ => Vec::new(),
     };
-    let address = about.filter(|_| shared.service.asks_who()).and_then(|about| about.peer.ip());
-    let visitor = Visitor::new(&mut client, says_first, permit, &shared.pipes).from(address);
+    let address = info.filter(|_| context.service.needs_client()).and_then(|info| info.peer.ip());
+    let request = UpstreamRequest::new(&mut client, client_has_data, permit, &context.pipes).from(address);
     // Boxed: it is over soon, and the session would carry its place to the end.
-    let leased = match Box::pin(shared.service.lease(visitor, first)).await {
-        Ok(leased) => leased,
+    let upstream = match Box::pin(context.service.lease(request, first)).await {
+        Ok(upstream) => upstream,
         Err(refusal) => {
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
                 reset_on_close(socket);
@@ -279,18 +291,19 @@ async fn relay(
             return Outcome::Unserved(refusal);
         }
     };
-    let entry = about.and_then(|about| about.entry.as_deref());
-    let (session, server) = Attentive::new(shared, client, leased, began, about);
-    let _serving = shared.ledger.serve();
-    if let Some(about) = about {
-        let server = shared.servers.get(server).cloned();
-        let Reached { at, server } = about.reached.get_or_init(|| Reached { at: Instant::now(), server });
-        shared.ledger.served(server.as_ref(), began, *at, entry);
+    let entry = info.and_then(|info| info.entry.as_deref());
+    let (session, server) = TrackedRelay::new(context, client, upstream, began, info);
+    let _serving = context.stats.count_served();
+    if let Some(info) = info {
+        let server = context.servers.get(server).cloned();
+        let ReachedServer { at, server } =
+            info.reached.get_or_init(|| ReachedServer { at: Instant::now(), server });
+        context.stats.server_reached(server.as_ref(), began, *at, entry);
     }
     let report = if let Some(entry) = entry {
-        Box::pin(relay_watched(session, shared, entry, shared.quiet)).await
-    } else if let Some(quiet) = shared.quiet {
-        Box::pin(relay_quietly(session, quiet)).await
+        Box::pin(relay_counted(session, context, entry, context.quiet)).await
+    } else if let Some(quiet) = context.quiet {
+        Box::pin(relay_ignoring_inactivity(session, quiet)).await
     } else {
         session.await
     };
@@ -298,44 +311,44 @@ async fn relay(
 }
 
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
-struct Attentive<'a> {
+struct TrackedRelay<'a> {
     relay: Relay,
-    claim: Option<Claim>,
-    about: Option<&'a About>,
+    guard: Option<ServerGuard>,
+    info: Option<&'a SessionInfo>,
 }
 
-impl<'a> Attentive<'a> {
+impl<'a> TrackedRelay<'a> {
     fn new(
-        shared: &Shared,
+        context: &ServiceContext,
         client: Stream,
-        leased: Leased,
+        upstream: UpstreamConn,
         began: Instant,
-        about: Option<&'a About>,
+        info: Option<&'a SessionInfo>,
     ) -> (Self, usize) {
-        let index = leased.claim.as_ref().map_or(0, Claim::server);
-        let Leased { server, claim, first, sent } = leased;
-        let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
+        let index = upstream.guard.as_ref().map_or(0, ServerGuard::server);
+        let UpstreamConn { server, guard, first, sent } = upstream;
+        let (limits, pipes) = (Arc::clone(&context.limits), Arc::clone(&context.pipes));
         let relay = Relay::new(client, server, first, limits, pipes);
-        (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), claim, about }, index)
+        (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), guard, info }, index)
     }
 }
 
-impl Drop for Attentive<'_> {
+impl Drop for TrackedRelay<'_> {
     /// Whoever ends it from outside does not ask what it has moved.
     fn drop(&mut self) {
-        if let Some(about) = self.about {
+        if let Some(info) = self.info {
             let Report { upstream_bytes, downstream_bytes, .. } = self.relay.report(End::Finished);
-            let _ = about.moved.set((upstream_bytes, downstream_bytes));
+            let _ = info.moved.set((upstream_bytes, downstream_bytes));
         }
     }
 }
 
-impl Future for Attentive<'_> {
+impl Future for TrackedRelay<'_> {
     type Output = Report;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
-        busy_poll::event();
-        if let Some(Poll::Ready(why)) = self.claim.as_mut().map(|claim| claim.poll_cut(cx)) {
+        busy_poll::record_event();
+        if let Some(Poll::Ready(why)) = self.guard.as_mut().map(|guard| guard.poll_cut(cx)) {
             return Poll::Ready(self.relay.abort(why));
         }
         Pin::new(&mut self.relay).poll(cx)
@@ -343,28 +356,28 @@ impl Future for Attentive<'_> {
 }
 
 /// Relays, and lets a session that moved no byte for so long not count as use of the service.
-async fn relay_quietly(session: Attentive<'_>, quiet: Duration) -> Report {
-    relay_quietly_and_tell(session, quiet, |_| ()).await
+async fn relay_ignoring_inactivity(session: TrackedRelay<'_>, quiet: Duration) -> Report {
+    relay_with_inactivity_timer(session, quiet, |_| ()).await
 }
 
-async fn relay_quietly_and_tell(
-    mut session: Attentive<'_>,
+async fn relay_with_inactivity_timer(
+    mut session: TrackedRelay<'_>,
     quiet: Duration,
-    tell: impl Fn(&Relay),
+    on_progress: impl Fn(&Relay),
 ) -> Report {
     let mut moved = session.relay.bytes_moved();
     let mut silence = Box::pin(tokio::time::sleep(quiet));
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
-        tell(&session.relay);
-        let Attentive { relay, claim: Some(claim), .. } = &mut session else { return done };
+        on_progress(&session.relay);
+        let TrackedRelay { relay, guard: Some(guard), .. } = &mut session else { return done };
         if relay.bytes_moved() != moved {
             moved = relay.bytes_moved();
-            claim.busy();
+            guard.busy();
             silence.as_mut().reset(tokio::time::Instant::now() + quiet);
         }
         if silence.as_mut().poll(cx).is_ready() {
-            claim.quiet();
+            guard.quiet();
         }
         done
     })
@@ -372,15 +385,15 @@ async fn relay_quietly_and_tell(
 }
 
 /// Relays, and tells at each turn what was moved.
-async fn relay_watched(
-    session: Attentive<'_>,
-    shared: &Shared,
-    entry: &Entry,
+async fn relay_counted(
+    session: TrackedRelay<'_>,
+    context: &ServiceContext,
+    entry: &SessionEntry,
     quiet: Option<Duration>,
 ) -> Report {
     let moved = |relay: &Relay| {
         let Report { upstream_bytes, downstream_bytes, .. } = relay.report(End::Finished);
-        shared.ledger.moved(entry.server().map(AsRef::as_ref), entry.moved(upstream_bytes, downstream_bytes));
+        context.stats.moved(entry.server().map(AsRef::as_ref), entry.moved(upstream_bytes, downstream_bytes));
     };
     match quiet {
         None => {
@@ -392,18 +405,18 @@ async fn relay_watched(
             })
             .await
         }
-        Some(quiet) => relay_quietly_and_tell(session, quiet, moved).await,
+        Some(quiet) => relay_with_inactivity_timer(session, quiet, moved).await,
     }
 }
 
-fn tell(Shared { label, ledger, .. }: &Shared, refusal: &Refusal) {
-    if refusal.is_fault() {
+fn log_refusal(ServiceContext { label, stats, .. }: &ServiceContext, refusal: &Refusal) {
+    if refusal.is_reported() {
         let kind = match refusal {
             Refusal::Header(_) => Recurring::Header,
-            refusal if refusal.is_ours() => Recurring::Internal,
+            refusal if refusal.is_local_limit() => Recurring::Internal,
             _ => Recurring::Unserved,
         };
-        ledger.log.recurring(kind, Level::Err, format_args!("{label}{refusal}"));
+        stats.log.recurring(kind, Level::Err, format_args!("{label}{refusal}"));
     }
 }
 
@@ -414,7 +427,7 @@ mod tests {
     /// What a session costs while it is idle, besides what the runtime keeps for its two sockets.
     #[test]
     fn a_session_stays_small() {
-        fn size<F>(_: impl FnOnce(Arc<Shared>, Client, Option<Box<Peer>>, Permit) -> F) -> usize {
+        fn size<F>(_: impl FnOnce(Arc<ServiceContext>, Client, Option<Box<Peer>>, Permit) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size(serve);

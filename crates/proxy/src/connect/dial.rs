@@ -19,7 +19,7 @@ use rustix::net::{
 use tokio::time::{sleep, timeout};
 
 use super::options::{is_within, prepare_fresh};
-use super::{AddressFailed, ConnectError, Endpoint, Refusals};
+use super::{AddressFailed, ConnectError, Endpoint, OnRefused};
 
 /// RFC 8305, section 5, "Connection Attempt Delay": what a dead first address costs.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -31,12 +31,12 @@ type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, AddressFailed>> + 
 /// Connects to the first of these that answers.
 pub(super) async fn race(
     endpoints: &[Endpoint],
-    patience: Option<Duration>,
-    says_first: bool,
-    refusals: Refusals,
+    connect_timeout: Option<Duration>,
+    client_has_data: bool,
+    on_refused: OnRefused,
 ) -> Result<Stream, ConnectError> {
     if let [only] = endpoints {
-        return dial(only, patience, says_first)
+        return dial(only, connect_timeout, client_has_data)
             .await
             .map_err(|failed| ConnectError::AllFailed(vec![failed]));
     }
@@ -51,7 +51,7 @@ pub(super) async fn race(
             let due = running.is_empty() || head_start.as_mut().poll(cx).is_ready();
             if due && running.len() < MAX_AT_ONCE {
                 if let Some(endpoint) = waiting.pop_front() {
-                    running.push(Box::pin(dial(endpoint, patience, says_first)));
+                    running.push(Box::pin(dial(endpoint, connect_timeout, client_has_data)));
                     head_start = Box::pin(sleep(HEAD_START));
                     continue;
                 }
@@ -81,7 +81,7 @@ pub(super) async fn race(
                 head_start = Box::pin(sleep(Duration::ZERO));
                 continue;
             }
-            let is_worth_it = refusals == Refusals::MayPass && waiting.is_empty();
+            let is_worth_it = on_refused == OnRefused::Retry && waiting.is_empty();
             let refused = |endpoint: &&Endpoint| {
                 failures.iter().any(|failed| failed.is_refused() && failed.address == **endpoint)
             };
@@ -103,19 +103,19 @@ pub(super) async fn race(
 /// Connects to one address.
 async fn dial(
     endpoint: &Endpoint,
-    patience: Option<Duration>,
-    says_first: bool,
+    connect_timeout: Option<Duration>,
+    client_has_data: bool,
 ) -> Result<Stream, AddressFailed> {
     let failed = |error: Errno| AddressFailed { address: endpoint.clone(), error };
     let ours = |error: std::io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    let Opened { socket, reusable, delayed } = open(endpoint, says_first).map_err(failed)?;
+    let Opened { socket, reusable, delayed } = open(endpoint, client_has_data).map_err(failed)?;
     let kind = endpoint.kind();
     let connected = |socket| Stream::new(socket, kind, false).map_err(ours);
-    let stream = match begin(&socket, &endpoint.to_any()).map_err(failed)? {
+    let stream = match start_connect(&socket, &endpoint.to_any()).map_err(failed)? {
         Progress::Connected => connected(socket),
-        Progress::OnItsWay => match patience {
+        Progress::InProgress => match connect_timeout {
             None => established(socket, kind).await.map_err(ours),
-            Some(patience) => match timeout(patience, established(socket, kind)).await {
+            Some(connect_timeout) => match timeout(connect_timeout, established(socket, kind)).await {
                 Ok(stream) => stream.map_err(ours),
                 Err(_) => Err(failed(Errno::TIMEDOUT)),
             },
@@ -148,7 +148,7 @@ struct Opened {
     delayed: bool,
 }
 
-fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
+fn open(endpoint: &Endpoint, client_has_data: bool) -> Result<Opened, Errno> {
     let family = endpoint.family();
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fresh = || socket_reuse::open_or_make_room(|| socket_with(family, SocketType::STREAM, flags, None));
@@ -167,16 +167,16 @@ fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
         let prepared = prepare_fresh(&socket, server).is_ok();
         (socket, within.filter(|_| prepared))
     };
-    let delayed = says_first && sockopt::set_tcp_quickack(&socket, false).is_ok();
+    let delayed = client_has_data && sockopt::set_tcp_quickack(&socket, false).is_ok();
     Ok(Opened { socket, reusable, delayed })
 }
 
 enum Progress {
     Connected,
-    OnItsWay,
+    InProgress,
 }
 
-fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
+fn start_connect(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
     match connect(socket, address) {
         Ok(()) => return Ok(Progress::Connected),
         Err(Errno::INPROGRESS | Errno::INTR) => {}
@@ -185,7 +185,7 @@ fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
     // On this very machine the handshake is over by the time the call returns, and asking again tells.
     match connect(socket, address) {
         Ok(()) | Err(Errno::ISCONN) => Ok(Progress::Connected),
-        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::OnItsWay),
+        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::InProgress),
         Err(error) => Err(error),
     }
 }
@@ -234,7 +234,9 @@ mod tests {
         let (dead, _kept) = black_hole();
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false, Refusals::Final).await.unwrap();
+        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false, OnRefused::GiveUp)
+            .await
+            .unwrap();
         assert!(began.elapsed() >= HEAD_START / 2, "the first address was tried first");
         assert!(began.elapsed() < HEAD_START * 4, "{:?}", began.elapsed());
     }
@@ -243,7 +245,7 @@ mod tests {
     async fn an_address_that_refuses_costs_nothing() {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[refusing(), refusing(), endpoint(&live)], None, false, Refusals::Final).await.unwrap();
+        race(&[refusing(), refusing(), endpoint(&live)], None, false, OnRefused::GiveUp).await.unwrap();
         assert!(began.elapsed() < HEAD_START, "{:?}", began.elapsed());
     }
 
@@ -262,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn the_error_tells_of_every_address() {
         let (dead, _kept) = black_hole();
-        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, Refusals::MayPass)
+        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, OnRefused::Retry)
             .await
             .unwrap_err();
         let ConnectError::AllFailed(failures) = error else { panic!("{error}") };

@@ -21,7 +21,7 @@ pub enum ConnectError {
 pub struct AddressFailed {
     /// The address.
     pub address: Endpoint,
-    /// The kernel's word; `ETIMEDOUT` also when our own patience ended.
+    /// The kernel's word; `ETIMEDOUT` also when our own connect_timeout ended.
     pub error: Errno,
 }
 
@@ -31,29 +31,29 @@ impl AddressFailed {
         self.error == Errno::CONNREFUSED
     }
 
-    fn is_forbidden(&self) -> bool {
+    fn is_permission_denied(&self) -> bool {
         self.error == Errno::ACCESS && self.address.path().is_some()
     }
 }
 
 impl ConnectError {
     /// Whether this can pass while the server starts or restarts: it is not there yet, or is busy. What needs an
-    /// administrator (a socket of another kind) does not pass by waiting; of permissions see [`Self::is_forbidden`].
-    pub fn may_pass(&self) -> bool {
+    /// administrator (a socket of another kind) does not pass by waiting; of permissions see [`Self::is_permission_denied`].
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unresolved(_) => true,
             Self::AllFailed(failures) => {
-                failures.iter().any(|failure| may_pass(failure.error) || failure.is_forbidden())
+                failures.iter().any(|failure| is_transient(failure.error) || failure.is_permission_denied())
             }
         }
     }
 
     /// Whether all that may pass is a permission that is missing. A server that starts has its socket, or the directory,
     /// before it lets others in (`bind()`, then `chmod()`); that passes soon or never.
-    pub fn is_forbidden(&self) -> bool {
+    pub fn is_permission_denied(&self) -> bool {
         let Self::AllFailed(failures) = self else { return false };
-        failures.iter().any(AddressFailed::is_forbidden)
-            && !failures.iter().any(|failure| may_pass(failure.error))
+        failures.iter().any(AddressFailed::is_permission_denied)
+            && !failures.iter().any(|failure| is_transient(failure.error))
     }
 
     /// Whether the server took the connection and reset it at once: that is for the client to know.
@@ -73,7 +73,7 @@ impl ConnectError {
     }
 
     /// Whether it is a limit of ours, and not the server, that failed.
-    pub fn is_ours(&self) -> bool {
+    pub fn is_local_limit(&self) -> bool {
         self.each(|error| lacks_resources(error) || error == Errno::ADDRNOTAVAIL)
     }
 
@@ -95,7 +95,7 @@ fn lacks_resources(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
 }
 
-fn may_pass(error: Errno) -> bool {
+fn is_transient(error: Errno) -> bool {
     matches!(
         error,
         Errno::CONNREFUSED

@@ -5,9 +5,9 @@ mod dial;
 mod endpoint;
 mod error;
 pub mod options;
-pub mod pace;
+pub mod path_watch;
 mod resolve;
-pub mod watch;
+pub mod retry_pace;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,11 +40,11 @@ enum Addresses {
 
 /// What it means that one of several addresses refuses while another has not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusals {
+pub enum OnRefused {
     /// It is out.
-    Final,
+    GiveUp,
     /// A server may be about to listen there: it is asked again.
-    MayPass,
+    Retry,
 }
 
 impl Route {
@@ -84,20 +84,26 @@ impl Route {
         }
     }
 
-    /// Connects, once, to the first address that answers. `says_first`: bytes of the client are already here, so
+    /// Connects, once, to the first address that answers. `client_has_data`: bytes of the client are already here, so
     /// that the handshake's last packet may carry them.
     ///
     /// # Errors
     /// When no address took the connection, with what each of them said.
-    pub async fn connect(&self, says_first: bool, refusals: Refusals) -> Result<Stream, ConnectError> {
+    pub async fn connect(
+        &self,
+        client_has_data: bool,
+        on_refused: OnRefused,
+    ) -> Result<Stream, ConnectError> {
         match &self.addresses {
-            Addresses::Fixed(endpoints) => dial::race(endpoints, self.timeout, says_first, refusals).await,
+            Addresses::Fixed(endpoints) => {
+                dial::race(endpoints, self.timeout, client_has_data, on_refused).await
+            }
             Addresses::Named(cache) => {
                 let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
-                dial::race(&endpoints, self.timeout, says_first, refusals).await
+                dial::race(&endpoints, self.timeout, client_has_data, on_refused).await
             }
             // Boxed: those who go to a fixed address would carry it.
-            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, says_first, refusals)).await,
+            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, client_has_data, on_refused)).await,
         }
     }
 
@@ -108,7 +114,7 @@ impl Route {
             Addresses::Named(cache) => ConnectError::Unresolved(cache.unanswered()),
             Addresses::Slot(slot) => match *slot.borrow() {
                 Some(address) => unanswered(&[Endpoint::Inet(address)]),
-                None => ConnectError::Unresolved(vacant()),
+                None => ConnectError::Unresolved(empty_slot()),
             },
         }
     }
@@ -116,12 +122,12 @@ impl Route {
     async fn connect_to_slot(
         &self,
         slot: &watch_channel::Receiver<Option<SocketAddr>>,
-        says_first: bool,
-        refusals: Refusals,
+        client_has_data: bool,
+        on_refused: OnRefused,
     ) -> Result<Stream, ConnectError> {
         let address = *slot.borrow();
-        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(vacant()))?);
-        dial::race(&[endpoint], self.timeout, says_first, refusals).await
+        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(empty_slot()))?);
+        dial::race(&[endpoint], self.timeout, client_has_data, on_refused).await
     }
 }
 
@@ -130,6 +136,6 @@ fn unanswered(endpoints: &[Endpoint]) -> ConnectError {
     ConnectError::AllFailed(endpoints.iter().map(failed).collect())
 }
 
-fn vacant() -> ResolveError {
+fn empty_slot() -> ResolveError {
     ResolveError { query: "a server by name".to_owned(), reason: "it is gone".to_owned() }
 }

@@ -14,12 +14,12 @@ use dormouse_config::listen_options::FileOptions;
 use rustix::net::{AddressFamily, sockopt};
 
 use crate::connect;
-pub use open::{OpenError, again, open};
-pub use passed::{Passed, PassedError, Received, sort};
+pub use open::{OpenError, adopt, open};
+pub use passed::{Passed, PassedError, PassedFds, classify};
 
 /// What is needed to accept clients.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct AcceptSocket {
     pub(crate) socket: OwnedFd,
     pub(crate) family: AddressFamily,
     /// The file's path, which the kernel may know by another name.
@@ -48,9 +48,9 @@ impl Listener {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn waiting(&self) -> io::Result<Waiting> {
+    pub fn accept_socket(&self) -> io::Result<AcceptSocket> {
         let path = self.file.as_ref().map(|file| file.path.clone());
-        Ok(Waiting { socket: self.socket.try_clone()?, family: self.family, path })
+        Ok(AcceptSocket { socket: self.socket.try_clone()?, family: self.family, path })
     }
 
     /// The device and inode of its file, if it has a file of ours.
@@ -59,12 +59,12 @@ impl Listener {
     }
 
     /// Whether somebody has removed its file. Another file in its place is somebody else's.
-    pub fn is_lost(&self) -> bool {
+    pub fn is_file_gone(&self) -> bool {
         self.file.as_ref().is_some_and(path::SocketFile::is_gone)
     }
 
     /// Leaves its file where it is: somebody else goes on listening.
-    pub fn leave_file(&mut self) {
+    pub fn keep_file(&mut self) {
         if let Some(file) = self.file.take() {
             file.leave();
         }
@@ -74,9 +74,9 @@ impl Listener {
     ///
     /// # Errors
     /// When the kernel does not let us. Then it is open to whom it was.
-    pub fn set_file(&self, options: &FileOptions) -> Result<(), SetFileError> {
+    pub fn set_file_permissions(&self, options: &FileOptions) -> Result<(), SetFileError> {
         let Some(file) = &self.file else { return Ok(()) };
-        file.set(options).map_err(|(operation, error)| SetFileError {
+        file.set_permissions(options).map_err(|(operation, error)| SetFileError {
             path: file.path.clone(),
             operation,
             error,
@@ -85,7 +85,7 @@ impl Listener {
 
     /// Where the service manager gave it no name, it is called by its address.
     #[must_use]
-    pub fn or_by_address(self) -> Self {
+    pub fn named_by_address(self) -> Self {
         match passed::address_of_nameless(&self.socket, &self.name) {
             Some(name) => Self { name, ..self },
             None => self,
@@ -110,7 +110,7 @@ impl fmt::Display for SetFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, operation, error } = self;
         write!(f, "Failed to change who may connect to {}: {operation}: {error}", path.display())?;
-        open::remedy_of_file(operation, error).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+        open::file_remedy(operation, error).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::net::{
 };
 
 use super::Listener;
-use super::path::{self, Failed};
+use super::path::{self, StepError};
 use super::socket::socket;
 
 /// As many as the kernel allows (net.core.somaxconn).
@@ -54,13 +54,13 @@ impl OpenError {
             }
             ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
             ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
-            _ => return remedy_of_file(self.operation, &self.error),
+            _ => return file_remedy(self.operation, &self.error),
         })
     }
 }
 
 /// What can be done where a socket's file cannot be given to somebody.
-pub(super) fn remedy_of_file(operation: &str, error: &std::io::Error) -> Option<&'static str> {
+pub(super) fn file_remedy(operation: &str, error: &std::io::Error) -> Option<&'static str> {
     match (operation, error.kind()) {
         ("set the owner", ErrorKind::PermissionDenied) => {
             Some("only root gives a socket to another user, and everybody else only to a group of theirs")
@@ -94,7 +94,7 @@ fn backlog(options: &ListenOptions) -> i32 {
     options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog.get()).unwrap_or(i32::MAX))
 }
 
-fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, Failed> {
+fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, StepError> {
     let failed = |error: Errno| ("bind", error.into());
     let bound = |family, address: &SocketAddrAny| {
         socket(family).and_then(|socket| bind(&socket, address).map(|()| socket)).map_err(failed)
@@ -118,7 +118,7 @@ fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listene
 
 /// Listens on with a socket that was opened for this address before; `identity`: the device and inode of its file then.
 /// `None` if it is not that, or its file is gone.
-pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
+pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
     let listening = sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
         && sockopt::socket_acceptconn(&socket) == Ok(true);
     let bound = getsockname(&socket).ok().filter(|_| listening)?;
@@ -134,7 +134,7 @@ pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
         }
         ListenAddress::Unix(asked) => {
             let file = path::SocketFile::of(asked.as_path()).ok()?;
-            Some(file.that_is(identity)?)
+            Some(file.matching(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
     };
@@ -167,7 +167,7 @@ fn socket_for(
     }
 }
 
-fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed> {
+fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, StepError> {
     let TcpOptions { v6only, freebind, defer_accept, fast_open, interface } = options;
     let failed = |operation| move |error: Errno| (operation, error.into());
     let (socket, address) = socket_for(address, options, socket).map_err(failed("open a socket"))?;
@@ -241,8 +241,8 @@ mod tests {
         let any = ListenAddress::parse("0.0.0.0:0").unwrap();
         let opened = open(&any, &ListenOptions::default()).unwrap();
         let asked = ListenAddress::parse("*:0").unwrap();
-        assert!(again(opened.socket.try_clone().unwrap(), &asked, None).is_some());
+        assert!(adopt(opened.socket.try_clone().unwrap(), &asked, None).is_some());
         let other = ListenAddress::parse("127.0.0.1:0").unwrap();
-        assert!(again(opened.socket, &other, None).is_none());
+        assert!(adopt(opened.socket, &other, None).is_none());
     }
 }

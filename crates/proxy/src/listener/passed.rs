@@ -12,7 +12,7 @@ use super::Listener;
 use crate::connect::Endpoint;
 
 /// What the service manager passed to the process.
-pub type Received = Result<Vec<PassedFd>, ListenFdsError>;
+pub type PassedFds = Result<Vec<PassedFd>, ListenFdsError>;
 
 /// What was passed.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl std::error::Error for PassedError {}
 ///
 /// # Errors
 /// When one of them is neither: nothing is served then, as with the original.
-pub fn sort(passed: Received) -> Result<Passed, PassedError> {
+pub fn classify(passed: PassedFds) -> Result<Passed, PassedError> {
     let mut passed = passed.map_err(PassedError::Variables)?;
     if passed.is_empty() {
         return Ok(Passed::Nothing);
@@ -68,7 +68,7 @@ pub fn sort(passed: Received) -> Result<Passed, PassedError> {
     }
     let mut listeners = Vec::with_capacity(passed.len());
     for socket in passed {
-        let refused = |is| PassedError::NotAStream { name: called(&socket), is };
+        let refused = |is| PassedError::NotAStream { name: display_name(&socket), is };
         is_stream(&socket).map_err(refused)?;
         if !is_listening(&socket) {
             return Err(refused("not listening"));
@@ -106,7 +106,7 @@ fn is_connected(socket: &PassedFd) -> bool {
 }
 
 /// What people can know it by: the name that the manager gave it, or where it listens.
-fn called(socket: &PassedFd) -> String {
+fn display_name(socket: &PassedFd) -> String {
     address_of_nameless(&socket.fd, &socket.name).unwrap_or_else(|| socket.name.clone())
 }
 

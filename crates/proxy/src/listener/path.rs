@@ -16,11 +16,11 @@ use super::socket::socket;
 use crate::connect::Endpoint;
 
 /// What was tried, and what came of it.
-pub(super) type Failed = (&'static str, io::Error);
+pub(super) type StepError = (&'static str, io::Error);
 
 /// Listens under a temporary name first and then moves it, so that nobody meets the name before it works. A file
 /// that a dead program left is replaced; one that somebody listens on is not.
-pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, Failed> {
+pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, StepError> {
     let target = SocketAddrUnix::new(path).map_err(|error| ("bind", error.into()))?;
     let stale = match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(("bind", Errno::EXIST.into())),
@@ -29,12 +29,12 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
         }
         found => found.is_ok(),
     };
-    let temporary = Temporary::beside(path);
+    let temporary = TemporaryName::next_to(path);
     let socket = socket(AddressFamily::UNIX).map_err(|error| ("open a socket", error.into()))?;
     // The longer name may not fit where the name itself does; then it is bound in its place.
     if let Ok(address) = SocketAddrUnix::new(&temporary.0) {
         prepare(&socket, &temporary.0, &address, options, backlog)?;
-        put(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
+        move_into_place(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
     } else {
         let _ = fs::remove_file(path);
         prepare(&socket, path, &target, options, backlog).inspect_err(|(operation, _)| {
@@ -56,14 +56,14 @@ fn prepare(
     address: &SocketAddrUnix,
     options: &FileOptions,
     backlog: i32,
-) -> Result<(), Failed> {
+) -> Result<(), StepError> {
     bind(socket, address).map_err(|error| ("bind", error.into()))?;
-    admit(path, options)?;
+    set_permissions_of(path, options)?;
     listen(socket, backlog).map_err(|error| ("listen", error.into()))
 }
 
 /// Says who may use a socket's file.
-fn admit(path: &Path, options: &FileOptions) -> Result<(), Failed> {
+fn set_permissions_of(path: &Path, options: &FileOptions) -> Result<(), StepError> {
     let FileOptions { mode, owner, group } = options;
     if let Some(mode) = *mode {
         let permissions = fs::Permissions::from_mode(mode);
@@ -78,11 +78,11 @@ fn admit(path: &Path, options: &FileOptions) -> Result<(), Failed> {
 }
 
 /// Moves a socket to its name, where there is nothing, or a file that a dead program left (`stale`).
-fn put(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
+fn move_into_place(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
     let rename = |flags| renameat_with(CWD, temporary, CWD, path, flags);
     let moved = match rename(if stale { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE }) {
         // Whoever has left it has taken it away.
-        Err(Errno::NOENT) if stale => return put(temporary, path, false),
+        Err(Errno::NOENT) if stale => return move_into_place(temporary, path, false),
         moved => moved,
     };
     match moved {
@@ -112,10 +112,10 @@ fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
 }
 
 /// A name beside another that is gone at the end, unless it was moved.
-struct Temporary(PathBuf);
+struct TemporaryName(PathBuf);
 
-impl Temporary {
-    fn beside(path: &Path) -> Self {
+impl TemporaryName {
+    fn next_to(path: &Path) -> Self {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = Self(name.into());
@@ -125,7 +125,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryName {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -144,7 +144,7 @@ impl SocketFile {
     }
 
     /// Only if it is this one; another one is left alone.
-    pub(super) fn that_is(self, identity: Option<(u64, u64)>) -> Option<Self> {
+    pub(super) fn matching(self, identity: Option<(u64, u64)>) -> Option<Self> {
         if identity == Some(self.identity) {
             return Some(self);
         }
@@ -170,8 +170,8 @@ impl SocketFile {
         identity(&self.path).is_ok_and(|identity| identity == self.identity)
     }
 
-    pub(super) fn set(&self, options: &FileOptions) -> Result<(), Failed> {
-        if self.is_ours() { admit(&self.path, options) } else { Ok(()) }
+    pub(super) fn set_permissions(&self, options: &FileOptions) -> Result<(), StepError> {
+        if self.is_ours() { set_permissions_of(&self.path, options) } else { Ok(()) }
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         directory
     }
 
-    fn open_plainly(path: &Path) -> Result<Listener, Failed> {
+    fn open_plainly(path: &Path) -> Result<Listener, StepError> {
         open(path, &FileOptions::default(), BACKLOG)
     }
 
@@ -236,7 +236,7 @@ mod tests {
             // Since it was found to be stale, or absent, another has come.
             let theirs = UnixListener::bind(&path).unwrap();
             let _ours = UnixListener::bind(&temporary).unwrap();
-            let error = put(&temporary, &path, stale).unwrap_err();
+            let error = move_into_place(&temporary, &path, stale).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             UnixStream::connect(&path).unwrap();
             theirs.set_nonblocking(true).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         }
         // And if the stale one is gone meanwhile, nothing is in the way.
         let _ours = UnixListener::bind(&temporary).unwrap();
-        put(&temporary, &path, true).unwrap();
+        move_into_place(&temporary, &path, true).unwrap();
         UnixStream::connect(&path).unwrap();
         fs::remove_dir_all(directory).unwrap();
     }
@@ -303,11 +303,11 @@ mod tests {
         let path = directory.join("s");
         let said = without_rights(|| {
             let listener = open_plainly(&path).unwrap();
-            let said = listener.set_file(&of_a_foreign_group()).unwrap_err().to_string();
+            let said = listener.set_file_permissions(&of_a_foreign_group()).unwrap_err().to_string();
             fs::remove_file(&path).unwrap();
             let _theirs = UnixListener::bind(&path).unwrap();
             // That one is not ours to change.
-            listener.set_file(&of_a_foreign_group()).unwrap();
+            listener.set_file_permissions(&of_a_foreign_group()).unwrap();
             said
         });
         let expected = format!("Failed to change who may connect to {}: set the owner: ", path.display());

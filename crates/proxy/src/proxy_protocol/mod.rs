@@ -7,12 +7,12 @@ mod send;
 use dormouse_config::proxy_protocol::SendProxy;
 
 use crate::client::Peer;
-pub use receive::{AcceptProxy, HeaderFault, ReadHeaderError};
-pub use send::header;
+pub use receive::{AcceptProxy, HeaderError, ReadHeaderError};
+pub use send::encode_header;
 
 /// Gives a client's session the name that it has for the server, if it is to have one.
-pub fn name(peer: &mut Peer, send: Option<SendProxy>) {
+pub fn assign_unique_id(peer: &mut Peer, send: Option<SendProxy>) {
     if let Some(SendProxy::V2(additions)) = send {
-        send::give_name(additions, peer);
+        send::assign_unique_id(additions, peer);
     }
 }

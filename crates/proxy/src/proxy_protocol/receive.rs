@@ -19,7 +19,7 @@ pub struct AcceptProxy {
     /// Who begins with a header.
     pub from: Sources,
     /// How long it may take to come.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// Whether this client must begin with a header.
@@ -38,28 +38,28 @@ impl AcceptProxy {
     ///
     /// # Errors
     /// When it does not come, in time or at all, or is none.
-    pub async fn hear(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
+    pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
         if !include(&self.from, peer, client.kind) {
             return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
         let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
-        let fault = match timeout(self.patience, stream.take_prefix(LONGEST, judge)).await {
+        let problem = match timeout(self.timeout, stream.take_prefix(LONGEST, decode)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
-                peer.learn(addresses, tlvs);
+                peer.set_proxied(addresses, tlvs);
                 return Ok(());
             }
             // Somebody who only looked whether the port is open.
             Ok(Err(PeekError::Ended { after: 0 } | PeekError::Failed(_))) => {
                 return Err(ReadHeaderError::ClientLeft);
             }
-            Ok(Err(PeekError::Ended { .. })) => Fault::CutShort,
-            Ok(Err(PeekError::TooLong)) => Fault::None,
-            Ok(Ok(Err(fault))) => fault,
-            Err(_) => Fault::Late(self.patience),
+            Ok(Err(PeekError::Ended { .. })) => Problem::CutShort,
+            Ok(Err(PeekError::TooLong)) => Problem::None,
+            Ok(Ok(Err(problem))) => problem,
+            Err(_) => Problem::Late(self.timeout),
         };
-        Err(ReadHeaderError::Header(Box::new(HeaderFault { peer: peer.clone(), fault })))
+        Err(ReadHeaderError::Header(Box::new(HeaderError { peer: peer.clone(), problem })))
     }
 }
 
@@ -71,7 +71,7 @@ pub enum ReadHeaderError {
     /// The client's socket cannot be watched: a limit of ours.
     Unwatchable(std::io::Error),
     /// The client had to begin with a header and did not.
-    Header(Box<HeaderFault>),
+    Header(Box<HeaderError>),
 }
 
 impl fmt::Display for ReadHeaderError {
@@ -79,7 +79,7 @@ impl fmt::Display for ReadHeaderError {
         match self {
             Self::ClientLeft => f.write_str("the client left before its first byte"),
             Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
-            Self::Header(fault) => write!(f, "{fault}"),
+            Self::Header(problem) => write!(f, "{problem}"),
         }
     }
 }
@@ -87,28 +87,28 @@ impl fmt::Display for ReadHeaderError {
 impl std::error::Error for ReadHeaderError {}
 
 /// What a header says of the client.
-type Told = (Addresses, Vec<Tlv>);
+type Header = (Addresses, Vec<Tlv>);
 
 /// What the bytes that have come are, once that is known.
-fn judge(bytes: &[u8]) -> Option<(usize, Result<Told, Fault>)> {
+fn decode(bytes: &[u8]) -> Option<(usize, Result<Header, Problem>)> {
     match Decoder::decode(bytes) {
         Decoded::NeedMore => None,
         Decoded::Header { addresses, tlvs, consumed, .. } => Some((consumed, Ok((addresses, tlvs)))),
         // None of it is taken; the socket is closed with it.
-        Decoded::NotProxy => Some((0, Err(Fault::None))),
-        Decoded::Invalid(error) => Some((0, Err(Fault::Invalid(error)))),
+        Decoded::NotProxy => Some((0, Err(Problem::None))),
+        Decoded::Invalid(error) => Some((0, Err(Problem::Invalid(error)))),
     }
 }
 
 /// Why a client that had to begin with a header was turned away.
 #[derive(Debug)]
-pub struct HeaderFault {
+pub struct HeaderError {
     peer: Peer,
-    fault: Fault,
+    problem: Problem,
 }
 
 #[derive(Debug)]
-enum Fault {
+enum Problem {
     /// It says something else.
     None,
     Invalid(DecodeError),
@@ -117,14 +117,14 @@ enum Fault {
     Late(Duration),
 }
 
-impl fmt::Display for HeaderFault {
+impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Turned {} away: ", self.peer)?;
-        match &self.fault {
-            Fault::None => f.write_str("it does not begin with a PROXY header"),
-            Fault::Invalid(error) => write!(f, "{error}"),
-            Fault::CutShort => f.write_str("its PROXY header is cut short"),
-            Fault::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
+        match &self.problem {
+            Problem::None => f.write_str("it does not begin with a PROXY header"),
+            Problem::Invalid(error) => write!(f, "{error}"),
+            Problem::CutShort => f.write_str("its PROXY header is cut short"),
+            Problem::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
         }?;
         f.write_str(" (have it send one, as send-proxy-v2 of HAProxy does, or take it out of accept_proxy)")
     }
@@ -143,7 +143,7 @@ mod tests {
 
     fn accept(networks: &[&str]) -> AcceptProxy {
         let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-        AcceptProxy { from: Sources::Networks(networks), patience: PATIENCE }
+        AcceptProxy { from: Sources::Networks(networks), timeout: PATIENCE }
     }
 
     fn client(socket: OwnedFd, kind: StreamKind) -> Client {
@@ -158,9 +158,9 @@ mod tests {
         (far, client(near.into(), StreamKind::Other))
     }
 
-    async fn hear(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
+    async fn read_header(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
         let mut peer = Box::new(Peer::of(&client.socket));
-        accept.hear(client, &mut peer).await.map(|()| peer)
+        accept.read_header(client, &mut peer).await.map(|()| peer)
     }
 
     #[tokio::test]
@@ -168,9 +168,9 @@ mod tests {
         let (mut far, near) = tcp();
         far.write_all(LINE).unwrap();
         let itself = far.local_addr().unwrap();
-        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["10.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.to_string(), itself.to_string(), "a plain client's words are its own");
-        let peer = hear(accept(&["127.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["127.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.ip(), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(peer.to_string(), "192.0.2.7:4711");
     }
@@ -181,7 +181,7 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let near = client(near.into(), StreamKind::Unix);
         far.write_all(LINE).unwrap();
-        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["10.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.to_string(), "192.0.2.7:4711");
     }
 
@@ -190,7 +190,7 @@ mod tests {
         for local in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
             let (mut far, near) = tcp();
             far.write_all(local).unwrap();
-            let peer = hear(accept(&["127.0.0.1"]), &near).await.unwrap();
+            let peer = read_header(accept(&["127.0.0.1"]), &near).await.unwrap();
             assert_eq!(peer.to_string(), far.local_addr().unwrap().to_string());
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         ] {
             let (mut far, near) = tcp();
             far.write_all(words).unwrap();
-            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
             assert!(
                 matches!(refusal, ReadHeaderError::Header(_)) && refusal.to_string().contains(why),
                 "{refusal}"
@@ -213,7 +213,7 @@ mod tests {
         let (mut far, near) = tcp();
         far.write_all(b"PROXY TCP4").unwrap();
         drop(far);
-        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
         assert!(refusal.to_string().contains("cut short"), "{refusal}");
     }
 
@@ -223,7 +223,7 @@ mod tests {
             let (mut far, near) = tcp();
             far.write_all(words).unwrap();
             let began = tokio::time::Instant::now();
-            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
             assert!(refusal.to_string().contains("no PROXY header within 5 s"), "{refusal}");
             assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
         }
@@ -233,7 +233,7 @@ mod tests {
     async fn whoever_leaves_without_a_word_is_nobodys_fault() {
         let (far, near) = tcp();
         drop(far);
-        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
         assert!(matches!(refusal, ReadHeaderError::ClientLeft), "{refusal}");
     }
 }

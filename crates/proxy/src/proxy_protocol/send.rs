@@ -26,7 +26,7 @@ const PID: u8 = PP2_TYPE_MIN_CUSTOM + 2;
 const LONGEST_NAME: usize = 128;
 
 /// Writes the header for a client.
-pub fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
+pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
     let (version, addresses) = (send.version(), peer.proxy_addresses());
     if matches!((version, &addresses), (_, Addresses::Unknown) | (Version::V1, Addresses::Unix { .. })) {
         log.recurring(
@@ -57,7 +57,7 @@ fn passed_on(peer: &Peer) -> Vec<Tlv> {
 }
 
 /// Gives the session of a client its name, if it is to have one. It keeps the one that it has from where it began.
-pub(super) fn give_name(additions: Additions, peer: &mut Peer) {
+pub(super) fn assign_unique_id(additions: Additions, peer: &mut Peer) {
     if additions.unique_id {
         let theirs = passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
         let name = theirs.map(|tlv| {
@@ -75,7 +75,7 @@ fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Ve
         tlvs.extend(name.map(|id| Tlv { kind: PP2_TYPE_UNIQUE_ID, value: id.as_bytes().to_vec() }));
     }
     // The credentials of a proxy are not its client's.
-    let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_told();
+    let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_proxied();
     if let Some(Ok(found)) = client.socket().filter(|_| asked).map(peer_credentials) {
         let Credentials { uid, gid, pid } = found;
         let number = |kind, value: u32| Tlv { kind, value: value.to_be_bytes().to_vec() };
@@ -109,8 +109,8 @@ mod tests {
     }
 
     fn written(additions: Additions, client: &Stream, peer: &mut Peer) -> (Addresses, Vec<Tlv>) {
-        give_name(additions, peer);
-        let bytes = header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
+        assign_unique_id(additions, peer);
+        let bytes = encode_header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
         match Decoder::decode(&bytes) {
             Decoded::Header { addresses, tlvs, consumed, .. } => {
                 assert_eq!(consumed, bytes.len());
@@ -158,7 +158,7 @@ mod tests {
         let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
         let told =
             vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
-        peer.learn(remote(), told);
+        peer.set_proxied(remote(), told);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
         assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")]);
@@ -170,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn what_leaves_no_room_is_left_out() {
         let (_far, near, mut peer) = local();
-        peer.learn(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
+        peer.set_proxied(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
         assert!(value(&tlvs, PP2_TYPE_UNIQUE_ID).is_some() && value(&tlvs, 0xee).is_none());

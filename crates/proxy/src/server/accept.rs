@@ -1,4 +1,4 @@
-//! Accepting: several clients a wake-up, never dying, never spinning.
+//! AcceptTasks: several clients a wake-up, never dying, never spinning.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,11 +14,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use crate::admission::{Admission, Room};
+use crate::admission::{Admission, Decision};
 use crate::client::{Client, Peer};
 use crate::connect::options;
-use crate::listener::Waiting;
-use crate::session::{self, Shared};
+use crate::listener::AcceptSocket;
+use crate::session::{self, ServiceContext};
 
 /// After so many clients the others have their turn.
 const BATCH: usize = 64;
@@ -30,9 +30,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the listener cannot be used any more, for example because somebody shut it down.
 pub async fn accept_all(
-    Waiting { socket, family, path }: Waiting,
+    AcceptSocket { socket, family, path }: AcceptSocket,
     admission: Arc<Admission>,
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
 ) -> io::Result<()> {
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
     // Those that came before we were there inherited nothing from the listener.
@@ -42,31 +42,31 @@ pub async fn accept_all(
         let mut ready = socket.readable().await?;
         let mut drained = false;
         for _ in 0..BATCH {
-            if !shared.service.has_room(admission.open()) {
+            if !context.service.has_room(admission.open()) {
                 tokio::select! {
-                    () = shared.service.room_changed() => {}
+                    () = context.service.room_changed() => {}
                     () = admission.session_ended() => {}
                 }
                 continue;
             }
-            let room = admission.room();
-            if room == Room::Wait {
+            let room = admission.decide();
+            if room == Decision::Wait {
                 admission.session_ended().await;
                 continue;
             }
-            match accept(&socket, &shared) {
-                Accepted::Client(socket) if room == Room::Free => {
+            match accept(&socket, &context) {
+                Accepted::Client(socket) if room == Decision::Accept => {
                     if !inherits {
                         // Without the options it is only less well.
                         let _ = options::prepare(&socket, family);
                     }
-                    let peer = path.as_ref().filter(|_| shared.asks_who());
-                    let peer = peer.map(|path| Box::new(Peer::at(&socket, path)));
+                    let peer = path.as_ref().filter(|_| context.needs_client());
+                    let peer = peer.map(|path| Box::new(Peer::of_unix_path(&socket, path)));
                     let client = Client { socket, kind };
-                    let session = session::start(Arc::clone(&shared), client, peer, admission.enter());
-                    admission.register(|| session.abort_handle());
+                    let session = session::start(Arc::clone(&context), client, peer, admission.admit());
+                    admission.track_task(|| session.abort_handle());
                 }
-                Accepted::Client(_) => shared.ledger.refuse(),
+                Accepted::Client(_) => context.stats.refuse(),
                 Accepted::Gone => {}
                 Accepted::Nobody => {
                     ready.clear_ready();
@@ -99,11 +99,11 @@ enum Accepted {
     Dead(Errno),
 }
 
-fn accept(socket: &AsyncFd<OwnedFd>, shared: &Shared) -> Accepted {
+fn accept(socket: &AsyncFd<OwnedFd>, context: &ServiceContext) -> Accepted {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     match socket_reuse::open_or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
-        Err(error) => failed(error, &shared.ledger.log),
+        Err(error) => failed(error, &context.stats.log),
     }
 }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::ListenerDied;
+use super::ListenerFailed;
 use super::accept::accept_all;
 use crate::admission::Admission;
-use crate::listener::{Listener, Waiting};
-use crate::session::Shared;
+use crate::listener::{AcceptSocket, Listener};
+use crate::session::ServiceContext;
 
 /// All that accept.
 #[derive(Debug, Default)]
-pub struct Accepting(JoinSet<(String, io::Result<()>)>);
+pub struct AcceptTasks(JoinSet<(String, io::Result<()>)>);
 
 /// A listener that clients are accepted on. Dropping it closes both.
 #[derive(Debug)]
@@ -23,31 +23,33 @@ pub struct OpenListener {
     accepting: AbortHandle,
 }
 
-impl Accepting {
-    /// Lets clients in. `waiting` is of the same listener.
+impl AcceptTasks {
+    /// Lets clients in. `accept_socket` is of the same listener.
     pub fn open(
         &mut self,
         listener: Listener,
-        waiting: Waiting,
+        accept_socket: AcceptSocket,
         admission: Arc<Admission>,
-        shared: Arc<Shared>,
+        context: Arc<ServiceContext>,
     ) -> OpenListener {
         let name = listener.to_string();
-        let accepted = accept_all(waiting, admission, shared);
+        let accepted = accept_all(accept_socket, admission, context);
         let accepting = self.0.spawn(async move { (name, accepted.await) });
         OpenListener { listener: Some(listener), accepting }
     }
 
     /// Waits until a listener cannot be used any more.
-    pub async fn died(&mut self) -> ListenerDied {
+    pub async fn failed(&mut self) -> ListenerFailed {
         loop {
             match self.0.join_next().await {
-                Some(Ok((name, Err(error)))) => return ListenerDied { name, error },
-                Some(Ok((name, Ok(())))) => return ListenerDied { name, error: io::ErrorKind::Other.into() },
+                Some(Ok((name, Err(error)))) => return ListenerFailed { name, error },
+                Some(Ok((name, Ok(())))) => {
+                    return ListenerFailed { name, error: io::ErrorKind::Other.into() };
+                }
                 // It was closed.
                 Some(Err(error)) if error.is_cancelled() => {}
                 Some(Err(error)) => {
-                    return ListenerDied { name: "a listener".to_owned(), error: error.into() };
+                    return ListenerFailed { name: "a listener".to_owned(), error: error.into() };
                 }
                 None => std::future::pending().await,
             }

@@ -8,8 +8,8 @@ use dormouse_sys::notify::Notifier;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::admission::Pool;
-use crate::stats::Ledger;
+use crate::admission::FdLimits;
+use crate::stats::Stats;
 
 /// The manager's `STATUS=` is renewed at most so often.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
@@ -20,23 +20,23 @@ const EXTENSION: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Tells the manager the totals whenever they changed. Never ends.
-pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
-    report_status_and(manager, ledger, &Remark::default()).await;
+pub async fn report_status(manager: Option<&Notifier>, stats: &Stats) {
+    report_status_and(manager, stats, &StatusNote::default()).await;
 }
 
 /// The same, with a remark behind the totals while there is one. Never ends.
-pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, remark: &Remark) {
+pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark: &StatusNote) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut told = None;
     let mut heard = true;
     loop {
         tokio::select! {
-            () = ledger.changed() => {}
+            () = stats.changed() => {}
             () = remark.changed.notified() => told = None,
             // Its queue was full; nothing may change for long, and the old status would stay.
             () = std::future::ready(()), if !heard => {}
         }
-        let totals = ledger.totals();
+        let totals = stats.totals();
         if told != Some(totals) {
             heard = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
             told = heard.then_some(totals);
@@ -53,11 +53,11 @@ pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
 }
 
 /// Tells the manager how many are left, whenever these are others than it was told. Never ends.
-pub async fn report_drain(manager: Option<&Notifier>, pool: &Pool, mut told: usize) {
+pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut told: usize) {
     let Some(manager) = manager else { return std::future::pending().await };
     loop {
         sleep(STATUS_PERIOD).await;
-        let left = pool.open();
+        let left = fd_limits.open();
         if left != told && manager.try_send(&format!("STATUS={}", Left(left))) {
             told = left;
         }
@@ -70,12 +70,12 @@ struct Left(usize);
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = if self.0 == 1 { "connection" } else { "connections" };
-        write!(f, "Waiting for {} open {connections} to end...", self.0)
+        write!(f, "AcceptSocket for {} open {connections} to end...", self.0)
     }
 }
 
 /// Asks the manager again and again for more time to stop than its `TimeoutStopSec=`, for so long. Never ends.
-pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
+pub async fn extend_stop_timeout(manager: Option<&Notifier>, longest: Duration) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut ticks = interval(EXTENSION / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,12 +93,12 @@ pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
 
 /// What the manager's status says besides the totals.
 #[derive(Debug, Default)]
-pub struct Remark {
+pub struct StatusNote {
     text: Mutex<String>,
     changed: Notify,
 }
 
-impl Remark {
+impl StatusNote {
     /// Says this from now on; nothing more if it is empty. Line ends and what follows them are left out: they would end
     /// the status.
     pub fn set(&self, text: &str) {
@@ -158,8 +158,8 @@ mod tests {
                 .collect()
         };
 
-        let (ledger, remark) = (Ledger::new(Log::new(None)), Remark::default());
-        let mut report = Box::pin(report_status_and(Some(&notifier), &ledger, &remark));
+        let (stats, remark) = (Stats::new(Log::new(None)), StatusNote::default());
+        let mut report = Box::pin(report_status_and(Some(&notifier), &stats, &remark));
         remark.set("look here");
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
         assert_eq!(heard(), [""; 0]);

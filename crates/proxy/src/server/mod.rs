@@ -9,11 +9,14 @@ mod serve;
 mod signals;
 
 pub use accept::accept_all;
-pub use accepting::{Accepting, OpenListener};
+pub use accepting::{AcceptTasks, OpenListener};
 pub use idle::idle_exit;
 pub use manager::{
-    Remark, ask_for_time, begin_drain, report_drain, report_status, report_status_and, watchdog,
+    StatusNote, begin_drain, extend_stop_timeout, report_drain, report_status, report_status_and, watchdog,
 };
 pub use runtime::block_on;
-pub use serve::{Ended, Guests, Life, ListenerDied, Open, READY, after, background, drain, end_sessions};
-pub use signals::{Hangups, Signals};
+pub use serve::{
+    DrainEnd, ListenerFailed, ListeningService, OpenSessions, READY, ServeOptions, background, drain,
+    end_sessions, sleep_for,
+};
+pub use signals::{HangupSignals, Signals};

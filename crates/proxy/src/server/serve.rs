@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    Accepting, OpenListener, Signals, ask_for_time, begin_drain, idle_exit, report_drain, report_status,
-    watchdog,
+    AcceptTasks, OpenListener, Signals, begin_drain, extend_stop_timeout, idle_exit, report_drain,
+    report_status, watchdog,
 };
-use crate::admission::{Admission, Pool};
+use crate::admission::{Admission, FdLimits};
 use crate::busy_poll;
 use crate::listener::Listener;
-use crate::session::Shared;
-use crate::stats::Ledger;
+use crate::session::ServiceContext;
+use crate::stats::Stats;
 
 /// What the service manager is told when everything works.
 pub const READY: &str = "READY=1\nSTATUS=Processing requests...";
@@ -30,13 +30,13 @@ const STARTED: Duration = Duration::from_millis(100);
 
 /// A service with its listeners.
 #[derive(Debug)]
-pub struct Open {
+pub struct ListeningService {
     /// Where clients arrive.
     pub listeners: Vec<Listener>,
     /// Who is let in.
     pub admission: Arc<Admission>,
     /// What its sessions share.
-    pub shared: Arc<Shared>,
+    pub context: Arc<ServiceContext>,
     /// What is behind, for the log.
     pub behind: String,
     /// Whether an administrator who reads the log does not know the addresses.
@@ -45,65 +45,76 @@ pub struct Open {
 
 /// How the process serves.
 #[derive(Debug)]
-pub struct Life<'a> {
+pub struct ServeOptions<'a> {
     /// Exit after so long without a session.
     pub exit_idle_time: Option<Duration>,
     /// How long open sessions may go on after the end was asked for.
     pub drain_timeout: TimeSpan,
     /// All sessions.
-    pub pool: &'a Pool,
+    pub fd_limits: &'a FdLimits,
     /// What the status is made from.
-    pub ledger: &'a Ledger,
+    pub stats: &'a Stats,
     /// Where lines go.
     pub log: &'a Log,
     /// The service manager.
     pub manager: Option<&'a Notifier>,
 }
 
-impl Life<'_> {
-    /// Serves until idle, told to end, or a listener died.
+impl ServeOptions<'_> {
+    /// Serves until idle, told to end, or a listener failed.
     ///
     /// # Errors
     /// When a listener dies, or cannot be duplicated; with its name.
-    pub async fn serve(&self, service: Open, signals: &mut Signals) -> Result<Ended, ListenerDied> {
-        let Open { listeners: opened, admission, shared, behind, announce } = service;
-        let (mut accepting, mut listeners) = (Accepting::default(), Vec::new());
-        let mut ahead = JoinSet::new();
-        ahead.spawn(shared.limits.keep_timer_ahead());
+    pub async fn serve(
+        &self,
+        service: ListeningService,
+        signals: &mut Signals,
+    ) -> Result<DrainEnd, ListenerFailed> {
+        let ListeningService { listeners: opened, admission, context, behind, announce } = service;
+        let (mut accepting, mut listeners) = (AcceptTasks::default(), Vec::new());
+        let mut timers = JoinSet::new();
+        timers.spawn(context.limits.keep_timer_ahead());
         let level = if announce { Level::Info } else { Level::Debug };
         for listener in opened {
             let name = listener.to_string();
             self.log.line(level, format_args!("Listening on {name} for {behind}."));
-            let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
-            listeners.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
+            let accept_socket = listener.accept_socket().map_err(|error| ListenerFailed { name, error })?;
+            listeners.push(accepting.open(
+                listener,
+                accept_socket,
+                Arc::clone(&admission),
+                Arc::clone(&context),
+            ));
         }
         let _background = background();
         if let Some(manager) = self.manager {
             manager.send_blocking(READY);
         }
-        let why = tokio::select! {
-            () = self.until_idle(&listeners) => Why::Idle,
-            () = signals.next() => Why::Told,
-            died = accepting.died() => Why::Died(died),
-            () = report_status(self.manager, self.ledger) => Why::Idle,
-            () = watchdog(self.manager) => Why::Idle,
+        let reason = tokio::select! {
+            () = self.until_idle(&listeners) => StopReason::Idle,
+            () = signals.next() => StopReason::Signalled,
+            failed = accepting.failed() => StopReason::Failed(failed),
+            () = report_status(self.manager, self.stats) => StopReason::Idle,
+            () = watchdog(self.manager) => StopReason::Idle,
         };
-        self.ledger.end_soon();
+        self.stats.begin_shutdown();
         // Whoever comes now waits in the service manager's socket.
         drop(listeners);
         accepting.shutdown().await;
-        match why {
-            Why::Idle => Ok(Ended::InGoodOrder),
-            Why::Told => Ok(drain(self.drain_timeout, self.pool, self.manager, signals).await),
-            Why::Died(died) => Err(died),
+        match reason {
+            StopReason::Idle => Ok(DrainEnd::Completed),
+            StopReason::Signalled => {
+                Ok(drain(self.drain_timeout, self.fd_limits, self.manager, signals).await)
+            }
+            StopReason::Failed(failed) => Err(failed),
         }
     }
 
     /// Waits until it is idle, and nobody has just come.
     async fn until_idle(&self, listeners: &[OpenListener]) {
         loop {
-            idle_exit(self.exit_idle_time, self.pool).await;
-            if !anybody_waits(listeners) {
+            idle_exit(self.exit_idle_time, self.fd_limits).await;
+            if !has_pending_client(listeners) {
                 return;
             }
             // The accept loops are about to take it, and the silence begins anew.
@@ -114,7 +125,7 @@ impl Life<'_> {
 /// What goes on beside the sessions for as long as this lives.
 pub fn background() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(busy_poll::keep());
+    tasks.spawn(busy_poll::run());
     tasks.spawn(dormouse_relay::socket_reuse::close_unused());
     tasks.spawn(async {
         sleep(STARTED).await;
@@ -123,40 +134,40 @@ pub fn background() -> JoinSet<()> {
     tasks
 }
 
-/// Lets open sessions go on for as long as was granted, or until the next signal.
+/// Lets open sessions go on for as long as was timeout_span, or until the next signal.
 pub async fn drain(
-    granted: TimeSpan,
-    pool: &Pool,
+    timeout_span: TimeSpan,
+    fd_limits: &FdLimits,
     manager: Option<&Notifier>,
     signals: &mut Signals,
-) -> Ended {
-    let open = pool.open();
-    if granted.is_zero() || open == 0 {
-        return Ended::InGoodOrder;
+) -> DrainEnd {
+    let open = fd_limits.open();
+    if timeout_span.is_zero() || open == 0 {
+        return DrainEnd::Completed;
     }
     begin_drain(manager, open);
     let ended = async {
-        while pool.open() > 0 {
-            pool.became_idle().await;
+        while fd_limits.open() > 0 {
+            fd_limits.became_idle().await;
         }
     };
     tokio::select! {
-        () = ended => Ended::InGoodOrder,
-        () = after(granted) => Ended::InGoodOrder,
-        () = signals.next() => Ended::AtOnce,
-        () = watchdog(manager) => Ended::InGoodOrder,
-        () = report_drain(manager, pool, open) => Ended::InGoodOrder,
-        () = ask_for_time(manager, granted.finite().unwrap_or(Duration::MAX)) => Ended::InGoodOrder,
+        () = ended => DrainEnd::Completed,
+        () = sleep_for(timeout_span) => DrainEnd::Completed,
+        () = signals.next() => DrainEnd::Interrupted,
+        () = watchdog(manager) => DrainEnd::Completed,
+        () = report_drain(manager, fd_limits, open) => DrainEnd::Completed,
+        () = extend_stop_timeout(manager, timeout_span.finite().unwrap_or(Duration::MAX)) => DrainEnd::Completed,
     }
 }
 
 /// The sessions of a service that can be ended, and what counts them.
 #[derive(Debug)]
-pub struct Guests {
+pub struct OpenSessions {
     /// Where they are known.
     pub admission: Arc<Admission>,
     /// What is told of them.
-    pub ledger: Arc<Ledger>,
+    pub stats: Arc<Stats>,
 }
 
 /// Sessions that are told to end have their turn within this time.
@@ -164,20 +175,20 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// Ends what sessions are open, so that each has its line in the log. Where lines of sessions are not written they end
 /// with the process.
-pub async fn end_sessions(guests: Vec<Guests>, pool: &Pool, log: &Log) {
-    if !log.wants_sessions() || pool.open() == 0 {
+pub async fn end_sessions(open_sessions: Vec<OpenSessions>, fd_limits: &FdLimits, log: &Log) {
+    if !log.logs_sessions() || fd_limits.open() == 0 {
         return;
     }
     // A task of its own: it has its turn after those of clients that were let in just before.
     let ending = tokio::spawn(async move {
-        for Guests { admission, ledger } in guests {
-            ledger.cut(admission.end_all());
+        for OpenSessions { admission, stats } in open_sessions {
+            stats.count_aborted(admission.abort_all());
         }
     });
     let ended = async {
         let _ = ending.await;
-        while pool.open() > 0 {
-            pool.became_idle().await;
+        while fd_limits.open() > 0 {
+            fd_limits.became_idle().await;
         }
     };
     // Who does not end in time has no line.
@@ -186,30 +197,30 @@ pub async fn end_sessions(guests: Vec<Guests>, pool: &Pool, log: &Log) {
 
 /// How serving has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum DrainEnd {
     /// There is time for what is left to do.
-    InGoodOrder,
+    Completed,
     /// A second signal came: there is none.
-    AtOnce,
+    Interrupted,
 }
 
 /// A listener that cannot be used any more.
 #[derive(Debug)]
-pub struct ListenerDied {
+pub struct ListenerFailed {
     /// Which.
     pub name: String,
     /// What the kernel said.
     pub error: io::Error,
 }
 
-/// Why serving ends.
-enum Why {
+/// StopReason serving ends.
+enum StopReason {
     Idle,
-    Told,
-    Died(ListenerDied),
+    Signalled,
+    Failed(ListenerFailed),
 }
 
-fn anybody_waits(listeners: &[OpenListener]) -> bool {
+fn has_pending_client(listeners: &[OpenListener]) -> bool {
     let listeners = listeners.iter().filter_map(OpenListener::listener);
     let mut polled: Vec<PollFd<'_>> = listeners
         .map(|listener| PollFd::from_borrowed_fd(listener.socket().as_fd(), PollFlags::IN))
@@ -219,7 +230,7 @@ fn anybody_waits(listeners: &[OpenListener]) -> bool {
 }
 
 /// Waits so long.
-pub async fn after(span: TimeSpan) {
+pub async fn sleep_for(span: TimeSpan) {
     match span.finite().and_then(|span| Instant::now().checked_add(span)) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

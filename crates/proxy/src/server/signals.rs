@@ -14,9 +14,9 @@ pub struct Signals {
 
 /// SIGHUP, from its registration on.
 #[derive(Debug)]
-pub struct Hangups(Signal);
+pub struct HangupSignals(Signal);
 
-impl Hangups {
+impl HangupSignals {
     /// Registers for it: from now on it does not kill.
     ///
     /// # Errors

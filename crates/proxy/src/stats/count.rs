@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 /// A number that only grows, or that goes up and down.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     /// The number now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     /// One more.
-    pub fn up(&self) {
+    pub fn inc(&self) {
         self.add(1);
     }
 
     /// One less.
-    pub fn down(&self) {
+    pub fn dec(&self) {
         self.set(self.get().saturating_sub(1));
     }
 
@@ -29,7 +29,7 @@ impl Count {
     }
 
     /// Not less than this.
-    pub fn at_least(&self, value: u64) {
+    pub fn raise_to(&self, value: u64) {
         if self.get() < value {
             self.set(value);
         }
@@ -46,21 +46,21 @@ impl Count {
 #[derive(Debug, Default)]
 pub struct Rate {
     /// Which second this is, since the first event.
-    second: Count,
-    current: Count,
-    previous: Count,
-    most: Count,
+    second: Counter,
+    current: Counter,
+    previous: Counter,
+    max: Counter,
 }
 
 impl Rate {
-    /// Something happened so long after the beginning of all.
+    /// Something happened so long after the start_time of all.
     pub fn event(&self, at: Duration) {
-        self.turn(at);
-        self.current.up();
-        self.most.at_least(self.current.get());
+        self.advance(at);
+        self.current.inc();
+        self.max.raise_to(self.current.get());
     }
 
-    /// How often in the last second, so long after the beginning of all.
+    /// How often in the last second, so long after the start_time of all.
     pub fn now(&self, at: Duration) -> u64 {
         let (current, previous) = match at.as_secs().saturating_sub(self.second.get()) {
             0 => (self.current.get(), self.previous.get()),
@@ -72,17 +72,17 @@ impl Rate {
     }
 
     /// The most in a second.
-    pub fn most(&self) -> u64 {
-        self.most.get()
+    pub fn max(&self) -> u64 {
+        self.max.get()
     }
 
-    /// The most begins anew, so long after the beginning of all: with this second, if something happened in it.
-    pub fn forget_most(&self, at: Duration) {
-        self.turn(at);
-        self.most.set(self.current.get());
+    /// The most begins anew, so long after the start_time of all: with this second, if something happened in it.
+    pub fn reset_max(&self, at: Duration) {
+        self.advance(at);
+        self.max.set(self.current.get());
     }
 
-    fn turn(&self, at: Duration) {
+    fn advance(&self, at: Duration) {
         let passed = at.as_secs().saturating_sub(self.second.get());
         if passed > 0 {
             self.previous.set(if passed == 1 { self.current.get() } else { 0 });
@@ -100,10 +100,10 @@ pub const BOUNDS: [f64; 14] =
 #[derive(Debug, Default)]
 pub struct Histogram {
     /// One for each bound, and one for what took longer.
-    buckets: [Count; BOUNDS.len() + 1],
+    buckets: [Counter; BOUNDS.len() + 1],
     /// In microseconds.
-    sum: Count,
-    most: Count,
+    sum: Counter,
+    max: Counter,
 }
 
 impl Histogram {
@@ -112,11 +112,11 @@ impl Histogram {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         if let Some(bucket) = self.buckets.get(bucket) {
-            bucket.up();
+            bucket.inc();
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.sum.add(micros);
-        self.most.at_least(micros);
+        self.max.raise_to(micros);
     }
 
     /// How many times it took at most each of [`BOUNDS`], and how many times at all.
@@ -130,7 +130,7 @@ impl Histogram {
 
     /// How many times.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(Count::get).sum()
+        self.buckets.iter().map(Counter::get).sum()
     }
 
     /// How long, all together.
@@ -139,13 +139,13 @@ impl Histogram {
     }
 
     /// The longest.
-    pub fn most(&self) -> Duration {
-        Duration::from_micros(self.most.get())
+    pub fn max(&self) -> Duration {
+        Duration::from_micros(self.max.get())
     }
 
     /// The longest begins anew.
-    pub fn forget_most(&self) {
-        self.most.set(0);
+    pub fn reset_max(&self) {
+        self.max.set(0);
     }
 
     /// On average.
@@ -157,9 +157,9 @@ impl Histogram {
 
 /// Since when everything is counted.
 #[derive(Debug, Clone, Copy)]
-pub struct Beginning(Instant);
+pub struct StartTime(Instant);
 
-impl Beginning {
+impl StartTime {
     /// Now.
     pub fn now() -> Self {
         Self(Instant::now())
@@ -171,7 +171,7 @@ impl Beginning {
     }
 
     /// How long before this moment it was.
-    pub fn until(self, moment: Instant) -> Duration {
+    pub fn since_start(self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.0)
     }
 }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(rate.now(Duration::from_millis(6_500)), 5);
         assert_eq!(rate.now(Duration::from_secs(8)), 0);
         rate.event(Duration::from_secs(6));
-        assert_eq!((rate.now(Duration::from_millis(6_500)), rate.most()), (6, 10));
+        assert_eq!((rate.now(Duration::from_millis(6_500)), rate.max()), (6, 10));
         rate.event(Duration::from_secs(60));
         assert_eq!(rate.now(Duration::from_secs(60)), 1);
     }
@@ -201,12 +201,12 @@ mod tests {
         for _ in 0..3 {
             rate.event(Duration::from_millis(5_100));
         }
-        rate.forget_most(Duration::from_millis(5_900));
-        assert_eq!(rate.most(), 3);
-        rate.forget_most(Duration::from_secs(6));
-        assert_eq!((rate.most(), rate.now(Duration::from_millis(6_500))), (0, 1));
+        rate.reset_max(Duration::from_millis(5_900));
+        assert_eq!(rate.max(), 3);
+        rate.reset_max(Duration::from_secs(6));
+        assert_eq!((rate.max(), rate.now(Duration::from_millis(6_500))), (0, 1));
         rate.event(Duration::from_millis(6_500));
-        assert_eq!(rate.most(), 1);
+        assert_eq!(rate.max(), 1);
     }
 
     #[test]
@@ -219,10 +219,10 @@ mod tests {
         assert_eq!((buckets[0], buckets[2], buckets[BOUNDS.len()]), (1, 2, 6));
         assert_eq!(histogram.count(), 6);
         assert_eq!(histogram.sum(), Duration::from_millis(3_600_733));
-        assert_eq!(histogram.most(), Duration::from_secs(3600));
+        assert_eq!(histogram.max(), Duration::from_secs(3600));
         let mean = Duration::from_micros(600_122_166) + Duration::from_nanos(666);
         assert_eq!(histogram.mean(), mean);
-        histogram.forget_most();
-        assert_eq!((histogram.most(), histogram.mean(), histogram.count()), (Duration::ZERO, mean, 6));
+        histogram.reset_max();
+        assert_eq!((histogram.max(), histogram.mean(), histogram.count()), (Duration::ZERO, mean, 6));
     }
 }

@@ -6,7 +6,7 @@ use dormouse_core::service::Refusal as Asleep;
 use dormouse_relay::{AbortReason, End, Operation, Side};
 
 use super::Outcome;
-use super::count::{Count, Rate};
+use super::count::{Counter, Rate};
 use crate::refusal::Refusal;
 
 /// Why a session ended.
@@ -124,7 +124,7 @@ impl Cause {
     }
 
     fn of_refusal(refusal: &Refusal) -> Self {
-        if refusal.is_ours() {
+        if refusal.is_local_limit() {
             return Self::Internal;
         }
         match refusal {
@@ -267,19 +267,19 @@ fn word(side: Side) -> &'static str {
 
 /// How sessions ended, by cause.
 #[derive(Debug, Default)]
-pub struct Ends([Count; Cause::ALL.len()]);
+pub struct CauseCounts([Counter; Cause::ALL.len()]);
 
-impl Ends {
+impl CauseCounts {
     /// One ended so.
     pub(super) fn add(&self, cause: Cause) {
         if let Some(count) = self.0.get(cause.index()) {
-            count.up();
+            count.inc();
         }
     }
 
     /// How many ended so.
     pub fn get(&self, cause: Cause) -> u64 {
-        self.0.get(cause.index()).map_or(0, Count::get)
+        self.0.get(cause.index()).map_or(0, Counter::get)
     }
 }
 
@@ -287,31 +287,31 @@ impl Ends {
 #[derive(Debug, Default)]
 pub struct ServerCounters {
     /// Sessions that it has now.
-    pub open: Count,
+    pub open: Counter,
     /// The most that it had at once.
-    pub most: Count,
+    pub max: Counter,
     /// Sessions that it got.
-    pub sessions: Count,
+    pub sessions: Counter,
     /// How often it gets one.
     pub rate: Rate,
     /// Bytes that it got.
-    pub bytes_in: Count,
+    pub bytes_in: Counter,
     /// Bytes that came from it.
-    pub bytes_out: Count,
+    pub bytes_out: Counter,
     /// Sessions that its end, reset or failure ended.
-    pub aborted: Count,
+    pub aborted: Counter,
     /// Sessions that the client's did.
-    pub aborted_by_client: Count,
-    /// Milliseconds after the beginning of all when it last got one, and one more; 0 if it never did.
-    pub last: Count,
+    pub aborted_by_client: Counter,
+    /// Milliseconds after the start_time of all when it last got one, and one more; 0 if it never did.
+    pub last: Counter,
 }
 
 impl ServerCounters {
     /// A session got it.
     pub fn begin(&self, at: Duration) {
-        self.open.up();
-        self.most.at_least(self.open.get());
-        self.sessions.up();
+        self.open.inc();
+        self.max.raise_to(self.open.get());
+        self.sessions.inc();
         self.rate.event(at);
         self.last.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
     }
@@ -324,10 +324,10 @@ impl ServerCounters {
 
     /// Its session ended.
     pub fn end(&self, cause: Cause) {
-        self.open.down();
+        self.open.dec();
         match cause.side() {
-            "client" => self.aborted_by_client.up(),
-            "server" => self.aborted.up(),
+            "client" => self.aborted_by_client.inc(),
+            "server" => self.aborted.inc(),
             _ => {}
         }
     }

@@ -3,25 +3,25 @@
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dormouse_log::{Format, Level, field, quoted};
+use dormouse_log::{Format, Level, field, json_string};
 use dormouse_sys::local_time;
 
 use super::counters::Cause;
-use super::{Ledger, Outcome, Record};
+use super::{Outcome, Record, Stats};
 
-impl Ledger {
+impl Stats {
     /// Writes a session's line, if lines of sessions are written.
     pub(super) fn tell(&self, label: &str, record: &Record<'_>) {
-        if !self.log.wants_sessions() {
+        if !self.log.logs_sessions() {
             return;
         }
         let fields = if self.log.has_fields() { fields(record) } else { String::new() };
         match self.log.format() {
-            Format::Text => self.log.words(Level::Debug, format_args!("{label}{record}"), &fields),
+            Format::Text => self.log.text(Level::Debug, format_args!("{label}{record}"), &fields),
             Format::Tcplog => {
-                self.log.words(Level::Info, format_args!("{}", Tcplog { ledger: self, record }), &fields);
+                self.log.text(Level::Info, format_args!("{}", Tcplog { stats: self, record }), &fields);
             }
-            Format::Json => self.log.object(Level::Info, &self.members(record), &fields),
+            Format::Json => self.log.json(Level::Info, &self.members(record), &fields),
         }
     }
 
@@ -34,9 +34,9 @@ impl Ledger {
         let _ = write!(
             text,
             r#""event":"session","service":{},"server":{},"client":{},"held_ms":{:.3},"lasted_ms":{:.3},"bytes_in":{up},"bytes_out":{down},"end":"{}","side":"{}","termination":"{}""#,
-            quoted(&self.name),
-            record.server.map_or_else(|| "null".to_owned(), |server| quoted(&server.name)),
-            quoted(&record.client.to_string()),
+            json_string(&self.name),
+            record.server.map_or_else(|| "null".to_owned(), |server| json_string(&server.name)),
+            json_string(&record.client.to_string()),
             record.held.as_secs_f64() * 1e3,
             record.lasted.as_secs_f64() * 1e3,
             cause.name(),
@@ -44,7 +44,7 @@ impl Ledger {
             cause.termination(record.outcome.served()),
         );
         if let Outcome::Unserved(refusal) = record.outcome {
-            let _ = write!(text, r#","reason":{}"#, quoted(&refusal.to_string()));
+            let _ = write!(text, r#","reason":{}"#, json_string(&refusal.to_string()));
         }
         text
     }
@@ -73,13 +73,13 @@ fn fields(record: &Record<'_>) -> String {
 /// and the total (Tw/Tc/Tt, ms), bytes to the client, how it ended, connections of the process, the frontend, the
 /// backend and the server, retries, and the lengths of the queues.
 struct Tcplog<'a> {
-    ledger: &'a Ledger,
+    stats: &'a Stats,
     record: &'a Record<'a>,
 }
 
 impl fmt::Display for Tcplog<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledger, record } = self;
+        let Self { stats, record } = self;
         let accepted = SystemTime::now().checked_sub(record.lasted).unwrap_or(UNIX_EPOCH);
         let served = record.outcome.served();
         let held = record.held.as_millis();
@@ -91,9 +91,9 @@ impl fmt::Display for Tcplog<'_> {
         let server_name = record.server.map_or("<NOSRV>", |server| &server.name);
         // This session is told when it has ended. The process and the frontend still have it then, as HAProxy counts;
         // the backend and the server do not.
-        let others = ledger.figures.open.get();
+        let others = stats.counters.open.get();
         let open = others + 1;
-        let all = ledger.parent.as_ref().map_or(open, |parent| parent.figures.open.get() + 1);
+        let all = stats.parent.as_ref().map_or(open, |parent| parent.counters.open.get() + 1);
         let has = record.server.map_or(0, |server| server.counters.open.get());
         write!(
             f,
@@ -103,7 +103,7 @@ impl fmt::Display for Tcplog<'_> {
             record.lasted.as_millis(),
             record.outcome.bytes().1,
             Cause::of(record.outcome).termination(served),
-            name = ledger.name,
+            name = stats.name,
         )
     }
 }

@@ -4,7 +4,7 @@ pub mod count;
 pub mod counters;
 mod line;
 pub mod sessions;
-pub mod sleep;
+pub mod wake;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 
 use crate::client::Peer;
 use crate::refusal::Refusal;
-use count::{Beginning, Count, Histogram, Rate};
-use counters::{Cause, Ends, ServerCounters};
-use sessions::{Entry, Sessions};
+use count::{Counter, Histogram, Rate, StartTime};
+use counters::{Cause, CauseCounts, ServerCounters};
+use sessions::{SessionEntry, SessionTable};
 
 /// How a session went.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub enum Outcome {
         /// It had a server.
         served: bool,
         /// Who did.
-        by: Ender,
+        by: TerminatedBy,
     },
 }
 
 /// Who asks for a session's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ender {
+pub enum TerminatedBy {
     /// Somebody who looks at sessions.
     Administrator,
     /// Its service, which has become another one.
@@ -52,7 +52,7 @@ pub enum Ender {
     Process,
 }
 
-impl fmt::Display for Ender {
+impl fmt::Display for TerminatedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Administrator => "ended by an administrator",
@@ -88,7 +88,7 @@ pub struct Record<'a> {
     /// Who connected.
     pub client: &'a Peer,
     /// Which server it had.
-    pub server: Option<&'a ServerEntry>,
+    pub server: Option<&'a ServerStats>,
     /// What was behind slept when it came.
     pub asleep: bool,
     /// From accepting it to the server's socket.
@@ -133,29 +133,29 @@ impl fmt::Display for Client<'_> {
 
 /// The totals, and the log that they go to.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Stats {
     /// Where lines go.
     pub log: Log,
     /// Since when everything is counted.
-    pub beginning: Beginning,
+    pub start_time: StartTime,
     /// What is counted.
-    pub figures: Figures,
+    pub counters: Counters,
     /// Whose totals these are.
     name: Arc<str>,
-    servers: Mutex<Vec<Arc<ServerEntry>>>,
+    servers: Mutex<Vec<Arc<ServerStats>>>,
     /// Counts the same for several.
-    parent: Option<Arc<Ledger>>,
+    parent: Option<Arc<Stats>>,
     /// Where sessions are known one by one, if somebody may ask or might.
-    sessions: Arc<OnceLock<Arc<Sessions>>>,
+    sessions: Arc<OnceLock<Arc<SessionTable>>>,
     /// Somebody may ask.
     watched: Arc<AtomicBool>,
     ending: AtomicBool,
     changed: Notify,
 }
 
-/// A server's line in the ledger.
+/// A server's line in the stats.
 #[derive(Debug)]
-pub struct ServerEntry {
+pub struct ServerStats {
     /// Its name in its service.
     pub name: String,
     /// What is counted of it.
@@ -164,36 +164,36 @@ pub struct ServerEntry {
 
 /// What is counted of sessions.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct Counters {
     /// Sessions that are open now.
-    pub open: Count,
+    pub open: Counter,
     /// Those of them that have a server; of a service only.
-    pub served: Count,
+    pub served: Counter,
     /// The most that waited for a server when another client came; of a service only.
-    pub most_waiting: Count,
+    pub max_waiting: Counter,
     /// The most that were open at once.
-    pub most: Count,
+    pub max: Counter,
     /// Sessions since the start.
-    pub accepted: Count,
+    pub accepted: Counter,
     /// How often they come.
     pub rate: Rate,
     /// Those of them that no server took.
-    pub unserved: Count,
+    pub unserved: Counter,
     /// Clients turned away at the limit.
-    pub refused: Count,
+    pub refused: Counter,
     /// Bytes from clients to servers.
-    pub bytes_in: Count,
+    pub bytes_in: Counter,
     /// Bytes from servers to clients.
-    pub bytes_out: Count,
+    pub bytes_out: Counter,
     /// How they ended; of a service only.
-    pub ends: Ends,
+    pub ends: CauseCounts,
     /// How long until they had a server; only while somebody may ask.
     pub reached: Histogram,
     /// How long they lasted; only while somebody may ask.
     pub lasted: Histogram,
 }
 
-impl Figures {
+impl Counters {
     /// Clients that have no server yet.
     pub fn waiting(&self) -> u64 {
         self.open.get().saturating_sub(self.served.get())
@@ -202,11 +202,11 @@ impl Figures {
 
 /// A session that has a server, for as long as it does, however it ends.
 #[derive(Debug)]
-pub struct Serving<'a>(&'a Figures);
+pub struct ServedGuard<'a>(&'a Counters);
 
-impl Drop for Serving<'_> {
+impl Drop for ServedGuard<'_> {
     fn drop(&mut self) {
-        self.0.served.down();
+        self.0.served.dec();
     }
 }
 
@@ -230,13 +230,13 @@ impl fmt::Display for Totals {
     }
 }
 
-impl Ledger {
+impl Stats {
     /// Empty totals.
     pub fn new(log: Log) -> Self {
         Self {
             log,
-            beginning: Beginning::now(),
-            figures: Figures::default(),
+            start_time: StartTime::now(),
+            counters: Counters::default(),
             name: Arc::from(""),
             servers: Mutex::default(),
             parent: None,
@@ -248,22 +248,22 @@ impl Ledger {
     }
 
     /// Whether sessions that begin from now on are known one by one, also those of the services within.
-    pub fn watch(&self, on: bool) {
+    pub fn track_sessions(&self, on: bool) {
         if on {
             self.sessions.get_or_init(Arc::default);
         }
         self.watched.store(on, Ordering::Relaxed);
     }
 
-    fn watched(&self) -> Option<&Arc<Sessions>> {
+    fn tracked(&self) -> Option<&Arc<SessionTable>> {
         self.sessions.get().filter(|_| self.watched.load(Ordering::Relaxed))
     }
 
     /// Empty totals of a service, that are also counted by another.
-    pub fn within(parent: Arc<Self>, log: Log, name: &str) -> Self {
+    pub fn for_service(parent: Arc<Self>, log: Log, name: &str) -> Self {
         Self {
             name: Arc::from(name),
-            beginning: parent.beginning,
+            start_time: parent.start_time,
             sessions: Arc::clone(&parent.sessions),
             watched: Arc::clone(&parent.watched),
             parent: Some(parent),
@@ -272,12 +272,12 @@ impl Ledger {
     }
 
     /// These are its servers from now on. Those of the same name go on counting.
-    pub fn enroll<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<ServerEntry>> {
+    pub fn set_servers<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<ServerStats>> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = |name: &str| {
             let known = servers.iter().find(|server| server.name == name);
             known.cloned().unwrap_or_else(|| {
-                Arc::new(ServerEntry { name: name.to_owned(), counters: ServerCounters::default() })
+                Arc::new(ServerStats { name: name.to_owned(), counters: ServerCounters::default() })
             })
         };
         *servers = names.map(entry).collect();
@@ -285,67 +285,67 @@ impl Ledger {
     }
 
     /// Where sessions are known one by one, if somebody may ask.
-    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
+    pub fn sessions(&self) -> Option<&Arc<SessionTable>> {
         self.sessions.get()
     }
 
     /// Whether somebody wants to know who each client is.
-    pub fn wants_records(&self) -> bool {
-        self.watched().is_some() || self.log.wants_sessions()
+    pub fn needs_client(&self) -> bool {
+        self.tracked().is_some() || self.log.logs_sessions()
     }
 
     /// A session begins.
     pub fn begin(&self, now: Instant) {
-        let at = self.beginning.until(now);
-        self.figures.most_waiting.at_least(self.figures.waiting());
-        for ledger in self.with_parents() {
-            let figures = &ledger.figures;
-            figures.open.up();
-            figures.most.at_least(figures.open.get());
-            figures.accepted.up();
-            figures.rate.event(at);
-            ledger.changed.notify_one();
+        let at = self.start_time.since_start(now);
+        self.counters.max_waiting.raise_to(self.counters.waiting());
+        for stats in self.with_parents() {
+            let counters = &stats.counters;
+            counters.open.inc();
+            counters.max.raise_to(counters.open.get());
+            counters.accepted.inc();
+            counters.rate.event(at);
+            stats.changed.notify_one();
         }
     }
 
     /// The session is one of those that are known one by one, if any are.
-    pub fn enter(&self, client: &Peer, began: Instant) -> Option<Arc<Entry>> {
-        Some(self.watched()?.begin(&self.name, client.clone(), began))
+    pub fn track(&self, client: &Peer, began: Instant) -> Option<Arc<SessionEntry>> {
+        Some(self.tracked()?.begin(&self.name, client.clone(), began))
     }
 
     /// A session has a server from now on. Counted of each, also of those of whom nothing else is known.
-    pub fn serve(&self) -> Serving<'_> {
-        self.figures.served.up();
-        Serving(&self.figures)
+    pub fn count_served(&self) -> ServedGuard<'_> {
+        self.counters.served.inc();
+        ServedGuard(&self.counters)
     }
 
     /// A session that began then, and of which more is known, has got a server now.
-    pub fn served(
+    pub fn server_reached(
         &self,
-        server: Option<&Arc<ServerEntry>>,
+        server: Option<&Arc<ServerStats>>,
         began: Instant,
         now: Instant,
-        entry: Option<&Entry>,
+        entry: Option<&SessionEntry>,
     ) {
         if let Some(server) = server {
-            server.counters.begin(self.beginning.until(now));
+            server.counters.begin(self.start_time.since_start(now));
             if let Some(entry) = entry {
                 entry.served(server);
             }
         }
-        if self.watched().is_some() {
-            self.figures.reached.add(now.duration_since(began));
+        if self.tracked().is_some() {
+            self.counters.reached.add(now.duration_since(began));
         }
     }
 
     /// A session moved so many bytes more.
-    pub fn moved(&self, server: Option<&ServerEntry>, (up, down): (u64, u64)) {
+    pub fn moved(&self, server: Option<&ServerStats>, (up, down): (u64, u64)) {
         if (up, down) == (0, 0) {
             return;
         }
-        for ledger in self.with_parents() {
-            ledger.figures.bytes_in.add(up);
-            ledger.figures.bytes_out.add(down);
+        for stats in self.with_parents() {
+            stats.counters.bytes_in.add(up);
+            stats.counters.bytes_out.add(down);
         }
         if let Some(server) = server {
             server.counters.moved(up, down);
@@ -353,50 +353,56 @@ impl Ledger {
     }
 
     /// A session has ended; `label` begins its line in the log.
-    pub fn end(&self, label: &str, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
-        self.figures.ends.add(Cause::of(record.outcome));
-        self.leave(entry, began, record);
-        for ledger in self.with_parents() {
-            ledger.figures.open.down();
+    pub fn end(&self, label: &str, entry: Option<&SessionEntry>, began: Instant, record: &Record<'_>) {
+        self.counters.ends.add(Cause::of(record.outcome));
+        self.count_ended(entry, began, record);
+        for stats in self.with_parents() {
+            stats.counters.open.dec();
             if !record.outcome.served() {
-                ledger.figures.unserved.up();
+                stats.counters.unserved.inc();
             }
-            ledger.changed.notify_one();
+            stats.changed.notify_one();
         }
         self.tell(label, record);
     }
 
     /// So many sessions are ended before their time. Those of whom something is known are told of one by one.
-    pub fn cut(&self, sessions: usize) {
+    pub fn count_aborted(&self, sessions: usize) {
         for _ in 0..sessions {
-            self.figures.ends.add(Cause::Killed);
-            for ledger in self.with_parents() {
-                ledger.figures.open.down();
-                ledger.changed.notify_one();
+            self.counters.ends.add(Cause::Killed);
+            for stats in self.with_parents() {
+                stats.counters.open.dec();
+                stats.changed.notify_one();
             }
         }
     }
 
     /// One of those that were cut has ended.
-    pub fn end_cut(&self, label: &str, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
-        self.leave(entry, began, record);
+    pub fn end_aborted(
+        &self,
+        label: &str,
+        entry: Option<&SessionEntry>,
+        began: Instant,
+        record: &Record<'_>,
+    ) {
+        self.count_ended(entry, began, record);
         if !record.outcome.served() {
-            for ledger in self.with_parents() {
-                ledger.figures.unserved.up();
+            for stats in self.with_parents() {
+                stats.counters.unserved.inc();
             }
         }
         self.tell(label, record);
     }
 
     /// What is known of a session is counted at its end.
-    fn leave(&self, entry: Option<&Entry>, began: Instant, record: &Record<'_>) {
+    fn count_ended(&self, entry: Option<&SessionEntry>, began: Instant, record: &Record<'_>) {
         let bytes = record.outcome.bytes();
         self.moved(record.server, entry.map_or(bytes, |entry| entry.moved(bytes.0, bytes.1)));
         if let Some(server) = record.server {
             server.counters.end(Cause::of(record.outcome));
         }
-        if self.watched().is_some() {
-            self.figures.lasted.add(began.elapsed());
+        if self.tracked().is_some() {
+            self.counters.lasted.add(began.elapsed());
         }
         // It is known from when somebody could ask.
         if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
@@ -406,9 +412,9 @@ impl Ledger {
 
     /// A client was turned away at the limit.
     pub fn refuse(&self) {
-        for ledger in self.with_parents() {
-            ledger.figures.refused.up();
-            ledger.changed.notify_one();
+        for stats in self.with_parents() {
+            stats.counters.refused.inc();
+            stats.changed.notify_one();
         }
         self.log.recurring(
             Recurring::AtLimit,
@@ -419,7 +425,7 @@ impl Ledger {
 
     /// The totals now.
     pub fn totals(&self) -> Totals {
-        let Figures { open, accepted, unserved, refused, .. } = &self.figures;
+        let Counters { open, accepted, unserved, refused, .. } = &self.counters;
         Totals {
             open: open.get(),
             accepted: accepted.get(),
@@ -429,26 +435,26 @@ impl Ledger {
     }
 
     /// Nobody new is served any more, neither here nor in the services within.
-    pub fn end_soon(&self) {
+    pub fn begin_shutdown(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Whether nobody new is served any more.
-    pub fn is_ending(&self) -> bool {
-        self.with_parents().any(|ledger| ledger.ending.load(Ordering::Relaxed))
+    pub fn is_shutting_down(&self) -> bool {
+        self.with_parents().any(|stats| stats.ending.load(Ordering::Relaxed))
     }
 
     /// The maxima begin anew.
-    pub fn forget_most(&self) {
-        let (figures, now) = (&self.figures, self.beginning.elapsed());
-        figures.most.set(figures.open.get());
-        figures.most_waiting.set(0);
-        figures.rate.forget_most(now);
-        figures.reached.forget_most();
-        figures.lasted.forget_most();
+    pub fn reset_max(&self) {
+        let (counters, now) = (&self.counters, self.start_time.elapsed());
+        counters.max.set(counters.open.get());
+        counters.max_waiting.set(0);
+        counters.rate.reset_max(now);
+        counters.reached.reset_max();
+        counters.lasted.reset_max();
         for server in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            server.counters.most.set(server.counters.open.get());
-            server.counters.rate.forget_most(now);
+            server.counters.max.set(server.counters.open.get());
+            server.counters.rate.reset_max(now);
         }
     }
 
@@ -458,6 +464,6 @@ impl Ledger {
     }
 
     fn with_parents(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |ledger| ledger.parent.as_deref())
+        std::iter::successors(Some(self), |stats| stats.parent.as_deref())
     }
 }

@@ -8,20 +8,20 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::ServerEntry;
-use super::count::Count;
+use super::ServerStats;
+use super::count::Counter;
 use crate::client::Peer;
 
 /// The sessions that are open.
 #[derive(Debug, Default)]
-pub struct Sessions {
-    open: Mutex<BTreeMap<u64, Arc<Entry>>>,
+pub struct SessionTable {
+    open: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
     last: AtomicU64,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub struct Entry {
+pub struct SessionEntry {
     /// Its number, never used twice.
     pub id: u64,
     /// Its service.
@@ -31,26 +31,26 @@ pub struct Entry {
     /// When it was accepted.
     pub began: Instant,
     /// Which server it has; none while it is held.
-    server: OnceLock<Arc<ServerEntry>>,
+    server: OnceLock<Arc<ServerStats>>,
     /// Bytes to the server and to the client so far.
-    up: Count,
-    down: Count,
+    up: Counter,
+    down: Counter,
     killed: AtomicBool,
     kill: Notify,
 }
 
-impl Sessions {
+impl SessionTable {
     /// A session begins. It stays here until the entry is taken out again by [`Self::end`].
-    pub fn begin(&self, service: &Arc<str>, client: Peer, began: Instant) -> Arc<Entry> {
+    pub fn begin(&self, service: &Arc<str>, client: Peer, began: Instant) -> Arc<SessionEntry> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(SessionEntry {
             id,
             service: Arc::clone(service),
             client,
             began,
             server: OnceLock::new(),
-            up: Count::default(),
-            down: Count::default(),
+            up: Counter::default(),
+            down: Counter::default(),
             killed: AtomicBool::new(false),
             kill: Notify::new(),
         });
@@ -59,12 +59,12 @@ impl Sessions {
     }
 
     /// A session has ended.
-    pub fn end(&self, entry: &Entry) {
+    pub fn end(&self, entry: &SessionEntry) {
         self.lock().remove(&entry.id);
     }
 
     /// The session of this number.
-    pub fn get(&self, id: u64) -> Option<Arc<Entry>> {
+    pub fn get(&self, id: u64) -> Option<Arc<SessionEntry>> {
         self.lock().get(&id).cloned()
     }
 
@@ -74,24 +74,24 @@ impl Sessions {
     }
 
     /// The next sessions after this number, in the order in which they began.
-    pub fn after(&self, id: u64, most: usize) -> Vec<Arc<Entry>> {
+    pub fn after(&self, id: u64, most: usize) -> Vec<Arc<SessionEntry>> {
         let beyond = (std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded);
         self.lock().range(beyond).take(most).map(|(_, entry)| Arc::clone(entry)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<SessionEntry>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl SessionEntry {
     /// Which server it has.
-    pub fn server(&self) -> Option<&Arc<ServerEntry>> {
+    pub fn server(&self) -> Option<&Arc<ServerStats>> {
         self.server.get()
     }
 
     /// It got a server.
-    pub fn served(&self, server: &Arc<ServerEntry>) {
+    pub fn served(&self, server: &Arc<ServerStats>) {
         // A session gets one server.
         let _ = self.server.set(Arc::clone(server));
     }
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_open_is_found_in_order_and_ends_once_asked_to() {
-        let sessions = Sessions::default();
+        let sessions = SessionTable::default();
         let service = Arc::from("web");
         let begin = || sessions.begin(&service, Peer::unknown(), Instant::now());
         let (first, second, third) = (begin(), begin(), begin());

@@ -7,30 +7,30 @@ use rustix::thread::sched_yield;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::watch::PathWatch;
+use super::path_watch::PathWatch;
 
 /// A socket's name appears at `bind()`, and who watches may be quicker than the `listen()` behind it: so many tries follow
 /// at once, in which the server gets the processor, if it needs this one.
-const EAGER: u32 = 16;
+const IMMEDIATE: u32 = 16;
 
 /// The pace of tries for a server that is on its way.
 #[derive(Debug)]
-pub struct Pace<'a> {
+pub struct RetryPace<'a> {
     /// What appears when it is there.
     path: Option<&'a Path>,
     watch: Option<PathWatch>,
     backoff: Backoff,
-    eager: u32,
+    immediate: u32,
 }
 
-impl<'a> Pace<'a> {
+impl<'a> RetryPace<'a> {
     /// From the first try on. `path`: what appears when the server is there, if it is known.
     pub fn new(path: Option<&'a Path>) -> Self {
-        Self { path, watch: None, backoff: Backoff::COLD_START, eager: 0 }
+        Self { path, watch: None, backoff: Backoff::COLD_START, immediate: 0 }
     }
 
     /// The same for a server that nobody waits for.
-    pub fn unasked(path: Option<&'a Path>) -> Self {
+    pub fn background(path: Option<&'a Path>) -> Self {
         Self { backoff: Backoff::UNASKED, ..Self::new(path) }
     }
 
@@ -46,8 +46,8 @@ impl<'a> Pace<'a> {
 
     /// Waits until another try is worth it.
     pub async fn next_try(&mut self) {
-        if self.eager > 0 {
-            self.eager -= 1;
+        if self.immediate > 0 {
+            self.immediate -= 1;
             sched_yield();
             return yield_now().await;
         }
@@ -57,7 +57,7 @@ impl<'a> Pace<'a> {
             Some(watch) => tokio::select! {
                 () = watch.changed() => {
                     self.backoff.reset();
-                    self.eager = if self.path.is_some_and(Path::exists) { EAGER } else { 0 };
+                    self.immediate = if self.path.is_some_and(Path::exists) { IMMEDIATE } else { 0 };
                 }
                 () = delay => {}
             },

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// The descriptor, while times are good.
 #[derive(Debug)]
-pub(super) struct Spare(Mutex<Option<File>>);
+pub(super) struct ReserveFd(Mutex<Option<File>>);
 
-impl Spare {
+impl ReserveFd {
     pub(super) fn keep() -> Self {
         Self(Mutex::new(open()))
     }
@@ -20,9 +20,9 @@ impl Spare {
 
     /// Takes one back, if there is one again.
     pub(super) fn restore(&self) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.is_none() {
-            *spare = open();
+        let mut reserve_fd = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reserve_fd.is_none() {
+            *reserve_fd = open();
         }
     }
 }

@@ -13,30 +13,30 @@ const RESERVE: u64 = 48;
 /// A listener, and once more for the task that accepts there.
 const PER_LISTENER: u64 = 2;
 /// What an awake server takes of us: a process its guard and pipes, a unit the connection to its manager.
-const PER_WAKER: u64 = 4;
+const PER_ACTIVATOR: u64 = 4;
 
-/// What needs descriptors beside sessions.
+/// What needs descriptors reservation sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Beside {
+pub struct FdReservation {
     /// How many listeners there are.
     pub listeners: usize,
     /// How many servers there are that may be awake because of us.
-    pub wakers: usize,
+    pub activators: usize,
     /// How many descriptors those who look may need.
-    pub lookers: usize,
+    pub admin_clients: usize,
 }
 
-impl Beside {
+impl FdReservation {
     /// What is there whoever comes.
-    fn standing(self) -> u64 {
+    fn permanent(self) -> u64 {
         count(self.listeners)
             .saturating_mul(PER_LISTENER)
-            .saturating_add(count(self.wakers).saturating_mul(PER_WAKER))
+            .saturating_add(count(self.activators).saturating_mul(PER_ACTIVATOR))
     }
 
     /// What may be needed at times.
     fn reserve(self) -> u64 {
-        RESERVE.saturating_add(count(self.lookers))
+        RESERVE.saturating_add(count(self.admin_clients))
     }
 }
 
@@ -46,7 +46,7 @@ fn count(number: usize) -> u64 {
 
 /// Descriptors as they are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub struct FdBudget {
     /// How many sessions fit.
     pub sessions: usize,
     /// How many descriptors are left for pipes.
@@ -56,24 +56,24 @@ pub struct Budget {
 }
 
 /// Raises the soft limit on descriptors to what so many sessions need, as far as the hard limit allows, and says
-/// what fits beside the others.
-pub fn raise_limit(sessions: u32, beside: Beside) -> Budget {
-    let others = beside.standing().saturating_add(beside.reserve()).saturating_add(FOR_PIPES);
+/// what fits reservation the others.
+pub fn raise_fd_limit(sessions: u32, reservation: FdReservation) -> FdBudget {
+    let others = reservation.permanent().saturating_add(reservation.reserve()).saturating_add(MAX_FOR_PIPES);
     let wanted = u64::from(sessions).saturating_mul(PER_SESSION);
-    share(fd_limit::raise(wanted.saturating_add(others)), sessions, beside)
+    divide(fd_limit::raise(wanted.saturating_add(others)), sessions, reservation)
 }
 
 /// More are never used for pipes.
-const FOR_PIPES: u64 = Pipes::MAX_DESCRIPTORS as u64;
+const MAX_FOR_PIPES: u64 = Pipes::MAX_DESCRIPTORS as u64;
 
-fn share(limit: u64, sessions: u32, beside: Beside) -> Budget {
-    let left = limit.saturating_sub(beside.standing());
+fn divide(limit: u64, sessions: u32, reservation: FdReservation) -> FdBudget {
+    let left = limit.saturating_sub(reservation.permanent());
     // Under a very low limit half of what is left is for sessions, so that a few are served all the same.
-    let left = left - beside.reserve().min(left / 2);
+    let left = left - reservation.reserve().min(left / 2);
     let fits = (left / PER_SESSION).min(u64::from(sessions));
-    let pipes = (left - fits * PER_SESSION).min(FOR_PIPES);
+    let pipes = (left - fits * PER_SESSION).min(MAX_FOR_PIPES);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Budget { sessions: count(fits), pipes: count(pipes), limit }
+    FdBudget { sessions: count(fits), pipes: count(pipes), limit }
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_default_fits_under_the_managers_default() {
-        let budget = share(1024, 256, Beside::default());
+        let budget = divide(1024, 256, FdReservation::default());
         assert_eq!((budget.sessions, budget.pipes), (256, 96));
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn a_low_limit_serves_fewer_and_never_more_than_there_are() {
         for limit in 0..2000 {
             for sessions in [1, 10, 256, 5000] {
-                let budget = share(limit, sessions, Beside::default());
+                let budget = divide(limit, sessions, FdReservation::default());
                 assert!((budget.sessions * 2 + budget.pipes) as u64 <= limit, "{limit}: {budget:?}");
                 assert!(limit < 8 || budget.sessions > 0, "{limit}: {budget:?}");
             }
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn listeners_and_what_is_awake_take_nothing_that_is_promised() {
-        let beside = Beside { listeners: 40, wakers: 3, lookers: 28 };
+        let reservation = FdReservation { listeners: 40, activators: 3, admin_clients: 28 };
         for limit in 0..2000 {
-            let budget = share(limit, 10_000, beside);
+            let budget = divide(limit, 10_000, reservation);
             let standing = 40 * 2 + 3 * 4;
             assert!(
                 budget.sessions == 0 || budget.sessions as u64 * 2 + standing <= limit,
@@ -109,6 +109,6 @@ mod tests {
             );
         }
         // Half of what the listeners leave.
-        assert_eq!(share(160, 10_000, Beside { wakers: 0, ..beside }).sessions, 20);
+        assert_eq!(divide(160, 10_000, FdReservation { activators: 0, ..reservation }).sessions, 20);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_core::service::State;
 
-use super::count::{Beginning, Count, Histogram};
+use super::count::{Counter, Histogram, StartTime};
 
 /// What wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,68 +61,68 @@ impl fmt::Display for Woken {
 
 /// What is counted of a server that sleeps.
 #[derive(Debug)]
-pub struct SleepCounters {
-    beginning: Beginning,
+pub struct WakeCounters {
+    start_time: StartTime,
     /// The state now, as an index of [`State::ALL`], and since when, in microseconds.
-    state: Count,
-    changed: Count,
+    state: Counter,
+    changed: Counter,
     /// Microseconds in each state, without what is not over.
-    spent: [Count; State::ALL.len()],
+    spent: [Counter; State::ALL.len()],
     /// Starts that succeeded, by how long they took.
     pub cold_starts: Histogram,
     /// Starts that did not.
-    pub failed_starts: Count,
+    pub failed_starts: Counter,
     /// How often it was frozen.
-    pub freezes: Count,
+    pub freezes: Counter,
     /// Clients that waited for it and got it, by how long they waited.
     pub holds: Histogram,
     /// Clients that waited and did not get it.
-    pub holds_in_vain: Count,
+    pub failed_holds: Counter,
     /// The most that waited at once.
-    pub most_held: Count,
-    wakes: [Count; WokenBy::ALL.len()],
+    pub max_held: Counter,
+    wakes: [Counter; WokenBy::ALL.len()],
     woken: Mutex<Option<Woken>>,
 }
 
-impl Default for SleepCounters {
+impl Default for WakeCounters {
     fn default() -> Self {
         Self {
-            beginning: Beginning::now(),
-            state: Count::default(),
-            changed: Count::default(),
+            start_time: StartTime::now(),
+            state: Counter::default(),
+            changed: Counter::default(),
             spent: Default::default(),
             cold_starts: Histogram::default(),
-            failed_starts: Count::default(),
-            freezes: Count::default(),
+            failed_starts: Counter::default(),
+            freezes: Counter::default(),
             holds: Histogram::default(),
-            holds_in_vain: Count::default(),
-            most_held: Count::default(),
+            failed_holds: Counter::default(),
+            max_held: Counter::default(),
             wakes: Default::default(),
             woken: Mutex::new(None),
         }
     }
 }
 
-impl SleepCounters {
+impl WakeCounters {
     /// The state changed.
     pub fn change(&self, state: State, now: Instant) {
-        let now = micros(self.beginning.until(now));
+        let now = micros(self.start_time.since_start(now));
         if let Some(spent) = self.spent.get(usize::try_from(self.state.get()).unwrap_or_default()) {
             spent.add(now.saturating_sub(self.changed.get()));
         }
         self.changed.set(now);
         self.state.set(index(state));
         if state == State::Frozen {
-            self.freezes.up();
+            self.freezes.inc();
         }
     }
 
     /// How long it was in this state, all together, until now.
     pub fn spent(&self, state: State, now: Instant) -> Duration {
         let index = index(state);
-        let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Count::get);
+        let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Counter::get);
         let going_on = if self.state.get() == index {
-            micros(self.beginning.until(now)).saturating_sub(self.changed.get())
+            micros(self.start_time.since_start(now)).saturating_sub(self.changed.get())
         } else {
             0
         };
@@ -134,16 +134,16 @@ impl SleepCounters {
         if let Some(count) =
             WokenBy::ALL.iter().position(|other| *other == by).and_then(|i| self.wakes.get(i))
         {
-            count.up();
+            count.inc();
         }
         *self.lock() = Some(Woken { by, who: None, at: SystemTime::now() });
     }
 
     /// The maxima begin anew; `held`: so many wait now.
-    pub fn forget_most(&self, held: usize) {
-        self.most_held.set(u64::try_from(held).unwrap_or(u64::MAX));
-        self.holds.forget_most();
-        self.cold_starts.forget_most();
+    pub fn reset_max(&self, held: usize) {
+        self.max_held.set(u64::try_from(held).unwrap_or(u64::MAX));
+        self.holds.reset_max();
+        self.cold_starts.reset_max();
     }
 
     /// It was this client that has just woken it.
@@ -164,7 +164,7 @@ impl SleepCounters {
             .iter()
             .position(|other| *other == by)
             .and_then(|i| self.wakes.get(i))
-            .map_or(0, Count::get)
+            .map_or(0, Counter::get)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Woken>> {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_time_in_all_states_is_the_time_that_passed() {
-        let counters = SleepCounters::default();
+        let counters = WakeCounters::default();
         let began = Instant::now();
         let mut now = began;
         for (state, millis) in [(State::Starting, 10), (State::Ready, 200), (State::Frozen, 3_000)] {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn who_woke_it_is_remembered() {
-        let counters = SleepCounters::default();
+        let counters = WakeCounters::default();
         counters.wake(WokenBy::Client);
         counters.woken_by("192.0.2.1:5".to_owned());
         assert_eq!(counters.woken().unwrap().to_string(), "the client 192.0.2.1:5");
