@@ -1,4 +1,4 @@
-//! Asking: over UDP, over TCP where the answer does not fit, the next server where one does not answer.
+//! DNS queries: over UDP, over TCP if the answer is truncated, to the next resolver if one does not answer.
 
 #[cfg(test)]
 mod tests;
@@ -13,24 +13,24 @@ use tokio::time::timeout;
 use super::resolv_conf::ResolvConf;
 use super::wire::{self, MAX_UDP_BYTES, RecordType, Reply};
 
-/// What is query of a name.
+/// The records to query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Query {
-    /// Those of both kinds.
+    /// Addresses of both families.
     Addresses,
     Services,
 }
 
-/// Asks for a name as it is and with what belongs behind it, one after the other, until one of these has what is query.
+/// Queries a name and its combinations with the search list, until one of them has records.
 ///
-/// It goes on as the C library does: what a server cannot tell of one name says nothing of the next. Where all are
-/// silent it does not, since a name further down may be another host's, and the silence would only last longer.
+/// Like the C library, it continues with the next name after a resolver's error. It stops if all resolvers are silent:
+/// the next name may be another host, and would only add another timeout.
 ///
 /// # Errors
-/// Why it is not known whether the name has any: nobody answered, or not for all of these names.
+/// When no resolver answered, or a resolver returned an error for one of the names and none has records.
 pub(super) async fn ask(conf: &ResolvConf, name: &str, query: Query) -> Result<Reply, String> {
     let (mut refused, mut absent) = (None, None);
-    // What is too long for a name is nobody's.
+    // A search domain may make the name too long.
     for candidate in conf.candidates(name).iter().filter(|candidate| wire::is_name(candidate)) {
         let reply = match query {
             Query::Addresses => ask_for_addresses(conf, candidate).await?,
@@ -49,7 +49,8 @@ pub(super) async fn ask(conf: &ResolvConf, name: &str, query: Query) -> Result<R
     }
 }
 
-/// Both kinds of one name's addresses. One alone is not the whole truth: a server that is missing in it would be let go.
+/// Queries both address families of a name. Both must be answered: servers that are missing in an incomplete answer
+/// would be removed.
 async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, String> {
     let (v4, v6) = tokio::join!(ask_for(conf, name, RecordType::A), ask_for(conf, name, RecordType::Aaaa));
     match (v4?, v6?) {
@@ -60,7 +61,7 @@ async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, Strin
         (found @ Reply::Addresses(..), Reply::NoRecords(_))
         | (Reply::NoRecords(_), found @ Reply::Addresses(..)) => Ok(found),
         (Reply::NoRecords(one), Reply::NoRecords(other)) => Ok(Reply::NoRecords(one.min(other))),
-        // The name is there, so the next one would be another host's.
+        // The name exists, so the next candidate would be another host.
         (Reply::Addresses(..), Reply::ServerError(why)) | (Reply::ServerError(why), Reply::Addresses(..)) => {
             Err(why)
         }
@@ -69,10 +70,10 @@ async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, Strin
     }
 }
 
-/// Asks one server after the other until one answers. That it cannot tell is the answer only if no other can.
+/// Queries one resolver after the other until one answers. Returns a resolver's error only if no other resolver answers.
 ///
 /// # Errors
-/// Why nobody answered.
+/// When no resolver answered.
 async fn ask_for(conf: &ResolvConf, name: &str, kind: RecordType) -> Result<Reply, String> {
     let mut refused = None;
     let mut silent = "there is no resolver".to_owned();
@@ -93,7 +94,7 @@ async fn ask_for(conf: &ResolvConf, name: &str, kind: RecordType) -> Result<Repl
 async fn ask_server(server: SocketAddr, name: &str, kind: RecordType) -> io::Result<Reply> {
     let any =
         if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    // A port of its own and a number that nobody guesses, so that only who was asked can answer.
+    // A new port and a random ID make forged answers unlikely (RFC 5452).
     let id = random();
     let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the name cannot be asked for");
     let question = wire::question(id, name, kind).ok_or_else(no_name)?;
@@ -106,13 +107,13 @@ async fn ask_server(server: SocketAddr, name: &str, kind: RecordType) -> io::Res
         match wire::reply(bytes.get(..length).unwrap_or_default(), id, name, kind) {
             Some(Reply::Truncated) => return ask_over_tcp(server, &question, id, name, kind).await,
             Some(reply) => return Ok(reply),
-            // Not an answer to this; the right one may follow.
+            // Not an answer to this query; the right one may follow.
             None => {}
         }
     }
 }
 
-/// Over TCP, each message behind its length.
+/// Queries over TCP, where each message follows its length.
 async fn ask_over_tcp(
     server: SocketAddr,
     question: &[u8],
@@ -157,7 +158,7 @@ async fn fill(stream: &TcpStream, bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The keys of the standard library's hasher come from the kernel.
+/// Returns a random number. The keys of the standard library's hasher come from the kernel.
 fn random() -> u16 {
     let bits = RandomState::new().hash_one(0u8);
     u16::try_from(bits & 0xffff).unwrap_or_default()

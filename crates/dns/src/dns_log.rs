@@ -1,4 +1,4 @@
-//! What the log is told of a name.
+//! Log lines about a name.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use dormouse_core::names::{Difference, Event, Server, Source};
 use dormouse_log::{Level, Log};
 
-/// So many lines come at once,
+/// The number of lines that may be written in a burst.
 const AT_ONCE: u32 = 5;
-/// and then one in such a time.
+/// The time between two lines after a burst.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Tells of one name, at once and yet not for ever: a resolver may give another choice of the servers each time. What was
-/// not told is part of the next line, so the lines together say which servers there are.
+/// Logs the changes of one name, rate-limited because a resolver may return another subset of the servers each time. A
+/// suppressed change becomes part of the next line, so the lines together give the set of servers.
 pub(super) struct DnsLog {
     source: Source,
     label: String,
     log: Log,
-    /// The servers that the lines so far amount to.
+    /// The set of servers that the lines so far describe.
     told: Vec<Server>,
-    /// When the lines so far would be over, had there been one a period.
+    /// The time at which the lines so far are used up at a rate of one each [`PERIOD`].
     over: Instant,
 }
 
@@ -28,7 +28,7 @@ impl DnsLog {
         Self { source, label, log, told: Vec::new(), over: now }
     }
 
-    /// Tells what an answer brought about, and what the servers are since then.
+    /// Logs the events of an answer, and the change of the set of servers.
     pub(super) fn answered(&mut self, now: Instant, events: &[Event], servers: &[Server]) {
         for event in events {
             self.event(now, event);
@@ -40,13 +40,13 @@ impl DnsLog {
     }
 
     fn event(&mut self, now: Instant, event: &Event) {
-        // What is missing for long is told as gone.
+        // A name that stays without servers is logged when its servers are removed.
         if *event == Event::Missing && !self.may_write(now) {
             return;
         }
         let Self { source, label, log, .. } = self;
         match event {
-            // Told by comparison.
+            // Logged as a difference.
             Event::Changed => {}
             Event::Failing(why) => log.line(
                 Level::Warning,
@@ -62,7 +62,7 @@ impl DnsLog {
         }
     }
 
-    /// What is to be told of the servers now.
+    /// Returns the difference to log now.
     fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<Difference> {
         if self.told == servers || !self.may_write(now) {
             return None;
@@ -81,7 +81,7 @@ impl DnsLog {
     }
 }
 
-/// Who came and who went, the first ones by name.
+/// Formats a difference, with the first servers of each kind by address.
 fn shown(difference: &Difference) -> String {
     const NAMED: usize = 8;
     let Difference { come, gone, changed } = difference;
@@ -92,7 +92,7 @@ fn shown(difference: &Difference) -> String {
         }
         let separator = if text.is_empty() { "" } else { "; " };
         let named: Vec<_> = servers.iter().take(NAMED).map(|server| server.address.to_string()).collect();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{separator}{what} {}", named.join(", "));
         if let Some(more @ 1..) = servers.len().checked_sub(NAMED) {
             let _ = write!(text, " and {more} more");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_without_end_are_a_line_in_ten_seconds() {
+    fn endless_changes_write_one_line_in_ten_seconds() {
         let start = Instant::now();
         let mut dns_log = dns_log(start);
         let told: Vec<_> = (0..100)
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_told_is_part_of_the_next_line() {
+    fn a_suppressed_change_is_part_of_the_next_line() {
         let start = Instant::now();
         let mut dns_log = dns_log(start);
         for last in 0..5 {

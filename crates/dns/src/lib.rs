@@ -1,7 +1,7 @@
-//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task asks the DNS as answers run out, and tells the set of servers
-//! whenever it is another.
+//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task queries the DNS when answers expire, and publishes the set of
+//! servers whenever it changes.
 //!
-//! What an answer means, and when the next question is due, is decided in `dormouse_core::names`.
+//! The meaning of an answer and the time of the next query are decided in `dormouse_core::names`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -27,19 +27,19 @@ use dns_log::DnsLog;
 use resolv_conf::ResolvConf;
 use wire::Reply;
 
-/// Who is asked.
+/// The DNS resolvers to query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolvers {
-    /// Resolvers the system asks, `/etc/resolv.conf`; it is read again for each question.
+    /// The resolvers in `/etc/resolv.conf`, which is read again for each query.
     System,
-    /// These, in this order.
+    /// A list of resolvers, in order of preference.
     Servers(Vec<SocketAddr>),
 }
 
-/// The servers of a name, as they are known now.
+/// The current servers of a name.
 pub type Servers = watch::Receiver<Arc<[Server]>>;
 
-/// Follows a name. The future asks until the last receiver is dropped; it belongs to whoever serves.
+/// Follows a name. The caller runs the future, which queries the DNS until the last receiver is dropped.
 pub fn follow(
     source: Source,
     resolvers: Resolvers,
@@ -71,7 +71,7 @@ pub fn follow(
     (servers, following)
 }
 
-/// Asks once.
+/// Queries the servers of a name once.
 pub async fn look_up(source: &Source, resolvers: &Resolvers) -> Answer {
     let resolvers = match resolvers {
         Resolvers::System => ResolvConf::system(),
@@ -114,7 +114,7 @@ async fn services(resolvers: &ResolvConf, name: &str) -> Result<(Vec<Server>, Du
             port: record.port,
             addresses: record.addresses,
         };
-        // The root's name says that there is no such service here.
+        // The root as target means that the service does not exist here (RFC 2782).
         if service.addresses.is_empty() && !record.target.trim_end_matches('.').is_empty() {
             let target = format!("{}.", record.target.trim_end_matches('.'));
             let (addresses, ttl) = addresses(resolvers, &target).await?;

@@ -1,4 +1,4 @@
-//! Who is asked: `/etc/resolv.conf` (resolv.conf(5)), or the servers that are configured.
+//! The resolvers: `/etc/resolv.conf` (resolv.conf(5)), or the configured ones.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use dormouse_sys::resolve::lookup_numeric;
 
-/// Where the system says it.
+/// The path of the system's configuration.
 const FILE: &str = "/etc/resolv.conf";
-/// As many as the C library asks.
+/// The C library's limits.
 const MAX_SERVERS: usize = 3;
 const MAX_SEARCH_DOMAINS: usize = 6;
-/// What is longer than this is no such file.
+/// The maximum number of bytes that are read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// Resolvers to ask, and how.
+/// The resolvers, and how to query them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResolvConf {
-    /// Asked in this order.
+    /// The resolvers, in order of preference.
     pub(super) servers: Vec<SocketAddr>,
-    /// Added to names with few dots.
+    /// The search list: domains that are appended to names.
     pub(super) search: Vec<String>,
-    /// A name with so many dots is first asked for as it is.
+    /// A name with at least this number of dots is queried without a search domain first.
     pub(super) ndots: usize,
-    /// How long one server may take.
+    /// The timeout of one query to one resolver.
     pub(super) timeout: Duration,
-    /// How often each is asked.
+    /// The number of queries to each resolver.
     pub(super) attempts: u32,
 }
 
 impl Default for ResolvConf {
-    /// What holds where the file says nothing; the pace is `HAProxy`'s.
+    /// The defaults of options that the file does not set. Timeout and attempts are `HAProxy`'s.
     fn default() -> Self {
         Self {
             servers: Vec::new(),
@@ -43,12 +43,12 @@ impl Default for ResolvConf {
 }
 
 impl ResolvConf {
-    /// These servers, and nothing to add to names.
+    /// Returns the given resolvers, without a search list.
     pub(super) fn with_servers(servers: &[SocketAddr]) -> Self {
         Self { servers: servers.to_vec(), ..Self::default() }
     }
 
-    /// What the system says now; it may say something else later. Where it says nothing, this machine is asked.
+    /// Reads the system's configuration. Without a resolver in it, the resolver is 127.0.0.1.
     pub(super) fn system() -> Self {
         Self::of_file(Path::new(FILE))
     }
@@ -58,7 +58,7 @@ impl ResolvConf {
         let mut bytes = Vec::new();
         let read =
             std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
-        // As the C library does where there is none.
+        // Like the C library, an unreadable file counts as empty.
         let text = if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
         Self::parse(&text)
     }
@@ -100,7 +100,7 @@ impl ResolvConf {
         }
     }
 
-    /// The names that are asked for, one after the other, for this one.
+    /// Returns the names to query for a name, in order.
     pub(super) fn candidates(&self, name: &str) -> Vec<String> {
         if name.ends_with('.') || self.search.is_empty() {
             return vec![name.to_owned()];
@@ -115,7 +115,7 @@ impl ResolvConf {
     }
 }
 
-/// An address, with an interface behind it if it is a link-local one, by its name or its number.
+/// Parses an address. A link-local one may have an interface as its zone, by name or number.
 fn server(text: &str) -> Option<SocketAddr> {
     lookup_numeric(text, "53").ok()?.into_iter().next()
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_read_as_the_c_library_does() {
+    fn parses_the_file_like_the_c_library() {
         let conf = ResolvConf::parse(
             "# comment\nnameserver 192.0.2.1\nnameserver  ::1 \nnameserver nonsense\nnameserver 192.0.2.3\n\
              nameserver 192.0.2.4\ndomain old.example\nsearch a.example. b.example\n\
@@ -139,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_server_has_an_interface() {
-        // Of what every machine has.
+    fn parses_the_zone_of_a_link_local_server() {
+        // Every machine has the loopback interface.
         let conf =
             ResolvConf::parse("nameserver fe80::1%lo\nnameserver fe80::2%1\nnameserver fe80::3%nowhere\n");
         let expected = ["[fe80::1%1]:53", "[fe80::2%1]:53"].map(|server| server.parse().unwrap());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn few_dots_mean_that_the_search_list_comes_first() {
+    fn a_name_with_few_dots_uses_the_search_list_first() {
         let conf = ResolvConf { search: vec!["x".to_owned(), "y".to_owned()], ..ResolvConf::default() };
         assert_eq!(conf.candidates("db"), ["db.x", "db.y", "db"]);
         assert_eq!(conf.candidates("db.z"), ["db.z", "db.z.x", "db.z.y"]);

@@ -1,7 +1,7 @@
-//! Lines on their way out: a bounded queue, and a thread that writes what is in it.
+//! A bounded queue of lines, and the thread that writes them.
 //!
-//! The thread ends when nothing was said for a while, and the next line starts another: while a process has one thread
-//! only, each system call costs it less, because the kernel need not count who uses its table of files (`fdget`).
+//! The thread ends after a second without lines, and the next line starts another. In a process with one thread each
+//! system call is cheaper, because the kernel skips the reference count of the file table (`fdget`).
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};
@@ -9,34 +9,34 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that may wait.
+/// The maximum number of queued lines.
 const MAX_QUEUED: usize = 4096;
-/// So many bytes of lines are written at once.
+/// The size in bytes from which a batch of lines is written.
 const BATCH: usize = 64 << 10;
-/// After so long without a line the thread ends.
+/// The time without a line after which the thread ends.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Where lines end up.
+/// The destination of lines.
 pub(super) trait Sink: Send {
-    /// Writes these lines. Gives how many of them are not there as a whole.
+    /// Writes lines and returns the number of lines that were not written completely.
     fn write(&mut self, lines: &str) -> u64;
 
-    /// Whether it takes a line at once.
+    /// Returns whether a write would not block.
     fn is_writable(&self) -> bool;
 
-    /// Whether it takes several lines at once.
+    /// Returns whether one write may contain several lines.
     fn accepts_batches(&self) -> bool;
 
-    /// The line that tells how many others are missing.
+    /// Returns the line that reports the number of lost lines.
     fn lost_notice(&self, lines: u64) -> String;
 }
 
-/// Takes lines, and keeps nobody waiting for them to be written.
+/// Queues lines without blocking the caller.
 #[derive(Debug)]
 pub(super) struct Writer(Arc<Queue>);
 
 struct Queue {
-    /// Whoever writes has it.
+    /// Locked by the thread that writes.
     sink: Mutex<Box<dyn Sink>>,
     state: Mutex<State>,
     more: Condvar,
@@ -46,13 +46,13 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     lines: VecDeque<String>,
-    /// Those, and the ones that are being written.
+    /// The number of lines that are queued or being written.
     unwritten: usize,
     lost: u64,
     writer: WriterState,
 }
 
-/// What the thread does.
+/// The state of the writer thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum WriterState {
     #[default]
@@ -67,7 +67,7 @@ impl Writer {
         Self(Arc::new(Queue { sink, state, more: Condvar::new(), written: Condvar::new() }))
     }
 
-    /// Takes a line; where too many wait it is lost and counted.
+    /// Queues a line. If the queue is full, the line is lost and counted.
     pub(super) fn write(&self, line: String) {
         let mut state = self.0.lock();
         if state.lines.len() >= MAX_QUEUED {
@@ -86,7 +86,7 @@ impl Writer {
         state.writer = WriterState::Writing;
     }
 
-    /// Waits until all lines are written, but not for longer than this.
+    /// Waits until all lines are written, or until the timeout.
     pub(super) fn flush(&self, patience: Duration) {
         drop(self.0.written.wait_timeout_while(self.0.lock(), patience, |state| state.unwritten > 0));
     }
@@ -99,7 +99,8 @@ impl Writer {
 }
 
 impl Queue {
-    /// Writes a line where no thread can be had for it, if that keeps nobody waiting.
+    /// Writes a line in the calling thread, for when no writer thread can be started. The line is lost if the write would
+    /// block.
     fn write_directly(&self, line: &str) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = if sink.is_writable() { sink.write(line) } else { 1 };
@@ -115,7 +116,7 @@ impl Queue {
                 let mut state = self.lock();
                 state.unwritten = state.unwritten.saturating_sub(taken);
                 state.lost += unwritten;
-                // Where nothing can be written nobody can be told, either.
+                // If the sink fails, the notice would fail too.
                 if unwritten == 0 { std::mem::take(&mut state.lost) } else { 0 }
             };
             if lost > 0 {
@@ -128,7 +129,7 @@ impl Queue {
         }
     }
 
-    /// The next lines, and how many they are. `None`: there were none for so long that whoever writes may go.
+    /// Returns the next batch and its number of lines, or `None` if there were no lines for [`IDLE`].
     fn next(&self, several: bool) -> Option<(String, usize)> {
         let mut state = self.lock();
         if state.lines.is_empty() {
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sink whose reader takes each piece when it likes.
+    /// A sink that the test lets continue after each write.
     struct Slow {
         out: Sender<String>,
         go: Receiver<()>,
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_and_what_is_lost_is_told() {
+    fn a_slow_reader_blocks_no_caller_and_lost_lines_are_reported() {
         let (writer, written, go_on) = slow();
         writer.write("first\n".to_owned());
         assert_eq!(written.recv().unwrap(), "first\n");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_goes_when_there_is_nothing_to_write_and_another_comes() {
+    fn the_thread_ends_when_idle_and_the_next_line_starts_another() {
         let (writer, written, go_on) = slow();
         for text in ["first\n", "second\n"] {
             writer.write(text.to_owned());

@@ -1,9 +1,8 @@
-//! Staying awake between events that come close together.
+//! Busy polling between events that follow each other closely.
 //!
-//! A process that sleeps for 20 µs pays more for falling asleep and being woken than for the wait itself. So after an
-//! event the loop looks for the next one a few times before it sleeps, but only as long as that was worth it lately,
-//! and never for long: what KVM does for its guests (`halt_poll_ns`, Documentation/virt/kvm/halt-polling.rst) and the
-//! haltpoll governor inside them. Traffic with pauses longer than 50 µs is never waited for.
+//! A sleep of 20 µs costs more than the wait itself. So after an event the loop polls for the next one before it sleeps,
+//! if that was worth it recently, and never for long: what KVM does for its guests (`halt_poll_ns`, Documentation/virt/kvm/halt-polling.rst) and the
+//! haltpoll governor inside them. Traffic with pauses longer than 50 µs is never polled for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,12 +11,12 @@ use rustix::thread::sched_yield;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-/// The longest look-out, and so the most CPU time that an event can cost in vain.
+/// The longest polling window, which bounds the CPU time that an event can waste.
 const MAX_WINDOW: Duration = Duration::from_micros(50);
-/// The first look-out.
+/// The first polling window.
 const MIN_WINDOW: Duration = Duration::from_micros(10);
 
-/// What the one event loop of the process has met.
+/// The events of the process's event loop.
 static EVENTS: Events =
     Events { seen: AtomicU64::new(0), asleep: AtomicBool::new(false), wake: Notify::const_new() };
 
@@ -27,7 +26,7 @@ struct Events {
     wake: Notify,
 }
 
-/// To be told of each event of a session.
+/// Records an event of a session.
 pub fn record_event() {
     EVENTS.seen.store(EVENTS.seen.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     if EVENTS.asleep.load(Ordering::Relaxed) {
@@ -36,7 +35,7 @@ pub fn record_event() {
     }
 }
 
-/// Keeps the event loop looking while events come close together. Never ends.
+/// Polls for events while they follow each other closely. Never returns.
 pub async fn run() {
     let mut window = Duration::ZERO;
     loop {
@@ -52,7 +51,7 @@ pub async fn run() {
     }
 }
 
-/// Whether an event came within this time.
+/// Polls for this time and returns whether an event came.
 async fn poll_for_event(window: Duration) -> bool {
     if window.is_zero() {
         return false;
@@ -66,7 +65,7 @@ async fn poll_for_event(window: Duration) -> bool {
         if since.elapsed() >= window {
             return false;
         }
-        // Whoever is to answer may wait for this very processor.
+        // The process that sends the next event may need this processor.
         sched_yield();
     }
 }

@@ -14,11 +14,11 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 pub struct Client {
     /// The socket.
     pub socket: OwnedFd,
-    /// What it can do.
+    /// The kind of the socket.
     pub kind: StreamKind,
 }
 
-/// Who is at the remote end of an accepted connection, and where it came in.
+/// The addresses of an accepted connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
     remote: Option<SocketAddrAny>,
@@ -27,7 +27,7 @@ pub struct Peer {
     unique_id: Option<Box<str>>,
 }
 
-/// What a proxy between us and the client has proxied of it.
+/// What a PROXY header reports about the client.
 #[derive(Debug, Clone)]
 struct ProxiedClient {
     addresses: Addresses,
@@ -35,7 +35,7 @@ struct ProxiedClient {
 }
 
 impl Peer {
-    /// Asks the kernel about a connected socket. A peer that has already gone is nobody.
+    /// Reads the addresses of a connected socket from the kernel. The peer is unknown if it has already disconnected.
     pub fn of(socket: impl AsFd) -> Self {
         Self {
             remote: getpeername(&socket).ok().flatten(),
@@ -44,8 +44,7 @@ impl Peer {
         }
     }
 
-    /// The same where it came to a socket of this path, of which the kernel only knows a name of before
-    /// (`listener::path`).
+    /// The same for a client of a UNIX socket at a path. The kernel reports the name before the rename (`listener::path`).
     pub fn of_unix_path(socket: impl AsFd, path: &Path) -> Self {
         let peer = Self::of(socket);
         match SocketAddrUnix::new(path) {
@@ -54,44 +53,45 @@ impl Peer {
         }
     }
 
-    /// Nobody that we asked about.
+    /// Returns a peer without addresses.
     pub fn unknown() -> Self {
         Self { remote: None, local: None, proxied: None, unique_id: None }
     }
 
-    /// Takes over what a trusted proxy tells of it. Where that tells no addresses it speaks for itself.
+    /// Sets the addresses and TLVs of a PROXY header. A header without addresses is about the proxy itself and changes
+    /// nothing.
     pub fn set_proxied(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
         if addresses != Addresses::Unknown {
             self.proxied = Some(Box::new(ProxiedClient { addresses, tlvs }));
         }
     }
 
-    /// Whether a proxy has proxied who it is.
+    /// Returns whether the addresses are from a PROXY header.
     pub fn is_proxied(&self) -> bool {
         self.proxied.is_some()
     }
 
-    /// What else a proxy has proxied of it.
+    /// Returns the TLVs of the PROXY header.
     pub fn tlvs(&self) -> &[Tlv] {
         self.proxied.as_ref().map(|proxied| proxied.tlvs.as_slice()).unwrap_or_default()
     }
 
-    /// The name under which the server knows its session, if it was given one.
+    /// Returns the unique ID that the server gets, if one is set.
     pub fn unique_id(&self) -> Option<&str> {
         self.unique_id.as_deref()
     }
 
-    /// Gives its session a name.
+    /// Sets the unique ID of the session.
     pub fn set_unique_id(&mut self, id: String) {
         self.unique_id = Some(id.into());
     }
 
-    /// Its address, if it came over IP.
+    /// Returns the client's IP address, if it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.socket_address().map(|address| address.ip())
     }
 
-    /// Its address and port, if it came over IP.
+    /// Returns the client's IP address and port, if it has them.
     pub fn socket_address(&self) -> Option<SocketAddr> {
         match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
             Some(Addresses::Inet { src, .. }) => Some(*src),
@@ -100,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// The two ends, as a PROXY header tells them.
+    /// Returns source and destination for a PROXY header.
     pub fn proxy_addresses(&self) -> Addresses {
         if let Some(proxied) = &self.proxied {
             return proxied.addresses.clone();
@@ -123,7 +123,7 @@ impl Peer {
 fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
     match (address.path_bytes(), address.abstract_name()) {
         (Some(path), _) => path.to_vec(),
-        // An empty one is that of a socket without a name.
+        // An unnamed socket has an empty name.
         (_, Some(name)) if !name.is_empty() => [b"\0", name].concat(),
         _ => Vec::new(),
     }
@@ -147,7 +147,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The name of a local client's socket, as a header has it.
+/// The name of a UNIX socket in the form of a PROXY header.
 struct UnixName<'a>(&'a [u8]);
 
 impl fmt::Display for UnixName<'_> {

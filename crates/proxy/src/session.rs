@@ -1,4 +1,4 @@
-//! One session, from an accepted socket to its record.
+//! One session, from the accepted socket to its record.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -22,31 +22,31 @@ use crate::stats::sessions::SessionEntry;
 use crate::stats::{Outcome, Record, ServerStats, Stats, TerminatedBy};
 use crate::upstream::{ServerGuard, Service, UpstreamConn, UpstreamRequest};
 
-/// What sessions of one service share.
+/// The state that the sessions of one service share.
 #[derive(Debug)]
 pub struct ServiceContext {
-    /// What their log lines begin with.
+    /// The prefix of log lines.
     pub label: String,
-    /// What is behind.
+    /// The servers, and how clients get to them.
     pub service: Service,
-    /// What is told of them.
+    /// The stats of the service.
     pub stats: Arc<Stats>,
-    /// The servers' lines in it.
+    /// The stats of the servers.
     pub servers: Vec<Arc<ServerStats>>,
     /// The session limits.
     pub limits: Arc<Limits>,
-    /// The pipes of bulk flows; the process's end.
+    /// The pipes for splicing.
     pub pipes: Arc<Pipes>,
-    /// Whose headers say who the client is.
+    /// The proxies whose PROXY headers are accepted.
     pub accept_proxy: Option<AcceptProxy>,
-    /// The header that the server gets first.
+    /// The PROXY header to send to the server.
     pub proxy_protocol: Option<SendProxy>,
-    /// A session that moved no byte for so long does not keep the service awake.
+    /// A session without traffic for this time does not keep the service awake.
     pub quiet: Option<Duration>,
 }
 
 impl ServiceContext {
-    /// Whether somebody wants to know who a client is.
+    /// Returns whether the address of a client is needed.
     pub fn needs_client(&self) -> bool {
         self.stats.needs_client()
             || self.proxy_protocol.is_some()
@@ -55,15 +55,14 @@ impl ServiceContext {
     }
 }
 
-/// Starts a client's session. `peer`: who it is, where that is known better than the kernel knows it. `permit` is its
-/// place among the sessions.
+/// Starts a client's session. `peer` overrides the addresses that the kernel reports.
 pub fn start(
     context: Arc<ServiceContext>,
     client: Client,
     peer: Option<Box<Peer>>,
     permit: Permit,
 ) -> JoinHandle<()> {
-    // Two kinds of futures: those who are asked for no header would carry the wait for it.
+    // Two future types, so that sessions without accept_proxy do not carry the header state.
     if context.accept_proxy.is_some() {
         tokio::spawn(serve_with_header(context, client, peer, permit))
     } else {
@@ -71,7 +70,7 @@ pub fn start(
     }
 }
 
-/// Serves one client that says nothing of who it is, to its end.
+/// Serves one client without reading a PROXY header.
 pub fn serve(
     context: Arc<ServiceContext>,
     client: Client,
@@ -84,7 +83,7 @@ pub fn serve(
     run(context, client, info, permit, began)
 }
 
-/// Serves one client that may have to begin with a header.
+/// Serves one client that may have to send a PROXY header.
 async fn serve_with_header(
     context: Arc<ServiceContext>,
     client: Client,
@@ -108,7 +107,7 @@ async fn serve_with_header(
     }
 }
 
-/// Serves one client of whom is known what is to be known, to its end.
+/// Runs a session whose client is known.
 #[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
 fn run(
     context: Arc<ServiceContext>,
@@ -119,7 +118,7 @@ fn run(
 ) -> impl Future<Output = ()> {
     async move {
         let outcome = if info.as_deref().is_some_and(SessionInfo::is_published) {
-            // Boxed: those of whom nobody may ask would carry it.
+            // Boxed, so that sessions that cannot be killed do not carry it.
             Box::pin(run_killable(&context, client, &permit, info.as_deref(), began)).await
         } else {
             relay(&context, client, &permit, info.as_deref(), began).await
@@ -131,7 +130,7 @@ fn run(
     }
 }
 
-/// Tells the stats of a session that has ended.
+/// Records a session that has ended.
 fn end(context: &ServiceContext, info: Option<&SessionInfo>, began: Instant, outcome: &Outcome) {
     if let Outcome::Unserved(refusal) = outcome {
         log_refusal(context, refusal);
@@ -148,31 +147,31 @@ fn end(context: &ServiceContext, info: Option<&SessionInfo>, began: Instant, out
     }
 }
 
-/// A session's server: its line in the stats, and since when the session has it.
+/// The server of a session, and when the session got it.
 #[derive(Debug)]
 struct ReachedServer {
     at: Instant,
     server: Option<Arc<ServerStats>>,
 }
 
-/// What somebody wants to know of a session.
+/// What the stats and the access log report about a session.
 #[derive(Debug)]
 struct SessionInfo {
     context: Arc<ServiceContext>,
     began: Instant,
     peer: Box<Peer>,
-    /// What is behind slept when it came.
+    /// The workload was asleep when the client arrived.
     asleep: bool,
     reached: OnceLock<ReachedServer>,
     entry: Option<Arc<SessionEntry>>,
-    /// Bytes to the server and to the client, once they do not become more.
+    /// Bytes to the server and to the client, set when the relay ends.
     moved: OnceLock<(u64, u64)>,
-    /// It has its record.
+    /// The record is written.
     ended: AtomicBool,
 }
 
 impl Drop for SessionInfo {
-    /// A session may be ended from outside before it has a record.
+    /// Writes the record of a session whose task was aborted.
     fn drop(&mut self) {
         if *self.ended.get_mut() {
             return;
@@ -190,7 +189,7 @@ impl Drop for SessionInfo {
 }
 
 impl SessionInfo {
-    /// Asked for while the client is surely there, and only if somebody wants to know.
+    /// Collects what is known about the client, if it is needed. Must be called while the client is connected.
     fn of(
         context: &Arc<ServiceContext>,
         client: &Client,
@@ -216,18 +215,18 @@ impl SessionInfo {
         }
     }
 
-    /// It is surely this client, so whoever asks may know of it.
+    /// Adds the session to the session table, once the client's address is final.
     fn publish(&mut self) {
         proxy_protocol::assign_unique_id(&mut self.peer, self.context.proxy_protocol);
         self.entry = self.context.stats.track(&self.peer, self.began);
     }
 
-    /// Whether it is one of those that are known one by one.
+    /// Returns whether the session is in the session table.
     fn is_published(&self) -> bool {
         self.entry.is_some()
     }
 
-    /// The record of a session that ends now.
+    /// Returns the record of a session that ends now.
     fn record<'a>(&'a self, outcome: &'a Outcome) -> Record<'a> {
         let reached = self.reached.get();
         Record {
@@ -241,7 +240,7 @@ impl SessionInfo {
     }
 }
 
-/// Relays until the session ends, or somebody ends it.
+/// Relays until the session ends or an administrator kills it.
 async fn run_killable(
     context: &ServiceContext,
     client: Client,
@@ -281,7 +280,7 @@ async fn relay(
     };
     let address = info.filter(|_| context.service.needs_client()).and_then(|info| info.peer.ip());
     let request = UpstreamRequest::new(&mut client, client_has_data, permit, &context.pipes).from(address);
-    // Boxed: it is over soon, and the session would carry its place to the end.
+    // Boxed: the session would carry this short-lived future to its end.
     let upstream = match Box::pin(context.service.lease(request, first)).await {
         Ok(upstream) => upstream,
         Err(refusal) => {
@@ -310,7 +309,7 @@ async fn relay(
     Outcome::Relayed(report)
 }
 
-/// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
+/// A relay that reports its events to [`busy_poll`] and holds the guard that keeps the server awake.
 struct TrackedRelay<'a> {
     relay: Relay,
     guard: Option<ServerGuard>,
@@ -334,7 +333,7 @@ impl<'a> TrackedRelay<'a> {
 }
 
 impl Drop for TrackedRelay<'_> {
-    /// Whoever ends it from outside does not ask what it has moved.
+    /// Keeps the byte counts for the record of an aborted session.
     fn drop(&mut self) {
         if let Some(info) = self.info {
             let Report { upstream_bytes, downstream_bytes, .. } = self.relay.report(End::Finished);
@@ -355,7 +354,7 @@ impl Future for TrackedRelay<'_> {
     }
 }
 
-/// Relays, and lets a session that moved no byte for so long not count as use of the service.
+/// Relays, and stops counting the session as use of the service after a time without traffic.
 async fn relay_ignoring_inactivity(session: TrackedRelay<'_>, quiet: Duration) -> Report {
     relay_with_inactivity_timer(session, quiet, |_| ()).await
 }
@@ -384,7 +383,7 @@ async fn relay_with_inactivity_timer(
     .await
 }
 
-/// Relays, and tells at each turn what was moved.
+/// Relays, and updates the byte counters after each poll.
 async fn relay_counted(
     session: TrackedRelay<'_>,
     context: &ServiceContext,

@@ -1,4 +1,4 @@
-//! Against a server that says whatever a test wants, in datagrams that no real one would send.
+//! Tests against a fake resolver that sends arbitrary datagrams.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::*;
 /// Far above what a busy machine needs.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What a server says to a question.
+/// The fake resolver's reaction to a query.
 enum FakeAnswer {
     Addresses(Vec<&'static str>),
     Service(&'static str),
@@ -25,7 +25,7 @@ enum FakeAnswer {
     Silence,
 }
 
-/// A server, and the names it has been asked for.
+/// A fake resolver, and the names that were queried.
 struct Fake {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -115,7 +115,7 @@ async fn addresses(conf: &ResolvConf, name: &str) -> Result<Vec<String>, String>
 }
 
 #[tokio::test]
-async fn what_is_no_answer_to_the_question_is_passed_over() {
+async fn ignores_datagrams_that_do_not_answer_the_query() {
     let fake = Fake::start(|question, _, kind| {
         let wrong = FakeAnswer::Addresses(vec!["10.6.6.6", "2001:db8::666"]);
         let changed = |change: &dyn Fn(&mut Packet<'_>)| {
@@ -143,7 +143,7 @@ async fn what_is_no_answer_to_the_question_is_passed_over() {
 }
 
 #[tokio::test]
-async fn where_a_server_cannot_tell_the_next_one_is_asked() {
+async fn queries_the_next_resolver_after_an_error() {
     for code in [RCODE::ServerFailure, RCODE::Refused, RCODE::NotImplemented] {
         let lame = Fake::start(move |_, _, _| FakeAnswer::Code(code)).await;
         let good = Fake::start(|_, _, _| FakeAnswer::Addresses(vec!["10.0.0.1"])).await;
@@ -155,8 +155,8 @@ async fn where_a_server_cannot_tell_the_next_one_is_asked() {
 }
 
 #[tokio::test]
-async fn both_kinds_of_addresses_are_one_names() {
-    // The next name has what this one lacks; it is another host's.
+async fn both_address_families_are_of_the_same_name() {
+    // The next candidate has an IPv6 address, but is another host.
     let fake = Fake::start(|_, name, _| match name {
         "db.x" => FakeAnswer::Addresses(vec!["10.0.0.1"]),
         _ => FakeAnswer::Addresses(vec!["10.6.6.6", "2001:db8::666"]),
@@ -167,7 +167,7 @@ async fn both_kinds_of_addresses_are_one_names() {
 }
 
 #[tokio::test]
-async fn what_fails_for_one_name_does_not_hide_the_others() {
+async fn an_error_for_one_name_does_not_hide_the_others() {
     for code in [RCODE::ServerFailure, RCODE::Refused] {
         let fake = Fake::start(move |_, name, _| match name {
             "db" => FakeAnswer::Addresses(vec!["10.0.0.1"]),
@@ -177,7 +177,7 @@ async fn what_fails_for_one_name_does_not_hide_the_others() {
         .await;
         assert_eq!(addresses(&fake.searched(), "db").await.unwrap(), ["10.0.0.1"]);
         assert_eq!(fake.asked(), ["db.x", "db.y", "db"]);
-        // But that a name has nothing is known only where all were answered.
+        // "No records" needs an answer for every candidate.
         assert_eq!(addresses(&fake.searched(), "web").await, Ok(Vec::new()));
         let fake = Fake::start(move |_, name, kind| match (name, kind) {
             ("db.x", RecordType::Aaaa) => FakeAnswer::Code(code),
@@ -190,7 +190,7 @@ async fn what_fails_for_one_name_does_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_none_and_nobody_elses() {
+async fn an_error_for_one_address_family_fails_the_name() {
     let fake = Fake::start(|_, name, kind| match (name, kind) {
         ("db.x", RecordType::Aaaa) => FakeAnswer::Code(RCODE::ServerFailure),
         _ => FakeAnswer::Addresses(vec!["10.0.0.1"]),
@@ -201,7 +201,7 @@ async fn half_an_answer_is_none_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn who_is_silent_is_not_asked_for_other_names() {
+async fn a_silent_resolver_is_not_queried_for_other_names() {
     let fake = Fake::start(|_, name, _| match name {
         "db.x" => FakeAnswer::Silence,
         _ => FakeAnswer::Addresses(vec!["10.6.6.6"]),
@@ -213,21 +213,21 @@ async fn who_is_silent_is_not_asked_for_other_names() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_for_a_name_is_left_out() {
+async fn skips_candidates_that_are_too_long() {
     let fake = Fake::start(|_, _, _| FakeAnswer::Addresses(vec!["10.0.0.1"])).await;
     let long = vec!["a".repeat(63); 4].join(".");
     let conf = ResolvConf { search: vec![long.clone()], ..fake.searched() };
     assert_eq!(addresses(&conf, "db").await.unwrap(), ["10.0.0.1"]);
     assert_eq!(fake.asked(), ["db"]);
     assert!(addresses(&conf, &format!("{long}.")).await.unwrap_err().contains("too long"));
-    // Nor does it keep a name from being absent.
+    // A skipped candidate does not prevent "no records".
     let fake = Fake::start(|_, _, _| FakeAnswer::Nothing).await;
     let conf = ResolvConf { search: vec![long], ..fake.searched() };
     assert_eq!(addresses(&conf, "db").await, Ok(Vec::new()));
 }
 
 #[tokio::test]
-async fn services_are_searched_for_alike() {
+async fn srv_queries_use_the_search_list() {
     let fake = Fake::start(|_, name, _| match name {
         "_web._tcp.x" => FakeAnswer::Code(RCODE::ServerFailure),
         "_web._tcp.y" => FakeAnswer::Service("a.y"),

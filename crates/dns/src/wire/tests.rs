@@ -31,13 +31,13 @@ fn service(target: &str) -> RData<'_> {
     RData::SRV(SRV { priority: 1, weight: 2, port: 80, target: Name::new(target).unwrap() })
 }
 
-/// What is left of this packet once it has been sent.
+/// Encodes and decodes a packet.
 fn read(packet: &Packet<'_>, name: &str, kind: RecordType) -> Option<Reply> {
     reply(&packet.build_bytes_vec_compressed().unwrap(), ID, name, kind)
 }
 
 #[test]
-fn only_an_answer_to_the_question_is_one() {
+fn decodes_only_replies_to_the_query() {
     let mut packet = asked_for("Db.Example", RecordType::A);
     packet.answers.push(record("db.example", 9, a(1)));
     packet.answers.push(record("db.example", 7, a(2)));
@@ -52,19 +52,19 @@ fn only_an_answer_to_the_question_is_one() {
     for length in 0..bytes.len() {
         assert_eq!(reply(&bytes[..length], ID, "db.example", RecordType::A), None);
     }
-    // A question, which is what a server that repeats everything would send.
+    // A server that echoes the query.
     let question = question(ID, "db.example", RecordType::A).unwrap();
     assert_eq!(reply(&question, ID, "db.example", RecordType::A), None);
     packet.questions.clear();
     assert_eq!(read(&packet, "db.example", RecordType::A), None);
-    // A name that goes on where it begins.
+    // A name with a compression loop.
     let mut endless = bytes[..12].to_vec();
     endless.extend([0xc0, 12, 0, 1, 0, 1]);
     assert_eq!(reply(&endless, ID, "db.example", RecordType::A), None);
 }
 
 #[test]
-fn what_an_answer_says_is_told_apart() {
+fn distinguishes_the_kinds_of_replies() {
     let mut packet = asked_for("db.example", RecordType::A);
     assert_eq!(read(&packet, "db.example", RecordType::A), Some(Reply::NoRecords(Duration::ZERO)));
     let zone = SOA {
@@ -90,7 +90,7 @@ fn what_an_answer_says_is_told_apart() {
 }
 
 #[test]
-fn services_come_with_the_addresses_of_their_targets() {
+fn srv_records_include_the_addresses_of_their_targets() {
     let mut packet = asked_for("_web._tcp.example", RecordType::Srv);
     packet.answers.push(record("_web._tcp.example", 9, service("a.example")));
     packet.answers.push(record("_web._tcp.example", 9, service("b.example")));
@@ -106,7 +106,7 @@ fn services_come_with_the_addresses_of_their_targets() {
 }
 
 #[test]
-fn no_more_is_kept_than_is_used() {
+fn keeps_at_most_the_maximum_of_records_and_addresses() {
     let mut packet = asked_for("_web._tcp.example", RecordType::Srv);
     for number in 0..1000 {
         packet.answers.push(record("_web._tcp.example", 9, service("a.example")));
@@ -120,7 +120,7 @@ fn no_more_is_kept_than_is_used() {
 }
 
 #[test]
-fn a_name_has_its_limits() {
+fn checks_the_length_of_names() {
     assert!(is_name("a.example") && is_name("a.example."));
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
@@ -131,23 +131,23 @@ fn a_name_has_its_limits() {
 }
 
 proptest! {
-    /// Whatever comes is answered with a word about it, or is none.
+    /// Arbitrary bytes never panic.
     #[test]
-    fn no_bytes_make_it_panic(
+    fn arbitrary_bytes_do_not_panic(
         bytes in vec(any::<u8>(), 0..300),
         kind in prop::sample::select(vec![RecordType::A, RecordType::Aaaa, RecordType::Srv]),
     ) {
         reply(&bytes, ID, "db.example", kind);
-        // Behind what makes it an answer to the question, with as many records as it says itself.
+        // After a valid header and question, with arbitrary record counts.
         let head = asked_for("db.example", kind).build_bytes_vec().unwrap();
         let counts: Vec<u8> = bytes.iter().copied().chain([0; 6]).take(6).map(|count| count % 3).collect();
         let body = bytes.get(6..).unwrap_or_default();
         reply(&[&head[..6], &counts, &head[12..], body].concat(), ID, "db.example", kind);
     }
 
-    /// What has been changed on its way is never taken for the answer to another question.
+    /// A corrupted reply with another ID is never accepted.
     #[test]
-    fn a_changed_answer_does_not_make_it_panic(
+    fn a_corrupted_reply_does_not_panic(
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {

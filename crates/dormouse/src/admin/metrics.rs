@@ -5,8 +5,8 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use dormouse_core::control::Admin;
 use dormouse_core::service::State;
+use dormouse_proxy::stats::cause::Cause;
 use dormouse_proxy::stats::count::{BOUNDS, Histogram};
-use dormouse_proxy::stats::counters::Cause;
 use dormouse_proxy::stats::wake::WokenBy;
 use dormouse_proxy::upstream::sleeper::Sleeper;
 use tokio::task::yield_now;

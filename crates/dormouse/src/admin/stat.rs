@@ -7,8 +7,8 @@ use dormouse_core::control::{Admin, Form, Proxy, Rows};
 use dormouse_core::pool::Finding;
 use dormouse_core::service::State;
 use dormouse_proxy::stats::Stats;
+use dormouse_proxy::stats::cause::Cause;
 use dormouse_proxy::stats::count::{Counter, Histogram};
-use dormouse_proxy::stats::counters::Cause;
 use dormouse_proxy::upstream::ServerView;
 
 use super::columns::COLUMNS;

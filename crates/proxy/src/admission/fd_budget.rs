@@ -1,40 +1,40 @@
-//! How many sessions the process's descriptors allow.
+//! How the process's file descriptors are divided between sessions, pipes and the rest.
 
 use dormouse_relay::Pipes;
 use dormouse_sys::fd_limit;
 
-/// A session holds two sockets.
+/// Descriptors of a session: two sockets.
 const PER_SESSION: u64 = 2;
 /// While several addresses are tried at once, a session may hold some more for a moment; and there are the event
 /// loop, standard streams, the service manager's socket, resolver threads. Sockets that wait for their next
 /// session come out of it, too, and are let go where they are in the way (`dormouse_relay::socket_reuse`).
 const RESERVE: u64 = 48;
 
-/// A listener, and once more for the task that accepts there.
+/// Descriptors of a listener: the socket, and a duplicate for the task that accepts.
 const PER_LISTENER: u64 = 2;
-/// What an awake server takes of us: a process its guard and pipes, a unit the connection to its manager.
+/// Descriptors of an awake workload: for a process its guard and pipes, for a unit the connection to its manager.
 const PER_ACTIVATOR: u64 = 4;
 
-/// What needs descriptors reservation sessions.
+/// The users of descriptors besides sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FdReservation {
-    /// How many listeners there are.
+    /// The number of listeners.
     pub listeners: usize,
-    /// How many servers there are that may be awake because of us.
+    /// The number of servers that dormouse can start.
     pub activators: usize,
-    /// How many descriptors those who look may need.
+    /// The number of descriptors that admin clients may need.
     pub admin_clients: usize,
 }
 
 impl FdReservation {
-    /// What is there whoever comes.
+    /// Descriptors that are always in use.
     fn permanent(self) -> u64 {
         count(self.listeners)
             .saturating_mul(PER_LISTENER)
             .saturating_add(count(self.activators).saturating_mul(PER_ACTIVATOR))
     }
 
-    /// What may be needed at times.
+    /// Descriptors that may be needed at times.
     fn reserve(self) -> u64 {
         RESERVE.saturating_add(count(self.admin_clients))
     }
@@ -44,14 +44,14 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Descriptors as they are shared out.
+/// The division of the descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdBudget {
-    /// How many sessions fit.
+    /// The number of sessions that fit.
     pub sessions: usize,
-    /// How many descriptors are left for pipes.
+    /// The number of descriptors left for pipes.
     pub pipes: usize,
-    /// The limit on descriptors that this comes from.
+    /// The limit on open files (`RLIMIT_NOFILE`) that is divided.
     pub limit: u64,
 }
 
@@ -63,7 +63,7 @@ pub fn raise_fd_limit(sessions: u32, reservation: FdReservation) -> FdBudget {
     divide(fd_limit::raise(wanted.saturating_add(others)), sessions, reservation)
 }
 
-/// More are never used for pipes.
+/// The maximum number of descriptors for pipes.
 const MAX_FOR_PIPES: u64 = Pipes::MAX_DESCRIPTORS as u64;
 
 fn divide(limit: u64, sessions: u32, reservation: FdReservation) -> FdBudget {
@@ -81,13 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_fits_under_the_managers_default() {
+    fn the_default_session_limit_fits_in_1024_descriptors() {
         let budget = divide(1024, 256, FdReservation::default());
         assert_eq!((budget.sessions, budget.pipes), (256, 96));
     }
 
     #[test]
-    fn a_low_limit_serves_fewer_and_never_more_than_there_are() {
+    fn a_low_limit_allows_fewer_sessions_and_is_never_exceeded() {
         for limit in 0..2000 {
             for sessions in [1, 10, 256, 5000] {
                 let budget = divide(limit, sessions, FdReservation::default());
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_and_what_is_awake_take_nothing_that_is_promised() {
+    fn listeners_and_activators_reduce_the_sessions() {
         let reservation = FdReservation { listeners: 40, activators: 3, admin_clients: 28 };
         for limit in 0..2000 {
             let budget = divide(limit, 10_000, reservation);

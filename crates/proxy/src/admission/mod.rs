@@ -1,4 +1,4 @@
-//! Who is let in: at most so many sessions at once, and no more than there are descriptors for.
+//! Admission: the session limit of each service, and the limit that the process's descriptors set.
 
 mod fd_budget;
 mod reserve_fd;
@@ -20,46 +20,46 @@ use session_tasks::SessionTasks;
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicUsize,
-    /// What the administrator allows.
+    /// The configured limit.
     cap: AtomicUsize,
     at_limit: AtLimit,
     fd_limits: Arc<FdLimits>,
-    /// Where sessions may have to be ended before their time.
+    /// The tasks of sessions, if they can be aborted.
     tasks: Option<SessionTasks>,
 }
 
-/// Counts the sessions of the process, and what its descriptors allow.
+/// Counts the sessions of the process, and limits them to its descriptors.
 #[derive(Debug)]
 pub struct FdLimits {
     open: AtomicUsize,
-    /// Above that, clients wait in the backlog whatever their service says, because they were promised to be served.
+    /// Above this number of sessions, clients wait in the backlog even if their service refuses clients at its limit.
     max_sessions: AtomicUsize,
     left: Notify,
     idle: Notify,
-    /// Sessions that lack a descriptor. Whatever becomes free is theirs before a newcomer's.
+    /// The number of sessions that wait for a descriptor. They get free descriptors before new clients.
     fd_pressure: AtomicUsize,
     reserve_fd: ReserveFd,
 }
 
-/// A session's place. Dropping it frees the place.
+/// The permit of a session. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
 }
 
-/// What is done with a client that arrives now.
+/// What happens with a client that arrives now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Let it in.
+    /// Accept the client.
     Accept,
-    /// Turn it away.
+    /// Refuse the client.
     Refuse,
-    /// Leave it in the backlog until a session ends.
+    /// Leave the client in the backlog until a session ends.
     Wait,
 }
 
 impl FdLimits {
-    /// Descriptors for so many sessions.
+    /// Creates limits for a number of sessions.
     pub fn new(max_sessions: usize) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
@@ -71,24 +71,24 @@ impl FdLimits {
         })
     }
 
-    /// There are descriptors for so many sessions from now on.
+    /// Sets the number of sessions.
     pub fn resize(&self, max_sessions: usize) {
         self.max_sessions.store(max_sessions.max(1), Ordering::Release);
         self.left.notify_waiters();
     }
 
-    /// How many sessions are open.
+    /// Returns the number of open sessions.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    /// How many sessions there are descriptors for.
+    /// Returns the number of sessions that the descriptors allow.
     pub fn max_sessions(&self) -> usize {
         self.max_sessions.load(Ordering::Relaxed)
     }
 
-    /// How many sessions there may be at once: so many as these services admit, and those that go on elsewhere, under
-    /// rules that are no more.
+    /// Returns the number of sessions that may be open at once: the limits of the given services, and the open sessions of
+    /// services that are being removed.
     pub fn sessions_wanted<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Admission>>) -> u32 {
         let (admitted, theirs) =
             services.into_iter().fold((0, 0), |(admitted, theirs): (usize, usize), one| {
@@ -99,7 +99,7 @@ impl FdLimits {
         u32::try_from(admitted.saturating_add(others)).unwrap_or(u32::MAX)
     }
 
-    /// There are descriptors for so many from now on; never for fewer than before.
+    /// Raises the number of sessions. It is never lowered.
     pub fn grow(&self, max_sessions: usize) {
         self.max_sessions.fetch_max(max_sessions, Ordering::Relaxed);
         self.left.notify_waiters();
@@ -112,12 +112,12 @@ impl FdLimits {
 }
 
 impl Admission {
-    /// Admits `cap` sessions, as far as the fd_limits has descriptors.
+    /// Creates an admission of `cap` sessions, as far as the descriptors allow.
     pub fn new(cap: Cap, at_limit: AtLimit, fd_limits: &Arc<FdLimits>) -> Arc<Self> {
         Arc::new(Self::with(cap, at_limit, fd_limits, None))
     }
 
-    /// The same for a service that may be taken away while others stay: its sessions can be ended.
+    /// Creates an admission whose sessions can be aborted, for a service that may be removed while others stay.
     pub fn with_tracked_sessions(cap: Cap, at_limit: AtLimit, fd_limits: &Arc<FdLimits>) -> Arc<Self> {
         Arc::new(Self::with(cap, at_limit, fd_limits, Some(SessionTasks::default())))
     }
@@ -133,14 +133,14 @@ impl Admission {
         }
     }
 
-    /// Knows the task of a session that was just let in, until its permit is dropped there.
+    /// Tracks the task of a session that was just admitted, until the task drops its permit.
     pub fn track_task(&self, task: impl FnOnce() -> AbortHandle) {
         if let Some(tasks) = &self.tasks {
             tasks.add(task());
         }
     }
 
-    /// Ends all sessions that are open. Gives how many these were.
+    /// Aborts all open sessions and returns their number.
     pub fn abort_all(&self) -> usize {
         self.tasks.as_ref().map_or(0, SessionTasks::abort_all)
     }
@@ -157,7 +157,7 @@ impl Admission {
         }
     }
 
-    /// Whether there is a place.
+    /// Decides about the next client.
     pub fn decide(&self) -> Decision {
         let (open, cap) = (self.open(), self.cap());
         let fd_limits = &self.fd_limits;
@@ -173,41 +173,41 @@ impl Admission {
         }
     }
 
-    /// Takes a place. All listeners run on one thread, so what [`Self::decide`] said just before still holds.
+    /// Takes a place. All listeners run on one thread, so the result of [`Self::decide`] just before still holds.
     pub fn admit(self: &Arc<Self>) -> Permit {
         self.open.fetch_add(1, Ordering::AcqRel);
         self.fd_limits.open.fetch_add(1, Ordering::AcqRel);
         Permit { admission: Arc::clone(self) }
     }
 
-    /// How many sessions are open.
+    /// Returns the number of open sessions.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    /// How many may be.
+    /// Returns the session limit.
     pub fn cap(&self) -> usize {
         self.cap.load(Ordering::Relaxed)
     }
 
-    /// Admits so many from now on. Those that are open stay.
+    /// Sets the session limit. Open sessions stay.
     pub fn set_cap(&self, cap: Cap) {
         self.cap.store(usize::try_from(cap.get()).unwrap_or(usize::MAX), Ordering::Relaxed);
         self.fd_limits.left.notify_waiters();
     }
 
-    /// Waits until a session ends, or lacks nothing any more. Wakes all that wait.
+    /// Waits until a session ends or gets the descriptor that it waited for. Wakes all waiters.
     pub async fn session_ended(&self) {
         self.fd_limits.left.notified().await;
     }
 }
 
-/// A session's cry for a descriptor. Dropping it ends the cry.
+/// Marks a session that waits for a descriptor. Dropping it removes the mark.
 #[derive(Debug)]
 pub struct FdPressure<'a>(&'a FdLimits);
 
 impl Permit {
-    /// Tells that this session lacks a descriptor: nobody else is let in meanwhile.
+    /// Reports that this session lacks a descriptor: no client is admitted meanwhile.
     pub fn report_fd_pressure(&self) -> FdPressure<'_> {
         self.admission.fd_limits.fd_pressure.fetch_add(1, Ordering::AcqRel);
         self.admission.fd_limits.reserve_fd.release();
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cap_is_hard_and_a_place_comes_back() {
+    fn refuses_at_the_cap_until_a_permit_is_dropped() {
         let admission = Admission::new(Cap::new(1).unwrap(), AtLimit::Refuse, &FdLimits::new(100));
         let permit = admission.admit();
         assert_eq!(admission.decide(), Decision::Refuse);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sessions_can_be_ended_and_their_places_come_back() {
+    async fn aborted_sessions_free_their_places() {
         let fd_limits = FdLimits::new(10);
         let admission = Admission::with_tracked_sessions(Cap::DEFAULT, AtLimit::Queue, &fd_limits);
         let let_in = || {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_left_is_not_ended() {
+    async fn an_ended_session_is_not_aborted() {
         let admission = Admission::with_tracked_sessions(Cap::DEFAULT, AtLimit::Queue, &FdLimits::new(10));
         let permit = admission.admit();
         let task = tokio::spawn(async move { drop(permit) });
@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_from_before_takes_nobodys_place() {
+    fn sessions_of_removed_services_do_not_reduce_the_limit() {
         let fd_limits = FdLimits::new(100);
         let admission =
             |cap| Admission::with_tracked_sessions(Cap::new(cap).unwrap(), AtLimit::Queue, &fd_limits);
         let (leaving, kept, new) = (admission(3), admission(2), admission(1));
         let _sessions = [leaving.admit(), leaving.admit(), kept.admit()];
         assert_eq!(fd_limits.sessions_wanted([&kept, &new]), 2 + 1 + 2);
-        // As an administrator says meanwhile; those that are open already stay.
+        // An administrator changes the limit; open sessions stay.
         kept.set_cap(Cap::new(7).unwrap());
         assert_eq!(fd_limits.sessions_wanted([&kept, &new]), 7 + 1 + 2);
         leaving.set_cap(Cap::new(1).unwrap());

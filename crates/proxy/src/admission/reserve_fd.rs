@@ -1,10 +1,10 @@
-//! One descriptor kept for bad times. When clients have taken all that there are and none is left for a server, it
-//! is let go, so that one session after another can still be served.
+//! A reserve descriptor. When clients use all descriptors and none is left for a server, it is closed, so that one
+//! session after the other can still be served.
 
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
-/// The descriptor, while times are good.
+/// The reserve descriptor; `None` after its release.
 #[derive(Debug)]
 pub(super) struct ReserveFd(Mutex<Option<File>>);
 
@@ -13,12 +13,12 @@ impl ReserveFd {
         Self(Mutex::new(open()))
     }
 
-    /// Lets it go; whoever asks next gets it.
+    /// Closes the descriptor; the next open gets it.
     pub(super) fn release(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Takes one back, if there is one again.
+    /// Opens a reserve descriptor again, if possible.
     pub(super) fn restore(&self) {
         let mut reserve_fd = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reserve_fd.is_none() {

@@ -20,22 +20,22 @@ use crate::connect::options;
 use crate::listener::AcceptSocket;
 use crate::session::{self, ServiceContext};
 
-/// After so many clients the others have their turn.
+/// The number of clients after which the loop yields to other tasks.
 const BATCH: usize = 64;
-/// A system-wide limit may be lifted by somebody else's doing, of which nobody tells us.
+/// The pause after a system limit, which another process may lift without notice.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Accepts clients and starts their sessions, for as long as the socket listens.
 ///
 /// # Errors
-/// When the listener cannot be used any more, for example because somebody shut it down.
+/// When the listener is unusable, for example after a shutdown(2).
 pub async fn accept_all(
     AcceptSocket { socket, family, path }: AcceptSocket,
     admission: Arc<Admission>,
     context: Arc<ServiceContext>,
 ) -> io::Result<()> {
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
-    // Those that came before we were there inherited nothing from the listener.
+    // Clients that connected before the listener got its options did not inherit them.
     let mut inherits = false;
     let socket = register(socket, Interest::READABLE)?;
     loop {
@@ -57,7 +57,7 @@ pub async fn accept_all(
             match accept(&socket, &context) {
                 Accepted::Client(socket) if room == Decision::Accept => {
                     if !inherits {
-                        // Without the options it is only less well.
+                        // The options only improve performance.
                         let _ = options::prepare(&socket, family);
                     }
                     let peer = path.as_ref().filter(|_| context.needs_client());
@@ -86,15 +86,14 @@ pub async fn accept_all(
     }
 }
 
-/// What came of accepting once.
+/// The result of one accept(2).
 #[derive(Debug)]
 enum Accepted {
     Client(OwnedFd),
-    /// The client left before it was accepted, or its network failed: the next one, please (accept(2), "Error
-    /// handling").
+    /// The client left before it was accepted, or its network failed: accept the next one (accept(2), "Error handling").
     Gone,
     Nobody,
-    /// It would come to the same at once: a limit of the system, or somebody forbids it.
+    /// An immediate retry would fail too: a system limit or a security policy.
     Paused,
     Dead(Errno),
 }
@@ -135,7 +134,7 @@ fn failed(error: Errno, log: &Log) -> Accepted {
                 }
                 Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
                 Errno::NOBUFS | Errno::NOMEM => "The system has no memory for it.",
-                // A security module refuses before there is a client.
+                // A security module refuses before a client is accepted.
                 Errno::PERM | Errno::ACCESS => {
                     "The system's security policy forbids it; its audit log tells why."
                 }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_one_client_lost_is_followed_by_the_next_at_once() {
+    fn only_errors_of_one_client_continue_without_a_pause() {
         let log = Log::new(Some(Level::Err));
         for number in 1..134 {
             let error = Errno::from_raw_os_error(number);

@@ -1,4 +1,4 @@
-//! The tasks that accept clients, one for each listener, which can be closed one by one.
+//! The tasks that accept clients: one for each listener, each of which can be closed.
 
 use std::io;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::admission::Admission;
 use crate::listener::{AcceptSocket, Listener};
 use crate::session::ServiceContext;
 
-/// All that accept.
+/// The accept tasks of all listeners.
 #[derive(Debug, Default)]
 pub struct AcceptTasks(JoinSet<(String, io::Result<()>)>);
 
-/// A listener that clients are accepted on. Dropping it closes both.
+/// A listener and its accept task. Dropping it ends both.
 #[derive(Debug)]
 pub struct OpenListener {
-    /// `None` only while it is taken apart.
+    /// `None` only after [`Self::close`].
     listener: Option<Listener>,
     accepting: AbortHandle,
 }
 
 impl AcceptTasks {
-    /// Lets clients in. `accept_socket` is of the same listener.
+    /// Starts to accept clients. `accept_socket` is of the same listener.
     pub fn open(
         &mut self,
         listener: Listener,
@@ -38,7 +38,7 @@ impl AcceptTasks {
         OpenListener { listener: Some(listener), accepting }
     }
 
-    /// Waits until a listener cannot be used any more.
+    /// Waits until a listener fails.
     pub async fn failed(&mut self) -> ListenerFailed {
         loop {
             match self.0.join_next().await {
@@ -46,7 +46,7 @@ impl AcceptTasks {
                 Some(Ok((name, Ok(())))) => {
                     return ListenerFailed { name, error: io::ErrorKind::Other.into() };
                 }
-                // It was closed.
+                // The listener was closed.
                 Some(Err(error)) if error.is_cancelled() => {}
                 Some(Err(error)) => {
                     return ListenerFailed { name: "a listener".to_owned(), error: error.into() };
@@ -56,7 +56,7 @@ impl AcceptTasks {
         }
     }
 
-    /// Closes what is still open, and waits until nobody accepts any more.
+    /// Ends all accept tasks.
     pub async fn shutdown(mut self) {
         self.0.shutdown().await;
     }
@@ -68,7 +68,7 @@ impl OpenListener {
         self.listener.as_ref()
     }
 
-    /// Lets nobody in any more; who comes now waits in the listener's backlog.
+    /// Stops accepting. New clients wait in the backlog.
     pub fn close(mut self) -> Option<Listener> {
         self.listener.take()
     }

@@ -1,4 +1,4 @@
-//! The exit when nobody was connected for a while.
+//! The exit after a time without sessions.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::admission::FdLimits;
 
-/// Waits until no session was open for so long, from the start on. A limit of zero means "right after the last
-/// session", so it does not run before the first.
+/// Waits until no session was open for `limit`, counted from the start. A limit of zero means "right after the last
+/// session", so it does not end before the first one.
 pub async fn idle_exit(limit: Option<Duration>, fd_limits: &FdLimits) {
     let Some(limit) = limit else { return std::future::pending().await };
     if limit.is_zero() {
@@ -19,7 +19,7 @@ pub async fn idle_exit(limit: Option<Duration>, fd_limits: &FdLimits) {
         }
         let Some(deadline) = Instant::now().checked_add(limit) else { return std::future::pending().await };
         tokio::select! {
-            // A session came and went: the silence begins anew.
+            // A session came and went: the time starts again.
             () = fd_limits.became_idle() => {}
             () = sleep_until(deadline) => {
                 if fd_limits.open() == 0 {
@@ -39,7 +39,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn runs_from_the_start_and_anew_after_each_session() {
+    async fn counts_from_the_start_and_after_each_session() {
         let fd_limits = FdLimits::new(256);
         let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &fd_limits);
         let start = Instant::now();

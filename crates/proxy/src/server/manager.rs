@@ -1,4 +1,4 @@
-//! What the service manager is told while we live.
+//! Notifications to the service manager.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -11,20 +11,20 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::admission::FdLimits;
 use crate::stats::Stats;
 
-/// The manager's `STATUS=` is renewed at most so often.
+/// The minimum time between two `STATUS=` notifications.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
-/// So much time is asked for at once: if we hang, the manager notices within it.
+/// The time that one request extends the stop timeout by. The manager notices a hang within it.
 const EXTENSION: Duration = Duration::from_secs(10);
-/// What lies between the last session's end and ours.
+/// The time between the end of the last session and the exit.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Tells the manager the totals whenever they changed. Never ends.
+/// Sends the totals whenever they change. Never returns.
 pub async fn report_status(manager: Option<&Notifier>, stats: &Stats) {
     report_status_and(manager, stats, &StatusNote::default()).await;
 }
 
-/// The same, with a remark behind the totals while there is one. Never ends.
+/// Sends the totals and a note whenever they change. Never returns.
 pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark: &StatusNote) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut told = None;
@@ -33,7 +33,7 @@ pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark
         tokio::select! {
             () = stats.changed() => {}
             () = remark.changed.notified() => told = None,
-            // Its queue was full; nothing may change for long, and the old status would stay.
+            // The manager's queue was full: try again.
             () = std::future::ready(()), if !heard => {}
         }
         let totals = stats.totals();
@@ -45,14 +45,14 @@ pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark
     }
 }
 
-/// Tells the manager that the end has begun, and that so many sessions are waited for.
+/// Notifies the manager of the stop and of the number of open sessions.
 pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
     if let Some(manager) = manager {
         manager.send_blocking(&format!("STOPPING=1\nSTATUS={}", Left(open)));
     }
 }
 
-/// Tells the manager how many are left, whenever these are others than it was told. Never ends.
+/// Sends the number of open sessions whenever it changes. Never returns.
 pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut told: usize) {
     let Some(manager) = manager else { return std::future::pending().await };
     loop {
@@ -64,7 +64,7 @@ pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut 
     }
 }
 
-/// Sessions that are waited for.
+/// The number of open sessions, as a status text.
 struct Left(usize);
 
 impl fmt::Display for Left {
@@ -74,7 +74,7 @@ impl fmt::Display for Left {
     }
 }
 
-/// Asks the manager again and again for more time to stop than its `TimeoutStopSec=`, for so long. Never ends.
+/// Extends `TimeoutStopSec=` repeatedly, up to `longest`. Never returns.
 pub async fn extend_stop_timeout(manager: Option<&Notifier>, longest: Duration) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut ticks = interval(EXTENSION / 2);
@@ -91,7 +91,7 @@ pub async fn extend_stop_timeout(manager: Option<&Notifier>, longest: Duration) 
     }
 }
 
-/// What the manager's status says besides the totals.
+/// A note that follows the totals in the status.
 #[derive(Debug, Default)]
 pub struct StatusNote {
     text: Mutex<String>,
@@ -99,8 +99,7 @@ pub struct StatusNote {
 }
 
 impl StatusNote {
-    /// Says this from now on; nothing more if it is empty. Line ends and what follows them are left out: they would end
-    /// the status.
+    /// Sets the note; an empty text removes it. Only the first line is kept, because a line break would end the status.
     pub fn set(&self, text: &str) {
         let line = text.lines().next().unwrap_or_default();
         let line = if line.is_empty() { String::new() } else { format!("; {line}") };
@@ -113,7 +112,7 @@ impl StatusNote {
     }
 }
 
-/// Tells the manager that the event loop turns, twice in the time that it grants (`WATCHDOG_USEC`). Never ends.
+/// Notifies the watchdog of the manager, twice in each `WATCHDOG_USEC`. Never returns.
 pub async fn watchdog(manager: Option<&Notifier>) {
     let (Some(manager), Some(granted)) = (manager, granted()) else { return std::future::pending().await };
     let mut ticks = interval(granted / 2);
@@ -124,7 +123,7 @@ pub async fn watchdog(manager: Option<&Notifier>) {
     }
 }
 
-/// The time that the manager grants between two signs of life, if it wants any of this very process.
+/// Returns the watchdog timeout, if the watchdog is enabled for this process.
 fn granted() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let granted = number("WATCHDOG_USEC").filter(|granted| *granted > 1)?;
@@ -142,7 +141,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test(start_paused = true)]
-    async fn a_status_that_met_a_full_queue_is_said_again() {
+    async fn a_status_is_sent_again_after_a_full_queue() {
         let name = format!("dormouse-test-status-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         manager.set_nonblocking(true).unwrap();

@@ -1,4 +1,4 @@
-//! The process's own life: its start and end towards the service manager, signals, the exit when idle.
+//! The lifecycle of the process: accepting clients, signals, notifications to the service manager, drain, exit when idle.
 
 mod accept;
 mod accepting;

@@ -1,4 +1,4 @@
-//! Serving: from the listeners' first client to the last session's end.
+//! Serving: from opening the listeners to the end of the last session.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -22,10 +22,10 @@ use crate::listener::Listener;
 use crate::session::ServiceContext;
 use crate::stats::Stats;
 
-/// What the service manager is told when everything works.
+/// The notification that the start is complete.
 pub const READY: &str = "READY=1\nSTATUS=Processing requests...";
 
-/// The start is over after so long, and what only it needed may go.
+/// The time after which the start is over and its memory can be released.
 const STARTED: Duration = Duration::from_millis(100);
 
 /// A service with its listeners.
@@ -33,28 +33,28 @@ const STARTED: Duration = Duration::from_millis(100);
 pub struct ListeningService {
     /// Where clients arrive.
     pub listeners: Vec<Listener>,
-    /// Who is let in.
+    /// The session limit.
     pub admission: Arc<Admission>,
-    /// What its sessions share.
+    /// The state that the sessions share.
     pub context: Arc<ServiceContext>,
-    /// What is behind, for the log.
+    /// The target, for the log.
     pub behind: String,
-    /// Whether an administrator who reads the log does not know the addresses.
+    /// Whether to log the listeners at info level.
     pub announce: bool,
 }
 
-/// How the process serves.
+/// The options of serving.
 #[derive(Debug)]
 pub struct ServeOptions<'a> {
-    /// Exit after so long without a session.
+    /// Exit after this time without a session.
     pub exit_idle_time: Option<Duration>,
-    /// How long open sessions may go on after the end was asked for.
+    /// How long open sessions may continue after the stop signal.
     pub drain_timeout: TimeSpan,
-    /// All sessions.
+    /// The sessions of the process.
     pub fd_limits: &'a FdLimits,
-    /// What the status is made from.
+    /// The stats that the status shows.
     pub stats: &'a Stats,
-    /// Where lines go.
+    /// The log.
     pub log: &'a Log,
     /// The service manager.
     pub manager: Option<&'a Notifier>,
@@ -64,7 +64,7 @@ impl ServeOptions<'_> {
     /// Serves until idle, told to end, or a listener failed.
     ///
     /// # Errors
-    /// When a listener dies, or cannot be duplicated; with its name.
+    /// When a listener fails or cannot be duplicated; with its name.
     pub async fn serve(
         &self,
         service: ListeningService,
@@ -98,7 +98,7 @@ impl ServeOptions<'_> {
             () = watchdog(self.manager) => StopReason::Idle,
         };
         self.stats.begin_shutdown();
-        // Whoever comes now waits in the service manager's socket.
+        // New clients wait in the service manager's socket.
         drop(listeners);
         accepting.shutdown().await;
         match reason {
@@ -110,19 +110,19 @@ impl ServeOptions<'_> {
         }
     }
 
-    /// Waits until it is idle, and nobody has just come.
+    /// Waits until the process is idle and no client is in a backlog.
     async fn until_idle(&self, listeners: &[OpenListener]) {
         loop {
             idle_exit(self.exit_idle_time, self.fd_limits).await;
             if !has_pending_client(listeners) {
                 return;
             }
-            // The accept loops are about to take it, and the silence begins anew.
+            // The accept loops take the client, and the idle time starts again.
         }
     }
 }
 
-/// What goes on beside the sessions for as long as this lives.
+/// Starts the background tasks, which end when the set is dropped.
 pub fn background() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(busy_poll::run());
@@ -161,25 +161,25 @@ pub async fn drain(
     }
 }
 
-/// The sessions of a service that can be ended, and what counts them.
+/// The open sessions of a service, and its stats.
 #[derive(Debug)]
 pub struct OpenSessions {
-    /// Where they are known.
+    /// The admission that tracks the sessions.
     pub admission: Arc<Admission>,
-    /// What is told of them.
+    /// The stats of the service.
     pub stats: Arc<Stats>,
 }
 
-/// Sessions that are told to end have their turn within this time.
+/// The time in which aborted sessions end.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Ends what sessions are open, so that each has its line in the log. Where lines of sessions are not written they end
-/// with the process.
+/// Aborts the open sessions, so that each gets its line in the access log. Without an access log they end with the
+/// process.
 pub async fn end_sessions(open_sessions: Vec<OpenSessions>, fd_limits: &FdLimits, log: &Log) {
     if !log.logs_sessions() || fd_limits.open() == 0 {
         return;
     }
-    // A task of its own: it has its turn after those of clients that were let in just before.
+    // A separate task runs after those of clients that were just admitted.
     let ending = tokio::spawn(async move {
         for OpenSessions { admission, stats } in open_sessions {
             stats.count_aborted(admission.abort_all());
@@ -191,25 +191,25 @@ pub async fn end_sessions(open_sessions: Vec<OpenSessions>, fd_limits: &FdLimits
             fd_limits.became_idle().await;
         }
     };
-    // Who does not end in time has no line.
+    // A session that does not end in time gets no line.
     let _ = timeout(TURN, ended).await;
 }
 
-/// How serving has ended.
+/// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainEnd {
-    /// There is time for what is left to do.
+    /// The sessions ended, or the timeout passed.
     Completed,
-    /// A second signal came: there is none.
+    /// Another signal came: exit at once.
     Interrupted,
 }
 
-/// A listener that cannot be used any more.
+/// A listener that failed.
 #[derive(Debug)]
 pub struct ListenerFailed {
-    /// Which.
+    /// The name of the listener.
     pub name: String,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub error: io::Error,
 }
 
@@ -229,7 +229,7 @@ fn has_pending_client(listeners: &[OpenListener]) -> bool {
     poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-/// Waits so long.
+/// Sleeps for a span; forever if it is infinite.
 pub async fn sleep_for(span: TimeSpan) {
     match span.finite().and_then(|span| Instant::now().checked_add(span)) {
         Some(deadline) => sleep_until(deadline).await,

@@ -1,269 +1,9 @@
-//! Why sessions end, and what is counted of a server.
+//! The counters of a server, and the counts of how sessions ended.
 
 use std::time::Duration;
 
-use dormouse_core::service::Refusal as Asleep;
-use dormouse_relay::{AbortReason, End, Operation, Side};
-
-use super::Outcome;
-use super::count::{Counter, Rate};
-use crate::refusal::Refusal;
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// In good order.
-    Finished,
-    /// A side went away.
-    Gone(Side),
-    /// A side reset the connection.
-    Reset(Side),
-    /// Reading from a side, or writing to it, failed.
-    Failed(Side),
-    /// A side's socket could not be watched.
-    Unwatchable(Side),
-    /// This side had ended its stream, and the other was silent for too long.
-    HalfCloseTimeout(Side),
-    /// Both sides were silent for too long.
-    IdleTimeout,
-    /// Somebody asked for it.
-    Killed,
-    /// No server could be connected to.
-    Unreachable,
-    /// No server was there in time.
-    HoldTimeout,
-    /// Too many were held.
-    Overflow,
-    /// The server could not be started.
-    StartFailed,
-    /// It could not be started before, and was not tried again.
-    Backoff,
-    /// It slept, and this client may not wake it.
-    NotAllowed,
-    /// The server ended connections before its first byte.
-    Dropped,
-    /// The client left while it was held.
-    ClientLeft,
-    /// The client said nothing.
-    Silent,
-    /// All servers are drained or in maintenance.
-    Maintenance,
-    /// Its server went down, and its sessions were to end with it.
-    ServerDown,
-    /// All servers were down.
-    NoServer,
-    /// This side was silent for too long.
-    SideTimeout(Side),
-    /// It lasted for as long as a session may.
-    SessionTimeout,
-    /// A trusted proxy did not begin with its header.
-    Header,
-    /// All servers had as many sessions as they may, for too long.
-    QueueTimeout,
-    /// So they had, and as many clients waited as may.
-    QueueFull,
-    /// A limit of ours.
-    Internal,
-}
-
-impl Cause {
-    /// All of them: those of sessions that had a server first.
-    pub const ALL: [Self; 32] = [
-        Self::Finished,
-        Self::Gone(Side::Downstream),
-        Self::Gone(Side::Upstream),
-        Self::Reset(Side::Downstream),
-        Self::Reset(Side::Upstream),
-        Self::Failed(Side::Downstream),
-        Self::Failed(Side::Upstream),
-        Self::Unwatchable(Side::Downstream),
-        Self::Unwatchable(Side::Upstream),
-        Self::HalfCloseTimeout(Side::Downstream),
-        Self::HalfCloseTimeout(Side::Upstream),
-        Self::IdleTimeout,
-        Self::Killed,
-        Self::Unreachable,
-        Self::HoldTimeout,
-        Self::Overflow,
-        Self::StartFailed,
-        Self::Backoff,
-        Self::NotAllowed,
-        Self::Dropped,
-        Self::ClientLeft,
-        Self::Silent,
-        Self::Maintenance,
-        Self::ServerDown,
-        Self::NoServer,
-        Self::QueueTimeout,
-        Self::QueueFull,
-        Self::SideTimeout(Side::Downstream),
-        Self::SideTimeout(Side::Upstream),
-        Self::SessionTimeout,
-        Self::Header,
-        Self::Internal,
-    ];
-
-    /// Of a session that went like this.
-    pub fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Killed { .. } => Self::Killed,
-            Outcome::Relayed(report) => match report.end {
-                End::Finished => Self::Finished,
-                End::Gone(side) => Self::Gone(side),
-                End::Reset(side) => Self::Reset(side),
-                End::Failed { side, operation: Operation::Watch, .. } => Self::Unwatchable(side),
-                End::Failed { side, .. } => Self::Failed(side),
-                End::HalfCloseTimeout(side, _) => Self::HalfCloseTimeout(side),
-                End::IdleTimeout(_) => Self::IdleTimeout,
-                End::SideTimeout(side, _) => Self::SideTimeout(side),
-                End::SessionTimeout(_) => Self::SessionTimeout,
-                End::Aborted(AbortReason::ServerDown) => Self::ServerDown,
-            },
-            Outcome::Unserved(refusal) => Self::of_refusal(refusal),
-        }
-    }
-
-    fn of_refusal(refusal: &Refusal) -> Self {
-        if refusal.is_local_limit() {
-            return Self::Internal;
-        }
-        match refusal {
-            Refusal::Unreachable(_) => Self::Unreachable,
-            Refusal::HoldTimeout(..) | Refusal::Asleep(Asleep::HoldTimeout, _) => Self::HoldTimeout,
-            Refusal::Asleep(Asleep::Overflow, _) => Self::Overflow,
-            Refusal::Asleep(Asleep::StartFailed, _) => Self::StartFailed,
-            Refusal::Asleep(Asleep::Backoff, _) => Self::Backoff,
-            Refusal::Asleep(Asleep::Asleep, _) => Self::NotAllowed,
-            Refusal::Dropped(_) => Self::Dropped,
-            Refusal::NoServer(_) => Self::NoServer,
-            Refusal::QueueTimeout(_) => Self::QueueTimeout,
-            Refusal::QueueFull => Self::QueueFull,
-            Refusal::ClientLeft => Self::ClientLeft,
-            Refusal::Silent(_) => Self::Silent,
-            Refusal::Header(_) => Self::Header,
-            Refusal::Maintenance => Self::Maintenance,
-            Refusal::Unwatchable(_) => Self::Internal,
-        }
-    }
-
-    /// Its name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Gone(_) => "gone",
-            Self::Reset(_) => "reset",
-            Self::Failed(_) => "failed",
-            Self::Unwatchable(_) => "unwatchable",
-            Self::HalfCloseTimeout(_) => "half_close_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::Killed => "killed",
-            Self::Unreachable => "unreachable",
-            Self::HoldTimeout => "hold_timeout",
-            Self::Overflow => "overflow",
-            Self::StartFailed => "start_failed",
-            Self::Backoff => "backoff",
-            Self::NotAllowed => "not_allowed",
-            Self::Dropped => "dropped",
-            Self::ClientLeft => "client_left",
-            Self::Silent => "silent",
-            Self::Maintenance => "maintenance",
-            Self::ServerDown => "server_down",
-            Self::NoServer => "no_server",
-            Self::SideTimeout(_) => "side_timeout",
-            Self::SessionTimeout => "session_timeout",
-            Self::Header => "header",
-            Self::QueueTimeout => "queue_timeout",
-            Self::QueueFull => "queue_full",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Whose doing it was: `client`, `server`, or ours.
-    pub fn side(self) -> &'static str {
-        match self {
-            Self::Gone(side)
-            | Self::Reset(side)
-            | Self::Failed(side)
-            | Self::Unwatchable(side)
-            | Self::SideTimeout(side) => word(side),
-            // It is the other side that said nothing.
-            Self::HalfCloseTimeout(side) => word(side.other()),
-            Self::ClientLeft | Self::Silent | Self::NotAllowed | Self::Header => "client",
-            Self::ServerDown
-            | Self::NoServer
-            | Self::QueueTimeout
-            | Self::Unreachable
-            | Self::StartFailed
-            | Self::Backoff
-            | Self::Dropped
-            | Self::HoldTimeout => "server",
-            Self::Finished | Self::IdleTimeout | Self::SessionTimeout => "none",
-            Self::Killed | Self::Overflow | Self::Maintenance | Self::Internal | Self::QueueFull => "proxy",
-        }
-    }
-
-    /// Whether the session had a server.
-    pub fn had_server(self) -> bool {
-        matches!(
-            self,
-            Self::Finished
-                | Self::Gone(_)
-                | Self::Reset(_)
-                | Self::Failed(_)
-                | Self::Unwatchable(_)
-                | Self::HalfCloseTimeout(_)
-                | Self::IdleTimeout
-                | Self::ServerDown
-                | Self::SideTimeout(_)
-                | Self::SessionTimeout
-        )
-    }
-
-    /// `HAProxy`'s two letters for it: what ended the session, and in which phase (its configuration manual,
-    /// "Session state at disconnection").
-    pub fn termination(self, had_server: bool) -> &'static str {
-        match self {
-            Self::Finished => "--",
-            Self::Gone(Side::Downstream) | Self::Reset(Side::Downstream) | Self::Failed(Side::Downstream) => {
-                "CD"
-            }
-            Self::Gone(Side::Upstream)
-            | Self::Reset(Side::Upstream)
-            | Self::Failed(Side::Upstream)
-            | Self::Dropped => "SD",
-            Self::HalfCloseTimeout(Side::Downstream) | Self::SideTimeout(Side::Upstream) => "sD",
-            Self::HalfCloseTimeout(Side::Upstream)
-            | Self::SideTimeout(Side::Downstream)
-            | Self::IdleTimeout => "cD",
-            Self::SessionTimeout => "LD",
-            Self::Killed if had_server => "KD",
-            Self::Killed => "KC",
-            Self::Unreachable | Self::StartFailed | Self::Backoff | Self::Maintenance | Self::NoServer => {
-                "SC"
-            }
-            Self::HoldTimeout | Self::QueueTimeout => "sQ",
-            Self::Overflow | Self::QueueFull => "PQ",
-            Self::ServerDown => "DD",
-            Self::NotAllowed | Self::Header => "PR",
-            Self::ClientLeft => "CQ",
-            Self::Silent => "cR",
-            Self::Unwatchable(_) => "RD",
-            Self::Internal => "RC",
-        }
-    }
-
-    /// Where it is counted.
-    fn index(self) -> usize {
-        Self::ALL.iter().position(|cause| *cause == self).unwrap_or(Self::ALL.len() - 1)
-    }
-}
-
-fn word(side: Side) -> &'static str {
-    match side {
-        Side::Downstream => "client",
-        Side::Upstream => "server",
-    }
-}
+use super::cause::Cause;
+use super::count::{Counter, Histogram, Rate};
 
 /// How sessions ended, by cause.
 #[derive(Debug, Default)]
@@ -330,5 +70,52 @@ impl ServerCounters {
             "server" => self.aborted.inc(),
             _ => {}
         }
+    }
+}
+
+/// A server's line in the stats.
+#[derive(Debug)]
+pub struct ServerStats {
+    /// Its name in its service.
+    pub name: String,
+    /// What is counted of it.
+    pub counters: ServerCounters,
+}
+
+/// What is counted of sessions.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Sessions that are open now.
+    pub open: Counter,
+    /// Those of them that have a server; of a service only.
+    pub served: Counter,
+    /// The most that waited for a server when another client came; of a service only.
+    pub max_waiting: Counter,
+    /// The most that were open at once.
+    pub max: Counter,
+    /// Sessions since the start.
+    pub accepted: Counter,
+    /// How often they come.
+    pub rate: Rate,
+    /// Those of them that no server took.
+    pub unserved: Counter,
+    /// Clients turned away at the limit.
+    pub refused: Counter,
+    /// Bytes from clients to servers.
+    pub bytes_in: Counter,
+    /// Bytes from servers to clients.
+    pub bytes_out: Counter,
+    /// How they ended; of a service only.
+    pub ends: CauseCounts,
+    /// How long until they had a server; only while somebody may ask.
+    pub reached: Histogram,
+    /// How long they lasted; only while somebody may ask.
+    pub lasted: Histogram,
+}
+
+impl Counters {
+    /// Clients that have no server yet.
+    pub fn waiting(&self) -> u64 {
+        self.open.get().saturating_sub(self.served.get())
     }
 }
