@@ -1,4 +1,4 @@
-//! One connection from several addresses: each gets a head start over the next (RFC 8305).
+//! One connection to several addresses: each gets a head start over the next (Happy Eyeballs, RFC 8305).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,14 +21,14 @@ use tokio::time::{sleep, timeout};
 use super::options::{is_within, prepare_fresh};
 use super::{AddressFailed, ConnectError, Endpoint, OnRefused};
 
-/// RFC 8305, section 5, "Connection Attempt Delay": what a dead first address costs.
+/// The connection attempt delay of RFC 8305, section 5: the cost of a dead first address.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// So many addresses at once, to bound the descriptors that one session can take.
+/// The maximum number of concurrent attempts, which bounds the descriptors of a session.
 const MAX_AT_ONCE: usize = 4;
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, AddressFailed>> + Send + 'a>>;
 
-/// Connects to the first of these that answers.
+/// Connects to the first endpoint that answers.
 pub(super) async fn race(
     endpoints: &[Endpoint],
     connect_timeout: Option<Duration>,
@@ -77,7 +77,7 @@ pub(super) async fn race(
                 return Poll::Ready(Ok(stream));
             }
             if running.len() != before {
-                // An address that failed makes room for the next at once.
+                // After a failure the next address is tried at once.
                 head_start = Box::pin(sleep(Duration::ZERO));
                 continue;
             }
@@ -100,7 +100,7 @@ pub(super) async fn race(
     .await
 }
 
-/// Connects to one address.
+/// Connects to one endpoint.
 async fn dial(
     endpoint: &Endpoint,
     connect_timeout: Option<Duration>,
@@ -123,15 +123,15 @@ async fn dial(
     };
     let stream = stream?;
     if stream.socket().is_some_and(|socket| is_its_own_peer(socket, endpoint)) {
-        // By a reset, so that it does not keep the server's port in TIME-WAIT.
+        // A reset does not leave the server's port in TIME-WAIT.
         stream.socket().into_iter().for_each(reset_on_close);
         return Err(failed(Errno::CONNREFUSED));
     }
     Ok(stream.with_delayed_acks(delayed).reusable(reusable))
 }
 
-/// Whether a socket met itself: where nobody listens on a port of the range that the kernel connects from, it may pick
-/// that very port, and a TCP socket can open a connection with itself (RFC 9293, section 3.5, "simultaneous open").
+/// Returns whether a socket is connected to itself. The kernel may choose the destination port as the local port if no
+/// program listens there, and a TCP socket can then connect to itself (RFC 9293, section 3.5, "simultaneous open").
 fn is_its_own_peer(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
     let Endpoint::Inet(server) = endpoint else { return false };
     let inet = |address: SocketAddrAny| SocketAddr::try_from(address).ok();
@@ -142,9 +142,9 @@ fn is_its_own_peer(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
 /// A socket that is not connected yet.
 struct Opened {
     socket: OwnedFd,
-    /// The family whose sessions may have it after this one.
+    /// The address family in which the socket may be reused.
     reusable: Option<AddressFamily>,
-    /// The handshake's last acknowledgement travels with the client's bytes instead of before them.
+    /// Whether the last acknowledgement of the handshake travels with the client's bytes.
     delayed: bool,
 }
 
@@ -156,14 +156,14 @@ fn open(endpoint: &Endpoint, client_has_data: bool) -> Result<Opened, Errno> {
         return Ok(Opened { socket: fresh()?, reusable: None, delayed: false });
     };
     let server = address.ip();
-    // An IPv6 socket that spoke IPv4 once does so for ever.
+    // An IPv6 socket that connected to IPv4 once can never connect to IPv6 again.
     let mapped = server.to_canonical() != server;
     let within = (is_within(server) && !mapped).then_some(family);
     let (socket, reusable) = if let Some(socket) = within.and_then(socket_reuse::take) {
         (socket, within)
     } else {
         let socket = fresh()?;
-        // Without the options it is only less well; a socket that refuses them is still a socket.
+        // The options only improve performance; a failure is ignored.
         let prepared = prepare_fresh(&socket, server).is_ok();
         (socket, within.filter(|_| prepared))
     };
@@ -182,7 +182,7 @@ fn start_connect(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, 
         Err(Errno::INPROGRESS | Errno::INTR) => {}
         Err(error) => return Err(error),
     }
-    // On this very machine the handshake is over by the time the call returns, and asking again tells.
+    // On loopback the handshake is complete when the call returns, and a second call reports it.
     match connect(socket, address) {
         Ok(()) | Err(Errno::ISCONN) => Ok(Progress::Connected),
         Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::InProgress),
@@ -190,7 +190,7 @@ fn start_connect(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, 
     }
 }
 
-/// Waits for a connection that is on its way.
+/// Waits for a connection in progress.
 async fn established(socket: OwnedFd, kind: StreamKind) -> std::io::Result<Stream> {
     let fd = register(socket, Stream::READ_WRITE)?;
     fd.writable().await?.retain_ready();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_costs_nothing() {
+    async fn an_address_that_refuses_causes_no_delay() {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
         race(&[refusing(), refusing(), endpoint(&live)], None, false, OnRefused::GiveUp).await.unwrap();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_error_tells_of_every_address() {
+    async fn the_error_contains_every_address() {
         let (dead, _kept) = black_hole();
         let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, OnRefused::Retry)
             .await

@@ -1,4 +1,4 @@
-//! When to try again whether somebody is there: after a delay that grows, or at once when something tells.
+//! The times of connection retries: after a growing delay, or at once when the socket appears.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use tokio::time::sleep;
 
 use super::path_watch::PathWatch;
 
-/// A socket's name appears at `bind()`, and who watches may be quicker than the `listen()` behind it: so many tries follow
-/// at once, in which the server gets the processor, if it needs this one.
+/// The number of immediate retries after a path appears. It appears at `bind()`, and the watcher may be faster than the
+/// following `listen()`; the retries yield the processor to the server.
 const IMMEDIATE: u32 = 16;
 
-/// The pace of tries for a server that is on its way.
+/// The pace of retries for a server that starts.
 #[derive(Debug)]
 pub struct RetryPace<'a> {
-    /// What appears when it is there.
+    /// The path that appears when the server listens.
     path: Option<&'a Path>,
     watch: Option<PathWatch>,
     backoff: Backoff,
@@ -24,18 +24,18 @@ pub struct RetryPace<'a> {
 }
 
 impl<'a> RetryPace<'a> {
-    /// From the first try on. `path`: what appears when the server is there, if it is known.
+    /// Creates the pace for the first try. `path` appears when the server listens.
     pub fn new(path: Option<&'a Path>) -> Self {
         Self { path, watch: None, backoff: Backoff::COLD_START, immediate: 0 }
     }
 
-    /// The same for a server that nobody waits for.
+    /// Creates the pace for a server that no client waits for.
     pub fn background(path: Option<&'a Path>) -> Self {
         Self { backoff: Backoff::UNASKED, ..Self::new(path) }
     }
 
-    /// To be called before each try, so that nothing is missed between it and the wait for the next one.
-    /// `short`: descriptors are lacking, and none must go into watching.
+    /// Must be called before each try, so that no event is missed between the try and the wait.
+    /// `short`: descriptors are scarce, so do not watch.
     pub fn watch(&mut self, short: bool) {
         if short {
             self.watch = None;
@@ -44,7 +44,7 @@ impl<'a> RetryPace<'a> {
         }
     }
 
-    /// Waits until another try is worth it.
+    /// Waits for the next try.
     pub async fn next_try(&mut self) {
         if self.immediate > 0 {
             self.immediate -= 1;

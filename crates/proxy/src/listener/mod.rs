@@ -1,4 +1,4 @@
-//! Where clients arrive: sockets passed in by the service manager, or opened by us.
+//! Listeners: sockets that the service manager passes, or that dormouse opens.
 
 mod open;
 mod passed;
@@ -17,12 +17,12 @@ use crate::connect;
 pub use open::{OpenError, adopt, open};
 pub use passed::{Passed, PassedError, PassedFds, classify};
 
-/// What is needed to accept clients.
+/// A duplicate of a listener's socket for the accept task.
 #[derive(Debug)]
 pub struct AcceptSocket {
     pub(crate) socket: OwnedFd,
     pub(crate) family: AddressFamily,
-    /// The file's path, which the kernel may know by another name.
+    /// The path of the socket file. The kernel may report the name before a rename.
     pub(crate) path: Option<PathBuf>,
 }
 
@@ -32,19 +32,19 @@ pub struct Listener {
     socket: OwnedFd,
     name: String,
     family: AddressFamily,
-    /// Removes the socket's file when we stop listening.
+    /// Removes the socket file on drop.
     file: Option<path::SocketFile>,
 }
 
 impl Listener {
     fn new(socket: OwnedFd, name: String) -> Self {
         let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
-        // Accepted sockets inherit the options; without them it is only less well.
+        // Accepted sockets inherit the options, which only improve performance.
         let _ = connect::options::prepare(&socket, family);
         Self { socket, name, family, file: None }
     }
 
-    /// The socket once more, for a task that accepts on it. The listener stays when that ends.
+    /// Duplicates the socket for a task that accepts on it. The listener outlives the task.
     ///
     /// # Errors
     /// When there are no descriptors left.
@@ -53,27 +53,27 @@ impl Listener {
         Ok(AcceptSocket { socket: self.socket.try_clone()?, family: self.family, path })
     }
 
-    /// The device and inode of its file, if it has a file of ours.
+    /// Returns device and inode of the socket file, if dormouse created one.
     pub fn file_identity(&self) -> Option<(u64, u64)> {
         self.file.as_ref().map(path::SocketFile::identity)
     }
 
-    /// Whether somebody has removed its file. Another file in its place is somebody else's.
+    /// Returns whether the socket file was removed. Another file in its place does not count.
     pub fn is_file_gone(&self) -> bool {
         self.file.as_ref().is_some_and(path::SocketFile::is_gone)
     }
 
-    /// Leaves its file where it is: somebody else goes on listening.
+    /// Keeps the socket file on drop, because another process continues to listen.
     pub fn keep_file(&mut self) {
         if let Some(file) = self.file.take() {
             file.leave();
         }
     }
 
-    /// Opens the socket's file to these from now on, if it has a file of ours.
+    /// Sets mode, owner and group of the socket file, if dormouse created one.
     ///
     /// # Errors
-    /// When the kernel does not let us. Then it is open to whom it was.
+    /// When the kernel refuses. Then the permissions stay as they are.
     pub fn set_file_permissions(&self, options: &FileOptions) -> Result<(), SetFileError> {
         let Some(file) = &self.file else { return Ok(()) };
         file.set_permissions(options).map_err(|(operation, error)| SetFileError {
@@ -83,7 +83,7 @@ impl Listener {
         })
     }
 
-    /// Where the service manager gave it no name, it is called by its address.
+    /// Names the listener by its address if the service manager gave it no name.
     #[must_use]
     pub fn named_by_address(self) -> Self {
         match passed::address_of_nameless(&self.socket, &self.name) {
@@ -98,7 +98,7 @@ impl Listener {
     }
 }
 
-/// Why a socket's file is not open to whom it should be.
+/// Why the permissions of a socket file could not be set.
 #[derive(Debug)]
 pub struct SetFileError {
     path: PathBuf,

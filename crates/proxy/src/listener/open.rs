@@ -1,4 +1,4 @@
-//! Sockets that we open ourselves.
+//! Listeners that dormouse opens.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,22 +19,22 @@ use super::Listener;
 use super::path::{self, StepError};
 use super::socket::socket;
 
-/// As many as the kernel allows (net.core.somaxconn).
+/// The default backlog, the kernel's maximum (net.core.somaxconn).
 pub(super) const BACKLOG: i32 = 4096;
 
-/// Why we cannot listen somewhere.
+/// Why a listener could not be opened.
 #[derive(Debug)]
 pub struct OpenError {
-    /// Where.
+    /// The address.
     pub address: ListenAddress,
-    /// What was tried.
+    /// The operation that failed.
     pub operation: &'static str,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub error: std::io::Error,
 }
 
 impl OpenError {
-    /// What can be done about it.
+    /// Returns advice for the administrator.
     fn remedy(&self) -> Option<&'static str> {
         use ListenAddress::{Tcp, Unix};
         Some(match (self.operation, self.error.kind(), &self.address) {
@@ -59,7 +59,7 @@ impl OpenError {
     }
 }
 
-/// What can be done where a socket's file cannot be given to somebody.
+/// Returns advice if the owner of a socket file cannot be set.
 pub(super) fn file_remedy(operation: &str, error: &std::io::Error) -> Option<&'static str> {
     match (operation, error.kind()) {
         ("set the owner", ErrorKind::PermissionDenied) => {
@@ -78,10 +78,10 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Listens.
+/// Opens a listener.
 ///
 /// # Errors
-/// When the kernel does not let us, or somebody else listens there.
+/// When the kernel refuses, or another program listens on the address.
 pub fn open(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, OpenError> {
     listen_at(address, options).map_err(|(operation, error)| OpenError {
         address: address.clone(),
@@ -116,8 +116,8 @@ fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listene
     Ok(Listener::new(listener, name))
 }
 
-/// Listens on with a socket that was opened for this address before; `identity`: the device and inode of its file then.
-/// `None` if it is not that, or its file is gone.
+/// Adopts a socket that was opened for an address before; `identity` is the device and inode of its file. Returns `None`
+/// if the socket does not match, or its file is gone.
 pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
     let listening = sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
         && sockopt::socket_acceptconn(&socket) == Ok(true);
@@ -126,7 +126,7 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
     let file = match address {
         ListenAddress::Tcp(asked) => {
             let bound = SocketAddr::try_from(bound.clone()).ok()?;
-            // All addresses, when the machine had no IPv6.
+            // The wildcard address, when the machine had no IPv6.
             let all = asked.ip().is_unspecified() && bound.ip().is_unspecified() && bound.is_ipv4();
             let same =
                 (bound.ip() == asked.ip() || all) && (asked.port() == 0 || bound.port() == asked.port());
@@ -143,13 +143,13 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
     Some(listener)
 }
 
-/// The name of what was bound: with the port that the kernel chose.
+/// Returns the bound address, with the port that the kernel chose.
 fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
     SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
 }
 
-/// A socket for this address, and the address that it is to have: all addresses are those of IPv4 where the machine
-/// has no IPv6.
+/// Returns a socket and the address to bind it to. The IPv6 wildcard becomes the IPv4 wildcard where the machine has no
+/// IPv6.
 fn socket_for(
     address: SocketAddr,
     options: &TcpOptions,
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_says_what_to_do() {
+    fn each_error_contains_advice() {
         for (address, operation, error, said) in [
             ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket in"),
             ("127.0.0.1:8080", "bind", Errno::ADDRINUSE, "another program listens there; ss -ltnp"),
@@ -220,7 +220,7 @@ mod tests {
         }
     }
     #[test]
-    fn without_ipv6_all_addresses_are_those_of_ipv4() {
+    fn without_ipv6_the_wildcard_is_ipv4() {
         let without_ipv6 = |family| match family {
             AddressFamily::INET6 => Err(Errno::AFNOSUPPORT),
             family => socket(family),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_opened_without_ipv6_is_taken_again() {
+    fn adopts_a_socket_that_was_opened_without_ipv6() {
         let any = ListenAddress::parse("0.0.0.0:0").unwrap();
         let opened = open(&any, &ListenOptions::default()).unwrap();
         let asked = ListenAddress::parse("*:0").unwrap();

@@ -1,4 +1,4 @@
-//! UNIX sockets in the file system: a name that works as soon as it is there, and that is taken from nobody.
+//! UNIX sockets in the file system. The path works as soon as it exists, and is not taken from a live listener.
 
 #[cfg(test)]
 mod tests;
@@ -18,11 +18,11 @@ use super::Listener;
 use super::socket::socket;
 use crate::connect::Endpoint;
 
-/// What was tried, and what came of it.
+/// The operation that failed, and the error.
 pub(super) type StepError = (&'static str, io::Error);
 
-/// Listens under a temporary name first and then moves it, so that nobody meets the name before it works. A file
-/// that a dead program left is replaced; one that somebody listens on is not.
+/// Listens under a temporary name and then renames it, so that no client finds a path that refuses connections. The file
+/// of a dead program is replaced; that of a live listener is not.
 pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, StepError> {
     let target = SocketAddrUnix::new(path).map_err(|error| ("bind", error.into()))?;
     let stale = match fs::symlink_metadata(path) {
@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     };
     let temporary = TemporaryName::next_to(path);
     let socket = socket(AddressFamily::UNIX).map_err(|error| ("open a socket", error.into()))?;
-    // The longer name may not fit where the name itself does; then it is bound in its place.
+    // The temporary name may be too long where the path fits; then the path is bound directly.
     if let Ok(address) = SocketAddrUnix::new(&temporary.0) {
         prepare(&socket, &temporary.0, &address, options, backlog)?;
         move_into_place(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
@@ -52,7 +52,7 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     Ok(listener)
 }
 
-/// Binds and listens. Whoever may not connect never could: before it listens it refuses everybody.
+/// Binds and listens. The permissions are set before listen(2), so that no unauthorized client can connect.
 fn prepare(
     socket: &OwnedFd,
     path: &Path,
@@ -65,7 +65,7 @@ fn prepare(
     listen(socket, backlog).map_err(|error| ("listen", error.into()))
 }
 
-/// Says who may use a socket's file.
+/// Sets mode, owner and group of a socket file.
 fn set_permissions_of(path: &Path, options: &FileOptions) -> Result<(), StepError> {
     let FileOptions { mode, owner, group } = options;
     if let Some(mode) = *mode {
@@ -80,17 +80,17 @@ fn set_permissions_of(path: &Path, options: &FileOptions) -> Result<(), StepErro
     Ok(())
 }
 
-/// Moves a socket to its name, where there is nothing, or a file that a dead program left (`stale`).
+/// Renames a socket to its path, which is free or has the file of a dead program (`stale`).
 fn move_into_place(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
     let rename = |flags| renameat_with(CWD, temporary, CWD, path, flags);
     let moved = match rename(if stale { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE }) {
-        // Whoever has left it has taken it away.
+        // The stale file was removed meanwhile.
         Err(Errno::NOENT) if stale => return move_into_place(temporary, path, false),
         moved => moved,
     };
     match moved {
         Ok(()) if stale => {
-            // Somebody may have taken the dead one's place since it was looked at.
+            // A live listener may have replaced the stale file meanwhile.
             if SocketAddrUnix::new(temporary).is_ok_and(|address| is_alive(&address).unwrap_or(false)) {
                 rename(RenameFlags::EXCHANGE)?;
                 return Err(Errno::ADDRINUSE.into());
@@ -99,13 +99,13 @@ fn move_into_place(temporary: &Path, path: &Path, stale: bool) -> io::Result<()>
         }
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE.into()),
-        // Not every file system knows these ways.
+        // Not every file system supports these flags.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(temporary, path),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether somebody listens there.
+/// Returns whether a program listens on an address.
 fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
     match connect(&socket(AddressFamily::UNIX)?, address) {
         Ok(()) | Err(Errno::AGAIN) => Ok(true),
@@ -114,7 +114,7 @@ fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
     }
 }
 
-/// A name beside another that is gone at the end, unless it was moved.
+/// A temporary name in the same directory, removed on drop unless it was renamed.
 struct TemporaryName(PathBuf);
 
 impl TemporaryName {
@@ -122,7 +122,7 @@ impl TemporaryName {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = Self(name.into());
-        // A process of the same number may have died before it could.
+        // A process with the same number may have died before it removed the file.
         let _ = fs::remove_file(&temporary.0);
         temporary
     }
@@ -134,7 +134,7 @@ impl Drop for TemporaryName {
     }
 }
 
-/// The file of a socket of ours.
+/// The file of a socket that dormouse opened.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     pub(super) path: PathBuf,
@@ -146,7 +146,7 @@ impl SocketFile {
         Ok(Self { path: path.to_owned(), identity: identity(path)? })
     }
 
-    /// Only if it is this one; another one is left alone.
+    /// Returns the file if it has this identity. Another file is left alone.
     pub(super) fn matching(self, identity: Option<(u64, u64)>) -> Option<Self> {
         if identity == Some(self.identity) {
             return Some(self);
@@ -163,12 +163,12 @@ impl SocketFile {
         identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Does not remove it in the end.
+    /// Keeps the file on drop.
     pub(super) fn leave(mut self) {
         self.path.clear();
     }
 
-    /// Somebody may have put another in its place: that one is not ours to change.
+    /// Returns whether the path still has this file. Another file in its place is not changed.
     fn is_ours(&self) -> bool {
         identity(&self.path).is_ok_and(|identity| identity == self.identity)
     }

@@ -1,4 +1,4 @@
-//! The header that a trusted proxy begins with.
+//! Reading the PROXY header of a trusted proxy.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::client::{Client, Peer};
 /// The longest header: the fixed part of version 2, and what it may carry.
 const LONGEST: usize = 16 + MAX_V2_PAYLOAD;
 
-/// Whose headers are believed, and how long they may take.
+/// The proxies whose headers are accepted, and the timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptProxy {
-    /// Who begins with a header.
+    /// The clients that send a header.
     pub from: Sources,
-    /// How long it may take to come.
+    /// The time within which the header must arrive.
     pub timeout: Duration,
 }
 
-/// Whether this client must begin with a header.
+/// Returns whether a client must send a header.
 fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
     match sources {
         Sources::Everybody => true,
@@ -34,10 +34,10 @@ fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
 }
 
 impl AcceptProxy {
-    /// Takes a trusted client's header, and learns from it who the client really is.
+    /// Reads the header of a trusted proxy, and sets the client's addresses from it.
     ///
     /// # Errors
-    /// When it does not come, in time or at all, or is none.
+    /// When no valid header arrives in time.
     pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
         if !include(&self.from, peer, client.kind) {
             return Ok(());
@@ -50,7 +50,7 @@ impl AcceptProxy {
                 peer.set_proxied(addresses, tlvs);
                 return Ok(());
             }
-            // Somebody who only looked whether the port is open.
+            // A port check: connect and close.
             Ok(Err(PeekError::Ended { after: 0 } | PeekError::Failed(_))) => {
                 return Err(ReadHeaderError::ClientLeft);
             }
@@ -68,9 +68,9 @@ impl AcceptProxy {
 pub enum ReadHeaderError {
     /// The client closed the connection, or the connection failed, before the first byte.
     ClientLeft,
-    /// The client's socket cannot be watched: a limit of ours.
+    /// The client's socket cannot be watched because of a local limit.
     Unwatchable(std::io::Error),
-    /// The client had to begin with a header and did not.
+    /// The client had to send a header and did not.
     Header(Box<HeaderError>),
 }
 
@@ -86,21 +86,21 @@ impl fmt::Display for ReadHeaderError {
 
 impl std::error::Error for ReadHeaderError {}
 
-/// What a header says of the client.
+/// The content of a header.
 type Header = (Addresses, Vec<Tlv>);
 
-/// What the bytes that have come are, once that is known.
+/// Decodes the bytes so far. Returns `None` if more are needed.
 fn decode(bytes: &[u8]) -> Option<(usize, Result<Header, Problem>)> {
     match Decoder::decode(bytes) {
         Decoded::NeedMore => None,
         Decoded::Header { addresses, tlvs, consumed, .. } => Some((consumed, Ok((addresses, tlvs)))),
-        // None of it is taken; the socket is closed with it.
+        // No byte is consumed, because the socket is closed anyway.
         Decoded::NotProxy => Some((0, Err(Problem::None))),
         Decoded::Invalid(error) => Some((0, Err(Problem::Invalid(error)))),
     }
 }
 
-/// Why a client that had to begin with a header was turned away.
+/// Why the header of a client was rejected.
 #[derive(Debug)]
 pub struct HeaderError {
     peer: Peer,
@@ -109,10 +109,10 @@ pub struct HeaderError {
 
 #[derive(Debug)]
 enum Problem {
-    /// It says something else.
+    /// The client sent something else.
     None,
     Invalid(DecodeError),
-    /// Its stream ended in the middle of it.
+    /// The stream ended in the middle of the header.
     CutShort,
     Late(Duration),
 }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_trusted_proxy_is_asked() {
+    async fn reads_headers_of_trusted_proxies_only() {
         let (mut far, near) = tcp();
         far.write_all(LINE).unwrap();
         let itself = far.local_addr().unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_that_speaks_for_itself_is_the_client() {
+    async fn a_local_header_keeps_the_address_of_the_proxy() {
         for local in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
             let (mut far, near) = tcp();
             far.write_all(local).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_header_says_why() {
+    async fn reports_why_a_header_is_invalid() {
         for (words, why) in [
             (&b"GET / HTTP/1.1\r\n"[..], "it does not begin with a PROXY header"),
             (b"PROXY TCP4 a b c d\r\n", "invalid PROXY header: malformed line"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_header_that_does_not_come_is_not_waited_for_for_ever() {
+    async fn a_missing_header_times_out() {
         for words in [&b""[..], b"PROXY"] {
             let (mut far, near) = tcp();
             far.write_all(words).unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_leaves_without_a_word_is_nobodys_fault() {
+    async fn a_client_that_leaves_without_data_is_no_fault() {
         let (far, near) = tcp();
         drop(far);
         let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! AcceptTasks: several clients a wake-up, never dying, never spinning.
+//! The accept loop: several clients for each wake-up, without ending or spinning on errors.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -61,7 +61,7 @@ pub struct ServeOptions<'a> {
 }
 
 impl ServeOptions<'_> {
-    /// Serves until idle, told to end, or a listener failed.
+    /// Serves until the exit when idle, a stop signal, or the failure of a listener.
     ///
     /// # Errors
     /// When a listener fails or cannot be duplicated; with its name.
@@ -134,15 +134,15 @@ pub fn background() -> JoinSet<()> {
     tasks
 }
 
-/// Lets open sessions go on for as long as was timeout_span, or until the next signal.
+/// Waits for open sessions until the timeout or the next signal.
 pub async fn drain(
-    timeout_span: TimeSpan,
+    limit: TimeSpan,
     fd_limits: &FdLimits,
     manager: Option<&Notifier>,
     signals: &mut Signals,
 ) -> DrainEnd {
     let open = fd_limits.open();
-    if timeout_span.is_zero() || open == 0 {
+    if limit.is_zero() || open == 0 {
         return DrainEnd::Completed;
     }
     begin_drain(manager, open);
@@ -153,11 +153,11 @@ pub async fn drain(
     };
     tokio::select! {
         () = ended => DrainEnd::Completed,
-        () = sleep_for(timeout_span) => DrainEnd::Completed,
+        () = sleep_for(limit) => DrainEnd::Completed,
         () = signals.next() => DrainEnd::Interrupted,
         () = watchdog(manager) => DrainEnd::Completed,
         () = report_drain(manager, fd_limits, open) => DrainEnd::Completed,
-        () = extend_stop_timeout(manager, timeout_span.finite().unwrap_or(Duration::MAX)) => DrainEnd::Completed,
+        () = extend_stop_timeout(manager, limit.finite().unwrap_or(Duration::MAX)) => DrainEnd::Completed,
     }
 }
 
@@ -213,7 +213,7 @@ pub struct ListenerFailed {
     pub error: io::Error,
 }
 
-/// StopReason serving ends.
+/// Why serving stops.
 enum StopReason {
     Idle,
     Signalled,

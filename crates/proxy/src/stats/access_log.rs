@@ -1,4 +1,4 @@
-//! A session's line in the log: in words, as `HAProxy` writes it with `option tcplog`, or as JSON.
+//! The access log: one line for each session, as plain text, in `HAProxy`'s tcplog format, or as JSON.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -54,7 +54,7 @@ fn members(service: &str, record: &Record<'_>) -> String {
     text
 }
 
-/// What the journal can select by.
+/// Returns the journal fields of a session.
 fn fields(record: &Record<'_>) -> String {
     let cause = Cause::of(record.outcome);
     let (up, down) = record.outcome.bytes();
@@ -110,7 +110,7 @@ impl fmt::Display for Tcplog<'_> {
     }
 }
 
-/// `ADDRESS:PORT`, and for local clients `unix:1` as `HAProxy` has it.
+/// `ADDRESS:PORT`, or `unix:1` for local clients, like `HAProxy`.
 struct Client<'a>(&'a Record<'a>);
 
 impl fmt::Display for Client<'_> {

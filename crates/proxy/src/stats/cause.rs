@@ -9,9 +9,9 @@ use crate::refusal::Refusal;
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// In good order.
+    /// Both sides closed their streams.
     Finished,
-    /// A side went away.
+    /// A side disappeared.
     Gone(Side),
     /// A side reset the connection.
     Reset(Side),
@@ -19,52 +19,52 @@ pub enum Cause {
     Failed(Side),
     /// A side's socket could not be watched.
     Unwatchable(Side),
-    /// This side had ended its stream, and the other was silent for too long.
+    /// This side had closed its stream, and the other was inactive for too long.
     HalfCloseTimeout(Side),
-    /// Both sides were silent for too long.
+    /// Both sides were inactive for too long.
     IdleTimeout,
-    /// Somebody asked for it.
+    /// An administrator, a reload or the end of the process terminated it.
     Killed,
     /// No server could be connected to.
     Unreachable,
-    /// No server was there in time.
+    /// No server was reachable in time.
     HoldTimeout,
-    /// Too many were held.
+    /// Too many clients were held.
     Overflow,
-    /// The server could not be started.
+    /// The workload could not be started.
     StartFailed,
-    /// It could not be started before, and was not tried again.
+    /// An earlier start failed, and the backoff was not over.
     Backoff,
-    /// It slept, and this client may not wake it.
+    /// The workload was asleep, and this client may not wake it.
     NotAllowed,
     /// The server ended connections before its first byte.
     Dropped,
     /// The client left while it was held.
     ClientLeft,
-    /// The client said nothing.
+    /// The client sent nothing.
     Silent,
     /// All servers are drained or in maintenance.
     Maintenance,
-    /// Its server went down, and its sessions were to end with it.
+    /// The server went down, and was configured to end its sessions.
     ServerDown,
     /// All servers were down.
     NoServer,
-    /// This side was silent for too long.
+    /// This side was inactive for too long.
     SideTimeout(Side),
-    /// It lasted for as long as a session may.
+    /// The session reached its maximum duration.
     SessionTimeout,
-    /// A trusted proxy did not begin with its header.
+    /// A trusted proxy sent no valid PROXY header.
     Header,
-    /// All servers had as many sessions as they may, for too long.
+    /// All servers were at their session limit for too long.
     QueueTimeout,
-    /// So they had, and as many clients waited as may.
+    /// All servers were at their session limit, and the queue was full.
     QueueFull,
-    /// A limit of ours.
+    /// A local limit.
     Internal,
 }
 
 impl Cause {
-    /// All of them: those of sessions that had a server first.
+    /// All causes; those of sessions with a server come first.
     pub const ALL: [Self; 32] = [
         Self::Finished,
         Self::Gone(Side::Downstream),
@@ -100,7 +100,7 @@ impl Cause {
         Self::Internal,
     ];
 
-    /// Of a session that went like this.
+    /// Returns the cause of an outcome.
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Killed { .. } => Self::Killed,
@@ -143,7 +143,7 @@ impl Cause {
         }
     }
 
-    /// Its name in metrics and logs.
+    /// Returns the name in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -175,7 +175,7 @@ impl Cause {
         }
     }
 
-    /// Whose doing it was: `client`, `server`, or ours.
+    /// Returns the side that ended the session: `client`, `server`, `proxy` or `none`.
     pub fn side(self) -> &'static str {
         match self {
             Self::Gone(side)
@@ -183,7 +183,7 @@ impl Cause {
             | Self::Failed(side)
             | Self::Unwatchable(side)
             | Self::SideTimeout(side) => word(side),
-            // It is the other side that said nothing.
+            // The other side was inactive.
             Self::HalfCloseTimeout(side) => word(side.other()),
             Self::ClientLeft | Self::Silent | Self::NotAllowed | Self::Header => "client",
             Self::ServerDown
@@ -199,7 +199,7 @@ impl Cause {
         }
     }
 
-    /// Whether the session had a server.
+    /// Returns whether the session had a server.
     pub fn had_server(self) -> bool {
         matches!(
             self,
@@ -216,7 +216,7 @@ impl Cause {
         )
     }
 
-    /// `HAProxy`'s two letters for it: what ended the session, and in which phase (its configuration manual,
+    /// Returns `HAProxy`'s termination state, two letters: what ended the session, and in which phase (its configuration manual,
     /// "Session state at disconnection").
     pub fn termination(self, had_server: bool) -> &'static str {
         match self {
@@ -249,7 +249,7 @@ impl Cause {
         }
     }
 
-    /// Where it is counted.
+    /// Returns the index in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
         Self::ALL.iter().position(|cause| *cause == self).unwrap_or(Self::ALL.len() - 1)
     }

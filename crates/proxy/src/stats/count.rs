@@ -1,51 +1,51 @@
-//! Counting, for the one thread that serves: a plain load and a plain store. Others may read at any time.
+//! Counters for the one thread that serves: a plain load and a plain store. Other threads may only read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A number that only grows, or that goes up and down.
+/// A number that one thread changes.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// The number now.
+    /// Returns the number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// One more.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// One less.
+    /// Subtracts one.
     pub fn dec(&self) {
         self.set(self.get().saturating_sub(1));
     }
 
-    /// So many more.
+    /// Adds a number.
     pub fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
     }
 
-    /// Not less than this.
+    /// Raises the number to a minimum.
     pub fn raise_to(&self, value: u64) {
         if self.get() < value {
             self.set(value);
         }
     }
 
-    /// This, from now on.
+    /// Sets the number.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
 
-/// How often in a second: what happened in this one, and the share of the last one that is less than a second ago
-/// (as `HAProxy`'s frequency counters reckon).
+/// Events per second: those of the current second, plus the share of the previous one that is less than a second old
+/// (like `HAProxy`'s frequency counters).
 #[derive(Debug, Default)]
 pub struct Rate {
-    /// Which second this is, since the first event.
+    /// The current second since the start.
     second: Counter,
     current: Counter,
     previous: Counter,
@@ -53,14 +53,14 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Something happened so long after the start_time of all.
+    /// Counts an event; `at` is the time since the start.
     pub fn event(&self, at: Duration) {
         self.advance(at);
         self.current.inc();
         self.max.raise_to(self.current.get());
     }
 
-    /// How often in the last second, so long after the start_time of all.
+    /// Returns the rate; `at` is the time since the start.
     pub fn now(&self, at: Duration) -> u64 {
         let (current, previous) = match at.as_secs().saturating_sub(self.second.get()) {
             0 => (self.current.get(), self.previous.get()),
@@ -71,12 +71,12 @@ impl Rate {
         current + previous * rest / 1_000
     }
 
-    /// The most in a second.
+    /// Returns the maximum.
     pub fn max(&self) -> u64 {
         self.max.get()
     }
 
-    /// The most begins anew, so long after the start_time of all: with this second, if something happened in it.
+    /// Resets the maximum to the count of the current second; `at` is the time since the start.
     pub fn reset_max(&self, at: Duration) {
         self.advance(at);
         self.max.set(self.current.get());
@@ -92,22 +92,22 @@ impl Rate {
     }
 }
 
-/// The upper bounds of the buckets of all spans, in seconds.
+/// The upper bounds of histogram buckets, in seconds.
 pub const BOUNDS: [f64; 14] =
     [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// How long something took: how many times it took at most so long.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// One for each bound, and one for what took longer.
+    /// One bucket for each bound, and one for longer durations.
     buckets: [Counter; BOUNDS.len() + 1],
-    /// In microseconds.
+    /// The sum in microseconds.
     sum: Counter,
     max: Counter,
 }
 
 impl Histogram {
-    /// Something took so long.
+    /// Adds a duration.
     pub fn add(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
@@ -119,7 +119,7 @@ impl Histogram {
         self.max.raise_to(micros);
     }
 
-    /// How many times it took at most each of [`BOUNDS`], and how many times at all.
+    /// Returns the number of durations up to each of [`BOUNDS`], and the number of all.
     pub fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
         let mut sum = 0;
         self.buckets.each_ref().map(|bucket| {
@@ -128,34 +128,34 @@ impl Histogram {
         })
     }
 
-    /// How many times.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(Counter::get).sum()
     }
 
-    /// How long, all together.
+    /// Returns the sum.
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.sum.get())
     }
 
-    /// The longest.
+    /// Returns the maximum.
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.max.get())
     }
 
-    /// The longest begins anew.
+    /// Resets the maximum.
     pub fn reset_max(&self) {
         self.max.set(0);
     }
 
-    /// On average.
+    /// Returns the mean.
     pub fn mean(&self) -> Duration {
         let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
         self.sum().checked_div(count).unwrap_or_default()
     }
 }
 
-/// Since when everything is counted.
+/// The time at which counting started.
 #[derive(Debug, Clone, Copy)]
 pub struct StartTime(Instant);
 
@@ -165,12 +165,12 @@ impl StartTime {
         Self(Instant::now())
     }
 
-    /// How long ago that was.
+    /// Returns the time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 
-    /// How long before this moment it was.
+    /// Returns the time from the start to a moment.
     pub fn since_start(self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.0)
     }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_is_forgotten_but_for_this_second() {
+    fn a_reset_keeps_the_count_of_the_current_second() {
         let rate = Rate::default();
         for _ in 0..3 {
             rate.event(Duration::from_millis(5_100));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_loses_nothing() {
+    fn a_histogram_counts_every_duration() {
         let histogram = Histogram::default();
         for millis in [0, 1, 2, 30, 700, 3_600_000] {
             histogram.add(Duration::from_millis(millis));

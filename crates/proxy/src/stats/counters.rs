@@ -5,49 +5,49 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::count::{Counter, Histogram, Rate};
 
-/// How sessions ended, by cause.
+/// The number of ended sessions by cause.
 #[derive(Debug, Default)]
 pub struct CauseCounts([Counter; Cause::ALL.len()]);
 
 impl CauseCounts {
-    /// One ended so.
+    /// Counts a session.
     pub(super) fn add(&self, cause: Cause) {
         if let Some(count) = self.0.get(cause.index()) {
             count.inc();
         }
     }
 
-    /// How many ended so.
+    /// Returns the number of sessions with a cause.
     pub fn get(&self, cause: Cause) -> u64 {
         self.0.get(cause.index()).map_or(0, Counter::get)
     }
 }
 
-/// What is counted of a server.
+/// The counters of a server.
 #[derive(Debug, Default)]
 pub struct ServerCounters {
-    /// Sessions that it has now.
+    /// Open sessions.
     pub open: Counter,
-    /// The most that it had at once.
+    /// The maximum of open sessions.
     pub max: Counter,
-    /// Sessions that it got.
+    /// Sessions since the start.
     pub sessions: Counter,
-    /// How often it gets one.
+    /// Sessions per second.
     pub rate: Rate,
-    /// Bytes that it got.
+    /// Bytes sent to the server.
     pub bytes_in: Counter,
-    /// Bytes that came from it.
+    /// Bytes received from the server.
     pub bytes_out: Counter,
-    /// Sessions that its end, reset or failure ended.
+    /// Sessions that the server aborted.
     pub aborted: Counter,
-    /// Sessions that the client's did.
+    /// Sessions that the client aborted.
     pub aborted_by_client: Counter,
-    /// Milliseconds after the start_time of all when it last got one, and one more; 0 if it never did.
+    /// The time of the last session in milliseconds after the start, plus one; 0 if there was none.
     pub last: Counter,
 }
 
 impl ServerCounters {
-    /// A session got it.
+    /// Counts a new session.
     pub fn begin(&self, at: Duration) {
         self.open.inc();
         self.max.raise_to(self.open.get());
@@ -56,13 +56,13 @@ impl ServerCounters {
         self.last.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
     }
 
-    /// So many bytes went to it, and came from it.
+    /// Counts bytes sent and received.
     pub fn moved(&self, up: u64, down: u64) {
         self.bytes_in.add(up);
         self.bytes_out.add(down);
     }
 
-    /// Its session ended.
+    /// Counts the end of a session.
     pub fn end(&self, cause: Cause) {
         self.open.dec();
         match cause.side() {
@@ -73,48 +73,48 @@ impl ServerCounters {
     }
 }
 
-/// A server's line in the stats.
+/// The stats of a server.
 #[derive(Debug)]
 pub struct ServerStats {
-    /// Its name in its service.
+    /// The name of the server in its service.
     pub name: String,
-    /// What is counted of it.
+    /// The counters.
     pub counters: ServerCounters,
 }
 
-/// What is counted of sessions.
+/// The counters of a service or of the process.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Sessions that are open now.
+    /// Open sessions.
     pub open: Counter,
-    /// Those of them that have a server; of a service only.
+    /// Open sessions that have a server; for a service only.
     pub served: Counter,
-    /// The most that waited for a server when another client came; of a service only.
+    /// The maximum number of clients that waited for a server when another arrived; for a service only.
     pub max_waiting: Counter,
-    /// The most that were open at once.
+    /// The maximum of open sessions.
     pub max: Counter,
     /// Sessions since the start.
     pub accepted: Counter,
-    /// How often they come.
+    /// Sessions per second.
     pub rate: Rate,
-    /// Those of them that no server took.
+    /// Sessions that no server took.
     pub unserved: Counter,
-    /// Clients turned away at the limit.
+    /// Clients refused at the limit.
     pub refused: Counter,
     /// Bytes from clients to servers.
     pub bytes_in: Counter,
     /// Bytes from servers to clients.
     pub bytes_out: Counter,
-    /// How they ended; of a service only.
+    /// Ended sessions by cause; for a service only.
     pub ends: CauseCounts,
-    /// How long until they had a server; only while somebody may ask.
+    /// The time until a session had a server; only while an admin interface is open.
     pub reached: Histogram,
-    /// How long they lasted; only while somebody may ask.
+    /// The duration of sessions; only while an admin interface is open.
     pub lasted: Histogram,
 }
 
 impl Counters {
-    /// Clients that have no server yet.
+    /// Returns the number of clients that wait for a server.
     pub fn waiting(&self) -> u64 {
         self.open.get().saturating_sub(self.served.get())
     }

@@ -6,34 +6,34 @@ use dormouse_relay::Report;
 
 use crate::refusal::Refusal;
 
-/// How a session went.
+/// How a session ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It was relayed to its end.
+    /// The relay ended.
     Relayed(Report),
-    /// No server took it.
+    /// No server took the session.
     Unserved(Refusal),
-    /// Somebody asked for its end.
+    /// The session was terminated.
     Killed {
         /// Bytes passed from the client to the server.
         upstream_bytes: u64,
         /// Bytes passed from the server to the client.
         downstream_bytes: u64,
-        /// It had a server.
+        /// Whether the session had a server.
         served: bool,
-        /// Who did.
+        /// What terminated it.
         by: TerminatedBy,
     },
 }
 
-/// Who asks for a session's end.
+/// What terminates a session before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TerminatedBy {
-    /// Somebody who looks at sessions.
+    /// An administrator.
     Administrator,
-    /// Its service, which has become another one.
+    /// The removal or change of its service.
     Service,
-    /// The process, which ends.
+    /// The end of the process.
     Process,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for TerminatedBy {
 }
 
 impl Outcome {
-    /// Whether a server took it.
+    /// Returns whether a server took the session.
     pub fn served(&self) -> bool {
         match self {
             Self::Relayed(_) => true,
@@ -57,7 +57,7 @@ impl Outcome {
         }
     }
 
-    /// Bytes that went to the server, and that came from it.
+    /// Returns the bytes sent to the server and received from it.
     pub fn bytes(&self) -> (u64, u64) {
         match self {
             Self::Relayed(report) => (report.upstream_bytes, report.downstream_bytes),

@@ -9,20 +9,20 @@ use super::counters::ServerStats;
 use super::outcome::Outcome;
 use crate::client::Peer;
 
-/// A session's record.
+/// The record of a session.
 #[derive(Debug)]
 pub struct Record<'a> {
-    /// Who connected.
+    /// The client.
     pub client: &'a Peer,
-    /// Which server it had.
+    /// The server, if the session had one.
     pub server: Option<&'a ServerStats>,
-    /// What was behind slept when it came.
+    /// Whether the workload was asleep when the client arrived.
     pub asleep: bool,
-    /// From accepting it to the server's socket.
+    /// The time from the accept to the connection to the server.
     pub held: Duration,
-    /// From accepting it to its end.
+    /// The time from the accept to the end.
     pub lasted: Duration,
-    /// How it went.
+    /// The outcome.
     pub outcome: &'a Outcome,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Record<'_> {
     }
 }
 
-/// A client, and the name that its session has for the server.
+/// A client, and the unique ID of its session.
 struct Client<'a>(&'a Peer);
 
 impl fmt::Display for Client<'_> {

@@ -16,16 +16,16 @@ use super::record::Record;
 use super::sessions::{SessionEntry, SessionTable};
 use crate::client::Peer;
 
-/// The totals at one moment.
+/// A snapshot of the totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
-    /// Sessions that are open now.
+    /// Open sessions.
     pub open: u64,
     /// Sessions since the start.
     pub accepted: u64,
-    /// Those of them that no server took.
+    /// Sessions that no server took.
     pub unserved: u64,
-    /// Clients turned away at the limit.
+    /// Clients refused at the limit.
     pub refused: u64,
 }
 
@@ -36,29 +36,29 @@ impl fmt::Display for Totals {
     }
 }
 
-/// The totals, and the log that they go to.
+/// The counters, session table and log of a service or of the process.
 #[derive(Debug)]
 pub struct Stats {
-    /// Where lines go.
+    /// The log.
     pub log: Log,
-    /// Since when everything is counted.
+    /// The time at which counting started.
     pub start_time: StartTime,
-    /// What is counted.
+    /// The counters.
     pub counters: Counters,
-    /// Whose totals these are.
+    /// The name of the service.
     name: Arc<str>,
     servers: Mutex<Vec<Arc<ServerStats>>>,
-    /// Counts the same for several.
+    /// The stats of the process, which count the same sessions.
     parent: Option<Arc<Stats>>,
-    /// Where sessions are known one by one, if somebody may ask or might.
+    /// The session table, created when sessions are first tracked.
     sessions: Arc<OnceLock<Arc<SessionTable>>>,
-    /// Somebody may ask.
+    /// Whether new sessions are tracked.
     watched: Arc<AtomicBool>,
     ending: AtomicBool,
     changed: Notify,
 }
 
-/// A session that has a server, for as long as it does, however it ends.
+/// Counts a session that has a server. Dropping it ends the count.
 #[derive(Debug)]
 pub struct ServedGuard<'a>(&'a Counters);
 
@@ -69,7 +69,7 @@ impl Drop for ServedGuard<'_> {
 }
 
 impl Stats {
-    /// Empty totals.
+    /// Creates empty stats of the process.
     pub fn new(log: Log) -> Self {
         Self {
             log,
@@ -85,7 +85,7 @@ impl Stats {
         }
     }
 
-    /// Whether sessions that begin from now on are known one by one, also those of the services within.
+    /// Sets whether new sessions are added to the session table, also those of the services.
     pub fn track_sessions(&self, on: bool) {
         if on {
             self.sessions.get_or_init(Arc::default);
@@ -97,7 +97,7 @@ impl Stats {
         self.sessions.get().filter(|_| self.watched.load(Ordering::Relaxed))
     }
 
-    /// Empty totals of a service, that are also counted by another.
+    /// Creates empty stats of a service, whose sessions the stats of the process count too.
     pub fn for_service(parent: Arc<Self>, log: Log, name: &str) -> Self {
         Self {
             name: Arc::from(name),
@@ -109,7 +109,7 @@ impl Stats {
         }
     }
 
-    /// These are its servers from now on. Those of the same name go on counting.
+    /// Sets the servers. Servers of the same name keep their counters.
     pub fn set_servers<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<ServerStats>> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = |name: &str| {
@@ -122,17 +122,17 @@ impl Stats {
         servers.clone()
     }
 
-    /// Where sessions are known one by one, if somebody may ask.
+    /// Returns the session table, if sessions were ever tracked.
     pub fn sessions(&self) -> Option<&Arc<SessionTable>> {
         self.sessions.get()
     }
 
-    /// Whether somebody wants to know who each client is.
+    /// Returns whether the address of each client is needed.
     pub fn needs_client(&self) -> bool {
         self.tracked().is_some() || self.log.logs_sessions()
     }
 
-    /// A session begins.
+    /// Counts a new session.
     pub fn begin(&self, now: Instant) {
         let at = self.start_time.since_start(now);
         self.counters.max_waiting.raise_to(self.counters.waiting());
@@ -146,18 +146,18 @@ impl Stats {
         }
     }
 
-    /// The session is one of those that are known one by one, if any are.
+    /// Adds a session to the session table, if sessions are tracked.
     pub fn track(&self, client: &Peer, began: Instant) -> Option<Arc<SessionEntry>> {
         Some(self.tracked()?.begin(&self.name, client.clone(), began))
     }
 
-    /// A session has a server from now on. Counted of each, also of those of whom nothing else is known.
+    /// Counts a session that has a server, until the guard is dropped.
     pub fn count_served(&self) -> ServedGuard<'_> {
         self.counters.served.inc();
         ServedGuard(&self.counters)
     }
 
-    /// A session that began then, and of which more is known, has got a server now.
+    /// Records that a session got its server.
     pub fn server_reached(
         &self,
         server: Option<&Arc<ServerStats>>,
@@ -176,7 +176,7 @@ impl Stats {
         }
     }
 
-    /// A session moved so many bytes more.
+    /// Counts more bytes of a session.
     pub fn moved(&self, server: Option<&ServerStats>, (up, down): (u64, u64)) {
         if (up, down) == (0, 0) {
             return;
@@ -190,7 +190,7 @@ impl Stats {
         }
     }
 
-    /// A session has ended; `label` begins its line in the log.
+    /// Records the end of a session; `label` is the prefix of its log line.
     pub fn end(&self, label: &str, entry: Option<&SessionEntry>, began: Instant, record: &Record<'_>) {
         self.counters.ends.add(Cause::of(record.outcome));
         self.count_ended(entry, began, record);
@@ -204,7 +204,7 @@ impl Stats {
         self.write_record(label, record);
     }
 
-    /// So many sessions are ended before their time. Those of whom something is known are told of one by one.
+    /// Counts sessions that are aborted. [`Self::end_aborted`] records each one of which details are known.
     pub fn count_aborted(&self, sessions: usize) {
         for _ in 0..sessions {
             self.counters.ends.add(Cause::Killed);
@@ -215,7 +215,7 @@ impl Stats {
         }
     }
 
-    /// One of those that were cut has ended.
+    /// Records the end of an aborted session.
     pub fn end_aborted(
         &self,
         label: &str,
@@ -232,7 +232,7 @@ impl Stats {
         self.write_record(label, record);
     }
 
-    /// What is known of a session is counted at its end.
+    /// Counts the details of a session at its end.
     fn count_ended(&self, entry: Option<&SessionEntry>, began: Instant, record: &Record<'_>) {
         let bytes = record.outcome.bytes();
         self.moved(record.server, entry.map_or(bytes, |entry| entry.moved(bytes.0, bytes.1)));
@@ -242,13 +242,13 @@ impl Stats {
         if self.tracked().is_some() {
             self.counters.lasted.add(began.elapsed());
         }
-        // It is known from when somebody could ask.
+        // The session may have been added before tracking was disabled.
         if let (Some(sessions), Some(entry)) = (self.sessions.get(), entry) {
             sessions.end(entry);
         }
     }
 
-    /// A client was turned away at the limit.
+    /// Counts and logs a client refused at the limit.
     pub fn refuse(&self) {
         for stats in self.with_parents() {
             stats.counters.refused.inc();
@@ -261,7 +261,7 @@ impl Stats {
         );
     }
 
-    /// The totals now.
+    /// Returns the totals.
     pub fn totals(&self) -> Totals {
         let Counters { open, accepted, unserved, refused, .. } = &self.counters;
         Totals {
@@ -272,17 +272,17 @@ impl Stats {
         }
     }
 
-    /// Nobody new is served any more, neither here nor in the services within.
+    /// Marks the service, or the process and its services, as shutting down.
     pub fn begin_shutdown(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nobody new is served any more.
+    /// Returns whether the service or the process is shutting down.
     pub fn is_shutting_down(&self) -> bool {
         self.with_parents().any(|stats| stats.ending.load(Ordering::Relaxed))
     }
 
-    /// The maxima begin anew.
+    /// Resets the maxima.
     pub fn reset_max(&self) {
         let (counters, now) = (&self.counters, self.start_time.elapsed());
         counters.max.set(counters.open.get());
@@ -296,7 +296,7 @@ impl Stats {
         }
     }
 
-    /// Waits until a total has changed since the last time that this was awaited.
+    /// Waits until a total changes. A change since the last call counts.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

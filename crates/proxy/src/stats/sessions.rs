@@ -1,5 +1,4 @@
-//! The sessions that are open, one by one: for whoever asks on the control socket. There are never more than are
-//! admitted.
+//! The table of open sessions, for the control socket. Its size is bounded by the session limits.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,25 +11,25 @@ use super::ServerStats;
 use super::count::Counter;
 use crate::client::Peer;
 
-/// The sessions that are open.
+/// The table of open sessions.
 #[derive(Debug, Default)]
 pub struct SessionTable {
     open: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
     last: AtomicU64,
 }
 
-/// One of them.
+/// An open session.
 #[derive(Debug)]
 pub struct SessionEntry {
-    /// Its number, never used twice.
+    /// The unique number of the session.
     pub id: u64,
-    /// Its service.
+    /// The name of the service.
     pub service: Arc<str>,
-    /// Who it is.
+    /// The client.
     pub client: Peer,
-    /// When it was accepted.
+    /// The time of the accept.
     pub began: Instant,
-    /// Which server it has; none while it is held.
+    /// The server; none while the session is held.
     server: OnceLock<Arc<ServerStats>>,
     /// Bytes to the server and to the client so far.
     up: Counter,
@@ -40,7 +39,7 @@ pub struct SessionEntry {
 }
 
 impl SessionTable {
-    /// A session begins. It stays here until the entry is taken out again by [`Self::end`].
+    /// Adds a session, which stays in the table until [`Self::end`].
     pub fn begin(&self, service: &Arc<str>, client: Peer, began: Instant) -> Arc<SessionEntry> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(SessionEntry {
@@ -58,22 +57,22 @@ impl SessionTable {
         entry
     }
 
-    /// A session has ended.
+    /// Removes a session.
     pub fn end(&self, entry: &SessionEntry) {
         self.lock().remove(&entry.id);
     }
 
-    /// The session of this number.
+    /// Returns the session with a number.
     pub fn get(&self, id: u64) -> Option<Arc<SessionEntry>> {
         self.lock().get(&id).cloned()
     }
 
-    /// The number of the session that began last.
+    /// Returns the highest number so far.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// The next sessions after this number, in the order in which they began.
+    /// Returns up to `most` sessions after a number, in the order of their start.
     pub fn after(&self, id: u64, most: usize) -> Vec<Arc<SessionEntry>> {
         let beyond = (std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded);
         self.lock().range(beyond).take(most).map(|(_, entry)| Arc::clone(entry)).collect()
@@ -85,23 +84,23 @@ impl SessionTable {
 }
 
 impl SessionEntry {
-    /// Which server it has.
+    /// Returns the server.
     pub fn server(&self) -> Option<&Arc<ServerStats>> {
         self.server.get()
     }
 
-    /// It got a server.
+    /// Sets the server.
     pub fn served(&self, server: &Arc<ServerStats>) {
         // A session gets one server.
         let _ = self.server.set(Arc::clone(server));
     }
 
-    /// Bytes to the server and to the client so far.
+    /// Returns the bytes to the server and to the client so far.
     pub fn bytes(&self) -> (u64, u64) {
         (self.up.get(), self.down.get())
     }
 
-    /// So many bytes were moved by now; gives those that were not known yet.
+    /// Sets the bytes moved so far, and returns the difference to the last call.
     pub fn moved(&self, up: u64, down: u64) -> (u64, u64) {
         let news = (up.saturating_sub(self.up.get()), down.saturating_sub(self.down.get()));
         self.up.set(up);
@@ -109,13 +108,13 @@ impl SessionEntry {
         news
     }
 
-    /// Ends it.
+    /// Asks the session to end.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.kill.notify_one();
     }
 
-    /// Waits until it is to end. For the session itself.
+    /// Waits until [`Self::kill`] is called. For the session itself.
     pub async fn killed(&self) {
         while !self.killed.load(Ordering::Acquire) {
             self.kill.notified().await;
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_open_is_found_in_order_and_ends_once_asked_to() {
+    async fn lists_sessions_in_order_and_kills_them() {
         let sessions = SessionTable::default();
         let service = Arc::from("web");
         let begin = || sessions.begin(&service, Peer::unknown(), Instant::now());

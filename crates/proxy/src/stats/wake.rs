@@ -1,4 +1,4 @@
-//! What is counted of a server that sleeps: how long in which state, who woke it, what that took, who waited.
+//! The counters of a workload: the time in each state, wake-ups and their causes, start times, held clients.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -8,24 +8,24 @@ use dormouse_core::service::State;
 
 use super::count::{Counter, Histogram, StartTime};
 
-/// What wakes.
+/// What woke a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WokenBy {
     /// A client.
     Client,
-    /// The time of day: it is kept warm.
+    /// A keep-warm window.
     KeepWarm,
-    /// The load of the servers before it.
+    /// The load of the other servers.
     Load,
     /// An administrator.
     Control,
 }
 
 impl WokenBy {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Self; 4] = [Self::Client, Self::KeepWarm, Self::Load, Self::Control];
 
-    /// Its name in metrics.
+    /// Returns the name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -39,11 +39,11 @@ impl WokenBy {
 /// The last wake-up.
 #[derive(Debug, Clone)]
 pub struct Woken {
-    /// What did it.
+    /// The cause.
     pub by: WokenBy,
-    /// Which client it was, if it was one and is known.
+    /// The client, if a client woke it and its address is known.
     pub who: Option<String>,
-    /// When, on the wall.
+    /// The wall-clock time.
     pub at: SystemTime,
 }
 
@@ -59,26 +59,26 @@ impl fmt::Display for Woken {
     }
 }
 
-/// What is counted of a server that sleeps.
+/// The counters of a workload.
 #[derive(Debug)]
 pub struct WakeCounters {
     start_time: StartTime,
-    /// The state now, as an index of [`State::ALL`], and since when, in microseconds.
+    /// The current state as an index of [`State::ALL`], and the time of its start in microseconds.
     state: Counter,
     changed: Counter,
-    /// Microseconds in each state, without what is not over.
+    /// Microseconds in each state, without the current stay.
     spent: [Counter; State::ALL.len()],
-    /// Starts that succeeded, by how long they took.
+    /// The durations of successful starts.
     pub cold_starts: Histogram,
-    /// Starts that did not.
+    /// Failed starts.
     pub failed_starts: Counter,
-    /// How often it was frozen.
+    /// Freezes.
     pub freezes: Counter,
-    /// Clients that waited for it and got it, by how long they waited.
+    /// The waiting times of held clients that were served.
     pub holds: Histogram,
-    /// Clients that waited and did not get it.
+    /// Held clients that were not served.
     pub failed_holds: Counter,
-    /// The most that waited at once.
+    /// The maximum of clients held at once.
     pub max_held: Counter,
     wakes: [Counter; WokenBy::ALL.len()],
     woken: Mutex<Option<Woken>>,
@@ -104,7 +104,7 @@ impl Default for WakeCounters {
 }
 
 impl WakeCounters {
-    /// The state changed.
+    /// Records a change of the state.
     pub fn change(&self, state: State, now: Instant) {
         let now = micros(self.start_time.since_start(now));
         if let Some(spent) = self.spent.get(usize::try_from(self.state.get()).unwrap_or_default()) {
@@ -117,7 +117,7 @@ impl WakeCounters {
         }
     }
 
-    /// How long it was in this state, all together, until now.
+    /// Returns the total time in a state until now.
     pub fn spent(&self, state: State, now: Instant) -> Duration {
         let index = index(state);
         let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Counter::get);
@@ -129,7 +129,7 @@ impl WakeCounters {
         Duration::from_micros(over + going_on)
     }
 
-    /// It is being woken.
+    /// Counts a wake-up.
     pub fn wake(&self, by: WokenBy) {
         if let Some(count) =
             WokenBy::ALL.iter().position(|other| *other == by).and_then(|i| self.wakes.get(i))
@@ -139,26 +139,26 @@ impl WakeCounters {
         *self.lock() = Some(Woken { by, who: None, at: SystemTime::now() });
     }
 
-    /// The maxima begin anew; `held`: so many wait now.
+    /// Resets the maxima; `held` is the number of clients held now.
     pub fn reset_max(&self, held: usize) {
         self.max_held.set(u64::try_from(held).unwrap_or(u64::MAX));
         self.holds.reset_max();
         self.cold_starts.reset_max();
     }
 
-    /// It was this client that has just woken it.
+    /// Sets the client that caused the last wake-up.
     pub fn woken_by(&self, who: String) {
         if let Some(woken) = self.lock().as_mut().filter(|woken| woken.by == WokenBy::Client) {
             woken.who = Some(who);
         }
     }
 
-    /// The last wake-up.
+    /// Returns the last wake-up.
     pub fn woken(&self) -> Option<Woken> {
         self.lock().clone()
     }
 
-    /// How often it was woken by this.
+    /// Returns the number of wake-ups with a cause.
     pub fn wakes(&self, by: WokenBy) -> u64 {
         WokenBy::ALL
             .iter()
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_in_all_states_is_the_time_that_passed() {
+    fn the_times_in_all_states_add_up() {
         let counters = WakeCounters::default();
         let began = Instant::now();
         let mut now = began;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_woke_it_is_remembered() {
+    fn remembers_the_client_that_woke_it() {
         let counters = WakeCounters::default();
         counters.wake(WokenBy::Client);
         counters.woken_by("192.0.2.1:5".to_owned());

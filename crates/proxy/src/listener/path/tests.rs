@@ -19,7 +19,7 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_stale_file_is_replaced_a_live_one_is_not_and_ours_is_removed() {
+fn replaces_a_stale_file_but_no_live_one_and_removes_its_own() {
     let directory = directory("stale");
     let path = directory.join("s");
     drop(UnixListener::bind(&path).unwrap());
@@ -37,11 +37,11 @@ fn a_stale_file_is_replaced_a_live_one_is_not_and_ours_is_removed() {
 }
 
 #[test]
-fn whoever_takes_a_stale_name_first_keeps_it() {
+fn the_first_to_replace_a_stale_file_keeps_it() {
     let directory = directory("race");
     let (path, temporary) = (directory.join("s"), directory.join("t"));
     for stale in [true, false] {
-        // Since it was found to be stale, or absent, another has come.
+        // Another program listens since the file was found stale or absent.
         let theirs = UnixListener::bind(&path).unwrap();
         let _ours = UnixListener::bind(&temporary).unwrap();
         let error = move_into_place(&temporary, &path, stale).unwrap_err();
@@ -52,7 +52,7 @@ fn whoever_takes_a_stale_name_first_keeps_it() {
         fs::remove_file(&path).unwrap();
         fs::remove_file(&temporary).unwrap();
     }
-    // And if the stale one is gone meanwhile, nothing is in the way.
+    // If the stale file was removed meanwhile, the path is free.
     let _ours = UnixListener::bind(&temporary).unwrap();
     move_into_place(&temporary, &path, true).unwrap();
     UnixStream::connect(&path).unwrap();
@@ -60,7 +60,7 @@ fn whoever_takes_a_stale_name_first_keeps_it() {
 }
 
 #[test]
-fn a_file_that_somebody_put_in_the_place_of_ours_stays() {
+fn does_not_remove_a_file_that_replaced_its_own() {
     let directory = directory("replaced");
     let path = directory.join("s");
     let ours = open_plainly(&path).unwrap();
@@ -71,7 +71,7 @@ fn a_file_that_somebody_put_in_the_place_of_ours_stays() {
     fs::remove_dir_all(directory).unwrap();
 }
 
-/// Runs this where it is not root's, whoever runs the tests.
+/// Runs a closure without root privileges.
 fn without_rights<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     let run = || {
         if rustix::process::geteuid().is_root() {
@@ -84,14 +84,14 @@ fn without_rights<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
-/// Where only root gets on.
+/// Options that only root can set.
 fn of_a_foreign_group() -> FileOptions {
     let group = Owner { name: "2000000000".to_owned(), id: 2_000_000_000 };
     FileOptions { mode: Some(0o600), owner: None, group: Some(group) }
 }
 
 #[test]
-fn what_cannot_be_finished_leaves_nothing_behind() {
+fn a_failed_open_leaves_no_file() {
     let directory = directory("undone");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     let path = directory.join("s");
@@ -99,13 +99,13 @@ fn what_cannot_be_finished_leaves_nothing_behind() {
     let (operation, error) = opened.unwrap_err();
     assert_eq!((operation, error.kind()), ("set the owner", io::ErrorKind::PermissionDenied));
     assert!(names_in(&directory).is_empty());
-    // There is nothing else that keeps it from being opened.
+    // Without the options the open succeeds.
     drop(without_rights(|| open_plainly(&path)).unwrap());
     fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
-fn who_may_connect_cannot_be_changed_without_a_word() {
+fn a_failed_change_of_permissions_is_reported() {
     let directory = directory("unchanged");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     let path = directory.join("s");
@@ -114,7 +114,7 @@ fn who_may_connect_cannot_be_changed_without_a_word() {
         let said = listener.set_file_permissions(&of_a_foreign_group()).unwrap_err().to_string();
         fs::remove_file(&path).unwrap();
         let _theirs = UnixListener::bind(&path).unwrap();
-        // That one is not ours to change.
+        // The file of another program is not changed.
         listener.set_file_permissions(&of_a_foreign_group()).unwrap();
         said
     });
@@ -124,7 +124,7 @@ fn who_may_connect_cannot_be_changed_without_a_word() {
 }
 
 #[test]
-fn a_name_as_long_as_a_name_may_be_is_bound_in_its_place() {
+fn binds_a_path_of_maximum_length_directly() {
     let directory = directory("long");
     let room = 107 - directory.as_os_str().len() - 1;
     let path = directory.join("x".repeat(room));
