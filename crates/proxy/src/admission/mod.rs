@@ -1,6 +1,7 @@
 //! Admission: the session limit of each service, and the limit that the process's descriptors set.
 
 mod fd_budget;
+mod fd_limits;
 mod reserve_fd;
 mod session_tasks;
 
@@ -9,11 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dormouse_config::limit::{AtLimit, Cap};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 pub use fd_budget::{FdBudget, FdReservation, raise_fd_limit};
-use reserve_fd::ReserveFd;
+pub use fd_limits::{FdLimits, FdPressure};
 use session_tasks::SessionTasks;
 
 /// Counts the sessions of one service.
@@ -26,19 +26,6 @@ pub struct Admission {
     fd_limits: Arc<FdLimits>,
     /// The tasks of sessions, if they can be aborted.
     tasks: Option<SessionTasks>,
-}
-
-/// Counts the sessions of the process, and limits them to its descriptors.
-#[derive(Debug)]
-pub struct FdLimits {
-    open: AtomicUsize,
-    /// Above this number of sessions, clients wait in the backlog even if their service refuses clients at its limit.
-    max_sessions: AtomicUsize,
-    left: Notify,
-    idle: Notify,
-    /// The number of sessions that wait for a descriptor. They get free descriptors before new clients.
-    fd_pressure: AtomicUsize,
-    reserve_fd: ReserveFd,
 }
 
 /// The permit of a session. Dropping it frees the place.
@@ -59,34 +46,6 @@ pub enum Decision {
 }
 
 impl FdLimits {
-    /// Creates limits for a number of sessions.
-    pub fn new(max_sessions: usize) -> Arc<Self> {
-        Arc::new(Self {
-            open: AtomicUsize::new(0),
-            max_sessions: AtomicUsize::new(max_sessions.max(1)),
-            left: Notify::new(),
-            idle: Notify::new(),
-            fd_pressure: AtomicUsize::new(0),
-            reserve_fd: ReserveFd::keep(),
-        })
-    }
-
-    /// Sets the number of sessions.
-    pub fn resize(&self, max_sessions: usize) {
-        self.max_sessions.store(max_sessions.max(1), Ordering::Release);
-        self.left.notify_waiters();
-    }
-
-    /// Returns the number of open sessions.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Returns the number of sessions that the descriptors allow.
-    pub fn max_sessions(&self) -> usize {
-        self.max_sessions.load(Ordering::Relaxed)
-    }
-
     /// Returns the number of sessions that may be open at once: the limits of the given services, and the open sessions of
     /// services that are being removed.
     pub fn sessions_wanted<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Admission>>) -> u32 {
@@ -97,17 +56,6 @@ impl FdLimits {
             });
         let others = self.open().saturating_sub(theirs);
         u32::try_from(admitted.saturating_add(others)).unwrap_or(u32::MAX)
-    }
-
-    /// Raises the number of sessions. It is never lowered.
-    pub fn grow(&self, max_sessions: usize) {
-        self.max_sessions.fetch_max(max_sessions, Ordering::Relaxed);
-        self.left.notify_waiters();
-    }
-
-    /// Waits until the last open session ends, or has ended since this was last awaited. For one waiter.
-    pub async fn became_idle(&self) {
-        self.idle.notified().await;
     }
 }
 
@@ -202,25 +150,10 @@ impl Admission {
     }
 }
 
-/// Marks a session that waits for a descriptor. Dropping it removes the mark.
-#[derive(Debug)]
-pub struct FdPressure<'a>(&'a FdLimits);
-
 impl Permit {
     /// Reports that this session lacks a descriptor: no client is admitted meanwhile.
     pub fn report_fd_pressure(&self) -> FdPressure<'_> {
-        self.admission.fd_limits.fd_pressure.fetch_add(1, Ordering::AcqRel);
-        self.admission.fd_limits.reserve_fd.release();
-        FdPressure(&self.admission.fd_limits)
-    }
-}
-
-impl Drop for FdPressure<'_> {
-    fn drop(&mut self) {
-        if self.0.fd_pressure.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.reserve_fd.restore();
-        }
-        self.0.left.notify_waiters();
+        FdPressure::new(&self.admission.fd_limits)
     }
 }
 

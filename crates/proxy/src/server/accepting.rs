@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::ListenerFailed;
 use super::accept::accept_all;
 use crate::admission::Admission;
 use crate::listener::{AcceptSocket, Listener};
@@ -21,6 +20,15 @@ pub struct OpenListener {
     /// `None` only after [`Self::close`].
     listener: Option<Listener>,
     accepting: AbortHandle,
+}
+
+/// A listener that failed.
+#[derive(Debug)]
+pub struct ListenerFailed {
+    /// The name of the listener.
+    pub name: String,
+    /// The error of the kernel.
+    pub error: io::Error,
 }
 
 impl AcceptTasks {

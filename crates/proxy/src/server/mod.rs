@@ -9,14 +9,13 @@ mod serve;
 mod signals;
 
 pub use accept::accept_all;
-pub use accepting::{AcceptTasks, OpenListener};
+pub use accepting::{AcceptTasks, ListenerFailed, OpenListener};
 pub use idle::idle_exit;
 pub use manager::{
     StatusNote, begin_drain, extend_stop_timeout, report_drain, report_status, report_status_and, watchdog,
 };
 pub use runtime::block_on;
 pub use serve::{
-    DrainEnd, ListenerFailed, ListeningService, OpenSessions, READY, ServeOptions, background, drain,
-    end_sessions, sleep_for,
+    DrainEnd, ListeningService, OpenSessions, READY, ServeOptions, background, drain, end_sessions, sleep_for,
 };
 pub use signals::{HangupSignals, Signals};

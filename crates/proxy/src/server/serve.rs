@@ -1,6 +1,5 @@
 //! Serving: from opening the listeners to the end of the last session.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{
-    AcceptTasks, OpenListener, Signals, begin_drain, extend_stop_timeout, idle_exit, report_drain,
-    report_status, watchdog,
-};
+use super::accepting::{AcceptTasks, ListenerFailed, OpenListener};
+use super::idle::idle_exit;
+use super::manager::{begin_drain, extend_stop_timeout, report_drain, report_status, watchdog};
+use super::signals::Signals;
 use crate::admission::{Admission, FdLimits};
 use crate::busy_poll;
 use crate::listener::Listener;
@@ -202,15 +201,6 @@ pub enum DrainEnd {
     Completed,
     /// Another signal came: exit at once.
     Interrupted,
-}
-
-/// A listener that failed.
-#[derive(Debug)]
-pub struct ListenerFailed {
-    /// The name of the listener.
-    pub name: String,
-    /// The error of the kernel.
-    pub error: io::Error,
 }
 
 /// Why serving stops.
