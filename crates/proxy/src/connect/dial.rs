@@ -18,13 +18,23 @@ use rustix::net::{
 };
 use tokio::time::{sleep, timeout};
 
+use super::endpoint::Endpoint;
+use super::error::{AddressFailed, ConnectError};
 use super::options::{is_within, prepare_fresh};
-use super::{AddressFailed, ConnectError, Endpoint, OnRefused};
 
 /// The connection attempt delay of RFC 8305, section 5: the cost of a dead first address.
 const HEAD_START: Duration = Duration::from_millis(250);
 /// The maximum number of concurrent attempts, which bounds the descriptors of a session.
 const MAX_AT_ONCE: usize = 4;
+
+/// What to do when one of several addresses refuses while another has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// Do not try the address again.
+    GiveUp,
+    /// Try the address again: a server may be about to listen.
+    Retry,
+}
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, AddressFailed>> + Send + 'a>>;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 
 /// No address of a target took the connection.
 #[derive(Debug)]

@@ -19,32 +19,16 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::sync::watch as watch_channel;
 
+pub use dial::OnRefused;
 pub use endpoint::Endpoint;
 pub use error::{AddressFailed, ConnectError};
-use resolve::NameCache;
+use resolve::Addresses;
 
 /// How to reach a server: its addresses, or where they come from.
 #[derive(Debug)]
 pub struct Route {
     addresses: Addresses,
     timeout: Option<Duration>,
-}
-
-#[derive(Debug)]
-enum Addresses {
-    Fixed(Vec<Endpoint>),
-    Named(NameCache),
-    /// The current server of a slot.
-    Slot(watch_channel::Receiver<Option<SocketAddr>>),
-}
-
-/// What to do when one of several addresses refuses while another has not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnRefused {
-    /// Do not try the address again.
-    GiveUp,
-    /// Try the address again: a server may be about to listen.
-    Retry,
 }
 
 impl Route {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use dormouse_core::address::{Host, Port};
 use dormouse_sys::blocking;
 use dormouse_sys::resolve::{ResolveError, lookup, lookup_numeric};
+use tokio::sync::watch as watch_channel;
 use tokio::time::{Instant, timeout};
 
-use super::{Addresses, Endpoint};
+use super::endpoint::Endpoint;
 
 /// How long an answer is fresh (`hold valid` of haproxy).
 const FRESH: Duration = Duration::from_secs(10);
@@ -20,6 +21,15 @@ const FAILED: Duration = Duration::from_secs(1);
 const PATIENCE_WITH_ANSWER: Duration = Duration::from_millis(250);
 /// How long a session without an answer waits. The C library's resolver gives up after 5 s × 2 tries × 3 servers.
 const PATIENCE: Duration = Duration::from_secs(35);
+
+/// The addresses of a server, or where they come from.
+#[derive(Debug)]
+pub(super) enum Addresses {
+    Fixed(Vec<Endpoint>),
+    Named(NameCache),
+    /// The current server of a slot.
+    Slot(watch_channel::Receiver<Option<SocketAddr>>),
+}
 
 /// Returns the addresses of hosts that need no resolver, or a cache for a name.
 pub(super) fn prepare(host: &Host, port: &Port) -> Result<Addresses, ResolveError> {

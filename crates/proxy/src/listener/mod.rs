@@ -1,123 +1,12 @@
 //! Listeners: sockets that the service manager passes, or that dormouse opens.
 
+mod handle;
 mod open;
 mod passed;
 mod path;
 mod socket;
+mod socket_file;
 
-use std::fmt;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-
-use dormouse_config::listen_options::FileOptions;
-use rustix::net::{AddressFamily, sockopt};
-
-use crate::connect;
+pub use handle::{AcceptSocket, Listener, SetFileError};
 pub use open::{OpenError, adopt, open};
 pub use passed::{Passed, PassedError, PassedFds, classify};
-
-/// A duplicate of a listener's socket for the accept task.
-#[derive(Debug)]
-pub struct AcceptSocket {
-    pub(crate) socket: OwnedFd,
-    pub(crate) family: AddressFamily,
-    /// The path of the socket file. The kernel may report the name before a rename.
-    pub(crate) path: Option<PathBuf>,
-}
-
-/// A listening stream socket.
-#[derive(Debug)]
-pub struct Listener {
-    socket: OwnedFd,
-    name: String,
-    family: AddressFamily,
-    /// Removes the socket file on drop.
-    file: Option<path::SocketFile>,
-}
-
-impl Listener {
-    fn new(socket: OwnedFd, name: String) -> Self {
-        let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
-        // Accepted sockets inherit the options, which only improve performance.
-        let _ = connect::options::prepare(&socket, family);
-        Self { socket, name, family, file: None }
-    }
-
-    /// Duplicates the socket for a task that accepts on it. The listener outlives the task.
-    ///
-    /// # Errors
-    /// When there are no descriptors left.
-    pub fn accept_socket(&self) -> io::Result<AcceptSocket> {
-        let path = self.file.as_ref().map(|file| file.path.clone());
-        Ok(AcceptSocket { socket: self.socket.try_clone()?, family: self.family, path })
-    }
-
-    /// Returns device and inode of the socket file, if dormouse created one.
-    pub fn file_identity(&self) -> Option<(u64, u64)> {
-        self.file.as_ref().map(path::SocketFile::identity)
-    }
-
-    /// Returns whether the socket file was removed. Another file in its place does not count.
-    pub fn is_file_gone(&self) -> bool {
-        self.file.as_ref().is_some_and(path::SocketFile::is_gone)
-    }
-
-    /// Keeps the socket file on drop, because another process continues to listen.
-    pub fn keep_file(&mut self) {
-        if let Some(file) = self.file.take() {
-            file.leave();
-        }
-    }
-
-    /// Sets mode, owner and group of the socket file, if dormouse created one.
-    ///
-    /// # Errors
-    /// When the kernel refuses. Then the permissions stay as they are.
-    pub fn set_file_permissions(&self, options: &FileOptions) -> Result<(), SetFileError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        file.set_permissions(options).map_err(|(operation, error)| SetFileError {
-            path: file.path.clone(),
-            operation,
-            error,
-        })
-    }
-
-    /// Names the listener by its address if the service manager gave it no name.
-    #[must_use]
-    pub fn named_by_address(self) -> Self {
-        match passed::address_of_nameless(&self.socket, &self.name) {
-            Some(name) => Self { name, ..self },
-            None => self,
-        }
-    }
-
-    /// The listening socket.
-    pub fn socket(&self) -> &OwnedFd {
-        &self.socket
-    }
-}
-
-/// Why the permissions of a socket file could not be set.
-#[derive(Debug)]
-pub struct SetFileError {
-    path: PathBuf,
-    operation: &'static str,
-    error: io::Error,
-}
-
-impl fmt::Display for SetFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, operation, error } = self;
-        write!(f, "Failed to change who may connect to {}: {operation}: {error}", path.display())?;
-        open::file_remedy(operation, error).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
-    }
-}
-
-impl std::error::Error for SetFileError {}
-
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}

@@ -15,9 +15,10 @@ use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, bind, getsockname, listen, sockopt,
 };
 
-use super::Listener;
-use super::path::{self, StepError};
+use super::handle::Listener;
+use super::path;
 use super::socket::socket;
+use super::socket_file::{SocketFile, StepError, file_remedy};
 
 /// The default backlog, the kernel's maximum (net.core.somaxconn).
 pub(super) const BACKLOG: i32 = 4096;
@@ -56,16 +57,6 @@ impl OpenError {
             ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
             _ => return file_remedy(self.operation, &self.error),
         })
-    }
-}
-
-/// Returns advice if the owner of a socket file cannot be set.
-pub(super) fn file_remedy(operation: &str, error: &std::io::Error) -> Option<&'static str> {
-    match (operation, error.kind()) {
-        ("set the owner", ErrorKind::PermissionDenied) => {
-            Some("only root gives a socket to another user, and everybody else only to a group of theirs")
-        }
-        _ => None,
     }
 }
 
@@ -133,7 +124,7 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
             return same.then(|| Listener::new(socket, bound.to_string()));
         }
         ListenAddress::Unix(asked) => {
-            let file = path::SocketFile::of(asked.as_path()).ok()?;
+            let file = SocketFile::of(asked.as_path()).ok()?;
             Some(file.matching(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,

@@ -1,15 +1,12 @@
 //! Sockets that the service manager passes.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
+use rustix::net::{SocketType, sockopt};
 
-use super::Listener;
-use crate::connect::Endpoint;
+use super::handle::{Listener, address_of_nameless};
 
 /// The descriptors that the service manager passed to the process.
 pub type PassedFds = Result<Vec<PassedFd>, ListenFdsError>;
@@ -108,17 +105,4 @@ fn is_connected(socket: &PassedFd) -> bool {
 /// Returns the name that the manager gave, or the address.
 fn display_name(socket: &PassedFd) -> String {
     address_of_nameless(&socket.fd, &socket.name).unwrap_or_else(|| socket.name.clone())
-}
-
-/// Returns the address of a socket whose name is empty or "unknown".
-pub(super) fn address_of_nameless(socket: impl AsFd, name: &str) -> Option<String> {
-    if !matches!(name, "" | "unknown") {
-        return None;
-    }
-    let address = getsockname(socket).ok()?;
-    if let Ok(address) = SocketAddr::try_from(address.clone()) {
-        return Some(address.to_string());
-    }
-    let address = SocketAddrUnix::try_from(address).ok()?;
-    Some(Endpoint::from(address).to_string())
 }

@@ -6,20 +6,18 @@ mod tests;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dormouse_config::listen_options::FileOptions;
-use rustix::fs::{CWD, Gid, RenameFlags, Uid, chown, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
 
-use super::Listener;
+use super::handle::Listener;
 use super::socket::socket;
+use super::socket_file::{SocketFile, StepError, set_permissions_of};
 use crate::connect::Endpoint;
-
-/// The operation that failed, and the error.
-pub(super) type StepError = (&'static str, io::Error);
 
 /// Listens under a temporary name and then renames it, so that no client finds a path that refuses connections. The file
 /// of a dead program is replaced; that of a live listener is not.
@@ -63,21 +61,6 @@ fn prepare(
     bind(socket, address).map_err(|error| ("bind", error.into()))?;
     set_permissions_of(path, options)?;
     listen(socket, backlog).map_err(|error| ("listen", error.into()))
-}
-
-/// Sets mode, owner and group of a socket file.
-fn set_permissions_of(path: &Path, options: &FileOptions) -> Result<(), StepError> {
-    let FileOptions { mode, owner, group } = options;
-    if let Some(mode) = *mode {
-        let permissions = fs::Permissions::from_mode(mode);
-        fs::set_permissions(path, permissions).map_err(|error| ("set the mode", error))?;
-    }
-    if owner.is_some() || group.is_some() {
-        let (uid, gid) = (owner.as_ref().map(|it| it.id), group.as_ref().map(|it| it.id));
-        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
-            .map_err(|error| ("set the owner", error.into()))?;
-    }
-    Ok(())
 }
 
 /// Renames a socket to its path, which is free or has the file of a dead program (`stale`).
@@ -131,62 +114,5 @@ impl TemporaryName {
 impl Drop for TemporaryName {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// The file of a socket that dormouse opened.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    pub(super) path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
-
-    /// Returns the file if it has this identity. Another file is left alone.
-    pub(super) fn matching(self, identity: Option<(u64, u64)>) -> Option<Self> {
-        if identity == Some(self.identity) {
-            return Some(self);
-        }
-        self.leave();
-        None
-    }
-
-    pub(super) fn identity(&self) -> (u64, u64) {
-        self.identity
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// Keeps the file on drop.
-    pub(super) fn leave(mut self) {
-        self.path.clear();
-    }
-
-    /// Returns whether the path still has this file. Another file in its place is not changed.
-    fn is_ours(&self) -> bool {
-        identity(&self.path).is_ok_and(|identity| identity == self.identity)
-    }
-
-    pub(super) fn set_permissions(&self, options: &FileOptions) -> Result<(), StepError> {
-        if self.is_ours() { set_permissions_of(&self.path, options) } else { Ok(()) }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_ours() {
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::listener::open::BACKLOG;
 use dormouse_config::listen_options::Owner;
+use rustix::fs::Uid;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 fn directory(name: &str) -> PathBuf {
