@@ -195,11 +195,11 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     let (mut held, mut max_held) = (0, 0);
     let mut hold_time = 0;
     if let Some(sleeper) = server.sleeper() {
-        let (state, ..) = sleeper.state();
+        let (workload_state, ..) = sleeper.state();
         held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
         max_held = sleeper.counters.max_held.get();
         hold_time = millis(&sleeper.counters.holds);
-        row.text("last_chk", &state.to_string());
+        row.text("last_chk", &workload_state.to_string());
         row.u64("chkfail", sleeper.counters.failed_starts.get());
     }
     row.u32("qcur", held);

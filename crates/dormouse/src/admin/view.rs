@@ -41,11 +41,11 @@ pub(super) fn process(running: &Running) -> Value {
 pub(super) fn service(service: &RunningService) -> Value {
     let stats = service.stats();
     let figures = &stats.counters;
-    let (state, since) = state(service);
+    let (service_state, since) = state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
         "name": service.name,
-        "state": state,
+        "state": service_state,
         "since_seconds": since.as_secs(),
         "listen": service.listen,
         "sessions": {

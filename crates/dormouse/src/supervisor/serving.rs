@@ -73,12 +73,12 @@ impl Serving {
         log: &Log,
     ) -> Result<Self, RunError> {
         let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
-        let (stored, state) = Stored::pick(&mut passed);
+        let (stored, saved) = Stored::pick(&mut passed);
         let mut store = manager.and_then(Store::of);
         if let Some(store) = &mut store {
             store.had(&stored);
         }
-        let (memory, woken) = Memory::open(state, store.as_mut(), log);
+        let (memory, woken) = Memory::open(saved, store.as_mut(), log);
         let mut dormitory = Dormitory::default();
         dormitory.remember(woken);
         let listeners = config.services.iter().map(|service| service.listen.len()).sum();
