@@ -1,7 +1,7 @@
 //! dormouse: network services that sleep until somebody connects.
 //!
 //! A connection goes through these modules in this order: [`listener`] → [`admission`] → [`service`] → [`connect`] →
-//! the relay (a crate of its own) → [`ledger`]. [`session`] is the thread through them, [`proxy`] puts them together
+//! the relay (a crate of its own) → [`stats`]. [`session`] is the thread through them, [`proxy`] puts them together
 //! for `dormouse proxy`, [`life`] is the process's own: signals, the service manager, the exit when idle.
 
 #![forbid(unsafe_code)]

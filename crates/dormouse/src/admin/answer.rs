@@ -86,11 +86,11 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             Err(missing) => format!("{}\n", missing.text()),
         },
         Command::ClearCounters => {
-            running.ledger.forget_most();
+            running.stats.reset_max();
             for service in running.services().iter() {
-                service.ledger().forget_most();
+                service.stats().reset_max();
                 for sleeper in service.servers().filter_map(|server| server.sleeper()) {
-                    sleeper.counters.forget_most(sleeper.outlook().held);
+                    sleeper.counters.reset_max(sleeper.outlook().held);
                 }
             }
             String::new()

@@ -83,7 +83,7 @@ async fn answer(request: &Request<Incoming>, running: &Running) -> Response<Stri
         }
         "/status.json" => respond(StatusCode::OK, "application/json", status(running).await),
         "/healthz" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" if running.ledger.is_ending() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        "/readyz" if running.stats.is_shutting_down() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
         "/readyz" => plain(StatusCode::OK, "ready\n"),
         _ => plain(StatusCode::NOT_FOUND, "There are /, /metrics, /status.json, /healthz and /readyz.\n"),
     }

@@ -1,4 +1,4 @@
-//! Figures of the process itself, from /proc.
+//! Counters of the process itself, from /proc.
 
 use std::fs;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use dormouse_log::quoted;
+use dormouse_log::json_string;
 
 /// What a figure is: where it comes from, of what nature it is, and of what it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Value {
 
     fn json(&self) -> String {
         match self {
-            Self::Text(text) => quoted(text),
+            Self::Text(text) => json_string(text),
             other => other.plain(),
         }
     }
@@ -124,7 +124,7 @@ impl Figure {
         let _ = write!(
             text,
             "{{{object}\"field\":{{\"pos\":{place},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",
-            quoted(name),
+            json_string(name),
             value.kind(),
             value.json()
         );

@@ -9,12 +9,12 @@ use dormouse_core::address::Target;
 use dormouse_core::control::{AdminState, Selector, ServerName};
 use dormouse_core::pool::SlotState;
 use dormouse_log::Log;
-use dormouse_proxy::admission::{Admission, Beside, Pool};
-use dormouse_proxy::session::Shared;
-use dormouse_proxy::stats::Ledger;
-use dormouse_proxy::stats::count::Beginning;
+use dormouse_proxy::admission::{Admission, FdLimits, FdReservation};
+use dormouse_proxy::session::ServiceContext;
+use dormouse_proxy::stats::Stats;
+use dormouse_proxy::stats::count::StartTime;
 use dormouse_proxy::stats::counters::ServerCounters;
-use dormouse_proxy::stats::sessions::Sessions;
+use dormouse_proxy::stats::sessions::SessionTable;
 use dormouse_proxy::upstream::sleeper::Sleeper;
 use dormouse_proxy::upstream::{ServerHandle, ServerView, Service};
 
@@ -24,12 +24,12 @@ pub struct Running {
     /// Where lines go.
     pub log: Log,
     /// What is counted of all.
-    pub ledger: Arc<Ledger>,
+    pub stats: Arc<Stats>,
     /// How many sessions fit.
-    pub pool: Arc<Pool>,
+    pub pool: Arc<FdLimits>,
     /// Since when it runs, on the wall.
     pub started: SystemTime,
-    beside: Mutex<Beside>,
+    beside: Mutex<FdReservation>,
     services: Mutex<Arc<Vec<RunningService>>>,
 }
 
@@ -43,7 +43,7 @@ pub struct RunningService {
     /// Who is let in.
     pub admission: Arc<Admission>,
     /// What its sessions share.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ServiceContext>,
     /// How many clients are held.
     pub hold_max: u32,
     /// How servers are chosen, in `HAProxy`'s words.
@@ -82,7 +82,7 @@ pub struct RunningServer<'a> {
     pub view: Option<ServerView>,
     service: &'a Service,
     /// Since when all is counted.
-    beginning: Beginning,
+    start_time: StartTime,
 }
 
 impl<'a> RunningServer<'a> {
@@ -133,25 +133,25 @@ impl<'a> RunningServer<'a> {
         match (self.sleeper(), &self.view) {
             (Some(sleeper), _) if !self.is_down() => sleeper.state().1.elapsed(),
             (_, Some(view)) => view.since.elapsed(),
-            _ => self.beginning.elapsed(),
+            _ => self.start_time.elapsed(),
         }
     }
 }
 
 impl Running {
     /// An empty one.
-    pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, log: Log) -> Arc<Self> {
+    pub fn new(stats: Arc<Stats>, pool: Arc<FdLimits>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
-        Arc::new(Self { log, ledger, pool, started, beside: Mutex::default(), services: Mutex::default() })
+        Arc::new(Self { log, stats, pool, started, beside: Mutex::default(), services: Mutex::default() })
     }
 
     /// These need descriptors beside sessions from now on.
-    pub fn set_beside(&self, beside: Beside) {
+    pub fn set_beside(&self, beside: FdReservation) {
         *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = beside;
     }
 
     /// What needs descriptors beside sessions.
-    pub fn beside(&self) -> Beside {
+    pub fn beside(&self) -> FdReservation {
         *self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,13 +166,13 @@ impl Running {
     }
 
     /// The sessions one by one.
-    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
-        self.ledger.sessions()
+    pub fn sessions(&self) -> Option<&Arc<SessionTable>> {
+        self.stats.sessions()
     }
 
     /// How long it runs.
     pub fn uptime(&self) -> Duration {
-        self.ledger.beginning.elapsed()
+        self.stats.start_time.elapsed()
     }
 }
 
@@ -182,7 +182,7 @@ impl RunningService {
         config: &ServiceConfig,
         listen: Vec<String>,
         admission: &Arc<Admission>,
-        shared: &Arc<Shared>,
+        shared: &Arc<ServiceContext>,
     ) -> Self {
         let facts = config.servers.iter().map(|server| Facts {
             name: server.name.clone(),
@@ -203,8 +203,8 @@ impl RunningService {
     }
 
     /// What is counted of it.
-    pub fn ledger(&self) -> &Ledger {
-        &self.shared.ledger
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
     }
 
     /// Its servers.
@@ -223,7 +223,7 @@ impl RunningService {
                 counters: self.shared.servers.get(index).map(|server| &server.counters),
                 view,
                 service: &self.shared.service,
-                beginning: self.ledger().beginning,
+                start_time: self.stats().start_time,
             }
         })
     }
@@ -235,7 +235,7 @@ impl RunningService {
             return (outages.count, outages.lasted(Instant::now()), outages.since.elapsed());
         }
         let since = self.servers().next().map(|server| server.since());
-        (0, Duration::ZERO, since.unwrap_or_else(|| self.ledger().beginning.elapsed()))
+        (0, Duration::ZERO, since.unwrap_or_else(|| self.stats().start_time.elapsed()))
     }
 
     /// The server of this name.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use dormouse_log::Utc;
-use dormouse_proxy::stats::sessions::Entry;
+use dormouse_proxy::stats::sessions::SessionEntry;
 
 use super::running::Running;
 
@@ -26,7 +26,7 @@ pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String,
     Some((text, last))
 }
 
-fn line(entry: &Entry, text: &mut String) {
+fn line(entry: &SessionEntry, text: &mut String) {
     let (up, down) = entry.bytes();
     // A String takes whatever is written to it. What is not known here has its place all the same.
     let _ = writeln!(
@@ -46,7 +46,7 @@ fn line(entry: &Entry, text: &mut String) {
 }
 
 /// All that is known of a session.
-pub(super) fn dump(entry: &Entry, text: &mut String) {
+pub(super) fn dump(entry: &SessionEntry, text: &mut String) {
     let (up, down) = entry.bytes();
     let since = SystemTime::now().checked_sub(entry.began.elapsed());
     let since = Utc(since.unwrap_or(SystemTime::UNIX_EPOCH));
@@ -65,7 +65,7 @@ pub(super) fn dump(entry: &Entry, text: &mut String) {
     );
 }
 
-fn protocol(entry: &Entry) -> &'static str {
+fn protocol(entry: &SessionEntry) -> &'static str {
     match entry.client.socket_address() {
         Some(address) if address.is_ipv4() => "tcpv4",
         Some(_) => "tcpv6",
@@ -73,14 +73,14 @@ fn protocol(entry: &Entry) -> &'static str {
     }
 }
 
-fn source(entry: &Entry) -> String {
+fn source(entry: &SessionEntry) -> String {
     match entry.client.socket_address() {
         Some(address) => format!("{}:{}", address.ip(), address.port()),
         None => "unix:1".to_owned(),
     }
 }
 
-fn server(entry: &Entry) -> &str {
+fn server(entry: &SessionEntry) -> &str {
     entry.server().map_or("<none>", |server| &server.name)
 }
 

@@ -7,8 +7,8 @@ use dormouse_config::limit::Cap;
 use dormouse_core::activation::AdminError;
 use dormouse_core::control::{AdminState, Selector, ServerName, Weight, WorkloadCommand};
 use dormouse_log::Level;
-use dormouse_proxy::admission::raise_limit;
-use dormouse_proxy::stats::sleep::WokenBy;
+use dormouse_proxy::admission::raise_fd_limit;
+use dormouse_proxy::stats::wake::WokenBy;
 
 use super::running::{Missing, Running, RunningServer, find, servers_of};
 use super::view::{standing, word};
@@ -110,8 +110,8 @@ pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
         (Some(_), None) => "Value out of range.\n".to_owned(),
         (Some(service), Some(cap)) => {
             service.admission.set_cap(cap);
-            let wanted = running.pool.wanted(services.iter().map(|service| &service.admission));
-            let budget = raise_limit(wanted, running.beside());
+            let wanted = running.pool.sessions_wanted(services.iter().map(|service| &service.admission));
+            let budget = raise_fd_limit(wanted, running.beside());
             running.pool.grow(budget.sessions);
             String::new()
         }

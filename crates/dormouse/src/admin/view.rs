@@ -8,14 +8,14 @@ use dormouse_core::activation::{Snapshot, State};
 use dormouse_core::control::AdminState;
 use dormouse_core::pool::SlotState;
 use dormouse_log::Utc;
-use dormouse_proxy::stats::sleep::WokenBy;
+use dormouse_proxy::stats::wake::WokenBy;
 use serde_json::{Value, json};
 
 use super::running::{Running, RunningServer, RunningService};
 
 /// The process, without its services.
 pub(super) fn process(running: &Running) -> Value {
-    let figures = &running.ledger.figures;
+    let figures = &running.stats.counters;
     let uptime = running.uptime();
     json!({
         "program": "dormouse",
@@ -23,15 +23,15 @@ pub(super) fn process(running: &Running) -> Value {
         "pid": std::process::id(),
         "started": Utc(running.started).to_string(),
         "uptime_seconds": uptime.as_secs(),
-        "ending": running.ledger.is_ending(),
+        "ending": running.stats.is_shutting_down(),
         "sessions": {
             "current": figures.open.get(),
-            "max": figures.most.get(),
+            "max": figures.max.get(),
             "total": figures.accepted.get(),
             "rate": figures.rate.now(uptime),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
-            "limit": running.pool.fits(),
+            "limit": running.pool.max_sessions(),
         },
         "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
     })
@@ -39,21 +39,21 @@ pub(super) fn process(running: &Running) -> Value {
 
 /// One service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let ledger = service.ledger();
-    let figures = &ledger.figures;
-    let (state, since) = state(service);
+    let stats = service.stats();
+    let figures = &stats.counters;
+    let (service_state, since) = state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
         "name": service.name,
-        "state": state,
+        "state": service_state,
         "since_seconds": since.as_secs(),
         "listen": service.listen,
         "sessions": {
             "current": figures.open.get(),
-            "max": figures.most.get(),
+            "max": figures.max.get(),
             "total": figures.accepted.get(),
-            "rate": figures.rate.now(ledger.beginning.elapsed()),
-            "rate_max": figures.rate.most(),
+            "rate": figures.rate.now(stats.start_time.elapsed()),
+            "rate_max": figures.rate.max(),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
             "limit": service.admission.cap(),
@@ -79,7 +79,7 @@ pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
             _ => (stance, since),
         });
     }
-    let (stance, since) = best.unwrap_or_else(|| (Stance::Up, service.ledger().beginning.elapsed()));
+    let (stance, since) = best.unwrap_or_else(|| (Stance::Up, service.stats().start_time.elapsed()));
     (stance.word(), since)
 }
 
@@ -160,7 +160,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "last_check": server.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
         "sessions": {
             "current": count(|counters| counters.open.get()),
-            "max": count(|counters| counters.most.get()),
+            "max": count(|counters| counters.max.get()),
             "total": count(|counters| counters.sessions.get()),
         },
         "bytes": {
@@ -183,7 +183,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         .collect();
     let more = json!({
         "waiting": outlook.held,
-        "waiting_max": counters.most_held.get(),
+        "waiting_max": counters.max_held.get(),
         "in_use": outlook.in_use,
         "foreign": outlook.foreign,
         "kept_warm": outlook.keep_warm,
@@ -192,7 +192,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "failed_starts": counters.failed_starts.get(),
         "freezes": counters.freezes.get(),
         "holds": counters.holds.count(),
-        "holds_in_vain": counters.holds_in_vain.get(),
+        "holds_in_vain": counters.failed_holds.get(),
         "reason": sleeper.reason().map(|reason| reason.to_string()),
         "woken_by": woken.as_ref().map(ToString::to_string),
         "woken_at": woken.as_ref().map(|woken| Utc(woken.at).to_string()),
@@ -288,7 +288,7 @@ fn seconds(span: Duration) -> Value {
 /// A service's line of `show services`.
 pub(super) fn line(service: &RunningService, text: &mut String) {
     let (state, since) = state(service);
-    let figures = &service.ledger().figures;
+    let figures = &service.stats().counters;
     // A String takes whatever is written to it.
     let _ = writeln!(
         text,

@@ -130,7 +130,7 @@ impl Windows {
                 .line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
             tokio::spawn(http::serve(listener, Arc::clone(running)))
         });
-        running.ledger.watch(self.control.is_some() || self.http.is_some());
+        running.stats.track_sessions(self.control.is_some() || self.http.is_some());
     }
 
     /// How many descriptors those who look may need.
@@ -224,7 +224,7 @@ impl Change {
     fn apply(self, open: &mut Option<Open>, log: &Log, serve: impl FnOnce(Arc<Listener>) -> JoinHandle<()>) {
         match self {
             Self::Keep(file) => {
-                let set = open.as_ref().map(|open| open.listener.set_file(&file));
+                let set = open.as_ref().map(|open| open.listener.set_file_permissions(&file));
                 if let Some(Err(error)) = set {
                     log.line(Level::Warning, format_args!("{error}."));
                 }

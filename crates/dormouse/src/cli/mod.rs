@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dormouse_config::Problem;
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 
 /// The name under which the program behaves as the one that it takes the place of.
 const ORIGINAL: &str = "systemd-socket-proxyd";
@@ -48,7 +48,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// Runs the program with these arguments (the first is its name) and these descriptors.
-pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCode {
+pub fn run(args: impl IntoIterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let mut args = args.into_iter();
     let argv0 = args.next().unwrap_or_else(|| "dormouse".into());
     if Path::new(&argv0).file_name() == Some(OsStr::new(ORIGINAL)) {

@@ -12,9 +12,9 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::say;
-use dormouse_log::{Level, say_as};
-use dormouse_proxy::listener::Received;
+use dormouse_log::write_stderr;
+use dormouse_log::{Level, write_stderr_at};
+use dormouse_proxy::listener::PassedFds;
 use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 
@@ -22,7 +22,7 @@ use super::flags::{self, Flag};
 use super::{out, version};
 use crate::proxy::{self, Settings};
 
-pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
+pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     match parse(argv0, args) {
         Ok(Request::Help) => out::print(help()),
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),
@@ -32,7 +32,7 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: R
         },
         // The original has the C library say it, which does not know of priorities.
         Err(error @ UsageError::Option(_)) => {
-            say(format!("{error}\n"));
+            write_stderr(format!("{error}\n"));
             failed(Errno::INVAL, 1)
         }
         Err(error) => fail_with(&error, Errno::INVAL, 1),
@@ -41,7 +41,7 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: R
 
 /// Says why, to whoever reads and to the service manager.
 pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
-    say_as(Level::Err, error);
+    write_stderr_at(Level::Err, error);
     failed(errno, status)
 }
 

@@ -10,8 +10,8 @@ use dormouse_config::report::{Place, Report};
 use dormouse_config::tree::{Node, Value};
 use dormouse_config::{Beside, Outcome, Surroundings};
 use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
-use dormouse_log::{Level, say_as};
-use dormouse_proxy::listener::Received;
+use dormouse_log::{Level, write_stderr_at};
+use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
@@ -20,7 +20,7 @@ use super::run_flags::{RUN, RunFlag};
 use super::{Told, out};
 use crate::supervisor::{Reread, exit};
 
-pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
+pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
         Request::Help => return out::print(help()),
@@ -28,7 +28,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> Exi
     };
     let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)")).collect();
     if !warnings.is_empty() {
-        say_as(Level::Warning, &warnings.join("\n"));
+        write_stderr_at(Level::Warning, &warnings.join("\n"));
     }
     match outcome.result {
         Ok(config) => match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {

@@ -22,7 +22,7 @@ use dormouse_core::address::{AddressError, ListenAddress, Target};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_relay::Limits;
 
 use crate::supervisor::{RunError, run_and_tell};
@@ -63,7 +63,7 @@ impl std::error::Error for DemoError {}
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(passed: Received) -> Result<(), DemoError> {
+pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
     let made = fs::DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;

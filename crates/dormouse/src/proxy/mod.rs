@@ -12,7 +12,7 @@ use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
-use dormouse_proxy::listener::{self, Listener, OpenError, PassedError, Received};
+use dormouse_proxy::listener::{self, Listener, OpenError, PassedError, PassedFds};
 use dormouse_proxy::server::block_on;
 use dormouse_sys::notify::Notifier;
 use dormouse_sys::resolve::ResolveError;
@@ -108,10 +108,10 @@ enum Source {
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run(settings: Settings, passed: Received) -> Result<(), ProxyError> {
-    let source = match listener::sort(passed).map_err(ProxyError::Passed)? {
+pub fn run(settings: Settings, passed: PassedFds) -> Result<(), ProxyError> {
+    let source = match listener::classify(passed).map_err(ProxyError::Passed)? {
         listener::Passed::Listeners(listeners) => {
-            Source::Listeners(listeners.into_iter().map(Listener::or_by_address).collect())
+            Source::Listeners(listeners.into_iter().map(Listener::named_by_address).collect())
         }
         listener::Passed::Connected(socket) => Source::Connected(socket),
         listener::Passed::Nothing if settings.listen.is_empty() => return Err(ProxyError::NoSockets),

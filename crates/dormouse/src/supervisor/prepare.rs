@@ -2,7 +2,7 @@
 
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_log::Level;
-use dormouse_proxy::listener::{Listener, Waiting};
+use dormouse_proxy::listener::{AcceptSocket, Listener};
 use dormouse_proxy::server::OpenListener;
 use dormouse_proxy::upstream::Routes;
 use tokio::task::yield_now;
@@ -26,7 +26,7 @@ pub(super) struct Ready {
     /// `None`: they are open already, for another service or an older one.
     pub(super) opened: Option<Vec<Listener>>,
     /// For each socket.
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<AcceptSocket>,
 }
 
 impl Serving {
@@ -247,7 +247,7 @@ impl Serving {
             open.map(move |(number, open)| ((service, number), open))
         });
         let lost = listeners
-            .filter(|(_, open)| open.iter().filter_map(OpenListener::listener).any(Listener::is_lost));
+            .filter(|(_, open)| open.iter().filter_map(OpenListener::listener).any(Listener::is_file_gone));
         let mut lost: Vec<(usize, usize)> = lost.map(|(place, _)| place).collect();
         // From the last on, so that what is left out does not move those before it.
         while let Some((service, listener)) = lost.pop() {
@@ -288,6 +288,6 @@ fn take_out<T>(list: &mut Vec<T>, index: usize) {
     }
 }
 
-fn waiting(listener: &Listener) -> Result<Waiting, RunError> {
-    listener.waiting().map_err(|error| RunError::Listener { name: listener.to_string(), error })
+fn waiting(listener: &Listener) -> Result<AcceptSocket, RunError> {
+    listener.accept_socket().map_err(|error| RunError::Listener { name: listener.to_string(), error })
 }

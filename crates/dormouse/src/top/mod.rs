@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_proxy::server::{Hangups, Signals};
+use dormouse_proxy::server::{HangupSignals, Signals};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
@@ -77,7 +77,7 @@ type Asked<T> = Option<JoinHandle<Result<T, ClientError>>>;
 
 async fn live(client: &Arc<Client>, mut model: Model, interval: Duration) -> Result<(), TopError> {
     let mut signals = Signals::register().map_err(TopError::Runtime)?;
-    let mut hangups = Hangups::register().map_err(TopError::Runtime)?;
+    let mut hangups = HangupSignals::register().map_err(TopError::Runtime)?;
     let mut resized = signal(SignalKind::window_change()).map_err(TopError::Runtime)?;
     let mut terminal = Terminal::open().map_err(TopError::Terminal)?;
     let mut ticks = tokio::time::interval(interval);
