@@ -18,14 +18,14 @@ pub(super) struct DnsLog {
     label: String,
     log: Log,
     /// The set of servers that the lines so far describe.
-    told: Vec<Server>,
+    logged: Vec<Server>,
     /// The time at which the lines so far are used up at a rate of one each [`PERIOD`].
     over: Instant,
 }
 
 impl DnsLog {
     pub(super) fn new(source: Source, label: String, log: Log, now: Instant) -> Self {
-        Self { source, label, log, told: Vec::new(), over: now }
+        Self { source, label, log, logged: Vec::new(), over: now }
     }
 
     /// Logs the events of an answer, and the change of the set of servers.
@@ -64,11 +64,11 @@ impl DnsLog {
 
     /// Returns the difference to log now.
     fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<ServerDiff> {
-        if self.told == servers || !self.may_write(now) {
+        if self.logged == servers || !self.may_write(now) {
             return None;
         }
-        let difference = ServerDiff::between(&self.told, servers);
-        self.told = servers.to_vec();
+        let difference = ServerDiff::between(&self.logged, servers);
+        self.logged = servers.to_vec();
         Some(difference)
     }
 
@@ -119,13 +119,13 @@ mod tests {
     fn endless_changes_write_one_line_in_ten_seconds() {
         let start = Instant::now();
         let mut dns_log = dns_log(start);
-        let told: Vec<_> = (0..100)
+        let logged: Vec<_> = (0..100)
             .filter(|second| {
                 let servers = [server(u8::try_from(*second).unwrap())];
                 dns_log.changed(start + Duration::from_secs(*second), &servers).is_some()
             })
             .collect();
-        assert_eq!(told, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+        assert_eq!(logged, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
 
     #[test]

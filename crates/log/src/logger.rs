@@ -49,7 +49,7 @@ struct Style {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Recent {
-    told: Option<Instant>,
+    last_written: Option<Instant>,
     suppressed: u64,
 }
 
@@ -162,11 +162,11 @@ impl Log {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(recent) = recent.get_mut(kind as usize) else { return };
             let now = Instant::now();
-            if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
+            if recent.last_written.is_some_and(|last_written| now.duration_since(last_written) < PERIOD) {
                 recent.suppressed += 1;
                 return;
             }
-            recent.told = Some(now);
+            recent.last_written = Some(now);
             std::mem::take(&mut recent.suppressed)
         };
         match suppressed {
@@ -261,8 +261,8 @@ fn priority(journal: bool, level: Level) -> String {
 
 /// Returns the given level, or `SYSTEMD_LOG_LEVEL`, or info.
 fn level_or_default(level: Option<Level>) -> Level {
-    let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
-    level.or_else(told).unwrap_or(Level::Info)
+    let from_environment = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
+    level.or_else(from_environment).unwrap_or(Level::Info)
 }
 
 /// Returns whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.

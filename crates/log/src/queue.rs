@@ -120,8 +120,8 @@ impl Queue {
                 if unwritten == 0 { std::mem::take(&mut state.lost) } else { 0 }
             };
             if lost > 0 {
-                let told = sink.lost_notice(lost);
-                if sink.write(&told) > 0 {
+                let notice = sink.lost_notice(lost);
+                if sink.write(&notice) > 0 {
                     self.lock().lost += lost;
                 }
             }

@@ -27,19 +27,19 @@ pub async fn report_status(manager: Option<&Notifier>, stats: &Stats) {
 /// Sends the totals and a note whenever they change. Never returns.
 pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark: &StatusNote) {
     let Some(manager) = manager else { return std::future::pending().await };
-    let mut told = None;
-    let mut heard = true;
+    let mut sent = None;
+    let mut delivered = true;
     loop {
         tokio::select! {
             () = stats.changed() => {}
-            () = remark.changed.notified() => told = None,
+            () = remark.changed.notified() => sent = None,
             // The manager's queue was full: try again.
-            () = std::future::ready(()), if !heard => {}
+            () = std::future::ready(()), if !delivered => {}
         }
         let totals = stats.totals();
-        if told != Some(totals) {
-            heard = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
-            told = heard.then_some(totals);
+        if sent != Some(totals) {
+            delivered = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            sent = delivered.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
     }
@@ -53,13 +53,13 @@ pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
 }
 
 /// Sends the number of open sessions whenever it changes. Never returns.
-pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut told: usize) {
+pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut sent: usize) {
     let Some(manager) = manager else { return std::future::pending().await };
     loop {
         sleep(STATUS_PERIOD).await;
         let left = fd_limits.open();
-        if left != told && manager.try_send(&format!("STATUS={}", Left(left))) {
-            told = left;
+        if left != sent && manager.try_send(&format!("STATUS={}", Left(left))) {
+            sent = left;
         }
     }
 }
@@ -70,7 +70,7 @@ struct Left(usize);
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = if self.0 == 1 { "connection" } else { "connections" };
-        write!(f, "AcceptSocket for {} open {connections} to end...", self.0)
+        write!(f, "Waiting for {} open {connections} to end...", self.0)
     }
 }
 
@@ -147,11 +147,11 @@ mod tests {
         manager.set_nonblocking(true).unwrap();
         let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
         while notifier.try_send("STATUS=busy") {}
-        let heard = || -> Vec<String> {
+        let delivered = || -> Vec<String> {
             let mut room = [0; 200];
-            let heard =
+            let delivered =
                 std::iter::from_fn(|| manager.recv(&mut room).ok().map(|length| room[..length].to_vec()));
-            heard
+            delivered
                 .map(|state| String::from_utf8(state).unwrap())
                 .filter(|state| state != "STATUS=busy")
                 .collect()
@@ -161,9 +161,9 @@ mod tests {
         let mut report = Box::pin(report_status_and(Some(&notifier), &stats, &remark));
         remark.set("look here");
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
-        assert_eq!(heard(), [""; 0]);
+        assert_eq!(delivered(), [""; 0]);
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
-        let said = heard();
+        let said = delivered();
         assert!(said.len() == 1 && said[0].ends_with("; look here"), "{said:?}");
     }
 }
