@@ -51,7 +51,7 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
     }
     if text.is_empty() {
         // A String takes whatever is written to it.
-        let _ = writeln!(text, "{}: not done: nothing has to wake it", service.name);
+        let _ = writeln!(text, "{}: not done: dormouse does not start it", service.name);
     }
     text
 }
@@ -61,7 +61,7 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         server.set_admin(AdminState::Drain);
         return Ok(());
     }
-    let sleeper = server.sleeper().ok_or("nothing has to wake it")?;
+    let sleeper = server.sleeper().ok_or("dormouse does not start it")?;
     let done = match steer {
         WorkloadCommand::Wake => {
             if !matches!(server.admin(), AdminState::Ready) {
@@ -76,12 +76,12 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         WorkloadCommand::Drain => Ok(()),
     };
     done.map_err(|why| match why {
-        AdminError::NotAwake => format!("it is {}", word(sleeper.state().0)),
-        AdminError::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
-        AdminError::InUse(number) => {
-            format!(
-                "{number} sessions use it or wait for it; drain it, or end them (shutdown sessions server)"
-            )
+        NotNow::NotAwake => format!("it is {}", word(sleeper.state().0)),
+        NotNow::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+        NotNow::Used(number) => {
+            let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
+            let number = if number == 1 { String::new() } else { format!("{number} ") };
+            format!("{number}{sessions} for it; drain it, or end them (shutdown sessions server)")
         }
         AdminError::KeepWarm => "it is kept warm at this time of day".to_owned(),
     })

@@ -26,9 +26,9 @@ pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
         flag: ReloadFlag::Pid,
         spec: OptSpec { short: None, long: "pid", arg: Arg::Required, tier: Tier::Extension },
         value: "PID",
-        help: &["The process that is meant (the only dormouse run there is)"],
-        manual: "The process that is meant. Unless told it is the one that MAINPID names, as in ExecReload=, or the only \
-                 dormouse run of this user.",
+        help: &["Signal this process [default: the only dormouse run of this user]"],
+        manual: "Signal this process. [default: that of MAINPID, which is set in ExecReload=, or else the only dormouse run of \
+                 this user]",
     },
     flags::for_help(ReloadFlag::Help),
 ];
@@ -52,7 +52,11 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
             ReloadFlag::Help => return Err(Stop::Help),
             ReloadFlag::Pid => {
                 let pid = value.to_str().and_then(parse_pid);
-                let wrong = || Stop::Wrong(format!("--pid: {value:?} is no process; give its number"));
+                let wrong = || {
+                    Stop::Wrong(format!(
+                        "--pid: {value:?} is not a process number; write for example --pid=1234"
+                    ))
+                };
                 told = Some(pid.ok_or_else(wrong)?);
             }
         }
@@ -60,7 +64,9 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
     })?;
     match words.first() {
         None => Ok(told),
-        Some(word) => Err(Stop::Wrong(format!("{word:?} follows no flag; see dormouse reload --help"))),
+        Some(word) => Err(Stop::Wrong(format!(
+            "Unexpected argument {word:?}: dormouse reload takes none; see dormouse reload --help."
+        ))),
     }
 }
 
@@ -86,22 +92,22 @@ enum ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("No dormouse run was found. Start one, or name it with --pid=PID."),
+            Self::None => {
+                f.write_str("No dormouse run is running as this user; start one, or name it with --pid=PID.")
+            }
             Self::Several(pids) => {
                 let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "Several processes are a dormouse run: {}. Name one with --pid=PID.",
-                    pids.join(", ")
-                )
+                write!(f, "Several processes are dormouse run: {}; name one with --pid=PID.", pids.join(", "))
             }
-            Self::Other(pid) => write!(f, "Process {pid} is no dormouse run, and a signal might end it."),
+            Self::Other(pid) => {
+                write!(f, "Process {pid} is not dormouse run, and the signal could end it; check the number.")
+            }
             Self::Signal(pid, Errno::PERM) => {
-                write!(f, "Process {pid} is another user's. Run this as root, or use systemctl reload.")
+                write!(f, "Process {pid} belongs to another user; run this as root, or use systemctl reload.")
             }
-            Self::Signal(pid, error) => write!(f, "Process {pid} cannot be told: {error}"),
+            Self::Signal(pid, error) => write!(f, "Process {pid} cannot be signalled: {error}"),
             Self::Proc(error) => {
-                write!(f, "Processes cannot be looked for: {error}. Name one with --pid=PID.")
+                write!(f, "Processes cannot be listed: {error}; name one with --pid=PID.")
             }
         }
     }
@@ -155,8 +161,8 @@ fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
 fn help() -> String {
     format!(
         "dormouse reload [--pid=PID]\n\n\
-         Have a dormouse run read its configuration anew (SIGHUP). What is the same is not touched; if something is\n\
-         wrong, nothing changes, and its log says what.\n\n\
+         Make a running dormouse read its configuration again (SIGHUP). What did not change is not interrupted. If the\n\
+         configuration has errors, nothing changes, and the log of the process reports them.\n\n\
          {}\n\
          See dormouse-run(8).\n",
         flags::help(RELOAD)

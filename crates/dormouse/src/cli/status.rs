@@ -41,14 +41,14 @@ pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
     flag(
         StatusFlag::Json,
         "json",
-        &["Write all that is known, as JSON"],
-        "Write all that is known as one JSON object: process and services.",
+        &["Print everything as JSON"],
+        "Print everything as one JSON object, with the process and the services.",
     ),
     flag(
         StatusFlag::Watch,
         "watch",
-        &["Show it anew each second"],
-        "Show it anew each second, until interrupted.",
+        &["Repeat every second until interrupted"],
+        "Repeat every second until interrupted.",
     ),
     flags::for_help(StatusFlag::Help),
 ];
@@ -138,7 +138,7 @@ impl fmt::Display for Trouble {
 /// That there is none of this name.
 pub(super) fn no_such(name: &str) -> String {
     let what = if name.contains('/') { "server" } else { "service" };
-    format!("No such {what}: {name}.")
+    format!("No such {what}: {name}; dormouse status shows the names.")
 }
 
 /// Whether one of the names means the server, or its service; all are meant if there are none.
@@ -242,7 +242,7 @@ fn last_start(server: &Value) -> String {
 fn help() -> String {
     format!(
         "dormouse status [OPTIONS...] [NAME...]\n\n\
-         Show what sleeps, what is awake, since when, who waits, and what happens next.\n\
+         Show the services: their states and since when, sessions, waiting clients, and what happens next.\n\
          A NAME is a service, or SERVICE/SERVER.\n\n\
          {}\n\
          See dormouse-status(8).\n",

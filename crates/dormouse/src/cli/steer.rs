@@ -37,7 +37,9 @@ pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode 
         Err(stop) => return stop.tell(&help(verb)),
     };
     if names.is_empty() {
-        return out::fail(format_args!("Which service? dormouse {verb} NAME (dormouse status names them)."));
+        return out::fail(format_args!(
+            "dormouse {verb} needs the name of a service; dormouse status shows the names."
+        ));
     }
     let client = match Client::new(control) {
         Ok(client) => client,

@@ -39,16 +39,18 @@ impl fmt::Display for ClientError {
                 let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
                 write!(
                     f,
-                    "No control socket at {}. Is dormouse running, with control = \"unix:PATH\" in its configuration? \
-                     Name the socket with --control=PATH.",
+                    "No control socket at {}; start dormouse run with control = \"unix:PATH\" in its configuration (or \
+                     --control=PATH), and give the same path here with --control=PATH",
                     places.join(" or ")
                 )
             }
             Self::Unreachable(path, error) => {
                 write!(f, "Failed to connect to the control socket {}: {error}", path.display())?;
                 match error.kind() {
-                    ErrorKind::PermissionDenied => f.write_str(" (only the user who runs dormouse may)"),
-                    ErrorKind::ConnectionRefused => f.write_str(" (dormouse is not running)"),
+                    ErrorKind::PermissionDenied => {
+                        f.write_str("; only root or the user that runs dormouse may connect")
+                    }
+                    ErrorKind::ConnectionRefused => f.write_str("; dormouse is not running"),
                     _ => Ok(()),
                 }
             }
@@ -57,12 +59,16 @@ impl fmt::Display for ClientError {
             }
             Self::Silent(path, patience) => write!(
                 f,
-                "The control socket {} does not answer within {} s (dormouse is stopped, or all its places are taken)",
+                "The control socket {} does not answer within {} s; dormouse hangs, or ten other clients are connected",
                 path.display(),
                 patience.as_secs_f64()
             ),
             Self::Nonsense(path, error) => {
-                write!(f, "The answer from {} is not understood: {error}", path.display())
+                write!(
+                    f,
+                    "The answer of the control socket {} is not valid: {error}; does dormouse listen there?",
+                    path.display()
+                )
             }
         }
     }
@@ -208,7 +214,7 @@ mod tests {
         fn does_not_answer(&self) -> String {
             let path = self.0.display();
             format!(
-                "The control socket {path} does not answer within 0.2 s (dormouse is stopped, or all its places are taken)"
+                "The control socket {path} does not answer within 0.2 s; dormouse hangs, or ten other clients are connected"
             )
         }
     }
