@@ -91,9 +91,18 @@ fn each_command_shows_its_help() {
 fn superfluous_and_unknown_arguments_are_refused() {
     for (words, message) in [
         (&["help", "statsu"][..], "Unknown command \"statsu\"; did you mean status?"),
-        (&["help", "run", "x"], "Unexpected argument \"x\": dormouse help takes only COMMAND; see dormouse help --help."),
-        (&["version", "foo"], "Unexpected argument \"foo\": dormouse version takes no arguments; see dormouse version --help."),
-        (&["demo", "foo", "bar"], "Unexpected argument \"foo\": dormouse demo takes no arguments; see dormouse demo --help."),
+        (
+            &["help", "run", "x"],
+            "Unexpected argument \"x\": dormouse help takes only COMMAND; see dormouse help --help.",
+        ),
+        (
+            &["version", "foo"],
+            "Unexpected argument \"foo\": dormouse version takes no arguments; see dormouse version --help.",
+        ),
+        (
+            &["demo", "foo", "bar"],
+            "Unexpected argument \"foo\": dormouse demo takes no arguments; see dormouse demo --help.",
+        ),
         (&["manual", "run", "top"], "Unexpected argument \"top\": dormouse manual takes only PAGE"),
         (&["completion", "zsh"], "No completion for \"zsh\"; dormouse completes in bash."),
         (&["version", "--foo"], "dormouse version: unrecognized option '--foo'"),

@@ -118,15 +118,30 @@ fn one_server_of_several_is_shown_and_explained() {
     assert_eq!(shown(&["two/b"]), (true, ["two", "b"].map(str::to_owned).to_vec()));
     let (done, lines) = shown(&["two/b", "wto", "two/c"]);
     assert!(!done);
-    assert_eq!(lines, ["two", "b", "No such service: wto; dormouse status shows the names.", "No such server: two/c; dormouse status shows the names."].map(str::to_owned));
+    assert_eq!(
+        lines,
+        [
+            "two",
+            "b",
+            "No such service: wto; dormouse status shows the names.",
+            "No such server: two/c; dormouse status shows the names."
+        ]
+        .map(str::to_owned)
+    );
     let (done, json) = rig.dormouse(&["status", "--json", "two/a"]).unwrap();
     assert!(done && json.contains("nonexistent/a") && !json.contains("nonexistent/b"), "{json}");
     assert!(!rig.dormouse(&["status", "--watch", "wto"]).unwrap().0);
 
     let (done, why) = rig.dormouse(&["explain", "two/b"]).unwrap();
     assert!(done && why.starts_with("two/b has been up for ") && !why.contains("two/a"), "{why}");
-    assert_eq!(rig.dormouse(&["explain", "two/c"]).unwrap(), (false, "No such server: two/c; dormouse status shows the names.\n".to_owned()));
-    assert_eq!(rig.dormouse(&["wake", "two/c"]).unwrap(), (false, "No such server: two/c; dormouse status shows the names.\n".to_owned()));
+    assert_eq!(
+        rig.dormouse(&["explain", "two/c"]).unwrap(),
+        (false, "No such server: two/c; dormouse status shows the names.\n".to_owned())
+    );
+    assert_eq!(
+        rig.dormouse(&["wake", "two/c"]).unwrap(),
+        (false, "No such server: two/c; dormouse status shows the names.\n".to_owned())
+    );
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
         }
         for (number, line) in told.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{indent} {line}{}", stop(line));
         }
     }

@@ -1,4 +1,4 @@
-//! `dormouse reload`: has a `dormouse run` read its configuration anew.
+//! `dormouse reload`: makes `dormouse run` read its configuration again.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::flags::{self, Definition, Stop};
 
-/// What a flag says.
+/// A flag of `dormouse reload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReloadFlag {
     Pid,
@@ -44,7 +44,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     super::end(told.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
 }
 
-/// The process that was named, if one was.
+/// Returns the process that the command line names.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
     let mut told = None;
     let words = flags::read("dormouse reload", RELOAD, args, |flag, value| {
@@ -74,18 +74,18 @@ fn parse_pid(text: &str) -> Option<Pid> {
     text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
 }
 
-/// Why nothing was reloaded.
+/// The reason why nothing was reloaded.
 #[derive(Debug)]
 enum ReloadError {
-    /// There is none, as far as we see.
+    /// No process was found.
     None,
-    /// There are several.
+    /// Several processes were found.
     Several(Vec<Pid>),
-    /// It is something else.
+    /// The process is another program.
     Other(Pid),
-    /// It cannot be told.
+    /// The signal cannot be sent.
     Signal(Pid, Errno),
-    /// Processes cannot be looked at.
+    /// Processes cannot be listed.
     Proc(io::Error),
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for ReloadError {
     }
 }
 
-/// The process that is meant when none is named.
+/// Returns the process to signal if none is named.
 fn find() -> Result<Pid, ReloadError> {
     if let Some(main) = std::env::var("MAINPID").ok().as_deref().and_then(parse_pid) {
         return Ok(main);
@@ -123,7 +123,7 @@ fn find() -> Result<Pid, ReloadError> {
     for entry in fs::read_dir("/proc").map_err(ReloadError::Proc)?.flatten() {
         use std::os::unix::fs::MetadataExt;
         let pid = entry.file_name().to_str().and_then(parse_pid);
-        // Root serves for all; others have their own.
+        // Each user, also root, has their own processes.
         let mine = entry.metadata().is_ok_and(|metadata| metadata.uid() == ours);
         found.extend(pid.filter(|pid| mine && is_run(*pid)));
     }
@@ -134,7 +134,7 @@ fn find() -> Result<Pid, ReloadError> {
     }
 }
 
-/// Whether this process was started as `dormouse run`.
+/// Returns whether the process was started as `dormouse run`.
 fn is_run(pid: Pid) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let mut words = line.split(|byte| *byte == 0);
@@ -144,12 +144,12 @@ fn is_run(pid: Pid) -> bool {
 
 fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
     let failed = |error| ReloadError::Signal(pid, error);
-    // Held, so that the number stays its own while we look at it.
+    // The pidfd keeps the number from being reused during the check.
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
     if !is_run(pid) {
         return Err(ReloadError::Other(pid));
     }
-    // Before the signal, so that it comes before the other's word that it is done.
+    // Before the signal, so that it precedes the READY=1 of the other process.
     let tell = |state| manager.into_iter().for_each(|manager| manager.send_blocking(state));
     tell("RELOADING=1");
     pidfd_send_signal(&process, Signal::HUP).map_err(|error| {
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_dormouse_is_told() {
+    fn only_dormouse_is_signalled() {
         let own = rustix::process::getpid();
         assert!(matches!(hang_up(own, None), Err(ReloadError::Other(pid)) if pid == own));
     }

@@ -77,7 +77,7 @@ fn options<F>(definitions: &[Definition<F>], description: impl Fn(&Definition<F>
         let short = spec.short.map_or_else(String::new, |short| format!(", \\fB\\-{short}\\fR"));
         let equals = if value.is_empty() { String::new() } else { format!("=\\fI{}\\fR", roff(value)) };
         let manual = roff(&description(definition));
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, ".TP\n\\fB\\-\\-{}\\fR{equals}{short}\n{manual}", roff(spec.long));
     }
     text
@@ -92,7 +92,7 @@ fn configuration() -> String {
     let tables =
         keys::SERVICE.iter().filter(|key| keys::SERVICE.iter().any(|inner| inner.table() == key.path));
     for table in tables {
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, ".SS \"The table {}\"", roff(table.path));
         text.extend(keys::SERVICE.iter().filter(|key| key.table() == table.path).map(described));
     }
