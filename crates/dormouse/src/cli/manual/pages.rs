@@ -88,8 +88,8 @@ A \fISPAN\fR is a time span as in \fBsystemd.time\fR(7), for example "1min 30s";
 timeouts of sessions and addresses, 0 and infinity mean none. A \fICOMMAND\fR is split into words as a shell does,
 with quotes, but no shell runs it: write sh \-c '...' where you need one.
 .PP
-\fB\-\-start\fR, \fB\-\-stop\fR, \fB\-\-thaw\fR and \fB\-\-status\fR are earlier spellings of the options that end in
-\-command, and are still accepted.
+The earlier spellings \fB\-\-start\fR, \fB\-\-stop\fR, \fB\-\-thaw\fR and \fB\-\-status\fR of the options that end in \-command
+are still accepted.
 .SH RELOAD
 On SIGHUP, which \fBdormouse\-reload\fR(8) and \fBsystemctl reload\fR send, the configuration is read again and checked
 as a whole. If the configuration has errors, or an address is not available, nothing changes; the log and the status in
