@@ -32,8 +32,8 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
         };
         let mut told = match (server.sleeper(), server.presence()) {
             (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
-            (None, Presence::Vacant) => vec!["is vacant: the DNS name has no address for it".to_owned()],
-            (None, _) if server.admin() == Admin::Maint => {
+            (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
+            (None, _) if server.admin() == AdminState::Maint => {
                 vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
             }
             (None, _) if server.is_down() => {
@@ -56,8 +56,8 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
             told.push(format!("its last check: {}", check.text));
         }
         match (server.admin(), server.presence()) {
-            (Admin::Ready, _) | (_, Presence::Vacant) => {}
-            (_, Presence::Leaving) => {
+            (AdminState::Ready, _) | (_, SlotState::Empty) => {}
+            (_, SlotState::Draining) => {
                 told.push("the DNS name no longer has it: it gets no new sessions".to_owned());
             }
             (AdminState::Drain, _) => {
@@ -146,10 +146,10 @@ fn holds(
         told.push("dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set wake.stop_foreign".to_owned());
     }
     let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
-    if evicted(Eviction::Group) {
+    if evicted(Eviction::ExclusiveGroup) {
         told.push("another service of its group waits to start (exclusive)".to_owned());
     }
-    if evicted(Eviction::Changed) {
+    if evicted(Eviction::ConfigChanged) {
         told.push("a reload changed how it is started, so it stops as soon as no session uses it".to_owned());
     }
     if outlook.minimum_uptime_ends > now && state == State::Idle {

@@ -92,19 +92,19 @@ impl<'a> RunningServer<'a> {
     }
 
     /// Returns whether a server has the slot.
-    pub fn presence(&self) -> Presence {
+    pub fn presence(&self) -> SlotState {
         self.view.as_ref().map(|view| view.presence).unwrap_or_default()
     }
 
     /// Returns its administrative state. A vacant slot is in maintenance.
-    pub fn admin(&self) -> Admin {
+    pub fn admin(&self) -> AdminState {
         let alone = || self.service.admin(self.index);
         self.view.as_ref().map_or_else(alone, |view| view.admin)
     }
 
     /// Sets the administrative state, also for later servers of the slot. A drained server, or one in maintenance,
     /// stops as soon as no session uses it.
-    pub fn set_admin(&self, admin: Admin) {
+    pub fn set_admin(&self, admin: AdminState) {
         self.service.set_admin(self.index, admin);
     }
 
@@ -277,10 +277,10 @@ pub(super) fn find<'a>(
 /// Returns the servers that the name selects.
 pub(super) fn servers_of<'a>(
     services: &'a [RunningService],
-    whom: &Whom,
+    whom: &Selector,
 ) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), NotFound> {
     match whom {
-        Whom::Service(name) => {
+        Selector::Service(name) => {
             let service = service(services, name).ok_or(NotFound::Backend)?;
             Ok((service, service.servers().collect()))
         }

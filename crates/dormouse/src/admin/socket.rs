@@ -53,14 +53,14 @@ struct ClientOptions {
 
 async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<()> {
     let mut options = ClientOptions { prompt: false, idle_timeout: TIMEOUT };
-    let mut lines = Lines::default();
+    let mut lines = LineBuffer::default();
     let mut buffer = vec![0; PIECE];
     loop {
         let room = buffer.len().min(lines.capacity());
         let into = buffer.get_mut(..room).unwrap_or_default();
         let count = timeout(options.idle_timeout, client.read(into)).await??;
         if count == 0 {
-            if let Some(line) = lines.rest() {
+            if let Some(line) = lines.finish() {
                 execute(&mut client, running, line, &mut options).await?;
             }
             return Ok(());

@@ -18,7 +18,7 @@ use super::running::{RunningServer, RunningService};
 const FIRST: u32 = 2;
 
 /// Returns the selected rows of a service; `number`: its index among the services.
-pub(super) fn service(service: &RunningService, number: usize, wanted: &Rows) -> Vec<Row> {
+pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilter) -> Vec<Row> {
     let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     let matches = match &wanted.proxy {
         None => true,
@@ -127,7 +127,7 @@ impl Row {
     }
 
     /// Writes the row; `first`: it is the first of the answer.
-    pub(super) fn write(&self, form: Form, first: bool, text: &mut String) {
+    pub(super) fn write(&self, form: OutputFormat, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
             let (name, tags) = *COLUMNS.get(place)?;
             Some(Figure { place, name, tags, value: value.clone()? })

@@ -25,7 +25,7 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
     };
     let servers = match (steer, whom) {
         // The next client gets the first server.
-        (Steer::Wake, Whom::Service(_)) => {
+        (WorkloadCommand::Wake, Selector::Service(_)) => {
             let wakes = || servers.iter().filter(|server| server.wakes);
             let first = wakes().position(|server| server.admin() == AdminState::Ready).unwrap_or_default();
             let first = wakes().nth(first).map(|server| server.index);
@@ -76,9 +76,9 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         WorkloadCommand::Drain => Ok(()),
     };
     done.map_err(|why| match why {
-        NotNow::NotAwake => format!("it is {}", word(sleeper.state().0)),
-        NotNow::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
-        NotNow::Used(number) => {
+        AdminError::NotAwake => format!("it is {}", word(sleeper.state().0)),
+        AdminError::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+        AdminError::InUse(number) => {
             let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
             let number = if number == 1 { String::new() } else { format!("{number} ") };
             format!("{number}{sessions} for it; drain it, or end them (shutdown sessions server)")
@@ -88,7 +88,7 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
 }
 
 /// Sets the administrative state of a server. The answer is empty on success, as in `HAProxy`.
-pub(super) fn set_state(running: &Running, name: &ServerName, admin: Admin) -> String {
+pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState) -> String {
     let services = running.services();
     match find(&services, name) {
         Ok((_, server)) => {

@@ -185,7 +185,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "waiting_max": counters.most_held.get(),
         "in_use": outlook.in_use,
         "foreign": outlook.foreign,
-        "kept_warm": outlook.keep_warm,
+        "keep_warm": outlook.keep_warm,
         "cold_start_seconds": cold_start.map(seconds),
         "starts": counters.cold_starts.count(),
         "failed_starts": counters.failed_starts.get(),

@@ -32,7 +32,7 @@ pub(crate) enum CheckFlag {
 pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
     Definition {
         flag: CheckFlag::Config,
-        spec: OptSpec { short: None, long: "config", arg: Arg::Required, tier: Tier::Ours },
+        spec: OptSpec { short: None, long: "config", arg: Arg::Required, tier: Tier::Extension },
         value: "FILE",
         help: &["Check this file, as the argument FILE does", "[default: /etc/dormouse/dormouse.toml]"],
         manual: "Check this file, as the argument FILE does. [default: /etc/dormouse/dormouse.toml and services.d/*.toml \

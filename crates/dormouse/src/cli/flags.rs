@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn the_fixed_words_of_a_flag_are_shown_where_they_fit_and_capitals_are_placeholders() {
         let take = |long, value| Definition {
-            spec: OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Ours },
+            spec: OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Extension },
             value,
             help: &["Help"],
             ..for_help(())

@@ -41,7 +41,7 @@ const fn original(
 
 /// Returns the definition of an option that only dormouse has.
 const fn ours(flag: Flag, long: &'static str, value: &'static str) -> Definition<Flag> {
-    let spec = OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Ours };
+    let spec = OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Extension };
     Definition { flag, spec, value, help: &[], manual: "" }
 }
 

@@ -321,8 +321,12 @@ pub(crate) const ALIASES: &[(&str, &str)] = &[
 
 /// Returns the specifications of all flags, those of the aliases last.
 pub(crate) fn specs() -> Vec<OptSpec> {
-    let alias =
-        |(long, _): &(&'static str, _)| OptSpec { short: None, long, arg: Arg::Required, tier: Tier::Ours };
+    let alias = |(long, _): &(&'static str, _)| OptSpec {
+        short: None,
+        long,
+        arg: Arg::Required,
+        tier: Tier::Extension,
+    };
     RUN.iter().map(|definition| definition.spec).chain(ALIASES.iter().map(alias)).collect()
 }
 

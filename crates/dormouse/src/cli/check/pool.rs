@@ -10,14 +10,7 @@ use dormouse_core::timespan::TimeSpan;
 pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if service.servers.len() > 1 {
-        let how = match service.balance {
-            Balance::RoundRobin => "in turn, by weight",
-            Balance::LeastConn => "the one with the fewest sessions for its weight",
-            Balance::First { .. } => "the first with free capacity",
-            Balance::Source => "the same for the same client address",
-            Balance::Random => "the less loaded of two random ones",
-        };
-        lines.push(("chooses", how.to_owned()));
+        lines.push(("chooses", service.balance.description().to_owned()));
     }
     if let Some(check) = service.servers.iter().find_map(|server| server.check.as_ref()) {
         lines.push(("checks", checks(check)));
