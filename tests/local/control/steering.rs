@@ -202,7 +202,7 @@ fn what_is_drained_sleeps_whoever_gave_up_waiting_for_its_place() {
     let rig = two_in_turn("hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n").unwrap();
     let guest = rig.guest("a").unwrap();
     assert!(rig.dormouse(&["drain", "a"]).unwrap().0);
-    let _second = rig.client("b").unwrap();
+    let _second = rig.client_of("b").unwrap();
     explained(&rig, "a", "waits to start").unwrap();
     let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits to start")).then_some(()));
     wait::until("the end of the wait", SOON, gone).unwrap();
