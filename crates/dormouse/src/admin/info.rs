@@ -17,7 +17,7 @@ pub(super) fn info(running: &Running, form: OutputFormat) -> String {
     match form {
         OutputFormat::Plain => {
             for Figure { name, value, .. } in &figures {
-                // A String takes whatever is written to it.
+                // Writing to a String cannot fail.
                 let _ = writeln!(text, "{name}: {}", value.plain());
             }
         }

@@ -1,4 +1,4 @@
-//! `/metrics`: all that is counted, in the text format of Prometheus or in `OpenMetrics`.
+//! `/metrics`: the statistics in the text format of Prometheus or in `OpenMetrics`.
 
 use std::fmt::Write as _;
 use std::time::{Instant, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use super::process::Process;
 use super::running::{Running, RunningServer, RunningService};
 use super::view::word;
 
-/// So many services are told before others have their turn.
+/// The number of services between two yields.
 const PIECE: usize = 16;
 
 /// The whole answer.
@@ -322,7 +322,7 @@ impl Page {
             Kind::Histogram => ("histogram", ""),
         };
         let shown = if self.open { "" } else { suffix };
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "# HELP {name}{shown} {help}\n# TYPE {name}{shown} {kind}");
         self.total = suffix;
     }
@@ -337,7 +337,7 @@ impl Page {
 
     fn sample(&mut self, labels: &str, value: &str) {
         let (open, close) = if labels.is_empty() { ("", "") } else { ("{", "}") };
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{}{}{open}{labels}{close} {value}", self.family, self.total);
     }
 
@@ -346,12 +346,12 @@ impl Page {
         let counts = histogram.cumulative();
         let bounds = BOUNDS.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]);
         for (bound, count) in bounds.zip(counts) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = writeln!(self.text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
         }
         let count = counts.last().copied().unwrap_or(0);
         let sum = histogram.sum().as_secs_f64();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
     }
 }

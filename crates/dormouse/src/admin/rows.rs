@@ -106,7 +106,7 @@ impl Figure {
     /// A line of the typed form, behind what names the object.
     pub(super) fn typed(&self, object: &str, text: &mut String) {
         let Self { place, name, tags, value } = self;
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{object}{place}.{name}.1:{}:{}:{}",
@@ -120,7 +120,7 @@ impl Figure {
     pub(super) fn json(&self, object: &str, text: &mut String) {
         let Self { place, name, tags, value } = self;
         let [origin, nature, scope] = tags.words();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(
             text,
             "{{{object}\"field\":{{\"pos\":{place},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",

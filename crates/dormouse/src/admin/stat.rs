@@ -1,5 +1,4 @@
-//! `show stat`: what `HAProxy` 2.6 has in its first 103 columns, each in its place. Those behind them belong to parts
-//! that it may be built without.
+//! `show stat`: the first 103 columns of `HAProxy` 2.6. The columns after them belong to optional modules.
 
 use std::fmt::Write as _;
 
@@ -15,10 +14,10 @@ use super::columns::COLUMNS;
 use super::rows::{Figure, Value};
 use super::running::{RunningServer, RunningService};
 
-/// `HAProxy`'s number of the first proxy; 1 is its own.
+/// The number of the first proxy in `HAProxy`, which uses 1 itself.
 const FIRST: u32 = 2;
 
-/// The rows of a service that are wanted; `number`: its place among the services.
+/// Returns the selected rows of a service; `number`: its index among the services.
 pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilter) -> Vec<Row> {
     let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     let matches = match &wanted.proxy {
@@ -50,7 +49,7 @@ pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilt
     rows
 }
 
-/// One line of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub(super) struct Row {
     letter: char,
@@ -108,7 +107,7 @@ impl Row {
         self.u64(name, count.get());
     }
 
-    /// What the service's clients did: the same of the frontend and of the backend.
+    /// Sets the columns of traffic, which are the same for the frontend and the backend.
     fn traffic(&mut self, service: &RunningService) {
         let figures = &service.stats().counters;
         self.u32("scur", figures.open.get());
@@ -120,14 +119,14 @@ impl Row {
         self.u64("dreq", figures.ends.get(Cause::NotAllowed));
     }
 
-    /// What clients met instead of a connection.
+    /// Sets the columns of failed connections.
     fn troubles(&mut self, failures: u64, retries: u64, redispatches: u64) {
         self.u64("econ", failures);
         self.u64("wretr", retries);
         self.u64("wredis", redispatches);
     }
 
-    /// Writes it; `first`: nothing of this answer was written before.
+    /// Writes the row; `first`: it is the first of the answer.
     pub(super) fn write(&self, form: OutputFormat, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
             let (name, tags) = *COLUMNS.get(place)?;
@@ -150,7 +149,7 @@ impl Row {
             OutputFormat::Json => {
                 let Self { object, iid, sid, .. } = self;
                 let object = format!("\"objType\":\"{object}\",\"proxyId\":{iid},\"id\":{sid},");
-                // A String takes whatever is written to it.
+                // Writing to a String cannot fail.
                 let _ = write!(text, "{}[", if first { "" } else { "," });
                 for (number, figure) in figures.enumerate() {
                     if number > 0 {
@@ -224,7 +223,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
     match &server.view {
         Some(view) => row.troubles(view.tally.failures, view.tally.retries, view.tally.redispatches),
-        // All that clients met is its doing.
+        // With one server all failures are its own.
         None => row.troubles(unconnected(stats), 0, 0),
     }
     row.text("status", &status_text(server));
@@ -258,7 +257,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     row
 }
 
-/// What checks found.
+/// Sets the columns of health checks.
 fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     if !view.is_checked {
         return;
@@ -267,7 +266,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     row.u64("chkfail", view.failed_checks.saturating_add(failed_starts));
     row.u64("chkdown", view.downs);
     row.u32("downtime", view.downtime.as_secs());
-    // In maintenance there are no checks.
+    // A server in maintenance is not checked.
     let Some(streak) = view.streak else { return };
     row.u32("check_rise", streak.rise.into());
     row.u32("check_fall", streak.fall.into());
@@ -282,7 +281,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     row.text("check_desc", description);
     if let Some(check) = &view.last_check {
         row.u64("check_duration", in_millis(check.took));
-        // What sleeps tells there how it stands, as long as that is all there is to tell.
+        // For a workload this column shows its state unless checks fail.
         if server.sleeper().is_none() || server.is_down() {
             row.text("last_chk", &check.text);
         }
@@ -296,7 +295,7 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     let sleepers = || service.servers().filter_map(|server| server.sleeper());
     row.u32("qcur", figures.waiting());
     let most = sleepers().map(|sleeper| sleeper.counters.max_held.get());
-    // Whoever waits alone is not in the way of another, and is counted while it waits.
+    // A single waiting client is not in the maximum; the present number contains it.
     row.u32("qmax", most.chain([figures.max_waiting.get(), figures.waiting()]).max().unwrap_or(0));
     row.traffic(service);
     let tallies = || service.servers().filter_map(|server| Some(server.view?.tally));
@@ -341,18 +340,18 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     row
 }
 
-/// How many sessions ended by this side's doing, with a server or without.
+/// Returns the number of sessions that this side ended, with a server or without.
 fn ends(stats: &Stats, side: &str, served: bool) -> u64 {
     let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
     causes.map(|cause| stats.counters.ends.get(*cause)).sum()
 }
 
-/// How many sessions got no server because of the servers.
+/// Returns the number of sessions that got no server because of the servers.
 fn unconnected(stats: &Stats) -> u64 {
     ends(stats, "server", false)
 }
 
-/// The servers that take sessions, and their shares: those that work, and those that stand by for them.
+/// The servers that take sessions and their weights: active and backup.
 #[derive(Debug, Default)]
 struct Work {
     act: u64,
@@ -376,13 +375,13 @@ impl Work {
         work
     }
 
-    /// The sum of the shares of those whose turn it is.
+    /// Returns the total weight of the servers in use.
     fn weight(&self) -> u64 {
         if self.act > 0 { self.active } else { self.backup }
     }
 }
 
-/// How a server stands, in `HAProxy`'s words. What sleeps would take a client: it is up.
+/// The status of a server in `HAProxy`. A stopped workload would take a client, so it is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Maint,
@@ -403,13 +402,13 @@ impl Status {
         }
     }
 
-    /// Whether a new client might be served.
+    /// Returns whether the server takes new clients.
     pub(super) fn is_up(self) -> bool {
         matches!(self, Self::Up | Self::NoCheck)
     }
 }
 
-/// How a server stands, and how many checks are left until that changes.
+/// Returns the status with the number of checks until it changes.
 fn status_text(server: &RunningServer<'_>) -> String {
     let status = status(server);
     let streak = server.view.as_ref().and_then(|view| view.streak);
@@ -424,7 +423,7 @@ fn status_text(server: &RunningServer<'_>) -> String {
     }
 }
 
-/// How a server stands.
+/// Returns the status of a server.
 pub(super) fn status(server: &RunningServer<'_>) -> Status {
     let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
     match (server.admin(), server.sleeper()) {

@@ -1,5 +1,4 @@
-//! What is shown of services, for programs: the JSON of `show services json` and of /status.json, from which
-//! `dormouse status` and the page are made.
+//! The JSON of `show services json` and of /status.json, which `dormouse status` and the page show.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::running::{Running, RunningServer, RunningService};
 
-/// The process, without its services.
+/// Returns the process without its services.
 pub(super) fn process(running: &Running) -> Value {
     let figures = &running.stats.counters;
     let uptime = running.uptime();
@@ -37,7 +36,7 @@ pub(super) fn process(running: &Running) -> Value {
     })
 }
 
-/// One service.
+/// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
     let stats = service.stats();
     let figures = &stats.counters;
@@ -64,13 +63,13 @@ pub(super) fn service(service: &RunningService) -> Value {
     })
 }
 
-/// How a service stands: as that of its servers that would take a client and is most awake, and where none would, why.
+/// Returns the state of a service: that of its best server for a client; if no server takes clients, the reason.
 pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
     let mut best: Option<(Stance, Duration)> = None;
     for server in service.servers() {
         let (stance, since) = (Stance::of(&server), server.since());
         best = Some(match best {
-            // It is up since the first is, and takes nobody since the last does not.
+            // A service is up since its first server is, and takes no clients since its last server does not.
             Some((Stance::Up, before)) if stance == Stance::Up => (stance, before.max(since)),
             Some((other, before)) if !other.takes() && !stance.takes() => {
                 (other.min(stance), before.min(since))
@@ -83,14 +82,14 @@ pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
     (stance.word(), since)
 }
 
-/// How a server stands towards who comes, from the best.
+/// The state of a server for new clients, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stance {
     Up,
-    /// By its place among these.
+    /// The index in `SLEEPERS`.
     Sleeper(usize),
     Down,
-    /// The same, where an administrator lets nobody in: that is seen beside its state.
+    /// The same in maintenance or drain, which is shown beside the state.
     Closed(usize),
     Drain,
     Maint,
@@ -285,11 +284,11 @@ fn seconds(span: Duration) -> Value {
     Value::from((span.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
-/// A service's line of `show services`.
+/// Writes the line of a service in `show services`.
 pub(super) fn line(service: &RunningService, text: &mut String) {
     let (state, since) = state(service);
     let figures = &service.stats().counters;
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "{} {state} {} {} {} {}",
@@ -301,5 +300,5 @@ pub(super) fn line(service: &RunningService, text: &mut String) {
     );
 }
 
-/// The line before those.
+/// The header line of `show services`.
 pub(super) const HEAD: &str = "# name state since sessions waiting total\n";

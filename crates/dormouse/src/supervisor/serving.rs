@@ -26,7 +26,7 @@ use super::prepare::Prepared;
 use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Leaving, Standing};
 use super::store::{Store, Stored};
-use crate::admin::{self, Running, Windows};
+use crate::admin::{self, AdminListeners, Running};
 
 /// The services, and what they share.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Serving {
     /// For those who look.
     pub(super) window: Arc<Running>,
     /// Where they look.
-    pub(super) windows: Windows,
+    pub(super) windows: AdminListeners,
     pub(super) log: Log,
 }
 
@@ -101,7 +101,7 @@ impl Serving {
             store,
             memory,
             window,
-            windows: Windows::default(),
+            windows: AdminListeners::default(),
             log: log.clone(),
         })
     }
@@ -132,13 +132,13 @@ impl Serving {
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         self.leave_out_lost();
-        let mut refit = self.windows.refit(&config.oversight);
-        let plan = plan(&self.config, &config, &self.windows.closing(&refit));
-        refit.put_off(&self.closing(&plan));
-        let prepared = self.prepare(&config, &plan, &mut refit).await?;
+        let mut reconfigure = self.windows.reconfigure(&config.oversight);
+        let plan = plan(&self.config, &config, &self.windows.closing(&reconfigure));
+        reconfigure.defer(&self.closing(&plan));
+        let prepared = self.prepare(&config, &plan, &mut reconfigure).await?;
         self.log.set_level(config.log_level);
         self.log.set_format(config.oversight.format);
-        self.windows.put_in(refit, &self.window);
+        self.windows.apply(reconfigure, &self.window);
 
         // Everything that ends is closed first, so that its listeners can be taken over.
         let old = std::mem::take(&mut self.standing).into_iter().enumerate();
