@@ -123,11 +123,11 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         manual: "A command that starts the workload and then exits, with status 0 on success.",
-        ..flagged("wake.start", "--start", COMMAND, "\"virsh start web\"")
+        ..flagged("wake.start", "--start-command", COMMAND, "\"virsh start web\"")
     },
     Key {
         manual: "The command that stops the workload. Without it dormouse does not stop the workload.",
-        ..flagged("wake.stop", "--stop", COMMAND, "\"virsh shutdown web\"")
+        ..flagged("wake.stop", "--stop-command", COMMAND, "\"virsh shutdown web\"")
     },
     Key {
         manual: "The command that freezes the workload.",
@@ -135,12 +135,12 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         manual: "The command that thaws the workload.",
-        ..flagged("wake.thaw", "--thaw", COMMAND, "\"virsh resume web\"")
+        ..flagged("wake.thaw", "--thaw-command", COMMAND, "\"virsh resume web\"")
     },
     Key {
         manual: "A command that exits with status 0 while the workload runs, and with another status while it \
                  does not.",
-        ..flagged("wake.status", "--status", COMMAND, "\"virsh-is-running web\"")
+        ..flagged("wake.status", "--status-command", COMMAND, "\"virsh-is-running web\"")
     },
     Key {
         manual: "The hardware address of a machine to wake with a Wake-on-LAN packet. dormouse does not stop the \

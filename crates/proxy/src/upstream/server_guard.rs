@@ -9,7 +9,7 @@ use super::sleeper::Lease;
 
 /// What a session holds on to while it has a server. Dropping it is how the service learns that the session ended.
 #[derive(Debug)]
-pub enum Claim {
+pub enum ServerGuard {
     /// A lease on the one server, which sleeps.
     Lease(Lease),
     /// A place among several servers. Boxed: a session that has none of it stays small.
@@ -23,7 +23,7 @@ pub struct Pooled {
     place: Place,
 }
 
-impl Claim {
+impl ServerGuard {
     pub(super) fn pooled(lease: Option<Lease>, place: Place) -> Self {
         Self::Pooled(Box::new(Pooled { lease, place }))
     }
