@@ -15,7 +15,6 @@ const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
 const KNOWN: &[(&str, &str, &[&str])] = &[
     ("config", "crate", &["tree", "value"]),
     ("core", "crate::proxy_protocol", &["checksum", "decode"]),
-    ("dormouse", "crate::supervisor", &["prepare", "serving"]),
     ("proxy", "crate::server", &["accepting", "serve"]),
     ("proxy", "crate::upstream", &["claim", "pool", "wake"]),
 ];
