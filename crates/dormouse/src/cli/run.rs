@@ -19,7 +19,7 @@ use super::flags::{self, Definition};
 use super::proxy::fail_with;
 use super::run_flags::{self, RUN, RunFlag};
 use super::{ProblemList, out};
-use crate::supervisor::{Reread, exit};
+use crate::supervisor::{LoadedConfig, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
@@ -53,14 +53,14 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
 }
 
 /// Reads the arguments and the file that they name again.
-fn reread(args: &[OsString]) -> Reread {
+fn reread(args: &[OsString]) -> LoadedConfig {
     let Request::Serve(outcome) = parse(args.iter().cloned(), Environment::current()) else {
-        return Reread {
+        return LoadedConfig {
             result: Err("the command line only asks for the help".to_owned()),
             warnings: Vec::new(),
         };
     };
-    Reread {
+    LoadedConfig {
         result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()),
         warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
     }

@@ -18,7 +18,7 @@ use dormouse_core::address::{AddressError, ListenAddress, Target};
 use dormouse_log::Level;
 use dormouse_proxy::listener::PassedFds;
 
-use crate::supervisor::{RunError, run_and_tell};
+use crate::supervisor::{RunError, run_with};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.
@@ -69,7 +69,7 @@ pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
     let result = config(&directory)
         .map_err(DemoError::Address)
-        .and_then(|config| run_and_tell(config, None, passed, tell).map_err(DemoError::Run));
+        .and_then(|config| run_with(config, None, passed, tell).map_err(DemoError::Run));
     if result.is_ok() {
         // The demo has ended whether or not the message can be written.
         let _ =

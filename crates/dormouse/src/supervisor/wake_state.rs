@@ -1,5 +1,5 @@
-//! What we had woken, for whoever comes after us: written down whenever it changes, so that after a crash it is still
-//! ours, and put to sleep in time.
+//! The list of workloads that dormouse started. It is saved at each change, so that after a crash the next process
+//! recognises them as its own and stops them when they are idle.
 
 use std::fs::File;
 use std::io;
@@ -11,28 +11,30 @@ use dormouse_log::{Level, Log};
 use dormouse_proxy::upstream::Woken;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
-use super::fdname;
-use super::store::Store;
+use super::fd_name;
+use super::fd_store::FdStore;
 
-/// The first line; another one is not ours to understand.
-const HEAD: &str = "dormouse 1";
-/// The last one, without which it was not written to its end.
+/// The first line. A file that begins with another one is ignored: its format is unknown.
+const HEADER: &str = "dormouse 1";
+/// The last line. A file without it was not written completely.
 const END: &str = "end";
-/// More is none of ours.
-const LARGEST: usize = 1 << 20;
-/// The file's name where there is no store.
-const FILE: &str = "woken";
+/// The largest number of bytes that are read.
+const MAX_SIZE: usize = 1 << 20;
+/// The name of the file in `RUNTIME_DIRECTORY`, for service managers without a descriptor store.
+const FILE_NAME: &str = "woken";
 
-/// Where it is written down.
+/// The file that contains the wake state.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct WakeState {
+    /// `None` after a failure: a later attempt would fail, too.
     file: Option<File>,
     log: Log,
 }
 
-impl Memory {
-    /// In what came back from the manager's store, in a new file there, or in `RUNTIME_DIRECTORY`; with what it says.
-    pub(super) fn open(state: Option<OwnedFd>, store: Option<&mut Store>, log: &Log) -> (Self, Vec<Woken>) {
+impl WakeState {
+    /// Opens the file that came back from the descriptor store, a new one there, or one in `RUNTIME_DIRECTORY`. Returns
+    /// the state that was saved in it, too.
+    pub(super) fn open(state: Option<OwnedFd>, store: Option<&mut FdStore>, log: &Log) -> (Self, Vec<Woken>) {
         let file = match (state, store) {
             (Some(state), _) => Ok(Some(File::from(state))),
             (None, Some(store)) => in_store(store, log).map(Some),
@@ -49,13 +51,12 @@ impl Memory {
         (Self { file, log: log.clone() }, woken)
     }
 
-    /// Writes it down.
-    pub(super) fn write(&mut self, woken: &[Woken]) {
+    /// Saves the list.
+    pub(super) fn save(&mut self, woken: &[Woken]) {
         let Some(file) = &self.file else { return };
-        let text = text(woken);
+        let text = format(woken);
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         if let Err(error) = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(length)) {
-            // Once: it would not work the next time.
             self.file = None;
             self.log.line(
                 Level::Warning,
@@ -65,9 +66,9 @@ impl Memory {
     }
 }
 
-fn in_store(store: &mut Store, log: &Log) -> io::Result<File> {
+fn in_store(store: &mut FdStore, log: &Log) -> io::Result<File> {
     let file = memfd_create("dormouse-state", MemfdFlags::CLOEXEC)?;
-    store.keep(fdname::STATE, file.as_fd(), log);
+    store.keep(fd_name::STATE, file.as_fd(), log);
     Ok(file.into())
 }
 
@@ -75,30 +76,30 @@ fn in_runtime_directory() -> Option<io::Result<File>> {
     let directories = std::env::var("RUNTIME_DIRECTORY").ok()?;
     let directory = PathBuf::from(directories.split(':').next()?);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(directory.join(FILE), flags, Mode::RUSR | Mode::WUSR);
+    let opened = rustix::fs::open(directory.join(FILE_NAME), flags, Mode::RUSR | Mode::WUSR);
     Some(opened.map(File::from).map_err(Into::into))
 }
 
 fn read(file: &File) -> Vec<Woken> {
     let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(LARGEST).min(LARGEST)];
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(MAX_SIZE).min(MAX_SIZE)];
     let text = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| String::from_utf8(bytes).ok());
     text.and_then(|text| parse(&text)).unwrap_or_default()
 }
 
-fn text(woken: &[Woken]) -> String {
-    let mut lines = vec![HEAD.to_owned()];
+fn format(woken: &[Woken]) -> String {
+    let mut lines = vec![HEADER.to_owned()];
     lines.extend(woken.iter().map(|Woken { service, to, number, wake }| {
-        format!("{} {} {number} {}", fdname::encode(service), fdname::encode(to), fdname::encode(wake))
+        format!("{} {} {number} {}", fd_name::encode(service), fd_name::encode(to), fd_name::encode(wake))
     }));
     lines.extend([END.to_owned(), String::new()]);
     lines.join("\n")
 }
 
-/// `None` if it was not written to its end, or by another version.
+/// Returns `None` for a file that was not written completely, or that another version wrote.
 fn parse(text: &str) -> Option<Vec<Woken>> {
     let mut lines = text.lines();
-    if lines.next() != Some(HEAD) {
+    if lines.next() != Some(HEADER) {
         return None;
     }
     let mut woken = Vec::new();
@@ -107,7 +108,7 @@ fn parse(text: &str) -> Option<Vec<Woken>> {
             return Some(woken);
         }
         let mut words = line.split(' ');
-        let mut word = || words.next().and_then(fdname::decode);
+        let mut word = || words.next().and_then(fd_name::decode);
         let (service, to) = (word()?, word()?);
         woken.push(Woken { service, to, number: word()?.parse().ok()?, wake: word()? });
     }
@@ -128,40 +129,39 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(all in woken()) {
-            prop_assert_eq!(parse(&text(&all)), Some(all));
+        fn a_saved_list_is_read_back(all in woken()) {
+            prop_assert_eq!(parse(&format(&all)), Some(all));
         }
 
         #[test]
-        fn what_was_cut_off_says_nothing(all in woken(), cut in any::<prop::sample::Index>()) {
-            let text = text(&all);
-            // The last line's end says nothing more.
+        fn an_incomplete_file_is_ignored(all in woken(), cut in any::<prop::sample::Index>()) {
+            let text = format(&all);
+            // The file is complete without its last newline.
             let cut = cut.index(text.len() - 1);
             prop_assert_eq!(text.get(..cut).and_then(parse), None);
         }
 
         #[test]
-        fn nothing_makes_it_panic(text: String) {
+        fn parse_never_panics(text: String) {
             let _ = parse(&text);
         }
     }
 
     #[test]
-    fn where_nothing_can_be_written_it_is_not_tried_again() {
-        // No room at all.
+    fn a_failed_save_is_not_repeated() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut memory = Memory { file: Some(full), log: Log::new(Some(Level::Err)) };
-        memory.write(&[]);
-        assert!(memory.file.is_none());
-        memory.write(&[]);
+        let mut state = WakeState { file: Some(full), log: Log::new(Some(Level::Err)) };
+        state.save(&[]);
+        assert!(state.file.is_none());
+        state.save(&[]);
     }
 
     #[test]
-    fn a_shorter_text_takes_the_place_of_a_longer_one() {
+    fn a_shorter_list_replaces_a_longer_one() {
         let file = File::from(memfd_create("test", MemfdFlags::CLOEXEC).unwrap());
         let again = file.try_clone().unwrap();
         let log = Log::new(Some(Level::Err));
-        let mut memory = Memory { file: Some(file), log };
+        let mut state = WakeState { file: Some(file), log };
         let woken = |name: &str| Woken {
             service: name.to_owned(),
             to: "127.0.0.1:1".to_owned(),
@@ -169,7 +169,7 @@ mod tests {
             wake: "unit x.service".to_owned(),
         };
         for all in [vec![woken("a"), woken("b b")], vec![woken("c")], Vec::new()] {
-            memory.write(&all);
+            state.save(&all);
             assert_eq!(read(&again), all);
         }
     }

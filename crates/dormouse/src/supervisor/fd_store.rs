@@ -1,5 +1,5 @@
-//! Listeners that outlive us: the service manager keeps their descriptors (`FileDescriptorStoreMax=`) and passes them
-//! by their names when we are started again.
+//! Listeners that outlive the process: the service manager keeps their descriptors (`FileDescriptorStoreMax=`) and
+//! passes them to the next process under their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,40 +15,42 @@ use dormouse_sys::notify::Notifier;
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-use super::fdname;
-use super::standing::Standing;
+use super::fd_name;
+use super::service::ActiveService;
 
-/// A manager that does not say for so long that it has closed a listener is not waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for the service manager to confirm that it closed a listener.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the manager keeps for us.
+/// The service manager's descriptor store.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct FdStore {
     manager: Notifier,
-    /// How many descriptors it keeps.
-    room: usize,
+    /// The largest number of descriptors in it.
+    capacity: usize,
+    /// The names of the descriptors in it.
     kept: BTreeSet<String>,
-    /// It was told that there is no room.
-    complained: bool,
+    /// The log has the warning that the store is full.
+    warned: bool,
 }
 
-/// What came back, until a service takes it.
+/// The listeners that came back from the store, until a service takes them.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(super) struct StoredListeners {
     listeners: BTreeMap<String, (OwnedFd, Option<(u64, u64)>)>,
-    /// The names of all that came back.
+    /// The names of all descriptors that came back.
     names: BTreeSet<String>,
 }
 
-impl Stored {
-    /// Takes what is ours from what was passed, what we had woken apart; the rest comes from socket units.
-    pub(super) fn pick(passed: &mut Vec<PassedFd>) -> (Self, Option<OwnedFd>) {
+impl StoredListeners {
+    /// Takes the stored descriptors out of the passed ones: the listeners, and the wake state. The rest comes from socket
+    /// units.
+    pub(super) fn split_off(passed: &mut Vec<PassedFd>) -> (Self, Option<OwnedFd>) {
         let (mut stored, mut state) = (Self::default(), None);
         for PassedFd { fd, name } in std::mem::take(passed) {
-            if name == fdname::STATE {
+            if name == fd_name::STATE {
                 state = Some(fd);
-            } else if let Some((key, identity)) = fdname::parse(&name) {
-                // One that is there twice came last last.
+            } else if let Some((key, identity)) = fd_name::parse(&name) {
+                // Of two with one key the later one is the one that was stored last.
                 stored.listeners.insert(key.to_owned(), (fd, identity));
             } else {
                 passed.push(PassedFd { fd, name });
@@ -59,24 +61,24 @@ impl Stored {
         (stored, state)
     }
 
-    /// Gives the names of those that no service of this configuration takes. They are ours no more.
-    pub(super) fn unwanted(&mut self, config: &Config) -> Vec<String> {
+    /// Closes the listeners that no service of this configuration uses. Returns their names.
+    pub(super) fn take_unused(&mut self, config: &Config) -> Vec<String> {
         let services = config.services.iter();
         let keys = services.flat_map(|service| {
-            service.listen.iter().filter_map(|listen| fdname::key(&service.name, listen))
+            service.listen.iter().filter_map(|listen| fd_name::key(&service.name, listen))
         });
         let keys: BTreeSet<_> = keys.collect();
-        let (wanted, unwanted) =
+        let (used, unused) =
             std::mem::take(&mut self.listeners).into_iter().partition(|(key, _)| keys.contains(key));
-        self.listeners = wanted;
-        let unwanted: BTreeMap<String, (OwnedFd, Option<(u64, u64)>)> = unwanted;
-        unwanted.iter().filter_map(|(key, (_, identity))| fdname::with_identity(key, *identity)).collect()
+        self.listeners = used;
+        let unused: BTreeMap<String, (OwnedFd, Option<(u64, u64)>)> = unused;
+        unused.iter().filter_map(|(key, (_, identity))| fd_name::with_identity(key, *identity)).collect()
     }
 
-    /// The listener that is meant, if it came back and is what it was.
+    /// Takes the stored socket of this listener, if there is one and its socket file was not replaced.
     pub(super) fn take(&mut self, service: &str, listen: &Listen, log: &Log) -> Option<Listener> {
         let Listen::Open { address, .. } = listen else { return None };
-        let (fd, identity) = self.listeners.remove(&fdname::key(service, listen)?)?;
+        let (fd, identity) = self.listeners.remove(&fd_name::key(service, listen)?)?;
         let listener = listener::adopt(fd, address, identity)?;
         if let Some(Err(error)) = listen.file().map(|options| listener.set_file_permissions(options)) {
             log.line(Level::Warning, format_args!("{error}."));
@@ -85,32 +87,32 @@ impl Stored {
     }
 }
 
-impl Store {
-    /// The manager's store, if it keeps anything for us: `FDSTORE` says how much (systemd 254 sets it; for older ones
-    /// the unit has to).
-    pub(super) fn of(manager: Notifier) -> Option<Self> {
-        let room = std::env::var("FDSTORE").ok()?.parse().ok().filter(|room| *room > 0)?;
-        Some(Self { manager, room, kept: BTreeSet::new(), complained: false })
+impl FdStore {
+    /// Returns the store, if the service manager offers one. `FDSTORE` contains its capacity: systemd 254 sets the
+    /// variable, and for older versions the unit has to.
+    pub(super) fn from_env(manager: Notifier) -> Option<Self> {
+        let capacity = std::env::var("FDSTORE").ok()?.parse().ok().filter(|capacity| *capacity > 0)?;
+        Some(Self { manager, capacity, kept: BTreeSet::new(), warned: false })
     }
 
-    /// Knows what came back.
-    pub(super) fn had(&mut self, stored: &Stored) {
+    /// Records which descriptors are in the store already.
+    pub(super) fn set_stored(&mut self, stored: &StoredListeners) {
         self.kept.extend(stored.names.iter().cloned());
     }
 
-    /// Has the manager close what it keeps of these listeners, and waits until it has: as long as it has them nobody else
-    /// can listen there. False: it has none of them.
-    pub(super) async fn let_go(&mut self, names: Vec<String>, log: &Log) -> bool {
-        let mut told = false;
+    /// Asks the service manager to close these listeners, and waits until it has: until then their addresses are in use.
+    /// Returns false if none of them is stored.
+    pub(super) async fn release(&mut self, names: Vec<String>, log: &Log) -> bool {
+        let mut asked = false;
         for name in names {
-            told |= self.kept.contains(&name) && self.remove(&name, log);
+            asked |= self.kept.contains(&name) && self.remove(&name, log);
         }
-        if !told {
+        if !asked {
             return false;
         }
         let waited = async {
             let barrier = register(self.manager.barrier()?, Interest::READABLE)?;
-            timeout(PATIENCE, barrier.readable()).await?.map(drop)
+            timeout(CLOSE_TIMEOUT, barrier.readable()).await?.map(drop)
         };
         if let Err(error) = waited.await {
             log.line(
@@ -133,10 +135,10 @@ impl Store {
         removed.is_ok()
     }
 
-    /// Sees to it that the listeners of these services are kept, and nothing else of ours but the state.
-    pub(super) fn keep_listeners(&mut self, services: &[Standing], log: &Log) {
+    /// Stores the listeners of these services, and removes all other descriptors except the wake state.
+    pub(super) fn keep_listeners(&mut self, services: &[ActiveService], log: &Log) {
         let mut wanted = BTreeMap::new();
-        for Standing { config, listeners, .. } in services {
+        for ActiveService { config, listeners, .. } in services {
             for (listen, listeners) in config.listen.iter().zip(listeners) {
                 for listener in listeners.iter().filter_map(OpenListener::listener) {
                     wanted.extend(name(&config.name, listen, listener).map(|name| (name, listener)));
@@ -146,7 +148,7 @@ impl Store {
         let gone: Vec<_> = self
             .kept
             .iter()
-            .filter(|name| *name != fdname::STATE && !wanted.contains_key(*name))
+            .filter(|name| *name != fd_name::STATE && !wanted.contains_key(*name))
             .cloned()
             .collect();
         for name in gone {
@@ -157,19 +159,19 @@ impl Store {
         }
     }
 
-    /// Has a descriptor kept under this name.
+    /// Stores a descriptor under this name.
     pub(super) fn keep(&mut self, name: &str, fd: BorrowedFd<'_>, log: &Log) {
         if self.kept.contains(name) {
             return;
         }
-        if self.kept.len() >= self.room {
-            if !std::mem::replace(&mut self.complained, true) {
+        if self.kept.len() >= self.capacity {
+            if !std::mem::replace(&mut self.warned, true) {
                 log.line(
                     Level::Warning,
                     format_args!(
                         "The service manager keeps only {} descriptors for us, so some listeners are closed in a \
                          restart. Raise FileDescriptorStoreMax=.",
-                        self.room
+                        self.capacity
                     ),
                 );
             }
@@ -185,7 +187,7 @@ impl Store {
     }
 }
 
-/// By which name a listener is kept.
+/// Returns the name under which a listener is stored, or `None` if it cannot be stored.
 pub(super) fn name(service: &str, listen: &Listen, listener: &Listener) -> Option<String> {
-    fdname::with_identity(&fdname::key(service, listen)?, listener.file_identity())
+    fd_name::with_identity(&fd_name::key(service, listen)?, listener.file_identity())
 }

@@ -1,37 +1,38 @@
-//! The names by which descriptors come back from the service manager's store. They hold no ':' and nothing that is not
-//! printable ASCII, and are no longer than the manager takes.
+//! The names of descriptors in the service manager's store. A name contains printable ASCII without ':', and is at most
+//! as long as the service manager allows. Names of earlier versions must stay readable.
 
 use std::fmt::Write as _;
 
 use dormouse_config::listen_options::{FileOptions, ListenOptions};
 use dormouse_config::model::Listen;
 
-/// What we had woken.
+/// The name of the wake state.
 pub(super) const STATE: &str = "dormouse-state";
 const LISTEN: &str = "dormouse-listen";
-/// Between the parts of a name.
+/// Separates the parts of a name.
 const SEPARATOR: char = '+';
 /// `FDNAME_MAX` of systemd.
-const LONGEST: usize = 255;
+const MAX_LENGTH: usize = 255;
 
-/// Which listener it is, whichever configuration it stands in. What is set once is part of it; who may use its file can
-/// be told anew.
+/// Returns the part of a name that identifies a listener across configurations. It contains the options that cannot be
+/// changed on an open socket, but not the permissions of its file.
 pub(super) fn key(service: &str, listen: &Listen) -> Option<String> {
     let Listen::Open { address, options } = listen else { return None };
-    let set_once = ListenOptions { file: FileOptions::default(), ..options.clone() };
-    let address = encode(&format!("{address}{set_once}"));
-    // Of two that ask for any port each has its own.
+    let fixed = ListenOptions { file: FileOptions::default(), ..options.clone() };
+    let address = encode(&format!("{address}{fixed}"));
+    // Two listeners with port 0 have different ports, so the service distinguishes them.
     let owner = if listen.is_any_port() { encode(service) } else { String::new() };
     Some(format!("{LISTEN}{SEPARATOR}{address}{SEPARATOR}{owner}"))
 }
 
-/// The name of a listener with this key; `identity`: of its file. `None` if it would be too long.
+/// Returns the name of a listener with this key and the identity (device, inode) of its socket file. Returns `None` if
+/// the name would be too long.
 pub(super) fn with_identity(key: &str, identity: Option<(u64, u64)>) -> Option<String> {
     let (device, inode) = identity.unwrap_or_default();
-    Some(format!("{key}{SEPARATOR}{device}{SEPARATOR}{inode}")).filter(|name| name.len() <= LONGEST)
+    Some(format!("{key}{SEPARATOR}{device}{SEPARATOR}{inode}")).filter(|name| name.len() <= MAX_LENGTH)
 }
 
-/// The key and the file's identity that are in a name, if it is one of ours.
+/// Returns the key and the file's identity from a name, or `None` if dormouse did not make the name.
 pub(super) fn parse(name: &str) -> Option<(&str, Option<(u64, u64)>)> {
     let rest = name.strip_prefix(LISTEN)?;
     let (rest, inode) = rest.rsplit_once(SEPARATOR)?;
@@ -41,7 +42,7 @@ pub(super) fn parse(name: &str) -> Option<(&str, Option<(u64, u64)>)> {
     Some((key, Some(identity).filter(|identity| *identity != (0, 0))))
 }
 
-/// A text without what separates.
+/// Escapes separators, spaces and everything that is not printable ASCII.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -55,7 +56,7 @@ pub(super) fn encode(text: &str) -> String {
     encoded
 }
 
-/// The text again.
+/// Reverses `encode`.
 pub(super) fn decode(encoded: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_the_manager_takes_and_come_back() {
+    fn names_are_valid_and_are_parsed_back() {
         for address in
             ["127.0.0.1:80", "[::]:80", "/run/a b", "/run/ä", "@a:b", "vsock:3:1024", "127.0.0.1:0"]
         {
@@ -99,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn only_ports_that_the_kernel_chooses_belong_to_a_service() {
+    fn the_key_contains_the_service_only_for_port_0() {
         assert_eq!(key("a", &open("127.0.0.1:80")), key("b", &open("127.0.0.1:80")));
         assert_ne!(key("a", &open("127.0.0.1:0")), key("b", &open("127.0.0.1:0")));
         assert_eq!(key("a", &Listen::Inherited("x".to_owned())), None);
     }
 
     #[test]
-    fn what_is_set_once_makes_it_another_listener() {
+    fn options_that_cannot_change_are_part_of_the_key() {
         let with = |options: ListenOptions| {
             key("a", &Listen::Open { address: ListenAddress::parse("/run/a").unwrap(), options })
         };
@@ -119,21 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_none() {
+    fn a_name_that_is_too_long_is_rejected() {
         let key = key("web", &open(&format!("/{}", "ä".repeat(50)))).unwrap();
         assert_eq!(with_identity(&key, None), None);
     }
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(text: String) {
+        fn decode_reverses_encode(text: String) {
             let encoded = encode(&text);
             prop_assert!(encoded.is_ascii() && !encoded.contains([' ', ':', '+', '\n']));
             prop_assert_eq!(decode(&encoded), Some(text));
         }
 
         #[test]
-        fn no_name_makes_it_panic(name in "(dormouse-listen)?[+%0-9a-f/]{0,20}") {
+        fn parse_and_decode_never_panic(name in "(dormouse-listen)?[+%0-9a-f/]{0,20}") {
             let _ = (parse(&name), decode(&name));
         }
     }
