@@ -38,22 +38,22 @@ impl Acceptor for TcpListener {
     }
 }
 
-/// Serves whoever comes, so many at once. Never ends; who is being served is left when it is dropped.
+/// Serves at most `at_once` clients at a time. Never returns. Dropping the future disconnects the clients.
 pub(super) async fn receive<E: Acceptor, S>(acceptor: E, at_once: usize, serve: impl Fn(E::Client) -> S)
 where
     S: Future<Output = ()> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(at_once));
+    let permits = Arc::new(Semaphore::new(at_once));
     let mut clients = JoinSet::new();
-    // Nobody closes the semaphore.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         while clients.try_join_next().is_some() {}
         match acceptor.next().await {
             Ok(client) => {
                 let served = serve(client);
                 clients.spawn(async move {
                     served.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(_) => sleep(PAUSE).await,

@@ -7,7 +7,7 @@ use dormouse_core::control::{
 };
 
 use super::running::{Running, service};
-use super::{columns, explain, info, servers_state, session_list, stat, steer, view};
+use super::{explain, info, servers_state, services, session_list, stat, steer};
 
 /// The number of services per piece.
 const PIECE: usize = 8;
@@ -72,8 +72,8 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
         }
         Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
         Command::ShowErrors => "Total events captured: 0\n".to_owned(),
-        Command::Explain(whom) => explain::explain(running, &whom),
-        Command::Workload(what, whom) => steer::steer(running, what, &whom),
+        Command::Explain(selector) => explain::explain(running, &selector),
+        Command::Workload(what, selector) => steer::steer(running, what, &selector),
         Command::SetState(name, admin) => steer::set_state(running, &name, admin),
         Command::SetWeight(name, weight) => steer::set_weight(running, &name, weight),
         Command::GetWeight(name) => steer::weight(running, &name),
@@ -148,10 +148,10 @@ impl Answer {
                 }
                 Listing::Json => {
                     // Writing to a String cannot fail.
-                    let _ = write!(text, "{}{}", if first { "" } else { "," }, view::service(service));
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::service(service));
                     first = false;
                 }
-                Listing::Lines => view::line(service, &mut text),
+                Listing::Lines => services::line(service, &mut text),
             }
         }
         if at + PIECE < services.len() {
@@ -169,12 +169,12 @@ impl Answer {
 
 fn begin(running: &Running, what: &Listing) -> String {
     match what {
-        Listing::Stat(OutputFormat::Plain, _) => columns::header(),
+        Listing::Stat(OutputFormat::Plain, _) => stat::header(),
         Listing::Stat(OutputFormat::Json, _) => "[".to_owned(),
         Listing::Stat(OutputFormat::Typed, _) => String::new(),
         Listing::ServersState(_) => servers_state::HEAD.to_owned(),
-        Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(running)),
-        Listing::Lines => view::HEAD.to_owned(),
+        Listing::Json => format!("{{\"process\":{},\"services\":[", services::process(running)),
+        Listing::Lines => services::HEAD.to_owned(),
     }
 }
 

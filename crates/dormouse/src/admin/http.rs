@@ -21,14 +21,14 @@ use tokio::time::timeout;
 
 use super::acceptor::receive;
 use super::running::Running;
-use super::{metrics, view};
+use super::{metrics, services};
 
 /// The number of clients at a time; further ones wait in the backlog.
 pub(super) const CLIENTS: usize = 16;
 /// The longest time from the connection of a client to the last byte of its answer.
-const LONGEST: Duration = Duration::from_secs(10);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time for the head of a request, so that a silent client is disconnected soon.
-const HEAD: Duration = Duration::from_secs(2);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// The size of the buffer for a request, in bytes.
 const BUFFER: usize = 16 << 10;
 /// The number of services between two yields.
@@ -43,23 +43,23 @@ img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
-        Ok(acceptor) => receive(acceptor, CLIENTS, |client| show(client, Arc::clone(&running))).await,
+        Ok(acceptor) => receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await,
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
         }
     }
 }
 
-async fn show(client: TcpStream, running: Arc<Running>) {
+async fn serve_client(client: TcpStream, running: Arc<Running>) {
     let answer = service_fn(|request| {
         let running = Arc::clone(&running);
         async move { Ok::<_, Infallible>(answer(&request, &running).await) }
     });
     let mut server = http1::Builder::new();
-    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD);
+    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let connection = server.serve_connection(TokioIo::new(client), answer);
     // Errors of a client concern only that client.
-    let _ = timeout(LONGEST, connection).await;
+    let _ = timeout(TOTAL_TIMEOUT, connection).await;
 }
 
 async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
@@ -96,12 +96,12 @@ fn accepts_openmetrics(request: &Request<Incoming>) -> bool {
 }
 
 async fn status(running: &Running) -> String {
-    let mut text = format!("{{\"process\":{},\"services\":[", view::process(running));
+    let mut text = format!("{{\"process\":{},\"services\":[", services::process(running));
     for (number, service) in running.services().iter().enumerate() {
         if number > 0 {
             text.push(',');
         }
-        text.push_str(&view::service(service).to_string());
+        text.push_str(&services::service(service).to_string());
         if number % PIECE == 0 {
             yield_now().await;
         }

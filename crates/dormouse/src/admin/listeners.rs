@@ -25,7 +25,7 @@ pub struct AdminListeners {
 #[derive(Debug)]
 struct Open {
     /// The configured address.
-    at: At,
+    endpoint: Endpoint,
     listener: Arc<Listener>,
     task: JoinHandle<()>,
 }
@@ -38,14 +38,14 @@ impl Drop for Open {
 
 /// The configured address of an admin listener.
 #[derive(Debug, Clone)]
-struct At {
+struct Endpoint {
     address: ListenAddress,
     options: ListenOptions,
     /// The configuration names the address. A failure to open the default address is only logged.
     configured: bool,
 }
 
-impl At {
+impl Endpoint {
     fn listen(&self) -> Listen {
         Listen::Open { address: self.address.clone(), options: self.options.clone() }
     }
@@ -61,14 +61,14 @@ pub struct Reconfigure {
 #[derive(Debug)]
 enum Change {
     /// No change.
-    Stay,
+    Unchanged,
     /// The same address; the mode and owner of its file may change.
     Keep(FileOptions),
     Close,
-    /// To be opened; `Late`: after a conflicting listener is closed.
-    Wanted(At),
-    Late(At),
-    Open(At, Listener),
+    /// To be opened; `Deferred`: after a conflicting listener is closed.
+    ToOpen(Endpoint),
+    Deferred(Endpoint),
+    Open(Endpoint, Listener),
 }
 
 impl AdminListeners {
@@ -79,15 +79,15 @@ impl AdminListeners {
             Control::At { address, options } => {
                 let mut options = options.clone();
                 options.file.mode.get_or_insert(MODE);
-                Some(At { address: address.clone(), options, configured: true })
+                Some(Endpoint { address: address.clone(), options, configured: true })
             }
             Control::Usual => usual(|name| std::env::var_os(name)).map(|address| {
                 let mut options = ListenOptions::default();
                 options.file.mode = Some(MODE);
-                At { address, options, configured: false }
+                Endpoint { address, options, configured: false }
             }),
         };
-        let http = admin.http.map(|address| At {
+        let http = admin.http.map(|address| Endpoint {
             address: ListenAddress::Tcp(address),
             options: ListenOptions::default(),
             configured: true,
@@ -100,21 +100,21 @@ impl AdminListeners {
 
     /// Returns the listeners that the changes close.
     pub fn closing(&self, reconfigure: &Reconfigure) -> Vec<Listen> {
-        let both = [(&self.control, &reconfigure.control), (&self.http, &reconfigure.http)];
-        let closing = both.into_iter().filter(|(_, change)| change.ends_the_old());
-        closing.filter_map(|(open, _)| open.as_ref().map(|open| open.at.listen())).collect()
+        let pairs = [(&self.control, &reconfigure.control), (&self.http, &reconfigure.http)];
+        let closing = pairs.into_iter().filter(|(_, change)| change.closes_present());
+        closing.filter_map(|(open, _)| open.as_ref().map(|open| open.endpoint.listen())).collect()
     }
 
     /// Closes the listeners that conflict with these. Returns the changes that open them again.
     pub fn close_in_the_way(&mut self, wanted: &[Listen], reconfigure: &Reconfigure) -> Reconfigure {
         let close = |open: &mut Option<Open>, change: &Change| {
-            let in_the_way = |open: &Open| {
-                let listen = open.at.listen();
+            let conflicts = |open: &Open| {
+                let listen = open.endpoint.listen();
                 wanted.iter().any(|wanted| wanted.is_in_the_way_of(&listen))
             };
-            match open.take_if(|open| change.ends_the_old() && in_the_way(open)) {
-                Some(open) => Change::Wanted(open.at.clone()),
-                None => Change::Stay,
+            match open.take_if(|open| change.closes_present() && conflicts(open)) {
+                Some(open) => Change::ToOpen(open.endpoint.clone()),
+                None => Change::Unchanged,
             }
         };
         Reconfigure {
@@ -150,9 +150,11 @@ impl AdminListeners {
 impl Reconfigure {
     /// Defers the opening of listeners that conflict with one that is going to be closed.
     pub fn defer(&mut self, closing: &[Listen]) {
-        self.turn(|change| match change {
-            Change::Wanted(at) if closing.iter().any(|closing| closing.is_in_the_way_of(&at.listen())) => {
-                Change::Late(at)
+        self.replace_each(|change| match change {
+            Change::ToOpen(endpoint)
+                if closing.iter().any(|closing| closing.is_in_the_way_of(&endpoint.listen())) =>
+            {
+                Change::Deferred(endpoint)
             }
             change => change,
         });
@@ -160,16 +162,20 @@ impl Reconfigure {
 
     /// Returns the deferred listeners.
     pub fn late(&self) -> impl Iterator<Item = Listen> {
-        let late = |change: &Change| if let Change::Late(at) = change { Some(at.listen()) } else { None };
+        let late = |change: &Change| {
+            if let Change::Deferred(endpoint) = change { Some(endpoint.listen()) } else { None }
+        };
         [late(&self.control), late(&self.http)].into_iter().flatten()
     }
 
     /// Makes deferred listeners ready to be opened.
     pub fn undefer(&mut self) {
-        self.turn(|change| if let Change::Late(at) = change { Change::Wanted(at) } else { change });
+        self.replace_each(|change| {
+            if let Change::Deferred(endpoint) = change { Change::ToOpen(endpoint) } else { change }
+        });
     }
 
-    fn turn(&mut self, to: impl Fn(Change) -> Change) {
+    fn replace_each(&mut self, to: impl Fn(Change) -> Change) {
         for change in [&mut self.control, &mut self.http] {
             *change = to(std::mem::replace(change, Change::Close));
         }
@@ -177,8 +183,8 @@ impl Reconfigure {
 
     /// Returns the next listener to open.
     pub fn next_wanted(&mut self) -> Option<(ListenAddress, ListenOptions)> {
-        match self.first_wanted()? {
-            Change::Wanted(at) => Some((at.address.clone(), at.options.clone())),
+        match self.first_to_open()? {
+            Change::ToOpen(endpoint) => Some((endpoint.address.clone(), endpoint.options.clone())),
             _ => None,
         }
     }
@@ -188,11 +194,11 @@ impl Reconfigure {
     /// # Errors
     /// The listener of a configured address cannot be opened. For the default address this is only logged.
     pub fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
-        self.first_wanted().map_or(Ok(()), |change| change.opened(opened, log))
+        self.first_to_open().map_or(Ok(()), |change| change.opened(opened, log))
     }
 
-    fn first_wanted(&mut self) -> Option<&mut Change> {
-        [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::Wanted(_)))
+    fn first_to_open(&mut self) -> Option<&mut Change> {
+        [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::ToOpen(_)))
     }
 
     /// Closes what was opened and abandons the changes.
@@ -201,27 +207,29 @@ impl Reconfigure {
     }
 }
 
-fn change(open: Option<&Open>, wanted: Option<At>) -> Change {
+fn change(open: Option<&Open>, wanted: Option<Endpoint>) -> Change {
     match (open, wanted) {
         (_, None) => Change::Close,
-        (Some(open), Some(at)) if open.at.address == at.address && !open.task.is_finished() => {
-            Change::Keep(at.options.file)
+        (Some(open), Some(endpoint))
+            if open.endpoint.address == endpoint.address && !open.task.is_finished() =>
+        {
+            Change::Keep(endpoint.options.file)
         }
-        (_, Some(at)) => Change::Wanted(at),
+        (_, Some(endpoint)) => Change::ToOpen(endpoint),
     }
 }
 
 impl Change {
     /// Returns whether the change closes the present listener.
-    fn ends_the_old(&self) -> bool {
-        !matches!(self, Self::Stay | Self::Keep(_))
+    fn closes_present(&self) -> bool {
+        !matches!(self, Self::Unchanged | Self::Keep(_))
     }
 
     fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
-        let Self::Wanted(at) = std::mem::replace(self, Self::Close) else { return Ok(()) };
+        let Self::ToOpen(endpoint) = std::mem::replace(self, Self::Close) else { return Ok(()) };
         match opened {
-            Ok(listener) => *self = Self::Open(at, listener),
-            Err(error) if at.configured => return Err(error),
+            Ok(listener) => *self = Self::Open(endpoint, listener),
+            Err(error) if endpoint.configured => return Err(error),
             Err(error) => log.line(Level::Notice, format_args!("No control socket: {error}")),
         }
         Ok(())
@@ -235,14 +243,14 @@ impl Change {
                     log.line(Level::Warning, format_args!("{error}."));
                 }
             }
-            Self::Open(at, listener) => {
+            Self::Open(endpoint, listener) => {
                 let listener = Arc::new(listener);
                 let task = serve(Arc::clone(&listener));
-                *open = Some(Open { at, listener, task });
+                *open = Some(Open { endpoint, listener, task });
             }
-            Self::Stay => {}
+            Self::Unchanged => {}
             // A wanted listener has been opened before, or has failed.
-            Self::Close | Self::Wanted(_) | Self::Late(_) => *open = None,
+            Self::Close | Self::ToOpen(_) | Self::Deferred(_) => *open = None,
         }
     }
 }

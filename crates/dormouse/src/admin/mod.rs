@@ -5,21 +5,23 @@
 
 mod acceptor;
 mod answer;
-mod columns;
 mod explain;
+mod field;
 mod http;
 mod info;
 mod listeners;
 mod metrics;
+mod next_action;
 mod process;
-mod rows;
 mod running;
+mod server_status;
 mod servers_state;
+mod services;
 mod session_list;
 mod socket;
 mod stat;
+mod state;
 mod steer;
-mod view;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -24,7 +24,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Reads the resources.
-    pub(super) fn look() -> Self {
+    pub(super) fn read() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let tasks = tokio::runtime::Handle::try_current().map(|handle| handle.metrics().num_alive_tasks());
         let mut process = Self {
@@ -46,7 +46,7 @@ impl Process {
         100_u64.saturating_sub(u64::try_from(busy).unwrap_or(100))
     }
 
-    /// Reads /proc/PID/stat (proc(5)). The name, in parentheses, may hold anything.
+    /// Reads /proc/PID/stat (proc(5)). The name, in parentheses, may contain any character.
     fn read_stat(&mut self, stat: &str) {
         let Some((_, fields)) = stat.rsplit_once(')') else { return };
         // The first that follows the name is the third field.
@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn the_kernel_reports_this_process() {
-        let process = Process::look();
+        let process = Process::read();
         assert!(process.resident.unwrap() > 100_000 && process.virtual_memory.unwrap() > 100_000);
         assert!(process.max_fds.unwrap() > 10 && !process.node.is_empty());
         assert!(process.idle_percent(Duration::from_secs(1000)) > 50);
     }
 
     #[test]
-    fn a_name_may_hold_anything() {
+    fn a_name_may_contain_any_character() {
         let mut process = Process::default();
         process.read_stat("1 (a) b) S 0 0 0 0 0 0 0 0 0 0 50 50 0 0 0 0 0 0 0 4096 2 0");
         assert_eq!(process.virtual_memory, Some(4096));

@@ -26,10 +26,10 @@ pub struct Running {
     /// The statistics of the process.
     pub stats: Arc<Stats>,
     /// The limits on descriptors.
-    pub pool: Arc<FdLimits>,
+    pub fd_limits: Arc<FdLimits>,
     /// The time of the start.
     pub started: SystemTime,
-    beside: Mutex<FdReservation>,
+    fd_reservation: Mutex<FdReservation>,
     services: Mutex<Arc<Vec<RunningService>>>,
 }
 
@@ -98,8 +98,8 @@ impl<'a> RunningServer<'a> {
 
     /// Returns its administrative state. A vacant slot is in maintenance.
     pub fn admin(&self) -> AdminState {
-        let alone = || self.service.admin(self.index);
-        self.view.as_ref().map_or_else(alone, |view| view.admin)
+        let without_pool = || self.service.admin(self.index);
+        self.view.as_ref().map_or_else(without_pool, |view| view.admin)
     }
 
     /// Sets the administrative state, also for later servers of the slot. A drained server, or one in maintenance,
@@ -140,19 +140,26 @@ impl<'a> RunningServer<'a> {
 
 impl Running {
     /// Creates it without services.
-    pub fn new(stats: Arc<Stats>, pool: Arc<FdLimits>, log: Log) -> Arc<Self> {
+    pub fn new(stats: Arc<Stats>, fd_limits: Arc<FdLimits>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
-        Arc::new(Self { log, stats, pool, started, beside: Mutex::default(), services: Mutex::default() })
+        Arc::new(Self {
+            log,
+            stats,
+            fd_limits,
+            started,
+            fd_reservation: Mutex::default(),
+            services: Mutex::default(),
+        })
     }
 
-    /// Sets the descriptors that are reserved beside sessions.
-    pub fn set_beside(&self, beside: FdReservation) {
-        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = beside;
+    /// Sets the descriptors that are reserved for other things than sessions.
+    pub fn set_beside(&self, reservation: FdReservation) {
+        *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner) = reservation;
     }
 
-    /// Returns the descriptors that are reserved beside sessions.
-    pub fn beside(&self) -> FdReservation {
-        *self.beside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the descriptors that are reserved for other things than sessions.
+    pub fn fd_reservation(&self) -> FdReservation {
+        *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces all services.
@@ -184,7 +191,7 @@ impl RunningService {
         admission: &Arc<Admission>,
         shared: &Arc<ServiceContext>,
     ) -> Self {
-        let facts = config.servers.iter().map(|server| StaticServer {
+        let servers = config.servers.iter().map(|server| StaticServer {
             name: server.name.clone(),
             to: server.to.clone(),
             address: server.to.to_string(),
@@ -198,29 +205,29 @@ impl RunningService {
             shared: Arc::clone(shared),
             hold_max: config.hold.max.get(),
             algo: config.balance.word(),
-            servers: facts.collect(),
+            servers: servers.collect(),
         }
     }
 
-    /// Its counters.
+    /// Returns its statistics.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
     }
 
-    /// Its servers.
+    /// Returns its servers.
     pub fn servers(&self) -> impl Iterator<Item = RunningServer<'_>> {
         let mut views = self.shared.service.servers().into_iter();
-        self.servers.iter().enumerate().map(move |(index, facts)| {
+        self.servers.iter().enumerate().map(move |(index, server)| {
             let view = views.next();
             let address = view.as_ref().map(|view| Cow::Owned(view.address.clone()));
             RunningServer {
                 index,
-                name: &facts.name,
-                address: address.unwrap_or(Cow::Borrowed(&facts.address)),
-                to: &facts.to,
-                configured_weight: facts.weight,
-                wakes: facts.wakes,
-                counters: self.shared.servers.get(index).map(|server| &server.counters),
+                name: &server.name,
+                address: address.unwrap_or(Cow::Borrowed(&server.address)),
+                to: &server.to,
+                configured_weight: server.weight,
+                wakes: server.wakes,
+                counters: self.shared.servers.get(index).map(|counted| &counted.counters),
                 view,
                 service: &self.shared.service,
                 start_time: self.stats().start_time,
@@ -228,8 +235,8 @@ impl RunningService {
         })
     }
 
-    /// How often it was without a server that takes sessions, for how long in all, and for how long it has been as it
-    /// is.
+    /// Returns the outages of the service, when no server takes sessions: their number, their total duration, and the
+    /// time since the last change.
     pub fn outages(&self) -> (u64, Duration, Duration) {
         if let Some(outages) = self.shared.service.outages() {
             return (outages.count, outages.lasted(Instant::now()), outages.since.elapsed());
@@ -238,13 +245,13 @@ impl RunningService {
         (0, Duration::ZERO, since.unwrap_or_else(|| self.stats().start_time.elapsed()))
     }
 
-    /// The server of this name.
+    /// Returns the server with this name.
     pub fn server(&self, name: &str) -> Option<RunningServer<'_>> {
         self.servers().find(|server| server.name == name)
     }
 }
 
-/// The service of this name.
+/// Returns the service with this name.
 pub(super) fn service<'a>(services: &'a [RunningService], name: &str) -> Option<&'a RunningService> {
     services.iter().find(|service| service.name == name)
 }
@@ -266,6 +273,7 @@ impl NotFound {
     }
 }
 
+/// Returns the server with this name, and its service.
 pub(super) fn find<'a>(
     services: &'a [RunningService],
     name: &ServerName,
@@ -277,9 +285,9 @@ pub(super) fn find<'a>(
 /// Returns the servers that the name selects.
 pub(super) fn servers_of<'a>(
     services: &'a [RunningService],
-    whom: &Selector,
+    selector: &Selector,
 ) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), NotFound> {
-    match whom {
+    match selector {
         Selector::Service(name) => {
             let service = service(services, name).ok_or(NotFound::Backend)?;
             Ok((service, service.servers().collect()))

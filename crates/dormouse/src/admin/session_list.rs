@@ -28,7 +28,7 @@ pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String,
 
 fn line(entry: &SessionEntry, text: &mut String) {
     let (up, down) = entry.bytes();
-    // Writing to a String cannot fail. What is not known here has its place all the same.
+    // Writing to a String cannot fail. Fields that dormouse does not have keep their position.
     let _ = writeln!(
         text,
         "0x{:x}: proto={} src={} fe={service} be={service} srv={} ts=00 epoch=0 age={} calls=1 rate=0 cpu=0 lat=0 \
@@ -84,7 +84,7 @@ fn server(entry: &SessionEntry) -> &str {
     entry.server().map_or("<none>", |server| &server.name)
 }
 
-/// As `HAProxy` writes it: the two largest units.
+/// Formats an age as `HAProxy` does, with its two largest units.
 fn age(seconds: u64) -> String {
     let units = [(86_400, 'd', 3600, 'h'), (3600, 'h', 60, 'm'), (60, 'm', 1, 's')];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {

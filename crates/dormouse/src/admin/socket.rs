@@ -70,7 +70,7 @@ async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<(
             let (line, rest) = lines.push(piece);
             piece = rest;
             let Some(line) = line else { continue };
-            // Without a prompt one line is all that is answered, as with `HAProxy`.
+            // Without a prompt only one line is answered, as in `HAProxy`.
             if !execute(&mut client, running, line, &mut options).await? {
                 client.shutdown().await?;
                 return timeout(TIMEOUT, discard_input(&mut client, &mut buffer)).await?;
@@ -81,9 +81,9 @@ async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<(
 
 /// Reads the remaining input, up to a limit: closing a socket with unread input would discard the answer.
 async fn discard_input(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> {
-    const MOST: usize = 1 << 20;
+    const LIMIT: usize = 1 << 20;
     let mut read = 0;
-    while read < MOST {
+    while read < LIMIT {
         match client.read(buffer).await? {
             0 => break,
             count => read += count,

@@ -11,19 +11,19 @@ use dormouse_proxy::admission::raise_fd_limit;
 use dormouse_proxy::stats::wake::WokenBy;
 
 use super::running::{NotFound, Running, RunningServer, find, servers_of};
-use super::view::{standing, word};
+use super::state::state_with_admin;
 
 /// The highest weight of a server.
 const HIGHEST_WEIGHT: u32 = 256;
 
 /// Wakes, puts to sleep, freezes, thaws or drains.
-pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) -> String {
+pub(super) fn steer(running: &Running, steer: WorkloadCommand, selector: &Selector) -> String {
     let services = running.services();
-    let (service, servers) = match servers_of(&services, whom) {
+    let (service, servers) = match servers_of(&services, selector) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
-    let servers = match (steer, whom) {
+    let servers = match (steer, selector) {
         // The next client gets the first server.
         (WorkloadCommand::Wake, Selector::Service(_)) => {
             let wakes = || servers.iter().filter(|server| server.wakes);
@@ -34,9 +34,9 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
         _ => servers,
     };
     let mut text = String::new();
-    let alone = service.servers().nth(1).is_none();
+    let is_single = service.servers().nth(1).is_none();
     for server in &servers {
-        let name = if alone { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
+        let name = if is_single { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
         let done = one(steer, server);
         if done.is_ok() {
             running
@@ -45,8 +45,8 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
         }
         // Writing to a String cannot fail.
         let _ = match done {
-            Ok(()) => writeln!(text, "{name}: {}", standing(server)),
-            Err(why) => writeln!(text, "{name}: not done: {why}"),
+            Ok(()) => writeln!(text, "{name}: {}", state_with_admin(server)),
+            Err(reason) => writeln!(text, "{name}: not done: {reason}"),
         };
     }
     if text.is_empty() {
@@ -56,6 +56,7 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
     text
 }
 
+/// Applies the command to one server.
 fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String> {
     if steer == WorkloadCommand::Drain {
         server.set_admin(AdminState::Drain);
@@ -75,9 +76,9 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         WorkloadCommand::Thaw => sleeper.thaw(),
         WorkloadCommand::Drain => Ok(()),
     };
-    done.map_err(|why| match why {
-        AdminError::NotAwake => format!("it is {}", word(sleeper.state().0)),
-        AdminError::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+    done.map_err(|error| match error {
+        AdminError::NotAwake => format!("it is {}", sleeper.state().0),
+        AdminError::NotFrozen => format!("it is {}, not frozen", sleeper.state().0),
         AdminError::InUse(number) => {
             let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
             let number = if number == 1 { String::new() } else { format!("{number} ") };
@@ -110,9 +111,9 @@ pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
         (Some(_), None) => "Value out of range.\n".to_owned(),
         (Some(service), Some(cap)) => {
             service.admission.set_cap(cap);
-            let wanted = running.pool.sessions_wanted(services.iter().map(|service| &service.admission));
-            let budget = raise_fd_limit(wanted, running.beside());
-            running.pool.grow(budget.sessions);
+            let wanted = running.fd_limits.sessions_wanted(services.iter().map(|service| &service.admission));
+            let budget = raise_fd_limit(wanted, running.fd_reservation());
+            running.fd_limits.grow(budget.sessions);
             String::new()
         }
     }
@@ -188,8 +189,8 @@ impl Shutdown {
         let Some(sessions) = running.sessions() else { return false };
         let entries = sessions.after(self.after, PIECE);
         for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
-            let is_its = entry.server().is_some_and(|server| server.name == self.name.server);
-            if is_its && *entry.service == *self.name.backend {
+            let is_selected = entry.server().is_some_and(|server| server.name == self.name.server);
+            if is_selected && *entry.service == *self.name.backend {
                 entry.kill();
             }
         }

@@ -1,17 +1,17 @@
-//! `HAProxy`'s tables of typed figures: as CSV or lines, typed, and as JSON (its management guide, "Statistics and
-//! monitoring").
+//! The fields of `HAProxy`'s statistics and their output as CSV, as typed lines and as JSON (its management guide,
+//! "Statistics and monitoring").
 
 use std::fmt::Write as _;
 
 use dormouse_log::json_string;
 
-/// What a figure is: where it comes from, of what nature it is, and of what it is told.
+/// The tags of a field: its origin, nature and scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tags {
     letters: &'static str,
 }
 
-/// A figure's value.
+/// The value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     U32(u64),
@@ -20,17 +20,17 @@ pub(super) enum Value {
     Text(String),
 }
 
-/// A figure in its place.
+/// A field at its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Figure {
-    pub(super) place: usize,
+pub(super) struct Field {
+    pub(super) position: usize,
     pub(super) name: &'static str,
     pub(super) tags: Tags,
     pub(super) value: Value,
 }
 
 impl Tags {
-    /// By the letters that the typed form has: origin, nature, scope.
+    /// Creates the tags from the letters of the typed form: origin, nature, scope.
     pub(super) const fn new(letters: &'static str) -> Self {
         Self { letters }
     }
@@ -75,7 +75,7 @@ impl Value {
         }
     }
 
-    /// As a line has it.
+    /// Returns the value as plain text.
     pub(super) fn plain(&self) -> String {
         match self {
             Self::U32(number) | Self::U64(number) => number.to_string(),
@@ -84,7 +84,7 @@ impl Value {
         }
     }
 
-    /// As a field of CSV: in quotes where it has to be.
+    /// Returns the value as a CSV field, quoted if necessary.
     pub(super) fn csv(&self) -> String {
         match self {
             Self::Text(text) if text.contains(['"', ',', '\n', '\r']) => {
@@ -102,28 +102,28 @@ impl Value {
     }
 }
 
-impl Figure {
-    /// A line of the typed form, behind what names the object.
+impl Field {
+    /// Writes the line of the typed form; `object`: the prefix that names the object.
     pub(super) fn typed(&self, object: &str, text: &mut String) {
-        let Self { place, name, tags, value } = self;
+        let Self { position, name, tags, value } = self;
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{object}{place}.{name}.1:{}:{}:{}",
+            "{object}{position}.{name}.1:{}:{}:{}",
             tags.letters,
             value.kind(),
             value.plain().replace(['\n', '\r'], " ")
         );
     }
 
-    /// An object of the JSON form; `object`: its members that name whose figure it is.
+    /// Writes the object of the JSON form; `object`: the members that name the owner of the field.
     pub(super) fn json(&self, object: &str, text: &mut String) {
-        let Self { place, name, tags, value } = self;
+        let Self { position, name, tags, value } = self;
         let [origin, nature, scope] = tags.words();
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "{{{object}\"field\":{{\"pos\":{place},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",
+            "{{{object}\"field\":{{\"pos\":{position},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",
             json_string(name),
             value.kind(),
             value.json()
@@ -136,12 +136,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_haproxys() {
-        let figure = Figure { place: 4, name: "scur", tags: Tags::new("MGP"), value: Value::U32(7) };
+    fn typed_lines_and_json_have_the_form_of_haproxy() {
+        let field = Field { position: 4, name: "scur", tags: Tags::new("MGP"), value: Value::U32(7) };
         let (mut typed, mut json) = (String::new(), String::new());
-        figure.typed("F.2.0.", &mut typed);
+        field.typed("F.2.0.", &mut typed);
         assert_eq!(typed, "F.2.0.4.scur.1:MGP:u32:7\n");
-        figure.json("\"objType\":\"Frontend\",\"proxyId\":2,\"id\":0,", &mut json);
+        field.json("\"objType\":\"Frontend\",\"proxyId\":2,\"id\":0,", &mut json);
         assert_eq!(
             json,
             "{\"objType\":\"Frontend\",\"proxyId\":2,\"id\":0,\"field\":{\"pos\":4,\"name\":\"scur\"},\"processNum\":1,\
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_csv_is_quoted_where_it_has_to_be() {
+    fn csv_fields_are_quoted_if_necessary() {
         assert_eq!(Value::Text("a,\"b\"".to_owned()).csv(), "\"a,\"\"b\"\"\"");
         assert_eq!(Value::Text("no check".to_owned()).csv(), "no check");
     }

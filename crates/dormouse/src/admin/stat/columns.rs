@@ -1,12 +1,12 @@
-//! The columns of `show stat`: the first 103 of `HAProxy` 2.6, in its order, and what the typed forms say of each.
+//! The columns of `show stat`: the first 103 of `HAProxy` 2.6, in its order, with the tags of each.
 
-use super::rows::Tags;
+use super::super::field::Tags;
 
 const fn column(name: &'static str, letters: &'static str) -> (&'static str, Tags) {
     (name, Tags::new(letters))
 }
 
-/// Name, origin, nature and scope of each.
+/// The names and tags of the columns.
 pub(super) const COLUMNS: [(&str, Tags); 103] = [
     column("pxname", "KNS"),
     column("svname", "KNS"),
@@ -113,8 +113,8 @@ pub(super) const COLUMNS: [(&str, Tags); 103] = [
     column("agg_check_status", "MGP"),
 ];
 
-/// The first line of the CSV form.
-pub(super) fn header() -> String {
+/// Returns the first line of the CSV form.
+pub(in crate::admin) fn header() -> String {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     format!("# {},\n", names.join(","))
 }
@@ -123,11 +123,11 @@ pub(super) fn header() -> String {
 mod tests {
     use super::*;
 
-    /// What `HAProxy` 2.6 wrote, up to the columns of its optional parts.
-    const HAPROXYS: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,tracked,type,rate,rate_lim,rate_max,check_status,check_code,check_duration,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,hanafail,req_rate,req_rate_max,req_tot,cli_abrt,srv_abrt,comp_in,comp_out,comp_byp,comp_rsp,lastsess,last_chk,last_agt,qtime,ctime,rtime,ttime,agent_status,agent_code,agent_duration,check_desc,agent_desc,check_rise,check_fall,check_health,agent_rise,agent_fall,agent_health,addr,cookie,mode,algo,conn_rate,conn_rate_max,conn_tot,intercepted,dcon,dses,wrew,connect,reuse,cache_lookups,cache_hits,srv_icur,src_ilim,qtime_max,ctime_max,rtime_max,ttime_max,eint,idle_conn_cur,safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,";
+    /// The header of `HAProxy` 2.6, up to the columns of its optional modules.
+    const OF_HAPROXY: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,throttle,lbtot,tracked,type,rate,rate_lim,rate_max,check_status,check_code,check_duration,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,hanafail,req_rate,req_rate_max,req_tot,cli_abrt,srv_abrt,comp_in,comp_out,comp_byp,comp_rsp,lastsess,last_chk,last_agt,qtime,ctime,rtime,ttime,agent_status,agent_code,agent_duration,check_desc,agent_desc,check_rise,check_fall,check_health,agent_rise,agent_fall,agent_health,addr,cookie,mode,algo,conn_rate,conn_rate_max,conn_tot,intercepted,dcon,dses,wrew,connect,reuse,cache_lookups,cache_hits,srv_icur,src_ilim,qtime_max,ctime_max,rtime_max,ttime_max,eint,idle_conn_cur,safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,";
 
     #[test]
-    fn columns_stand_where_haproxy_has_them() {
-        assert_eq!(header().trim_end(), HAPROXYS);
+    fn the_columns_have_the_order_of_haproxy() {
+        assert_eq!(header().trim_end(), OF_HAPROXY);
     }
 }
