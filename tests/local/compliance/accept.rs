@@ -105,8 +105,8 @@ cases! {
 fn full(subject: Subject) -> Result<(Rig, Vec<(dormouse_tests::Stream, dormouse_tests::Stream)>)> {
     let rig = Plan::new(subject).args(["-c", "2"]).start()?;
     let count = match subject {
-        Subject::Ours => 2,
-        Subject::Original => 3,
+        Subject::Dormouse => 2,
+        Subject::SocketProxyd => 3,
     };
     let open = (0..count).map(|_| rig.session()).collect::<Result<_>>()?;
     Ok((rig, open))
@@ -114,7 +114,7 @@ fn full(subject: Subject) -> Result<(Rig, Vec<(dormouse_tests::Stream, dormouse_
 
 fn queue_at_limit(subject: Subject) -> Result<String> {
     let mut rig = Plan::new(subject).args(["-c", "1", "--at-limit=queue"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;

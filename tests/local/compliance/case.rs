@@ -25,7 +25,7 @@ pub(crate) enum Expect {
     Same(&'static str),
     /// The original changed between the two releases; ours does as the new one does.
     Changed { v252: &'static str, v261: &'static str },
-    /// Ours differs on purpose: the row of docs/differences.md, and what each does.
+    /// Dormouse differs on purpose: the row of docs/differences.md, and what each does.
     Differs { difference: &'static str, original: &'static str, ours: &'static str },
     /// Both at once: the original changed, and ours differs from either.
     ChangedAndDiffers { difference: &'static str, v252: &'static str, v261: &'static str, ours: &'static str },
@@ -52,12 +52,12 @@ impl Expect {
                 Self::Changed { v261: text, .. }
                 | Self::Differs { ours: text, .. }
                 | Self::ChangedAndDiffers { ours: text, .. },
-                Subject::Ours,
+                Subject::Dormouse,
             )
-            | (Self::Differs { original: text, .. }, Subject::Original) => vec![text],
+            | (Self::Differs { original: text, .. }, Subject::SocketProxyd) => vec![text],
             (
                 Self::Changed { v252, v261 } | Self::ChangedAndDiffers { v252, v261, .. },
-                Subject::Original,
+                Subject::SocketProxyd,
             ) => {
                 if release <= MEASURED {
                     vec![v252]
@@ -86,8 +86,8 @@ impl Case {
         let together = (!self.alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
         // Only the original's behaviour depends on its release.
         let release = match subject {
-            Subject::Ours => READ,
-            Subject::Original => Subject::systemd_release()?,
+            Subject::Dormouse => READ,
+            Subject::SocketProxyd => Subject::systemd_release()?,
         };
         let seen = (self.run)(subject);
         drop((alone, together));
@@ -99,8 +99,8 @@ impl Case {
             return Ok(());
         }
         let version = match subject {
-            Subject::Ours => String::new(),
-            Subject::Original => format!(" {release}"),
+            Subject::Dormouse => String::new(),
+            Subject::SocketProxyd => format!(" {release}"),
         };
         Err(Failure::Unexpected(format!(
             "{} ({}), {subject}{version}:\n     seen: {seen}\n expected: {}",

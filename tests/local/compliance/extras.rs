@@ -64,7 +64,7 @@ cases! {
         ours: "lives on",
     }, |s| {
         let mut rig = Plan::new(s).args(["--idle-timeout=500ms"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -82,7 +82,7 @@ cases! {
         ours: "all arrived",
     }, |s| {
         let mut rig = Plan::new(s).args(["--half-close-timeout=500ms"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -115,16 +115,16 @@ cases! {
         let front = Listener::bind(Family::Tcp4)?;
         let back = Listener::bind(Family::Tcp4)?;
         let launch = match s {
-            Subject::Ours => Launch::dormouse().arg("proxy"),
-            Subject::Original => Launch::new(s),
+            Subject::Dormouse => Launch::dormouse().arg("proxy"),
+            Subject::SocketProxyd => Launch::new(s),
         };
         let subject = launch.arg(back.address().to_string()).pass(&front).start()?;
         crate::rig::Rig { subject, front, back }.beginning()
     };
     own_name_messages: "`dormouse proxy` without a target" => Same("exit 1: Not enough parameters."), |s| {
         let launch = match s {
-            Subject::Ours => Launch::dormouse().arg("proxy"),
-            Subject::Original => Launch::new(s),
+            Subject::Dormouse => Launch::dormouse().arg("proxy"),
+            Subject::SocketProxyd => Launch::new(s),
         };
         ending(&mut launch.start()?, SOON)
     };
@@ -134,7 +134,7 @@ fn listens(subject: Subject, at: &Address) -> Result<String> {
     let back = Listener::bind(Family::Tcp4)?;
     let launch = Launch::new(subject).arg(format!("--listen={at}")).arg(back.address().to_string());
     let mut running = launch.start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return ending(&mut running, SOON);
     }
     let client = dormouse_tests::wait::until("listener of the subject's own", SOON, || {

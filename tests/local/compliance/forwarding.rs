@@ -11,7 +11,7 @@ use crate::case::cases;
 use crate::rig::{A_WHILE, Plan, exchange};
 
 /// More than all buffers on the way together.
-const MUCH: usize = 24 << 20;
+const BULK: usize = 24 << 20;
 
 cases! {
     tcp_to_tcp: "24 MiB each way at once, TCP to TCP" => Same("all arrived"),
@@ -34,24 +34,24 @@ cases! {
     tail: "the server sends much and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || server.send(&pattern(MUCH), SOON));
+        let sender = thread::spawn(move || server.send(&pattern(BULK), SOON));
         // The first bytes show that the rest is on its way.
         let mut bytes = client.receive(1, SOON)?;
         let rest = client.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     upload_tail: "the client sends much and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || client.send(&pattern(MUCH), SOON));
+        let sender = thread::spawn(move || client.send(&pattern(BULK), SOON));
         let mut bytes = server.receive(1, SOON)?;
         let rest = server.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     close_by_client: "the client closes" => Same("Fin at the server"), |s| {
@@ -126,7 +126,7 @@ cases! {
         let rig = Plan::new(s).start()?;
         rig.client()?.reset()?;
         // The backend may see a connection that ends at once, or none.
-        if rig.back.has_waiting(A_WHILE / 4)? {
+        if rig.back.has_pending(A_WHILE / 4)? {
             rig.back.accept(SOON)?.receive_to_end(SOON)?;
         }
         let (client, server) = rig.session()?;
@@ -181,11 +181,11 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 fn both_ways(subject: Subject, front: Family, back: Family) -> Result<String> {
     let rig = Plan::new(subject).between(front, back).start()?;
     let (client, server) = rig.session()?;
-    let bytes = pattern(MUCH);
+    let bytes = pattern(BULK);
     let limit = SOON * 3;
     let arrived = thread::scope(|scope| {
         let senders = [&client, &server].map(|from| scope.spawn(|| from.send(&bytes, limit)));
-        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(MUCH, limit)? == bytes)));
+        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(BULK, limit)? == bytes)));
         let sent = senders.map(|sender| sender.join().unwrap_or_else(|_| Err(panicked())));
         let read = readers.map(|reader| reader.join().unwrap_or_else(|_| Err(panicked())));
         sent.into_iter().collect::<Result<()>>()?;

@@ -19,8 +19,8 @@ cases! {
         original: "still running",
         ours: "exit 0",
     }, |s| Plan::new(s).args([IDLE]).start()?.state_after(match s {
-        Subject::Ours => LIMIT,
-        Subject::Original => SPAN * 4,
+        Subject::Dormouse => LIMIT,
+        Subject::SocketProxyd => SPAN * 4,
     });
     not_asked: "the last session ends, without --exit-idle-time" => Same("still running"), |s| {
         let mut rig = Plan::new(s).start()?;
@@ -119,7 +119,7 @@ fn race_with_exit() -> Result<()> {
     let mut front = Listener::bind(Family::Unix)?;
     let mut back = Listener::bind(Family::Unix)?;
     for round in 0..40_u64 {
-        let plan = Plan::new(Subject::Ours).args(["--exit-idle-time=20ms"]);
+        let plan = Plan::new(Subject::Dormouse).args(["--exit-idle-time=20ms"]);
         let (mut rig, client, server) = plan.start_between_with_session(front, back)?;
         drop(client);
         server.receive_to_end(SOON)?;
@@ -130,10 +130,10 @@ fn race_with_exit() -> Result<()> {
         let mut next = None;
         let server = dormouse_tests::wait::until("service in the moment of the exit", SOON, || {
             if next.is_none() && !rig.subject.is_running()? {
-                let launch = dormouse_tests::Launch::new(Subject::Ours);
+                let launch = dormouse_tests::Launch::new(Subject::Dormouse);
                 next = Some(launch.arg(rig.back.address().to_string()).pass(&rig.front).start()?);
             }
-            Ok(if rig.back.has_waiting(Duration::ZERO)? { Some(rig.back.accept(SOON)?) } else { None })
+            Ok(if rig.back.has_pending(Duration::ZERO)? { Some(rig.back.accept(SOON)?) } else { None })
         })?;
         exchange(&client, &server)?;
         (front, back) = (rig.front, rig.back);

@@ -83,7 +83,7 @@ cases! {
         let manager = Manager::at_path()?;
         let plan = Plan::new(s).args(["--drain-timeout=1h"]).launch(|l| l.notify(&manager));
         let mut rig = plan.start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (one, two) = (rig.session()?, rig.session()?);
@@ -101,7 +101,7 @@ cases! {
         ours: "exit 0, the session has ended",
     }, |s| {
         let mut rig = Plan::new(s).args(["--drain-timeout=300ms"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -117,7 +117,7 @@ cases! {
         ours: "still running, then exit 0",
     }, |s| {
         let mut rig = Plan::new(s).args(["--drain-timeout=1h"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -211,7 +211,7 @@ fn exchange_once(rig: &crate::rig::Rig) -> Result<()> {
 
 fn drain(subject: Subject) -> Result<String> {
     let mut rig = Plan::new(subject).args(["--drain-timeout=10s"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;
@@ -219,7 +219,7 @@ fn drain(subject: Subject) -> Result<String> {
     // The signal may be taken a moment later: only then is a newcomer left alone.
     let newcomer = dormouse_tests::wait::until("newcomer that is left in the queue", SOON, || {
         let newcomer = rig.client()?;
-        if !rig.back.has_waiting(A_WHILE)? {
+        if !rig.back.has_pending(A_WHILE)? {
             return Ok(Some(newcomer));
         }
         rig.back.accept(SOON).map(|_| None)

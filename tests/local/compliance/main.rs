@@ -15,7 +15,7 @@ macro_rules! row {
             #[test]
             fn ours() {
                 let verdict =
-                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Ours);
+                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Dormouse);
                 assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
             }
         }

@@ -111,7 +111,7 @@ fn status_follows_sessions() {
 
 fn status() -> Result<()> {
     let manager = Manager::at_path()?;
-    let rig = Plan::new(Subject::Ours).launch(|l| l.notify(&manager)).start()?;
+    let rig = Plan::new(Subject::Dormouse).launch(|l| l.notify(&manager)).start()?;
     manager.wait_for("READY", "1", SOON).map_err(|failure| rig.subject.with_log(&failure))?;
     let already = manager.messages().len();
     let sessions = (0..3).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;

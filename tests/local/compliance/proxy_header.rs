@@ -78,7 +78,7 @@ fn mapped(subject: Subject, version: &str) -> Result<(Rig, Stream)> {
 /// The header's line, with the ports named by whose they are; the stream goes on after it. Or the subject's
 /// end.
 fn first_line(rig: &mut Rig, subject: Subject, client: &Stream) -> Result<String> {
-    if subject == Subject::Original && Subject::systemd_release()? < 261 {
+    if subject == Subject::SocketProxyd && Subject::systemd_release()? < 261 {
         return rig.state_after(SOON);
     }
     let server = rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?;
@@ -104,7 +104,7 @@ fn ports(rig: &Rig, client: &Stream) -> Result<[(u16, &'static str); 2]> {
 
 fn v2(subject: Subject, front: Family) -> Result<String> {
     let mut rig = Plan::new(subject).between(front, Family::Tcp4).args(["--proxy-protocol=v2"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;

@@ -37,7 +37,7 @@ impl Plan {
 
     /// Arguments for ours only.
     pub(crate) fn ours<'a>(self, args: impl IntoIterator<Item = &'a str>) -> Self {
-        if self.subject == Subject::Ours { self.args(args) } else { self }
+        if self.subject == Subject::Dormouse { self.args(args) } else { self }
     }
 
     /// Another target than the backend's address; `{port}` in it is the backend's port.
@@ -127,7 +127,7 @@ impl Rig {
     /// What becomes of `client`, the newest one, within `limit`.
     pub(crate) fn fate(&self, client: &Stream, limit: Duration) -> Result<Fate> {
         let fate = wait::until("fate of a client", limit, || {
-            if self.back.has_waiting(Duration::ZERO)? {
+            if self.back.has_pending(Duration::ZERO)? {
                 return Ok(Some(Fate::Served(self.back.accept(SOON)?)));
             }
             Ok(client.ended_within(Duration::from_millis(1))?.map(Fate::Dropped))
@@ -161,7 +161,7 @@ impl Rig {
     pub(crate) fn beginning(&mut self) -> Result<String> {
         let client = self.client()?;
         let begun = wait::until("session or end", SOON, || {
-            if self.back.has_waiting(Duration::ZERO)? {
+            if self.back.has_pending(Duration::ZERO)? {
                 let server = self.back.accept(SOON)?;
                 exchange(&client, &server)?;
                 return Ok(Some("serves".to_owned()));

@@ -203,7 +203,7 @@ fn connected(subject: Subject) -> Result<String> {
     let target = back.address().to_string();
     let mut running = Launch::new(subject).arg(target).pass(&passed).start()?;
     drop(passed);
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return ending(&mut running, SOON);
     }
     let server = back.accept(SOON).map_err(|failure| running.with_log(&failure))?;
@@ -233,7 +233,7 @@ impl Connected {
         let launch = Launch::new(subject).args(args).arg(back.address().to_string());
         let running = launch.pass(&passed).start()?;
         let mut scene = Self { running, client, server: None };
-        if subject == Subject::Ours {
+        if subject == Subject::Dormouse {
             let server = back.accept(SOON).map_err(|failure| scene.running.with_log(&failure))?;
             exchange(&scene.client, &server)?;
             scene.server = Some(server);

@@ -173,7 +173,7 @@ cases! {
 }
 
 fn to(subject: Subject, back: Family, target: &str) -> Result<String> {
-    // Ours may hold a client of a target that does not answer; here that is a failure, so it need not take
+    // Dormouse may hold a client of a target that does not answer; here that is a failure, so it need not take
     // long.
     let mut rig = Plan::new(subject).between(Family::Tcp4, back).ours(["--wait=0"]).target(target).start()?;
     served_or_dropped(&mut rig)
@@ -292,7 +292,7 @@ fn held_before_path(subject: Subject) -> Result<String> {
 
 fn hold_ends(subject: Subject) -> Result<String> {
     let mut rig = Plan::new(subject).args(["--wait=300ms"]).start_before(Listener::bound(Family::Tcp4)?)?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let come = Instant::now();
@@ -333,6 +333,6 @@ fn held_leaver(subject: Subject) -> Result<String> {
         Ok((rig.subject.descriptors()?.len() < before).then_some(()))
     })?;
     rig.back.listen(16)?;
-    let come = rig.back.has_waiting(A_WHILE)?;
+    let come = rig.back.has_pending(A_WHILE)?;
     Ok(if come { "a session for nobody" } else { "forgotten at once" }.to_owned())
 }

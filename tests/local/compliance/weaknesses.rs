@@ -160,7 +160,7 @@ fn fill(subject: &Running, streams: &[&Stream], chunk: &[u8]) -> Result<()> {
     while full_passes < 3 {
         full_passes += 1;
         for stream in streams {
-            while stream.send_at_once(chunk)? > 0 {
+            while stream.send_nonblocking(chunk)? > 0 {
                 full_passes = 0;
             }
         }
@@ -172,7 +172,7 @@ fn fill(subject: &Running, streams: &[&Stream], chunk: &[u8]) -> Result<()> {
 
 fn idling(subject: &Running) -> Result<String> {
     Ok(match subject.idling()? {
-        Idling::Rests => "rests",
+        Idling::Sleeps => "rests",
         Idling::Spins => "spins",
     }
     .to_owned())
@@ -188,7 +188,7 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
     }
     // All that fit come at once; then there is a pause.
     let mut open = Vec::new();
-    while rig.back.has_waiting(A_WHILE)? {
+    while rig.back.has_pending(A_WHILE)? {
         open.push(rig.back.accept(SOON)?);
     }
     let cpu = idling(&rig.subject)?;
@@ -198,7 +198,7 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
         lines => format!("{lines} lines in the log"),
     };
     let state = format!("{cpu} and {log}");
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return Ok(state);
     }
     // Each session that ends makes room for the next, until all have been served.
@@ -278,8 +278,8 @@ fn smallest_pipe(subject: Subject) -> Result<String> {
     raise_own_nofile(4096)?;
     // The kernel counts the pages of pipes for each user: the original needs one of its own.
     let launch = |launch: Launch| match subject {
-        Subject::Original => launch.uid(NOBODY_ELSE),
-        Subject::Ours => launch.unprivileged(),
+        Subject::SocketProxyd => launch.uid(NOBODY_ELSE),
+        Subject::Dormouse => launch.unprivileged(),
     };
     let rig = Plan::new(subject).launch(|l| launch(l).nofile(4096, 4096)).start()?;
     let sessions = (0..SESSIONS).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;
@@ -318,8 +318,8 @@ fn fill_queue(listener: &Listener) -> Result<Vec<Stream>> {
 /// which must not.
 fn patience(subject: Subject) -> Duration {
     match subject {
-        Subject::Ours => LIMIT,
-        Subject::Original => A_WHILE * 2,
+        Subject::Dormouse => LIMIT,
+        Subject::SocketProxyd => A_WHILE * 2,
     }
 }
 
@@ -401,7 +401,7 @@ fn small_exchanges_beside_bulk() -> Result<()> {
     /// What the others may move during one exchange, in nine exchanges of ten: the measure does not depend on how busy
     /// the machine is, which makes all of them slower.
     const BESIDE: u64 = 256 << 20;
-    let rig = Plan::new(Subject::Ours).between(Family::Unix, Family::Unix).start()?;
+    let rig = Plan::new(Subject::Dormouse).between(Family::Unix, Family::Unix).start()?;
     let (client, server) = rig.session()?;
     let bulk = (0..STREAMS).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;
     let (over, moved) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -49,7 +49,7 @@ fn all_bytes_arrive_through_the_program() {
         let each = count(SESSIONS).unwrap().div_ceil(Way::ALL.len() as u64);
         (Sessions::Random { seed, count: each }, Way::ALL.to_vec())
     };
-    let wanted = Run { through: Through::Program(Subject::Ours), ways, sessions, patience: PATIENCE };
+    let wanted = Run { through: Through::Program(Subject::Dormouse), ways, sessions, patience: PATIENCE };
     let report = run(&wanted).unwrap();
     println!("{report}");
     report.assert_clean();

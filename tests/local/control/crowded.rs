@@ -24,7 +24,7 @@ enum Client {
 fn client(rig: &Rig, server: &Listener, number: usize) -> Result<Client> {
     let client = rig.client_of(&format!("s{number}"))?;
     client.send(b"hello", SOON)?;
-    if !server.has_waiting(MOMENT * 5)? {
+    if !server.has_pending(MOMENT * 5)? {
         return Ok(Client::Waiting(client));
     }
     let far = server.accept(SOON)?;

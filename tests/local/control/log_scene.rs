@@ -31,7 +31,7 @@ impl Scene {
         );
         let file = dir.join("dormouse.toml");
         fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
-        let words = [Subject::Ours.program()?, "run".into(), "--config".into(), file];
+        let words = [Subject::Dormouse.program()?, "run".into(), "--config".into(), file];
         let mut command = start(dir.path(), &words);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().doing(|| format!("start {command:?}"))?;

@@ -62,7 +62,7 @@ fn where_nothing_can_be_written_it_says_nothing_and_leaves_as_ever() {
     fs::write(&file, "[services.main]\nlisten = \"/nonexistent/front\"\nto = \"/nonexistent/back\"\n")
         .unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut command = Command::new(Subject::Ours.program().unwrap());
+    let mut command = Command::new(Subject::Dormouse.program().unwrap());
     let status = command.args(["run", "--config"]).arg(&file).stderr(full).status().unwrap();
     assert_eq!(status.code(), Some(73));
 }

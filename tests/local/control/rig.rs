@@ -106,7 +106,7 @@ impl Rig {
     /// What `dormouse` says when it is called so, and whether it is content.
     pub(super) fn dormouse(&self, args: &[&str]) -> Result<(bool, String)> {
         let control = format!("--control={}", self.control().display());
-        let output = Command::new(Subject::Ours.program()?).args(args).arg(control).output();
+        let output = Command::new(Subject::Dormouse.program()?).args(args).arg(control).output();
         let output = output.doing(|| format!("run dormouse {args:?}"))?;
         Ok((output.status.success(), all_of(&output)))
     }

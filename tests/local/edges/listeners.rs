@@ -154,7 +154,7 @@ fn what_cannot_be_opened_says_what_to_do() {
 fn a_client_comes_with_its_first_byte() {
     let scene = Scene::listening("127.0.0.1:0?defer_accept=20s&fastopen=16", "").unwrap();
     let client = scene.client().unwrap();
-    assert!(!scene.server.has_waiting(MOMENT).unwrap(), "accepted without a byte");
+    assert!(!scene.server.has_pending(MOMENT).unwrap(), "accepted without a byte");
     client.send(b"hello", SOON).unwrap();
     hears(&scene.server.accept(SOON).unwrap(), b"hello");
 }

@@ -74,7 +74,7 @@ impl Scene {
 
     /// Whether nobody comes to the server for a moment.
     pub(crate) fn nobody_comes(&self) -> Result<bool> {
-        Ok(!self.server.has_waiting(std::time::Duration::from_millis(150))?)
+        Ok(!self.server.has_pending(std::time::Duration::from_millis(150))?)
     }
 }
 

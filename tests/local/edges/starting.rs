@@ -177,7 +177,7 @@ fn a_dead_address_does_not_keep_a_client_from_another_that_comes() {
     let client = front.client().unwrap();
     client.send(b"hello", SOON).unwrap();
     wait::until("it to have accepted", SOON, || {
-        Ok((!front.listener.has_waiting(Duration::ZERO)?).then_some(()))
+        Ok((!front.listener.has_pending(Duration::ZERO)?).then_some(()))
     })
     .unwrap();
     let began = Instant::now();

@@ -74,7 +74,7 @@ fn a_client_that_takes_nothing_is_the_one_that_is_waited_for() {
     let (client, server) = scene.session().unwrap();
     let bulk = vec![7; 1 << 20];
     // The queues between the two may take longer to fill than the client is waited for.
-    while server.is_writable_within(SPAN / 4).unwrap() && server.send_at_once(&bulk).is_ok() {}
+    while server.is_writable_within(SPAN / 4).unwrap() && server.send_nonblocking(&bulk).is_ok() {}
     scene.wait_for_log(&messages::session_ended("nothing from or to the client for 0.4 s")).unwrap();
     // What was taken and not delivered does not look like a whole.
     assert_eq!(client.receive_to_end(SOON).unwrap().ending, Ending::Reset);

@@ -128,7 +128,7 @@ fn a_listener_moves_to_another_service_without_a_gap() {
 #[test]
 fn an_awake_server_is_not_restarted_for_other_rules() {
     let place = Place::new(1).unwrap();
-    let (to, exec) = (place.port(0), place.server_noting(0, "starts"));
+    let (to, exec) = (place.port(0), place.server_recording(0, "starts"));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
@@ -155,7 +155,7 @@ fn an_awake_server_is_not_restarted_for_other_rules() {
 #[test]
 fn another_way_to_wake_counts_from_the_next_start() {
     let place = Place::new(1).unwrap();
-    let (old, new) = (place.server_noting(0, "old"), place.server_noting(0, "new"));
+    let (old, new) = (place.server_recording(0, "old"), place.server_recording(0, "new"));
     let to = place.port(0);
     let file = |exec: &str| {
         format!(
@@ -179,7 +179,7 @@ fn another_way_to_wake_counts_from_the_next_start() {
 #[test]
 fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
     let place = Place::new(1).unwrap();
-    let (to, good) = (place.port(0), place.server_noting(0, "starts"));
+    let (to, good) = (place.port(0), place.server_recording(0, "starts"));
     let file = |exec: &str| {
         format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n")
     };
@@ -195,7 +195,7 @@ fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
 #[test]
 fn a_removed_service_drains_and_what_it_woke_sleeps() {
     let place = Place::new(3).unwrap();
-    let (exec, to, front) = (place.server_noting(0, "starts"), place.port(0), place.port(2));
+    let (exec, to, front) = (place.server_recording(0, "starts"), place.port(0), place.port(2));
     let other = format!("[services.other]\nlisten = '127.0.0.1:0'\nto = '{}'\n", place.port(1));
     let web = format!("[services.web]\nlisten = '{front}'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n");
     let scene = Scene::new(place, &format!("{other}{web}")).unwrap();
@@ -273,7 +273,7 @@ fn who_waits_goes_on_waiting_and_is_served() {
     let place = Place::new(1).unwrap();
     let gate = place.path("start");
     let (to, exec) =
-        (place.port(0), format!("{} start={}", place.server_noting(0, "starts"), gate.display()));
+        (place.port(0), format!("{} start={}", place.server_recording(0, "starts"), gate.display()));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"

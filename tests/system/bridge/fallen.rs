@@ -14,7 +14,7 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::load::{Load, Request, percentile};
-use dormouse_tests::network::{black_hole, inside, mend};
+use dormouse_tests::network::{black_hole, inside, remove_black_hole};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const RATE: u32 = 200;
@@ -115,7 +115,7 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
     }
     load.more(600)?;
     let mended = Instant::now();
-    mend()?;
+    remove_black_hole()?;
     dormouse.stderr().wait_for(&messages::up("web/b"), SOON)?;
     let back = Instant::now();
     load.more(300)?;

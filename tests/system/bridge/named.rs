@@ -28,9 +28,9 @@ fn serve(dns: &Dns, servers: &[(u16, u16)]) {
 /// hear it.
 fn serve_others(dns: &Dns, servers: &[(u16, u16)]) {
     dns.remove(NAME).unwrap();
-    let asked = dns.services_asked().unwrap();
+    let asked = dns.srv_queries().unwrap();
     // Who asks again has heard the answer before.
-    wait::until("two questions", SOON, || Ok((dns.services_asked()? >= asked + 2).then_some(()))).unwrap();
+    wait::until("two questions", SOON, || Ok((dns.srv_queries()? >= asked + 2).then_some(()))).unwrap();
     serve(dns, servers);
 }
 

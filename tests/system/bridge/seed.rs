@@ -29,7 +29,7 @@ const OURS: u16 = 12346;
 /// `HAProxy`'s check may happen to come in the very moment in which the server dies.
 const CHANCE: Duration = Duration::from_millis(200);
 
-/// `HAProxy`'s failures and all times are told, to be compared. Ours has no failure, and leaves a dead server alone no
+/// `HAProxy`'s failures and all times are told, to be compared. Dormouse has no failure, and leaves a dead server alone no
 /// later.
 #[test]
 fn a_bridge_of_haproxys_converted_beside_it() {

@@ -9,13 +9,13 @@
 macro_rules! row {
     ($id:ident root) => {
         mod $id {
-            $crate::test!(original, $id, Original);
-            $crate::test!(ours, $id, Ours);
+            $crate::test!(original, $id, SocketProxyd);
+            $crate::test!(ours, $id, Dormouse);
         }
     };
     ($id:ident $($mode:ident)?) => {
         mod $id {
-            $crate::test!(original, $id, Original);
+            $crate::test!(original, $id, SocketProxyd);
         }
     };
 }

@@ -38,7 +38,7 @@ use self::under_test::{Through, Way};
 fn the_original_loses_some() {
     let patience = Duration::from_secs(5);
     let sessions = Sessions::Random { seed: seed().unwrap(), count: 300 };
-    let through = Through::Program(Subject::Original);
+    let through = Through::Program(Subject::SocketProxyd);
     let report = run(&Run { through, ways: vec![Way::TCP_TO_TCP], sessions, patience }).unwrap();
     assert!(report.failures.iter().any(|failure| failure.contains("instead of a reset")), "{report}");
     if Subject::systemd_release().unwrap() < 261 {

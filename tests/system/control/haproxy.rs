@@ -247,7 +247,7 @@ fn checks_are_told_as_haproxy_tells_them() {
         );
         (theirs, ours)
     };
-    // One that is up at once and never down, and the other way around. Ours are a service each.
+    // One that is up at once and never down, and the other way around. Dormouse are a service each.
     let [(easy, our_easy), (hard, our_hard)] = [server("easy", 2, MANY), server("hard", MANY, 1)];
     let haproxy = HaProxy::with("", &[&easy, &hard]).unwrap();
     let rig = Rig::new("", &format!("{our_easy}{our_hard}")).unwrap();

@@ -12,7 +12,7 @@ use super::rig::Rig;
 const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nlisten = LISTEN\nECHO(two)\n";
 
 fn top(rig: &Rig, more: &str) -> Result<Pane> {
-    let program = Subject::Ours.program()?;
+    let program = Subject::Dormouse.program()?;
     let control = rig.control();
     told(&format!("{} top --control={} {more}", program.display(), control.display()))
 }
@@ -83,7 +83,7 @@ fn ended(guest: &Stream) -> Result<()> {
 fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
     let rig = Rig::new("", TWO).unwrap();
     let pid_file = rig.dir.join("top.pid");
-    let program = Subject::Ours.program().unwrap();
+    let program = Subject::Dormouse.program().unwrap();
     // The shell becomes the program, so that its number is known.
     let command = format!(
         "sh -c 'echo $$ > {}; exec {} top --control={} --interval=200ms'",
@@ -105,9 +105,11 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
 
 #[test]
 fn top_reports_a_missing_control_socket() {
-    let pane =
-        told(&format!("{} top --control=/nowhere/control.sock", Subject::Ours.program().unwrap().display()))
-            .unwrap();
+    let pane = told(&format!(
+        "{} top --control=/nowhere/control.sock",
+        Subject::Dormouse.program().unwrap().display()
+    ))
+    .unwrap();
     pane.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
     pane.shows(&["left: 1"]);
 }

@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use dormouse_tests::Result;
 
 use super::{
-    machine::{BY_THE_ORIGINALS_NAME, DORMOUSE, Machine, SETTLE, case, ensure, write},
+    machine::{DORMOUSE, DORMOUSE_AS_SOCKET_PROXYD, Machine, SETTLE, case, ensure, write},
     visitor::curl,
 };
 
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 case!(System, simple_example_under_the_originals_name, LIMIT, |machine| simple(
     machine,
-    BY_THE_ORIGINALS_NAME
+    DORMOUSE_AS_SOCKET_PROXYD
 ));
 
 case!(System, simple_example_as_dormouse_proxy, LIMIT, |machine| simple(
@@ -26,7 +26,7 @@ case!(System, simple_example_as_dormouse_proxy, LIMIT, |machine| simple(
 
 case!(System, namespace_example_under_the_originals_name, LIMIT, |machine| namespace(
     machine,
-    BY_THE_ORIGINALS_NAME
+    DORMOUSE_AS_SOCKET_PROXYD
 ));
 
 case!(System, namespace_example_as_dormouse_proxy, LIMIT, |machine| namespace(
@@ -36,7 +36,7 @@ case!(System, namespace_example_as_dormouse_proxy, LIMIT, |machine| namespace(
 
 case!(System, both_stop_when_idle, LIMIT, |machine| {
     let example = SIMPLE_SERVICE.replace("proxyd /run", "proxyd --exit-idle-time=300ms /run");
-    set_up(machine, &example, BY_THE_ORIGINALS_NAME, "unix:/run/nginx/socket", NGINX_IDLE)?;
+    set_up(machine, &example, DORMOUSE_AS_SOCKET_PROXYD, "unix:/run/nginx/socket", NGINX_IDLE)?;
     for _ in 0..3 {
         serves(machine)?;
         machine.wait_inactive(&["proxy-to-nginx.service", "nginx.service"])?;
