@@ -113,7 +113,7 @@ fn all_counters_agree_on_thousands_of_sessions() {
 #[test]
 fn a_line_is_haproxys_or_json() {
     let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.wait_for_log(" main main/server1 ").unwrap();
     let log = rig.log();
     let line = log.lines().find(|line| line.contains(" main main/server1 ")).unwrap();
@@ -134,13 +134,13 @@ fn a_line_is_haproxys_or_json() {
     // It slept: the wait was for its start.
     assert!(times[0] > 0 && times[1] == 0 && times[2] >= times[0], "{line}");
     // One that ends while another lasts.
-    let (first, second) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
+    let (first, second) = (rig.client("main").unwrap(), rig.client("main").unwrap());
     drop(first);
     rig.wait_for_log(" 2/2/1/1/0 0/0").unwrap();
     drop(second);
 
     let rig = Rig::new("log = \"json\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.wait_for_log("\"event\":\"session\"").unwrap();
     let log = rig.log();
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
@@ -155,10 +155,10 @@ const MAIN: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 #[test]
 fn a_session_that_a_reload_ends_has_its_line_and_is_counted_once() {
     let rig = Rig::new("log = \"tcplog\"\ndrain_timeout = \"100ms\"", MAIN).unwrap();
-    let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+    let clients: Vec<_> = (0..3).map(|_| rig.client("main").unwrap()).collect();
     rig.reload(|text| text.replace("[services.main]", "[services.main]\nmaxconn = 7")).unwrap();
-    for guest in &guests {
-        assert!(guest.ended_within(SOON).unwrap().is_some());
+    for client in &clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
     }
     let lines = || rig.log().lines().filter(|line| line.contains(" 5 KD ")).count();
     wait::until("a line for each session", SOON, || Ok((lines() == 3).then_some(()))).unwrap();
@@ -194,7 +194,7 @@ fn sessions_that_end_with_the_process_have_their_lines() {
         ("log_level = \"debug\"", "", 1),
     ] {
         let mut rig = Rig::new(&format!("{top}\n{drain}"), &format!("{MAIN}{lonely}")).unwrap();
-        let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+        let clients: Vec<_> = (0..3).map(|_| rig.client("main").unwrap()).collect();
         let held = rig.client_of("lonely").unwrap();
         wait::until("all clients", SOON, || {
             Ok(rig.ask("show info")?.contains("\nCurrConns: 4\n").then_some(()))
@@ -230,6 +230,6 @@ fn sessions_that_end_with_the_process_have_their_lines() {
             [" KC ", "\"termination\":\"KC\"", "lonely: Session from"].iter().any(|part| line.contains(part))
         };
         assert_eq!(sessions.iter().filter(held_ones).count(), 1, "{top} {drain}: {log}");
-        drop((guests, held));
+        drop((clients, held));
     }
 }

@@ -11,7 +11,7 @@ const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 #[test]
 fn show_stat_has_a_row_for_each_and_columns_by_name() {
     let rig = Rig::new("", ONE).unwrap();
-    let _guest = rig.guest("main").unwrap();
+    let _guest = rig.client("main").unwrap();
     let csv = rig.socat("show stat\n").unwrap();
     assert!(csv.starts_with("# pxname,svname,qcur,") && csv.ends_with(",\n\n"), "{csv}");
     let names: Vec<_> = rows(&csv).iter().map(|row| row["svname"].clone()).collect();
@@ -77,7 +77,7 @@ fn lines_prompts_and_several_commands_are_as_with_haproxy() {
 #[test]
 fn a_session_is_seen_and_ended() {
     let rig = Rig::new("log_level = \"debug\"", ONE).unwrap();
-    let (guest, other) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
+    let (client, other) = (rig.client("main").unwrap(), rig.client("main").unwrap());
     let list = rig.socat("show sess\n").unwrap();
     assert_eq!(list.trim().lines().count(), 2, "{list}");
     let line = list.lines().next().unwrap();
@@ -88,7 +88,7 @@ fn a_session_is_seen_and_ended() {
     let dump = rig.socat(&format!("show sess {id}\n")).unwrap();
     assert!(dump.contains("server=server1"), "{dump}");
     assert_eq!(rig.socat(&format!("shutdown session {id}\n")).unwrap(), "\n");
-    assert_eq!(guest.ended_within(SOON).unwrap(), Some(Ending::Reset));
+    assert_eq!(client.ended_within(SOON).unwrap(), Some(Ending::Reset));
     rig.wait_for_log(messages::ENDED_BY_ADMINISTRATOR).unwrap();
     assert_eq!(
         rig.socat(&format!("shutdown session {id}\n")).unwrap(),
@@ -108,21 +108,21 @@ fn a_session_is_seen_and_ended() {
 fn all_sessions_of_a_server_are_ended_however_many_they_are() {
     let services = format!("{ONE}[services.other]\nlisten = LISTEN\nECHO(other)\n");
     let rig = Rig::new("", &services).unwrap();
-    let other = rig.guest("other").unwrap();
-    let guests: Vec<_> = (0..300).map(|_| rig.guest("main").unwrap()).collect();
+    let other = rig.client("other").unwrap();
+    let clients: Vec<_> = (0..300).map(|_| rig.client("main").unwrap()).collect();
     assert_eq!(rig.ask("shutdown sessions server main/server1").unwrap(), "\n");
-    for guest in &guests {
-        assert!(guest.ended_within(SOON).unwrap().is_some());
+    for client in &clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
     }
     other.send(b"still", SOON).unwrap();
     assert_eq!(other.receive(5, SOON).unwrap(), b"still");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
 }
 
 #[test]
 fn maxconn_can_be_changed() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nmaxconn = 1\nECHO(main)\n").unwrap();
-    let _guest = rig.guest("main").unwrap();
+    let _guest = rig.client("main").unwrap();
     let second = rig.client_of("main").unwrap();
     second.send(b"hello", SOON).unwrap();
     assert!(!second.is_readable_within(super::rig::MOMENT).unwrap());

@@ -52,7 +52,7 @@ fn at_the_limit_of_descriptors_all_that_is_promised_is_served_and_whoever_looks_
         let rig = Rig::within((limit, limit), "", &services).unwrap();
         let promised = promised_by(&rig).unwrap();
         rig.expect(promised >= 10, "it promises little");
-        let awake: Vec<_> = (0..woken).map(|number| rig.guest(&format!("w{number}")).unwrap()).collect();
+        let awake: Vec<_> = (0..woken).map(|number| rig.client(&format!("w{number}")).unwrap()).collect();
         let (mut open, mut waits) = (Vec::new(), None);
         while waits.is_none() {
             match client(&rig, &server, open.len() % SERVICES).unwrap() {

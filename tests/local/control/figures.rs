@@ -119,7 +119,7 @@ fn a_service_is_told_as_what_keeps_its_servers_from_clients() {
 #[test]
 fn who_ends_says_so_while_sessions_last() {
     let rig = Rig::new("drain_timeout = \"1h\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    let guest = rig.guest("main").unwrap();
+    let client = rig.client("main").unwrap();
     let status = || Ok(stat(&rig.ask("show stat")?, "main", "FRONTEND", "status"));
     assert_eq!(status().unwrap(), "OPEN");
     rig.expect(rig.get("/readyz").unwrap() == "ready\n", "not ready");
@@ -129,15 +129,15 @@ fn who_ends_says_so_while_sessions_last() {
     let ready = rig.exchange("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     rig.expect(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("ending\n"), &ready);
     rig.expect(rig.get("/healthz").unwrap() == "ok\n", "not healthy");
-    guest.send(b"still", SOON).unwrap();
-    assert_eq!(guest.receive(5, SOON).unwrap(), b"still");
+    client.send(b"still", SOON).unwrap();
+    assert_eq!(client.receive(5, SOON).unwrap(), b"still");
 }
 
 #[test]
 fn maxima_begin_anew() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     // The first client waits for the start.
-    drop((rig.guest("main").unwrap(), rig.guest("main").unwrap()));
+    drop((rig.client("main").unwrap(), rig.client("main").unwrap()));
     rig.is_empty().unwrap();
     let most = || -> Result<Vec<String>> {
         let csv = rig.ask("show stat")?;

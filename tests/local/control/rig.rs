@@ -69,7 +69,7 @@ impl Rig {
     }
 
     /// A client that has said something and heard it back, and stays.
-    pub(super) fn guest(&self, service: &str) -> Result<Stream> {
+    pub(super) fn client(&self, service: &str) -> Result<Stream> {
         let client = self.client_of(service)?;
         client.send(b"hello", SOON)?;
         let heard = client.receive(5, SOON).map_err(|failure| self.dormouse.with_log(&failure))?;

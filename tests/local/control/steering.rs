@@ -18,12 +18,12 @@ fn a_service_is_woken_frozen_thawed_and_put_to_sleep() {
     assert!(why.contains("woken by an administrator") && why.contains("next: it stops in "), "{why}");
 
     // What is used is not put to sleep.
-    let guest = rig.guest("main").unwrap();
+    let client = rig.client("main").unwrap();
     let (done, answer) = rig.dormouse(&["sleep", "main"]).unwrap();
     assert!(!done && answer.contains("not done: 1 sessions use it"), "{answer}");
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("kept awake, held by 1 session") && why.contains("the oldest is 0x"), "{why}");
-    drop(guest);
+    drop(client);
     rig.is("main", "idle").unwrap();
 
     assert!(rig.dormouse(&["freeze", "main"]).unwrap().0);
@@ -34,11 +34,11 @@ fn a_service_is_woken_frozen_thawed_and_put_to_sleep() {
     assert!(rig.dormouse(&["freeze", "main"]).unwrap().0);
     rig.is("main", "frozen").unwrap();
     // A client thaws it as well.
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.is("main", "idle").unwrap();
     assert!(rig.dormouse(&["sleep", "main"]).unwrap().0);
     rig.is("main", "stopped").unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("woken by the client 127.0.0.1:") && why.contains("the last start took"), "{why}");
 
@@ -64,20 +64,20 @@ fn what_is_drained_ends_its_sessions_and_sleeps() {
     let services =
         "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";
     let rig = Rig::new("", services).unwrap();
-    let guest = rig.guest("main").unwrap();
+    let client = rig.client("main").unwrap();
     assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("next: it stops when the last session has ended"), "{why}");
     let refused = rig.client_of("main").unwrap();
     assert!(refused.ended_within(SOON).unwrap().is_some());
     assert_eq!(stat(&rig.ask("show stat").unwrap(), "main", "server1", "status"), "DRAIN");
-    guest.send(b"still", SOON).unwrap();
-    assert_eq!(guest.receive(5, SOON).unwrap(), b"still");
-    drop(guest);
+    client.send(b"still", SOON).unwrap();
+    assert_eq!(client.receive(5, SOON).unwrap(), b"still");
+    drop(client);
     rig.is("main", "stopped").unwrap();
     assert!(!rig.dormouse(&["wake", "main"]).unwrap().0);
     assert_eq!(rig.ask("enable server main/server1").unwrap(), "\n");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
 }
 
 #[test]
@@ -87,13 +87,13 @@ fn a_server_in_maintenance_leaves_its_clients_to_the_others() {
                     [[services.main.servers]]\nname = \"b\"\nECHO(b)\n";
     let rig = Rig::new("", services).unwrap();
     let served = |name: &str| stat(&rig.ask("show stat").unwrap(), "main", name, "stot");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     assert_eq!((served("a"), served("b")), ("1".to_owned(), "0".to_owned()));
     assert_eq!(rig.ask("disable server main/a").unwrap(), "\n");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     assert_eq!((served("a"), served("b")), ("1".to_owned(), "1".to_owned()));
     assert_eq!(rig.ask("set server main/a state ready; disable server main/b").unwrap(), "\n\n");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     assert_eq!((served("a"), served("b")), ("2".to_owned(), "1".to_owned()));
     let (_, table) = rig.dormouse(&["status"]).unwrap();
     assert!(table.contains(", maint"), "{table}");
@@ -147,7 +147,7 @@ fn what_is_kept_warm_is_not_said_to_stop() {
     let services = "[services.main]\nlisten = LISTEN\nidle = { keep_warm = [\"00:00-24:00\"], stop = \"1h\" }\n\
                     ECHO(main)\n";
     let rig = Rig::new("", services).unwrap();
-    let _guest = rig.guest("main").unwrap();
+    let _guest = rig.client("main").unwrap();
     assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("kept warm") && why.contains("next: it stays as it is"), "{why}");
@@ -173,7 +173,7 @@ fn explained(rig: &Rig, service: &str, part: &str) -> Result<()> {
 #[test]
 fn who_waits_for_a_place_gets_it_whatever_an_administrator_says_of_who_has_it() {
     let rig = two_in_turn("").unwrap();
-    let first = rig.guest("a").unwrap();
+    let first = rig.client("a").unwrap();
     let second = rig.client_of("b").unwrap();
     second.send(b"hello", SOON).unwrap();
     explained(&rig, "a", "waits for its place").unwrap();
@@ -185,13 +185,13 @@ fn who_waits_for_a_place_gets_it_whatever_an_administrator_says_of_who_has_it() 
 #[test]
 fn what_is_drained_sleeps_whoever_gave_up_waiting_for_its_place() {
     let rig = two_in_turn("hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n").unwrap();
-    let guest = rig.guest("a").unwrap();
+    let client = rig.client("a").unwrap();
     assert!(rig.dormouse(&["drain", "a"]).unwrap().0);
     let _second = rig.client_of("b").unwrap();
     explained(&rig, "a", "waits for its place").unwrap();
     let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits for its place")).then_some(()));
     wait::until("the end of the wait", SOON, gone).unwrap();
-    drop(guest);
+    drop(client);
     rig.is("a", "stopped").unwrap();
 }
 
@@ -200,11 +200,11 @@ fn another_way_to_wake_counts_whatever_an_administrator_says() {
     let services =
         "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";
     let rig = Rig::new("", services).unwrap();
-    let guest = rig.guest("main").unwrap();
+    let client = rig.client("main").unwrap();
     rig.reload(|text| text.replace("python3 ", "python3 -u ")).unwrap();
     explained(&rig, "main", "woken in another way").unwrap();
     assert_eq!(rig.ask("enable server main/server1").unwrap(), "\n");
-    drop(guest);
+    drop(client);
     rig.is("main", "stopped").unwrap();
 }
 
@@ -215,7 +215,7 @@ fn what_an_administrator_said_outlives_a_reload() {
                     [[services.both.servers]]\nname = \"a\"\nECHO(a)\n\
                     [[services.both.servers]]\nname = \"b\"\ndisabled = true\nECHO(b)\n";
     let rig = Rig::new("", services).unwrap();
-    let guest = rig.guest("alone").unwrap();
+    let client = rig.client("alone").unwrap();
     assert_eq!(rig.ask("disable server both/a; enable server both/b").unwrap(), "\n\n");
     assert_eq!(rig.ask("set weight both/a 7; set weight both/b 5").unwrap(), "\n\n");
     assert!(rig.dormouse(&["drain", "alone"]).unwrap().0);
@@ -232,16 +232,16 @@ fn what_an_administrator_said_outlives_a_reload() {
     let refused = rig.client_of("alone").unwrap();
     assert!(refused.ended_within(SOON).unwrap().is_some());
     // Those of before the reload count, and then it sleeps.
-    drop(guest);
+    drop(client);
     rig.is("alone", "stopped").unwrap();
     assert_eq!(rig.ask("enable server alone/server1; enable server both/a").unwrap(), "\n\n");
-    drop(rig.guest("alone").unwrap());
+    drop(rig.client("alone").unwrap());
     rig.is("alone", "idle").unwrap();
     // A server of another name is another one, although it is the same that sleeps.
     assert_eq!(rig.ask("disable server both/b").unwrap(), "\n");
     rig.reload(|text| text.replace("name = \"b\"\nweight = 3\ndisabled = true", "name = \"c\"")).unwrap();
     assert_eq!([status("both", "a"), status("both", "c")], ["UP", "UP"]);
     assert_eq!(rig.ask("disable server both/a").unwrap(), "\n");
-    drop(rig.guest("both").unwrap());
+    drop(rig.client("both").unwrap());
     explained(&rig, "both", "next: it stops in").unwrap();
 }

@@ -21,7 +21,7 @@ fn those_who_never_read_keep_no_session_waiting() {
         services.extend([format!("[services.s{number}]\nlisten = {listen:?}\nto = \"/nonexistent\"\n")]);
     }
     let rig = Rig::new("", &services).unwrap();
-    let _first = rig.guest("main").unwrap();
+    let _first = rig.client("main").unwrap();
     let ask = |words: &str| {
         let mut socket = UnixStream::connect(rig.control()).unwrap();
         socket.write_all(words.as_bytes()).unwrap();
@@ -46,7 +46,7 @@ fn those_who_never_read_keep_no_session_waiting() {
     let mut visits = Vec::new();
     for _ in 0..200 {
         let began = Instant::now();
-        drop(rig.guest("main").unwrap());
+        drop(rig.client("main").unwrap());
         visits.push(began.elapsed());
     }
     // A busy machine delays some visits, but not half of them.
@@ -92,5 +92,5 @@ fn what_is_no_request_is_no_harm() {
     let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     rig.expect(refused.starts_with("HTTP/1.1 405 "), &refused);
     rig.expect(rig.get("/readyz").unwrap() == "ready\n", "ready");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
 }

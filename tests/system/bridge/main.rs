@@ -1,4 +1,4 @@
-//! `dormouse run` as a lasting bridge, with real servers, a real DNS server and `HAProxy` beside it.
+//! `dormouse run` as a bridge, with real servers, a real DNS server, and `HAProxy` for comparison.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its body does")]
 
 mod fallen;

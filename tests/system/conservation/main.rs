@@ -1,4 +1,4 @@
-//! The sessions that test the conservation of bytes, through the installed systemd-socket-proxyd.
+//! Runs the sessions of the conservation suite through the installed systemd-socket-proxyd.
 
 #[path = "../../local/conservation/content.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
@@ -32,10 +32,10 @@ use dormouse_tests::{Subject, rng::seed};
 use self::run::{Run, Sessions, run};
 use self::under_test::{Through, Way};
 
-/// The sessions do find what is there to be found: up to release 260 the original loses what comes after a half-close,
+/// The sessions detect the known faults: up to release 260 systemd-socket-proxyd loses bytes after a half-close,
 /// and every release turns a reset into an orderly end.
 #[test]
-fn the_original_loses_some() {
+fn sessions_detect_the_known_faults_of_socket_proxyd() {
     let patience = Duration::from_secs(5);
     let sessions = Sessions::Random { seed: seed().unwrap(), count: 300 };
     let through = Through::Program(Subject::SocketProxyd);

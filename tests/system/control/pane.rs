@@ -1,4 +1,4 @@
-//! A terminal that a test looks at and types into.
+//! A terminal that a test reads and types into.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use dormouse_tests::{Failure, Result};
 
 use super::rig::all_of;
 
-/// A terminal with a shell in it; it ends with the test.
+/// A tmux session with one command; it ends with the test.
 pub(super) struct Pane(TempDir);
 
 impl Pane {
@@ -30,7 +30,7 @@ impl Pane {
         assert!(sent.is_ok(), "{sent:?}");
     }
 
-    /// Waits until a line of the screen has all these parts.
+    /// Waits until a line of the screen contains all these parts.
     #[track_caller]
     pub(super) fn shows(&self, parts: &[&str]) {
         let shown = wait::until(&format!("a line with {parts:?}"), SOON, || {
@@ -47,7 +47,7 @@ impl Pane {
 
 impl Drop for Pane {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The session may have ended already; then the command fails.
         let _ = self.tmux(&["kill-server"]);
     }
 }

@@ -1,4 +1,4 @@
-//! `dormouse top` in a real terminal: what it shows, what keys do, and how it leaves.
+//! `dormouse top` in a real terminal: the screen, the keys, and the exit.
 
 use std::process::Command;
 
@@ -14,33 +14,33 @@ const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nl
 fn top(rig: &Rig, more: &str) -> Result<Pane> {
     let program = Subject::Dormouse.program()?;
     let control = rig.control();
-    told(&format!("{} top --control={} {more}", program.display(), control.display()))
+    with_exit_status(&format!("{} top --control={} {more}", program.display(), control.display()))
 }
 
-/// A terminal in which this runs, and is told of how it left.
-fn told(command: &str) -> Result<Pane> {
+/// Runs a command in a terminal that shows the exit code and the terminal mode afterwards.
+fn with_exit_status(command: &str) -> Result<Pane> {
     Pane::new(&format!(
         "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
     ))
 }
 
 #[test]
-fn top_shows_and_steers() {
+fn top_shows_and_controls_services() {
     let rig = Rig::new("", TWO).unwrap();
-    let guest = rig.guest("one").unwrap();
+    let client = rig.client("one").unwrap();
     let pane = top(&rig, "--interval=200ms").unwrap();
     pane.shows(&["one", "ready"]);
     pane.shows(&["two", "stopped"]);
     pane.shows(&["Sessions of one: 1"]);
     pane.shows(&["127.0.0.1:", "server1"]);
-    // The order, and what is selected, which stays so.
+    // Keys change the order; the selection stays.
     pane.shows(&["of", "sessions, by name"]);
     pane.press(&["s"]);
     pane.shows(&["sessions, by sessions"]);
     pane.press(&["s", "s", "j"]);
     pane.shows(&["sessions, by name"]);
     pane.shows(&["Sessions of two: 0"]);
-    // The second service wakes at a key.
+    // A key wakes the second service.
     pane.press(&["w"]);
     rig.is("two", "idle").unwrap();
     pane.shows(&["two", "idle"]);
@@ -49,49 +49,49 @@ fn top_shows_and_steers() {
     pane.press(&["h"]);
     pane.shows(&["end the selected session"]);
     pane.press(&["h"]);
-    // A terminal that becomes small has what fits.
+    // A small terminal shows the parts that fit.
     pane.tmux(&["set-option", "window-size", "manual"]).unwrap();
     pane.tmux(&["resize-window", "-x", "40", "-y", "6"]).unwrap();
     pane.shows(&["SERVICE", "SESSIONS"]);
     pane.shows(&["h help  q quit  s order", "…"]);
     pane.tmux(&["resize-window", "-x", "110", "-y", "30"]).unwrap();
     pane.shows(&["SERVICE", "NEXT"]);
-    // A session ends at a key, and another.
+    // A key and its confirmation end a session.
     pane.press(&["Up", "Enter", "x"]);
     pane.shows(&["End the session of 127.0.0.1:"]);
     pane.press(&["y"]);
-    ended(&guest).unwrap();
+    ended(&client).unwrap();
     pane.shows(&["Sessions of one: 0"]);
     pane.press(&["q"]);
     pane.shows(&["left: 0"]);
-    // Lines are taken as lines again, and the screen is the one from before.
+    // The terminal is in line mode again and shows its previous screen.
     pane.shows(&["lines"]);
     let screen = pane.tmux(&["capture-pane", "-p"]).unwrap();
     assert!(!screen.contains("SERVICE"), "{screen}");
 }
 
 /// Waits until the other side has ended.
-fn ended(guest: &Stream) -> Result<()> {
-    match guest.receive(1, SOON) {
+fn ended(client: &Stream) -> Result<()> {
+    match client.receive(1, SOON) {
         Ok(heard) if !heard.is_empty() => Err(Failure::Unexpected(format!("{heard:?}"))),
-        // An end, or a reset.
+        // A FIN or a reset.
         _ => Ok(()),
     }
 }
 
 #[test]
-fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
+fn top_survives_the_end_of_dormouse_and_exits_on_a_signal() {
     let rig = Rig::new("", TWO).unwrap();
     let pid_file = rig.dir.join("top.pid");
     let program = Subject::Dormouse.program().unwrap();
-    // The shell becomes the program, so that its number is known.
+    // The shell executes the program, so that the shell's process id is the program's.
     let command = format!(
         "sh -c 'echo $$ > {}; exec {} top --control={} --interval=200ms'",
         pid_file.display(),
         program.display(),
         rig.control().display()
     );
-    let pane = told(&command).unwrap();
+    let pane = with_exit_status(&command).unwrap();
     pane.shows(&["two", "stopped"]);
     std::fs::rename(rig.control(), rig.dir.join("elsewhere")).unwrap();
     pane.shows(&["Failed to connect to the control socket"]);
@@ -105,7 +105,7 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
 
 #[test]
 fn top_reports_a_missing_control_socket() {
-    let pane = told(&format!(
+    let pane = with_exit_status(&format!(
         "{} top --control=/nowhere/control.sock",
         Subject::Dormouse.program().unwrap().display()
     ))

@@ -1,4 +1,4 @@
-//! Listeners and PROXY headers with real `HAProxy` and nginx around dormouse, as root, and in network namespaces.
+//! Listeners and PROXY headers with a real `HAProxy` and nginx as peers, as root and in network namespaces.
 
 #![forbid(unsafe_code)]
 #![allow(
