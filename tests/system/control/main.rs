@@ -8,9 +8,9 @@ mod journal;
 mod log_scene;
 mod logs;
 mod page;
-mod pane;
 #[path = "../../local/control/rig.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod rig;
+mod terminal;
 mod tools;
 mod top;

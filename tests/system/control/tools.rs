@@ -8,8 +8,8 @@ use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result};
 
-use super::pane::Pane;
 use super::rig::{Rig, all_of};
+use super::terminal::Terminal;
 
 const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 
@@ -128,17 +128,17 @@ fn hatop_shows_and_controls_servers() {
     drop(rig.client("main").unwrap());
     let command =
         format!("env TERM=xterm LC_ALL=C.UTF-8 hatop -s {} 2>&1; sleep 100", rig.control().display());
-    let pane = Pane::new(&command).unwrap();
-    pane.shows(&["server1", "UP"]);
+    let terminal = Terminal::new(&command).unwrap();
+    terminal.shows(&["server1", "UP"]);
     // Select the server's line and put the server into maintenance.
-    pane.press(&["Down", "Down"]);
+    terminal.press(&["Down", "Down"]);
     for _ in 0..3 {
-        pane.press(&["F10"]);
-        pane.press(&["Down"]);
+        terminal.press(&["F10"]);
+        terminal.press(&["Down"]);
     }
     let maint =
         wait::until("maintenance", SOON, || Ok(rig.ask("show stat")?.contains(",MAINT,").then_some(())));
-    let screen = || pane.tmux(&["capture-pane", "-p"]).unwrap_or_default();
+    let screen = || terminal.tmux(&["capture-terminal", "-p"]).unwrap_or_default();
     maint.unwrap_or_else(|failure| panic!("{failure}: {}", screen()));
 }
 

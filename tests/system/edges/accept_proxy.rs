@@ -7,7 +7,7 @@ use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 
 use super::peers::Peer;
-use super::scene::{Scene, hears};
+use super::scene::{Scene, expect_received};
 
 const TRUSTED: &str = "accept_proxy = [\"127.0.0.0/8\"]";
 
@@ -24,9 +24,12 @@ fn behind_haproxy(how: &str) {
     client.send(b"hello", SOON).unwrap();
     let server = scene.server.accept(SOON).unwrap();
     let (from, port) = (local(&client), haproxy.address().port());
-    hears(&server, format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {port}\r\nhello", from.port()).as_bytes());
+    expect_received(
+        &server,
+        format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {port}\r\nhello", from.port()).as_bytes(),
+    );
     server.send(b"welcome", SOON).unwrap();
-    hears(&client, b"welcome");
+    expect_received(&client, b"welcome");
     drop((client, server));
     scene.wait_for_log(&messages::session_held("main", &from.to_string())).unwrap();
 }

@@ -16,4 +16,4 @@ mod proxy_header;
 #[path = "../../local/edges/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod scene;
-mod starting;
+mod self_connect;

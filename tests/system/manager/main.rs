@@ -6,11 +6,11 @@
 
 use dormouse_tests::nginx;
 
+mod client;
 mod machine;
 mod man_page;
 mod private_network;
 mod protocol;
 mod rounds;
 mod stop;
-mod visitor;
 mod wake;

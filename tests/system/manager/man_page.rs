@@ -8,8 +8,8 @@ use std::{path::Path, time::Duration};
 use dormouse_tests::Result;
 
 use super::{
+    client::curl,
     machine::{DORMOUSE, DORMOUSE_AS_SOCKET_PROXYD, Machine, SETTLE, case, ensure, write},
-    visitor::curl,
 };
 
 const LIMIT: Duration = Duration::from_secs(120);

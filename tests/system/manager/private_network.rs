@@ -5,9 +5,9 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 use dormouse_tests::{Address, Result, Stream, failure::Doing};
 
 use super::{
+    client::{PATIENCE, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, case, ensure, write},
     nginx::{self, Start},
-    visitor::{PATIENCE, ask, curl, curl_unix},
 };
 
 case!(System, a_hardened_proxy_joins_the_network_of_the_backend, Duration::from_secs(120), joins_the_backend);

@@ -5,9 +5,9 @@ use std::{fs, time::Duration};
 use dormouse_tests::{Address, Failure, Result, Stream, failure::Doing, wait};
 
 use super::{
+    client::{PATIENCE, ask, receive_answer, send_request},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, receive_answer, send_request},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);

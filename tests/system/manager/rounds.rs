@@ -11,9 +11,9 @@ use dormouse_tests::{
 };
 
 use super::{
+    client::ask_and_stay,
     machine::{DORMOUSE, Machine, SETTLE, case, ensure, write},
     nginx::{self, Start, Upstream},
-    visitor::ask_and_stay,
 };
 
 const LIMIT: Duration = Duration::from_secs(900);

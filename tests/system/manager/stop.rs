@@ -9,9 +9,9 @@ use std::{
 use dormouse_tests::{Address, Failure, Result, Stream};
 
 use super::{
+    client::{PATIENCE, ask, receive_answer},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, receive_answer},
 };
 
 const LIMIT: Duration = Duration::from_secs(180);

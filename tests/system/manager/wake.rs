@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use dormouse_tests::{Address, Result, Stream};
 
 use super::{
+    client::{PATIENCE, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, curl, curl_unix},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);

@@ -6,7 +6,7 @@ mod after_crash;
 mod debian13;
 mod docker;
 mod faults;
+mod life_cycle;
 mod podman;
 mod rounds;
 mod sleep;
-mod story;

@@ -4,7 +4,7 @@
 
 mod failures;
 mod managers;
-mod others;
+mod other_programs;
 mod rounds;
 mod sleep;
 mod stage;

@@ -19,7 +19,7 @@ use dormouse_tests::{Failure, Result};
 use tokio::time::sleep;
 
 use super::load::{Load, Request};
-use super::vanishing::{appear, come_and_go, more, stop, tell, vanish};
+use super::socket_files::{more, recreate_sockets, remove_socket, report, start_server, stop};
 use dormouse_tests::network::inside;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -46,25 +46,25 @@ fn converted_bridge_has_no_failures_and_detects_a_dead_server_as_fast_as_haproxy
 async fn compare() -> Result<()> {
     let dir = TempDir::new()?;
     let path = dir.join("run/program.cmd");
-    let mut servers = [appear(&path).await?];
+    let mut servers = [start_server(&path).await?];
     let theirs = HaProxy::start(&dir, &path).await?;
     let ours = converted(&dir, &path)?;
     let loads =
         [HAPROXY_PORT, DORMOUSE_PORT].map(|port| Load::start(SocketAddr::from(([127, 0, 0, 1], port)), RATE));
     more(&loads, 400).await?;
     let restarts_begin = Instant::now();
-    come_and_go(slice::from_ref(&path), &mut servers, &loads).await?;
+    recreate_sockets(slice::from_ref(&path), &mut servers, &loads).await?;
     let restarts_end = Instant::now();
     // A check that failed while the server was away counts towards `fall`. Wait for a few checks that succeed.
     more(&loads, 500).await?;
     // The server serves its queue and dies; its socket file remains.
     let [server] = &mut servers;
-    vanish(&path, false)?;
+    remove_socket(&path, false)?;
     server.finish().await?;
     drop(UnixListener::bind(&path).doing(|| "leave a socket file".to_owned())?);
     let detected_after = time_until_down(&theirs, &control(&dir, "ours")).await?;
-    vanish(&path, false)?;
-    *server = appear(&path).await?;
+    remove_socket(&path, false)?;
+    *server = start_server(&path).await?;
     more(&loads, 50).await?;
     let requests = stop(loads).await?;
     server.finish().await?;
@@ -75,12 +75,12 @@ async fn compare() -> Result<()> {
             let within = requests.iter().filter(|request| phase(request.began));
             within.cloned().collect::<Vec<Request>>()
         };
-        tell(&format!("{program}, before the restarts"), &of(&|began| began < restarts_begin));
+        report(&format!("{program}, before the restarts"), &of(&|began| began < restarts_begin));
         let during = of(&|began| (restarts_begin..restarts_end).contains(&began));
-        tell(&format!("{program}, during the restarts"), &during);
+        report(&format!("{program}, during the restarts"), &during);
         let answered = during.into_iter().filter(|request| request.answer.is_ok());
-        tell(&format!("{program}, served during the restarts"), &answered.collect::<Vec<_>>());
-        tell(&format!("{program}, after the restarts"), &of(&|began| began >= restarts_end));
+        report(&format!("{program}, served during the restarts"), &answered.collect::<Vec<_>>());
+        report(&format!("{program}, after the restarts"), &of(&|began| began >= restarts_end));
         println!("{program}: no more clients on the dead server after {detected_after:?}");
     }
     let failed: Vec<_> = requests[1].iter().filter(|request| request.answer.is_err()).collect();
