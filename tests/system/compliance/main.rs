@@ -1,6 +1,6 @@
 //! The rows of the compliance suite on the installed systemd-socket-proxyd.
 //!
-//! The cases are those of the local suite.
+//! The cases are those of tests/local/compliance.
 
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the local suite uses the rest of the cases")]
