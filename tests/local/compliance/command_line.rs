@@ -165,8 +165,8 @@ fn limits(subject: Subject, texts: &[&str], word: &str, expected: impl Fn(&str) 
 
 /// Whether a message is as expected, apart from the hint in parentheses that dormouse may add.
 fn agrees(end: &str, expected: &str) -> bool {
-    let said = end.split_once(" (").map_or(end, |(sentence, _hint)| sentence);
-    said == expected.trim_end_matches('*')
+    let sentence = end.split_once(" (").map_or(end, |(message, _hint)| message);
+    sentence == expected.trim_end_matches('*')
 }
 
 fn all_or(word: &str, wrong: &[String]) -> String {
