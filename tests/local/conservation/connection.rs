@@ -1,4 +1,4 @@
-//! One end of a connection, of either family, used by a reader and a writer at the same time.
+//! A connection of either family that a reader and a writer use at the same time.
 
 use std::{io, time::Duration};
 
@@ -7,25 +7,25 @@ use rustix::io::ioctl_fionread;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A small size for a buffer of the kernel.
+/// A small size for the kernel's socket buffers.
 const SMALL: usize = 8 << 10;
 
-/// One end of a connection.
+/// A connected socket.
 #[derive(Debug)]
-pub(crate) enum Link {
+pub(crate) enum Connection {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// Where connections come in.
+/// A listening socket.
 #[derive(Debug)]
-pub(crate) enum Door {
+pub(crate) enum ServerListener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl Link {
-    /// Connects; a UNIX socket whose queue is full is asked again.
+impl Connection {
+    /// Connects, and tries again if the backlog of a UNIX socket is full.
     pub(crate) async fn connect(address: &Address) -> Result<Self> {
         let connected = match address {
             Address::Tcp(address) => TcpStream::connect(address).await.map(Self::Tcp),
@@ -80,12 +80,12 @@ impl Link {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side.
     pub(crate) fn finish(&self) -> io::Result<()> {
         self.socket().shutdown(std::net::Shutdown::Write)
     }
 
-    /// How many bytes have arrived and not been read.
+    /// Returns the number of received bytes that have not been read.
     pub(crate) fn unread(&self) -> Result<u64> {
         match self {
             Self::Tcp(stream) => ioctl_fionread(stream),
@@ -94,7 +94,7 @@ impl Link {
         .doing(|| "count the unread bytes".to_owned())
     }
 
-    /// Has the coming close reset a TCP connection. A UNIX socket has no such option: its close is a reset if there are
+    /// Lets the close reset a TCP connection. A UNIX socket has no such option: its close is a reset if there are
     /// unread bytes.
     pub(crate) fn close_will_reset(&self) -> Result<()> {
         match self {
@@ -105,11 +105,11 @@ impl Link {
         }
     }
 
-    /// Makes the kernel's buffers small, so that they are full soon.
+    /// Makes the socket buffers small, so that they fill up soon.
     pub(crate) fn narrow(&self) -> Result<()> {
         let receive = match self {
-            // Loopback's segments are as large as 64 KiB. A window in which only a part of one fits is filled by the
-            // sender's timer, five times a second.
+            // Segments on loopback have up to 64 KiB. If a segment does not fit into the window, the sender waits
+            // for a timer that fires five times per second.
             Self::Tcp(_) => 128 << 10,
             Self::Unix(_) => SMALL,
         };
@@ -128,8 +128,8 @@ impl Link {
     }
 }
 
-impl Door {
-    /// Opens a listening socket for connections at `address` (port 0: one that is free).
+impl ServerListener {
+    /// Listens on `address`; port 0 is any free port.
     pub(crate) fn open(address: &Address) -> Result<Self> {
         match address {
             Address::Tcp(address) => std::net::TcpListener::bind(address)
@@ -142,7 +142,7 @@ impl Door {
         .doing(|| format!("listen on {address}"))
     }
 
-    /// Where it is.
+    /// The address of the listener.
     pub(crate) fn address(&self) -> Result<Address> {
         let address = match self {
             Self::Tcp(listener) => listener.local_addr().map(|address| Some(Address::Tcp(address))),
@@ -155,10 +155,10 @@ impl Door {
             .ok_or_else(|| Failure::Unexpected("a listener without an address".to_owned()))
     }
 
-    pub(crate) async fn accept(&self) -> Result<Link> {
+    pub(crate) async fn accept(&self) -> Result<Connection> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Link::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Link::Unix(stream)),
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Connection::Tcp(stream)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Connection::Unix(stream)),
         }
         .doing(|| "accept".to_owned())
     }

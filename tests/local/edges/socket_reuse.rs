@@ -1,4 +1,4 @@
-//! A server's socket goes from one session to the next.
+//! Reuse of a server connection by consecutive sessions.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Ending, Result};
 
-use super::scene::{Scene, hears};
+use super::scene::{Scene, expect_received};
 
 fn sockets(scene: &Scene) -> Result<BTreeSet<PathBuf>> {
     let all = scene.dormouse.descriptors()?.into_iter();
@@ -14,7 +14,7 @@ fn sockets(scene: &Scene) -> Result<BTreeSet<PathBuf>> {
 }
 
 #[test]
-fn one_socket_serves_session_after_session_and_is_closed_when_no_more_come() {
+fn one_server_connection_serves_consecutive_sessions_and_is_closed_when_idle() {
     let scene = Scene::new("").unwrap();
     let own = sockets(&scene).unwrap();
     let others = |count| {
@@ -27,9 +27,9 @@ fn one_socket_serves_session_after_session_and_is_closed_when_no_more_come() {
     for round in 0..20_u8 {
         let (client, server) = scene.session().unwrap();
         client.send(&[round], SOON).unwrap();
-        hears(&server, &[round]);
+        expect_received(&server, &[round]);
         server.send(&[!round], SOON).unwrap();
-        hears(&client, &[!round]);
+        expect_received(&client, &[!round]);
         let end = if round % 2 == 0 {
             client.finish().unwrap();
             Ending::Fin

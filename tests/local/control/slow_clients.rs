@@ -1,4 +1,4 @@
-//! Clients of the control socket and of the web address that are no good do nothing to sessions.
+//! Slow and broken clients of the control socket and of the web address do not affect sessions.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -9,32 +9,32 @@ use dormouse_tests::wait::{self, SOON};
 
 use super::rig::Rig;
 
-/// How long a visit takes on a busy machine, if nothing else is in its way.
+/// The time limit of an undisturbed session on a busy machine.
 const QUICK: Duration = Duration::from_secs(2);
 
 #[test]
-fn those_who_never_read_keep_no_session_waiting() {
-    // Many services, so that an answer is larger than what sockets buffer.
+fn admin_clients_that_never_read_delay_no_session() {
+    // Many services, so that an answer is larger than the socket buffers.
     let mut services = String::from("[services.main]\nlisten = LISTEN\nECHO(main)\n");
     for number in 0..300 {
         let listen = format!("@dormouse-{}-{number}", std::process::id());
         services.extend([format!("[services.s{number}]\nlisten = {listen:?}\nto = \"/nonexistent\"\n")]);
     }
     let rig = Rig::new("", &services).unwrap();
-    let _first = rig.guest("main").unwrap();
+    let _first = rig.client("main").unwrap();
     let ask = |words: &str| {
         let mut socket = UnixStream::connect(rig.control()).unwrap();
         socket.write_all(words.as_bytes()).unwrap();
         socket
     };
-    // All places and more: some say half a line, some never read what they asked for.
+    // More admin clients than slots: some send half a line, others never read the answer.
     let mut stuck: Vec<_> = (0..5).map(|_| ask("show st")).collect();
     stuck.extend((0..10).map(|_| ask(&format!("{}\n", "show stat;".repeat(200)))));
-    // And so at the web address.
+    // The same at the web address.
     let requests =
         ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n"];
-    let halves = ["GET /metrics HTTP/1.1\r\nHost: a\r\n"; 20];
-    let scrapers: Vec<_> = halves
+    let incomplete = ["GET /metrics HTTP/1.1\r\nHost: a\r\n"; 20];
+    let scrapers: Vec<_> = incomplete
         .iter()
         .chain(requests.iter().cycle().take(20))
         .map(|words| {
@@ -43,16 +43,16 @@ fn those_who_never_read_keep_no_session_waiting() {
             socket
         })
         .collect();
-    let mut visits = Vec::new();
+    let mut durations = Vec::new();
     for _ in 0..200 {
         let began = Instant::now();
-        drop(rig.guest("main").unwrap());
-        visits.push(began.elapsed());
+        drop(rig.client("main").unwrap());
+        durations.push(began.elapsed());
     }
-    // A busy machine delays some visits, but not half of them.
-    visits.sort_unstable();
-    rig.expect(visits[100] < QUICK, &format!("half of the visits took {:?} or more", visits[100]));
-    // They are left in the end, although none of them leaves; whoever comes meanwhile waits for a place.
+    // A busy machine delays some sessions, but not half of them.
+    durations.sort_unstable();
+    rig.expect(durations[100] < QUICK, &format!("half of the sessions took {:?} or more", durations[100]));
+    // dormouse finally disconnects these clients; a new admin client waits for a slot until then.
     let csv = wait::until("answer at the control socket", SOON * 3, || Ok(rig.ask("show stat -1 1 -1").ok()));
     let csv = csv.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
     rig.expect(csv.lines().count() >= 302, &csv);
@@ -62,12 +62,12 @@ fn those_who_never_read_keep_no_session_waiting() {
 }
 
 #[test]
-fn those_who_say_nothing_at_the_web_address_give_their_places_up_soon() {
+fn silent_clients_of_the_web_address_lose_their_slots_soon() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     let address = rig.http().unwrap();
     let began = Instant::now();
     let mut idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // Some begin and do not go on.
+    // Some send an incomplete request.
     for socket in idle.iter_mut().skip(8) {
         socket.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
     }
@@ -77,7 +77,7 @@ fn those_who_say_nothing_at_the_web_address_give_their_places_up_soon() {
 }
 
 #[test]
-fn what_is_no_request_is_no_harm() {
+fn invalid_requests_are_refused_without_harm() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     for words in [
         "\r\n\r\n",
@@ -91,6 +91,6 @@ fn what_is_no_request_is_no_harm() {
     rig.expect(missing.starts_with("HTTP/1.1 404 "), &missing);
     let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     rig.expect(refused.starts_with("HTTP/1.1 405 "), &refused);
-    rig.expect(rig.get("/readyz").unwrap() == "ready\n", "ready");
-    drop(rig.guest("main").unwrap());
+    rig.expect(rig.get("/readyz").unwrap() == "ready\n", "not ready");
+    drop(rig.client("main").unwrap());
 }

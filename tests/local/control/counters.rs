@@ -1,4 +1,4 @@
-//! What figures say: of a server that is down, of a program that ends, and after they were told to begin anew.
+//! Counters and states: of a server that is down, of a process that drains, and after a reset of the counters.
 
 use std::os::unix::net::UnixListener;
 
@@ -16,7 +16,7 @@ fn state(rig: &Rig, server: &str, column: usize) -> Result<String> {
 }
 
 #[test]
-fn a_server_that_fails_checks_is_reported_as_down_everywhere() {
+fn a_server_that_fails_its_checks_is_reported_down_everywhere() {
     let dir = dormouse_tests::temp::TempDir::new().unwrap();
     let path = dir.join("server");
     let services = format!(
@@ -31,8 +31,8 @@ fn a_server_that_fails_checks_is_reported_as_down_everywhere() {
         is.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
     };
     is("DOWN");
-    // For a second, so that it is known for how long.
-    let known = wait::until("a second of it", SOON, || {
+    // Wait a second, so that the reported time since the change is not zero.
+    let known = wait::until("a second in the state", SOON, || {
         let lasted = stat(&rig.ask("show stat")?, "main", "a", "lastchg");
         Ok((lasted.parse::<u64>().unwrap_or(0) >= 1).then_some(()))
     });
@@ -54,7 +54,7 @@ fn a_server_that_fails_checks_is_reported_as_down_everywhere() {
     let of = |column| stat(&csv, "main", "BACKEND", column);
     assert_eq!((of("status"), of("act"), of("weight")), ("DOWN".to_owned(), "0".to_owned(), "0".to_owned()));
     assert_eq!((of("chkdown"), stat(&csv, "main", "a", "chkdown")), ("1".to_owned(), "1".to_owned()));
-    // It comes back, and that is what is told since then, not since the start.
+    // The server comes back, and its state dates from then, not from the start.
     let _server = UnixListener::bind(&path).unwrap();
     is("UP");
     let why = rig.ask("explain main").unwrap();
@@ -68,10 +68,10 @@ fn a_server_that_fails_checks_is_reported_as_down_everywhere() {
 }
 
 #[test]
-fn a_service_reports_what_keeps_its_servers_from_clients() {
+fn a_service_reports_the_state_of_its_best_server() {
     let two = "[[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\
                [[services.main.servers]]\nname = \"b\"\nto = \"/nonexistent/b\"\ncheck = false\n";
-    // Nobody answers there, so it never has a server.
+    // No DNS server answers at this address, so that the service never has a server.
     let named = "[services.named]\nlisten = LISTEN\nto = \"dns:nobody.invalid:80\"\ndns = \"127.0.0.1:9\"\n";
     let services = format!(
         "[services.main]\nlisten = LISTEN\n{two}[services.lone]\nlisten = LISTEN\nECHO(lone)\n{named}"
@@ -100,7 +100,7 @@ fn a_service_reports_what_keeps_its_servers_from_clients() {
         assert_eq!(act, if expected == "up" { "1" } else { "0" }, "{line}");
     }
     rig.ask("disable server lone/server1").unwrap();
-    // What sleeps has a state of its own.
+    // A sleeping service has its own state.
     assert_eq!(state("lone"), "stopped");
     let json = rig.get("/status.json").unwrap();
     rig.expect(json.matches("\"state\":\"maint\"").count() == 3 && !json.contains("\"state\":\"up\""), &json);
@@ -117,9 +117,9 @@ fn a_service_reports_what_keeps_its_servers_from_clients() {
 }
 
 #[test]
-fn who_ends_says_so_while_sessions_last() {
+fn a_draining_process_reports_the_stop_while_sessions_are_open() {
     let rig = Rig::new("drain_timeout = \"1h\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    let guest = rig.guest("main").unwrap();
+    let client = rig.client("main").unwrap();
     let status = || Ok(stat(&rig.ask("show stat")?, "main", "FRONTEND", "status"));
     assert_eq!(status().unwrap(), "OPEN");
     rig.expect(rig.get("/readyz").unwrap() == "ready\n", "not ready");
@@ -129,15 +129,15 @@ fn who_ends_says_so_while_sessions_last() {
     let ready = rig.exchange("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     rig.expect(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("ending\n"), &ready);
     rig.expect(rig.get("/healthz").unwrap() == "ok\n", "not healthy");
-    guest.send(b"still", SOON).unwrap();
-    assert_eq!(guest.receive(5, SOON).unwrap(), b"still");
+    client.send(b"still", SOON).unwrap();
+    assert_eq!(client.receive(5, SOON).unwrap(), b"still");
 }
 
 #[test]
-fn maxima_begin_anew() {
+fn clear_counters_resets_the_maxima() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     // The first client waits for the start.
-    drop((rig.guest("main").unwrap(), rig.guest("main").unwrap()));
+    drop((rig.client("main").unwrap(), rig.client("main").unwrap()));
     rig.is_empty().unwrap();
     let most = || -> Result<Vec<String>> {
         let csv = rig.ask("show stat")?;
@@ -164,6 +164,6 @@ fn maxima_begin_anew() {
         Ok(([of("FRONTEND"), of("server1"), of("BACKEND")] == ["0", "0", "0"]).then_some(()))
     });
     rates.unwrap();
-    // What happened is not forgotten.
+    // The totals are kept.
     assert_eq!(stat(&rig.ask("show stat").unwrap(), "main", "server1", "stot"), "2");
 }

@@ -8,18 +8,18 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Family, Listener, Stream};
 
 #[test]
-fn tcp_self_connect_does_not_happen() {
-    inside(concat!(module_path!(), "::tcp_self_connect_does_not_happen"), Duration::from_secs(60), || {
+fn a_tcp_self_connect_is_detected() {
+    inside(concat!(module_path!(), "::a_tcp_self_connect_is_detected"), Duration::from_secs(60), || {
         let front = Listener::bind(Family::Tcp4)?;
         let _dormouse =
             Launch::dormouse().args(["proxy", "--wait=2s", "127.0.0.1:40000"]).pass(&front).start()?;
-        // Every try has one chance in ten to come from the port that it goes to.
+        // Each attempt has a chance of one in ten that its source port is its destination port.
         connect_from(40000..=40009)?;
         let client = Stream::connect(front.address(), SOON)?;
-        client.send(b"is anybody there?", SOON)?;
+        client.send(b"any data", SOON)?;
         let heard = client.receive_to_end(SOON)?;
         assert!(heard.bytes.is_empty(), "{heard:?}");
-        // And nothing of it is left at the server's port.
+        // No connection remains on the server's port.
         Listener::bind_at(&Address::Tcp("127.0.0.1:40000".parse().unwrap()))?;
         Ok(())
     });

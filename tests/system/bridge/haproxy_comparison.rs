@@ -1,5 +1,5 @@
-//! A small bridge of `HAProxy`'s from TCP to a UNIX socket, as its users write it, and what `dormouse convert` makes of
-//! it: both at once in front of one server that comes and goes.
+//! A typical `HAProxy` bridge from TCP to a UNIX socket and its conversion by `dormouse convert`: both run at the
+//! same time in front of one server that disappears and returns.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,75 +19,79 @@ use dormouse_tests::{Failure, Result};
 use tokio::time::sleep;
 
 use super::load::{Load, Request};
-use super::vanishing::{appear, come_and_go, more, stop, tell, vanish};
+use super::socket_files::{more, recreate_sockets, remove_socket, report, start_server, stop};
 use dormouse_tests::network::inside;
 
 const LIMIT: Duration = Duration::from_secs(180);
 const RATE: u32 = 100;
-const THEIRS: u16 = 12345;
-const OURS: u16 = 12346;
-/// `HAProxy`'s check may happen to come in the very moment in which the server dies.
-const CHANCE: Duration = Duration::from_millis(200);
+const HAPROXY_PORT: u16 = 12345;
+const DORMOUSE_PORT: u16 = 12346;
+/// The tolerance: `HAProxy`'s check may run at the moment at which the server dies.
+const TOLERANCE: Duration = Duration::from_millis(200);
 
-/// `HAProxy`'s failures and all times are told, to be compared. Ours has no failure, and leaves a dead server alone no
-/// later.
+/// Prints `HAProxy`'s failures and all times for comparison. dormouse must have no failure, and must stop using a
+/// dead server no later than `HAProxy`.
 #[test]
-fn a_bridge_of_haproxys_converted_beside_it() {
-    let path = concat!(module_path!(), "::a_bridge_of_haproxys_converted_beside_it");
+fn converted_bridge_has_no_failures_and_detects_a_dead_server_as_fast_as_haproxy() {
+    let path = concat!(
+        module_path!(),
+        "::converted_bridge_has_no_failures_and_detects_a_dead_server_as_fast_as_haproxy"
+    );
     inside(path, LIMIT, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.doing(|| "make a runtime".to_owned())?.block_on(beside())
+        runtime.doing(|| "make a runtime".to_owned())?.block_on(compare())
     });
 }
 
-async fn beside() -> Result<()> {
+async fn compare() -> Result<()> {
     let dir = TempDir::new()?;
     let path = dir.join("run/program.cmd");
-    let mut servers = [appear(&path).await?];
+    let mut servers = [start_server(&path).await?];
     let theirs = HaProxy::start(&dir, &path).await?;
     let ours = converted(&dir, &path)?;
-    let loads = [THEIRS, OURS].map(|port| Load::start(SocketAddr::from(([127, 0, 0, 1], port)), RATE));
+    let loads =
+        [HAPROXY_PORT, DORMOUSE_PORT].map(|port| Load::start(SocketAddr::from(([127, 0, 0, 1], port)), RATE));
     more(&loads, 400).await?;
-    let stormy = Instant::now();
-    come_and_go(slice::from_ref(&path), &mut servers, &loads).await?;
-    let calm_again = Instant::now();
-    // A check that met a moment without a server would count for one when it dies: so a few go by.
+    let restarts_begin = Instant::now();
+    recreate_sockets(slice::from_ref(&path), &mut servers, &loads).await?;
+    let restarts_end = Instant::now();
+    // A check that failed while the server was away counts towards `fall`. Wait for a few checks that succeed.
     more(&loads, 500).await?;
-    // It dies, after it has served those in its queue, and a name stays.
+    // The server serves its queue and dies; its socket file remains.
     let [server] = &mut servers;
-    vanish(&path, false)?;
+    remove_socket(&path, false)?;
     server.finish().await?;
-    drop(UnixListener::bind(&path).doing(|| "leave a name".to_owned())?);
-    let left_alone = both_notice(&theirs, &control(&dir, "ours")).await?;
-    vanish(&path, false)?;
-    *server = appear(&path).await?;
+    drop(UnixListener::bind(&path).doing(|| "leave a socket file".to_owned())?);
+    let detected_after = time_until_down(&theirs, &control(&dir, "ours")).await?;
+    remove_socket(&path, false)?;
+    *server = start_server(&path).await?;
     more(&loads, 50).await?;
     let requests = stop(loads).await?;
     server.finish().await?;
-    for (who, requests, left_alone) in
-        [("HAProxy", &requests[0], left_alone[0]), ("dormouse", &requests[1], left_alone[1])]
+    for (program, requests, detected_after) in
+        [("HAProxy", &requests[0], detected_after[0]), ("dormouse", &requests[1], detected_after[1])]
     {
         let of = |phase: &dyn Fn(Instant) -> bool| {
             let within = requests.iter().filter(|request| phase(request.began));
             within.cloned().collect::<Vec<Request>>()
         };
-        tell(&format!("{who}, calm"), &of(&|began| began < stormy));
-        let storm = of(&|began| (stormy..calm_again).contains(&began));
-        tell(&format!("{who}, in the storm"), &storm);
-        let answered = storm.into_iter().filter(|request| request.answer.is_ok());
-        tell(&format!("{who}, those served in it"), &answered.collect::<Vec<_>>());
-        tell(&format!("{who}, with a dead server"), &of(&|began| began >= calm_again));
-        println!("{who}: a dead server gets no more clients after {left_alone:?}");
+        report(&format!("{program}, before the restarts"), &of(&|began| began < restarts_begin));
+        let during = of(&|began| (restarts_begin..restarts_end).contains(&began));
+        report(&format!("{program}, during the restarts"), &during);
+        let answered = during.into_iter().filter(|request| request.answer.is_ok());
+        report(&format!("{program}, served during the restarts"), &answered.collect::<Vec<_>>());
+        report(&format!("{program}, after the restarts"), &of(&|began| began >= restarts_end));
+        println!("{program}: no more clients on the dead server after {detected_after:?}");
     }
     let failed: Vec<_> = requests[1].iter().filter(|request| request.answer.is_err()).collect();
     if let Some(first) = failed.first() {
         let text = format!("{} of {} failed, as {first:?}", failed.len(), requests[1].len());
         return Err(ours.with_log(&Failure::Unexpected(text)));
     }
-    let [theirs, ours] = left_alone;
+    let [theirs, ours] = detected_after;
     assert!(
-        ours <= theirs + CHANCE,
-        "HAProxy leaves a dead server alone after {theirs:?}, ours after {ours:?}"
+        ours <= theirs + TOLERANCE,
+        "HAProxy detects the dead server after {theirs:?}, dormouse after {ours:?}"
     );
     Ok(())
 }
@@ -96,7 +100,7 @@ fn control(dir: &TempDir, whose: &str) -> PathBuf {
     dir.join(&format!("{whose}.control"))
 }
 
-/// The configuration as its users have it, but for places and names of files.
+/// Writes a typical configuration with the paths and the port of the test.
 fn write(dir: &TempDir, whose: &str, port: u16, server: &Path) -> Result<PathBuf> {
     let text = format!(
         "global\n    maxconn 4096\n    stats socket {} mode 600 level admin\n\ndefaults\n    mode tcp\n    \
@@ -110,15 +114,15 @@ fn write(dir: &TempDir, whose: &str, port: u16, server: &Path) -> Result<PathBuf
     Ok(file)
 }
 
-/// What comes out of the conversion, checked and served.
+/// Converts the configuration, checks the result and starts dormouse on it.
 fn converted(dir: &TempDir, server: &Path) -> Result<Running> {
-    let (from, to) = (write(dir, "ours", OURS, server)?, dir.join("dormouse.toml"));
+    let (from, to) = (write(dir, "ours", DORMOUSE_PORT, server)?, dir.join("dormouse.toml"));
     let succeeds = |launch: Launch| {
         let mut running = launch.start()?;
         if running.wait(SOON)?.success() {
             return Ok(());
         }
-        Err(running.with_log(&Failure::Unexpected("it was not accepted".to_owned())))
+        Err(running.with_log(&Failure::Unexpected("the command failed".to_owned())))
     };
     succeeds(Launch::dormouse().arg("convert").arg(&from).arg("-o").arg(&to))?;
     succeeds(Launch::dormouse().arg("check").arg(&to))?;
@@ -127,27 +131,28 @@ fn converted(dir: &TempDir, server: &Path) -> Result<Running> {
     Ok(dormouse)
 }
 
-/// How long it takes both from now to leave the server alone.
-async fn both_notice(theirs: &HaProxy, ours: &Path) -> Result<[Duration; 2]> {
+/// Returns the time from now until each of the two reports the server down.
+async fn time_until_down(theirs: &HaProxy, ours: &Path) -> Result<[Duration; 2]> {
     let (died, deadline) = (Instant::now(), Deadline::after(SOON * 2));
-    let mut left_alone = [None, None];
-    while let [None, _] | [_, None] = left_alone {
-        for (control, left_alone) in [theirs.control.as_path(), ours].into_iter().zip(&mut left_alone) {
-            if left_alone.is_none() && is_down(control)? {
-                *left_alone = Some(died.elapsed());
+    let mut detected_after = [None, None];
+    while let [None, _] | [_, None] = detected_after {
+        for (control, detected_after) in [theirs.control.as_path(), ours].into_iter().zip(&mut detected_after)
+        {
+            if detected_after.is_none() && is_down(control)? {
+                *detected_after = Some(died.elapsed());
             }
         }
-        deadline.left(|| "both to notice that the server is dead".to_owned())?;
+        deadline.left(|| "both to detect that the server is dead".to_owned())?;
         sleep(Duration::from_millis(2)).await;
     }
-    Ok(left_alone.map(Option::unwrap_or_default))
+    Ok(detected_after.map(Option::unwrap_or_default))
 }
 
-/// Both speak the same language here.
+/// Both accept the same command and answer in the same format.
 fn is_down(control: &Path) -> Result<bool> {
     let mut stream = UnixStream::connect(control).doing(|| format!("connect to {}", control.display()))?;
     stream.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-    stream.write_all(b"show stat\n").doing(|| "ask".to_owned())?;
+    stream.write_all(b"show stat\n").doing(|| "send the command".to_owned())?;
     let mut csv = String::new();
     stream.read_to_string(&mut csv).doing(|| "read the answer".to_owned())?;
     let server = csv.lines().find(|line| line.starts_with("tcp_bridge,unix_socket,"));
@@ -162,7 +167,7 @@ struct HaProxy {
 
 impl HaProxy {
     async fn start(dir: &TempDir, server: &Path) -> Result<Self> {
-        let file = write(dir, "theirs", THEIRS, server)?;
+        let file = write(dir, "theirs", HAPROXY_PORT, server)?;
         let mut command = Command::new("/usr/sbin/haproxy");
         command.args(["-q", "-db", "-f"]).arg(&file);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -170,7 +175,7 @@ impl HaProxy {
             command.spawn().map_err(|_| Failure::missing("haproxy", "scripts/test-deps.sh installs it"))?;
         let haproxy = Self { child, control: control(dir, "theirs") };
         let deadline = Deadline::after(SOON);
-        while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, THEIRS)).await.is_err() {
+        while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, HAPROXY_PORT)).await.is_err() {
             deadline.left(|| "HAProxy".to_owned())?;
             sleep(Duration::from_millis(5)).await;
         }
@@ -180,7 +185,7 @@ impl HaProxy {
 
 impl Drop for HaProxy {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Servers by name under load: a real DNS server whose service records change, and no request that fails.
+//! Servers from SRV records under load: the records of a real DNS server change, and no request fails.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,24 +17,24 @@ use super::load::{Load, Request};
 
 const NAME: &str = "_web._tcp.example.test.";
 
-/// The service has these servers from now on, all with the priority 10: a port and a weight each.
+/// Adds SRV records with the priority 10 and these ports and weights.
 fn serve(dns: &Dns, servers: &[(u16, u16)]) {
     for (port, weight) in servers {
         dns.add(&format!("{NAME} 1 IN SRV 10 {weight} {port} here.example.test.")).unwrap();
     }
 }
 
-/// It has others. In between there is nothing, as where a record is replaced by hand, for as long as somebody takes to
-/// hear it.
+/// Replaces the SRV records. Between removal and addition dormouse queries the empty set at least once, as when an
+/// administrator replaces records by hand.
 fn serve_others(dns: &Dns, servers: &[(u16, u16)]) {
     dns.remove(NAME).unwrap();
-    let asked = dns.services_asked().unwrap();
-    // Who asks again has heard the answer before.
-    wait::until("two questions", SOON, || Ok((dns.services_asked()? >= asked + 2).then_some(()))).unwrap();
+    let before = dns.srv_queries().unwrap();
+    // The second query shows that the answer to the first has arrived.
+    wait::until("two queries", SOON, || Ok((dns.srv_queries()? >= before + 2).then_some(()))).unwrap();
     serve(dns, servers);
 }
 
-/// A server that answers a request with its name, and whoever says something else with what was said.
+/// Starts a server that answers a request with its name and echoes all other lines.
 fn server(name: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -60,7 +60,7 @@ fn server(name: &'static str) -> u16 {
     port
 }
 
-/// A DNS server, and two servers of the service of which it knows the first.
+/// Starts a DNS server and two servers of the service; the records contain only the first.
 fn start() -> Result<(Dns, [u16; 2])> {
     let dns = Dns::start("")?;
     let [one, two] = ["one", "two"].map(server);
@@ -69,8 +69,8 @@ fn start() -> Result<(Dns, [u16; 2])> {
     Ok((dns, [one, two]))
 }
 
-/// A dormouse that serves `_web._tcp.example.test` as the service web, with these keys besides, and where it listens;
-/// `control` in the directory is its control socket.
+/// Starts dormouse with `_web._tcp.example.test` as the service web and these additional keys, and returns its
+/// address. The control socket is `control` in the directory.
 fn dormouse(dns: &Dns, dir: &TempDir, keys: &str) -> Result<(Running, SocketAddr)> {
     let file = dir.join("dormouse.toml");
     let control = dir.join("control");
@@ -91,12 +91,12 @@ fn dormouse(dns: &Dns, dir: &TempDir, keys: &str) -> Result<(Running, SocketAddr
     Ok((dormouse, front))
 }
 
-/// Says something to whom it has a session with, and hears it again.
-fn still_there(session: &mut TcpStream) {
+/// Sends a line in a session and waits for its echo.
+fn assert_open(session: &mut TcpStream) {
     session.write_all(b"hello\n").unwrap();
-    let mut heard = [0; 6];
-    session.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"hello\n");
+    let mut echoed = [0; 6];
+    session.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"hello\n");
 }
 
 fn answered_by<'a>(requests: &'a [Request], name: &str) -> Vec<&'a Request> {
@@ -104,17 +104,17 @@ fn answered_by<'a>(requests: &'a [Request], name: &str) -> Vec<&'a Request> {
 }
 
 #[test]
-fn servers_come_and_go_by_their_records_and_no_request_fails() {
+fn no_request_fails_while_srv_records_change() {
     let (dns, [one, two]) = start().unwrap();
     let dir = TempDir::new().unwrap();
     let control = dir.join("control");
     let (dormouse, front) = dormouse(&dns, &dir, "").unwrap();
-    // Whoever comes before the first answer waits for it.
+    // A client that connects before the first DNS answer waits for it.
     let mut session = TcpStream::connect(front).unwrap();
     session.set_read_timeout(Some(SOON)).unwrap();
-    still_there(&mut session);
-    // It is told where the server is that the name stands for.
-    let told = ask(&control, "show stat; show servers state; show services json; explain web").unwrap();
+    assert_open(&mut session);
+    // The control socket reports the server's address from DNS.
+    let answer = ask(&control, "show stat; show servers state; show services json; explain web").unwrap();
     for part in [
         format!(",127.0.0.1:{one},"),
         " 127.0.0.1 2 0 1 1 ".to_owned(),
@@ -122,7 +122,7 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
         format!("\"address\":\"127.0.0.1:{one}\""),
         format!("dormouse does not start 127.0.0.1:{one}."),
     ] {
-        assert!(told.contains(&part), "no {part} in {told}");
+        assert!(answer.contains(&part), "no {part} in {answer}");
     }
     let load = Load::start(front, 100);
     load.more(50).unwrap();
@@ -132,13 +132,15 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     load.more(200).unwrap();
     serve_others(&dns, &[(two, 3)]);
     let left = || Ok(dormouse.stderr().text().contains(&format!("gone 127.0.0.1:{one}")).then_some(()));
-    wait::until("the first server's end", SOON, left).map_err(|failure| dormouse.with_log(&failure)).unwrap();
-    // Who came before that is on the way for a moment.
+    wait::until("the removal of the first server", SOON, left)
+        .map_err(|failure| dormouse.with_log(&failure))
+        .unwrap();
+    // Requests from before the removal may still be in flight.
     load.more(20).unwrap();
     let after = std::time::Instant::now();
     load.more(100).unwrap();
-    // Sessions of who is gone go on.
-    still_there(&mut session);
+    // Sessions of the removed server continue.
+    assert_open(&mut session);
     let requests = load.stop();
     let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
     assert!(
@@ -150,26 +152,26 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
     );
     let late: Vec<_> = requests.iter().filter(|request| request.began >= after).cloned().collect();
     assert_eq!(answered_by(&late, "two").len(), late.len());
-    // A share of three to one, while both were there.
+    // The weights are three to one while both servers are present.
     let both = answered_by(&requests, "two").len().saturating_sub(late.len());
-    assert!(both >= 100, "{both} requests got to the second server beside the first");
-    still_there(&mut session);
-    // They come back to who has returned.
+    assert!(both >= 100, "{both} requests reached the second server while both were present");
+    assert_open(&mut session);
+    // Requests reach the first server again after its return.
     serve_others(&dns, &[(one, 1)]);
     let back =
         wait::until("the first server's return", SOON, || Ok((get(front).unwrap() == "one").then_some(())));
     back.map_err(|failure| dormouse.with_log(&failure)).unwrap();
 }
 
-/// A server's status and weight.
-fn stands(control: &Path, server: &str) -> Result<(String, String)> {
+/// Returns a server's status and weight.
+fn status_and_weight(control: &Path, server: &str) -> Result<(String, String)> {
     let table = ask(control, "show stat")?;
     let row = table.lines().find(|line| line.starts_with(&format!("web,{server},")));
     let field = |number| row.and_then(|row| row.split(',').nth(number)).unwrap_or_default().to_owned();
     Ok((field(17), field(18)))
 }
 
-/// Who answers a request.
+/// Returns the name of the server that answers a request.
 fn get(front: SocketAddr) -> std::io::Result<String> {
     let mut client = TcpStream::connect(front)?;
     client.set_read_timeout(Some(SOON))?;
@@ -179,34 +181,36 @@ fn get(front: SocketAddr) -> std::io::Result<String> {
     Ok(answer.trim_end().to_owned())
 }
 
-/// Who answers a few requests.
+/// Returns the names of the servers that answer a few requests.
 fn answers(front: SocketAddr) -> Vec<String> {
     (0..12).map(|_| get(front).unwrap_or_else(|error| error.to_string())).collect()
 }
 
 #[test]
-fn an_administrators_word_is_of_the_slot_whoever_comes_and_leaves() {
+fn administrative_state_belongs_to_the_slot_when_records_change() {
     let (dns, [one, two]) = start().unwrap();
     let dir = TempDir::new().unwrap();
     let control = dir.join("control");
     let (dormouse, front) =
         dormouse(&dns, &dir, "check = { inter = \"20ms\", timeout = \"10s\", fall = 1 }").unwrap();
     let is = |server: &str, status: &str, weight: &str| {
-        let now = || Ok((stands(&control, server)? == (status.to_owned(), weight.to_owned())).then_some(()));
+        let now = || {
+            Ok((status_and_weight(&control, server)? == (status.to_owned(), weight.to_owned())).then_some(()))
+        };
         let what = format!("{server} {status} of weight {weight}");
         wait::until(&what, SOON, now).map_err(|failure| dormouse.with_log(&failure)).unwrap();
     };
     is("server1-1", "UP", "1");
     is("server1-2", "MAINT", "1");
 
-    // A word on an empty slot brings nobody there: neither checks nor sessions.
+    // An administrative command on an empty slot starts neither checks nor sessions.
     assert_eq!(ask(&control, "enable server web/server1-2").unwrap(), "\n");
     assert_eq!(answers(front), ["one"; 12]);
     ask(&control, "drain web").unwrap();
     is("server1-1", "DRAIN", "1");
     is("server1-2", "MAINT", "1");
 
-    // Another share and another neighbour are no reason to serve again.
+    // A changed weight or a new neighbour does not end the administrative state.
     assert_eq!(ask(&control, "set server web/server1-1 state maint").unwrap(), "\n");
     serve_others(&dns, &[(one, 5), (two, 7)]);
     is("server1-1", "MAINT", "5");

@@ -1,4 +1,4 @@
-//! A terminal that a test looks at and types into.
+//! A terminal that a test reads and types into.
 
 use std::process::Command;
 
@@ -8,14 +8,14 @@ use dormouse_tests::{Failure, Result};
 
 use super::rig::all_of;
 
-/// A terminal with a shell in it; it ends with the test.
-pub(super) struct Pane(TempDir);
+/// A tmux session with one command; it ends with the test.
+pub(super) struct Terminal(TempDir);
 
-impl Pane {
+impl Terminal {
     pub(super) fn new(command: &str) -> Result<Self> {
-        let pane = Self(TempDir::new()?);
-        pane.tmux(&["new-session", "-d", "-x", "110", "-y", "30", command])?;
-        Ok(pane)
+        let terminal = Self(TempDir::new()?);
+        terminal.tmux(&["new-session", "-d", "-x", "110", "-y", "30", command])?;
+        Ok(terminal)
     }
 
     pub(super) fn tmux(&self, args: &[&str]) -> Result<String> {
@@ -30,24 +30,24 @@ impl Pane {
         assert!(sent.is_ok(), "{sent:?}");
     }
 
-    /// Waits until a line of the screen has all these parts.
+    /// Waits until a line of the screen contains all these parts.
     #[track_caller]
     pub(super) fn shows(&self, parts: &[&str]) {
         let shown = wait::until(&format!("a line with {parts:?}"), SOON, || {
-            let screen = self.tmux(&["capture-pane", "-p"])?;
+            let screen = self.tmux(&["capture-terminal", "-p"])?;
             Ok(screen.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(()))
         });
         assert!(
             shown.is_ok(),
             "no {parts:?} in:\n{}",
-            self.tmux(&["capture-pane", "-p"]).unwrap_or_default()
+            self.tmux(&["capture-terminal", "-p"]).unwrap_or_default()
         );
     }
 }
 
-impl Drop for Pane {
+impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The session may have ended already; then the command fails.
         let _ = self.tmux(&["kill-server"]);
     }
 }

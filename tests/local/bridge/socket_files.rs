@@ -1,4 +1,4 @@
-//! Servers whose UNIX sockets are removed and made again while clients come.
+//! Removes and recreates the UNIX sockets of servers while clients connect.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,28 @@ use super::load::{Load, Request, percentile};
 
 const TIMES: u32 = 50;
 
-/// Removes and makes the sockets again while these clients come.
-pub(crate) async fn come_and_go(paths: &[PathBuf], servers: &mut [Server], loads: &[Load]) -> Result<()> {
+/// Removes and recreates the sockets under these loads.
+pub(crate) async fn recreate_sockets(
+    paths: &[PathBuf],
+    servers: &mut [Server],
+    loads: &[Load],
+) -> Result<()> {
     for time in 0..TIMES {
         for (path, server) in paths.iter().zip(servers.iter_mut()) {
-            vanish(path, time % 10 == 9)?;
+            remove_socket(path, time % 10 == 9)?;
             server.finish().await?;
         }
-        // Clients come while nobody is there.
+        // Clients connect while no server listens.
         sleep(Duration::from_millis(u64::from(time % 5) * 10)).await;
         for (path, server) in paths.iter().zip(servers.iter_mut()) {
-            *server = appear(path).await?;
+            *server = start_server(path).await?;
         }
         more(loads, 10).await?;
     }
     Ok(())
 }
 
-pub(crate) fn tell(who: &str, requests: &[Request]) {
+pub(crate) fn report(who: &str, requests: &[Request]) {
     println!(
         "{who}: {} requests, {} failed; p50 {:?}, p99 {:?}, longest {:?}",
         requests.len(),
@@ -44,7 +48,7 @@ pub(crate) fn tell(who: &str, requests: &[Request]) {
     );
 }
 
-/// Waits until so many more requests of each have come to their end.
+/// Waits until this many more requests of each load have finished.
 pub(crate) async fn more(loads: &[Load], count: usize) -> Result<()> {
     let wanted: Vec<_> = loads.iter().map(|load| load.count() + count).collect();
     let deadline = Deadline::after(SOON * 3);
@@ -55,30 +59,30 @@ pub(crate) async fn more(loads: &[Load], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// The servers have to live on meanwhile.
+/// Stops the loads in a blocking thread, because the servers must run meanwhile.
 pub(crate) async fn stop<const N: usize>(loads: [Load; N]) -> Result<[Vec<Request>; N]> {
     let stopped = tokio::task::spawn_blocking(|| loads.map(Load::stop)).await;
     stopped.doing(|| "stop the load".to_owned())
 }
 
-/// A server that answers each client by a line.
+/// A server that answers each client with a line.
 pub(crate) struct Server {
     task: tokio::task::JoinHandle<()>,
     stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Server {
-    /// Serves whom the socket took before its name was removed, and ends.
+    /// Serves the clients that connected before the socket file was removed, and ends.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         let (stop, _) = tokio::sync::oneshot::channel();
-        // Its task may have failed, which the requests tell.
+        // The task may have failed; then requests fail.
         let _ = std::mem::replace(&mut self.stop, stop).send(());
         (&mut self.task).await.doing(|| "serve".to_owned())
     }
 }
 
-/// A socket appears under this name, and somebody listens on it a moment later.
-pub(crate) async fn appear(path: &Path) -> Result<Server> {
+/// Binds a socket to this path and listens on it 2 ms later.
+pub(crate) async fn start_server(path: &Path) -> Result<Server> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).doing(|| "make the directory".to_owned())?;
     }
@@ -103,8 +107,8 @@ pub(crate) async fn appear(path: &Path) -> Result<Server> {
                 _ = &mut stopped => break,
             }
         }
-        // Who found the name just before it went is in the queue a moment later; and the runtime may not know yet of
-        // who is in it.
+        // A client that opened the socket file just before its removal enters the queue a moment later, and the
+        // runtime may not have registered it yet.
         sleep(Duration::from_millis(5)).await;
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((client, _)) = listener.accept() {
@@ -117,8 +121,8 @@ pub(crate) async fn appear(path: &Path) -> Result<Server> {
     Ok(Server { task, stop })
 }
 
-/// Its name goes, and sometimes the directory with it.
-pub(crate) fn vanish(path: &Path, with_directory: bool) -> Result<()> {
+/// Removes the socket file, and its directory if `with_directory`.
+pub(crate) fn remove_socket(path: &Path, with_directory: bool) -> Result<()> {
     fs::remove_file(path).doing(|| format!("remove {}", path.display()))?;
     match path.parent() {
         Some(directory) if with_directory => {
@@ -129,9 +133,9 @@ pub(crate) fn vanish(path: &Path, with_directory: bool) -> Result<()> {
 }
 
 async fn answer(mut client: UnixStream) {
-    let mut said = [0; 256];
-    // Whoever only looks says nothing.
-    if matches!(client.read(&mut said).await, Ok(1..)) {
+    let mut request = [0; 256];
+    // A check connection sends no data.
+    if matches!(client.read(&mut request).await, Ok(1..)) {
         let _ = client.write_all(b"served\n").await;
     }
 }

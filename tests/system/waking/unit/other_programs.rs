@@ -1,4 +1,4 @@
-//! What others do with the unit meanwhile.
+//! Other programs that start, stop or freeze the unit.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-case!(User, started_by_others_it_is_used_and_not_stopped, LIMIT, foreign);
-case!(System, started_by_others_before_us, LIMIT, foreign_before_us);
-case!(User, started_by_others_and_stopped_if_so_told, LIMIT, stop_foreign);
-case!(User, stopped_by_others_it_is_woken_again, LIMIT, stopped_by_others);
-case!(System, stopped_by_others_in_the_system, LIMIT, stopped_by_others);
-case!(User, stopped_by_others_at_length, LIMIT, stopped_at_length);
-case!(User, frozen_by_others_it_is_thawed_when_wanted, LIMIT, frozen_before_us);
+case!(User, a_unit_started_by_others_is_used_and_not_stopped, LIMIT, foreign);
+case!(System, a_unit_started_before_dormouse_is_used_and_not_stopped, LIMIT, started_before_dormouse);
+case!(User, a_unit_started_by_others_is_stopped_with_stop_foreign, LIMIT, stop_foreign);
+case!(User, a_unit_stopped_by_others_is_woken_again, LIMIT, stopped_by_others);
+case!(System, a_unit_stopped_by_others_is_woken_again_by_the_system_manager, LIMIT, stopped_by_others);
+case!(User, a_request_waits_for_the_end_of_a_slow_stop_by_others, LIMIT, slow_stop_by_others);
+case!(User, a_unit_frozen_by_others_is_thawed_for_a_request, LIMIT, frozen_by_others);
 
 fn foreign(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
@@ -30,7 +30,7 @@ fn foreign(machine: &Machine) -> Result<()> {
     machine.expect(WEB, "ActiveState", "active")
 }
 
-fn foreign_before_us(machine: &Machine) -> Result<()> {
+fn started_before_dormouse(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.systemctl(&["start", WEB])?;
     stage.dormouse("--idle=50ms")?;
@@ -46,8 +46,8 @@ fn stop_foreign(machine: &Machine) -> Result<()> {
     stage.ask(1)
 }
 
-/// Its socket takes connections all the same, but nobody answers on them.
-fn frozen_before_us(machine: &Machine) -> Result<()> {
+/// The kernel accepts connections for the frozen unit, but the server does not answer.
+fn frozen_by_others(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.systemctl(&["start", WEB])?;
     stage.dormouse("")?;
@@ -65,18 +65,18 @@ fn stopped_by_others(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse("")?;
     for round in 0..3 {
-        let visitor = stage.visitor()?;
+        let client = stage.client()?;
         stage.systemctl(&["stop", WEB])?;
         stage.ask(round)?;
-        drop(visitor);
+        drop(client);
     }
     stage.wait_for_log(messages::STOPPED_BY_OTHERS)?;
     stage.systemctl(&["restart", WEB])?;
     stage.ask(99)
 }
 
-/// A client that comes while somebody else's stop is under way waits for its end.
-fn stopped_at_length(machine: &Machine) -> Result<()> {
+/// A client that connects during a stop by another program waits for its end.
+fn slow_stop_by_others(machine: &Machine) -> Result<()> {
     let web = format!("{NGINX}ExecStop=/bin/sleep 3\n");
     let stage = Stage::new(machine, &web, Start::Quick)?;
     stage.dormouse("")?;
@@ -87,10 +87,10 @@ fn stopped_at_length(machine: &Machine) -> Result<()> {
     stage.wait_for_log(messages::STOPPED_BY_OTHERS)?;
     stage.ask(2)?;
     let next = machine.number(WEB, "MainPID")?;
-    dormouse_tests::machine::ensure(process != next, || "it was never stopped".to_owned())
+    dormouse_tests::machine::ensure(process != next, || "the unit was not stopped".to_owned())
 }
 
-/// Many times as long as it would take to fall asleep.
+/// Asserts that the unit stays active for many times the idle time.
 fn stays_up(stage: &Stage<'_>) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(1) {

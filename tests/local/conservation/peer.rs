@@ -1,102 +1,102 @@
-//! One peer of one session: does what the plan says and watches what comes.
+//! One peer of a session: performs its plan and checks the received bytes.
 
 use std::{cell::Cell, io, time::Duration};
 
 use dormouse_tests::{Failure, Result, rng::Rng};
 
 use super::{
-    link::Link,
+    connection::Connection,
     plan::{LONGEST_PAUSE, Pace, Role, When},
     registry::{Event, Session},
 };
 
-/// How a direction ended for this peer.
+/// The end of a direction for this peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In order: the other's end was read; all was sent, and the end after it if there was to be one.
+    /// Orderly: the peer has read the other's end of stream, or has sent all bytes and the planned end of stream.
     Orderly,
-    /// By an error that a peer's reset causes.
+    /// An error that a reset by the other peer causes.
     Broken(io::ErrorKind),
 }
 
-/// What a peer has seen when it is through.
+/// The observations of a peer at the end of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// `None` where it broke the session off itself before.
+    /// `None` if this peer aborted the session before.
     pub(crate) reading: Option<End>,
     pub(crate) writing: Option<End>,
 }
 
-/// Why a direction is left before its end.
+/// The reason to leave a direction before its end.
 enum Stop {
-    /// This peer is to break the session off now.
-    BreakOff,
+    /// The plan says to abort the session now.
+    Abort,
     Failed(Failure),
 }
 
-/// Takes part in `session` as `role`. The bytes are compared as they come; counts go into the session.
+/// Performs `role` in `session`. Compares the received bytes at once and records the counts in the session.
 ///
 /// # Errors
-/// When a byte is wrong, or a call fails in a way in which peers do not end.
-pub(crate) async fn take_part(session: &Session, role: Role, link: Link) -> Result<Seen> {
-    let side = Side {
+/// When a byte is wrong, or a call fails with an error that a peer cannot cause.
+pub(crate) async fn take_part(session: &Session, role: Role, connection: Connection) -> Result<Seen> {
+    let side = Peer {
         session,
         role,
-        link: &link,
+        connection: &connection,
         reading: Cell::new(None),
         writing: Cell::new(None),
         end: Event::default(),
     };
-    if session.habits(role).narrow {
-        link.narrow()?;
+    if session.peer_plan(role).narrow {
+        connection.narrow()?;
     }
     let stopped = tokio::try_join!(side.write(), side.read());
     let seen = Seen { reading: side.reading.get(), writing: side.writing.get() };
     match stopped {
         Ok(_) => {}
         Err(Stop::Failed(failure)) => return Err(failure),
-        Err(Stop::BreakOff) => break_off(session, role, link).await?,
+        Err(Stop::Abort) => abort(session, role, connection).await?,
     }
     Ok(seen)
 }
 
-async fn break_off(session: &Session, role: Role, link: Link) -> Result<()> {
-    if session.plan.reset.as_ref().is_some_and(|reset| reset.once_known) {
+async fn abort(session: &Session, role: Role, connection: Connection) -> Result<()> {
+    if session.plan.reset.as_ref().is_some_and(|reset| reset.after_identified) {
         session.of(role.other()).has_begun().await;
     }
-    link.close_will_reset()?;
-    session.of(role).broke_off.set(Some(link.unread()?));
-    drop(link);
+    connection.close_will_reset()?;
+    session.of(role).aborted.set(Some(connection.unread()?));
+    drop(connection);
     Ok(())
 }
 
-struct Side<'a> {
+struct Peer<'a> {
     session: &'a Session,
     role: Role,
-    link: &'a Link,
+    connection: &'a Connection,
     reading: Cell<Option<End>>,
     writing: Cell<Option<End>>,
-    /// The other's stream has ended, in whatever way.
+    /// The other peer's stream has ended in any way.
     end: Event,
 }
 
-impl Side<'_> {
+impl Peer<'_> {
     async fn write(&self) -> std::result::Result<(), Stop> {
-        let habits = self.session.habits(self.role);
+        let peer_plan = self.session.peer_plan(self.role);
         let content = self.session.content(self.role);
         let peer = self.session.of(self.role);
-        let mut rhythm = Rhythm::new(&habits.writing);
+        let mut rhythm = Rhythm::new(&peer_plan.writing);
         let header = self.session.header_length(self.role);
         rhythm.begin().await;
         self.stop_if_due()?;
-        while peer.sent.get() < habits.bytes {
+        while peer.sent.get() < peer_plan.bytes {
             let position = peer.sent.get();
-            if habits.replies_to_end && position >= header {
+            if peer_plan.replies_to_end && position >= header {
                 self.end.happened().await;
             }
-            let wanted = limit(habits.bytes, self.bound(position, true), position, rhythm.chunk());
+            let wanted = limit(peer_plan.bytes, self.bound(position, true), position, rhythm.chunk());
             let wanted = if position < header { wanted.min(limit_of(header - position)) } else { wanted };
-            match self.link.write(content.at(position, wanted)).await {
+            match self.connection.write(content.at(position, wanted)).await {
                 Ok(written) => peer.sent.set(position + written as u64),
                 Err(error) => return broken(&self.writing, error, "write"),
             }
@@ -106,12 +106,12 @@ impl Side<'_> {
         if self.session.plan.reset.as_ref().is_some_and(|r| r.by == self.role && !r.finishes_first) {
             return Ok(());
         }
-        if habits.finishes_last {
+        if peer_plan.finishes_last {
             self.end.happened().await;
         }
-        // Said before it is done: the other side may hear of it at once.
+        // Set before the shutdown, because the other peer may receive the end at once.
         peer.finished.set(true);
-        match self.link.finish() {
+        match self.connection.finish() {
             Ok(()) => self.writing.set(Some(End::Orderly)),
             Err(error) => {
                 peer.finished.set(false);
@@ -124,7 +124,7 @@ impl Side<'_> {
     async fn read(&self) -> std::result::Result<(), Stop> {
         let content = self.session.content(self.role.other());
         let peer = self.session.of(self.role);
-        let pace = &self.session.habits(self.role).reading;
+        let pace = &self.session.peer_plan(self.role).reading;
         let mut rhythm = Rhythm::new(pace);
         let mut buffer = vec![0; pace.chunk];
         rhythm.begin().await;
@@ -133,7 +133,7 @@ impl Side<'_> {
             let position = peer.received.get();
             let wanted = limit(u64::MAX, self.bound(position, false), position, rhythm.chunk());
             let room = buffer.get_mut(..wanted).unwrap_or_default();
-            let read = match self.link.read(room).await {
+            let read = match self.connection.read(room).await {
                 Ok(0) => {
                     self.reading.set(Some(End::Orderly));
                     self.end.happen();
@@ -154,7 +154,7 @@ impl Side<'_> {
         }
     }
 
-    /// Leaves both directions when the moment has come to break off.
+    /// Leaves both directions when the abort is due.
     fn stop_if_due(&self) -> std::result::Result<(), Stop> {
         let peer = self.session.of(self.role);
         let due = match &self.session.plan.reset {
@@ -164,10 +164,10 @@ impl Side<'_> {
             },
             _ => false,
         };
-        if due { Err(Stop::BreakOff) } else { Ok(()) }
+        if due { Err(Stop::Abort) } else { Ok(()) }
     }
 
-    /// How far this direction goes before the peer breaks off.
+    /// Returns the position at which this direction stops for the abort.
     fn bound(&self, position: u64, sending: bool) -> u64 {
         match &self.session.plan.reset {
             Some(reset) if reset.by == self.role => match reset.when {
@@ -180,7 +180,7 @@ impl Side<'_> {
     }
 }
 
-/// Notes that a direction has ended by an error of the kind that a peer causes.
+/// Records that a direction has ended by an error that a peer can cause.
 fn broken(direction: &Cell<Option<End>>, error: io::Error, call: &str) -> std::result::Result<(), Stop> {
     match error.kind() {
         kind @ (io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected) => {
@@ -191,7 +191,7 @@ fn broken(direction: &Cell<Option<End>>, error: io::Error, call: &str) -> std::r
     }
 }
 
-/// The smaller of what is left and the chunk, at least 1.
+/// Returns the smaller of the remaining bytes and the chunk, at least 1.
 fn limit(bytes: u64, bound: u64, position: u64, chunk: usize) -> usize {
     limit_of(bytes.min(bound).saturating_sub(position)).min(chunk).max(1)
 }
@@ -200,10 +200,10 @@ fn limit_of(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// So many bytes are tiny.
+/// The largest tiny chunk.
 const TINY: usize = 16;
 
-/// Chunks and pauses, in the way a [`Pace`] says.
+/// Random chunks and pauses according to a [`Pace`].
 struct Rhythm<'a> {
     pace: &'a Pace,
     rng: Rng,

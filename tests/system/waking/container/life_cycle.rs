@@ -1,6 +1,6 @@
-//! No container; the first request comes, the container runs and answers; nobody asks any more, it is gone; again.
-//! Three ways: units all the way with `dormouse proxy`, `dormouse run` with a container, `dormouse run` with the unit
-//! that Quadlet makes.
+//! The life cycle of a container: the first request starts it, it answers, and without requests it stops; repeated.
+//! Three setups: units with `dormouse proxy`, `dormouse run` with a container, and `dormouse run` with a Quadlet
+//! unit.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +15,7 @@ use super::podman::{BEHIND, Podman, ask_and_stay};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// How often it is woken.
+/// The number of wakes.
 const ROUNDS: u32 = 3;
 
 case!(User, units_and_proxy_rootless, LIMIT, units_and_proxy);
@@ -30,7 +30,7 @@ case!(System in debian13::tree, container_rootful_on_debian_13, LIMIT, container
 case!(User in debian13::tree, quadlet_rootless, LIMIT, quadlet);
 case!(System in debian13::tree, quadlet_rootful, LIMIT, quadlet);
 
-/// How the container's port is published.
+/// The option that publishes the container's port.
 const PUBLISHED: &str = "--publish=127.0.0.1:8081:8081";
 
 fn units_and_proxy(machine: &Machine) -> Result<()> {
@@ -103,7 +103,7 @@ fn quadlet(machine: &Machine) -> Result<()> {
     podman.wait("gone")
 }
 
-/// Somebody is there, so that it does not sleep before it was looked at.
+/// Sends a request and checks the state; an open connection keeps the container running meanwhile.
 fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
     let visitor = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
     expect(podman, "running")?;
@@ -111,7 +111,7 @@ fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `dormouse check` says that this container is a unit's, before there is one and while there is.
+/// `dormouse check` warns that this container belongs to a unit, whether the container exists or not.
 fn warned(podman: &Podman<'_>) -> Result<()> {
     let file = std::env::temp_dir().join("check.toml");
     let text = "[services.web]\nlisten = \"127.0.0.1:8080\"\nto = \"127.0.0.1:8081\"\nwake = { container = \"web\" }\n";
@@ -122,8 +122,10 @@ fn warned(podman: &Podman<'_>) -> Result<()> {
             .arg(&file)
             .output()
             .doing(|| "run dormouse check".to_owned())?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure(said.contains("unit = \"web.service\""), || format!("dormouse check says {said:?}"))
+        let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure(output_text.contains("unit = \"web.service\""), || {
+            format!("dormouse check printed {output_text:?}")
+        })
     };
     check()?;
     podman.run(&["create", "--name=web", "--label=PODMAN_SYSTEMD_UNIT=web.service", "localhost/web"])?;
@@ -132,7 +134,7 @@ fn warned(podman: &Podman<'_>) -> Result<()> {
     told
 }
 
-/// A rootless container has a network of its own, whose forwarder takes connections before anybody listens behind it.
+/// A rootless container has its own network. Its port forwarder accepts connections before the server listens.
 fn network(machine: &Machine) -> &'static [&'static str] {
     match machine.manager() {
         Manager::User => &[PUBLISHED],
@@ -141,7 +143,7 @@ fn network(machine: &Machine) -> &'static [&'static str] {
 }
 
 fn expect(podman: &Podman<'_>, state: &str) -> Result<()> {
-    let is = podman.state()?;
-    ensure(is == state, || format!("the container is {is} instead of {state}"))
+    let actual = podman.state()?;
+    ensure(actual == state, || format!("the container is {actual} instead of {state}"))
         .map_err(|failure: Failure| podman.with_log(failure))
 }

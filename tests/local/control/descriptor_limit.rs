@@ -1,4 +1,4 @@
-//! Many listeners and few descriptors: what is promised fits, and whoever looks is still answered.
+//! Many listeners and few descriptors: the announced session limit fits, and admin clients are still answered.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use dormouse_tests::{Failure, Family, Listener, Result, Stream};
 
 use super::rig::{MOMENT, Rig};
 
-/// How many sessions it says that it has descriptors for.
-fn promised_by(rig: &Rig) -> Result<usize> {
+/// Returns the number of sessions that dormouse reports to have descriptors for.
+fn reported_session_limit(rig: &Rig) -> Result<usize> {
     let info = rig.ask("show info")?;
     let line = info.lines().find_map(|line| line.strip_prefix("Hard_maxconn: ")?.parse().ok());
     line.ok_or(Failure::Unexpected(info))
@@ -20,26 +20,26 @@ enum Client {
     Waiting(Stream),
 }
 
-/// A client of the service of this number, and what becomes of it.
+/// Connects a client to the service of this number and returns whether it is served or waits.
 fn client(rig: &Rig, server: &Listener, number: usize) -> Result<Client> {
     let client = rig.client_of(&format!("s{number}"))?;
     client.send(b"hello", SOON)?;
-    if !server.has_waiting(MOMENT * 5)? {
+    if !server.has_pending(MOMENT * 5)? {
         return Ok(Client::Waiting(client));
     }
     let far = server.accept(SOON)?;
-    let heard = far.receive(5, SOON)?;
-    if heard == b"hello" {
+    let echoed = far.receive(5, SOON)?;
+    if echoed == b"hello" {
         Ok(Client::Served(client, far))
     } else {
-        Err(Failure::Unexpected(format!("{heard:?}")))
+        Err(Failure::Unexpected(format!("{echoed:?}")))
     }
 }
 
 #[test]
-fn at_the_limit_of_descriptors_all_that_is_promised_is_served_and_whoever_looks_is_answered() {
+fn at_the_descriptor_limit_all_announced_sessions_and_admin_clients_are_served() {
     const SERVICES: usize = 40;
-    for (limit, woken) in [(160, 0), (200, 8)] {
+    for (descriptors, woken) in [(160, 0), (200, 8)] {
         let server = Listener::bind(Family::Tcp4).unwrap();
         let mut services = String::new();
         for number in 0..SERVICES {
@@ -49,10 +49,10 @@ fn at_the_limit_of_descriptors_all_that_is_promised_is_served_and_whoever_looks_
         for number in 0..woken {
             write!(services, "[services.w{number}]\nlisten = LISTEN\nECHO(w{number})\n").unwrap();
         }
-        let rig = Rig::within((limit, limit), "", &services).unwrap();
-        let promised = promised_by(&rig).unwrap();
-        rig.expect(promised >= 10, "it promises little");
-        let awake: Vec<_> = (0..woken).map(|number| rig.guest(&format!("w{number}")).unwrap()).collect();
+        let rig = Rig::within((descriptors, descriptors), "", &services).unwrap();
+        let limit = reported_session_limit(&rig).unwrap();
+        rig.expect(limit >= 10, "the session limit is too low");
+        let awake: Vec<_> = (0..woken).map(|number| rig.client(&format!("w{number}")).unwrap()).collect();
         let (mut open, mut waits) = (Vec::new(), None);
         while waits.is_none() {
             match client(&rig, &server, open.len() % SERVICES).unwrap() {
@@ -61,14 +61,14 @@ fn at_the_limit_of_descriptors_all_that_is_promised_is_served_and_whoever_looks_
             }
         }
         let count = open.len() + awake.len();
-        rig.expect(count >= promised, &format!("{count} of {promised} are served"));
-        // They are there for longer than it takes to be refused.
+        rig.expect(count >= limit, &format!("{count} of {limit} are served"));
+        // The clients stay connected for longer than a refusal takes.
         for _ in 0..3 {
-            assert_eq!(promised_by(&rig).unwrap(), promised);
+            assert_eq!(reported_session_limit(&rig).unwrap(), limit);
             rig.get("/healthz").unwrap();
         }
-        rig.expect(!rig.log().contains("Accepting pauses"), "there were too few descriptors");
-        // A place that becomes free is the next one's.
+        rig.expect(!rig.log().contains("Accepting pauses"), "dormouse ran out of descriptors");
+        // A waiting client gets the slot that becomes free.
         drop(open.pop());
         server.accept(SOON).map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
     }

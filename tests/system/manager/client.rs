@@ -1,4 +1,4 @@
-//! The client: asks the web server through the program, and is hard to please.
+//! A strict client of the web server behind the proxy.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -6,23 +6,23 @@ use dormouse_tests::{Address, Ending, Failure, Result, Stream, failure::Doing};
 
 use super::machine::ensure;
 
-/// How long a request may take, waking included.
+/// The time limit of a request, including the wake.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks for `number` and fails unless the answer is whole, the right one, and ended by an orderly close.
+/// Requests `number` and fails unless the answer is complete and correct and ends with an orderly close.
 ///
 /// # Errors
-/// When the connection is refused or reset, or the answer is anything but that.
+/// When the connection is refused or reset, or the answer is wrong.
 pub(crate) fn ask(at: &Address, number: u64) -> Result<()> {
     let stream = Stream::connect(at, PATIENCE)?;
     send_request(&stream, number)?;
     receive_answer(&stream, number)
 }
 
-/// The same, by somebody who came with another client that stays: the program goes on for so long.
+/// Like [`ask`], and returns a second connection from before the answer that keeps the proxy running.
 ///
 /// # Errors
-/// The same.
+/// As [`ask`].
 pub(crate) fn ask_and_stay(at: &Address, number: u64) -> Result<Stream> {
     let stream = Stream::connect(at, PATIENCE)?;
     send_request(&stream, number)?;
@@ -42,7 +42,7 @@ pub(crate) fn send_request(stream: &Stream, number: u64) -> Result<()> {
 /// Receives the answer to the request for `number`, and the end of the stream.
 ///
 /// # Errors
-/// When that is not what comes.
+/// When the answer or the end is wrong.
 pub(crate) fn receive_answer(stream: &Stream, number: u64) -> Result<()> {
     let received = stream.receive_to_end(PATIENCE)?;
     let text = String::from_utf8_lossy(&received.bytes);
@@ -52,18 +52,18 @@ pub(crate) fn receive_answer(stream: &Stream, number: u64) -> Result<()> {
     })
 }
 
-/// What curl prints for `url`.
+/// Returns curl's output for `url`.
 ///
 /// # Errors
-/// When it fails; the failure holds its messages.
+/// When curl fails; the failure contains its messages.
 pub(crate) fn curl(url: &str) -> Result<String> {
     run_curl(&[url])
 }
 
-/// What curl prints for the server behind a UNIX socket.
+/// Returns curl's output for a server on a UNIX socket.
 ///
 /// # Errors
-/// When it fails; the failure holds its messages.
+/// When curl fails; the failure contains its messages.
 pub(crate) fn curl_unix(socket: &Path, url: &str) -> Result<String> {
     run_curl(&["--unix-socket", &socket.display().to_string(), url])
 }
@@ -78,7 +78,7 @@ fn run_curl(args: &[&str]) -> Result<String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(Failure::Unexpected(format!("curl {}: {} {said}", args.join(" "), output.status)))
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Failure::Unexpected(format!("curl {}: {} {stderr}", args.join(" "), output.status)))
     }
 }

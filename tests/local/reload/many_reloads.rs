@@ -1,4 +1,4 @@
-//! Reloads in quick succession while clients come.
+//! Reloads in quick succession while clients connect.
 
 use std::env;
 use std::thread;
@@ -11,15 +11,15 @@ use dormouse_tests::{Address, Stream};
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
 
-/// How many reloads there are, unless `DORMOUSE_ROUNDS` says otherwise.
+/// The number of reloads if `DORMOUSE_ROUNDS` is not set.
 const RELOADS: u32 = 200;
-/// From one to the next, at least: faster than 200 in a minute.
+/// The least time between two reloads.
 const PACE: Duration = Duration::from_millis(100);
-/// Clients a second.
+/// The clients per second.
 const RATE: u32 = 500;
 
 #[test]
-fn no_client_and_no_session_notices_reloads() {
+fn many_reloads_disturb_no_client_and_no_session() {
     let reloads = env::var("DORMOUSE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(RELOADS);
     let (place, echo) = (Place::new(3).unwrap(), Echo::start().unwrap());
     let file = |round: u32| {
@@ -56,7 +56,7 @@ fn no_client_and_no_session_notices_reloads() {
     for (number, session) in steady.iter().enumerate() {
         scene.echo(session, &format!("session {number}")).unwrap();
     }
-    // Under the rules that it began with, it goes on.
+    // The session continues under the rules with which it began.
     scene.echo(&changed, "under old rules").unwrap();
     println!(
         "{reloads} reloads in {:.1} s, {} clients served, {} failed, the slowest took {:?}",

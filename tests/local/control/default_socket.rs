@@ -1,4 +1,4 @@
-//! Where the control socket is when nothing is said of it: in the directory that the service manager made.
+//! The default control socket: in the runtime directory that the service manager made.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Family, Listener, Result, ask};
 
-/// A dormouse whose file says nothing of windows, with this directory of the service manager's.
+/// Starts dormouse without admin keys in its file and with this runtime directory.
 fn start(dir: &TempDir, server: &Listener, runtime: &str) -> Result<Running> {
     let file = dir.join("dormouse.toml");
     let text = format!("[services.main]\nlisten = \"127.0.0.1:0\"\nto = \"{}\"\n", server.address());
@@ -21,26 +21,26 @@ fn start(dir: &TempDir, server: &Listener, runtime: &str) -> Result<Running> {
 }
 
 #[test]
-fn the_control_socket_is_in_the_managers_directory() {
+fn the_default_control_socket_is_in_the_runtime_directory() {
     let (dir, server) = (TempDir::new().unwrap(), Listener::bind(Family::Tcp4).unwrap());
-    // Several may be given, and the first need not be there any more.
+    // The variable may contain several directories, and the first may be missing.
     let runtime = dir.join("runtime");
     let directories = format!("{}:{}", runtime.display(), dir.path().display());
     let dormouse = start(&dir, &server, &directories).unwrap();
     let control = runtime.join("control.sock");
-    let told = dormouse.stderr().wait_for(&format!("Commands are taken at {}.", control.display()), SOON);
-    told.unwrap();
+    let found = dormouse.stderr().wait_for(&format!("Commands are taken at {}.", control.display()), SOON);
+    found.unwrap();
     assert!(ask(&control, "show info").unwrap().contains("Name: dormouse\n"));
 }
 
 #[test]
-fn without_a_place_for_it_services_are_served_all_the_same() {
+fn services_are_served_without_the_default_control_socket() {
     let (dir, server) = (TempDir::new().unwrap(), Listener::bind(Family::Tcp4).unwrap());
-    // Nothing can be made there.
+    // No file can be made in this directory.
     fs::write(dir.join("file"), "").unwrap();
     let runtime = dir.join("file").join("runtime");
     let mut dormouse = start(&dir, &server, &runtime.display().to_string()).unwrap();
-    let told = dormouse.stderr().wait_for("No control socket: ", SOON);
-    told.map_err(|failure| dormouse.with_log(&failure)).unwrap();
+    let found = dormouse.stderr().wait_for("No control socket: ", SOON);
+    found.map_err(|failure| dormouse.with_log(&failure)).unwrap();
     assert!(dormouse.is_running().unwrap());
 }

@@ -1,4 +1,4 @@
-//! Where those who look are served is part of the file, too.
+//! Reloads that change the admin listeners: the control socket and the web address.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,26 +17,26 @@ fn get(address: &str, path: &str) -> Result<String> {
     let mut socket = TcpStream::connect(address).doing(|| format!("connect to {address}"))?;
     socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
     let words = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-    socket.write_all(words.as_bytes()).doing(|| "ask for a page".to_owned())?;
+    socket.write_all(words.as_bytes()).doing(|| "request a page".to_owned())?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).doing(|| "read the page".to_owned())?;
     Ok(answer)
 }
 
-/// Somebody at a prompt.
-struct Person(BufReader<UnixStream>);
+/// An admin client in interactive mode.
+struct AdminClient(BufReader<UnixStream>);
 
-impl Person {
+impl AdminClient {
     fn at(control: &Path) -> Result<Self> {
         let mut socket = UnixStream::connect(control).doing(|| "connect to control".to_owned())?;
         socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-        socket.write_all(b"prompt\n").doing(|| "ask for a prompt".to_owned())?;
+        socket.write_all(b"prompt\n").doing(|| "request a prompt".to_owned())?;
         Ok(Self(BufReader::new(socket)))
     }
 
-    /// Asks for the version, and waits until it is there.
-    fn hears(&mut self) -> Result<()> {
-        self.0.get_mut().write_all(b"show info\n").doing(|| "ask".to_owned())?;
+    /// Sends `show info` and waits for the answer.
+    fn expect_answer(&mut self) -> Result<()> {
+        self.0.get_mut().write_all(b"show info\n").doing(|| "send the command".to_owned())?;
         let mut line = String::new();
         while !line.contains("Name: dormouse") {
             line.clear();
@@ -49,7 +49,7 @@ impl Person {
 }
 
 #[test]
-fn windows_move_and_those_that_stay_are_not_touched() {
+fn admin_listeners_move_and_unchanged_ones_are_kept() {
     let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
     let (first, second, http) = (place.path("first"), place.path("second"), place.port(0));
     let file = |top: &str, control: &Path| {
@@ -60,29 +60,31 @@ fn windows_move_and_those_that_stay_are_not_touched() {
     };
     let scene = Scene::new(place, &file("", &first)).unwrap();
     let session = scene.client_of("web").unwrap();
-    let mut person = Person::at(&first).unwrap();
-    person.hears().unwrap();
-    // One more window, and another kind of log.
+    let mut admin = AdminClient::at(&first).unwrap();
+    admin.expect_answer().unwrap();
+    // Add an admin listener and change the log format.
     scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
-    person.hears().unwrap();
+    admin.expect_answer().unwrap();
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
     scene.wait_for_log("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
-    // One that moves.
+    // Move the control socket.
     scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
     assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));
-    wait::until("the end of the old socket", SOON, || Ok((!first.exists()).then_some(()))).unwrap();
-    assert!(person.hears().is_err(), "it is still served at the old socket");
+    wait::until("the removal of the old socket", SOON, || Ok((!first.exists()).then_some(()))).unwrap();
+    assert!(admin.expect_answer().is_err(), "the client is still served at the old socket");
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
-    // One that goes.
+    // Remove the web address.
     scene.reload(&file("", &second)).unwrap();
-    wait::until("the end of the web address", SOON, || Ok(TcpStream::connect(&http).is_err().then_some(())))
-        .unwrap();
+    wait::until("the close of the web address", SOON, || {
+        Ok(TcpStream::connect(&http).is_err().then_some(()))
+    })
+    .unwrap();
     scene.echo(&session, "untouched").unwrap();
-    scene.expect(scene.log().matches(messages::LISTENING).count() == 1, "the service was set up anew");
+    scene.expect(scene.log().matches(messages::LISTENING).count() == 1, "the service was set up again");
 }
 
 #[test]
-fn a_window_that_cannot_be_opened_changes_nothing() {
+fn an_admin_listener_that_cannot_be_opened_changes_nothing() {
     let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
     let taken = dormouse_tests::Listener::bind(Family::Tcp4).unwrap();
     let (first, second, new) = (place.path("first"), place.path("second"), place.port(0));
@@ -91,26 +93,26 @@ fn a_window_that_cannot_be_opened_changes_nothing() {
     };
     let scene = Scene::new(place, &file(&format!("control = {first:?}"), "127.0.0.1:0")).unwrap();
     let front = scene.front("web").unwrap();
-    // The web address is taken: neither the other socket nor the other listener are opened.
+    // The web address is in use: neither the new control socket nor the new listener is opened.
     let bad = format!("control = {second:?}\nhttp = '{}'\nlog = 'json'", taken.address());
     scene.reload(&file(&bad, &new)).unwrap();
     scene.wait_for_log(messages::ADDRESS_IN_USE).unwrap();
     scene.wait_for_log("\nThe configuration was not reloaded").unwrap();
-    assert!(!second.exists(), "the other socket stayed");
-    assert!(TcpStream::connect(&new).is_err(), "the other listener stayed");
-    // A service's address is taken: the other socket is closed again.
+    assert!(!second.exists(), "the new control socket remained");
+    assert!(TcpStream::connect(&new).is_err(), "the new listener remained");
+    // A service's address is in use: the new control socket is closed again.
     scene.reload(&file(&format!("control = {second:?}"), &taken.address().to_string())).unwrap();
-    let told = wait::until("a second refusal", SOON, || {
+    let refused = wait::until("a second refusal", SOON, || {
         Ok((scene.log().matches(messages::NOT_RELOADED).count() == 2).then_some(()))
     });
-    told.unwrap();
-    assert!(!second.exists(), "the other socket stayed");
+    refused.unwrap();
+    assert!(!second.exists(), "the new control socket remained");
     assert!(ask(&first, "show info").unwrap().contains("Name: dormouse"));
     scene.expect(TcpStream::connect(front).is_ok(), "the old listener is gone");
 }
 
 #[test]
-fn a_window_makes_room_for_another_and_for_services() {
+fn admin_listeners_and_services_exchange_overlapping_addresses() {
     let (place, echo) = (Place::new(2).unwrap(), Echo::start().unwrap());
     let (one, two) = (place.port(0), place.port(1));
     let every = |address: &str| format!("0.0.0.0:{}", address.rsplit_once(':').unwrap().1);
@@ -131,14 +133,14 @@ fn a_window_makes_room_for_another_and_for_services() {
         scene.reload(&file(&http, "127.0.0.1:0")).unwrap();
         page(&one);
     }
-    // A service takes its place, then both change places.
+    // A service takes the web address, then both exchange their addresses.
     scene.reload(&file(&two, &one)).unwrap();
     page(&two);
     served(&one);
     scene.reload(&file(&one, &two)).unwrap();
     page(&one);
     served(&two);
-    // Where that fails, both are what they were.
+    // A failed reload restores both.
     let (elsewhere, taken) = (every(&two), dormouse_tests::Listener::bind(Family::Tcp4).unwrap());
     let bad = format!(
         "{}[services.other]\nlisten = '{}'\nto = '{}'\n",
@@ -150,7 +152,8 @@ fn a_window_makes_room_for_another_and_for_services() {
     scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
     page(&one);
     served(&two);
-    // So they are if it fails after they were closed: at another of all addresses somebody listens.
+    // It also restores both if it fails after they were closed: another socket listens on another address of the
+    // port.
     let beside = Address::Tcp(format!("127.0.0.2:{}", two.rsplit_once(':').unwrap().1).parse().unwrap());
     let _beside = dormouse_tests::Listener::bind_at(&beside).unwrap();
     scene.reload(&file(&elsewhere, &every(&one))).unwrap();
@@ -159,7 +162,7 @@ fn a_window_makes_room_for_another_and_for_services() {
 }
 
 #[test]
-fn without_a_window_sessions_are_not_known() {
+fn sessions_are_not_tracked_without_an_admin_listener() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let control = place.path("control");
     let file = |control: &str| {
@@ -180,18 +183,18 @@ fn without_a_window_sessions_are_not_known() {
     let known =
         || ask(&control, "show sess").map(|text| text.lines().filter(|line| line.contains("fe=web")).count());
     assert_eq!(known().unwrap(), 2);
-    // Each is forgotten at its end.
+    // Each session is removed from the list at its end.
     scene.reload(&file("none")).unwrap();
     drop((before, between, after));
     scene.reload(&open).unwrap();
-    wait::until("the end of all", SOON, || {
+    wait::until("the end of all sessions", SOON, || {
         Ok((known()? == 0 && ask(&control, "show info")?.contains("\nCurrConns: 0\n")).then_some(()))
     })
     .unwrap();
 }
 
 #[test]
-fn sessions_are_known_from_the_first_window_on() {
+fn sessions_are_tracked_from_the_first_admin_listener_on() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let control = place.path("control");
     let file = |control: &str| {
@@ -205,16 +208,16 @@ fn sessions_are_known_from_the_first_window_on() {
     scene.echo(&after, "known").unwrap();
     let known = ask(&control, "show sess").unwrap();
     assert_eq!(known.lines().filter(|line| line.contains("fe=web")).count(), 1, "{known}");
-    // Both are counted, also when they end.
+    // Both sessions are counted, also at their end.
     assert!(ask(&control, "show info").unwrap().contains("\nCurrConns: 2\n"));
     drop((before, after));
-    wait::until("the end of both", SOON, || {
+    wait::until("the end of both sessions", SOON, || {
         Ok(ask(&control, "show info")?.contains("\nCurrConns: 0\n").then_some(()))
     })
     .unwrap();
 }
 
-/// A figure of `show stat`.
+/// Returns a field of `show stat`.
 fn stat(control: &Path, server: &str, column: &str) -> Result<String> {
     let csv = ask(control, "show stat")?;
     let (head, rows) = csv.trim_start_matches("# ").split_once('\n').unwrap_or_default();
@@ -224,7 +227,7 @@ fn stat(control: &Path, server: &str, column: &str) -> Result<String> {
     figure.ok_or(Failure::Unexpected(csv))
 }
 
-/// Who waits in the service, by all that say it.
+/// Returns the number of waiting clients in `show services` and in `show stat`.
 fn waiting(control: &Path) -> Result<(String, String)> {
     let services = ask(control, "show services")?;
     let line = services.lines().find(|line| line.starts_with("web "));
@@ -233,7 +236,7 @@ fn waiting(control: &Path) -> Result<(String, String)> {
 }
 
 #[test]
-fn who_has_a_server_does_not_wait_whatever_is_reloaded() {
+fn a_session_with_a_server_does_not_count_as_waiting_after_reloads() {
     let (place, echo, other) = (Place::new(0).unwrap(), Echo::start().unwrap(), Echo::start().unwrap());
     let (control, nobody) = (place.path("control"), place.path("nobody"));
     let file = |control: &str, server: &str, to: &str| {
@@ -246,24 +249,24 @@ fn who_has_a_server_does_not_wait_whatever_is_reloaded() {
     let scene = Scene::new(place, &file("none", "one", &echo)).unwrap();
     let before = scene.client_of("web").unwrap();
     scene.echo(&before, "unknown").unwrap();
-    // The first window: nothing was known of this session until now.
+    // The first admin listener: this session was not tracked before.
     let control_is = control.display().to_string();
     scene.reload(&file(&control_is, "one", &echo)).unwrap();
     assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
     let known = scene.client_of("web").unwrap();
     scene.echo(&known, "known").unwrap();
-    // Their server is none of the service's any more.
+    // The service no longer contains the server of these sessions.
     scene.reload(&file(&control_is, "two", &other)).unwrap();
     assert_eq!(stat(&control, "BACKEND", "scur").unwrap(), "2");
     assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
-    // And who has none waits.
+    // A client without a server waits.
     scene.reload(&file(&control_is, "three", &nobody.display().to_string())).unwrap();
     let _held = scene.client_of("web").unwrap();
     let wanted = ("1".to_owned(), "1".to_owned());
-    let waits = wait::until("one who waits", SOON, || Ok((waiting(&control)? == wanted).then_some(())));
+    let waits = wait::until("a waiting client", SOON, || Ok((waiting(&control)? == wanted).then_some(())));
     waits.unwrap_or_else(|failure| panic!("{failure}: {:?}", waiting(&control)));
     drop((before, known));
-    let ended = wait::until("the end of the others", SOON, || {
+    let ended = wait::until("the end of the other sessions", SOON, || {
         Ok((stat(&control, "BACKEND", "scur")? == "1").then_some(()))
     });
     ended.unwrap();
@@ -271,7 +274,7 @@ fn who_has_a_server_does_not_wait_whatever_is_reloaded() {
 }
 
 #[test]
-fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
+fn a_session_ended_after_a_reload_frees_its_server() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let control = place.path("control");
     let file = |control: &str, maxconn: u32| {
@@ -281,7 +284,7 @@ fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
             echo.address
         )
     };
-    // Each session has a line in the log, but none is known one by one.
+    // Each session has a log line, but no session is tracked.
     let scene = Scene::new(place, &file("none", 10)).unwrap();
     let before = scene.client_of("web").unwrap();
     scene.echo(&before, "unknown").unwrap();
@@ -294,7 +297,7 @@ fn a_session_that_is_ended_after_a_reload_leaves_its_server() {
 }
 
 #[test]
-fn a_limit_that_was_set_goes_on_with_what_is_the_same_and_is_not_the_systems() {
+fn a_limit_set_by_command_survives_a_reload_and_is_not_the_system_limit() {
     let echo = Echo::start().unwrap();
     let place = Place::new(0).unwrap();
     let control = place.path("control");

@@ -1,4 +1,4 @@
-//! Three real web servers, of which one is killed and one falls silent under load.
+//! Three real web servers under load: one is killed, another drops all packets.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,26 +14,25 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::load::{Load, Request, percentile};
-use dormouse_tests::network::{black_hole, inside, mend};
+use dormouse_tests::network::{black_hole, inside, remove_black_hole};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const RATE: u32 = 200;
 const FRONT: u16 = 8000;
 
 #[test]
-fn one_of_three_is_killed_and_one_falls_silent_in_turn() {
-    let path = concat!(module_path!(), "::one_of_three_is_killed_and_one_falls_silent_in_turn");
-    inside(path, LIMIT, || two_fall("roundrobin"));
+fn requests_avoid_a_killed_and_a_silent_server_with_roundrobin() {
+    let path = concat!(module_path!(), "::requests_avoid_a_killed_and_a_silent_server_with_roundrobin");
+    inside(path, LIMIT, || fail_two("roundrobin"));
 }
 
 #[test]
-fn one_of_three_is_killed_and_one_falls_silent_with_the_fewest_sessions() {
-    let path =
-        concat!(module_path!(), "::one_of_three_is_killed_and_one_falls_silent_with_the_fewest_sessions");
-    inside(path, LIMIT, || two_fall("leastconn"));
+fn requests_avoid_a_killed_and_a_silent_server_with_leastconn() {
+    let path = concat!(module_path!(), "::requests_avoid_a_killed_and_a_silent_server_with_leastconn");
+    inside(path, LIMIT, || fail_two("leastconn"));
 }
 
-/// A web server that says its name.
+/// A web server that answers with its name.
 struct Web {
     child: Child,
     _dir: TempDir,
@@ -73,7 +72,7 @@ impl Drop for Web {
     }
 }
 
-fn two_fall(balance: &str) -> Result<()> {
+fn fail_two(balance: &str) -> Result<()> {
     let mut webs =
         [("a", 8001), ("b", 8002), ("c", 8003)].map(|(name, port)| Web::start(name, port).unwrap());
     let dir = TempDir::new()?;
@@ -94,7 +93,7 @@ fn two_fall(balance: &str) -> Result<()> {
 
 fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
     let front = SocketAddr::from(([127, 0, 0, 1], FRONT));
-    // Sessions that last, some on each server.
+    // Long sessions, some on each server.
     let lasting: Vec<(String, Stream)> = (0..9).map(|_| lasting(front)).collect::<Result<_>>()?;
     for name in ["a", "b", "c"] {
         assert!(lasting.iter().any(|(server, _)| server == name), "no session on {name}");
@@ -115,7 +114,7 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
     }
     load.more(600)?;
     let mended = Instant::now();
-    mend()?;
+    remove_black_hole()?;
     dormouse.stderr().wait_for(&messages::up("web/b"), SOON)?;
     let back = Instant::now();
     load.more(300)?;
@@ -126,7 +125,7 @@ fn fall(dormouse: &Running, webs: &mut [Web; 3]) -> Result<()> {
 
 fn judge(requests: &[Request], fall: Range<Instant>, known: Range<Instant>, back: Instant) {
     let failed = |request: &&Request| request.answer.is_err();
-    // What was on its way to a server in the moment in which it fell cannot be saved.
+    // Requests in flight to a server at the moment of its failure are lost.
     let lost: Vec<_> = requests.iter().filter(failed).collect();
     println!(
         "{} requests, {} in flight lost; down after {:?}; p50 {:?}, p99 {:?}, longest {:?}",
@@ -146,18 +145,18 @@ fn judge(requests: &[Request], fall: Range<Instant>, known: Range<Instant>, back
         within.filter(|request| request.answer.as_deref() == Ok(by)).count()
     };
     assert_eq!((served("a", &known), served("b", &known)), (0, 0), "a dead server served");
-    // Of those that come to their end then, some began before.
+    // Some of the requests that end in this period began before it.
     assert!(served("c", &known) > 100, "{}", served("c", &known));
     let after: Vec<Request> =
         requests.iter().filter(|request| request.began >= known.start).cloned().collect();
-    // A request that was sent to the silent server would take the connect timeout at least.
+    // A request that is sent to the silent server takes at least the connect timeout.
     assert!(percentile(&after, 99) < Duration::from_secs(5), "{:?}", percentile(&after, 99));
     let after = back..Instant::now();
-    assert!(served("b", &after) > 50, "the one that came back has its share");
+    assert!(served("b", &after) > 50, "the returned server gets too few requests");
     assert_eq!(served("a", &after), 0);
 }
 
-/// A session that stays open after its first request, and which server it has.
+/// Opens a session that stays open after its first request, and returns the name of its server.
 fn lasting(front: SocketAddr) -> Result<(String, Stream)> {
     let stream = Stream::connect(&Address::Tcp(front), SOON)?;
     stream.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n", SOON)?;

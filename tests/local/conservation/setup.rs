@@ -1,4 +1,4 @@
-//! What the sessions go through.
+//! The process under test between clients and server.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use dormouse_tests::{
     Address, Failure, Family, Launch, Listener, Result, Running, Subject, temp::TempDir, wait,
 };
 
-use super::{link::Door, plan::Role};
+use super::{connection::ServerListener, plan::Role};
 
-/// What is between the client and the server.
+/// The connection between client and server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Through {
-    /// A program, passed a listening socket and told the server's address.
+pub(crate) enum Path {
+    /// Through a program that gets a listening socket and the server's address.
     Program(Subject),
-    /// Nothing: the client connects to the server.
-    Nothing,
+    /// Direct: the client connects to the server.
+    Direct,
 }
 
-/// The kinds of sockets on the client's and on the server's side.
+/// The socket families on the client's and on the server's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct FamilyPair {
     front: Kind,
     back: Kind,
 }
 
-/// A kind of socket: how its peers can end.
+/// A socket family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tcp,
     Unix,
 }
 
-impl Way {
+impl FamilyPair {
     pub(crate) const TCP_TO_TCP: Self = Self { front: Kind::Tcp, back: Kind::Tcp };
     pub(crate) const UNIX_TO_UNIX: Self = Self { front: Kind::Unix, back: Kind::Unix };
     pub(crate) const ALL: [Self; 4] = [
@@ -41,7 +41,7 @@ impl Way {
         Self::UNIX_TO_UNIX,
     ];
 
-    /// The kind of the socket that the peer in this role has.
+    /// The family of the socket of the peer in this role.
     pub(crate) fn kind(self, role: Role) -> Kind {
         match role {
             Role::Client => self.front,
@@ -50,17 +50,17 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for FamilyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |kind| if kind == Kind::Tcp { "tcp" } else { "unix" };
         write!(f, "{}-{}", name(self.front), name(self.back))
     }
 }
 
-/// A way that is set up.
+/// The listening addresses and the process of one pair of families.
 #[derive(Debug)]
-pub(crate) struct Course {
-    /// Where clients connect to.
+pub(crate) struct Setup {
+    /// The address to which clients connect.
     pub(crate) front: Address,
     program: Option<Program>,
     _dir: TempDir,
@@ -80,32 +80,31 @@ struct Descriptors {
     others: usize,
 }
 
-/// Pipes that a program may keep at hand for the next session, two descriptors each.
+/// The most descriptors of pipes that a program may keep for later sessions.
 const SPARE_DESCRIPTORS: usize = 16;
 
-/// What a program may hold in memory after the run. Sessions hold some buffers each; thousands of them are to leave
-/// nothing behind.
+/// The most resident memory of a program after the run. Thousands of sessions must not leak their buffers.
 const MOST_MEMORY: u64 = 12 << 20;
 
-impl Course {
-    /// Opens the server's door and starts what is to be between.
-    pub(crate) fn set_up(through: Through, way: Way) -> Result<(Self, Door)> {
+impl Setup {
+    /// Opens the server's listener and starts the program.
+    pub(crate) fn set_up(path: Path, pair: FamilyPair) -> Result<(Self, ServerListener)> {
         let dir = TempDir::new()?;
-        let door = Door::open(&match way.back {
+        let listener = ServerListener::open(&match pair.back {
             Kind::Tcp => Address::Tcp(([127, 0, 0, 1], 0).into()),
             Kind::Unix => Address::Unix(dir.join("server")),
         })?;
-        let (front, program) = match through {
-            Through::Nothing => (door.address()?, None),
-            Through::Program(subject) => {
-                let program = Program::start(subject, way.front, &door.address()?)?;
+        let (front, program) = match path {
+            Path::Direct => (listener.address()?, None),
+            Path::Program(subject) => {
+                let program = Program::start(subject, pair.front, &listener.address()?)?;
                 (program.listener.address().clone(), Some(program))
             }
         };
-        Ok((Self { front, program, _dir: dir }, door))
+        Ok((Self { front, program, _dir: dir }, listener))
     }
 
-    /// Whether nothing of any session is left in the program.
+    /// Whether the program has no more sockets than before the sessions.
     pub(crate) fn is_at_rest(&self) -> Result<bool> {
         match &self.program {
             Some(program) => Ok(program.descriptors()?.sockets == program.at_rest.sockets),
@@ -113,16 +112,16 @@ impl Course {
         }
     }
 
-    /// What the program has kept, in words; nothing without a program.
+    /// Describes the resources of the program; the text is empty without a program.
     ///
     /// # Errors
-    /// When it is more than it may.
+    /// When the resources exceed the limits.
     pub(crate) fn check_what_is_left(&self) -> Result<String> {
         let Some(program) = &self.program else { return Ok(String::new()) };
         let now = program.descriptors()?;
         let memory = program.memory("VmRSS")?;
         let text = format!(
-            "descriptors: {} sockets and {} others, at rest {} and {}; resident memory {} KiB, at most {} KiB",
+            "descriptors: {} sockets and {} others, when idle {} and {}; resident memory {} KiB, at most {} KiB",
             now.sockets,
             now.others,
             program.at_rest.sockets,
@@ -135,11 +134,11 @@ impl Course {
         if few && memory <= MOST_MEMORY {
             Ok(text)
         } else {
-            Err(Failure::Unexpected(format!("left over: {text}")))
+            Err(Failure::Unexpected(format!("resources remain: {text}")))
         }
     }
 
-    /// What the program has written, for a failure's message.
+    /// The log of the program.
     pub(crate) fn log(&self) -> String {
         self.program.as_ref().map(|program| program.running.stderr().text()).unwrap_or_default()
     }
@@ -151,10 +150,10 @@ impl Program {
             Kind::Tcp => Family::Tcp4,
             Kind::Unix => Family::Unix,
         })?;
-        // A broken pipe kills the original, and whoever came after that would wait for nobody.
+        // A broken pipe kills systemd-socket-proxyd, and later clients would wait without a server.
         let launch = Launch::new(subject).pass(&listener).ignore_sigpipe();
         let running = launch.arg(target.to_string()).start()?;
-        // It is the program and at rest once it waits for the listener.
+        // The program has been executed and is idle once it waits for the listener.
         let at_rest = wait::until("start of the program", wait::SOON, || {
             let name = running.status_field("Name")?;
             let state = running.status_field("State")?;
@@ -170,7 +169,7 @@ impl Program {
         count(&self.running)
     }
 
-    /// A size of /proc/PID/status, in bytes.
+    /// Returns a size from /proc/PID/status in bytes.
     fn memory(&self, field: &str) -> Result<u64> {
         let text = self.running.status_field(field)?;
         text.strip_suffix(" kB")
