@@ -20,7 +20,7 @@ use crate::proxy_protocol::{self, AcceptProxy};
 use crate::refusal::Refusal;
 use crate::stats::sessions::Entry;
 use crate::stats::{Ender, Ledger, Outcome, Record, ServerEntry};
-use crate::upstream::{Claim, Leased, Service, Visitor};
+use crate::upstream::{ServerGuard, Service, UpstreamConn, UpstreamRequest};
 
 /// What sessions of one service share.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Shared {
         self.ledger.wants_records()
             || self.proxy_protocol.is_some()
             || self.accept_proxy.is_some()
-            || self.service.asks_who()
+            || self.service.needs_client()
     }
 }
 
@@ -267,10 +267,10 @@ async fn relay(
         (Some(send), Some(about)) => proxy_protocol::header(send, &client, &about.peer, &shared.ledger.log),
         _ => Vec::new(),
     };
-    let address = about.filter(|_| shared.service.asks_who()).and_then(|about| about.peer.ip());
-    let visitor = Visitor::new(&mut client, says_first, permit, &shared.pipes).from(address);
+    let address = about.filter(|_| shared.service.needs_client()).and_then(|about| about.peer.ip());
+    let request = UpstreamRequest::new(&mut client, says_first, permit, &shared.pipes).from(address);
     // Boxed: it is over soon, and the session would carry its place to the end.
-    let leased = match Box::pin(shared.service.lease(visitor, first)).await {
+    let leased = match Box::pin(shared.service.lease(request, first)).await {
         Ok(leased) => leased,
         Err(refusal) => {
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
@@ -300,7 +300,7 @@ async fn relay(
 /// A relay that keeps the event loop awake while messages come close together, and the server from sleeping.
 struct Attentive<'a> {
     relay: Relay,
-    claim: Option<Claim>,
+    guard: Option<ServerGuard>,
     about: Option<&'a About>,
 }
 
@@ -308,15 +308,15 @@ impl<'a> Attentive<'a> {
     fn new(
         shared: &Shared,
         client: Stream,
-        leased: Leased,
+        leased: UpstreamConn,
         began: Instant,
         about: Option<&'a About>,
     ) -> (Self, usize) {
-        let index = leased.claim.as_ref().map_or(0, Claim::server);
-        let Leased { server, claim, first, sent } = leased;
+        let index = leased.guard.as_ref().map_or(0, ServerGuard::server);
+        let UpstreamConn { server, guard, first, sent } = leased;
         let (limits, pipes) = (Arc::clone(&shared.limits), Arc::clone(&shared.pipes));
         let relay = Relay::new(client, server, first, limits, pipes);
-        (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), claim, about }, index)
+        (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), guard, about }, index)
     }
 }
 
@@ -335,7 +335,7 @@ impl Future for Attentive<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
         busy_poll::event();
-        if let Some(Poll::Ready(why)) = self.claim.as_mut().map(|claim| claim.poll_cut(cx)) {
+        if let Some(Poll::Ready(why)) = self.guard.as_mut().map(|guard| guard.poll_abort(cx)) {
             return Poll::Ready(self.relay.abort(why));
         }
         Pin::new(&mut self.relay).poll(cx)
@@ -357,14 +357,14 @@ async fn relay_quietly_and_tell(
     poll_fn(|cx| {
         let done = Pin::new(&mut session).poll(cx);
         tell(&session.relay);
-        let Attentive { relay, claim: Some(claim), .. } = &mut session else { return done };
+        let Attentive { relay, guard: Some(guard), .. } = &mut session else { return done };
         if relay.bytes_moved() != moved {
             moved = relay.bytes_moved();
-            claim.busy();
+            guard.mark_active();
             silence.as_mut().reset(tokio::time::Instant::now() + quiet);
         }
         if silence.as_mut().poll(cx).is_ready() {
-            claim.quiet();
+            guard.mark_idle();
         }
         done
     })

@@ -17,7 +17,6 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("core", "crate::proxy_protocol", &["checksum", "decode"]),
     ("dormouse", "crate::supervisor", &["prepare", "serving"]),
     ("proxy", "crate::server", &["accepting", "serve"]),
-    ("proxy", "crate::upstream", &["claim", "pool", "wake"]),
 ];
 
 /// The crates that are larger than [`LARGEST`], with the size that they must not exceed.

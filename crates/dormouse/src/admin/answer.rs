@@ -90,7 +90,7 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             for service in running.services().iter() {
                 service.ledger().forget_most();
                 for sleeper in service.servers().filter_map(|server| server.sleeper()) {
-                    sleeper.counters.forget_most(sleeper.outlook().held);
+                    sleeper.counters.forget_most(sleeper.snapshot().held);
                 }
             }
             String::new()

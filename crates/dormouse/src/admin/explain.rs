@@ -8,7 +8,7 @@ use dormouse_core::control::{AdminState, Selector};
 use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Utc;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 
 use super::running::{Running, RunningServer, RunningService, servers_of};
 use super::view::{next, word};
@@ -75,10 +75,10 @@ fn of_sleeper(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
-    sleeper: &Sleeper,
+    sleeper: &WakeableServer,
 ) -> Vec<String> {
     let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
-    let outlook = sleeper.outlook();
+    let outlook = sleeper.snapshot();
     let since = now.saturating_duration_since(since);
     let mut told = vec![format!("is {} since {}", word(state), span(since))];
     if server.is_down() {

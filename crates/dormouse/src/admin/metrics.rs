@@ -8,7 +8,7 @@ use dormouse_core::control::AdminState;
 use dormouse_proxy::stats::count::{BOUNDS, Histogram};
 use dormouse_proxy::stats::counters::Cause;
 use dormouse_proxy::stats::sleep::WokenBy;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 use tokio::task::yield_now;
 
 use super::process::Process;
@@ -148,19 +148,21 @@ const SERVICES: &[Family] = &[
         "dormouse_server_retries",
         Kind::Counter,
         "How often a server was tried once more by the same client.",
-        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.retries)),
+        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.retry_counts.retries)),
     ),
     family(
         "dormouse_server_redispatches",
         Kind::Counter,
         "How often a client that a server did not take tried another.",
-        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.redispatches)),
+        |service, page| {
+            servers(service, page, |server| Some(server.view.as_ref()?.retry_counts.redispatches))
+        },
     ),
     family(
         "dormouse_server_failed_connections",
         Kind::Counter,
         "Clients that were sent away because a server did not take them.",
-        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.tally.failures)),
+        |service, page| servers(service, page, |server| Some(server.view.as_ref()?.retry_counts.failures)),
     ),
     family(
         "dormouse_server_ready",
@@ -247,7 +249,7 @@ const SERVICES: &[Family] = &[
     ),
     family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |service, page| {
         sleepers(service, page, |labels, sleeper, page| {
-            page.number(labels, u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX));
+            page.number(labels, u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX));
         });
     }),
 ];
@@ -295,7 +297,7 @@ fn servers(service: &RunningService, page: &mut Page, figure: impl Fn(&RunningSe
     }
 }
 
-fn sleepers(service: &RunningService, page: &mut Page, tell: impl Fn(&str, &Sleeper, &mut Page)) {
+fn sleepers(service: &RunningService, page: &mut Page, tell: impl Fn(&str, &WakeableServer, &mut Page)) {
     for server in service.servers() {
         if let Some(sleeper) = server.sleeper() {
             tell(&at(service, &server), sleeper, page);

@@ -15,7 +15,7 @@ use dormouse_proxy::stats::Ledger;
 use dormouse_proxy::stats::count::Beginning;
 use dormouse_proxy::stats::counters::ServerCounters;
 use dormouse_proxy::stats::sessions::Sessions;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 use dormouse_proxy::upstream::{ServerHandle, ServerView, Service};
 
 /// Everything that runs.
@@ -87,13 +87,13 @@ pub struct RunningServer<'a> {
 
 impl<'a> RunningServer<'a> {
     /// What wakes it, if it sleeps at all.
-    pub fn sleeper(&self) -> Option<&'a Arc<Sleeper>> {
-        self.service.sleeper(self.index)
+    pub fn sleeper(&self) -> Option<&'a Arc<WakeableServer>> {
+        self.service.wakeable(self.index)
     }
 
     /// Whether it is there: not where a slot is empty.
     pub fn presence(&self) -> SlotState {
-        self.view.as_ref().map(|view| view.presence).unwrap_or_default()
+        self.view.as_ref().map(|view| view.slot_state).unwrap_or_default()
     }
 
     /// What an administrator lets it have, or what comes to the same: an empty server is in maintenance.

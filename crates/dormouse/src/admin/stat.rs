@@ -196,7 +196,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     let mut hold_time = 0;
     if let Some(sleeper) = server.sleeper() {
         let (state, ..) = sleeper.state();
-        held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
+        held = u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX);
         most_held = sleeper.counters.most_held.get();
         hold_time = millis(&sleeper.counters.holds);
         row.text("last_chk", &state.to_string());
@@ -223,7 +223,11 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     }
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
     match &server.view {
-        Some(view) => row.troubles(view.tally.failures, view.tally.retries, view.tally.redispatches),
+        Some(view) => row.troubles(
+            view.retry_counts.failures,
+            view.retry_counts.retries,
+            view.retry_counts.redispatches,
+        ),
         // All that clients met is its doing.
         None => row.troubles(unconnected(ledger), 0, 0),
     }
@@ -299,7 +303,7 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     // Whoever waits alone is not in the way of another, and is counted while it waits.
     row.u32("qmax", most.chain([figures.most_waiting.get(), figures.waiting()]).max().unwrap_or(0));
     row.traffic(service);
-    let tallies = || service.servers().filter_map(|server| Some(server.view?.tally));
+    let tallies = || service.servers().filter_map(|server| Some(server.view?.retry_counts));
     let retries = tallies().map(|tally| tally.retries).sum();
     row.troubles(unconnected(ledger), retries, tallies().map(|tally| tally.redispatches).sum());
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);

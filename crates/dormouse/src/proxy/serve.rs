@@ -51,7 +51,7 @@ pub(super) async fn serve(
     let admission = admit(settings.cap, settings.at_limit, &pool);
     let shared = Arc::new(Shared {
         label: String::new(),
-        service: Service::always_there(route, settings.wait),
+        service: Service::unmanaged(route, settings.wait),
         ledger: Arc::new(Ledger::new(log.clone())),
         servers: Vec::new(),
         limits: Arc::new(Limits {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use dormouse_log::{Level, Log};
-use dormouse_proxy::upstream::Woken;
+use dormouse_proxy::upstream::WokenServer;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
 use super::fdname;
@@ -32,7 +32,11 @@ pub(super) struct Memory {
 
 impl Memory {
     /// In what came back from the manager's store, in a new file there, or in `RUNTIME_DIRECTORY`; with what it says.
-    pub(super) fn open(state: Option<OwnedFd>, store: Option<&mut Store>, log: &Log) -> (Self, Vec<Woken>) {
+    pub(super) fn open(
+        state: Option<OwnedFd>,
+        store: Option<&mut Store>,
+        log: &Log,
+    ) -> (Self, Vec<WokenServer>) {
         let file = match (state, store) {
             (Some(state), _) => Ok(Some(File::from(state))),
             (None, Some(store)) => in_store(store, log).map(Some),
@@ -50,7 +54,7 @@ impl Memory {
     }
 
     /// Writes it down.
-    pub(super) fn write(&mut self, woken: &[Woken]) {
+    pub(super) fn write(&mut self, woken: &[WokenServer]) {
         let Some(file) = &self.file else { return };
         let text = text(woken);
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -79,16 +83,16 @@ fn in_runtime_directory() -> Option<io::Result<File>> {
     Some(opened.map(File::from).map_err(Into::into))
 }
 
-fn read(file: &File) -> Vec<Woken> {
+fn read(file: &File) -> Vec<WokenServer> {
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(LARGEST).min(LARGEST)];
     let text = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| String::from_utf8(bytes).ok());
     text.and_then(|text| parse(&text)).unwrap_or_default()
 }
 
-fn text(woken: &[Woken]) -> String {
+fn text(woken: &[WokenServer]) -> String {
     let mut lines = vec![HEAD.to_owned()];
-    lines.extend(woken.iter().map(|Woken { service, to, number, wake }| {
+    lines.extend(woken.iter().map(|WokenServer { service, to, number, wake }| {
         format!("{} {} {number} {}", fdname::encode(service), fdname::encode(to), fdname::encode(wake))
     }));
     lines.extend([END.to_owned(), String::new()]);
@@ -96,7 +100,7 @@ fn text(woken: &[Woken]) -> String {
 }
 
 /// `None` if it was not written to its end, or by another version.
-fn parse(text: &str) -> Option<Vec<Woken>> {
+fn parse(text: &str) -> Option<Vec<WokenServer>> {
     let mut lines = text.lines();
     if lines.next() != Some(HEAD) {
         return None;
@@ -109,7 +113,7 @@ fn parse(text: &str) -> Option<Vec<Woken>> {
         let mut words = line.split(' ');
         let mut word = || words.next().and_then(fdname::decode);
         let (service, to) = (word()?, word()?);
-        woken.push(Woken { service, to, number: word()?.parse().ok()?, wake: word()? });
+        woken.push(WokenServer { service, to, number: word()?.parse().ok()?, wake: word()? });
     }
     None
 }
@@ -121,9 +125,9 @@ mod tests {
 
     use super::*;
 
-    fn woken() -> impl Strategy<Value = Vec<Woken>> {
+    fn woken() -> impl Strategy<Value = Vec<WokenServer>> {
         let one = (any::<String>(), any::<String>(), any::<usize>(), any::<String>());
-        vec(one.prop_map(|(service, to, number, wake)| Woken { service, to, number, wake }), 0..5)
+        vec(one.prop_map(|(service, to, number, wake)| WokenServer { service, to, number, wake }), 0..5)
     }
 
     proptest! {
@@ -162,7 +166,7 @@ mod tests {
         let again = file.try_clone().unwrap();
         let log = Log::new(Some(Level::Err));
         let mut memory = Memory { file: Some(file), log };
-        let woken = |name: &str| Woken {
+        let woken = |name: &str| WokenServer {
             service: name.to_owned(),
             to: "127.0.0.1:1".to_owned(),
             number: 0,

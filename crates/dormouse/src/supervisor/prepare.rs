@@ -63,8 +63,8 @@ impl Serving {
         service: &ServiceConfig,
         origins: &[Origin],
     ) -> Result<Prepared, RunError> {
-        let routes =
-            Routes::of(service).map_err(|error| RunError::Target { service: service.name.clone(), error })?;
+        let routes = Routes::prepare(service)
+            .map_err(|error| RunError::Target { service: service.name.clone(), error })?;
         let mut sockets: Vec<Ready> = Vec::with_capacity(origins.len());
         for (listen, origin) in service.listen.iter().zip(origins) {
             let ready = match *origin {

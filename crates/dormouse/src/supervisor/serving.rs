@@ -14,7 +14,7 @@ use dormouse_proxy::proxy_protocol::AcceptProxy;
 use dormouse_proxy::server::{Accepting, Guests, ListenerDied, OpenListener};
 use dormouse_proxy::session::Shared;
 use dormouse_proxy::stats::Ledger;
-use dormouse_proxy::upstream::{Dormitory, Service, Words};
+use dormouse_proxy::upstream::{AdminOverrides, Registry, Service};
 use dormouse_relay::Pipes;
 use dormouse_sys::notify::Notifier;
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub(super) struct Serving {
     leaving: JoinSet<()>,
     former: Vec<Weak<Leaving>>,
     pub(super) accepting: Accepting,
-    dormitory: Dormitory,
+    registry: Registry,
     pub(super) sockets: Sockets,
     pub(super) pool: Arc<Pool>,
     pub(super) pipes: Arc<Pipes>,
@@ -79,8 +79,8 @@ impl Serving {
             store.had(&stored);
         }
         let (memory, woken) = Memory::open(state, store.as_mut(), log);
-        let mut dormitory = Dormitory::default();
-        dormitory.remember(woken);
+        let mut registry = Registry::default();
+        registry.restore(woken);
         let listeners = config.services.iter().map(|service| service.listen.len()).sum();
         let beside = Beside { listeners, wakers: wakers(&config.services), lookers: 0 };
         let budget = raise_limit(wanted(config), beside);
@@ -93,7 +93,7 @@ impl Serving {
             leaving: JoinSet::new(),
             former: Vec::new(),
             accepting: Accepting::default(),
-            dormitory,
+            registry,
             sockets: Sockets::new(Ok(passed), stored)?,
             pool,
             pipes: Pipes::new(budget.pipes),
@@ -115,7 +115,7 @@ impl Serving {
         }
         self.turn_to(config).await?;
         self.sockets.forget_stored();
-        self.dormitory.forget();
+        self.registry.forget_restored();
         self.sockets.warn_of_the_rest(&self.log);
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Serving {
         changes.removed = plan.gone.into_iter().filter_map(name).collect();
         self.make_room();
         self.config = config;
-        self.dormitory.sweep();
+        self.registry.remove_unused();
         self.show();
         if let Some(store) = &mut self.store {
             store.keep_listeners(&self.standing, &self.log);
@@ -208,10 +208,11 @@ impl Serving {
         let Prepared { routes, sockets } = prepared;
         let former = before.and_then(|number| closed.get(&number));
         let ledger = || Ledger::within(Arc::clone(&self.ledger), self.log.of(&service.name), &service.name);
-        let (ledger, words) = former.map_or_else(|| (Arc::new(ledger()), Words::default()), Former::legacy);
+        let (ledger, overrides) =
+            former.map_or_else(|| (Arc::new(ledger()), AdminOverrides::default()), Former::legacy);
         let shared = Arc::new(Shared {
             label: format!("{}: ", service.name),
-            service: Service::new(service, routes, &words, &ledger.log, &mut self.dormitory),
+            service: Service::new(service, routes, &overrides, &ledger.log, &mut self.registry),
             limits: Arc::new(service.timeouts.limits),
             servers: ledger.enroll(service.servers.iter().map(|server| server.name.as_str())),
             ledger,
@@ -292,8 +293,8 @@ impl Serving {
         loop {
             tokio::select! {
                 died = self.accepting.died() => return died,
-                Some(_) = self.leaving.join_next() => self.dormitory.sweep(),
-                () = self.dormitory.changed() => self.memory.write(&self.dormitory.woken()),
+                Some(_) = self.leaving.join_next() => self.registry.remove_unused(),
+                () = self.registry.changed() => self.memory.write(&self.registry.woken()),
             }
         }
     }
@@ -324,7 +325,7 @@ impl Serving {
 
     /// Puts to sleep what we have woken.
     pub(super) async fn end(mut self) {
-        self.dormitory.end().await;
+        self.registry.shut_down().await;
         self.memory.write(&[]);
     }
 }

@@ -11,7 +11,7 @@ use dormouse_proxy::listener::Listener;
 use dormouse_proxy::server::{Guests, OpenListener, after};
 use dormouse_proxy::session::Shared;
 use dormouse_proxy::stats::Ledger;
-use dormouse_proxy::upstream::Words;
+use dormouse_proxy::upstream::AdminOverrides;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
@@ -49,13 +49,13 @@ pub(super) struct Former {
     pub(super) listeners: Vec<(Listen, Vec<Listener>)>,
     ledger: Arc<Ledger>,
     /// What an administrator has said of its servers.
-    words: Words,
+    overrides: AdminOverrides,
 }
 
 impl Former {
     /// What the service that follows goes on with.
-    pub(super) fn legacy(&self) -> (Arc<Ledger>, Words) {
-        (Arc::clone(&self.ledger), self.words.clone())
+    pub(super) fn legacy(&self) -> (Arc<Ledger>, AdminOverrides) {
+        (Arc::clone(&self.ledger), self.overrides.clone())
     }
 
     /// The sockets of one of its listeners.
@@ -76,9 +76,9 @@ impl Standing {
         let sockets = |listeners: Vec<OpenListener>| {
             listeners.into_iter().filter_map(OpenListener::close).collect::<Vec<_>>()
         };
-        let words = shared.service.words(&config);
+        let overrides = shared.service.admin_overrides(&config);
         let listeners = config.listen.into_iter().zip(listeners.into_iter().map(sockets)).collect();
-        let former = Former { listeners, ledger: Arc::clone(&shared.ledger), words };
+        let former = Former { listeners, ledger: Arc::clone(&shared.ledger), overrides };
         (former, Arc::new(Leaving { name: config.name, admission, shared, _ahead: ahead }))
     }
 }
@@ -129,7 +129,7 @@ impl Leaving {
 
     /// Has the service look after its servers until nobody needs one any more. Never ends.
     async fn look_on(&self) {
-        while self.shared.service.settled() < self.admission.open() {
+        while self.shared.service.established_sessions() < self.admission.open() {
             sleep(LOOK).await;
         }
         self.shared.service.retire();
