@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 use dormouse_core::dns::Source;
 
-use super::listen_parse::{OptionError, parse};
+use super::listen_parse::{OptionError, parse, with_separators};
 use super::model::{Listen, SLOTS};
 use crate::listen_options::{FileOptions, ListenOptions};
 
@@ -24,6 +24,9 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     }
     // An abstract name may hold any sign.
     let named = text.strip_prefix("unix:").unwrap_or(text).starts_with('@');
+    if let Some(right) = with_separators(text).filter(|_| !named) {
+        return Err(ListenError::Separator(right));
+    }
     let (address, options) = match text.split_once('?').filter(|_| !named) {
         None => (text, None),
         Some((address, options)) => (address, Some(options)),
@@ -196,6 +199,8 @@ impl fmt::Display for Listen {
 pub(super) enum ListenError {
     Address(AddressError),
     DescriptorName,
+    /// Options with other separators than '?' and '&'; the right form.
+    Separator(String),
     Option(OptionError),
 }
 
@@ -205,6 +210,10 @@ impl fmt::Display for ListenError {
             Self::Address(error) => error.fmt(f),
             Self::DescriptorName => f.write_str(
                 "a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
+            ),
+            Self::Separator(right) => write!(
+                f,
+                "'?' stands before the options of a listener and '&' between them, and a path has no comma; write {right}"
             ),
             Self::Option(error) => error.fmt(f),
         }

@@ -39,6 +39,33 @@ pub(super) fn parse(text: &str, address: &ListenAddress) -> Result<ListenOptions
     Ok(options)
 }
 
+/// Returns the address with `?` before its options and `&` between them if other separators are used. A comma is
+/// always taken for one: it would become a part of the name of a file.
+pub(super) fn with_separators(text: &str) -> Option<String> {
+    let is_option = |part: &str| {
+        let name = part.trim().split('=').next().unwrap_or_default();
+        [PATH, TCP, VSOCK].concat().contains(&name)
+    };
+    let (address, options) = text.split_once('?').unwrap_or((text, ""));
+    let in_address = address.contains(',') || address.split([';', '&', ' ']).skip(1).any(is_option);
+    if !in_address && !options.contains([',', ';', '?', ' ']) {
+        return None;
+    }
+    let mut parts = text.split([',', ';', '&', '?', ' ']).map(str::trim).filter(|part| !part.is_empty());
+    let address = parts.next()?;
+    let options: Vec<_> = parts.map(with_octal_mode).collect();
+    let mark = if options.is_empty() { "" } else { "?" };
+    Some(format!("{address}{mark}{}", options.join("&")))
+}
+
+/// Returns the option, for a mode with four digits.
+fn with_octal_mode(option: &str) -> String {
+    match option.strip_prefix("mode=") {
+        Some(digits) if digits.len() == 3 => format!("mode=0{digits}"),
+        _ => option.to_owned(),
+    }
+}
+
 fn known(address: &ListenAddress) -> &'static [&'static str] {
     match address {
         ListenAddress::Tcp(_) => TCP,
@@ -190,5 +217,30 @@ fn example(name: &str) -> &'static str {
         "defer_accept" => "?defer_accept=5s",
         "fastopen" => "?fastopen=256",
         _ => "?backlog=1024",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_separators;
+
+    #[test]
+    fn other_separators_are_replaced() {
+        for (text, right) in [
+            ("/tmp/web.sock,mode=660", "/tmp/web.sock?mode=0660"),
+            ("/run/a.sock;mode=0660;group=www", "/run/a.sock?mode=0660&group=www"),
+            ("/run/a.sock?mode=0660,group=www", "/run/a.sock?mode=0660&group=www"),
+            ("/run/a.sock?mode=0660?owner=www", "/run/a.sock?mode=0660&owner=www"),
+            ("/run/a.sock&mode=0660", "/run/a.sock?mode=0660"),
+            ("unix:/run/a.sock mode=0660", "unix:/run/a.sock?mode=0660"),
+            ("127.0.0.1:80,freebind", "127.0.0.1:80?freebind"),
+        ] {
+            assert_eq!(with_separators(text).as_deref(), Some(right), "{text}");
+        }
+        for text in
+            ["/run/a.sock", "/run/a.sock?mode=0660&group=www", "[::]:80?v6only", "/run/a;b&c.sock", "*:80"]
+        {
+            assert_eq!(with_separators(text), None, "{text}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::vanishing::{appear, come_and_go, more, stop, tell};
 const RATE: u32 = 200;
 
 #[tokio::test]
-async fn nobody_fails_while_the_socket_of_the_only_server_comes_and_goes() {
+async fn no_request_fails_while_the_socket_of_the_only_server_comes_and_goes() {
     let dir = TempDir::new().unwrap();
     let path = dir.join("run/socket");
     let servers = format!("to = \"unix:{}\"\n", path.display());
@@ -21,7 +21,7 @@ async fn nobody_fails_while_the_socket_of_the_only_server_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn nobody_fails_while_the_sockets_of_two_servers_come_and_go() {
+async fn no_request_fails_while_the_sockets_of_two_servers_come_and_go() {
     let dir = TempDir::new().unwrap();
     let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
     let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));
@@ -29,7 +29,7 @@ async fn nobody_fails_while_the_sockets_of_two_servers_come_and_go() {
 }
 
 #[tokio::test]
-async fn nobody_fails_without_checks_either() {
+async fn no_request_fails_without_checks() {
     let dir = TempDir::new().unwrap();
     let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
     let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));

@@ -19,7 +19,7 @@ cases! {
     }, |s| {
         let manager = Manager::at_path()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        told(&manager, "READY")
+        notification(&manager, "READY")
     };
     ready_abstract: "at the start, to an abstract socket" => ChangedAndDiffers {
         difference: "status-text",
@@ -29,12 +29,12 @@ cases! {
     }, |s| {
         let manager = Manager::at_abstract_name()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        told(&manager, "READY")
+        notification(&manager, "READY")
     };
     ready_means_serving: "once READY=1 is there" => Same("serves"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        told(&manager, "READY")?;
+        notification(&manager, "READY")?;
         rig.beginning()
     };
     stopping: "at the idle exit" => ChangedAndDiffers {
@@ -48,13 +48,13 @@ cases! {
         let (mut rig, client, server) = plan.start_with_session()?;
         drop((client, server));
         ending(&mut rig.subject, SOON)?;
-        told(&manager, "STOPPING")
+        notification(&manager, "STOPPING")
     };
     error_number: "when the command line is wrong" => Same("ERRNO=22*"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).args(["-c0"]).launch(|l| l.notify(&manager)).start()?;
         ending(&mut rig.subject, SOON)?;
-        told(&manager, "ERRNO")
+        notification(&manager, "ERRNO")
     };
     nobody_listens: "NOTIFY_SOCKET leads nowhere" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "/run/no-such-directory/n")).start()?.beginning();
@@ -78,7 +78,7 @@ cases! {
 }
 
 /// The message that assigns `key`, its lines in one; `nothing` where none comes.
-fn told(manager: &Manager, key: &str) -> Result<String> {
+fn notification(manager: &Manager, key: &str) -> Result<String> {
     // Where one is expected, it comes far sooner.
     match manager.wait_until(key, A_WHILE * 2, |message| message.get(key).is_some()) {
         Ok(message) => Ok(message.text.trim_end().replace('\n', " ")),

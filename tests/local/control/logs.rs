@@ -69,7 +69,7 @@ fn where_nothing_can_be_written_it_says_nothing_and_leaves_as_ever() {
 
 /// Each system call costs a process of several threads more: the one that writes lines goes when there are none.
 #[test]
-fn who_says_nothing_has_one_thread() {
+fn a_process_without_log_lines_has_one_thread() {
     let mut scene = Scene::new(into_a_pipe).unwrap();
     let status = format!("/proc/{}/status", scene.child.id());
     let alone = || {

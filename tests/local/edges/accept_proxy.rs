@@ -57,7 +57,7 @@ fn a_local_proxy_is_trusted() {
 }
 
 #[test]
-fn what_is_no_header_ends_the_client_and_is_told_once() {
+fn a_client_without_a_header_is_closed_and_logged_once() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     for words in ["GET / HTTP/1.1\r\n\r\n", "PROXY TCP4 nonsense\r\n", "\r\n\r\n\0\r\nQUIT\n1"] {
         let client = scene.client().unwrap();
@@ -87,7 +87,7 @@ fn a_late_header_ends_the_client() {
 }
 
 #[test]
-fn a_client_that_leaves_without_a_word_is_not_told_of() {
+fn a_client_that_leaves_silently_is_not_logged() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     drop(scene.client().unwrap());
     scene.wait_for_log(messages::NOT_SERVED_LEFT).unwrap();

@@ -85,7 +85,7 @@ fn a_server_that_lets_others_in_a_moment_after_it_listens_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_lets_nobody_in_is_told_after_a_moment() {
+fn a_server_that_denies_permission_is_reported() {
     let (path, _server, _directory) = closed().unwrap();
     let options = ["--wait=infinity"];
     let front =
@@ -134,7 +134,7 @@ fn with_too_few_descriptors_it_says_so() {
 }
 
 #[test]
-fn a_client_that_only_listens_is_held_where_it_can_be_told_from_one_that_left() {
+fn a_half_closed_client_is_held_where_it_differs_from_one_that_left() {
     let directory = TempDir::new().unwrap();
     let path = directory.join("server");
     let options = ["--log-level=debug"];

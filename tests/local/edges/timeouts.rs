@@ -56,7 +56,7 @@ fn a_server_that_is_silent() {
 }
 
 #[test]
-fn words_put_the_end_off() {
+fn data_restarts_the_idle_timeout() {
     let scene = scene("client = SPAN, server = SPAN");
     let (client, server) = scene.session().unwrap();
     let began = Instant::now();

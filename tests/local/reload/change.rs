@@ -36,7 +36,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn the_manager_is_told_when_it_reloads() {
+fn the_service_manager_is_notified_of_reloads() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let text = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
     let scene = Scene::new(place, &text).unwrap();

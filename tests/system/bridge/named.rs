@@ -120,7 +120,7 @@ fn servers_come_and_go_by_their_records_and_no_request_fails() {
         " 127.0.0.1 2 0 1 1 ".to_owned(),
         format!(" - {one} _web._tcp.example.test 0 0 "),
         format!("\"address\":\"127.0.0.1:{one}\""),
-        format!("nothing has to wake 127.0.0.1:{one}."),
+        format!("dormouse does not start 127.0.0.1:{one}."),
     ] {
         assert!(told.contains(&part), "no {part} in {told}");
     }

@@ -67,7 +67,7 @@ impl Drop for HaProxy {
 }
 
 #[test]
-fn what_is_wrong_is_told_in_haproxys_words() {
+fn errors_are_reported_in_haproxys_words() {
     let haproxy = HaProxy::start().unwrap();
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     for line in [
@@ -233,7 +233,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn checks_are_told_as_haproxy_tells_them() {
+fn checks_are_reported_as_haproxy_reports_them() {
     const MANY: u32 = 100_000;
     // Nobody else looks for a port there.
     let free = TcpListener::bind("127.83.0.1:0").unwrap();

@@ -45,7 +45,7 @@ fn filter(program: &str, args: &[&str], text: &str) -> Result<(bool, String)> {
 }
 
 #[test]
-fn promtool_has_nothing_to_say_of_the_metrics() {
+fn promtool_accepts_the_metrics() {
     let rig = Rig::new("", ONE).unwrap();
     drop(rig.guest("main").unwrap());
     let metrics = rig.get("/metrics").unwrap();
@@ -82,7 +82,7 @@ print(families['dormouse_server_cold_start_seconds'].type)
 
 /// The exporter for Prometheus reads `show stat` and `show info` from the socket.
 #[test]
-fn the_exporter_for_haproxy_reads_what_we_tell() {
+fn the_exporter_for_haproxy_reads_the_stats() {
     let rig = Rig::new("", ONE).unwrap();
     for _ in 0..7 {
         drop(rig.guest("main").unwrap());

@@ -14,11 +14,11 @@ const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nl
 fn top(rig: &Rig, more: &str) -> Result<Pane> {
     let program = Subject::Ours.program()?;
     let control = rig.control();
-    told(&format!("{} top --control={} {more}", program.display(), control.display()))
+    in_a_terminal(&format!("{} top --control={} {more}", program.display(), control.display()))
 }
 
-/// A terminal in which this runs, and is told of how it left.
-fn told(command: &str) -> Result<Pane> {
+/// A terminal in which this command runs, and then its exit status is shown.
+fn in_a_terminal(command: &str) -> Result<Pane> {
     Pane::new(&format!(
         "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
     ))
@@ -91,7 +91,7 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
         program.display(),
         rig.control().display()
     );
-    let pane = told(&command).unwrap();
+    let pane = in_a_terminal(&command).unwrap();
     pane.shows(&["two", "stopped"]);
     std::fs::rename(rig.control(), rig.dir.join("elsewhere")).unwrap();
     pane.shows(&["Failed to connect to the control socket"]);
@@ -105,9 +105,11 @@ fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
 
 #[test]
 fn top_reports_a_missing_control_socket() {
-    let pane =
-        told(&format!("{} top --control=/nowhere/control.sock", Subject::Ours.program().unwrap().display()))
-            .unwrap();
+    let pane = in_a_terminal(&format!(
+        "{} top --control=/nowhere/control.sock",
+        Subject::Ours.program().unwrap().display()
+    ))
+    .unwrap();
     pane.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
     pane.shows(&["left: 1"]);
 }

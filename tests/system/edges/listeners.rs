@@ -16,7 +16,7 @@ fn a_socket_has_its_mode_and_its_owner() {
 }
 
 #[test]
-fn the_backlog_is_as_long_as_told() {
+fn the_backlog_has_the_configured_length() {
     for listen in ["127.0.0.1:0?backlog=7", "DIR/front?backlog=7"] {
         let scene = Scene::listening(listen, "").unwrap();
         let (kind, name) = match scene.port() {

@@ -8,8 +8,8 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Family, Listener, Stream};
 
 #[test]
-fn nobody_is_connected_with_himself() {
-    inside(concat!(module_path!(), "::nobody_is_connected_with_himself"), Duration::from_secs(60), || {
+fn tcp_self_connect_does_not_happen() {
+    inside(concat!(module_path!(), "::tcp_self_connect_does_not_happen"), Duration::from_secs(60), || {
         let front = Listener::bind(Family::Tcp4)?;
         let _dormouse =
             Launch::dormouse().args(["proxy", "--wait=2s", "127.0.0.1:40000"]).pass(&front).start()?;

@@ -35,7 +35,7 @@ fn a_daemon_that_forks_away_is_one_service_with_what_it_forked() {
 }
 
 #[test]
-fn a_full_process_table_is_told_with_a_remedy_and_passes() {
+fn a_full_process_table_is_reported_with_a_remedy_and_passes() {
     // A user without other processes, so that the limit is this dormouse's alone.
     let uid = 62_000 + std::process::id() % 1000;
     let scene = Scene::launch(Launch::dormouse().uid(uid), "well", &[]).unwrap();

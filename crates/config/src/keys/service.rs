@@ -109,11 +109,11 @@ pub const SERVICE: &[Key] = &[
     Key { manual: "Where exec's program runs.", ..key("wake.directory", "an absolute path", "\"/srv/web\"") },
     Key {
         manual: "A command that starts what is behind and then ends, with 0 if that worked.",
-        ..flagged("wake.start", "--start", COMMAND, "\"virsh start web\"")
+        ..flagged("wake.start", "--start-command", COMMAND, "\"virsh start web\"")
     },
     Key {
         manual: "The command that stops it again. Without it, it is not stopped.",
-        ..flagged("wake.stop", "--stop", COMMAND, "\"virsh shutdown web\"")
+        ..flagged("wake.stop", "--stop-command", COMMAND, "\"virsh shutdown web\"")
     },
     Key {
         manual: "The command that freezes it.",
@@ -121,11 +121,11 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         manual: "The command that thaws it.",
-        ..flagged("wake.thaw", "--thaw", COMMAND, "\"virsh resume web\"")
+        ..flagged("wake.thaw", "--thaw-command", COMMAND, "\"virsh resume web\"")
     },
     Key {
         manual: "A command that ends with 0 while it runs, and with something else while it does not.",
-        ..flagged("wake.status", "--status", COMMAND, "\"virsh-is-running web\"")
+        ..flagged("wake.status", "--status-command", COMMAND, "\"virsh-is-running web\"")
     },
     Key {
         manual: "The hardware address of a machine that a Wake-on-LAN packet wakes. It is not put to sleep from here.",

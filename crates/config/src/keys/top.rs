@@ -11,9 +11,10 @@ pub const TOP: &[Key] = &[
         ..flagged("log_level", "--log-level", TEXT, "\"info\"")
     },
     Key {
-        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long (not at all unless told). \
-                 A second signal ends them at once. When a reload has changed or removed a service, its old sessions \
-                 go on for so long, too (until they end by themselves unless told).",
+        default: "\"0\" at the end of dormouse, infinity after a reload",
+        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for this long. A second \
+                 signal ends them at once. When a reload has changed or removed a service, its old sessions also go on \
+                 for this long.",
         ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
     },
     Key {

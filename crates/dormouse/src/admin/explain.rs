@@ -32,15 +32,23 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
         };
         let mut told = match (server.sleeper(), server.presence()) {
             (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
-            (None, SlotState::Empty) => vec!["is vacant: its name has no server for it".to_owned()],
+            (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
             (None, _) if server.admin() == AdminState::Maint => {
-                vec![format!("is in maintenance since {}: it gets no sessions", span(server.since()))]
+                vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
             }
             (None, _) if server.is_down() => {
-                vec![format!("is down since {}: checks of {} fail", span(server.since()), server.address)]
+                vec![format!(
+                    "has been down for {}: health checks of {} fail",
+                    span(server.since()),
+                    server.address
+                )]
             }
             (None, _) => {
-                vec![format!("is up since {}: nothing has to wake {}", span(server.since()), server.address)]
+                vec![format!(
+                    "has been up for {}: dormouse does not start {}",
+                    span(server.since()),
+                    server.address
+                )]
             }
         };
         let check = server.view.as_ref().and_then(|view| view.last_check.as_ref());
@@ -50,7 +58,7 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
         match (server.admin(), server.presence()) {
             (AdminState::Ready, _) | (_, SlotState::Empty) => {}
             (_, SlotState::Draining) => {
-                told.push("its name does not have it any more: it gets no new sessions".to_owned());
+                told.push("the DNS name no longer has it: it gets no new sessions".to_owned());
             }
             (AdminState::Drain, _) => {
                 told.push("an administrator drains it: it gets no new sessions".to_owned());
@@ -60,13 +68,16 @@ pub(super) fn explain(running: &Running, whom: &Selector) -> String {
         }
         for (number, line) in told.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{indent} {line}{}", stop(line));
         }
     }
     if many > 0 {
-        let _ =
-            writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
+        let _ = writeln!(
+            text,
+            "{} has {many} vacant slots: the DNS names have no addresses for them.",
+            service.name
+        );
     }
     text
 }
@@ -80,9 +91,13 @@ fn of_sleeper(
     let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
     let outlook = sleeper.snapshot();
     let since = now.saturating_duration_since(since);
-    let mut told = vec![format!("is {} since {}", word(state), span(since))];
+    let mut told = vec![format!("has been {} for {}", word(state), span(since))];
     if server.is_down() {
-        told.push(format!("it is down since {}: checks of {} fail", span(server.since()), server.address));
+        told.push(format!(
+            "it has been down for {}: health checks of {} fail",
+            span(server.since()),
+            server.address
+        ));
     }
     if let Some(woken) = sleeper.counters.woken() {
         let took = match cold_start {
@@ -91,9 +106,9 @@ fn of_sleeper(
         };
         told.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
     } else if outlook.foreign {
-        told.push("somebody else has started it".to_owned());
+        told.push("it was not started by dormouse".to_owned());
     } else if state == State::Stopped {
-        told.push("nobody has woken it yet; the next client does".to_owned());
+        told.push("it has not been started yet; the next client starts it".to_owned());
     }
     if let Some(reason) = sleeper.reason() {
         told.push(format!("its last start or end: {reason}"));
@@ -114,7 +129,7 @@ fn holds(
 ) -> Vec<String> {
     let mut told = Vec::new();
     if outlook.held > 0 {
-        told.push(format!("{} wait for it", clients(outlook.held)));
+        told.push(clients(outlook.held));
     }
     if outlook.leases > 0 {
         let quiet = match outlook.leases - outlook.in_use.min(outlook.leases) {
@@ -128,16 +143,14 @@ fn holds(
         told.push("it is kept warm at this time of day (keep_warm)".to_owned());
     }
     if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
-        told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
+        told.push("dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set wake.stop_foreign".to_owned());
     }
     let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
     if evicted(Eviction::ExclusiveGroup) {
-        told.push("another service of its group waits for its place (exclusive)".to_owned());
+        told.push("another service of its group waits to start (exclusive)".to_owned());
     }
     if evicted(Eviction::ConfigChanged) {
-        told.push(
-            "since a reload it is woken in another way, so it sleeps as soon as nobody uses it".to_owned(),
-        );
+        told.push("a reload changed how it is started, so it stops as soon as no session uses it".to_owned());
     }
     if outlook.minimum_uptime_ends > now && state == State::Idle {
         let left = span(outlook.minimum_uptime_ends.saturating_duration_since(now));
@@ -192,7 +205,7 @@ fn what_next(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) 
 }
 
 fn clients(number: usize) -> String {
-    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+    if number == 1 { "1 client waits for it".to_owned() } else { format!("{number} clients wait for it") }
 }
 
 fn sessions(number: usize) -> String {

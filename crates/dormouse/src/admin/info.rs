@@ -17,7 +17,7 @@ pub(super) fn info(running: &Running, form: OutputFormat) -> String {
     match form {
         OutputFormat::Plain => {
             for Figure { name, value, .. } in &figures {
-                // A String takes whatever is written to it.
+                // Writing to a String cannot fail.
                 let _ = writeln!(text, "{name}: {}", value.plain());
             }
         }
@@ -44,9 +44,9 @@ pub(super) fn info(running: &Running, form: OutputFormat) -> String {
 
 fn figures(running: &Running) -> Vec<Figure> {
     let process = Process::look();
-    let (figures, uptime) = (&running.ledger.figures, running.uptime());
+    let (figures, uptime) = (&running.stats.counters, running.uptime());
     let services = running.services();
-    let fits = u64::try_from(running.pool.fits()).unwrap_or(u64::MAX);
+    let fits = u64::try_from(running.pool.max_sessions()).unwrap_or(u64::MAX);
     let configured: usize = services.iter().map(|service| service.admission.cap()).sum();
     let maxconn = u64::try_from(configured).unwrap_or(u64::MAX).min(fits);
     let listeners: usize = services.iter().map(|service| service.listen.len()).sum();
@@ -77,15 +77,15 @@ fn figures(running: &Running) -> Vec<Figure> {
         (25, "PipesFree", "MGP", Value::U32(0)),
         (26, "ConnRate", "MRP", Value::U32(rate)),
         (27, "ConnRateLimit", "CLP", Value::U32(0)),
-        (28, "MaxConnRate", "MMP", Value::U32(figures.rate.most())),
+        (28, "MaxConnRate", "MMP", Value::U32(figures.rate.max())),
         (29, "SessRate", "MRP", Value::U32(rate)),
         (30, "SessRateLimit", "CLP", Value::U32(0)),
-        (31, "MaxSessRate", "MRP", Value::U32(figures.rate.most())),
+        (31, "MaxSessRate", "MRP", Value::U32(figures.rate.max())),
         (47, "Tasks", "MGP", Value::U32(process.tasks)),
         (48, "Run_queue", "MGP", Value::U32(0)),
         (49, "Idle_pct", "MaP", Value::U32(process.idle_percent(uptime))),
         (50, "node", "COS", text(process.node)),
-        (52, "Stopping", "MGP", Value::U32(running.ledger.is_ending().into())),
+        (52, "Stopping", "MGP", Value::U32(running.stats.is_shutting_down().into())),
         (53, "Jobs", "MGP", Value::U32(figures.open.get() + u64::try_from(listeners).unwrap_or(0))),
         (55, "Listeners", "MGP", Value::U32(u64::try_from(listeners).unwrap_or(0))),
         (61, "TotalBytesOut", "MGP", Value::U64(figures.bytes_out.get())),

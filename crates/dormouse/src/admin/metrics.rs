@@ -1,13 +1,13 @@
-//! `/metrics`: all that is counted, in the text format of Prometheus or in `OpenMetrics`.
+//! `/metrics`: the statistics in the text format of Prometheus or in `OpenMetrics`.
 
 use std::fmt::Write as _;
 use std::time::{Instant, UNIX_EPOCH};
 
 use dormouse_core::activation::State;
 use dormouse_core::control::AdminState;
+use dormouse_proxy::stats::cause::Cause;
 use dormouse_proxy::stats::count::{BOUNDS, Histogram};
-use dormouse_proxy::stats::counters::Cause;
-use dormouse_proxy::stats::sleep::WokenBy;
+use dormouse_proxy::stats::wake::WokenBy;
 use dormouse_proxy::upstream::WakeableServer;
 use tokio::task::yield_now;
 
@@ -15,7 +15,7 @@ use super::process::Process;
 use super::running::{Running, RunningServer, RunningService};
 use super::view::word;
 
-/// So many services are told before others have their turn.
+/// The number of services between two yields.
 const PIECE: usize = 16;
 
 /// The whole answer.
@@ -66,17 +66,17 @@ const fn family(
 
 const SERVICES: &[Family] = &[
     family("dormouse_sessions", Kind::Counter, "Sessions that were accepted.", |service, page| {
-        page.number(&of(service), service.ledger().figures.accepted.get());
+        page.number(&of(service), service.stats().counters.accepted.get());
     }),
     family("dormouse_sessions_open", Kind::Gauge, "Sessions that are open.", |service, page| {
-        page.number(&of(service), service.ledger().figures.open.get());
+        page.number(&of(service), service.stats().counters.open.get());
     }),
     family(
         "dormouse_sessions_open_max",
         Kind::Gauge,
         "The most sessions that were open at once.",
         |service, page| {
-            page.number(&of(service), service.ledger().figures.most.get());
+            page.number(&of(service), service.stats().counters.max.get());
         },
     ),
     family(
@@ -88,21 +88,21 @@ const SERVICES: &[Family] = &[
         },
     ),
     family("dormouse_sessions_unserved", Kind::Counter, "Sessions that no server took.", |service, page| {
-        page.number(&of(service), service.ledger().figures.unserved.get());
+        page.number(&of(service), service.stats().counters.unserved.get());
     }),
     family(
         "dormouse_clients_refused",
         Kind::Counter,
         "Clients that were turned away at the limit.",
         |service, page| {
-            page.number(&of(service), service.ledger().figures.refused.get());
+            page.number(&of(service), service.stats().counters.refused.get());
         },
     ),
     family("dormouse_received_bytes", Kind::Counter, "Bytes from clients to servers.", |service, page| {
-        page.number(&of(service), service.ledger().figures.bytes_in.get());
+        page.number(&of(service), service.stats().counters.bytes_in.get());
     }),
     family("dormouse_sent_bytes", Kind::Counter, "Bytes from servers to clients.", |service, page| {
-        page.number(&of(service), service.ledger().figures.bytes_out.get());
+        page.number(&of(service), service.stats().counters.bytes_out.get());
     }),
     family(
         "dormouse_session_ends",
@@ -111,7 +111,7 @@ const SERVICES: &[Family] = &[
         |service, page| {
             for cause in Cause::ALL {
                 let labels = format!("{},cause=\"{}\",side=\"{}\"", of(service), cause.name(), cause.side());
-                page.number(&labels, service.ledger().figures.ends.get(cause));
+                page.number(&labels, service.stats().counters.ends.get(cause));
             }
         },
     ),
@@ -119,18 +119,18 @@ const SERVICES: &[Family] = &[
         "dormouse_session_reach_seconds",
         Kind::Histogram,
         "How long from accepting a client to its server's connection.",
-        |service, page| page.histogram(&of(service), &service.ledger().figures.reached),
+        |service, page| page.histogram(&of(service), &service.stats().counters.reached),
     ),
     family(
         "dormouse_session_duration_seconds",
         Kind::Histogram,
         "How long sessions lasted.",
         |service, page| {
-            page.histogram(&of(service), &service.ledger().figures.lasted);
+            page.histogram(&of(service), &service.stats().counters.lasted);
         },
     ),
     family("dormouse_clients_waiting", Kind::Gauge, "Clients that have no server yet.", |service, page| {
-        page.number(&of(service), service.ledger().figures.waiting());
+        page.number(&of(service), service.stats().counters.waiting());
     }),
     family("dormouse_server_sessions", Kind::Counter, "Sessions that a server got.", |service, page| {
         servers(service, page, |server| Some(server.counters?.sessions.get()));
@@ -243,7 +243,7 @@ const SERVICES: &[Family] = &[
         "Clients that were held and did not get it.",
         |service, page| {
             sleepers(service, page, |labels, sleeper, page| {
-                page.number(labels, sleeper.counters.holds_in_vain.get());
+                page.number(labels, sleeper.counters.failed_holds.get());
             });
         },
     ),
@@ -259,7 +259,7 @@ fn of_process(running: &Running, page: &mut Page) {
     page.family("dormouse_build_info", Kind::Gauge, "The version that runs.");
     page.number(&format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
     page.family("dormouse_ending", Kind::Gauge, "Whether new clients are not taken any more.");
-    page.number("", u64::from(running.ledger.is_ending()));
+    page.number("", u64::from(running.stats.is_shutting_down()));
     if let Some(cpu) = process.cpu {
         page.family("process_cpu_seconds", Kind::Counter, "Processor time.");
         page.value("", cpu.as_secs_f64());
@@ -324,7 +324,7 @@ impl Page {
             Kind::Histogram => ("histogram", ""),
         };
         let shown = if self.open { "" } else { suffix };
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "# HELP {name}{shown} {help}\n# TYPE {name}{shown} {kind}");
         self.total = suffix;
     }
@@ -339,7 +339,7 @@ impl Page {
 
     fn sample(&mut self, labels: &str, value: &str) {
         let (open, close) = if labels.is_empty() { ("", "") } else { ("{", "}") };
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{}{}{open}{labels}{close} {value}", self.family, self.total);
     }
 
@@ -348,12 +348,12 @@ impl Page {
         let counts = histogram.cumulative();
         let bounds = BOUNDS.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]);
         for (bound, count) in bounds.zip(counts) {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = writeln!(self.text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
         }
         let count = counts.last().copied().unwrap_or(0);
         let sum = histogram.sum().as_secs_f64();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
     }
 }

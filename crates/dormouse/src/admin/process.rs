@@ -1,20 +1,20 @@
-//! Figures of the process itself, from /proc.
+//! Statistics of the process itself, from /proc.
 
 use std::fs;
 use std::time::Duration;
 
-/// What the kernel says of us.
+/// The resources of this process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     /// Processor time since the start.
     pub(super) cpu: Option<Duration>,
-    /// Memory that is really there, in bytes.
+    /// Resident memory, in bytes.
     pub(super) resident: Option<u64>,
     /// Address space, in bytes.
     pub(super) virtual_memory: Option<u64>,
-    /// Open descriptors, where the kernel tells without a count (since 6.2).
+    /// The number of open descriptors, if the kernel reports it (since 6.2).
     pub(super) open_fds: Option<u64>,
-    /// How many there may be.
+    /// The limit on open descriptors.
     pub(super) max_fds: Option<u64>,
     /// Tasks of the event loop.
     pub(super) tasks: u64,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Looks.
+    /// Reads the resources.
     pub(super) fn look() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let tasks = tokio::runtime::Handle::try_current().map(|handle| handle.metrics().num_alive_tasks());
@@ -40,7 +40,7 @@ impl Process {
         process
     }
 
-    /// How idle it was since its start, in percent of a core.
+    /// Returns the idle share of a core since the start, in percent.
     pub(super) fn idle_percent(&self, uptime: Duration) -> u64 {
         let busy = self.cpu.unwrap_or_default().as_millis() * 100 / uptime.as_millis().max(1);
         100_u64.saturating_sub(u64::try_from(busy).unwrap_or(100))
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_of_us() {
+    fn the_kernel_reports_this_process() {
         let process = Process::look();
         assert!(process.resident.unwrap() > 100_000 && process.virtual_memory.unwrap() > 100_000);
         assert!(process.max_fds.unwrap() > 10 && !process.node.is_empty());

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use dormouse_log::quoted;
+use dormouse_log::json_string;
 
 /// What a figure is: where it comes from, of what nature it is, and of what it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Value {
 
     fn json(&self) -> String {
         match self {
-            Self::Text(text) => quoted(text),
+            Self::Text(text) => json_string(text),
             other => other.plain(),
         }
     }
@@ -106,7 +106,7 @@ impl Figure {
     /// A line of the typed form, behind what names the object.
     pub(super) fn typed(&self, object: &str, text: &mut String) {
         let Self { place, name, tags, value } = self;
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{object}{place}.{name}.1:{}:{}:{}",
@@ -120,11 +120,11 @@ impl Figure {
     pub(super) fn json(&self, object: &str, text: &mut String) {
         let Self { place, name, tags, value } = self;
         let [origin, nature, scope] = tags.words();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(
             text,
             "{{{object}\"field\":{{\"pos\":{place},\"name\":{}}},\"processNum\":1,\"tags\":{{\"origin\":\"{origin}\",\"nature\":\"{nature}\",\"scope\":\"{scope}\"}},\"value\":{{\"type\":\"{}\",\"value\":{}}}}}",
-            quoted(name),
+            json_string(name),
             value.kind(),
             value.json()
         );

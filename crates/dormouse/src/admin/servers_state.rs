@@ -26,7 +26,7 @@ pub(super) fn servers(service: &RunningService, number: usize, text: &mut String
             AdminState::Drain => 8,
         };
         let Place { address, name, port, record } = place(&server.address, server.to);
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{} {} {} {} {address} {} {admin} {} {} {} 1 0 0 0 0 0 0 {name} {port} {record} 0 0 - - 0",

@@ -1,24 +1,23 @@
-//! `show stat`: what `HAProxy` 2.6 has in its first 103 columns, each in its place. Those behind them belong to parts
-//! that it may be built without.
+//! `show stat`: the first 103 columns of `HAProxy` 2.6. The columns after them belong to optional modules.
 
 use std::fmt::Write as _;
 
 use dormouse_core::activation::State;
 use dormouse_core::control::{AdminState, OutputFormat, ProxyId, StatFilter};
 use dormouse_core::pool::CheckResult;
-use dormouse_proxy::stats::Ledger;
-use dormouse_proxy::stats::count::{Count, Histogram};
-use dormouse_proxy::stats::counters::Cause;
+use dormouse_proxy::stats::Stats;
+use dormouse_proxy::stats::cause::Cause;
+use dormouse_proxy::stats::count::{Counter, Histogram};
 use dormouse_proxy::upstream::ServerView;
 
 use super::columns::COLUMNS;
 use super::rows::{Figure, Value};
 use super::running::{RunningServer, RunningService};
 
-/// `HAProxy`'s number of the first proxy; 1 is its own.
+/// The number of the first proxy in `HAProxy`, which uses 1 itself.
 const FIRST: u32 = 2;
 
-/// The rows of a service that are wanted; `number`: its place among the services.
+/// Returns the selected rows of a service; `number`: its index among the services.
 pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilter) -> Vec<Row> {
     let iid = FIRST.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     let matches = match &wanted.proxy {
@@ -50,7 +49,7 @@ pub(super) fn service(service: &RunningService, number: usize, wanted: &StatFilt
     rows
 }
 
-/// One line of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub(super) struct Row {
     letter: char,
@@ -104,15 +103,15 @@ impl Row {
         }
     }
 
-    fn count(&mut self, name: &str, count: &Count) {
+    fn count(&mut self, name: &str, count: &Counter) {
         self.u64(name, count.get());
     }
 
-    /// What the service's clients did: the same of the frontend and of the backend.
+    /// Sets the columns of traffic, which are the same for the frontend and the backend.
     fn traffic(&mut self, service: &RunningService) {
-        let figures = &service.ledger().figures;
+        let figures = &service.stats().counters;
         self.u32("scur", figures.open.get());
-        self.u32("smax", figures.most.get());
+        self.u32("smax", figures.max.get());
         self.u32("slim", u64::try_from(service.admission.cap()).unwrap_or(u64::MAX));
         self.count("stot", &figures.accepted);
         self.count("bin", &figures.bytes_in);
@@ -120,14 +119,14 @@ impl Row {
         self.u64("dreq", figures.ends.get(Cause::NotAllowed));
     }
 
-    /// What clients met instead of a connection.
+    /// Sets the columns of failed connections.
     fn troubles(&mut self, failures: u64, retries: u64, redispatches: u64) {
         self.u64("econ", failures);
         self.u64("wretr", retries);
         self.u64("wredis", redispatches);
     }
 
-    /// Writes it; `first`: nothing of this answer was written before.
+    /// Writes the row; `first`: it is the first of the answer.
     pub(super) fn write(&self, form: OutputFormat, first: bool, text: &mut String) {
         let figures = self.values.iter().enumerate().filter_map(|(place, value)| {
             let (name, tags) = *COLUMNS.get(place)?;
@@ -150,7 +149,7 @@ impl Row {
             OutputFormat::Json => {
                 let Self { object, iid, sid, .. } = self;
                 let object = format!("\"objType\":\"{object}\",\"proxyId\":{iid},\"id\":{sid},");
-                // A String takes whatever is written to it.
+                // Writing to a String cannot fail.
                 let _ = write!(text, "{}[", if first { "" } else { "," });
                 for (number, figure) in figures.enumerate() {
                     if number > 0 {
@@ -166,21 +165,21 @@ impl Row {
 
 fn frontend(service: &RunningService, iid: u32) -> Row {
     let mut row = Row::new(service, "FRONTEND", ('F', "Frontend", 0), iid, 0);
-    let ledger = service.ledger();
-    let figures = &ledger.figures;
-    let rate = figures.rate.now(ledger.beginning.elapsed());
+    let stats = service.stats();
+    let figures = &stats.counters;
+    let rate = figures.rate.now(stats.start_time.elapsed());
     row.traffic(service);
     row.u64("dresp", 0);
     row.u64("ereq", figures.ends.get(Cause::Silent));
-    row.text("status", if ledger.is_ending() { "STOP" } else { "OPEN" });
+    row.text("status", if stats.is_shutting_down() { "STOP" } else { "OPEN" });
     row.u32("rate", rate);
     row.u32("rate_lim", 0);
-    row.u32("rate_max", figures.rate.most());
+    row.u32("rate_max", figures.rate.max());
     row.u32("req_rate", 0);
     row.u32("req_rate_max", 0);
     row.zeros(&["req_tot", "comp_in", "comp_out", "comp_byp", "comp_rsp", "dses", "wrew"]);
     row.u32("conn_rate", rate);
-    row.u32("conn_rate_max", figures.rate.most());
+    row.u32("conn_rate_max", figures.rate.max());
     row.u64("conn_tot", figures.accepted.get() + figures.refused.get());
     row.count("dcon", &figures.refused);
     row.u64("eint", figures.ends.get(Cause::Internal));
@@ -190,23 +189,23 @@ fn frontend(service: &RunningService, iid: u32) -> Row {
 fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) -> Row {
     let sid = u32::try_from(server.index + 1).unwrap_or(u32::MAX);
     let mut row = Row::new(service, server.name, ('S', "Server", 2), iid, sid);
-    let ledger = service.ledger();
-    let now = ledger.beginning.elapsed();
-    let (mut held, mut most_held) = (0, 0);
+    let stats = service.stats();
+    let now = stats.start_time.elapsed();
+    let (mut held, mut max_held) = (0, 0);
     let mut hold_time = 0;
     if let Some(sleeper) = server.sleeper() {
-        let (state, ..) = sleeper.state();
+        let (workload_state, ..) = sleeper.state();
         held = u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX);
-        most_held = sleeper.counters.most_held.get();
+        max_held = sleeper.counters.max_held.get();
         hold_time = millis(&sleeper.counters.holds);
-        row.text("last_chk", &state.to_string());
+        row.text("last_chk", &workload_state.to_string());
         row.u64("chkfail", sleeper.counters.failed_starts.get());
     }
     row.u32("qcur", held);
-    row.u32("qmax", most_held);
+    row.u32("qmax", max_held);
     if let Some(counters) = server.counters {
         row.u32("scur", counters.open.get());
-        row.u32("smax", counters.most.get());
+        row.u32("smax", counters.max.get());
         row.count("stot", &counters.sessions);
         row.count("bin", &counters.bytes_in);
         row.count("bout", &counters.bytes_out);
@@ -216,7 +215,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
         row.count("srv_abrt", &counters.aborted);
         row.u32("used_conn_cur", counters.open.get());
         row.u32("rate", counters.rate.now(now));
-        row.u32("rate_max", counters.rate.most());
+        row.u32("rate_max", counters.rate.max());
         let last =
             counters.last.get().checked_sub(1).map(|millis| now.as_secs().saturating_sub(millis / 1000));
         row.set("lastsess", Value::S32(last.and_then(|last| i64::try_from(last).ok()).unwrap_or(-1)));
@@ -228,8 +227,8 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
             view.retry_counts.retries,
             view.retry_counts.redispatches,
         ),
-        // All that clients met is its doing.
-        None => row.troubles(unconnected(ledger), 0, 0),
+        // With one server all failures are its own.
+        None => row.troubles(unconnected(stats), 0, 0),
     }
     row.text("status", &status_text(server));
     row.u32("weight", server.weight().into());
@@ -248,7 +247,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     row.u32("lastchg", server.since().as_secs());
     row.text("addr", &server.address);
     let alone = service.servers().nth(1).is_none();
-    let figures = &ledger.figures;
+    let figures = &stats.counters;
     row.u32("qtime", hold_time);
     row.u32("ctime", if alone { millis(&figures.reached) } else { 0 });
     row.u32("rtime", 0);
@@ -262,7 +261,7 @@ fn server_row(service: &RunningService, iid: u32, server: &RunningServer<'_>) ->
     row
 }
 
-/// What checks found.
+/// Sets the columns of health checks.
 fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     if !view.is_checked {
         return;
@@ -271,7 +270,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     row.u64("chkfail", view.failed_checks.saturating_add(failed_starts));
     row.u64("chkdown", view.downs);
     row.u32("downtime", view.downtime.as_secs());
-    // In maintenance there are no checks.
+    // A server in maintenance is not checked.
     let Some(streak) = view.streak else { return };
     row.u32("check_rise", streak.rise.into());
     row.u32("check_fall", streak.fall.into());
@@ -286,7 +285,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     row.text("check_desc", description);
     if let Some(check) = &view.last_check {
         row.u64("check_duration", in_millis(check.took));
-        // What sleeps tells there how it stands, as long as that is all there is to tell.
+        // For a workload this column shows its state unless checks fail.
         if server.sleeper().is_none() || server.is_down() {
             row.text("last_chk", &check.text);
         }
@@ -295,21 +294,21 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
 
 fn backend(service: &RunningService, iid: u32) -> Row {
     let mut row = Row::new(service, "BACKEND", ('B', "Backend", 1), iid, 0);
-    let ledger = service.ledger();
-    let (figures, now) = (&ledger.figures, ledger.beginning.elapsed());
+    let stats = service.stats();
+    let (figures, now) = (&stats.counters, stats.start_time.elapsed());
     let sleepers = || service.servers().filter_map(|server| server.sleeper());
     row.u32("qcur", figures.waiting());
-    let most = sleepers().map(|sleeper| sleeper.counters.most_held.get());
-    // Whoever waits alone is not in the way of another, and is counted while it waits.
-    row.u32("qmax", most.chain([figures.most_waiting.get(), figures.waiting()]).max().unwrap_or(0));
+    let most = sleepers().map(|sleeper| sleeper.counters.max_held.get());
+    // A single waiting client is not in the maximum; the present number contains it.
+    row.u32("qmax", most.chain([figures.max_waiting.get(), figures.waiting()]).max().unwrap_or(0));
     row.traffic(service);
     let tallies = || service.servers().filter_map(|server| Some(server.view?.retry_counts));
     let retries = tallies().map(|tally| tally.retries).sum();
-    row.troubles(unconnected(ledger), retries, tallies().map(|tally| tally.redispatches).sum());
+    row.troubles(unconnected(stats), retries, tallies().map(|tally| tally.redispatches).sum());
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
     row.zeros(&["comp_in", "comp_out", "comp_byp", "comp_rsp"]);
-    row.u64("cli_abrt", ends(ledger, "client", true));
-    row.u64("srv_abrt", ends(ledger, "server", true));
+    row.u64("cli_abrt", ends(stats, "client", true));
+    row.u64("srv_abrt", ends(stats, "server", true));
     let work = Work::of(service);
     row.text("status", if work.act + work.bck > 0 { "UP" } else { "DOWN" });
     row.u32("weight", work.weight());
@@ -328,16 +327,16 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     let last = last.and_then(|millis| i64::try_from(now.as_secs().saturating_sub(millis / 1000)).ok());
     row.set("lastsess", Value::S32(last.unwrap_or(-1)));
     row.u32("rate", figures.rate.now(now));
-    row.u32("rate_max", figures.rate.most());
+    row.u32("rate_max", figures.rate.max());
     let alone = sleepers().next().filter(|_| service.servers().nth(1).is_none());
     row.u32("qtime", alone.map_or(0, |sleeper| millis(&sleeper.counters.holds)));
     row.u32("ctime", millis(&figures.reached));
     row.u32("rtime", 0);
     row.u32("ttime", millis(&figures.lasted));
-    row.u32("qtime_max", alone.map_or(0, |sleeper| in_millis(sleeper.counters.holds.most())));
-    row.u32("ctime_max", in_millis(figures.reached.most()));
+    row.u32("qtime_max", alone.map_or(0, |sleeper| in_millis(sleeper.counters.holds.max())));
+    row.u32("ctime_max", in_millis(figures.reached.max()));
     row.u32("rtime_max", 0);
-    row.u32("ttime_max", in_millis(figures.lasted.most()));
+    row.u32("ttime_max", in_millis(figures.lasted.max()));
     for name in ["agg_server_status", "agg_server_check_status", "agg_check_status"] {
         row.u32(name, 0);
     }
@@ -345,18 +344,18 @@ fn backend(service: &RunningService, iid: u32) -> Row {
     row
 }
 
-/// How many sessions ended by this side's doing, with a server or without.
-fn ends(ledger: &Ledger, side: &str, served: bool) -> u64 {
+/// Returns the number of sessions that this side ended, with a server or without.
+fn ends(stats: &Stats, side: &str, served: bool) -> u64 {
     let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
-    causes.map(|cause| ledger.figures.ends.get(*cause)).sum()
+    causes.map(|cause| stats.counters.ends.get(*cause)).sum()
 }
 
-/// How many sessions got no server because of the servers.
-fn unconnected(ledger: &Ledger) -> u64 {
-    ends(ledger, "server", false)
+/// Returns the number of sessions that got no server because of the servers.
+fn unconnected(stats: &Stats) -> u64 {
+    ends(stats, "server", false)
 }
 
-/// The servers that take sessions, and their shares: those that work, and those that stand by for them.
+/// The servers that take sessions and their weights: active and backup.
 #[derive(Debug, Default)]
 struct Work {
     act: u64,
@@ -380,13 +379,13 @@ impl Work {
         work
     }
 
-    /// The sum of the shares of those whose turn it is.
+    /// Returns the total weight of the servers in use.
     fn weight(&self) -> u64 {
         if self.act > 0 { self.active } else { self.backup }
     }
 }
 
-/// How a server stands, in `HAProxy`'s words. What sleeps would take a client: it is up.
+/// The status of a server in `HAProxy`. A stopped workload would take a client, so it is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Maint,
@@ -407,13 +406,13 @@ impl Status {
         }
     }
 
-    /// Whether a new client might be served.
+    /// Returns whether the server takes new clients.
     pub(super) fn is_up(self) -> bool {
         matches!(self, Self::Up | Self::NoCheck)
     }
 }
 
-/// How a server stands, and how many checks are left until that changes.
+/// Returns the status with the number of checks until it changes.
 fn status_text(server: &RunningServer<'_>) -> String {
     let status = status(server);
     let streak = server.view.as_ref().and_then(|view| view.streak);
@@ -428,7 +427,7 @@ fn status_text(server: &RunningServer<'_>) -> String {
     }
 }
 
-/// How a server stands.
+/// Returns the status of a server.
 pub(super) fn status(server: &RunningServer<'_>) -> Status {
     let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
     match (server.admin(), server.sleeper()) {

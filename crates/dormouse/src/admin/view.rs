@@ -1,5 +1,4 @@
-//! What is shown of services, for programs: the JSON of `show services json` and of /status.json, from which
-//! `dormouse status` and the page are made.
+//! The JSON of `show services json` and of /status.json, which `dormouse status` and the page show.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,14 +7,14 @@ use dormouse_core::activation::{Snapshot, State};
 use dormouse_core::control::AdminState;
 use dormouse_core::pool::SlotState;
 use dormouse_log::Utc;
-use dormouse_proxy::stats::sleep::WokenBy;
+use dormouse_proxy::stats::wake::WokenBy;
 use serde_json::{Value, json};
 
 use super::running::{Running, RunningServer, RunningService};
 
-/// The process, without its services.
+/// Returns the process without its services.
 pub(super) fn process(running: &Running) -> Value {
-    let figures = &running.ledger.figures;
+    let figures = &running.stats.counters;
     let uptime = running.uptime();
     json!({
         "program": "dormouse",
@@ -23,37 +22,37 @@ pub(super) fn process(running: &Running) -> Value {
         "pid": std::process::id(),
         "started": Utc(running.started).to_string(),
         "uptime_seconds": uptime.as_secs(),
-        "ending": running.ledger.is_ending(),
+        "ending": running.stats.is_shutting_down(),
         "sessions": {
             "current": figures.open.get(),
-            "max": figures.most.get(),
+            "max": figures.max.get(),
             "total": figures.accepted.get(),
             "rate": figures.rate.now(uptime),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
-            "limit": running.pool.fits(),
+            "limit": running.pool.max_sessions(),
         },
         "bytes": { "in": figures.bytes_in.get(), "out": figures.bytes_out.get() },
     })
 }
 
-/// One service.
+/// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let ledger = service.ledger();
-    let figures = &ledger.figures;
-    let (state, since) = state(service);
+    let stats = service.stats();
+    let figures = &stats.counters;
+    let (service_state, since) = state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
         "name": service.name,
-        "state": state,
+        "state": service_state,
         "since_seconds": since.as_secs(),
         "listen": service.listen,
         "sessions": {
             "current": figures.open.get(),
-            "max": figures.most.get(),
+            "max": figures.max.get(),
             "total": figures.accepted.get(),
-            "rate": figures.rate.now(ledger.beginning.elapsed()),
-            "rate_max": figures.rate.most(),
+            "rate": figures.rate.now(stats.start_time.elapsed()),
+            "rate_max": figures.rate.max(),
             "unserved": figures.unserved.get(),
             "refused": figures.refused.get(),
             "limit": service.admission.cap(),
@@ -64,13 +63,13 @@ pub(super) fn service(service: &RunningService) -> Value {
     })
 }
 
-/// How a service stands: as that of its servers that would take a client and is most awake, and where none would, why.
+/// Returns the state of a service: that of its best server for a client; if no server takes clients, the reason.
 pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
     let mut best: Option<(Stance, Duration)> = None;
     for server in service.servers() {
         let (stance, since) = (Stance::of(&server), server.since());
         best = Some(match best {
-            // It is up since the first is, and takes nobody since the last does not.
+            // A service is up since its first server is, and takes no clients since its last server does not.
             Some((Stance::Up, before)) if stance == Stance::Up => (stance, before.max(since)),
             Some((other, before)) if !other.takes() && !stance.takes() => {
                 (other.min(stance), before.min(since))
@@ -79,18 +78,18 @@ pub(super) fn state(service: &RunningService) -> (&'static str, Duration) {
             _ => (stance, since),
         });
     }
-    let (stance, since) = best.unwrap_or_else(|| (Stance::Up, service.ledger().beginning.elapsed()));
+    let (stance, since) = best.unwrap_or_else(|| (Stance::Up, service.stats().start_time.elapsed()));
     (stance.word(), since)
 }
 
-/// How a server stands towards who comes, from the best.
+/// The state of a server for new clients, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stance {
     Up,
-    /// By its place among these.
+    /// The index in `SLEEPERS`.
     Sleeper(usize),
     Down,
-    /// The same, where an administrator lets nobody in: that is seen beside its state.
+    /// The same in maintenance or drain, which is shown beside the state.
     Closed(usize),
     Drain,
     Maint,
@@ -160,7 +159,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "last_check": server.view.as_ref().and_then(|view| Some(view.last_check.as_ref()?.text.clone())),
         "sessions": {
             "current": count(|counters| counters.open.get()),
-            "max": count(|counters| counters.most.get()),
+            "max": count(|counters| counters.max.get()),
             "total": count(|counters| counters.sessions.get()),
         },
         "bytes": {
@@ -183,7 +182,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         .collect();
     let more = json!({
         "waiting": outlook.held,
-        "waiting_max": counters.most_held.get(),
+        "waiting_max": counters.max_held.get(),
         "in_use": outlook.in_use,
         "foreign": outlook.foreign,
         "kept_warm": outlook.keep_warm,
@@ -192,7 +191,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
         "failed_starts": counters.failed_starts.get(),
         "freezes": counters.freezes.get(),
         "holds": counters.holds.count(),
-        "holds_in_vain": counters.holds_in_vain.get(),
+        "holds_in_vain": counters.failed_holds.get(),
         "reason": sleeper.reason().map(|reason| reason.to_string()),
         "woken_by": woken.as_ref().map(ToString::to_string),
         "woken_at": woken.as_ref().map(|woken| Utc(woken.at).to_string()),
@@ -285,11 +284,11 @@ fn seconds(span: Duration) -> Value {
     Value::from((span.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
-/// A service's line of `show services`.
+/// Writes the line of a service in `show services`.
 pub(super) fn line(service: &RunningService, text: &mut String) {
     let (state, since) = state(service);
-    let figures = &service.ledger().figures;
-    // A String takes whatever is written to it.
+    let figures = &service.stats().counters;
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "{} {state} {} {} {} {}",
@@ -301,5 +300,5 @@ pub(super) fn line(service: &RunningService, text: &mut String) {
     );
 }
 
-/// The line before those.
+/// The header line of `show services`.
 pub(super) const HEAD: &str = "# name state since sessions waiting total\n";

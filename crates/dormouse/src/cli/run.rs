@@ -1,6 +1,7 @@
 //! `dormouse run`: services from a file, or one from flags.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,18 +10,18 @@ use dormouse_config::near::nearest;
 use dormouse_config::report::{Place, Report};
 use dormouse_config::tree::{Node, Value};
 use dormouse_config::{Beside, Outcome, Surroundings};
-use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
-use dormouse_log::{Level, say_as};
-use dormouse_proxy::listener::Received;
+use dormouse_core::getopt::{Getopt, GetoptError, Problem as Wrong};
+use dormouse_log::{Level, write_stderr_at};
+use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
 use super::proxy::fail_with;
-use super::run_flags::{RUN, RunFlag};
-use super::{Told, out};
+use super::run_flags::{self, RUN, RunFlag};
+use super::{ProblemList, out};
 use crate::supervisor::{Reread, exit};
 
-pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
+pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
         Request::Help => return out::print(help()),
@@ -28,24 +29,39 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> Exi
     };
     let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)")).collect();
     if !warnings.is_empty() {
-        say_as(Level::Warning, &warnings.join("\n"));
+        write_stderr_at(Level::Warning, &warnings.join("\n"));
     }
     match outcome.result {
-        Ok(config) => match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail_with(&error, error.errno(), error.exit_status()),
-        },
-        Err(problems) => fail_with(&Told(&problems), Errno::INVAL, exit::CONFIG),
+        Ok(config) => {
+            let names: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
+            match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
+                Ok(()) => {
+                    // The log of a service manager reports the end itself.
+                    if io::stderr().is_terminal() {
+                        out::complain(format_args!(
+                            "dormouse has ended, and stopped what it had started. No longer served: {}.",
+                            names.join(", ")
+                        ));
+                    }
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail_with(&error, error.errno(), error.exit_status()),
+            }
+        }
+        Err(problems) => fail_with(&ProblemList(&problems), Errno::INVAL, exit::CONFIG),
     }
 }
 
-/// Reads again what was said at the start, and the file that it names.
+/// Reads the arguments and the file that they name again.
 fn reread(args: &[OsString]) -> Reread {
     let Request::Serve(outcome) = parse(args.iter().cloned(), Surroundings::here()) else {
-        return Reread { result: Err("only help was asked for".to_owned()), warnings: Vec::new() };
+        return Reread {
+            result: Err("the command line only asks for the help".to_owned()),
+            warnings: Vec::new(),
+        };
     };
     Reread {
-        result: outcome.result.map_err(|problems| Told(&problems).to_string()),
+        result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()),
         warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
     }
 }
@@ -57,13 +73,13 @@ enum Request {
 }
 
 fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
-    let specs: Vec<OptSpec> = RUN.iter().map(|definition| definition.spec).collect();
+    let specs = run_flags::specs();
     let mut getopt = Getopt::new("dormouse run", &specs, args);
     let mut given = Given::default();
     for option in getopt.by_ref() {
         match option {
             Ok(option) => {
-                let Some(definition) = RUN.get(option.index) else { continue };
+                let Some(definition) = run_flags::by_index(option.index) else { continue };
                 if definition.flag == RunFlag::Help {
                     return Request::Help;
                 }
@@ -74,8 +90,9 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
     }
     for word in getopt.positionals() {
         let word = word.to_string_lossy();
-        let message =
-            format!("{word:?} follows no flag; write --config={word} for a file, --to={word} for a server");
+        let message = format!(
+            "unexpected argument {word:?}; write --config={word} for a file, --to={word} for a server"
+        );
         given.report.error(&Place::flag(""), message);
     }
     Request::Serve(Box::new(given.finish(surroundings)))
@@ -85,7 +102,7 @@ fn refuse(report: Report) -> Outcome {
     Outcome { result: Err(report.errors), warnings: report.warnings }
 }
 
-/// getopt's words, and what was probably meant.
+/// Returns the message of getopt with the flag that was probably meant.
 fn unknown(error: &GetoptError) -> String {
     let Wrong::Unrecognized(given) = &error.problem else { return error.to_string() };
     let name = given.split('=').next().unwrap_or_default();
@@ -95,12 +112,12 @@ fn unknown(error: &GetoptError) -> String {
     }
 }
 
-/// What flags said.
+/// The settings that the flags contain.
 #[derive(Default)]
 struct Given {
     config: Option<PathBuf>,
     name: Option<String>,
-    /// Flags that say something of the service.
+    /// The flags that belong to the service.
     service_flags: Vec<&'static str>,
     service: Vec<(String, Node)>,
     general: Vec<(String, Node)>,
@@ -148,7 +165,9 @@ impl Given {
             return self.read_file(surroundings);
         };
         if self.config.is_some() {
-            let message = format!("says what is served, and so does --{flag}; use one of them");
+            let message = format!(
+                "conflicts with --{flag}: services come either from a file or from flags; keep one of them"
+            );
             self.report.error(&Place::flag("--config"), message);
             return refuse(self.report);
         }
@@ -159,7 +178,7 @@ impl Given {
 
     fn read_file(mut self, surroundings: Surroundings) -> Outcome {
         if !self.report.errors.is_empty() {
-            // Perhaps a file was not meant at all.
+            // A mistaken flag may be one of a service, without a file.
             Beside::read(self.general, &mut self.report);
             return refuse(self.report);
         }
@@ -177,7 +196,7 @@ impl Given {
     }
 }
 
-/// Sets a key in a table, or in one of its tables. What is said twice counts as said last; lists grow.
+/// Sets a key in a table or in one of its tables. The last value counts; lists grow.
 fn set(table: &mut Vec<(String, Node)>, path: &str, node: Node) {
     let (name, inner) = match path.split_once('.') {
         Some((name, inner)) => (name, Some(inner)),
@@ -200,13 +219,13 @@ fn help() -> String {
     format!(
         "dormouse run [--config=FILE] [--log-level=LEVEL] [--control=PATH] [--http=ADDRESS]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
-         Serve what sleeps until somebody connects: hold the client, wake what is behind, pass the client on the\n\
-         moment it answers, put it to sleep again when nobody needs it.\n\n\
+         Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
+         as soon as the workload answers, and stop the workload when no client needs it.\n\n\
          {}\n\
-         A SPAN is a time span as in systemd.time(7), \"1min 30s\" for example; a number alone is seconds.\n\
-         A COMMAND is split as a shell would, but no shell runs it.\n\
+         A SPAN is a time span as in systemd.time(7), for example \"1min 30s\"; a plain number is in seconds.\n\
+         A COMMAND is split into words as a shell does, but no shell runs it.\n\
          See dormouse-run(8), dormouse.toml(5).\n",
-        flags::help(RUN)
+        flags::help_with(RUN, Definition::default)
     )
 }
 
@@ -223,7 +242,7 @@ mod tests {
     fn config(args: &[&str]) -> Config {
         match outcome(args).result {
             Ok(config) => config,
-            Err(problems) => panic!("{}", Told(&problems)),
+            Err(problems) => panic!("{}", ProblemList(&problems)),
         }
     }
 
@@ -272,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_last_counts() {
+    fn the_last_value_counts() {
         let config = config(&["--listen=@a", "--to=@b", "--unit=a", "--unit=b", "--user", "--system"]);
         let Some(ActivatorConfig::Unit(unit)) = &config.services[0].servers[0].wake else { panic!() };
         assert_eq!((unit.name.as_str(), unit.manager), ("b.service", Manager::System));
@@ -307,7 +326,10 @@ mod tests {
                 "--freeze: it would be stopped before it is frozen; stay below --idle, which is 5min",
             ),
             (&["--exec=a", "--unit=b"], "--exec: is another way to wake than --unit; keep one of them"),
-            (&["--stop=a"], "--stop: belongs to --start, which is missing; add it or take this out"),
+            (
+                &["--stop=a"],
+                "--stop-command: belongs to --start-command, which is missing; add it or take this out",
+            ),
             (
                 &["--exec=a && b"],
                 "--exec: \"a && b\": no shell runs here that knows '&'; quote it in '…', or run sh -c '…'",
@@ -320,7 +342,7 @@ mod tests {
                 &["--exec=a", "--to=@c"],
                 "--to: one thing that is woken is one server; give one; several servers, each with its own wake, stand in a file (--config)",
             ),
-            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop"),
+            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop-command"),
             (
                 &["--exec=a", "--keep-warm=25:00-26:00"],
                 "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
@@ -328,12 +350,15 @@ mod tests {
             (&["--idel=5min"], "dormouse run: unrecognized option '--idel=5min'; did you mean --idle?"),
             (
                 &["x.toml"],
-                "\"x.toml\" follows no flag; write --config=x.toml for a file, --to=x.toml for a server",
+                "unexpected argument \"x.toml\"; write --config=x.toml for a file, --to=x.toml for a server",
             ),
-            (&["--config=x.toml"], "--config: says what is served, and so does --listen; use one of them"),
+            (
+                &["--config=x.toml"],
+                "--config: conflicts with --listen: services come either from a file or from flags; keep one of them",
+            ),
             (
                 &["--config=x.toml", "--hold=30x"],
-                "--config: says what is served, and so does --listen; use one of them",
+                "--config: conflicts with --listen: services come either from a file or from flags; keep one of them",
             ),
             (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
         ] {
@@ -349,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_flag_was_not_understood_nothing_is_missing() {
+    fn an_unknown_flag_hides_messages_about_missing_flags() {
         for (args, expected) in [
             (&["--bogus"][..], "dormouse run: unrecognized option '--bogus'; see dormouse run --help"),
             (&["--listen"], "dormouse run: option '--listen' requires an argument"),
@@ -359,7 +384,7 @@ mod tests {
             ),
             (
                 &["--config=/nonexistent/x.toml", "--hold=1s"],
-                "--config: says what is served, and so does --hold; use one of them",
+                "--config: conflicts with --hold: services come either from a file or from flags; keep one of them",
             ),
         ] {
             assert_eq!(errors(args), [expected]);
@@ -367,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_flags_is_told_beside_what_is_wrong_with_the_file() {
+    fn errors_of_the_flags_are_reported_with_those_of_the_file() {
         let errors = errors(&["--config=/nonexistent/x.toml", "--log-level=loud"]);
         assert_eq!(
             errors,
@@ -379,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beside_a_file_does_not_take_a_services_place() {
+    fn a_flag_beside_a_file_must_not_use_the_address_of_a_service() {
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/dormouse.toml");
         let file = format!("--config={example}");
         let listen = config(&[&file]).services.into_iter().find_map(|service| {

@@ -48,7 +48,7 @@ pub(super) fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._/@[]*".contains(&byte) {
             encoded.push(byte.into());
         } else {
-            // A String takes whatever is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(encoded, "%{byte:02x}");
         }
     }

@@ -14,10 +14,10 @@ mod store;
 use dormouse_config::model::Config;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Log;
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::server::{
-    Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, block_on, drain,
-    end_sessions, report_status_and, watchdog,
+    DrainEnd, HangupSignals, ListenerFailed, READY, Signals, StatusNote, background, block_on, drain,
+    end_sessions, extend_stop_timeout, report_status_and, watchdog,
 };
 use dormouse_sys::notify::Notifier;
 
@@ -30,7 +30,7 @@ use serving::Serving;
 ///
 /// # Errors
 /// When it cannot start, or a listener dies.
-pub fn run(config: Config, read: Read, passed: Received) -> Result<(), RunError> {
+pub fn run(config: Config, read: Read, passed: PassedFds) -> Result<(), RunError> {
     run_and_tell(config, Some(read), passed, |_| {})
 }
 
@@ -42,7 +42,7 @@ pub fn run(config: Config, read: Read, passed: Received) -> Result<(), RunError>
 pub fn run_and_tell(
     config: Config,
     read: Option<Read>,
-    passed: Received,
+    passed: PassedFds,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     block_on(serve(config, read, passed, ready)).map_err(RunError::Runtime)?
@@ -51,13 +51,14 @@ pub fn run_and_tell(
 async fn serve(
     config: Config,
     read: Option<Read>,
-    passed: Received,
+    passed: PassedFds,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     let manager = Notifier::from_env();
-    let log = Log::formatted(config.log_level, config.oversight.format);
+    let log = Log::with_format(config.log_level, config.oversight.format);
     let mut signals = Signals::register_with_soft_stop().map_err(RunError::Runtime)?;
-    let rereads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
+    let rereads =
+        read.map(|read| Ok((read, HangupSignals::register()?))).transpose().map_err(RunError::Runtime)?;
     let mut serving = Serving::new(&config, passed, Notifier::from_env(), &log)?;
     serving.begin(config).await?;
     ready(&serving.listeners());
@@ -75,10 +76,10 @@ async fn serve(
             tokio::select! {
                 ended = drain(granted, &pool, manager.as_ref(), &mut signals) => ended,
                 // What is woken and put to sleep meanwhile is written down. No listener is left that could die.
-                _ = serving.watch() => Ended::InGoodOrder,
+                _ = serving.watch() => DrainEnd::Completed,
             }
         }
-        Err(_) => Ended::InGoodOrder,
+        Err(_) => DrainEnd::Completed,
     };
     serving.pipes.set_process_exiting();
     if let Some(manager) = &manager {
@@ -86,30 +87,30 @@ async fn serve(
     }
     let (guests, pool) = (serving.guests(), serving.pool.clone());
     // What is not waited for is ended by its guards, or stays as it is.
-    if ended == Ended::InGoodOrder {
+    if ended == DrainEnd::Completed {
         let longest = serving.longest_stop();
         tokio::select! {
             () = serving.end() => {}
             () = signals.next() => {}
             () = watchdog(manager.as_ref()) => {}
-            () = ask_for_time(manager.as_ref(), longest) => {}
+            () = extend_stop_timeout(manager.as_ref(), longest) => {}
         }
     }
     end_sessions(guests, &pool, &log).await;
     log.flush();
-    served.map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
+    served.map_err(|ListenerFailed { name, error }| RunError::Listener { name, error })
 }
 
 /// Until it is told to end, or a listener died.
 async fn attend(
     serving: &mut Serving,
-    rereads: Option<(Read, Hangups)>,
+    rereads: Option<(Read, HangupSignals)>,
     signals: &mut Signals,
     manager: Option<&Notifier>,
-) -> Result<(), ListenerDied> {
-    let (ledger, remark) = (serving.ledger.clone(), Remark::default());
+) -> Result<(), ListenerFailed> {
+    let (stats, remark) = (serving.stats.clone(), StatusNote::default());
     let beside = async {
-        tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
+        tokio::join!(report_status_and(manager, &stats, &remark), watchdog(manager));
     };
     tokio::pin!(beside);
     let mut reload = Reload::new(rereads, manager, &remark);

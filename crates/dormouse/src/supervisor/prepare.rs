@@ -2,7 +2,7 @@
 
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_log::Level;
-use dormouse_proxy::listener::{Listener, Waiting};
+use dormouse_proxy::listener::{AcceptSocket, Listener};
 use dormouse_proxy::server::OpenListener;
 use dormouse_proxy::upstream::Routes;
 use tokio::task::yield_now;
@@ -12,7 +12,7 @@ use super::plan::{Origin, Plan, Step};
 use super::serving::Serving;
 use super::standing::Standing;
 use super::store;
-use crate::admin::Refit;
+use crate::admin::Reconfigure;
 
 /// What a service needs.
 pub(super) struct Prepared {
@@ -26,7 +26,7 @@ pub(super) struct Ready {
     /// `None`: they are open already, for another service or an older one.
     pub(super) opened: Option<Vec<Listener>>,
     /// For each socket.
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<AcceptSocket>,
 }
 
 impl Serving {
@@ -35,9 +35,9 @@ impl Serving {
         &mut self,
         config: &Config,
         plan: &Plan,
-        refit: &mut Refit,
+        reconfigure: &mut Reconfigure,
     ) -> Result<Vec<Option<Prepared>>, RunError> {
-        self.open_windows(refit).await?;
+        self.open_windows(reconfigure).await?;
         let mut prepared = Vec::with_capacity(config.services.len());
         for (service, step) in config.services.iter().zip(&plan.steps) {
             match step {
@@ -51,7 +51,7 @@ impl Serving {
                 },
             }
         }
-        if let Err(error) = self.open_after(config, plan, &mut prepared, refit).await {
+        if let Err(error) = self.open_after(config, plan, &mut prepared, reconfigure).await {
             self.give_back(config, prepared);
             return Err(error);
         }
@@ -107,7 +107,7 @@ impl Serving {
         config: &Config,
         plan: &Plan,
         prepared: &mut [Option<Prepared>],
-        refit: &mut Refit,
+        reconfigure: &mut Reconfigure,
     ) -> Result<(), RunError> {
         let mut late = Vec::new();
         for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {
@@ -118,11 +118,12 @@ impl Serving {
                     .map(|((listen, _), ready)| (service, listen, ready)),
             );
         }
-        let wanted: Vec<_> = late.iter().map(|(_, listen, _)| *listen).cloned().chain(refit.late()).collect();
+        let wanted: Vec<_> =
+            late.iter().map(|(_, listen, _)| *listen).cloned().chain(reconfigure.late()).collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let shut = self.windows.close_in_the_way(&wanted, refit);
+        let shut = self.windows.close_in_the_way(&wanted, reconfigure);
         let (closed, stored) = self.close_in_the_way(plan, &wanted);
         // The tasks that accepted on them have them, too, until they had their turn.
         yield_now().await;
@@ -132,8 +133,8 @@ impl Serving {
         let mut opened = Vec::new();
         let failed = loop {
             let Some((service, listen, _)) = late.get(opened.len()) else {
-                refit.make_up();
-                break self.open_windows(refit).await.err();
+                reconfigure.undefer();
+                break self.open_windows(reconfigure).await.err();
             };
             match self.opened(service, listen).await {
                 Ok(ready) => opened.push(ready),
@@ -143,7 +144,7 @@ impl Serving {
         if let Some(error) = failed {
             // They would be in the way of the old ones.
             drop(opened);
-            refit.give_up();
+            reconfigure.abandon();
             self.open_again(closed).await;
             self.open_windows_again(shut).await;
             return Err(error);
@@ -154,15 +155,15 @@ impl Serving {
         Ok(())
     }
 
-    async fn open_windows(&self, refit: &mut Refit) -> Result<(), RunError> {
-        while let Some((address, options)) = refit.next_wanted() {
+    async fn open_windows(&self, reconfigure: &mut Reconfigure) -> Result<(), RunError> {
+        while let Some((address, options)) = reconfigure.next_wanted() {
             let opened = self.sockets.open(&address, &options).await;
-            refit.opened(opened, &self.log).map_err(RunError::Open)?;
+            reconfigure.opened(opened, &self.log).map_err(RunError::Open)?;
         }
         Ok(())
     }
 
-    async fn open_windows_again(&mut self, mut shut: Refit) {
+    async fn open_windows_again(&mut self, mut shut: Reconfigure) {
         while let Some((address, options)) = shut.next_wanted() {
             let opened = self.sockets.open(&address, &options).await;
             if let Err(error) = shut.opened(opened, &self.log) {
@@ -172,7 +173,7 @@ impl Serving {
                 );
             }
         }
-        self.windows.put_in(shut, &self.window);
+        self.windows.apply(shut, &self.window);
     }
 
     /// Gives which ones these are, and the names by which the service manager keeps them.
@@ -247,7 +248,7 @@ impl Serving {
             open.map(move |(number, open)| ((service, number), open))
         });
         let lost = listeners
-            .filter(|(_, open)| open.iter().filter_map(OpenListener::listener).any(Listener::is_lost));
+            .filter(|(_, open)| open.iter().filter_map(OpenListener::listener).any(Listener::is_file_gone));
         let mut lost: Vec<(usize, usize)> = lost.map(|(place, _)| place).collect();
         // From the last on, so that what is left out does not move those before it.
         while let Some((service, listener)) = lost.pop() {
@@ -288,6 +289,6 @@ fn take_out<T>(list: &mut Vec<T>, index: usize) {
     }
 }
 
-fn waiting(listener: &Listener) -> Result<Waiting, RunError> {
-    listener.waiting().map_err(|error| RunError::Listener { name: listener.to_string(), error })
+fn waiting(listener: &Listener) -> Result<AcceptSocket, RunError> {
+    listener.accept_socket().map_err(|error| RunError::Listener { name: listener.to_string(), error })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dormouse_config::model::Config;
 use dormouse_log::Level;
-use dormouse_proxy::server::{Hangups, Remark};
+use dormouse_proxy::server::{HangupSignals, StatusNote};
 use dormouse_sys::blocking::{self, BlockingTask};
 use dormouse_sys::notify::Notifier;
 use tokio::time::{Instant, timeout_at};
@@ -29,18 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is read anew, and when.
 pub(super) struct Reload<'a> {
-    rereads: Option<(Read, Hangups)>,
+    rereads: Option<(Read, HangupSignals)>,
     manager: Option<&'a Notifier>,
-    remark: &'a Remark,
+    remark: &'a StatusNote,
     /// It is being read.
     reading: Option<(BlockingTask<Reread>, Instant)>,
 }
 
 impl<'a> Reload<'a> {
     pub(super) fn new(
-        rereads: Option<(Read, Hangups)>,
+        rereads: Option<(Read, HangupSignals)>,
         manager: Option<&'a Notifier>,
-        remark: &'a Remark,
+        remark: &'a StatusNote,
     ) -> Self {
         Self { rereads, manager, remark, reading: None }
     }

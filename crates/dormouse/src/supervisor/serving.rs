@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use dormouse_config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use dormouse_log::{Level, Log};
-use dormouse_proxy::admission::{Admission, Beside, Pool, raise_limit};
+use dormouse_proxy::admission::{Admission, FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::listener::PassedError;
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::proxy_protocol::AcceptProxy;
-use dormouse_proxy::server::{Accepting, Guests, ListenerDied, OpenListener};
-use dormouse_proxy::session::Shared;
-use dormouse_proxy::stats::Ledger;
+use dormouse_proxy::server::{AcceptTasks, ListenerFailed, OpenListener, OpenSessions};
+use dormouse_proxy::session::ServiceContext;
+use dormouse_proxy::stats::Stats;
 use dormouse_proxy::upstream::{AdminOverrides, Registry, Service};
 use dormouse_relay::Pipes;
 use dormouse_sys::notify::Notifier;
@@ -26,7 +26,7 @@ use super::prepare::Prepared;
 use super::sockets::Sockets;
 use super::standing::{Ahead, Former, Leaving, Standing};
 use super::store::{Store, Stored};
-use crate::admin::{self, Running, Windows};
+use crate::admin::{self, AdminListeners, Running};
 
 /// The services, and what they share.
 #[derive(Debug)]
@@ -36,19 +36,19 @@ pub(super) struct Serving {
     /// Those that accept no more, while their sessions last.
     leaving: JoinSet<()>,
     former: Vec<Weak<Leaving>>,
-    pub(super) accepting: Accepting,
+    pub(super) accepting: AcceptTasks,
     registry: Registry,
     pub(super) sockets: Sockets,
-    pub(super) pool: Arc<Pool>,
+    pub(super) pool: Arc<FdLimits>,
     pub(super) pipes: Arc<Pipes>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) stats: Arc<Stats>,
     /// Where listeners outlive us.
     pub(super) store: Option<Store>,
     memory: Memory,
     /// For those who look.
     pub(super) window: Arc<Running>,
     /// Where they look.
-    pub(super) windows: Windows,
+    pub(super) windows: AdminListeners,
     pub(super) log: Log,
 }
 
@@ -68,40 +68,40 @@ impl Serving {
     /// When what was passed in is of no use.
     pub(super) fn new(
         config: &Config,
-        passed: Received,
+        passed: PassedFds,
         manager: Option<Notifier>,
         log: &Log,
     ) -> Result<Self, RunError> {
         let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
-        let (stored, state) = Stored::pick(&mut passed);
+        let (stored, saved) = Stored::pick(&mut passed);
         let mut store = manager.and_then(Store::of);
         if let Some(store) = &mut store {
             store.had(&stored);
         }
-        let (memory, woken) = Memory::open(state, store.as_mut(), log);
+        let (memory, woken) = Memory::open(saved, store.as_mut(), log);
         let mut registry = Registry::default();
         registry.restore(woken);
         let listeners = config.services.iter().map(|service| service.listen.len()).sum();
-        let beside = Beside { listeners, wakers: wakers(&config.services), lookers: 0 };
-        let budget = raise_limit(wanted(config), beside);
-        let ledger = Arc::new(Ledger::new(log.clone()));
-        let pool = Pool::new(budget.sessions);
-        let window = Running::new(Arc::clone(&ledger), Arc::clone(&pool), log.clone());
+        let beside = FdReservation { listeners, activators: wakers(&config.services), admin_clients: 0 };
+        let budget = raise_fd_limit(wanted(config), beside);
+        let stats = Arc::new(Stats::new(log.clone()));
+        let pool = FdLimits::new(budget.sessions);
+        let window = Running::new(Arc::clone(&stats), Arc::clone(&pool), log.clone());
         Ok(Self {
             config: Config { services: Vec::new(), ..config.clone() },
             standing: Vec::new(),
             leaving: JoinSet::new(),
             former: Vec::new(),
-            accepting: Accepting::default(),
+            accepting: AcceptTasks::default(),
             registry,
             sockets: Sockets::new(Ok(passed), stored)?,
             pool,
             pipes: Pipes::new(budget.pipes),
-            ledger,
+            stats,
             store,
             memory,
             window,
-            windows: Windows::default(),
+            windows: AdminListeners::default(),
             log: log.clone(),
         })
     }
@@ -132,13 +132,13 @@ impl Serving {
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         self.leave_out_lost();
-        let mut refit = self.windows.refit(&config.oversight);
-        let plan = plan(&self.config, &config, &self.windows.closing(&refit));
-        refit.put_off(&self.closing(&plan));
-        let prepared = self.prepare(&config, &plan, &mut refit).await?;
+        let mut reconfigure = self.windows.reconfigure(&config.oversight);
+        let plan = plan(&self.config, &config, &self.windows.closing(&reconfigure));
+        reconfigure.defer(&self.closing(&plan));
+        let prepared = self.prepare(&config, &plan, &mut reconfigure).await?;
         self.log.set_level(config.log_level);
         self.log.set_format(config.oversight.format);
-        self.windows.put_in(refit, &self.window);
+        self.windows.apply(reconfigure, &self.window);
 
         // Everything that ends is closed first, so that its listeners can be taken over.
         let old = std::mem::take(&mut self.standing).into_iter().enumerate();
@@ -207,24 +207,26 @@ impl Serving {
     ) -> Standing {
         let Prepared { routes, sockets } = prepared;
         let former = before.and_then(|number| closed.get(&number));
-        let ledger = || Ledger::within(Arc::clone(&self.ledger), self.log.of(&service.name), &service.name);
-        let (ledger, overrides) =
-            former.map_or_else(|| (Arc::new(ledger()), AdminOverrides::default()), Former::legacy);
-        let shared = Arc::new(Shared {
+        let stats = || {
+            Stats::for_service(Arc::clone(&self.stats), self.log.for_service(&service.name), &service.name)
+        };
+        let (stats, overrides) =
+            former.map_or_else(|| (Arc::new(stats()), AdminOverrides::default()), Former::legacy);
+        let shared = Arc::new(ServiceContext {
             label: format!("{}: ", service.name),
-            service: Service::new(service, routes, &overrides, &ledger.log, &mut self.registry),
+            service: Service::new(service, routes, &overrides, &stats.log, &mut self.registry),
             limits: Arc::new(service.timeouts.limits),
-            servers: ledger.enroll(service.servers.iter().map(|server| server.name.as_str())),
-            ledger,
+            servers: stats.set_servers(service.servers.iter().map(|server| server.name.as_str())),
+            stats,
             pipes: Arc::clone(&self.pipes),
             accept_proxy: service
                 .accept_proxy
                 .clone()
-                .map(|from| AcceptProxy { from, patience: service.timeouts.proxy_header }),
+                .map(|from| AcceptProxy { from, timeout: service.timeouts.proxy_header }),
             proxy_protocol: service.proxy_protocol,
             quiet: service.idle.quiet,
         });
-        let admission = Admission::of_mortals(service.maxconn, service.at_limit, &self.pool);
+        let admission = Admission::with_tracked_sessions(service.maxconn, service.at_limit, &self.pool);
         let behind = behind(service);
         let mut accepting = Vec::with_capacity(service.listen.len());
         for ((listen, origin), sockets) in service.listen.iter().zip(origins).zip(sockets) {
@@ -239,7 +241,9 @@ impl Serving {
                     let moved = closed.get_mut(service).map(|former| former.take(*listener));
                     let moved = moved.unwrap_or_default();
                     for listener in &moved {
-                        if let Some(Err(error)) = listen.file().map(|options| listener.set_file(options)) {
+                        if let Some(Err(error)) =
+                            listen.file().map(|options| listener.set_file_permissions(options))
+                        {
                             self.log.line(Level::Warning, format_args!("{error}."));
                         }
                         self.log.line(Level::Debug, format_args!("{listener} is now for {behind}."));
@@ -271,10 +275,11 @@ impl Serving {
     fn make_room(&self) {
         let listeners = self.standing.iter().flat_map(|standing| &standing.listeners).map(Vec::len).sum();
         let wakers = wakers(self.standing.iter().map(|standing| &standing.config));
-        let beside = Beside { listeners, wakers, lookers: self.windows.descriptors() };
+        let beside =
+            FdReservation { listeners, activators: wakers, admin_clients: self.windows.descriptors() };
         self.window.set_beside(beside);
-        let needed = self.pool.wanted(self.standing.iter().map(|standing| &standing.admission));
-        let budget = raise_limit(needed, beside);
+        let needed = self.pool.sessions_wanted(self.standing.iter().map(|standing| &standing.admission));
+        let budget = raise_fd_limit(needed, beside);
         self.pool.resize(budget.sessions);
         if budget.sessions < usize::try_from(needed).unwrap_or(usize::MAX) {
             self.log.line(
@@ -289,10 +294,10 @@ impl Serving {
     }
 
     /// Waits until a listener cannot be used any more. In between it puts to sleep what nobody wants.
-    pub(super) async fn watch(&mut self) -> ListenerDied {
+    pub(super) async fn watch(&mut self) -> ListenerFailed {
         loop {
             tokio::select! {
-                died = self.accepting.died() => return died,
+                died = self.accepting.failed() => return died,
                 Some(_) = self.leaving.join_next() => self.registry.remove_unused(),
                 () = self.registry.changed() => self.memory.write(&self.registry.woken()),
             }
@@ -301,19 +306,19 @@ impl Serving {
 
     /// Lets nobody in any more.
     pub(super) async fn close(&mut self) {
-        self.ledger.end_soon();
+        self.stats.begin_shutdown();
         let listeners =
             self.standing.iter_mut().flat_map(|standing| std::mem::take(&mut standing.listeners)).flatten();
         for mut listener in listeners.filter_map(OpenListener::close) {
             if self.store.is_some() {
-                listener.leave_file();
+                listener.keep_file();
             }
         }
         std::mem::take(&mut self.accepting).shutdown().await;
     }
 
     /// The sessions of all services, also of those that accept no more.
-    pub(super) fn guests(&self) -> Vec<Guests> {
+    pub(super) fn guests(&self) -> Vec<OpenSessions> {
         let leaving = self.former.iter().filter_map(Weak::upgrade).map(|leaving| leaving.guests());
         self.standing.iter().map(Standing::guests).chain(leaving).collect()
     }

@@ -7,7 +7,7 @@ use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 use dormouse_log::{Level, Log};
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::listener::{self, Listener, OpenError};
 use tokio::time::{Instant, sleep};
 
@@ -30,8 +30,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 impl Sockets {
     /// Knows which is which.
-    pub(super) fn new(passed: Received, stored: Stored) -> Result<Self, RunError> {
-        let passed = match listener::sort(passed).map_err(RunError::Passed)? {
+    pub(super) fn new(passed: PassedFds, stored: Stored) -> Result<Self, RunError> {
+        let passed = match listener::classify(passed).map_err(RunError::Passed)? {
             listener::Passed::Nothing => Vec::new(),
             listener::Passed::Listeners(listeners) => listeners,
             listener::Passed::Connected(_) => return Err(RunError::Connected),

@@ -8,9 +8,9 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::Admission;
 use dormouse_proxy::listener::Listener;
-use dormouse_proxy::server::{Guests, OpenListener, after};
-use dormouse_proxy::session::Shared;
-use dormouse_proxy::stats::Ledger;
+use dormouse_proxy::server::{OpenListener, OpenSessions, sleep_for};
+use dormouse_proxy::session::ServiceContext;
+use dormouse_proxy::stats::Stats;
 use dormouse_proxy::upstream::AdminOverrides;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
@@ -22,7 +22,7 @@ pub(super) struct Standing {
     /// For each of its listeners the sockets; a passed name may stand for several.
     pub(super) listeners: Vec<Vec<OpenListener>>,
     pub(super) admission: Arc<Admission>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServiceContext>,
     pub(super) ahead: Ahead,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Standing {
 pub(super) struct Ahead(JoinHandle<()>);
 
 impl Ahead {
-    pub(super) fn of(shared: &Shared) -> Self {
+    pub(super) fn of(shared: &ServiceContext) -> Self {
         Self(tokio::spawn(shared.limits.keep_timer_ahead()))
     }
 }
@@ -47,15 +47,15 @@ impl Drop for Ahead {
 pub(super) struct Former {
     /// As what they were configured, and the sockets.
     pub(super) listeners: Vec<(Listen, Vec<Listener>)>,
-    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
     /// What an administrator has said of its servers.
     overrides: AdminOverrides,
 }
 
 impl Former {
     /// What the service that follows goes on with.
-    pub(super) fn legacy(&self) -> (Arc<Ledger>, AdminOverrides) {
-        (Arc::clone(&self.ledger), self.overrides.clone())
+    pub(super) fn legacy(&self) -> (Arc<Stats>, AdminOverrides) {
+        (Arc::clone(&self.stats), self.overrides.clone())
     }
 
     /// The sockets of one of its listeners.
@@ -66,8 +66,8 @@ impl Former {
 
 impl Standing {
     /// Its sessions.
-    pub(super) fn guests(&self) -> Guests {
-        Guests { admission: Arc::clone(&self.admission), ledger: Arc::clone(&self.shared.ledger) }
+    pub(super) fn guests(&self) -> OpenSessions {
+        OpenSessions { admission: Arc::clone(&self.admission), stats: Arc::clone(&self.shared.stats) }
     }
 
     /// Lets nobody in any more. Gives what others can have of it, and what is left of it.
@@ -78,7 +78,7 @@ impl Standing {
         };
         let overrides = shared.service.admin_overrides(&config);
         let listeners = config.listen.into_iter().zip(listeners.into_iter().map(sockets)).collect();
-        let former = Former { listeners, ledger: Arc::clone(&shared.ledger), overrides };
+        let former = Former { listeners, stats: Arc::clone(&shared.stats), overrides };
         (former, Arc::new(Leaving { name: config.name, admission, shared, _ahead: ahead }))
     }
 }
@@ -91,7 +91,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Leaving {
     name: String,
     admission: Arc<Admission>,
-    shared: Arc<Shared>,
+    shared: Arc<ServiceContext>,
     _ahead: Ahead,
 }
 
@@ -100,14 +100,14 @@ impl Leaving {
     pub(super) async fn leave(self: Arc<Self>, granted: Option<TimeSpan>, log: Log) {
         tokio::select! {
             biased;
-            () = self.admission.emptied() => return,
+            () = self.admission.all_ended() => return,
             () = granted_over(granted) => {}
             () = self.look_on() => {}
         }
         // Who was let in a moment ago has begun by then.
         yield_now().await;
-        let ended = self.admission.end_all();
-        self.shared.ledger.cut(ended);
+        let ended = self.admission.abort_all();
+        self.shared.stats.count_aborted(ended);
         if ended > 0 {
             let (name, granted) = (&self.name, granted.unwrap_or(TimeSpan::ZERO));
             let sessions = if ended == 1 { "session" } else { "sessions" };
@@ -119,12 +119,12 @@ impl Leaving {
                 ),
             );
         }
-        self.admission.emptied().await;
+        self.admission.all_ended().await;
     }
 
     /// The sessions.
-    pub(super) fn guests(&self) -> Guests {
-        Guests { admission: Arc::clone(&self.admission), ledger: Arc::clone(&self.shared.ledger) }
+    pub(super) fn guests(&self) -> OpenSessions {
+        OpenSessions { admission: Arc::clone(&self.admission), stats: Arc::clone(&self.shared.stats) }
     }
 
     /// Has the service look after its servers until nobody needs one any more. Never ends.
@@ -140,7 +140,7 @@ impl Leaving {
 /// Without a limit sessions go on until they end by themselves.
 async fn granted_over(granted: Option<TimeSpan>) {
     match granted {
-        Some(granted) => after(granted).await,
+        Some(granted) => sleep_for(granted).await,
         None => std::future::pending().await,
     }
 }

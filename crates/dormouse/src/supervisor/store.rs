@@ -77,8 +77,8 @@ impl Stored {
     pub(super) fn take(&mut self, service: &str, listen: &Listen, log: &Log) -> Option<Listener> {
         let Listen::Open { address, .. } = listen else { return None };
         let (fd, identity) = self.listeners.remove(&fdname::key(service, listen)?)?;
-        let listener = listener::again(fd, address, identity)?;
-        if let Some(Err(error)) = listen.file().map(|options| listener.set_file(options)) {
+        let listener = listener::adopt(fd, address, identity)?;
+        if let Some(Err(error)) = listen.file().map(|options| listener.set_file_permissions(options)) {
             log.line(Level::Warning, format_args!("{error}."));
         }
         Some(listener)

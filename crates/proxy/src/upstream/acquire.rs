@@ -54,7 +54,7 @@ impl Upstream {
         let deadline = Deadline::new(self.rules.hold_timeout);
         let server = match server.target.connect(client, client_has_data, deadline).await? {
             Ok(connected) => connected,
-            Err(error) if deadline.is_immediate() || !error.may_pass() => {
+            Err(error) if deadline.is_immediate() || !error.is_transient() => {
                 return Err(Refusal::Unreachable(error));
             }
             // Boxed: most sessions are never held.

@@ -41,7 +41,7 @@ pub(super) async fn connect(
     };
     let connected = attempt.connect(request).await;
     if let (Err(refusal), Some(server)) = (&connected, attempt.current) {
-        if refusal.is_of_server() {
+        if refusal.is_server_failure() {
             pool.count(server, RetryEvent::Failed);
         }
     }
@@ -151,7 +151,7 @@ impl Attempt<'_> {
         let (index, RetryRules { retries, turn_around, .. }) = (slot.server(), self.pool.retry_rules());
         self.failures = self.failures.saturating_add(1);
         let exhausted = self.failures > retries;
-        if !error.is_ours() && !error.is_busy() {
+        if !error.is_local_limit() && !error.is_busy() {
             self.pool.record_session(index, false);
         }
         self.mark_tried(index);
@@ -161,7 +161,7 @@ impl Attempt<'_> {
                 return Ok(Next::Try(slot));
             }
         }
-        if exhausted && (self.deadline.is_over() || !error.may_pass() || error.is_forbidden()) {
+        if exhausted && (self.deadline.is_over() || !error.is_transient() || error.is_permission_denied()) {
             let held = self.deadline.is_over() && !self.deadline.is_immediate();
             return Err(if held {
                 Refusal::HoldTimeout(self.deadline.waited(), error)
@@ -196,11 +196,11 @@ impl Attempt<'_> {
         let RetryRules { retries, redispatch, .. } = self.pool.retry_rules();
         let has_reason = self.failures >= retries
             || error.is_busy()
-            || !error.may_pass()
-            || error.is_forbidden()
+            || !error.is_transient()
+            || error.is_permission_denied()
             || self.pool.balance().redispatches_at_once()
             || !self.pool.takes_sessions(server);
-        redispatch && !error.is_ours() && has_reason
+        redispatch && !error.is_local_limit() && has_reason
     }
 
     fn mark_tried(&mut self, server: usize) {
@@ -227,7 +227,7 @@ async fn retry(
     error: ConnectError,
     round: Deadline,
 ) -> Option<Result<Stream, Refusal>> {
-    if error.may_pass() {
+    if error.is_transient() {
         let UpstreamRequest { client, client_has_data, permit, .. } = request;
         return Some(server.target.hold(client, *client_has_data, permit, error, round).await);
     }

@@ -12,9 +12,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
-use crate::admission::{Permit, Starving};
-use crate::connect::pace::Pace;
-use crate::connect::{ConnectError, Refusals, Route};
+use crate::admission::{FdPressure, Permit};
+use crate::connect::retry_pace::RetryPace;
+use crate::connect::{ConnectError, OnRefused, Route};
 use crate::refusal::Refusal;
 
 /// How long a missing permission may pass: a server binds its socket first and sets the mode afterwards.
@@ -45,26 +45,27 @@ struct Failure<'a> {
     /// Since when a permission is all that is missing.
     forbidden_since: Option<Instant>,
     /// Held while the client lacks a descriptor, so that no newcomer takes it.
-    _starving: Option<Starving<'a>>,
+    _fd_pressure: Option<FdPressure<'a>>,
 }
 
 impl<'a> Failure<'a> {
     fn new(permit: &'a Permit, client_has_data: bool, error: ConnectError) -> Self {
-        let starving = error.lacks_resources().then(|| permit.starve());
-        let forbidden_since = error.is_forbidden().then(Instant::now);
-        Self { permit, client_has_data, forbidden_since, _starving: starving, error }
+        let fd_pressure = error.lacks_resources().then(|| permit.report_fd_pressure());
+        let forbidden_since = error.is_permission_denied().then(Instant::now);
+        Self { permit, client_has_data, forbidden_since, _fd_pressure: fd_pressure, error }
     }
 
     /// Returns whether another attempt may succeed after this error.
-    fn may_pass(&self, error: &ConnectError) -> bool {
-        let waited = self.forbidden_since.filter(|_| error.is_forbidden()).map(|since| since.elapsed());
-        error.may_pass() && waited.is_none_or(|waited| waited < PERMISSION_GRACE)
+    fn is_transient(&self, error: &ConnectError) -> bool {
+        let waited =
+            self.forbidden_since.filter(|_| error.is_permission_denied()).map(|since| since.elapsed());
+        error.is_transient() && waited.is_none_or(|waited| waited < PERMISSION_GRACE)
     }
 
     /// Keeps the error of an attempt and returns `None` if another attempt may succeed. Otherwise returns the result.
     fn final_result(&mut self, result: Result<Stream, ConnectError>) -> Option<Result<Stream, ConnectError>> {
         match result {
-            Err(error) if self.may_pass(&error) => {
+            Err(error) if self.is_transient(&error) => {
                 let since = self.forbidden_since;
                 *self = Self::new(self.permit, self.client_has_data, error);
                 self.forbidden_since = self.forbidden_since.map(|now| since.unwrap_or(now));
@@ -95,8 +96,8 @@ impl HeldRoute {
         client_has_data: bool,
         deadline: Deadline,
     ) -> Result<Result<Stream, ConnectError>, Refusal> {
-        let refusals = if deadline.is_immediate() { Refusals::Final } else { Refusals::MayPass };
-        let mut connecting = pin!(self.route.connect(client_has_data, refusals));
+        let on_refused = if deadline.is_immediate() { OnRefused::GiveUp } else { OnRefused::Retry };
+        let mut connecting = pin!(self.route.connect(client_has_data, on_refused));
         let immediate = poll_fn(|cx| {
             Poll::Ready(match connecting.as_mut().poll(cx) {
                 Poll::Ready(connected) => Some(connected),
@@ -166,7 +167,7 @@ impl HeldRoute {
                 }
                 _ = finished.changed() => {}
             }
-            let result = self.route.connect(failure.client_has_data, Refusals::MayPass).await;
+            let result = self.route.connect(failure.client_has_data, OnRefused::Retry).await;
             if let Some(result) = failure.final_result(result) {
                 return result;
             }
@@ -175,10 +176,10 @@ impl HeldRoute {
 
     /// Tries again and again: as soon as the server's socket appears, otherwise after growing delays.
     async fn connect_as_leader(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
-        let mut pace = Pace::new(self.route.path());
+        let mut pace = RetryPace::new(self.route.path());
         loop {
             pace.watch(failure.error.lacks_resources());
-            let result = self.route.connect(failure.client_has_data, Refusals::MayPass).await;
+            let result = self.route.connect(failure.client_has_data, OnRefused::Retry).await;
             if let Some(result) = failure.final_result(result) {
                 return result;
             }

@@ -84,7 +84,7 @@ impl Server {
         };
         let error = match connected {
             Ok(connected) => return Ok((connected, lease)),
-            Err(error) if !error.may_pass() => {
+            Err(error) if !error.is_transient() => {
                 return Err(AttemptError::ServerFailed(Refusal::Unreachable(error)));
             }
             Err(error) => error,

@@ -71,7 +71,7 @@ fn one_that_crashes_at_the_start_ends_who_waits_and_tells_why() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_told_with_a_remedy() {
+fn a_missing_program_is_reported_with_a_remedy() {
     let scene =
         Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=/nonexistent/server"]).unwrap();
     scene.refused("hello\n");
@@ -79,7 +79,7 @@ fn a_program_that_is_not_there_is_told_with_a_remedy() {
 }
 
 #[test]
-fn one_that_ends_in_good_order_before_it_is_ready_is_told_with_a_remedy() {
+fn a_program_that_exits_before_it_is_ready_is_reported_with_a_remedy() {
     let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=true"]).unwrap();
     scene.refused("hello\n");
     scene.wait_for_log(messages::ENDED_BEFORE_READY).unwrap();
@@ -148,7 +148,7 @@ fn nothing_is_left_when_dormouse_is_killed() {
 }
 
 #[test]
-fn told_to_end_dormouse_takes_it_along() {
+fn dormouse_stops_its_servers_at_sigterm() {
     let mut scene = Scene::new("well", &[]).unwrap();
     scene.served("hello\n");
     let server = scene.server(1);

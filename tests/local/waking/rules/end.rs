@@ -100,7 +100,7 @@ fn with_nothing_awake_it_ends_at_once() {
 }
 
 #[test]
-fn a_second_word_ends_it_at_once() {
+fn a_second_sigterm_ends_it_at_once() {
     let mut scene = Scene::new(&["ignore=1", "pids"], &["--stop-timeout=30s"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();
@@ -119,7 +119,7 @@ fn a_second_word_ends_it_at_once() {
 }
 
 #[test]
-fn a_second_word_ends_the_time_that_was_granted_and_all_else() {
+fn a_second_sigterm_ends_the_drain_and_all_else() {
     let mut scene = Scene::new(&["pids"], &["--drain-timeout=1min"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();

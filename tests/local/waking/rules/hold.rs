@@ -106,7 +106,7 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
 }
 
 #[test]
-fn what_cannot_be_started_at_all_is_told_with_a_remedy() {
+fn a_failed_start_is_reported_with_a_remedy() {
     let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
     scene.wait_for_log("main: starting → failed: Failed to start /nonexistent/program").unwrap();

@@ -13,8 +13,8 @@ use dormouse_relay::Stream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::connect::pace::Pace;
-use crate::connect::{Refusals, Route};
+use crate::connect::retry_pace::RetryPace;
+use crate::connect::{OnRefused, Route};
 use crate::upstream::exchange::exchange;
 
 /// How to find out that a server is ready.
@@ -86,8 +86,8 @@ impl Readiness {
             Ready::Command(_) => None,
         };
         let mut pace = match urgency {
-            Urgency::Requested => Pace::new(path),
-            Urgency::Background => Pace::unasked(path),
+            Urgency::Requested => RetryPace::new(path),
+            Urgency::Background => RetryPace::background(path),
         };
         loop {
             pace.watch(false);
@@ -102,11 +102,11 @@ impl Readiness {
     async fn try_once(&self, route: &Route, context: &ActivatorContext) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
-            Ready::Connect => route.connect(false, Refusals::Final).await.ok().map(Some),
+            Ready::Connect => route.connect(false, OnRefused::GiveUp).await.ok().map(Some),
             Ready::File(path) => Path::exists(path).then_some(None),
             Ready::Command(argv) => succeeds(argv, context, ATTEMPT_TIMEOUT).await.then_some(None),
             Ready::Expect { send, expect } => {
-                let server = route.connect(false, Refusals::Final).await.ok()?;
+                let server = route.connect(false, OnRefused::GiveUp).await.ok()?;
                 let answered = timeout(ATTEMPT_TIMEOUT, exchange(server, send, expect)).await;
                 (answered == Ok(true)).then_some(None)
             }

@@ -1,7 +1,7 @@
 //! Held clients and real UNIX sockets.
 
 use super::*;
-use crate::admission::{Admission, Pool, Room};
+use crate::admission::{Admission, Decision, FdLimits};
 use crate::connect::{AddressFailed, Endpoint, Route};
 use crate::upstream::{Service, UpstreamRequest};
 use dormouse_config::limit::{AtLimit, Cap};
@@ -19,21 +19,21 @@ fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
 }
 
 fn permit() -> Permit {
-    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
+    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256)).admit()
 }
 
 #[test]
 fn a_held_client_keeps_newcomers_out_only_while_it_lacks_a_descriptor() {
-    let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256));
-    let permit = admission.enter();
-    for (error, room) in [(Errno::MFILE, Room::Wait), (Errno::ADDRNOTAVAIL, Room::Free)] {
+    let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256));
+    let permit = admission.admit();
+    for (error, decision) in [(Errno::MFILE, Decision::Wait), (Errno::ADDRNOTAVAIL, Decision::Accept)] {
         let address = Endpoint::Inet("[::1]:80".parse().unwrap());
         let error = ConnectError::AllFailed(vec![AddressFailed { address, error }]);
-        assert!(error.is_ours() && error.may_pass());
+        assert!(error.is_local_limit() && error.is_transient());
         let held = Failure::new(&permit, false, error);
-        assert_eq!(admission.room(), room, "{}", held.error);
+        assert_eq!(admission.decide(), decision, "{}", held.error);
     }
-    assert_eq!(admission.room(), Room::Free);
+    assert_eq!(admission.decide(), Decision::Accept);
 }
 
 fn directory(name: &str) -> PathBuf {

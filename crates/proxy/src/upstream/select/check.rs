@@ -10,8 +10,8 @@ use dormouse_core::pool::CheckResult;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::Pool;
-use crate::connect::watch::PathWatch;
-use crate::connect::{Refusals, Route};
+use crate::connect::path_watch::PathWatch;
+use crate::connect::{OnRefused, Route};
 use crate::upstream::exchange::exchange;
 use crate::upstream::wakeable::WakeableServer;
 
@@ -95,8 +95,8 @@ impl HealthChecker {
     /// The result, and why the check failed or was not possible.
     async fn check(&self) -> Result<(), (CheckResult, String)> {
         let checked = timeout(self.check.timeout, async {
-            let server = self.route.connect(false, Refusals::Final).await.map_err(|error| {
-                let inconclusive = error.is_ours() || error.is_busy();
+            let server = self.route.connect(false, OnRefused::GiveUp).await.map_err(|error| {
+                let inconclusive = error.is_local_limit() || error.is_busy();
                 let result = if inconclusive { CheckResult::Inconclusive } else { CheckResult::Failed };
                 (result, error.to_string())
             })?;

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::admin::AdminOverrides;
 use super::wakeable::WakeableServer;
-use crate::stats::sleep::WokenBy;
+use crate::stats::wake::WokenBy;
 pub(super) use check::HealthChecker;
 pub use outages::Outages;
 use pool_server::PoolServer;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dormouse_config::model::ServiceConfig;
 use dormouse_core::timespan::TimeSpan;
 
-use crate::stats::count::Count;
+use crate::stats::count::Counter;
 
 /// `HAProxy`'s time before it tries a server again that refused a connection.
 const TURN_AROUND: Duration = Duration::from_secs(1);
@@ -45,9 +45,9 @@ pub(in crate::upstream) enum RetryEvent {
 /// The counters of one server.
 #[derive(Debug, Default)]
 pub(super) struct RetryCounters {
-    retries: Count,
-    redispatches: Count,
-    failures: Count,
+    retries: Counter,
+    redispatches: Counter,
+    failures: Counter,
 }
 
 /// How often clients had to try again at a server.
@@ -64,9 +64,9 @@ pub struct RetryCounts {
 impl RetryCounters {
     pub(super) fn count(&self, event: RetryEvent) {
         match event {
-            RetryEvent::Retried => self.retries.up(),
-            RetryEvent::Redispatched => self.redispatches.up(),
-            RetryEvent::Failed => self.failures.up(),
+            RetryEvent::Retried => self.retries.inc(),
+            RetryEvent::Redispatched => self.redispatches.inc(),
+            RetryEvent::Failed => self.failures.inc(),
         }
     }
 

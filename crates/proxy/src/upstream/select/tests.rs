@@ -13,7 +13,7 @@ use dormouse_log::{Level, Log};
 use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
 use tokio::time::{Instant, timeout};
 
-use crate::admission::{Admission, Permit, Pool};
+use crate::admission::{Admission, FdLimits, Permit};
 use crate::refusal::Refusal;
 use crate::upstream::{
     AdminOverrides, Registry, RetryCounts, Routes, Service, UpstreamConn, UpstreamRequest,
@@ -113,7 +113,7 @@ fn client() -> (UnixStream, Stream) {
 }
 
 fn permit() -> Permit {
-    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
+    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256)).admit()
 }
 
 #[tokio::test]

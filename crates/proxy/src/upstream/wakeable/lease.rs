@@ -69,7 +69,7 @@ impl Drop for Waiter<'_> {
             if granted {
                 state.machine.release(now, true, out);
             } else if state.waiters.remove(&id).is_some() {
-                self.server.counters.holds_in_vain.up();
+                self.server.counters.failed_holds.inc();
                 state.machine.cancel(id);
             }
         });

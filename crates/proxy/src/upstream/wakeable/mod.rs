@@ -18,7 +18,7 @@ use dormouse_log::Log;
 use dormouse_relay::Stream;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::stats::sleep::{SleepCounters, WokenBy};
+use crate::stats::wake::{WakeCounters, WokenBy};
 pub use lease::Lease;
 pub(super) use lease::Waiter;
 use state::ServerState;
@@ -30,7 +30,7 @@ pub struct WakeableServer {
     name: String,
     log: Log,
     /// The statistics of the server's starts and of its waiting clients.
-    pub counters: SleepCounters,
+    pub counters: WakeCounters,
     state: Mutex<ServerState>,
     /// Notified when the driver has something to do.
     pub(super) driver_wakeup: Notify,
@@ -63,7 +63,7 @@ impl WakeableServer {
         Arc::new(Self {
             name,
             log,
-            counters: SleepCounters::default(),
+            counters: WakeCounters::default(),
             state: Mutex::new(ServerState::new(policy, Instant::now())),
             driver_wakeup: Notify::new(),
             run: watch::Sender::new(0),
@@ -288,7 +288,7 @@ impl WakeableServer {
         }
         wake_driver |= state.is_due_earlier();
         let freed = state.machine.held() < held || state.machine.is_up();
-        self.counters.most_held.at_least(u64::try_from(state.machine.held()).unwrap_or(u64::MAX));
+        self.counters.max_held.raise_to(u64::try_from(state.machine.held()).unwrap_or(u64::MAX));
         state.report(&self.name, &self.log, &self.counters, now);
         let owned = state.is_owned();
         let owned_changed = std::mem::replace(&mut state.owned, owned) != owned;

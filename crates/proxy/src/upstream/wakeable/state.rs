@@ -10,7 +10,7 @@ use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
 use tokio::sync::oneshot;
 
-use crate::stats::sleep::{SleepCounters, WokenBy};
+use crate::stats::wake::{WakeCounters, WokenBy};
 
 /// What a wakeable server keeps under its lock.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl ServerState {
         &mut self,
         now: Instant,
         action: Action,
-        counters: &SleepCounters,
+        counters: &WakeCounters,
         by: WokenBy,
         further: &mut Vec<Action>,
     ) -> bool {
@@ -103,7 +103,7 @@ impl ServerState {
             }
             Action::Refuse(waiter, refusal) => {
                 if let Some((sender, _)) = self.waiters.remove(&waiter) {
-                    counters.holds_in_vain.up();
+                    counters.failed_holds.inc();
                     // A client that has just left needs no answer.
                     let _ = sender.send(Err(refusal));
                 }
@@ -128,7 +128,7 @@ impl ServerState {
     }
 
     /// Writes a change of the state to the log, and counts it.
-    pub(super) fn report(&mut self, name: &str, log: &Log, counters: &SleepCounters, now: Instant) {
+    pub(super) fn report(&mut self, name: &str, log: &Log, counters: &WakeCounters, now: Instant) {
         let (before, state) = (self.reported, self.machine.state());
         if state == before {
             return;
@@ -159,7 +159,7 @@ impl ServerState {
             State::Failed | State::Stopping
                 if before == State::Starting || state == State::Failed && before != State::Stopping =>
             {
-                counters.failed_starts.up();
+                counters.failed_starts.inc();
                 let waited = now.duration_since(self.start_began).as_secs_f64();
                 let late = || format!("it did not answer within {waited:.1} s").into();
                 let reason = self.reason.get_or_insert_with(late);

@@ -1,4 +1,4 @@
-//! Where those who look are served, and how that becomes another place while they look.
+//! The listeners of the control socket and the web address, and how a reload changes them.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use tokio::task::JoinHandle;
 
 use super::{Running, http, socket, usual};
 
-/// Only whoever runs it may steer it.
+/// The default mode of the control socket: only the user of dormouse may connect.
 const MODE: u32 = 0o600;
 
-/// The sockets of those who look, and the tasks that serve them.
+/// The listeners for admin clients and the tasks that serve them.
 #[derive(Debug, Default)]
-pub struct Windows {
+pub struct AdminListeners {
     control: Option<Open>,
     http: Option<Open>,
 }
 
-/// One of them. Nobody is served there any more when this is dropped.
+/// An open listener. Dropping it stops the task that serves its clients.
 #[derive(Debug)]
 struct Open {
-    /// As it is configured.
+    /// The configured address.
     at: At,
     listener: Arc<Listener>,
     task: JoinHandle<()>,
@@ -36,13 +36,13 @@ impl Drop for Open {
     }
 }
 
-/// An address of those who look.
+/// The configured address of an admin listener.
 #[derive(Debug, Clone)]
 struct At {
     address: ListenAddress,
     options: ListenOptions,
-    /// Somebody has named it. Where nobody has, that it is not to be had is only logged.
-    told: bool,
+    /// The configuration names the address. A failure to open the default address is only logged.
+    configured: bool,
 }
 
 impl At {
@@ -51,59 +51,62 @@ impl At {
     }
 }
 
-/// What is to become of the windows.
+/// The changes to the admin listeners in a reload.
 #[derive(Debug)]
-pub struct Refit {
+pub struct Reconfigure {
     control: Change,
     http: Change,
 }
 
 #[derive(Debug)]
 enum Change {
-    /// Nothing.
+    /// No change.
     Stay,
-    /// The same address; its file is to be like that.
+    /// The same address; the mode and owner of its file may change.
     Keep(FileOptions),
     Close,
-    /// It is to be opened; late: when what is in its way has been closed.
+    /// To be opened; `Late`: after a conflicting listener is closed.
     Wanted(At),
     Late(At),
     Open(At, Listener),
 }
 
-impl Windows {
-    /// What becomes of them.
-    pub fn refit(&self, oversight: &Oversight) -> Refit {
+impl AdminListeners {
+    /// Returns the changes that lead to this configuration.
+    pub fn reconfigure(&self, oversight: &Oversight) -> Reconfigure {
         let control = match &oversight.control {
             Control::Off => None,
             Control::At { address, options } => {
                 let mut options = options.clone();
                 options.file.mode.get_or_insert(MODE);
-                Some(At { address: address.clone(), options, told: true })
+                Some(At { address: address.clone(), options, configured: true })
             }
             Control::Usual => usual(|name| std::env::var_os(name)).map(|address| {
                 let mut options = ListenOptions::default();
                 options.file.mode = Some(MODE);
-                At { address, options, told: false }
+                At { address, options, configured: false }
             }),
         };
         let http = oversight.http.map(|address| At {
             address: ListenAddress::Tcp(address),
             options: ListenOptions::default(),
-            told: true,
+            configured: true,
         });
-        Refit { control: change(self.control.as_ref(), control), http: change(self.http.as_ref(), http) }
+        Reconfigure {
+            control: change(self.control.as_ref(), control),
+            http: change(self.http.as_ref(), http),
+        }
     }
 
-    /// Where nobody is served any more after this.
-    pub fn closing(&self, refit: &Refit) -> Vec<Listen> {
-        let both = [(&self.control, &refit.control), (&self.http, &refit.http)];
+    /// Returns the listeners that the changes close.
+    pub fn closing(&self, reconfigure: &Reconfigure) -> Vec<Listen> {
+        let both = [(&self.control, &reconfigure.control), (&self.http, &reconfigure.http)];
         let closing = both.into_iter().filter(|(_, change)| change.ends_the_old());
         closing.filter_map(|(open, _)| open.as_ref().map(|open| open.at.listen())).collect()
     }
 
-    /// Closes those of them that are in the way of these. Gives what would undo it.
-    pub fn close_in_the_way(&mut self, wanted: &[Listen], refit: &Refit) -> Refit {
+    /// Closes the listeners that conflict with these. Returns the changes that open them again.
+    pub fn close_in_the_way(&mut self, wanted: &[Listen], reconfigure: &Reconfigure) -> Reconfigure {
         let close = |open: &mut Option<Open>, change: &Change| {
             let in_the_way = |open: &Open| {
                 let listen = open.at.listen();
@@ -114,12 +117,15 @@ impl Windows {
                 None => Change::Stay,
             }
         };
-        Refit { control: close(&mut self.control, &refit.control), http: close(&mut self.http, &refit.http) }
+        Reconfigure {
+            control: close(&mut self.control, &reconfigure.control),
+            http: close(&mut self.http, &reconfigure.http),
+        }
     }
 
-    /// Serves whoever comes there, and nobody any more elsewhere.
-    pub fn put_in(&mut self, refit: Refit, running: &Arc<Running>) {
-        let Refit { control, http } = refit;
+    /// Applies the changes and serves clients on the new listeners.
+    pub fn apply(&mut self, reconfigure: Reconfigure, running: &Arc<Running>) {
+        let Reconfigure { control, http } = reconfigure;
         control.apply(&mut self.control, &running.log, |listener| {
             running.log.line(Level::Info, format_args!("Commands are taken at {listener}."));
             tokio::spawn(socket::serve(listener, Arc::clone(running)))
@@ -130,10 +136,10 @@ impl Windows {
                 .line(Level::Info, format_args!("The page and the metrics are at http://{listener}/."));
             tokio::spawn(http::serve(listener, Arc::clone(running)))
         });
-        running.ledger.watch(self.control.is_some() || self.http.is_some());
+        running.stats.track_sessions(self.control.is_some() || self.http.is_some());
     }
 
-    /// How many descriptors those who look may need.
+    /// Returns the number of descriptors that admin clients and their listeners may need.
     pub fn descriptors(&self) -> usize {
         let control = if self.control.is_some() { socket::CLIENTS + 1 } else { 0 };
         let http = if self.http.is_some() { http::CLIENTS + 1 } else { 0 };
@@ -141,9 +147,9 @@ impl Windows {
     }
 }
 
-impl Refit {
-    /// Does not open yet where something that will be closed is in the way.
-    pub fn put_off(&mut self, closing: &[Listen]) {
+impl Reconfigure {
+    /// Defers the opening of listeners that conflict with one that is going to be closed.
+    pub fn defer(&mut self, closing: &[Listen]) {
         self.turn(|change| match change {
             Change::Wanted(at) if closing.iter().any(|closing| closing.is_in_the_way_of(&at.listen())) => {
                 Change::Late(at)
@@ -152,14 +158,14 @@ impl Refit {
         });
     }
 
-    /// What was put off.
+    /// Returns the deferred listeners.
     pub fn late(&self) -> impl Iterator<Item = Listen> {
         let late = |change: &Change| if let Change::Late(at) = change { Some(at.listen()) } else { None };
         [late(&self.control), late(&self.http)].into_iter().flatten()
     }
 
-    /// Nothing is in the way of that any more.
-    pub fn make_up(&mut self) {
+    /// Makes deferred listeners ready to be opened.
+    pub fn undefer(&mut self) {
         self.turn(|change| if let Change::Late(at) = change { Change::Wanted(at) } else { change });
     }
 
@@ -169,7 +175,7 @@ impl Refit {
         }
     }
 
-    /// What is to be opened next.
+    /// Returns the next listener to open.
     pub fn next_wanted(&mut self) -> Option<(ListenAddress, ListenOptions)> {
         match self.first_wanted()? {
             Change::Wanted(at) => Some((at.address.clone(), at.options.clone())),
@@ -177,10 +183,10 @@ impl Refit {
         }
     }
 
-    /// What came of opening it.
+    /// Stores the result of opening it.
     ///
     /// # Errors
-    /// When we cannot listen where we are told to. Where nobody told us to, that is only logged.
+    /// The listener of a configured address cannot be opened. For the default address this is only logged.
     pub fn opened(&mut self, opened: Result<Listener, OpenError>, log: &Log) -> Result<(), OpenError> {
         self.first_wanted().map_or(Ok(()), |change| change.opened(opened, log))
     }
@@ -189,8 +195,8 @@ impl Refit {
         [&mut self.control, &mut self.http].into_iter().find(|change| matches!(change, Change::Wanted(_)))
     }
 
-    /// Closes what was opened.
-    pub fn give_up(&mut self) {
+    /// Closes what was opened and abandons the changes.
+    pub fn abandon(&mut self) {
         *self = Self { control: Change::Close, http: Change::Close };
     }
 }
@@ -206,7 +212,7 @@ fn change(open: Option<&Open>, wanted: Option<At>) -> Change {
 }
 
 impl Change {
-    /// Nobody is served any more where it is open now.
+    /// Returns whether the change closes the present listener.
     fn ends_the_old(&self) -> bool {
         !matches!(self, Self::Stay | Self::Keep(_))
     }
@@ -215,7 +221,7 @@ impl Change {
         let Self::Wanted(at) = std::mem::replace(self, Self::Close) else { return Ok(()) };
         match opened {
             Ok(listener) => *self = Self::Open(at, listener),
-            Err(error) if at.told => return Err(error),
+            Err(error) if at.configured => return Err(error),
             Err(error) => log.line(Level::Notice, format_args!("No control socket: {error}")),
         }
         Ok(())
@@ -224,7 +230,7 @@ impl Change {
     fn apply(self, open: &mut Option<Open>, log: &Log, serve: impl FnOnce(Arc<Listener>) -> JoinHandle<()>) {
         match self {
             Self::Keep(file) => {
-                let set = open.as_ref().map(|open| open.listener.set_file(&file));
+                let set = open.as_ref().map(|open| open.listener.set_file_permissions(&file));
                 if let Some(Err(error)) = set {
                     log.line(Level::Warning, format_args!("{error}."));
                 }
@@ -235,7 +241,7 @@ impl Change {
                 *open = Some(Open { at, listener, task });
             }
             Self::Stay => {}
-            // What is wanted was opened before, or is not to be had.
+            // A wanted listener has been opened before, or has failed.
             Self::Close | Self::Wanted(_) | Self::Late(_) => *open = None,
         }
     }

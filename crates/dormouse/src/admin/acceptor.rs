@@ -1,4 +1,4 @@
-//! Where those who look come in: a few at a time, further ones wait in the backlog.
+//! Accepts admin clients: a few at a time; further ones wait in the backlog.
 
 use std::future::Future;
 use std::io;
@@ -10,19 +10,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// A limit of the system passes, or not; sessions go first.
+/// The pause after a failure to accept, such as a limit of the system: sessions come first.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A socket on which clients of one kind arrive.
-pub(super) trait Entrance {
-    /// What comes in.
+/// A listening socket for admin clients.
+pub(super) trait Acceptor {
+    /// The connection of a client.
     type Client;
 
     /// Waits for the next client.
     fn next(&self) -> impl Future<Output = io::Result<Self::Client>> + Send;
 }
 
-impl Entrance for UnixListener {
+impl Acceptor for UnixListener {
     type Client = UnixStream;
 
     async fn next(&self) -> io::Result<UnixStream> {
@@ -30,7 +30,7 @@ impl Entrance for UnixListener {
     }
 }
 
-impl Entrance for TcpListener {
+impl Acceptor for TcpListener {
     type Client = TcpStream;
 
     async fn next(&self) -> io::Result<TcpStream> {
@@ -39,7 +39,7 @@ impl Entrance for TcpListener {
 }
 
 /// Serves whoever comes, so many at once. Never ends; who is being served is left when it is dropped.
-pub(super) async fn receive<E: Entrance, S>(entrance: E, at_once: usize, serve: impl Fn(E::Client) -> S)
+pub(super) async fn receive<E: Acceptor, S>(acceptor: E, at_once: usize, serve: impl Fn(E::Client) -> S)
 where
     S: Future<Output = ()> + Send + 'static,
 {
@@ -48,7 +48,7 @@ where
     // Nobody closes the semaphore.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         while clients.try_join_next().is_some() {}
-        match entrance.next().await {
+        match acceptor.next().await {
             Ok(client) => {
                 let served = serve(client);
                 clients.spawn(async move {

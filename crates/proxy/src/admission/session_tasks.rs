@@ -1,29 +1,29 @@
-//! The tasks of sessions, where they may have to be ended before their time.
+//! The tasks of sessions that can be aborted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::task::{AbortHandle, Id, try_id};
 
-/// The tasks by their numbers.
+/// The tasks by their IDs.
 #[derive(Debug, Default)]
-pub(super) struct Register(Mutex<HashMap<Id, AbortHandle>>);
+pub(super) struct SessionTasks(Mutex<HashMap<Id, AbortHandle>>);
 
-impl Register {
+impl SessionTasks {
     pub(super) fn add(&self, task: AbortHandle) {
         self.lock().insert(task.id(), task);
     }
 
-    /// The task that this is called in has ended, or is being ended.
-    pub(super) fn remove_this(&self) {
+    /// Removes the current task, which ends or is aborted.
+    pub(super) fn remove_current(&self) {
         if let Some(id) = try_id() {
             self.lock().remove(&id);
         }
     }
 
-    /// Ends all. They are gone when each has had its turn.
-    pub(super) fn end_all(&self) -> usize {
-        // Not under the lock: an end takes its task out of the register.
+    /// Aborts all tasks and returns their number. They end when each is polled next.
+    pub(super) fn abort_all(&self) -> usize {
+        // Not under the lock: an aborted task removes itself.
         let all = std::mem::take(&mut *self.lock());
         for task in all.values() {
             task.abort();

@@ -1,4 +1,4 @@
-//! Knowing at once that a UNIX socket appears or goes: inotify(7) on its directory, or on the nearest one that exists.
+//! Notifications when a UNIX socket appears or disappears: inotify(7) on its directory, or the nearest existing one.
 
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
@@ -12,19 +12,19 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// So many events are read at a time.
+/// The maximum number of events read at a time.
 const MOST: usize = 1024;
 
-/// Watches for a path to appear, to be replaced or to go.
+/// Watches for a path to appear, to be replaced or to disappear.
 #[derive(Debug)]
 pub struct PathWatch {
     path: PathBuf,
-    /// There until the end.
+    /// `None` only during drop.
     inotify: Option<AsyncFd<OwnedFd>>,
 }
 
 impl PathWatch {
-    /// Begins to watch; `None` where the system has no more watches to give (polling is left then).
+    /// Starts to watch. Returns `None` if the system is out of watches; the caller then polls.
     pub fn new(path: &Path) -> Option<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         let watch = Self { path: path.to_owned(), inotify: Some(register(fd, Interest::READABLE).ok()?) };
@@ -32,30 +32,30 @@ impl PathWatch {
         Some(watch)
     }
 
-    /// Waits until something changed on the way to the path.
+    /// Waits for a change of the path or of one of its directories.
     pub async fn changed(&mut self) {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
             match self.look(inotify.get_ref()) {
                 Ok(true) => break,
-                // What others do in the same directory is none of our business.
+                // The event is about another file in the same directory.
                 Ok(false) => guard.clear_ready(),
                 Err(_) => return std::future::pending().await,
             }
         }
-        // A directory may have appeared, and with it all that is below.
+        // A directory may have appeared with everything below it.
         self.watch_nearest();
     }
 
-    /// Reads all events; whether one of them is about the path or what leads to it.
+    /// Reads all events. Returns whether one of them is about the path or one of its directories.
     fn look(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(inotify, &mut space);
         let mut found = false;
         for _ in 0..MOST {
             match events.next() {
-                // Without a name it is about a directory itself, or events were lost.
+                // An event without a name is about a directory itself, or events were lost.
                 Ok(event) => {
                     let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
                     found |= name.is_none_or(|name| self.path.iter().any(|part| part == name));
@@ -65,7 +65,7 @@ impl PathWatch {
                 Err(error) => return Err(error),
             }
         }
-        // Somebody makes more of them than are worth reading.
+        // Too many events to read: assume a change.
         Ok(true)
     }
 
@@ -94,11 +94,11 @@ impl PathWatch {
 }
 
 impl Drop for PathWatch {
-    /// The kernel takes its time over the end of an inotify descriptor that watched something (10 to 25 ms): not here,
-    /// where a client and all sessions would wait with it.
+    /// Closes the inotify descriptor in another thread, because the kernel takes 10 to 25 ms, during which all sessions would
+    /// wait.
     fn drop(&mut self) {
         let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
-        // Without a thread to be had, it is closed here after all.
+        // If no thread can be started, it is closed here.
         let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(inotify));
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_others_do_beside_it_is_nothing() {
+    async fn ignores_other_files_in_the_directory() {
         let base = std::env::temp_dir().join(format!("dormouse-watch-beside-{}", std::process::id()));
         std::fs::create_dir_all(&base).unwrap();
         let path = base.join("socket");

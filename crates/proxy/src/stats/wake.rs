@@ -1,4 +1,4 @@
-//! What is counted of a server that sleeps: how long in which state, who woke it, what that took, who waited.
+//! The counters of a workload: the time in each state, wake-ups and their causes, start times, held clients.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_core::activation::State;
 
-use super::count::{Beginning, Count, Histogram};
+use super::count::{Counter, Histogram, StartTime};
 
-/// What wakes.
+/// What woke a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WokenBy {
     /// A client.
     Client,
-    /// The time of day: it is kept warm.
+    /// A keep-warm window.
     KeepWarm,
-    /// The load of the servers before it.
+    /// The load of the other servers.
     Load,
     /// An administrator.
     Control,
 }
 
 impl WokenBy {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Self; 4] = [Self::Client, Self::KeepWarm, Self::Load, Self::Control];
 
-    /// Its name in metrics.
+    /// Returns the name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -39,11 +39,11 @@ impl WokenBy {
 /// The last wake-up.
 #[derive(Debug, Clone)]
 pub struct Woken {
-    /// What did it.
+    /// The cause.
     pub by: WokenBy,
-    /// Which client it was, if it was one and is known.
+    /// The client, if a client woke it and its address is known.
     pub who: Option<String>,
-    /// When, on the wall.
+    /// The wall-clock time.
     pub at: SystemTime,
 }
 
@@ -59,112 +59,112 @@ impl fmt::Display for Woken {
     }
 }
 
-/// What is counted of a server that sleeps.
+/// The counters of a workload.
 #[derive(Debug)]
-pub struct SleepCounters {
-    beginning: Beginning,
-    /// The state now, as an index of [`State::ALL`], and since when, in microseconds.
-    state: Count,
-    changed: Count,
-    /// Microseconds in each state, without what is not over.
-    spent: [Count; State::ALL.len()],
-    /// Starts that succeeded, by how long they took.
+pub struct WakeCounters {
+    start_time: StartTime,
+    /// The current state as an index of [`State::ALL`], and the time of its start in microseconds.
+    state: Counter,
+    changed: Counter,
+    /// Microseconds in each state, without the current stay.
+    spent: [Counter; State::ALL.len()],
+    /// The durations of successful starts.
     pub cold_starts: Histogram,
-    /// Starts that did not.
-    pub failed_starts: Count,
-    /// How often it was frozen.
-    pub freezes: Count,
-    /// Clients that waited for it and got it, by how long they waited.
+    /// Failed starts.
+    pub failed_starts: Counter,
+    /// Freezes.
+    pub freezes: Counter,
+    /// The waiting times of held clients that were served.
     pub holds: Histogram,
-    /// Clients that waited and did not get it.
-    pub holds_in_vain: Count,
-    /// The most that waited at once.
-    pub most_held: Count,
-    wakes: [Count; WokenBy::ALL.len()],
+    /// Held clients that were not served.
+    pub failed_holds: Counter,
+    /// The maximum of clients held at once.
+    pub max_held: Counter,
+    wakes: [Counter; WokenBy::ALL.len()],
     woken: Mutex<Option<Woken>>,
 }
 
-impl Default for SleepCounters {
+impl Default for WakeCounters {
     fn default() -> Self {
         Self {
-            beginning: Beginning::now(),
-            state: Count::default(),
-            changed: Count::default(),
+            start_time: StartTime::now(),
+            state: Counter::default(),
+            changed: Counter::default(),
             spent: Default::default(),
             cold_starts: Histogram::default(),
-            failed_starts: Count::default(),
-            freezes: Count::default(),
+            failed_starts: Counter::default(),
+            freezes: Counter::default(),
             holds: Histogram::default(),
-            holds_in_vain: Count::default(),
-            most_held: Count::default(),
+            failed_holds: Counter::default(),
+            max_held: Counter::default(),
             wakes: Default::default(),
             woken: Mutex::new(None),
         }
     }
 }
 
-impl SleepCounters {
-    /// The state changed.
+impl WakeCounters {
+    /// Records a change of the state.
     pub fn change(&self, state: State, now: Instant) {
-        let now = micros(self.beginning.until(now));
+        let now = micros(self.start_time.since_start(now));
         if let Some(spent) = self.spent.get(usize::try_from(self.state.get()).unwrap_or_default()) {
             spent.add(now.saturating_sub(self.changed.get()));
         }
         self.changed.set(now);
         self.state.set(index(state));
         if state == State::Frozen {
-            self.freezes.up();
+            self.freezes.inc();
         }
     }
 
-    /// How long it was in this state, all together, until now.
+    /// Returns the total time in a state until now.
     pub fn spent(&self, state: State, now: Instant) -> Duration {
         let index = index(state);
-        let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Count::get);
+        let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Counter::get);
         let going_on = if self.state.get() == index {
-            micros(self.beginning.until(now)).saturating_sub(self.changed.get())
+            micros(self.start_time.since_start(now)).saturating_sub(self.changed.get())
         } else {
             0
         };
         Duration::from_micros(over + going_on)
     }
 
-    /// It is being woken.
+    /// Counts a wake-up.
     pub fn wake(&self, by: WokenBy) {
         if let Some(count) =
             WokenBy::ALL.iter().position(|other| *other == by).and_then(|i| self.wakes.get(i))
         {
-            count.up();
+            count.inc();
         }
         *self.lock() = Some(Woken { by, who: None, at: SystemTime::now() });
     }
 
-    /// The maxima begin anew; `held`: so many wait now.
-    pub fn forget_most(&self, held: usize) {
-        self.most_held.set(u64::try_from(held).unwrap_or(u64::MAX));
-        self.holds.forget_most();
-        self.cold_starts.forget_most();
+    /// Resets the maxima; `held` is the number of clients held now.
+    pub fn reset_max(&self, held: usize) {
+        self.max_held.set(u64::try_from(held).unwrap_or(u64::MAX));
+        self.holds.reset_max();
+        self.cold_starts.reset_max();
     }
 
-    /// It was this client that has just woken it.
+    /// Sets the client that caused the last wake-up.
     pub fn woken_by(&self, who: String) {
         if let Some(woken) = self.lock().as_mut().filter(|woken| woken.by == WokenBy::Client) {
             woken.who = Some(who);
         }
     }
 
-    /// The last wake-up.
+    /// Returns the last wake-up.
     pub fn woken(&self) -> Option<Woken> {
         self.lock().clone()
     }
 
-    /// How often it was woken by this.
+    /// Returns the number of wake-ups with a cause.
     pub fn wakes(&self, by: WokenBy) -> u64 {
         WokenBy::ALL
             .iter()
             .position(|other| *other == by)
             .and_then(|i| self.wakes.get(i))
-            .map_or(0, Count::get)
+            .map_or(0, Counter::get)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Woken>> {
@@ -186,8 +186,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_in_all_states_is_the_time_that_passed() {
-        let counters = SleepCounters::default();
+    fn the_times_in_all_states_add_up() {
+        let counters = WakeCounters::default();
         let began = Instant::now();
         let mut now = began;
         for (state, millis) in [(State::Starting, 10), (State::Ready, 200), (State::Frozen, 3_000)] {
@@ -203,8 +203,8 @@ mod tests {
     }
 
     #[test]
-    fn who_woke_it_is_remembered() {
-        let counters = SleepCounters::default();
+    fn remembers_the_client_that_woke_it() {
+        let counters = WakeCounters::default();
         counters.wake(WokenBy::Client);
         counters.woken_by("192.0.2.1:5".to_owned());
         assert_eq!(counters.woken().unwrap().to_string(), "the client 192.0.2.1:5");

@@ -1,56 +1,60 @@
-//! A session's line in the log: in words, as `HAProxy` writes it with `option tcplog`, or as JSON.
+//! The access log: one line for each session, as plain text, in `HAProxy`'s tcplog format, or as JSON.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dormouse_log::{Format, Level, field, quoted};
+use dormouse_log::{Format, Level, Log, field, json_string};
 use dormouse_sys::local_time;
 
-use super::counters::Cause;
-use super::{Ledger, Outcome, Record};
+use super::cause::Cause;
+use super::outcome::Outcome;
+use super::record::Record;
 
-impl Ledger {
-    /// Writes a session's line, if lines of sessions are written.
-    pub(super) fn tell(&self, label: &str, record: &Record<'_>) {
-        if !self.log.wants_sessions() {
-            return;
-        }
-        let fields = if self.log.has_fields() { fields(record) } else { String::new() };
-        match self.log.format() {
-            Format::Text => self.log.words(Level::Debug, format_args!("{label}{record}"), &fields),
-            Format::Tcplog => {
-                self.log.words(Level::Info, format_args!("{}", Tcplog { ledger: self, record }), &fields);
-            }
-            Format::Json => self.log.object(Level::Info, &self.members(record), &fields),
-        }
-    }
+/// The names and counters that an access log line needs besides the session's record.
+pub(super) struct Origin<'a> {
+    /// The name of the service.
+    pub(super) service: &'a str,
+    /// The open sessions of the service, without this one.
+    pub(super) open: u64,
+    /// The open sessions of the process, with this one.
+    pub(super) open_in_process: u64,
+}
 
-    /// The members of a session's JSON object, behind what all lines have.
-    fn members(&self, record: &Record<'_>) -> String {
-        let cause = Cause::of(record.outcome);
-        let (up, down) = record.outcome.bytes();
-        let mut text = String::with_capacity(256);
-        // A String takes whatever is written to it.
-        let _ = write!(
-            text,
-            r#""event":"session","service":{},"server":{},"client":{},"held_ms":{:.3},"lasted_ms":{:.3},"bytes_in":{up},"bytes_out":{down},"end":"{}","side":"{}","termination":"{}""#,
-            quoted(&self.name),
-            record.server.map_or_else(|| "null".to_owned(), |server| quoted(&server.name)),
-            quoted(&record.client.to_string()),
-            record.held.as_secs_f64() * 1e3,
-            record.lasted.as_secs_f64() * 1e3,
-            cause.name(),
-            cause.side(),
-            cause.termination(record.outcome.served()),
-        );
-        if let Outcome::Unserved(refusal) = record.outcome {
-            let _ = write!(text, r#","reason":{}"#, quoted(&refusal.to_string()));
-        }
-        text
+/// Writes the line of a session.
+pub(super) fn write(log: &Log, label: &str, record: &Record<'_>, origin: &Origin<'_>) {
+    let fields = if log.has_fields() { fields(record) } else { String::new() };
+    match log.format() {
+        Format::Text => log.text(Level::Debug, format_args!("{label}{record}"), &fields),
+        Format::Tcplog => log.text(Level::Info, format_args!("{}", Tcplog { origin, record }), &fields),
+        Format::Json => log.json(Level::Info, &members(origin.service, record), &fields),
     }
 }
 
-/// What the journal can select by.
+/// The members of a session's JSON object that follow the time and the level.
+fn members(service: &str, record: &Record<'_>) -> String {
+    let cause = Cause::of(record.outcome);
+    let (up, down) = record.outcome.bytes();
+    let mut text = String::with_capacity(256);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        r#""event":"session","service":{},"server":{},"client":{},"held_ms":{:.3},"lasted_ms":{:.3},"bytes_in":{up},"bytes_out":{down},"end":"{}","side":"{}","termination":"{}""#,
+        json_string(service),
+        record.server.map_or_else(|| "null".to_owned(), |server| json_string(&server.name)),
+        json_string(&record.client.to_string()),
+        record.held.as_secs_f64() * 1e3,
+        record.lasted.as_secs_f64() * 1e3,
+        cause.name(),
+        cause.side(),
+        cause.termination(record.outcome.served()),
+    );
+    if let Outcome::Unserved(refusal) = record.outcome {
+        let _ = write!(text, r#","reason":{}"#, json_string(&refusal.to_string()));
+    }
+    text
+}
+
+/// Returns the journal fields of a session.
 fn fields(record: &Record<'_>) -> String {
     let cause = Cause::of(record.outcome);
     let (up, down) = record.outcome.bytes();
@@ -73,13 +77,13 @@ fn fields(record: &Record<'_>) -> String {
 /// and the total (Tw/Tc/Tt, ms), bytes to the client, how it ended, connections of the process, the frontend, the
 /// backend and the server, retries, and the lengths of the queues.
 struct Tcplog<'a> {
-    ledger: &'a Ledger,
+    origin: &'a Origin<'a>,
     record: &'a Record<'a>,
 }
 
 impl fmt::Display for Tcplog<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledger, record } = self;
+        let Self { origin, record } = self;
         let accepted = SystemTime::now().checked_sub(record.lasted).unwrap_or(UNIX_EPOCH);
         let served = record.outcome.served();
         let held = record.held.as_millis();
@@ -89,11 +93,9 @@ impl fmt::Display for Tcplog<'_> {
             (false, _) => ("-1".to_owned(), "-1".to_owned()),
         };
         let server_name = record.server.map_or("<NOSRV>", |server| &server.name);
-        // This session is told when it has ended. The process and the frontend still have it then, as HAProxy counts;
-        // the backend and the server do not.
-        let others = ledger.figures.open.get();
-        let open = others + 1;
-        let all = ledger.parent.as_ref().map_or(open, |parent| parent.figures.open.get() + 1);
+        // The session has ended. HAProxy still counts it for the process and the frontend then, but not for the backend
+        // and the server.
+        let (all, open, others) = (origin.open_in_process, origin.open + 1, origin.open);
         let has = record.server.map_or(0, |server| server.counters.open.get());
         write!(
             f,
@@ -103,12 +105,12 @@ impl fmt::Display for Tcplog<'_> {
             record.lasted.as_millis(),
             record.outcome.bytes().1,
             Cause::of(record.outcome).termination(served),
-            name = ledger.name,
+            name = origin.service,
         )
     }
 }
 
-/// `ADDRESS:PORT`, and for local clients `unix:1` as `HAProxy` has it.
+/// `ADDRESS:PORT`, or `unix:1` for local clients, like `HAProxy`.
 struct Client<'a>(&'a Record<'a>);
 
 impl fmt::Display for Client<'_> {
