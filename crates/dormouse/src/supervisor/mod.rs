@@ -55,7 +55,7 @@ async fn serve(
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     let manager = Notifier::from_env();
-    let log = Log::with_format(config.log_level, config.oversight.format);
+    let log = Log::with_format(config.log_level, config.admin.format);
     let mut signals = Signals::register_with_soft_stop().map_err(RunError::Runtime)?;
     let rereads =
         read.map(|read| Ok((read, HangupSignals::register()?))).transpose().map_err(RunError::Runtime)?;

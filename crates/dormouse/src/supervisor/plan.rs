@@ -122,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use dormouse_config::{self, Surroundings};
+    use dormouse_config::{self, Environment};
 
     /// Addresses of which some take the place of others.
     const ADDRESSES: [&str; 9] = [
@@ -148,7 +148,7 @@ mod tests {
                 listen.join(", ")
             );
         }
-        dormouse_config::read(&[dormouse_config::single("x".as_ref(), &text)], Surroundings { root: true })
+        dormouse_config::read(&[dormouse_config::single("x".as_ref(), &text)], Environment { root: true })
             .result
             .ok()
     }

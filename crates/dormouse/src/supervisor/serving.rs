@@ -132,12 +132,12 @@ impl Serving {
     /// When something cannot be had that is needed. Then nothing has changed.
     pub(super) async fn turn_to(&mut self, config: Config) -> Result<Changes, RunError> {
         self.leave_out_lost();
-        let mut reconfigure = self.windows.reconfigure(&config.oversight);
+        let mut reconfigure = self.windows.reconfigure(&config.admin);
         let plan = plan(&self.config, &config, &self.windows.closing(&reconfigure));
         reconfigure.defer(&self.closing(&plan));
         let prepared = self.prepare(&config, &plan, &mut reconfigure).await?;
         self.log.set_level(config.log_level);
-        self.log.set_format(config.oversight.format);
+        self.log.set_format(config.admin.format);
         self.windows.apply(reconfigure, &self.window);
 
         // Everything that ends is closed first, so that its listeners can be taken over.

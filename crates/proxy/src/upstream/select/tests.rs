@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::limit::{AtLimit, Cap};
-use dormouse_config::{Surroundings, read, single};
+use dormouse_config::{Environment, read, single};
 use dormouse_core::pool::{AdminState, Status};
 use dormouse_log::{Level, Log};
 use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
@@ -41,7 +41,7 @@ impl Scene {
             )
             .unwrap();
         }
-        let config = read(&[single(Path::new("d"), &text)], Surroundings { root: false }).result.unwrap();
+        let config = read(&[single(Path::new("d"), &text)], Environment { root: false }).result.unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
         let routes = Routes::prepare(config).unwrap();
         let service =

@@ -1,4 +1,4 @@
-//! PROXY headers: from whom they are taken, and which one the server gets.
+//! PROXY headers: from which clients they are accepted, and which one the server gets.
 
 use dormouse_core::address::ListenAddress;
 use dormouse_core::network::Network;
@@ -13,7 +13,7 @@ use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 const VERSIONS: [(&str, Version); 2] = [("v1", Version::V1), ("v2", Version::V2)];
 
-/// Reads whose headers are believed.
+/// Reads whose headers are accepted.
 pub(super) fn accept(field: &Field<'_>, listen: &[Listen], report: &mut Report) -> Option<Sources> {
     match &field.node.value {
         Value::Switch(false) => return None,
@@ -29,18 +29,18 @@ pub(super) fn accept(field: &Field<'_>, listen: &[Listen], report: &mut Report) 
         let some = field.place().write("accept_proxy", "[\"10.0.0.0/8\"]");
         report.warning(
             field.place(),
-            format!("whoever reaches {listen} can claim any address; name the proxies: {some}"),
+            format!("every client that reaches {listen} can claim any address; list the addresses of the proxies: {some}"),
         );
     }
     Some(Sources::Everybody)
 }
 
-/// A flag has no true.
+/// Returns whether a flag stands for all clients: a flag has no `true`.
 fn is_everybody(field: &Field<'_>) -> bool {
     matches!(field.list().as_slice(), [only] if matches!(&only.node.value, Value::Text(text) if text == "all"))
 }
 
-/// Reads which header the server gets.
+/// Reads the header that the server gets.
 pub(super) fn send(field: &Field<'_>, report: &mut Report) -> Option<SendProxy> {
     let Some(section) = Section::open(field.node, "proxy_protocol", keys::SERVICE, report) else {
         return field.choice(&VERSIONS, report).map(SendProxy::from);
@@ -59,10 +59,7 @@ pub(super) fn send(field: &Field<'_>, report: &mut Report) -> Option<SendProxy> 
     }
     for field in ["unique_id", "credentials", "pass"].iter().filter_map(|name| section.get(name)) {
         if matches!(field.node.value, Value::Switch(true)) {
-            report.error(
-                field.place(),
-                "version 1 has no place for more than the addresses; use version = \"v2\"",
-            );
+            report.error(field.place(), "version 1 contains only the addresses; use version = \"v2\"");
         }
     }
     Some(SendProxy::V1)

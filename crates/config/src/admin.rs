@@ -1,4 +1,4 @@
-//! Who may look at what runs and steer it, and what is told of sessions.
+//! The control socket, the web server and the format of the log.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,21 +7,21 @@ use dormouse_core::address::ListenAddress;
 use dormouse_log::Format;
 
 use super::endpoint::ListenError;
-use super::model::{Control, Listen, Oversight};
+use super::model::{AdminConfig, Control, Listen};
 use super::report::{Place, Report};
 use super::sockets::Wanted;
 use super::value::Section;
 use super::{endpoint, once};
 
-/// What was said of it, and where.
+/// The settings read so far, with their places.
 #[derive(Default)]
-pub(super) struct Draughts {
+pub(super) struct AdminDraft {
     control: Option<(Control, Place)>,
     http: Option<(Option<SocketAddr>, Place)>,
     format: Option<(Format, Place)>,
 }
 
-impl Draughts {
+impl AdminDraft {
     /// Reads the keys at the top of a file.
     pub(super) fn read(&mut self, section: &Section<'_>, report: &mut Report) {
         if let Some(field) = section.get("control") {
@@ -31,8 +31,8 @@ impl Draughts {
         if let Some(field) = section.get("http") {
             let http = field.parsed(report, http);
             if http.flatten().is_some_and(|address| !address.ip().is_loopback()) {
-                let message = "whoever reaches this address sees all services and clients, without a password; \
-                               127.0.0.1 is seen from this machine only";
+                let message = "all who can reach this address see the services and their clients without a password; \
+                               use 127.0.0.1 to allow only this machine";
                 report.warning(field.place(), message);
             }
             once(&mut self.http, http, &field, report);
@@ -44,7 +44,7 @@ impl Draughts {
         }
     }
 
-    /// The sockets that it takes.
+    /// Returns the sockets to open.
     pub(super) fn wanted(&self) -> impl Iterator<Item = Wanted<'_>> {
         let control = self.control.as_ref().and_then(|(control, place)| {
             let listen = control.listen()?;
@@ -56,16 +56,16 @@ impl Draughts {
         control.into_iter().chain(http)
     }
 
-    /// Writes what was said over what was said before.
-    pub(super) fn apply(self, oversight: &mut Oversight) {
+    /// Replaces the settings that were read.
+    pub(super) fn apply(self, admin: &mut AdminConfig) {
         if let Some((control, _)) = self.control {
-            oversight.control = control;
+            admin.control = control;
         }
         if let Some((http, _)) = self.http {
-            oversight.http = http;
+            admin.http = http;
         }
         if let Some((format, _)) = self.format {
-            oversight.format = format;
+            admin.format = format;
         }
     }
 }
@@ -96,13 +96,13 @@ fn http(text: &str) -> Result<Option<SocketAddr>, PlaceError> {
     }
 }
 
-/// Why nobody can look from there.
+/// Why an address is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum PlaceError {
     Control,
-    /// A path that is none, or its options.
+    /// The path or its options are not valid.
     Path(ListenError),
-    /// It has no mode that would keep anybody out.
+    /// An abstract socket has no permissions.
     Abstract,
     Http,
 }
@@ -112,13 +112,13 @@ impl fmt::Display for PlaceError {
         f.write_str(match self {
             Self::Path(error) => return error.fmt(f),
             Self::Abstract => {
-                "an abstract name is open to everybody on this machine; write a path, such as \
+                "an abstract socket is open to all users of this machine; write a path, such as \
                  unix:/run/dormouse/control.sock?mode=0600, or none"
             }
             Self::Control => {
-                "not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none"
+                "not the path of a UNIX socket; write unix:/run/dormouse/control.sock?mode=0600, or none"
             }
-            Self::Http => "not an address and a port; write 127.0.0.1:9180, or none",
+            Self::Http => "not an address with a port; write 127.0.0.1:9180, or none",
         })
     }
 }

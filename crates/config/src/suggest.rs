@@ -1,8 +1,8 @@
-//! The known word that was probably meant.
+//! Suggestions for misspelt words.
 
-/// The one of `known` that is nearest to `given`, if it is near enough to be meant.
+/// Returns the word of `known` that is nearest to `given`, if it is near enough.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Nobody means a word by one that is many times as long, and the distance costs their product.
+    // The cost of the distance is the product of the lengths.
     if given.len() > LONGEST {
         return None;
     }
@@ -15,11 +15,10 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// No known word is half as long.
+/// The longest word to look for; each known word is shorter than half of it.
 const LONGEST: usize = 64;
 
-/// How many letters have to be inserted, removed, replaced or exchanged with their neighbour (optimal string
-/// alignment).
+/// Returns the number of letters to insert, remove, replace or exchange with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut before: Vec<usize> = Vec::new();
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_is_found() {
+    fn the_nearest_word_is_found() {
         let known = ["listen", "to", "hold", "minimum_uptime", "proxy_protocol"];
         for (given, meant) in [
             ("lsiten", Some("listen")),

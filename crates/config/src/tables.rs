@@ -15,10 +15,10 @@ use super::tree::Value;
 use super::value::{Field, Section, absolute_path};
 use crate::limit::AtLimit;
 
-/// The words for what happens at a limit.
+/// The words for the treatment of clients beyond a limit.
 pub(super) const AT_LIMIT: [(&str, AtLimit); 2] = [("refuse", AtLimit::Refuse), ("queue", AtLimit::Queue)];
 
-/// The table in this field, which can be nothing else.
+/// Opens a field that must be a table.
 pub(super) fn table<'a>(field: &Field<'a>, report: &mut Report) -> Option<Section<'a>> {
     let section = Section::open(field.node, field.key.path, keys::SERVICE, report);
     if section.is_none() {
@@ -27,7 +27,7 @@ pub(super) fn table<'a>(field: &Field<'a>, report: &mut Report) -> Option<Sectio
     section
 }
 
-/// Reads when it is ready, and how long that must have lasted if that is said here.
+/// Reads when a workload is ready, and the `settle` of that table.
 pub(super) fn ready(field: &Field<'_>, report: &mut Report) -> (Option<Ready>, Option<Duration>) {
     let Some(section) = Section::open(field.node, "ready", keys::SERVICE, report) else {
         return (ready_text(field, report), None);
@@ -36,13 +36,13 @@ pub(super) fn ready(field: &Field<'_>, report: &mut Report) -> (Option<Ready>, O
     let ways: Vec<_> = ["file", "command", "expect"].iter().filter_map(|way| section.get(way)).collect();
     if let [first, others @ ..] = ways.as_slice() {
         for other in others {
-            let message = format!("is another way to be ready than {}; keep one of them", first.key.path);
+            let message = format!("conflicts with {}; keep only one", first.key.path);
             report.error(other.place(), message);
         }
     }
     let send = section.get("send");
     if let (Some(send), None) = (&send, section.get("expect")) {
-        report.error(send.place(), "something has to be expected then; add for example expect = \"+PONG\"");
+        report.error(send.place(), "requires expect; add for example expect = \"+PONG\"");
     }
     let send = send.and_then(|field| field.text(report)).unwrap_or_default().as_bytes().to_vec();
     let ready = match ways.first() {
@@ -82,7 +82,7 @@ fn ready_text(field: &Field<'_>, report: &mut Report) -> Option<Ready> {
 }
 
 fn expect(text: &str) -> Result<Vec<u8>, &'static str> {
-    if text.is_empty() { Err("something has to be expected; for example +PONG") } else { Ok(text.into()) }
+    if text.is_empty() { Err("the expected text is empty; write for example +PONG") } else { Ok(text.into()) }
 }
 
 pub(super) fn hold(section: Option<&Section<'_>>, report: &mut Report) -> Hold {
@@ -90,10 +90,11 @@ pub(super) fn hold(section: Option<&Section<'_>>, report: &mut Report) -> Hold {
     let timeout = get("timeout").and_then(|field| field.span(report));
     let max = get("max").and_then(|field| hold_max(&field, report));
     let overflow = get("overflow").and_then(|field| field.choice(&AT_LIMIT, report));
+    let defaults = Hold::default();
     Hold {
-        timeout: timeout.unwrap_or(TimeSpan::from_secs(30)),
-        max: max.unwrap_or(HELD),
-        overflow: overflow.unwrap_or(AtLimit::Refuse),
+        timeout: timeout.unwrap_or(defaults.timeout),
+        max: max.unwrap_or(defaults.max),
+        overflow: overflow.unwrap_or(defaults.overflow),
     }
 }
 
@@ -107,29 +108,16 @@ fn hold_max(field: &Field<'_>, report: &mut Report) -> Option<NonZeroU32> {
         let instead = field.place().write("hold.timeout", "\"0\"");
         report.error(
             field.place(),
-            format!("at least 1 is held; to turn clients away at once write {instead}"),
+            format!("must be at least 1; to turn clients away at once, write {instead}"),
         );
         return None;
     }
     field.count(report)
 }
 
-/// How many are held unless told.
-const HELD: NonZeroU32 = match NonZeroU32::new(1024) {
-    Some(number) => number,
-    None => NonZeroU32::MIN,
-};
-
-/// Reads when it sleeps.
+/// Reads when a workload is frozen and stopped.
 pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
-    const STOP: Duration = Duration::from_secs(5 * 60);
-    let mut idle = Idle {
-        stop: Some(STOP),
-        freeze: None,
-        quiet: None,
-        minimum_uptime: Duration::from_secs(60),
-        keep_warm: Vec::new(),
-    };
+    let mut idle = Idle::default();
     let Some(field) = field else { return idle };
     let Some(section) = Section::open(field.node, "idle", keys::SERVICE, report) else {
         if matches!(field.node.value, Value::Text(_) | Value::Integer(_)) {
@@ -141,8 +129,8 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
     };
     let mut span = |name| section.get(name).and_then(|field| field.span(report));
     idle.stop = span("stop").map_or(idle.stop, TimeSpan::finite);
-    idle.freeze = span("freeze").and_then(TimeSpan::finite);
-    idle.quiet = span("quiet").and_then(TimeSpan::finite);
+    idle.freeze = span("freeze").map_or(idle.freeze, TimeSpan::finite);
+    idle.quiet = span("quiet").map_or(idle.quiet, TimeSpan::finite);
     if let Some(uptime) = section.get("minimum_uptime") {
         idle.minimum_uptime = uptime.duration(report).unwrap_or(idle.minimum_uptime);
     }
@@ -151,49 +139,53 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
             let by = field.place().call("idle.stop");
             let stop = TimeSpan::Finite(stop);
             let message =
-                format!("it would be stopped before it is frozen; stay below {by}, which is {stop}");
+                format!("must be less than {by} ({stop}), because a stopped workload cannot be frozen");
             report.error(field.place(), message);
         }
     }
     if let (Some(field), Some(Duration::ZERO)) = (section.get("quiet"), idle.quiet) {
-        report.error(field.place(), "no session would count as use; write for example 15min, or infinity");
+        report.error(field.place(), "must be greater than zero, for example 15min or infinity");
     }
     if let Some(field) = section.get("keep_warm") {
         idle.keep_warm = field.several(report, str::parse);
         if is_open(&idle.keep_warm, 0, 0) && minutes_until_change(&idle.keep_warm, 0, 0).is_none() {
             let instead = field.place().write("idle.stop", "\"infinity\"");
-            report
-                .warning(field.place(), format!("covers the whole week: it never sleeps; {instead} says so"));
+            report.warning(
+                field.place(),
+                format!("covers the whole week, so that the workload never stops; write {instead} instead"),
+            );
         }
     }
     idle
 }
 
 pub(super) fn timeouts(section: Option<&Section<'_>>, report: &mut Report) -> Timeouts {
-    const HEADER: Duration = Duration::from_secs(5);
+    let defaults = Timeouts::default();
     let get = |name| section.and_then(|section| section.get(name));
     let mut limit = |name, default| {
-        let span = get(name).and_then(|field| field.span(report)).unwrap_or(default);
-        // A limit of zero would end every session; as elsewhere with systemd, zero switches it off.
+        let Some(span) = get(name).and_then(|field| field.span(report)) else { return default };
+        // Zero disables a timeout, as in systemd, because it would end every session.
         span.finite().filter(|span| !span.is_zero())
     };
-    let connect = limit("connect", TimeSpan::from_secs(5));
+    let connect = limit("connect", defaults.connect);
+    let Limits { half_close, idle, client, server, client_fin, server_fin, tunnel, session } =
+        defaults.limits;
     let limits = Limits {
-        half_close: limit("half_close", TimeSpan::from_secs(60)),
-        idle: limit("idle", TimeSpan::Infinite),
-        client: limit("client", TimeSpan::Infinite),
-        server: limit("server", TimeSpan::Infinite),
-        client_fin: limit("client_fin", TimeSpan::Infinite),
-        server_fin: limit("server_fin", TimeSpan::Infinite),
-        tunnel: limit("tunnel", TimeSpan::Infinite),
-        session: limit("session", TimeSpan::Infinite),
+        half_close: limit("half_close", half_close),
+        idle: limit("idle", idle),
+        client: limit("client", client),
+        server: limit("server", server),
+        client_fin: limit("client_fin", client_fin),
+        server_fin: limit("server_fin", server_fin),
+        tunnel: limit("tunnel", tunnel),
+        session: limit("session", session),
     };
     let proxy_header = get("proxy_header").and_then(|field| {
-        let patience = field.duration(report)?;
-        if patience.is_zero() {
-            report.error(field.place(), "no header comes in no time; write for example 5s");
+        let timeout = field.duration(report)?;
+        if timeout.is_zero() {
+            report.error(field.place(), "must be greater than zero, for example 5s");
         }
-        Some(patience)
+        Some(timeout)
     });
-    Timeouts { connect, proxy_header: proxy_header.unwrap_or(HEADER), limits }
+    Timeouts { connect, proxy_header: proxy_header.unwrap_or(defaults.proxy_header), limits }
 }
