@@ -155,7 +155,7 @@ const SERVICES: &[Family] = &[
         Kind::Counter,
         "How often a client that a server did not take tried another.",
         |service, page| {
-            servers(service, page, |server| Some(server.view.as_ref()?.retry_counts.redispatches))
+            servers(service, page, |server| Some(server.view.as_ref()?.retry_counts.redispatches));
         },
     ),
     family(

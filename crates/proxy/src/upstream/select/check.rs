@@ -44,7 +44,7 @@ impl HealthChecker {
             if path_changed && self.is_awake() {
                 let began = Instant::now();
                 if self.finds_listener(path).await {
-                    self.pool.record_check(self.server, CheckResult::Passed, String::new(), began);
+                    self.pool.record_check(self.server, CheckResult::Passed, "", began);
                 } else {
                     self.pool.expedite_check(self.server);
                 }
@@ -56,7 +56,7 @@ impl HealthChecker {
                     self.check().await.err().unwrap_or((CheckResult::Passed, String::new()));
                 // A server that fell asleep meanwhile was not checked.
                 if self.is_awake() {
-                    self.pool.record_check(self.server, result, reason, began);
+                    self.pool.record_check(self.server, result, &reason, began);
                     continue;
                 }
             }

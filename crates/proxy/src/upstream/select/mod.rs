@@ -220,10 +220,10 @@ impl Pool {
     }
 
     /// Records the result of a check that began at `began`. `reason`: why it failed or was not possible.
-    fn record_check(&self, server: usize, result: CheckResult, reason: String, began: Instant) {
-        let last = LastCheck { at: began, took: began.elapsed(), finding: result, text: reason.clone() };
+    fn record_check(&self, server: usize, result: CheckResult, reason: &str, began: Instant) {
+        let last = LastCheck { at: began, took: began.elapsed(), finding: result, text: reason.to_owned() };
         if self.lock().keep_check(server, last) {
-            self.update_health(server, &reason, |health, now| health.record_check(now, result));
+            self.update_health(server, reason, |health, now| health.record_check(now, result));
         }
     }
 

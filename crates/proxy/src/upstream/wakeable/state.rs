@@ -90,11 +90,11 @@ impl ServerState {
         let request = match action {
             Action::Grant(waiter) => {
                 let answer = Ok((self.run, self.ready_conn.take()));
-                let waited = self
+                let span = self
                     .waiters
                     .remove(&waiter)
                     .and_then(|(sender, since)| sender.send(answer).ok().map(|()| now.duration_since(since)));
-                match waited {
+                match span {
                     Some(span) => counters.holds.add(span),
                     // The client has left.
                     None => self.machine.release(now, true, further),
