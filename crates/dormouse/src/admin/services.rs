@@ -38,8 +38,7 @@ pub(super) fn process(running: &Running) -> Value {
 
 /// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let stats = service.stats();
-    let counters = &stats.counters;
+    let counters = &service.stats().counters;
     let (state, since) = service_state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
