@@ -36,24 +36,28 @@ cases! {
     tail: "the server sends 24 MiB and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || server.send(&pattern(BULK), SOON));
+        let expected = pattern(BULK);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || server.send(&sent, SOON));
         // The first bytes show that the sender has started.
         let mut bytes = client.receive(1, SOON)?;
         let rest = client.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     upload_tail: "the client sends 24 MiB and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || client.send(&pattern(BULK), SOON));
+        let expected = pattern(BULK);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || client.send(&sent, SOON));
         let mut bytes = server.receive(1, SOON)?;
         let rest = server.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     close_by_client: "the client closes" => Same("Fin at the server"), |s| {

@@ -28,19 +28,22 @@ use crate::rig::{A_WHILE, Plan, Rig, exchange, patience};
 /// The descriptors for a few sessions: a multiple of the six or eight that systemd-socket-proxyd needs for each.
 const SESSION_DESCRIPTORS: usize = 24;
 
+/// The number of clients or servers that read nothing.
+const READERS: usize = scaled(4, 20);
+
 /// A user without other processes.
 const UNUSED_UID: u32 = 54_321;
 
 cases! {
-    #[alone] slow_reader_unix: "20 readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
+    #[alone] slow_reader_unix: "readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
         difference: "slow-readers",
         socket_proxyd: "spins",
         dormouse: "rests",
     }, |s| {
         let rig = Plan::new(s).between(Family::Unix, Family::Unix).start()?;
-        slow_readers(&rig, 20, 1)
+        slow_readers(&rig, READERS, 1)
     };
-    #[alone] slow_reader_tcp: "20 readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
+    #[alone] slow_reader_tcp: "readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
         difference: "slow-readers",
         socket_proxyd: "spins",
         dormouse: "rests",
@@ -48,7 +51,7 @@ cases! {
         let rig = Plan::new(s).between(Family::Tcp4, Family::Tcp4).start()?;
         rig.front.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
         rig.back.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
-        slow_readers(&rig, 20, 100)
+        slow_readers(&rig, READERS, 100)
     };
     #[alone] out_of_descriptors: "a low limit of descriptors and many clients" => Differs {
         difference: "out-of-descriptors",
@@ -388,7 +391,7 @@ fn small_session_beside_bulk() {
 
 fn small_exchanges_beside_bulk() -> Result<()> {
     const STREAMS: usize = 2;
-    const EXCHANGES: usize = 200;
+    const EXCHANGES: usize = scaled(50, 200);
     /// The most bytes that the other sessions may move during one exchange, in nine of ten exchanges. This measure
     /// does not depend on the load of the machine, which slows down all sessions.
     const BESIDE: u64 = 256 << 20;
