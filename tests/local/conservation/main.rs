@@ -60,8 +60,13 @@ fn all_bytes_arrive_through_the_program() {
 /// The kernel alone meets all requirements of the sessions.
 #[test]
 fn all_bytes_arrive_over_a_direct_connection() {
-    let report =
-        run_some(Path::Direct, &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX], scaled(50, 500) as u64, PATIENCE).unwrap();
+    let report = run_some(
+        Path::Direct,
+        &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX],
+        scaled(50, 500) as u64,
+        PATIENCE,
+    )
+    .unwrap();
     report.assert_clean();
 }
 

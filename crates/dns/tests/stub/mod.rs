@@ -27,7 +27,7 @@ pub(crate) struct Dns {
 #[derive(Default)]
 struct Zone {
     records: Mutex<Vec<ResourceRecord<'static>>>,
-    services_asked: AtomicU64,
+    srv_queries: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -71,8 +71,8 @@ impl Dns {
 
     /// Returns the number of questions for service records.
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the real server")]
-    pub(crate) fn services_asked(&self) -> Result<u64> {
-        Ok(self.zone.services_asked.load(Ordering::SeqCst))
+    pub(crate) fn srv_queries(&self) -> Result<u64> {
+        Ok(self.zone.srv_queries.load(Ordering::SeqCst))
     }
 }
 
@@ -128,7 +128,7 @@ impl Zone {
         let asked = packet.questions.first()?;
         let (name, kind) = (parse_name(&asked.qname.to_string()), asked.qtype);
         if kind == QTYPE::TYPE(TYPE::SRV) {
-            self.services_asked.fetch_add(1, Ordering::SeqCst);
+            self.srv_queries.fetch_add(1, Ordering::SeqCst);
         }
         let mut reply = packet.into_reply();
         let records = self.records.lock().unwrap();
