@@ -36,7 +36,7 @@ pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let told = match parse(args) {
         Ok(told) => told,
-        Err(stop) => return stop.tell(&help()),
+        Err(stop) => return stop.exit(&help()),
     };
     // Who is started by the service manager for this is not done before the other says so. Without a manager, or where it
     // does not listen to us, it is not waited for.

@@ -141,7 +141,7 @@ pub(super) const FAMILIES: &[Family] = &[
         each_workload(service, out, |labels, sleeper, out| {
             let now = sleeper.state().0;
             for state in State::ALL {
-                out.number(&format!("{labels},state=\"{}\"", state), u64::from(state == now));
+                out.number(&format!("{labels},state=\"{state}\""), u64::from(state == now));
             }
         });
     }),
@@ -154,7 +154,7 @@ pub(super) const FAMILIES: &[Family] = &[
             each_workload(service, out, |labels, sleeper, out| {
                 for state in State::ALL {
                     let spent = sleeper.counters.spent(state, now).as_secs_f64();
-                    out.value(&format!("{labels},state=\"{}\"", state), spent);
+                    out.value(&format!("{labels},state=\"{state}\""), spent);
                 }
             });
         },
@@ -188,7 +188,7 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     family("dormouse_server_freezes", Kind::Counter, "How often a server was frozen.", |service, out| {
         each_workload(service, out, |labels, sleeper, out| {
-            out.number(labels, sleeper.counters.freezes.get())
+            out.number(labels, sleeper.counters.freezes.get());
         });
     }),
     family(
@@ -197,7 +197,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "How long clients were held that then got it.",
         |service, out| {
             each_workload(service, out, |labels, sleeper, out| {
-                out.histogram(labels, &sleeper.counters.holds)
+                out.histogram(labels, &sleeper.counters.holds);
             });
         },
     ),

@@ -9,9 +9,9 @@ mod totals;
 
 use dormouse_core::control::{AdminState, ProxyId, StatFilter};
 
+use self::row::Row;
 use super::running::RunningService;
 use super::server_status::status;
-use self::row::Row;
 
 pub(super) use self::columns::header;
 

@@ -54,7 +54,7 @@ pub(super) fn page(name: &str) -> Option<String> {
     let (name, _) = PAGES.iter().find(|(short, file)| [*short, *file, stem(file)].contains(&name))?;
     Some(match *name {
         "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual.to_owned())),
-        "run" => around(pages::RUN, &options(RUN, |definition| definition.description())),
+        "run" => around(pages::RUN, &options(RUN, Definition::description)),
         "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual.to_owned())),
         "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual.to_owned())),
         "status" => {
