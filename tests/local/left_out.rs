@@ -1,6 +1,6 @@
-//! Prints what a run of the tests leaves out.
+//! Prints the tests that a run without the feature `system` skips.
 //!
-//! A target without the test harness, because the harness hides what a test that passes prints.
+//! The target has no test harness, because the harness hides the output of tests that pass.
 
 #![forbid(unsafe_code)]
 

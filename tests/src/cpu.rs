@@ -1,4 +1,4 @@
-//! Whether a process that has nothing to do rests or spins.
+//! Measures whether an idle process sleeps or spins.
 
 use std::time::Duration;
 use std::{fs, thread};
@@ -7,53 +7,55 @@ use crate::failure::Doing;
 use crate::wait::{Deadline, LIMIT};
 use crate::{Failure, Result};
 
-/// What a process does that has nothing to do.
+/// What an idle process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idling {
     /// It sleeps.
-    Rests,
+    Sleeps,
     /// It runs, or would run if it got a core.
     Spins,
 }
 
-/// How far apart the process is looked at.
+/// The time between two samples of the process.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process rests if it sleeps each time in this many looks, one after the other.
-const LOOKS: u32 = 50;
+/// A process sleeps if it is asleep in this many consecutive samples.
+const SAMPLES: u32 = 50;
 
-/// A process that sleeps uses no more between two looks.
-const NEXT_TO_NOTHING: Duration = Duration::from_millis(1);
+/// The most processor time that a sleeping process uses between two samples.
+const ASLEEP_MOST: Duration = Duration::from_millis(1);
 
-/// A process that has used this without a rest spins.
-const MUCH: Duration = Duration::from_secs(1);
+/// A process that uses this much processor time without a long sleep spins.
+const SPIN_LEAST: Duration = Duration::from_secs(1);
 
-/// Watches process `pid` until it is certain whether it rests or spins. Other processes make this slower, but they do
-/// not change the result: a process that waits for a core does not sleep, and one that sleeps uses no processor time.
+/// Samples process `pid` until the samples show that it sleeps or that it spins. Load from other processes makes
+/// this slower but does not change the result: a process that waits for a core is not asleep, and a sleeping
+/// process uses no processor time.
 ///
 /// # Errors
-/// When the process has ended, or neither is certain in time.
+/// When the process has ended, or the samples do not show either in time.
 pub fn idling(pid: u32) -> Result<Idling> {
     let deadline = Deadline::after(LIMIT * 2);
     let begin = used(pid)?;
-    let (mut last, mut rested) = (begin, 0);
+    let (mut last, mut asleep_samples) = (begin, 0);
     loop {
         thread::sleep(INTERVAL);
         let (asleep, now) = (is_asleep(pid)?, used(pid)?);
-        rested = if asleep && now.saturating_sub(last) < NEXT_TO_NOTHING { rested + 1 } else { 0 };
+        asleep_samples =
+            if asleep && now.saturating_sub(last) < ASLEEP_MOST { asleep_samples + 1 } else { 0 };
         last = now;
-        if rested >= LOOKS {
-            return Ok(Idling::Rests);
+        if asleep_samples >= SAMPLES {
+            return Ok(Idling::Sleeps);
         }
-        if now.saturating_sub(begin) >= MUCH {
+        if now.saturating_sub(begin) >= SPIN_LEAST {
             return Ok(Idling::Spins);
         }
-        deadline.left(|| format!("process {pid} to rest or to spin"))?;
+        deadline.left(|| format!("process {pid} to sleep or to spin"))?;
     }
 }
 
-/// Waits until process `pid` sleeps, or has used some processor time: in either case it has had the opportunity to
-/// react to what was done before.
+/// Waits until process `pid` sleeps or has used some processor time. In either case it had the opportunity to react
+/// to the preceding event.
 ///
 /// # Errors
 /// When the process has ended, or neither happens in time.
@@ -68,7 +70,7 @@ pub fn reacted(pid: u32) -> Result<()> {
     }
 }
 
-/// The processor time that the threads of `pid` have used.
+/// Returns the processor time that the threads of `pid` have used.
 fn used(pid: u32) -> Result<Duration> {
     let mut total = Duration::ZERO;
     for text in of_threads(pid, "schedstat")? {
@@ -89,7 +91,7 @@ fn is_asleep(pid: u32) -> Result<bool> {
     Ok(states.iter().all(sleeps))
 }
 
-/// The content of this file of each thread of `pid`.
+/// Returns the content of `/proc/PID/task/TID/FILE` for each thread of `pid`.
 fn of_threads(pid: u32, file: &str) -> Result<Vec<String>> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).doing(|| format!("list {path}"))?;

@@ -1,4 +1,4 @@
-//! A DNS server, unbound, whose records change as a test goes on.
+//! A DNS server (unbound) whose records a test can change.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -9,7 +9,7 @@ use crate::temp::TempDir;
 use crate::wait::{self, SOON};
 use crate::{Failure, Result};
 
-/// A server on a port of the kernel's choice that knows example.test.
+/// A DNS server for the zone example.test, on a port that the kernel chooses.
 #[derive(Debug)]
 pub struct Dns {
     child: Child,
@@ -18,12 +18,12 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// Starts one without records, with these lines more in its `server:` section.
+    /// Starts a server without records; `options` are additional lines of its `server:` section.
     ///
     /// # Errors
     /// When unbound is missing or does not come up.
     pub fn start(options: &str) -> Result<Self> {
-        // Somebody else may get the port between the choice and the server's start.
+        // Another process may take the port between the choice and the server's start.
         for _ in 0..5 {
             if let Some(dns) = Self::try_start(options)? {
                 return Ok(dns);
@@ -50,21 +50,21 @@ impl Dns {
         let child = quiet.spawn().doing(|| "start unbound (scripts/test-deps.sh installs it)".to_owned())?;
         let mut dns = Self { child, dir, address };
         let up = wait::until("unbound", SOON, || {
-            let ended = dns.child.try_wait().doing(|| "look after unbound".to_owned())?.is_some();
+            let ended = dns.child.try_wait().doing(|| "get the state of unbound".to_owned())?.is_some();
             Ok((ended || dns.control(&["status"]).is_ok()).then_some(!ended))
         })?;
         Ok(up.then_some(dns))
     }
 
-    /// Where it answers, over UDP and TCP.
+    /// The address on which the server answers, over UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Adds a record, as a zone file has it.
+    /// Adds a record in the format of a zone file.
     ///
     /// # Errors
-    /// When the server does not take it.
+    /// When the server does not accept it.
     pub fn add(&self, record: &str) -> Result<()> {
         self.control(&["local_data", record]).map(drop)
     }
@@ -77,19 +77,19 @@ impl Dns {
         self.control(&["local_data_remove", name]).map(drop)
     }
 
-    /// How many questions for service records there have been.
+    /// Returns the number of queries for SRV records so far.
     ///
     /// # Errors
-    /// When the server does not tell.
-    pub fn services_asked(&self) -> Result<u64> {
+    /// When the server does not report its counters.
+    pub fn srv_queries(&self) -> Result<u64> {
         let counters = self.control(&["stats_noreset"])?;
-        // A kind that nobody asked for has no line.
+        // A query type that was never requested has no line.
         let count = counters.lines().find_map(|line| line.strip_prefix("num.query.type.SRV="));
         let number = |count: &str| count.parse().map_err(|_| Failure::Unexpected(counters.clone()));
         count.map_or(Ok(0), number)
     }
 
-    /// What the server says to a command.
+    /// Sends a command to the server and returns its output.
     fn control(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new("unbound-control");
         command.arg("-c").arg(self.dir.join("unbound.conf")).args(words);
@@ -116,7 +116,7 @@ impl Drop for Dns {
 pub fn free() -> Result<SocketAddr> {
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").doing(|| "bind a UDP socket".to_owned())?;
-        let address = udp.local_addr().doing(|| "look where a UDP socket is".to_owned())?;
+        let address = udp.local_addr().doing(|| "get the address of a UDP socket".to_owned())?;
         if TcpListener::bind(address).is_ok() {
             return Ok(address);
         }

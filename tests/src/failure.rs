@@ -1,4 +1,4 @@
-//! Why a test could not go on.
+//! The error type of the test support.
 
 use std::time::Duration;
 use std::{error, fmt, io};
@@ -6,36 +6,36 @@ use std::{error, fmt, io};
 /// The result of every operation of the test support.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// Why a test could not go on: each variant says which operation it was.
+/// Why a test could not continue. Each variant names the operation.
 #[derive(Debug)]
 pub enum Failure {
     /// A system call or a file operation failed.
     Io {
         /// The operation, with its address or path.
         doing: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something awaited did not happen in time.
+    /// An awaited event did not happen in time.
     TimedOut {
-        /// What was awaited, and what was there instead where that is known.
+        /// The awaited event, and the state instead where that is known.
         waiting_for: String,
-        /// How long it was waited for.
+        /// The time limit of the wait.
         limit: Duration,
     },
-    /// The machine lacks something that the test cannot do without.
+    /// The machine lacks a program, privilege or kernel feature that the test needs.
     Missing {
         /// What is missing.
         what: String,
-        /// How to come by it.
+        /// How to get it.
         remedy: String,
     },
-    /// Something happened that is not what the test needs in order to go on.
+    /// An operation had another result than the test needs to continue.
     Unexpected(String),
 }
 
 impl Failure {
-    /// An operation that failed with what the system said.
+    /// An operation that failed, with the system's error.
     pub fn io(doing: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { doing: doing.into(), source: source.into() }
     }
@@ -45,7 +45,7 @@ impl Failure {
         Self::Missing { what: what.into(), remedy: remedy.into() }
     }
 
-    /// Whether this is a wait that ran out of time, ours or the system's.
+    /// Whether a wait ran out of time, in the test or in the system.
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
@@ -87,7 +87,7 @@ impl error::Error for Failure {
     }
 }
 
-/// Says which operation an I/O error belongs to.
+/// Adds the name of the operation to an I/O error.
 pub trait Doing<T> {
     /// Turns an I/O error into a [`Failure`] that names the operation.
     ///

@@ -1,8 +1,8 @@
-//! What the tests of the whole program stand on: starting a subject the way a service manager does, sockets of
-//! every kind with deadlines, notifications, processor time, temporary directories.
+//! Support for the tests of the whole program: starting the program under test as a service manager does, sockets
+//! of every family with deadlines, notifications, processor time, temporary directories.
 //!
-//! Nothing here waits without a deadline, and nothing sleeps to let "things settle": a wait names the condition
-//! it is for, and its failure says what was being waited for.
+//! Every wait has a deadline and names its condition, and its failure reports that condition. Nothing sleeps for a
+//! fixed time to let a state settle.
 
 #![forbid(unsafe_code)]
 

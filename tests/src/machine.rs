@@ -1,4 +1,4 @@
-//! A service manager, seen from inside its namespaces; and the way in.
+//! Runs tests inside namespaces with a real service manager.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,22 +8,22 @@ use std::{env, fs};
 use crate::failure::Doing;
 use crate::{Failure, Result, Subject, wait};
 
-/// How long a unit may take to reach a state that it is on its way to.
+/// The time limit for a unit to reach the state that it is changing to.
 pub const SETTLE: Duration = Duration::from_secs(30);
 
-/// Where our program is, inside.
+/// The path of dormouse inside the namespaces.
 pub const DORMOUSE: &str = "/usr/bin/dormouse";
 
-/// Where it is under the original's name, inside.
-pub const BY_THE_ORIGINALS_NAME: &str = "/usr/lib/dormouse/systemd-socket-proxyd";
+/// The path of dormouse under the name systemd-socket-proxyd inside the namespaces.
+pub const DORMOUSE_AS_SOCKET_PROXYD: &str = "/usr/lib/dormouse/systemd-socket-proxyd";
 
-/// Where the running test is, inside.
+/// The path of the running test inside the namespaces.
 const DRIVER: &str = "/usr/lib/dormouse/driver";
 
-/// Set inside, to the kind of manager there.
+/// This variable is set inside the namespaces; its value is the kind of service manager.
 const INSIDE: &str = "DORMOUSE_TEST_INSIDE";
 
-/// Variables of the caller that hold inside, too.
+/// Variables of the caller that are passed into the namespaces.
 const PASSED_ON: [&str; 2] = ["DORMOUSE_SEED", "DORMOUSE_ROUNDS"];
 
 /// The kind of service manager.
@@ -44,8 +44,9 @@ impl Manager {
     }
 }
 
-/// Makes a test of a case: `case!(User, name_of_the_test, LIMIT, case)`; or, on the machine of a tree of files other
-/// than the host's, `case!(User in tree, name_of_the_test, LIMIT, case)`, where `tree()` gives (or fails to give) its path.
+/// Defines a test that runs a case: `case!(User, name_of_the_test, LIMIT, case)`. With `case!(User in tree,
+/// name_of_the_test, LIMIT, case)` the files are not the host's but those of the directory whose path `tree()`
+/// returns.
 #[macro_export]
 macro_rules! case {
     ($manager:ident, $name:ident, $limit:expr, $case:expr) => {
@@ -65,11 +66,11 @@ macro_rules! case {
 }
 pub use case;
 
-/// Gives a tree of files that a machine can be made of, however long that takes.
+/// Returns the path of a tree of files for the root of the namespaces. Making the tree may take any time.
 pub type Tree = fn() -> Result<PathBuf>;
 
-/// Runs `case`, which is what the test at `path` does, beside a manager of this kind in namespaces of its own, and
-/// fails the test if it fails. Its files are those of the host, or of `tree`.
+/// Runs `case`, the body of the test at `path`, with a service manager of this kind in new namespaces. The test
+/// fails if the case fails. The files are those of the host, or of `tree`.
 ///
 /// # Panics
 /// When the case fails, or cannot be run.
@@ -94,23 +95,23 @@ pub fn inside(
     }
 }
 
-/// Runs the test at `path` again, inside.
+/// Runs the test at `path` again, inside new namespaces.
 fn enter(path: &str, manager: Manager, tree: Option<&Path>, limit: Duration) -> Result<()> {
     let test = path.split_once("::").map_or(path, |(_, within_the_crate)| within_the_crate);
     let script =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/ns").join(format!("{}.sh", manager.name()));
-    let program = Subject::Ours.program()?;
+    let program = Subject::Dormouse.program()?;
     let program = program.canonicalize().doing(|| format!("find {}", program.display()))?;
     let driver = env::current_exe().doing(|| "find the running test".to_owned())?;
 
-    // The script has the deadline; that of `timeout` is for the script itself.
+    // The script enforces the deadline of the case; `timeout` enforces one for the script itself.
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", &(limit.as_secs() + 60).to_string()]);
     command.arg(script).args(["-d", &limit.as_secs().to_string()]);
     if let Some(tree) = tree {
         command.arg("-t").arg(tree);
     }
-    for (from, to) in [(&program, DORMOUSE), (&program, BY_THE_ORIGINALS_NAME), (&driver, DRIVER)] {
+    for (from, to) in [(&program, DORMOUSE), (&program, DORMOUSE_AS_SOCKET_PROXYD), (&driver, DRIVER)] {
         command.arg("-m").arg(format!("{}:{to}", from.display()));
     }
     command.arg("env").arg(format!("{INSIDE}={}", manager.name()));
@@ -125,23 +126,23 @@ fn enter(path: &str, manager: Manager, tree: Option<&Path>, limit: Duration) -> 
     print!("{stdout}");
     eprint!("{stderr}");
     if output.status.code() == Some(77) {
-        return Err(Failure::missing("what namespaces need", stderr.trim()));
+        return Err(Failure::missing("a prerequisite of the namespaces", stderr.trim()));
     }
-    // A test that was not found would leave with success, too.
+    // The test binary exits with success also if it does not find the test.
     if !output.status.success() || !stdout.contains("test result: ok. 1 passed") {
         return Err(Failure::Unexpected(format!("inside: {}", output.status)));
     }
     Ok(())
 }
 
-/// The manager, from inside.
+/// The service manager, for a test inside its namespaces.
 #[derive(Debug)]
 pub struct Machine {
     manager: Manager,
 }
 
 impl Machine {
-    /// The kind of its manager.
+    /// The kind of the service manager.
     pub fn manager(&self) -> Manager {
         self.manager
     }
@@ -157,7 +158,7 @@ impl Machine {
     /// Installs unit files (or drop-ins: names with a directory) and has the manager read them.
     ///
     /// # Errors
-    /// When they cannot be written or the manager says no.
+    /// When they cannot be written or the service manager refuses them.
     pub fn install(&self, units: &[(&str, &str)]) -> Result<()> {
         let dir = match self.manager {
             Manager::User => Path::new(&env::var_os("HOME").unwrap_or_default()).join(".config/systemd/user"),
@@ -169,7 +170,7 @@ impl Machine {
         self.systemctl(&["daemon-reload"]).map(drop)
     }
 
-    /// Runs systemctl and gives what it prints.
+    /// Runs systemctl and returns its output.
     ///
     /// # Errors
     /// When it fails; the failure holds its messages and the units' states.
@@ -182,15 +183,15 @@ impl Machine {
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(Failure::Unexpected(format!("systemctl {}: {} {said}", args.join(" "), output.status)))
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(Failure::Unexpected(format!("systemctl {}: {} {stderr}", args.join(" "), output.status)))
         }
     }
 
     /// A property of a unit, as `systemctl show` writes it.
     ///
     /// # Errors
-    /// When the manager does not say.
+    /// When systemctl fails.
     pub fn property(&self, unit: &str, property: &str) -> Result<String> {
         Ok(self.systemctl(&["show", "-P", property, unit])?.trim_end().to_owned())
     }
@@ -198,16 +199,16 @@ impl Machine {
     /// A property of a unit that is a number.
     ///
     /// # Errors
-    /// When the manager does not say, or it is not a number.
+    /// When systemctl fails, or the property is not a number.
     pub fn number(&self, unit: &str, property: &str) -> Result<u64> {
         let text = self.property(unit, property)?;
         text.parse().map_err(|_| Failure::Unexpected(format!("{property} of {unit} is {text:?}")))
     }
 
-    /// The properties of several units at once, unit by unit in the order asked for.
+    /// Returns a property of several units, in the order of `units`.
     ///
     /// # Errors
-    /// When the manager does not say.
+    /// When systemctl fails.
     pub fn properties(&self, units: &[&str], property: &str) -> Result<Vec<String>> {
         let text = self.systemctl(&[&["show", "-P", property], units].concat())?;
         Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
@@ -216,14 +217,14 @@ impl Machine {
     /// Waits until a unit's property has this value.
     ///
     /// # Errors
-    /// When it has not within `limit`; the failure says what it was instead.
+    /// When it does not within `limit`; the failure contains the last value.
     pub fn wait(&self, unit: &str, property: &str, value: &str, limit: Duration) -> Result<()> {
         let mut last = String::new();
         wait::until(&format!("{property}={value} of {unit}"), limit, || {
             last = self.property(unit, property)?;
             Ok((last == value).then_some(()))
         })
-        .map_err(|failure| Failure::Unexpected(format!("{failure}: it is {last:?}")))
+        .map_err(|failure| Failure::Unexpected(format!("{failure}: the last value is {last:?}")))
     }
 
     /// Waits until all of `units` are inactive, and fails if one of them failed.
@@ -231,7 +232,7 @@ impl Machine {
     /// # Errors
     /// When they are not within [`SETTLE`].
     pub fn wait_inactive(&self, units: &[&str]) -> Result<()> {
-        wait::until(&format!("sleep of {units:?}"), SETTLE, || {
+        wait::until(&format!("inactive state of {units:?}"), SETTLE, || {
             let states = self.properties(units, "ActiveState")?;
             if states.iter().any(|state| state == "failed") {
                 return Err(Failure::Unexpected(format!("{units:?} are {states:?}")));
@@ -240,16 +241,16 @@ impl Machine {
         })
     }
 
-    /// Fails unless a unit's property has this value now.
+    /// Fails unless a unit's property has this value at the time of the call.
     ///
     /// # Errors
     /// When it has another.
     pub fn expect(&self, unit: &str, property: &str, value: &str) -> Result<()> {
-        let is = self.property(unit, property)?;
-        if is == value {
+        let actual = self.property(unit, property)?;
+        if actual == value {
             Ok(())
         } else {
-            Err(Failure::Unexpected(format!("{property} of {unit} is {is:?} instead of {value:?}")))
+            Err(Failure::Unexpected(format!("{property} of {unit} is {actual:?} instead of {value:?}")))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The log lines and messages of dormouse that tests look for: one constant or function for each, so that a wording
-//! changes here and in the program, and nowhere else.
+//! The log lines and messages of dormouse that tests look for. Each has one constant or function, so that a new
+//! wording changes only this file and the program.
 //!
-//! Texts that are a contract (the words of `HAProxy`'s command line, the messages of systemd-socket-proxyd) stay in their
-//! tests. A text here is a part of its line.
+//! Texts that are a contract (the words of `HAProxy`'s command line, the messages of systemd-socket-proxyd) stay in
+//! their tests. Each text here is a part of its line.
 
 use std::net::SocketAddr;
 
@@ -104,25 +104,25 @@ pub const GUARD_KILLED: &str = "its guard was killed";
 pub const CHECK_THE_PATH: &str = "check the path";
 /// The kernel allows no more processes.
 pub const NO_MORE_PROCESSES: &str = "no more processes are allowed";
-/// The workload was stopped by another program or person.
+/// Another program or person stopped the workload.
 pub const STOPPED_BY_OTHERS: &str = "was stopped, not by us";
 /// A process ended before it was ready.
 pub const ENDED_BEFORE_READY: &str =
     "→ failed: it exited with code 0 before it was ready; exec takes the server itself";
-/// A thaw is due, which only a workload of this process may need.
+/// The workload must be thawed.
 pub const TO_BE_THAWED: &str = "it was to be thawed";
 /// The wake state cannot be saved.
 pub const CANNOT_SAVE_WAKE_STATE: &str =
     "What we wake cannot be written down, and is not known after a crash";
 
-/// A process exited with this code after it wrote these last words.
-pub fn exited(code: i32, last_words: &str) -> String {
-    format!("ended: it exited with code {code}; it last wrote \"{last_words}\"")
+/// A process exited with this code; its output ended with this text.
+pub fn exited(code: i32, last_output: &str) -> String {
+    format!("ended: it exited with code {code}; it last wrote \"{last_output}\"")
 }
 
-/// The start command exited with this code after it wrote these last words.
-pub fn start_command_failed(code: i32, last_words: &str) -> String {
-    format!("the start command failed: it exited with code {code}; it last wrote \"{last_words}\"")
+/// The start command exited with this code; its output ended with this text.
+pub fn start_command_failed(code: i32, last_output: &str) -> String {
+    format!("the start command failed: it exited with code {code}; it last wrote \"{last_output}\"")
 }
 
 // Clients.
@@ -135,26 +135,26 @@ pub const NOT_SERVED: &str = "not served";
 pub const TURNED_AWAY: &str = "Turned";
 /// A client left before it was served.
 pub const CLIENT_LEFT: &str = "client left";
-/// A client left before it was served, and so was not.
+/// A client that was not served because it left.
 pub const NOT_SERVED_LEFT: &str = "not served: the client left";
 /// A client left while it was held.
 pub const LEFT_WHILE_HELD: &str = "the client left while it was held";
-/// A client that may not wake the service came while it slept.
+/// A client that may not wake the service connected while the service was asleep.
 pub const MAY_NOT_WAKE: &str = "this client may not wake it";
-/// A client was held for longer than its patience.
+/// A client was held for longer than its hold timeout.
 pub const NOT_READY_IN_TIME: &str = "the service was not ready in time";
 /// The limit of held clients is reached.
 pub const TOO_MANY_HELD: &str = "too many clients are held already";
 /// An administrator ended a session.
 pub const ENDED_BY_ADMINISTRATOR: &str = "ended by an administrator";
-/// A client begins with other bytes than a PROXY header.
+/// A client does not begin with a PROXY header.
 pub const NO_PROXY_HEADER: &str = "it does not begin with a PROXY header (have it send one";
-/// Log lines were lost because the log took none.
+/// Log lines were lost because the log sink accepted none.
 pub const LINES_LOST: &str = "log lines were lost";
-/// The resolver has no thread.
+/// The resolver has no free thread.
 pub const NO_THREAD: &str = "no thread";
 
-/// A session of this client of this service, which reached a server.
+/// A session of this client of this service that was held and then reached a server.
 pub fn session_held(service: &str, client: &str) -> String {
     format!("{service}: Session from {client}: held")
 }
@@ -177,7 +177,7 @@ pub const RELOADED: &str = "The configuration was reloaded";
 pub const NOT_RELOADED: &str = "was not reloaded";
 /// A reload failed before anything was changed.
 pub const NOTHING_CHANGED: &str = "was not reloaded, nothing has changed";
-/// A session of the configuration before was ended.
+/// A session of the previous configuration was ended.
 pub const OLD_SESSION_ENDED: &str = "1 session from before the reload was ended";
 
 /// A reload is done, with these numbers of services.

@@ -1,4 +1,4 @@
-//! A network of a test's own, in which packets can be lost.
+//! A network namespace for one test, in which packets can be dropped.
 
 use std::env;
 use std::process::Command;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::failure::Doing;
 use crate::{Failure, Result};
 
-/// Set inside.
+/// This variable is set inside the namespace.
 const INSIDE: &str = "DORMOUSE_TEST_NETWORK";
 
-/// Runs the test at `path` again with a loopback of its own, or, there, runs the case.
+/// Runs the test at `path` again in a new network namespace; inside that namespace, runs the case.
 #[expect(clippy::panic, reason = "this is how a test fails")]
 ///
 /// # Panics
-/// When the case fails, there or here.
+/// When the case fails.
 pub fn inside(path: &str, limit: Duration, case: impl FnOnce() -> Result<()>) {
     let outcome = match env::var_os(INSIDE) {
         Some(_) => run("ip", &["link", "set", "lo", "up"]).and_then(|()| case()),
@@ -38,7 +38,7 @@ fn enter(path: &str, limit: Duration) -> Result<()> {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     print!("{stdout}");
     eprint!("{stderr}");
-    // A test that was not found would leave with success, too.
+    // The test binary exits with success also if it does not find the test.
     if !output.status.success() || !stdout.contains("test result: ok. 1 passed") {
         let what =
             format!("inside: {}; unshare, ip and nft are needed (scripts/test-deps.sh)", output.status);
@@ -47,7 +47,7 @@ fn enter(path: &str, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// From now on nothing arrives at this port.
+/// Drops all packets from and to this port from now on.
 ///
 /// # Errors
 /// When nft refuses.
@@ -59,15 +59,15 @@ pub fn black_hole(port: u16) -> Result<()> {
     run("nft", &[&rules])
 }
 
-/// Everything arrives again.
+/// Removes the rules of [`black_hole`].
 ///
 /// # Errors
 /// When nft refuses.
-pub fn mend() -> Result<()> {
+pub fn remove_black_hole() -> Result<()> {
     run("nft", &["delete table inet hole"])
 }
 
-/// The only ports that the kernel connects from, from now on.
+/// Limits the range of local ports that the kernel connects from.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -82,6 +82,6 @@ fn run(program: &str, args: &[&str]) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure::Unexpected(format!("{program} {}: {} {said}", args.join(" "), output.status)))
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Failure::Unexpected(format!("{program} {}: {} {stderr}", args.join(" "), output.status)))
 }

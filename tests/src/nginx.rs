@@ -1,11 +1,11 @@
-//! The web server behind the program: a real nginx, under a unit of its own.
+//! The workload of the service manager tests: a real nginx in its own unit.
 
 use std::{fmt::Write as _, path::Path};
 
 use crate::Result;
 use crate::machine::{Machine, write};
 
-/// Where nginx listens, under a manager whose `%t` is `runtime`.
+/// The address on which nginx listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
     /// On 127.0.0.1.
@@ -15,7 +15,7 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// As the program's target, with systemd's specifiers.
+    /// The address as the proxy's target, with systemd's specifiers.
     pub fn target(self) -> &'static str {
         match self {
             Self::Tcp => "127.0.0.1:8081",
@@ -23,7 +23,7 @@ impl Upstream {
         }
     }
 
-    /// As nginx's `listen`, with its directory.
+    /// The address as nginx's `listen`; `dir` holds the UNIX socket.
     fn listen(self, dir: &Path) -> String {
         match self {
             Self::Tcp => "127.0.0.1:8081".to_owned(),
@@ -32,22 +32,22 @@ impl Upstream {
     }
 }
 
-/// How long nginx takes from its start to its listening socket.
+/// How fast nginx starts to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// As short as it can be.
+    /// As fast as possible.
     Quick,
-    /// Some tenths of a second, which it spends on reading a large configuration.
+    /// After some tenths of a second, which nginx needs to read a large configuration.
     Slow,
 }
 
-/// So many entries take nginx a third of a second or more.
-const SLOW_ENTRIES: u32 = 300_000;
+/// The number of map entries that delays nginx by a third of a second or more.
+const SLOW_START_ENTRIES: u32 = 300_000;
 
-/// What web.service is: stopped when the last unit that requires it stops, and without a word to the manager about when
-/// it listens (`Type=exec`), so that it is "started" long before it answers.
+/// The unit web.service. systemd stops it when the last unit that requires it stops. It does not report readiness
+/// (`Type=exec`), so that the manager reports it as started before nginx answers.
 ///
-/// The start limit is off, since the tests start it more often than 5 times in 10 s.
+/// The start limit is off because the tests start the unit more than 5 times in 10 s.
 pub const WEB_SERVICE: &str = "\
 [Unit]
 StopWhenUnneeded=yes
@@ -68,7 +68,7 @@ pub fn configure(machine: &Machine, upstream: Upstream, start: Start) -> Result<
     write(&runtime.join("nginx.conf"), &text)
 }
 
-/// A configuration for a server at `listen` that keeps all its files in `dir`.
+/// Returns the configuration of a server on `listen` that keeps all its files in `dir`.
 pub fn configuration(dir: &Path, listen: &str, start: Start) -> String {
     let dir = dir.display();
     let mut text = format!("daemon off;\npid {dir}/pid;\nerror_log stderr;\nworker_processes 1;\n");
@@ -78,7 +78,7 @@ pub fn configuration(dir: &Path, listen: &str, start: Start) -> String {
     }
     if start == Start::Slow {
         text.push_str("map_hash_max_size 1000000;\nmap $arg_n $unused {\n");
-        for entry in 0..SLOW_ENTRIES {
+        for entry in 0..SLOW_START_ENTRIES {
             let _ = writeln!(text, "k{entry} v{entry};");
         }
         text.push_str("}\n");

@@ -1,4 +1,4 @@
-//! The service manager's end of `sd_notify`.
+//! The receiving side of `sd_notify`.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -12,12 +12,12 @@ use crate::failure::Doing;
 use crate::process::Collected;
 use crate::temp::TempDir;
 
-/// A socket that notifications are sent to, and all that has arrived there.
+/// A notification socket and all messages that it has received.
 #[derive(Debug)]
 pub struct Manager {
     socket: UnixDatagram,
     name: String,
-    heard: Arc<Collected<Message>>,
+    received: Arc<Collected<Message>>,
     reader: Option<thread::JoinHandle<()>>,
     _dir: Option<TempDir>,
 }
@@ -64,58 +64,58 @@ impl Manager {
     }
 
     fn start(socket: UnixDatagram, name: String, dir: Option<TempDir>) -> Result<Self> {
-        let heard = Arc::new(Collected::default());
-        let ear = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
-        let into = Arc::clone(&heard);
+        let received = Arc::new(Collected::default());
+        let receiver = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
+        let into = Arc::clone(&received);
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A length of 0 is the shutdown of the socket by our own drop.
-            while let Ok(length @ 1..) = ear.recv(&mut buffer) {
+            while let Ok(length @ 1..) = receiver.recv(&mut buffer) {
                 let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
                 into.push(Message { at: Instant::now(), text });
             }
             into.close();
         });
-        Ok(Self { socket, name, heard, reader: Some(reader), _dir: dir })
+        Ok(Self { socket, name, received, reader: Some(reader), _dir: dir })
     }
 
-    /// What belongs into `NOTIFY_SOCKET`.
+    /// The value for `NOTIFY_SOCKET`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// All messages until now.
+    /// Returns all messages received so far.
     pub fn messages(&self) -> Vec<Message> {
-        self.heard.with(<[Message]>::to_vec)
+        self.received.with(<[Message]>::to_vec)
     }
 
-    /// Waits for a message that assigns `value` to `key`, earlier ones included.
+    /// Waits for a message that assigns `value` to `key`; earlier messages count.
     ///
     /// # Errors
-    /// When none came within `limit`.
+    /// When none arrives within `limit`.
     pub fn wait_for(&self, key: &str, value: &str, limit: Duration) -> Result<Message> {
         self.wait_until(&format!("notification {key}={value}"), limit, |message| {
             message.get(key) == Some(value)
         })
     }
 
-    /// Waits for a message that `wanted` holds for, earlier ones included.
+    /// Waits for a message that satisfies `wanted`; earlier messages count.
     ///
     /// # Errors
-    /// When none came within `limit`; `what` says what was awaited.
+    /// When none arrives within `limit`; `what` describes the message for the failure.
     pub fn wait_until(
         &self,
         what: &str,
         limit: Duration,
         wanted: impl Fn(&Message) -> bool,
     ) -> Result<Message> {
-        self.heard.wait_until(what, limit, |messages| messages.iter().find(|m| wanted(m)).cloned())
+        self.received.wait_until(what, limit, |messages| messages.iter().find(|m| wanted(m)).cloned())
     }
 }
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // The shutdown wakes the reader; without it there is nobody to join.
+        // The shutdown ends the reader thread. If it fails, a join would block.
         if self.socket.shutdown(std::net::Shutdown::Both).is_ok() {
             if let Some(reader) = self.reader.take() {
                 let _ = reader.join();

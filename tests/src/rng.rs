@@ -1,4 +1,4 @@
-//! Chance that can be repeated.
+//! Reproducible pseudo-random numbers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, process};
@@ -35,7 +35,7 @@ impl Rng {
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
-    /// Whether something happens that happens `percent` times in a hundred.
+    /// Returns true with a probability of `percent` in a hundred.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -55,8 +55,8 @@ impl Rng {
     }
 }
 
-/// The seed of this run: what `DORMOUSE_SEED` says (decimal, or hexadecimal after `0x`), or a new one. A test prints
-/// it, so that its failure can be repeated.
+/// Returns the seed of this run: the value of `DORMOUSE_SEED` (decimal, or hexadecimal after `0x`), or a new seed.
+/// A test prints its seed, so that a failure can be reproduced.
 ///
 /// # Errors
 /// When the variable does not hold a number.

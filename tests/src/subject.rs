@@ -7,43 +7,43 @@ use std::{env, fmt};
 use crate::failure::Doing;
 use crate::{Failure, Result};
 
-/// Which program a test looks at.
+/// The program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The program of this workspace.
-    Ours,
+    Dormouse,
     /// The systemd-socket-proxyd that is installed on this machine.
-    Original,
+    SocketProxyd,
 }
 
-/// Where distributions install the original.
-const ORIGINAL_PLACES: [&str; 2] =
+/// The paths at which distributions install systemd-socket-proxyd.
+const SOCKET_PROXYD_PATHS: [&str; 2] =
     ["/usr/lib/systemd/systemd-socket-proxyd", "/lib/systemd/systemd-socket-proxyd"];
 
 impl Subject {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Ours, Self::Original];
+    pub const ALL: [Self; 2] = [Self::Dormouse, Self::SocketProxyd];
 
-    /// Where the program is: ours in `$DORMOUSE_BIN`, or in the target directory that the running test is
-    /// from.
+    /// Returns the path of the program. dormouse is at `$DORMOUSE_BIN`, or in the target directory of the running
+    /// test.
     ///
     /// # Errors
-    /// [`Failure::Missing`] when it is in none of its places.
+    /// [`Failure::Missing`] when the program is not installed.
     pub fn program(self) -> Result<PathBuf> {
         match self {
-            Self::Ours => ours(),
-            Self::Original => original(),
+            Self::Dormouse => dormouse(),
+            Self::SocketProxyd => socket_proxyd(),
         }
     }
 
     /// The first line that `--version` prints.
     ///
     /// # Errors
-    /// When the program is missing or does not say.
+    /// When the program is missing or fails.
     pub fn version_line(self) -> Result<String> {
         let program = self.program()?;
         let mut command = Command::new(&program);
-        if self == Self::Ours {
+        if self == Self::Dormouse {
             command.arg("proxy");
         }
         let output = command.arg("--version").output().doing(|| format!("run {}", program.display()))?;
@@ -54,12 +54,12 @@ impl Subject {
         }
     }
 
-    /// The release of systemd that the original is from, such as 252.
+    /// Returns the release of systemd that systemd-socket-proxyd belongs to, such as 252.
     ///
     /// # Errors
-    /// When the original is missing or does not say its version as `systemd NUMBER …`.
+    /// When systemd-socket-proxyd is missing or does not print its version as `systemd NUMBER …`.
     pub fn systemd_release() -> Result<u32> {
-        let line = Self::Original.version_line()?;
+        let line = Self::SocketProxyd.version_line()?;
         line.strip_prefix("systemd ")
             .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
             .and_then(|number| number.parse().ok())
@@ -70,13 +70,13 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ours => "dormouse",
-            Self::Original => "systemd-socket-proxyd",
+            Self::Dormouse => "dormouse",
+            Self::SocketProxyd => "systemd-socket-proxyd",
         })
     }
 }
 
-fn ours() -> Result<PathBuf> {
+fn dormouse() -> Result<PathBuf> {
     if let Some(path) = env::var_os("DORMOUSE_BIN") {
         let path = PathBuf::from(path);
         return if path.is_file() {
@@ -103,10 +103,10 @@ fn ours() -> Result<PathBuf> {
         })
 }
 
-fn original() -> Result<PathBuf> {
-    ORIGINAL_PLACES.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
+fn socket_proxyd() -> Result<PathBuf> {
+    SOCKET_PROXYD_PATHS.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
         Failure::missing(
-            format!("the original ({})", ORIGINAL_PLACES.join(" or ")),
+            format!("the socket_proxyd ({})", SOCKET_PROXYD_PATHS.join(" or ")),
             "install the package systemd",
         )
     })

@@ -1,4 +1,4 @@
-//! Directories that go away with their test.
+//! Temporary directories that are removed at the end of their test.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::{env, fs, io, process};
 use crate::Result;
 use crate::failure::Doing;
 
-/// A directory that anybody may enter and that is removed with its content on drop.
+/// A directory with mode 0755 that is removed with its content on drop.
 #[derive(Debug)]
 pub struct TempDir {
     path: PathBuf,
 }
 
 impl TempDir {
-    /// Makes a new, empty directory with mode 0755 (subjects may run as another user).
+    /// Makes a new, empty directory with mode 0755 (the program under test may run as another user).
     ///
     /// # Errors
     /// When it cannot be made.
@@ -36,7 +36,7 @@ impl TempDir {
         }
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -49,7 +49,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // Nobody is left to tell; a directory that stays behind does no harm.
+        // A failure cannot be reported from here, and a directory that remains does no harm.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

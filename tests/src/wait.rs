@@ -1,18 +1,18 @@
-//! Waiting, always with a deadline.
+//! Waits with deadlines.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{Failure, Result};
 
-/// How long anything may take that is expected to happen at once: far above what a busy machine needs, so
-/// that only a real failure meets it.
+/// The time limit for events that are expected at once. A busy machine needs far less, so that only a real failure
+/// reaches the limit.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// How long anything may take that needs some work of several processes, on a machine that is busy with others.
+/// The time limit for events that need work of several processes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// A moment after which a wait is given up.
+/// The time at which a wait fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     end: Instant,
@@ -20,15 +20,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The moment `limit` from now.
+    /// Returns the deadline `limit` from now.
     pub fn after(limit: Duration) -> Self {
         Self { end: Instant::now() + limit, limit }
     }
 
-    /// The time that is left, never zero.
+    /// Returns the remaining time, never zero.
     ///
     /// # Errors
-    /// [`Failure::TimedOut`] for `waiting_for` when nothing is left.
+    /// [`Failure::TimedOut`] for `waiting_for` when no time is left.
     pub fn left(&self, waiting_for: impl FnOnce() -> String) -> Result<Duration> {
         match self.end.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(left),
@@ -36,18 +36,18 @@ impl Deadline {
         }
     }
 
-    /// The failure of having waited for `waiting_for` in vain.
+    /// Returns the failure of a wait for `waiting_for` that ran out of time.
     pub fn missed(&self, waiting_for: impl Into<String>) -> Failure {
         Failure::TimedOut { waiting_for: waiting_for.into(), limit: self.limit }
     }
 }
 
-/// Asks `check` again and again, from 1 ms apart growing to 20 ms, until it gives something.
+/// Calls `check` repeatedly until it returns a value; the interval grows from 1 ms to 20 ms.
 ///
-/// For conditions that have no event to wait for, such as another process' state in /proc.
+/// For conditions without an event to wait for, such as another process's state in /proc.
 ///
 /// # Errors
-/// What `check` fails with, or [`Failure::TimedOut`] for `what` after `limit`.
+/// The failure of `check`, or [`Failure::TimedOut`] for `what` after `limit`.
 pub fn until<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Deadline::after(limit);
     let mut pause = Duration::from_millis(1);

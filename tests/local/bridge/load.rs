@@ -1,4 +1,4 @@
-//! Clients that come at a steady rate, and what became of each.
+//! Clients that connect at a steady rate, and the result of each.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +17,14 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 pub(crate) struct Request {
     pub(crate) began: Instant,
     pub(crate) took: Duration,
-    /// The last line of the answer, or why there is none.
+    /// The last line of the answer, or the error.
     pub(crate) answer: std::result::Result<String, String>,
 }
 
-/// No request takes longer than this, or it has failed.
+/// The time limit of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Requests that are made until told to stop, by a thread of their own.
+/// A thread that sends requests until it is stopped.
 pub(crate) struct Load {
     done: Arc<Mutex<Vec<Request>>>,
     stop: oneshot::Sender<()>,
@@ -32,30 +32,30 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// So many connections a second, one request each.
-    pub(crate) fn start(front: SocketAddr, a_second: u32) -> Self {
+    /// Starts this number of connections per second, with one request each.
+    pub(crate) fn start(front: SocketAddr, per_second: u32) -> Self {
         let done = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let records = Arc::clone(&done);
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(come(front, a_second, stopped, &records));
+            runtime.block_on(send_requests(front, per_second, stopped, &records));
         });
         Self { done, stop, thread }
     }
 
-    /// How many have come to their end.
+    /// The number of finished requests.
     pub(crate) fn count(&self) -> usize {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Waits until so many more have.
+    /// Waits until this many more requests have finished.
     pub(crate) fn more(&self, count: usize) -> Result<()> {
         let wanted = self.count() + count;
         wait::until("the end of requests", PATIENCE, || Ok((self.count() >= wanted).then_some(())))
     }
 
-    /// Begins no more, waits for the last one, and tells all.
+    /// Starts no more requests, waits for the open ones and returns all.
     pub(crate) fn stop(self) -> Vec<Request> {
         let _ = self.stop.send(());
         self.thread.join().unwrap();
@@ -63,13 +63,13 @@ impl Load {
     }
 }
 
-async fn come(
+async fn send_requests(
     front: SocketAddr,
-    a_second: u32,
+    per_second: u32,
     mut stopped: oneshot::Receiver<()>,
     records: &Arc<Mutex<Vec<Request>>>,
 ) {
-    let mut ticks = interval(Duration::from_secs(1) / a_second);
+    let mut ticks = interval(Duration::from_secs(1) / per_second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut open = JoinSet::new();
     loop {
@@ -92,7 +92,7 @@ async fn come(
     while open.join_next().await.is_some() {}
 }
 
-/// One request in HTTP's oldest form, which our own servers take for a line.
+/// Sends one HTTP/0.9 request, which the test servers read as a line.
 async fn request(front: SocketAddr) -> std::result::Result<String, String> {
     let mut stream = TcpStream::connect(front).await.map_err(|error| format!("connect: {error}"))?;
     let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
@@ -102,7 +102,7 @@ async fn request(front: SocketAddr) -> std::result::Result<String, String> {
     answer.lines().last().map(str::to_owned).ok_or_else(|| "an empty answer".to_owned())
 }
 
-/// The time that so many in a hundred took at most.
+/// Returns this percentile of the durations.
 pub(crate) fn percentile(requests: &[Request], percent: usize) -> Duration {
     let mut times: Vec<Duration> = requests.iter().map(|request| request.took).collect();
     times.sort_unstable();

@@ -1,4 +1,4 @@
-//! A server whose UNIX socket is removed and made again, over and over, under load.
+//! Servers whose UNIX sockets are removed and made again repeatedly under load.
 
 use std::path::PathBuf;
 
@@ -8,24 +8,24 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::{Failure, Result};
 
 use super::load::Load;
-use super::vanishing::{appear, come_and_go, more, stop, tell};
+use super::socket_files::{more, recreate_sockets, report, start_server, stop};
 
 const RATE: u32 = 200;
 
 #[tokio::test]
-async fn no_request_fails_while_the_socket_of_the_only_server_comes_and_goes() {
+async fn no_request_fails_while_the_socket_of_the_only_server_is_recreated() {
     let dir = TempDir::new().unwrap();
     let path = dir.join("run/socket");
     let servers = format!("to = \"unix:{}\"\n", path.display());
-    storm(&dir, &[path], &servers).await.unwrap();
+    recreate_under_load(&dir, &[path], &servers).await.unwrap();
 }
 
 #[tokio::test]
-async fn no_request_fails_while_the_sockets_of_two_servers_come_and_go() {
+async fn no_request_fails_while_the_sockets_of_two_servers_are_recreated() {
     let dir = TempDir::new().unwrap();
     let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
     let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));
-    storm(&dir, &paths, &format!("to = [{}]\n", to.join(", "))).await.unwrap();
+    recreate_under_load(&dir, &paths, &format!("to = [{}]\n", to.join(", "))).await.unwrap();
 }
 
 #[tokio::test]
@@ -34,13 +34,13 @@ async fn no_request_fails_without_checks() {
     let paths = ["one/socket", "two/socket"].map(|name| dir.join(name));
     let to = paths.each_ref().map(|path| format!("\"unix:{}\"", path.display()));
     let servers = format!("balance = \"leastconn\"\ncheck = false\nto = [{}]\n", to.join(", "));
-    storm(&dir, &paths, &servers).await.unwrap();
+    recreate_under_load(&dir, &paths, &servers).await.unwrap();
 }
 
-async fn storm(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
+async fn recreate_under_load(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
     let mut servers = Vec::new();
     for path in paths {
-        servers.push(appear(path).await?);
+        servers.push(start_server(path).await?);
     }
     let check = if to.contains("check") {
         ""
@@ -52,12 +52,12 @@ async fn storm(dir: &TempDir, paths: &[PathBuf], to: &str) -> Result<()> {
     let front = dormouse.address()?;
     let loads = [Load::start(front, RATE)];
     more(&loads, 50).await?;
-    come_and_go(paths, &mut servers, &loads).await?;
+    recreate_sockets(paths, &mut servers, &loads).await?;
     let requests = stop(loads).await?.into_iter().flatten().collect::<Vec<_>>();
     for server in &mut servers {
         server.finish().await?;
     }
-    tell("dormouse", &requests);
+    report("dormouse", &requests);
     let failed: Vec<_> = requests.iter().filter(|request| request.answer.is_err()).collect();
     if let Some(first) = failed.first() {
         let text = format!("{} of {} failed, as {first:?}", failed.len(), requests.len());

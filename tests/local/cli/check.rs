@@ -94,7 +94,7 @@ fn a_wrong_file_says_all_that_is_wrong() {
              {name}:2: services.web.listen: takes a string or a list of strings, not a number; for example listen = \
              \"127.0.0.1:8080\"\n\
              {name}:3: services.web.hodl: unknown key; did you mean hold?\n\
-             {name}:4: services.web.hold.max: at least 1 is held; to turn clients away at once write hold.timeout = \
+             {name}:4: services.web.hold.max: must be at least 1; to turn clients away at once, write hold.timeout = \
              \"0\"\n"
         )
     );
@@ -109,7 +109,9 @@ fn a_warning_keeps_nothing_from_starting() {
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0));
     assert!(
-        said.err.ends_with(": gpu has no other member; check its spelling, or take it out (warning)\n"),
+        said.err.ends_with(
+            ": the group gpu has no other member; check its spelling, or remove this setting (warning)\n"
+        ),
         "{}",
         said.err
     );
@@ -158,7 +160,7 @@ fn run_tells_the_same_and_does_not_start() {
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
          --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
-         --wol: is another way to wake than --exec; keep one of them\n"
+         --wol: conflicts with --exec; keep only one\n"
     );
 }
 

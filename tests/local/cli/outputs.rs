@@ -43,7 +43,7 @@ fn left() -> Result<Stdio> {
 }
 
 fn dormouse(words: &[&str], prepare: impl Fn(&mut Command) -> &mut Command) -> Result<Output> {
-    let mut command = Command::new(Subject::Ours.program()?);
+    let mut command = Command::new(Subject::Dormouse.program()?);
     prepare(command.args(words).stdin(Stdio::null())).output().doing(|| format!("run dormouse {words:?}"))
 }
 

@@ -11,13 +11,13 @@ use crate::rig::{A_WHILE, Fate, Plan, Rig, exchange, log_of};
 cases! {
     hard_limit: "-c 1 and three clients" => Differs {
         difference: "hard-limit",
-        original: "2 served",
-        ours: "1 served",
+        socket_proxyd: "2 served",
+        dormouse: "1 served",
     }, |s| Ok(format!("{} served", Plan::new(s).args(["-c", "1"]).start()?.served_of(3)?));
     default_limit: "no -c and 260 clients" => Differs {
         difference: "hard-limit",
-        original: "257 served",
-        ours: "256 served",
+        socket_proxyd: "257 served",
+        dormouse: "256 served",
     }, |s| {
         raise_own_nofile(4096)?;
         let rig = Plan::new(s).launch(|l| l.nofile(4096, 4096)).start()?;
@@ -32,42 +32,43 @@ cases! {
             Fate::Dropped(Ending::Fin) => Ok("dropped by Fin".to_owned()),
             Fate::Dropped(Ending::Reset) => Ok("dropped by Reset".to_owned()),
             Fate::Served(_) => Ok("served".to_owned()),
-            Fate::Waiting => Ok("left waiting".to_owned()),
+            Fate::Waiting => Ok("still waiting".to_owned()),
         }
     };
-    refusal_logged: "what is written at the limit" => Same("Hit connection limit, refusing connection."), |s| {
+    refusal_logged: "the log line at the limit" => Same("Hit connection limit, refusing connection."), |s| {
         let (rig, _open) = full(s)?;
         let client = rig.client()?;
         client.receive_to_end(SOON)?;
         rig.subject.stderr().wait_for("\n", SOON)?;
         Ok(log_of(&rig.subject))
     };
-    room_again: "a session ends at the limit, and a client comes" => Same("served"), |s| {
+    free_slot: "a session ends at the limit, and a client connects" => Same("served"), |s| {
         let (rig, mut open) = full(s)?;
         let (client, server) =
             open.pop().ok_or_else(|| Failure::Unexpected("no session is open".to_owned()))?;
         drop(client);
         server.receive_to_end(SOON)?;
         drop(server);
-        // The subject may learn of the end after this client comes; then it refuses it, rightly.
+        // The program may receive the end of the session after this client connects; then it correctly refuses the
+        // client.
         let fate = dormouse_tests::wait::until("served client", SOON, || {
             let client = rig.client()?;
             match rig.fate(&client, SOON)? {
                 Fate::Served(server) => exchange(&client, &server).map(|()| Some("served".to_owned())),
                 Fate::Dropped(_) => Ok(None),
-                Fate::Waiting => Err(Failure::Unexpected("a client is left waiting".to_owned())),
+                Fate::Waiting => Err(Failure::Unexpected("a client is still waiting".to_owned())),
             }
         });
         fate.map_err(|failure| rig.subject.with_log(&failure))
     };
-    silent_counts: "sessions that say nothing count" => Same("the next is dropped"), |s| {
+    silent_sessions_count: "sessions without data count" => Same("the next is dropped"), |s| {
         let (rig, open) = full(s)?;
         let client = rig.client()?;
         let fate = rig.fate(&client, SOON)?;
         drop(open);
         Ok(if matches!(fate, Fate::Dropped(_)) { "the next is dropped" } else { "not dropped" }.to_owned())
     };
-    others_go_on: "sessions go on while others are refused" => Same("they do"), |s| {
+    sessions_continue: "sessions continue while other clients are refused" => Same("they continue"), |s| {
         let (rig, open) = full(s)?;
         for _ in 0..20 {
             rig.client()?.receive_to_end(SOON)?;
@@ -75,7 +76,7 @@ cases! {
                 exchange(client, server)?;
             }
         }
-        Ok("they do".to_owned())
+        Ok("they continue".to_owned())
     };
     burst: "fifty clients at once" => Same("50 served"), |s| {
         let rig = Plan::new(s).start()?;
@@ -85,7 +86,7 @@ cases! {
         drop(clients);
         Ok(format!("{} served", servers.len()))
     };
-    queued_before_start: "a client that came before the program" => Same("served"), |s| {
+    queued_before_start: "a client that connected before the program started" => Same("served"), |s| {
         let front = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4)?;
         let back = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4)?;
         let client = dormouse_tests::Stream::connect(front.address(), SOON)?;
@@ -96,17 +97,17 @@ cases! {
     };
     queue_at_limit: "--at-limit=queue: the client above the limit" => Differs {
         difference: "queue-at-limit",
-        original: "exit 1: ARGV0: unrecognized option '--at-limit=queue'",
-        ours: "waits, and is served when a session ends",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--at-limit=queue'",
+        dormouse: "waits, and is served when a session ends",
     }, queue_at_limit;
 }
 
-/// A rig at a limit of two sessions, which the original takes for three.
+/// Starts the program with a limit of two sessions, which systemd-socket-proxyd treats as three, and opens them.
 fn full(subject: Subject) -> Result<(Rig, Vec<(dormouse_tests::Stream, dormouse_tests::Stream)>)> {
     let rig = Plan::new(subject).args(["-c", "2"]).start()?;
     let count = match subject {
-        Subject::Ours => 2,
-        Subject::Original => 3,
+        Subject::Dormouse => 2,
+        Subject::SocketProxyd => 3,
     };
     let open = (0..count).map(|_| rig.session()).collect::<Result<_>>()?;
     Ok((rig, open))
@@ -114,7 +115,7 @@ fn full(subject: Subject) -> Result<(Rig, Vec<(dormouse_tests::Stream, dormouse_
 
 fn queue_at_limit(subject: Subject) -> Result<String> {
     let mut rig = Plan::new(subject).args(["-c", "1", "--at-limit=queue"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;
@@ -129,6 +130,6 @@ fn queue_at_limit(subject: Subject) -> Result<String> {
             exchange(&next, &server)?;
             Ok("waits, and is served when a session ends".to_owned())
         }
-        Fate::Dropped(_) | Fate::Waiting => Ok("waits in vain".to_owned()),
+        Fate::Dropped(_) | Fate::Waiting => Ok("waits and is not served".to_owned()),
     }
 }

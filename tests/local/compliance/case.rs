@@ -1,42 +1,48 @@
-//! What a case is, and how it is judged.
+//! The cases of the suite and their evaluation.
 
 use std::sync::{PoisonError, RwLock};
 
 use dormouse_tests::{Failure, Result, Subject};
 
-/// One thing the behaviour of which is laid down.
+/// One specified behaviour.
 pub(crate) struct Case {
-    /// Its name, unique in its section.
+    /// The name, unique in its section.
     pub(crate) id: &'static str,
-    /// What is done.
+    /// The action of the case.
     pub(crate) what: &'static str,
-    /// What must come of it.
+    /// The expected result.
     pub(crate) expect: Expect,
-    /// Whether it must be the only case that runs (it measures time or processor use).
+    /// Whether no other case may run at the same time, because this one measures time or processor use.
     pub(crate) alone: bool,
-    /// Does it and says what came of it.
+    /// Performs the action and returns a text that describes the result.
     pub(crate) run: fn(Subject) -> Result<String>,
 }
 
-/// What must be seen; `*` in a text stands for anything.
+/// The expected result; `*` in a text matches any text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expect {
-    /// The same from ours and from every release of the original.
+    /// The same result from dormouse and from every release of systemd-socket-proxyd.
     Same(&'static str),
-    /// The original changed between the two releases; ours does as the new one does.
+    /// systemd-socket-proxyd changed between the two releases; dormouse behaves as the newer one.
     Changed { v252: &'static str, v261: &'static str },
-    /// Ours differs on purpose: the row of docs/differences.md, and what each does.
-    Differs { difference: &'static str, original: &'static str, ours: &'static str },
-    /// Both at once: the original changed, and ours differs from either.
-    ChangedAndDiffers { difference: &'static str, v252: &'static str, v261: &'static str, ours: &'static str },
+    /// dormouse differs on purpose: the row of docs/differences.md, and the result of each program.
+    Differs { difference: &'static str, socket_proxyd: &'static str, dormouse: &'static str },
+    /// systemd-socket-proxyd changed, and dormouse differs from both releases.
+    ChangedAndDiffers {
+        difference: &'static str,
+        v252: &'static str,
+        v261: &'static str,
+        dormouse: &'static str,
+    },
 }
 
-/// The last release of which the older behaviour is known, and the first of which the newer one is.
-const MEASURED: u32 = 252;
-const READ: u32 = 261;
+/// The last release that is known to have the older behaviour.
+const FIRST: u32 = 252;
+/// The first release that is known to have the newer behaviour.
+const LAST: u32 = 261;
 
 impl Expect {
-    /// The row of docs/differences.md that it refers to.
+    /// The row of docs/differences.md that the expectation refers to.
     pub(crate) fn difference(self) -> Option<&'static str> {
         match self {
             Self::Same(_) | Self::Changed { .. } => None,
@@ -44,27 +50,27 @@ impl Expect {
         }
     }
 
-    /// What may be seen of `subject`.
+    /// The allowed results of `subject`.
     fn allowed(self, subject: Subject, release: u32) -> Vec<&'static str> {
         match (self, subject) {
             (Self::Same(text), _)
             | (
                 Self::Changed { v261: text, .. }
-                | Self::Differs { ours: text, .. }
-                | Self::ChangedAndDiffers { ours: text, .. },
-                Subject::Ours,
+                | Self::Differs { dormouse: text, .. }
+                | Self::ChangedAndDiffers { dormouse: text, .. },
+                Subject::Dormouse,
             )
-            | (Self::Differs { original: text, .. }, Subject::Original) => vec![text],
+            | (Self::Differs { socket_proxyd: text, .. }, Subject::SocketProxyd) => vec![text],
             (
                 Self::Changed { v252, v261 } | Self::ChangedAndDiffers { v252, v261, .. },
-                Subject::Original,
+                Subject::SocketProxyd,
             ) => {
-                if release <= MEASURED {
+                if release <= FIRST {
                     vec![v252]
-                } else if release >= READ {
+                } else if release >= LAST {
                     vec![v261]
                 } else {
-                    // It changed somewhere in between.
+                    // The release that changed the behaviour is not known.
                     vec![v252, v261]
                 }
             }
@@ -72,22 +78,22 @@ impl Expect {
     }
 }
 
-/// Held for reading by each case, for writing by those that must be alone.
+/// Cases hold this lock for reading; cases that must run alone hold it for writing.
 static MACHINE: RwLock<()> = RwLock::new(());
 
 impl Case {
-    /// Runs it on `subject`.
+    /// Runs the case on `subject`.
     ///
     /// # Errors
-    /// When it could not be run to its end, or something else was seen than is expected.
+    /// When the case cannot complete, or its result is not the expected one.
     pub(crate) fn judge(&self, subject: Subject) -> Result<()> {
-        // A poisoned lock is that of a case that failed, which is no reason for this one to fail.
+        // A failed case poisons the lock. This case can still run.
         let alone = self.alone.then(|| MACHINE.write().unwrap_or_else(PoisonError::into_inner));
         let together = (!self.alone).then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
-        // Only the original's behaviour depends on its release.
+        // Only the behaviour of systemd-socket-proxyd depends on its release.
         let release = match subject {
-            Subject::Ours => READ,
-            Subject::Original => Subject::systemd_release()?,
+            Subject::Dormouse => LAST,
+            Subject::SocketProxyd => Subject::systemd_release()?,
         };
         let seen = (self.run)(subject);
         drop((alone, together));
@@ -99,8 +105,8 @@ impl Case {
             return Ok(());
         }
         let version = match subject {
-            Subject::Ours => String::new(),
-            Subject::Original => format!(" {release}"),
+            Subject::Dormouse => String::new(),
+            Subject::SocketProxyd => format!(" {release}"),
         };
         Err(Failure::Unexpected(format!(
             "{} ({}), {subject}{version}:\n     seen: {seen}\n expected: {}",
@@ -111,7 +117,7 @@ impl Case {
     }
 }
 
-/// Finds the case `id` among `cases` and judges it.
+/// Runs the case `id` of `cases`.
 ///
 /// # Errors
 /// Those of [`Case::judge`].
@@ -122,13 +128,13 @@ pub(crate) fn judge(cases: &[Case], id: &str, subject: Subject) -> Result<()> {
     }
 }
 
-/// Runs something while no case runs.
+/// Calls `run` while no case runs.
 pub(crate) fn alone<T>(run: impl FnOnce() -> T) -> T {
     let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     run()
 }
 
-/// Whether `text` is `pattern`, in which each `*` stands for any text.
+/// Whether `text` matches `pattern`, in which each `*` matches any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -143,9 +149,8 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.is_empty()
 }
 
-/// Declares the cases of a section: a list `CASES`, and for each case a test of the suite's subject, which the macro
-/// `row` of the suite's `main.rs` defines. A case marked `#[alone]` runs while no other does; one marked `#[root]` needs
-/// root.
+/// Declares the cases of a section: a list `CASES`, and for each case a test, which the macro `row` of the suite's
+/// `main.rs` defines. A case marked `#[alone]` runs alone; a case marked `#[root]` needs root.
 macro_rules! cases {
     (@alone) => { false };
     (@alone alone) => { true };
@@ -165,7 +170,7 @@ macro_rules! cases {
 pub(crate) use cases;
 
 #[test]
-fn patterns() {
+fn patterns_match_whole_texts() {
     for (pattern, text, expected) in [
         ("a", "a", true),
         ("a", "ab", false),

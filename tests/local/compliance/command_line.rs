@@ -1,4 +1,4 @@
-//! Options, numbers, time spans, messages and exit codes.
+//! Options, numbers, time spans, messages and exit codes of the command line.
 
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Launch, Result, Subject};
@@ -7,10 +7,10 @@ use crate::case::Expect::{Changed, Differs, Same};
 use crate::case::cases;
 use crate::rig::{Plan, ending};
 
-/// What both say when the command line is in order and no socket is passed.
+/// The message of both programs for a valid command line without passed sockets.
 const ACCEPTED: &str = "exit 1: Didn't get any sockets passed in.*";
 
-/// A target that is always in order.
+/// A target that is always valid.
 const TARGET: &str = "127.0.0.1:9";
 
 cases! {
@@ -18,22 +18,22 @@ cases! {
     two_targets: "two targets" => Same("exit 1: Too many parameters."), |s| says(s, &[TARGET, TARGET]);
     one_target: "one target, no sockets" => Differs {
         difference: "hints",
-        original: "exit 1: Didn't get any sockets passed in.",
-        ours: "exit 1: Didn't get any sockets passed in. (*)",
+        socket_proxyd: "exit 1: Didn't get any sockets passed in.",
+        dormouse: "exit 1: Didn't get any sockets passed in. (*)",
     }, |s| says(s, &[TARGET]);
 
     limit_zero: "-c 0" => Same("exit 1: Connection limit is too low."), |s| says(s, &["-c", "0", TARGET]);
-    limit_rejected: "numbers that -c does not take" => Same("rejected: all"), |s| {
+    limit_rejected: "numbers that -c rejects" => Same("rejected: all"), |s| {
         let texts = ["abc", "-1", "", "5 ", "5x", "0x", "4294967296", "1.5", "0b2", "0o8", "08", "++5", "+-5", "5,"];
         limits(s, &texts, "rejected", |text| {
             format!("exit 1: Failed to parse --connections-max= argument: {text}")
         })
     };
-    limit_accepted: "numbers that -c takes" => Same("accepted: all"), |s| {
+    limit_accepted: "numbers that -c accepts" => Same("accepted: all"), |s| {
         let texts = [
             "1", " 5", "\t5", "+5", "0x10", "0XfF", "0b1", "0B11", "0o7", "0O17", "010", "4294967295", "00",
         ];
-        // 00 is taken as a number, and then found to be zero.
+        // 00 is a valid number, but zero is too low.
         limits(s, &texts, "accepted", |text| match text {
             "00" => "exit 1: Connection limit is too low.".to_owned(),
             _ => ACCEPTED.to_owned(),
@@ -41,8 +41,8 @@ cases! {
     };
     limit_values: "how many sessions -c 0x3, 0b10, 0o4 and 05 allow" => Differs {
         difference: "hard-limit",
-        original: "0x3: 4, 0b10: 3, 0o4: 5, 05: 6",
-        ours: "0x3: 3, 0b10: 2, 0o4: 4, 05: 5",
+        socket_proxyd: "0x3: 4, 0b10: 3, 0o4: 5, 05: 6",
+        dormouse: "0x3: 3, 0b10: 2, 0o4: 4, 05: 5",
     }, |s| {
         let mut served = Vec::new();
         for text in ["0x3", "0b10", "0o4", "05"] {
@@ -51,11 +51,11 @@ cases! {
         }
         Ok(served.join(", "))
     };
-    last_limit_wins: "-c 0x, then a good one" => Same(
+    last_limit_wins: "-c 0x, then a valid number" => Same(
         "exit 1: Failed to parse --connections-max= argument: 0x"
     ), |s| says(s, &["-c", "0x", "-c", "5", TARGET]);
 
-    span_rejected: "a time span that is none" => Same(
+    span_rejected: "an invalid time span" => Same(
         "exit 1: Failed to parse --exit-idle-time= argument: 5 apples"
     ), |s| says(s, &["--exit-idle-time=5 apples", TARGET]);
     spans: "each of the known time spans" => Same("as listed: all"), known_spans;
@@ -95,7 +95,7 @@ cases! {
     empty_value: "--exit-idle-time=" => Same("exit 1: Failed to parse --exit-idle-time= argument: *"),
         |s| says(s, &["--exit-idle-time=", TARGET]);
 
-    abbreviations: "every prefix of the original's options" => Same("accepted: all"), abbreviations;
+    abbreviations: "every prefix of systemd-socket-proxyd's options" => Same("accepted: all"), abbreviations;
     abbreviated_error_names_whole: "--conn=x" => Same(
         "exit 1: Failed to parse --connections-max= argument: x"
     ), |s| says(s, &["--conn=x", TARGET]);
@@ -122,8 +122,8 @@ cases! {
         |s| says(s, &["--bogus", "--help"]);
     version: "--version" => Differs {
         difference: "version-text",
-        original: "exit 0, on stdout: systemd",
-        ours: "exit 0, on stdout: dormouse systemd-socket-proxyd systemd",
+        socket_proxyd: "exit 0, on stdout: systemd",
+        dormouse: "exit 0, on stdout: dormouse systemd-socket-proxyd systemd",
     }, |s| shows(s, &["--version"], &["dormouse", "systemd-socket-proxyd", "systemd"]);
 
     proxy_protocol_bad: "--proxy-protocol=v9" => Changed {
@@ -136,13 +136,13 @@ cases! {
     }, |s| says(s, &["--proxy-protocol=v1", TARGET]);
 }
 
-/// How a subject ends that is called with `args` and without sockets.
+/// Runs the program with `args` and without sockets and returns the way in which it ended.
 fn says(subject: Subject, args: &[&str]) -> Result<String> {
     let mut running = Launch::new(subject).args(args).start()?;
     ending(&mut running, SOON)
 }
 
-/// How it ends, and which of `words` are on its standard output.
+/// Like [`says`], and returns which of `words` are on standard output.
 fn shows(subject: Subject, args: &[&str], words: &[&str]) -> Result<String> {
     let mut running = Launch::new(subject).args(args).start()?;
     let end = ending(&mut running, SOON)?;
@@ -163,17 +163,17 @@ fn limits(subject: Subject, texts: &[&str], word: &str, expected: impl Fn(&str) 
     Ok(all_or(word, &wrong))
 }
 
-/// Whether an ending is as expected, the hint apart that ours may add in parentheses.
+/// Whether a message is as expected, apart from the hint in parentheses that dormouse may add.
 fn agrees(end: &str, expected: &str) -> bool {
-    let said = end.split_once(" (").map_or(end, |(sentence, _hint)| sentence);
-    said == expected.trim_end_matches('*')
+    let sentence = end.split_once(" (").map_or(end, |(message, _hint)| message);
+    sentence == expected.trim_end_matches('*')
 }
 
 fn all_or(word: &str, wrong: &[String]) -> String {
     if wrong.is_empty() { format!("{word}: all") } else { format!("{word}: not {}", wrong.join("; ")) }
 }
 
-/// Each prefix of each long option of the original's, in the versions that all releases have.
+/// Each prefix of each long option that all releases of systemd-socket-proxyd have.
 fn abbreviations(subject: Subject) -> Result<String> {
     let mut wrong = Vec::new();
     for (name, value, expected) in [
@@ -193,8 +193,8 @@ fn abbreviations(subject: Subject) -> Result<String> {
     Ok(all_or("accepted", &wrong))
 }
 
-/// The time spans that systemd's grammar is known by: each is taken or rejected as its list says. What they
-/// amount to is tested where they are parsed.
+/// The time spans of a list for systemd's grammar: each is accepted or rejected as the list says. The tests of the
+/// parser check their values.
 fn known_spans(subject: Subject) -> Result<String> {
     let mut wrong = Vec::new();
     for line in include_str!("../../../crates/core/tests/timespan-cases.tsv").lines() {

@@ -1,4 +1,4 @@
-//! The list of differences and the suite say the same.
+//! The suite and docs/differences.md contain the same differences.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn in_suite() -> BTreeSet<&'static str> {
     sections.flat_map(|(_, cases)| cases.iter().filter_map(|case| case.expect.difference())).collect()
 }
 
-/// The first column of the document's tables.
+/// Returns the first column of the document's tables.
 fn in_document() -> Vec<&'static str> {
     DIFFERENCES
         .lines()
@@ -45,7 +45,7 @@ fn every_difference_of_the_suite_is_in_the_document() {
 fn every_difference_of_the_document_is_in_the_suite() {
     let suite = in_suite();
     let untested: Vec<_> = in_document().into_iter().filter(|id| !suite.contains(id)).collect();
-    assert!(untested.is_empty(), "no case shows {}", untested.join(", "));
+    assert!(untested.is_empty(), "no case tests {}", untested.join(", "));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bytes, and the ways in which streams end.
+//! Forwarding of bytes and of the ends of streams.
 
 use std::thread;
 
@@ -10,8 +10,8 @@ use crate::case::Expect::{Changed, ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
 use crate::rig::{A_WHILE, Plan, exchange};
 
-/// More than all buffers on the way together.
-const MUCH: usize = 24 << 20;
+/// More bytes than all buffers on the path can hold.
+const BULK: usize = 24 << 20;
 
 cases! {
     tcp_to_tcp: "24 MiB each way at once, TCP to TCP" => Same("all arrived"),
@@ -27,31 +27,31 @@ cases! {
         v252: "the question arrived, the answer did not",
         v261: "both arrived",
     }, client_half_close;
-    server_half_close: "the server ends its stream and reads what else the client says" => Changed {
+    server_half_close: "the server ends its stream and reads the rest from the client" => Changed {
         v252: "the answer arrived, the rest did not",
         v261: "both arrived",
     }, server_half_close;
-    tail: "the server sends much and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
+    tail: "the server sends 24 MiB and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || server.send(&pattern(MUCH), SOON));
-        // The first bytes show that the rest is on its way.
+        let sender = thread::spawn(move || server.send(&pattern(BULK), SOON));
+        // The first bytes show that the sender has started.
         let mut bytes = client.receive(1, SOON)?;
         let rest = client.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
-    upload_tail: "the client sends much and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
+    upload_tail: "the client sends 24 MiB and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || client.send(&pattern(MUCH), SOON));
+        let sender = thread::spawn(move || client.send(&pattern(BULK), SOON));
         let mut bytes = server.receive(1, SOON)?;
         let rest = server.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     close_by_client: "the client closes" => Same("Fin at the server"), |s| {
@@ -66,14 +66,14 @@ cases! {
         drop(server);
         Ok(format!("{:?} at the client", client.receive_to_end(SOON)?.ending))
     };
-    server_speaks_first: "the server greets before the client says anything" => Same("greeted"), |s| {
+    server_sends_first: "the server sends before the client" => Same("greeted"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
         server.send(b"220 hello", SOON)?;
         client.receive(9, SOON)?;
         Ok("greeted".to_owned())
     };
-    sent_before_accept: "what the client sends before the backend accepts" => Same("arrives"), |s| {
+    sent_before_accept: "data that the client sends before the backend accepts" => Same("arrives"), |s| {
         let rig = Plan::new(s).start()?;
         let client = rig.client()?;
         client.send(b"early", SOON)?;
@@ -92,8 +92,8 @@ cases! {
 
     reset_by_client: "the client resets" => Differs {
         difference: "resets",
-        original: "Fin at the server",
-        ours: "Reset at the server",
+        socket_proxyd: "Fin at the server",
+        dormouse: "Reset at the server",
     }, |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
@@ -103,8 +103,8 @@ cases! {
     };
     reset_by_server: "the server resets" => Differs {
         difference: "resets",
-        original: "Fin at the client",
-        ours: "Reset at the client",
+        socket_proxyd: "Fin at the client",
+        dormouse: "Reset at the client",
     }, |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
@@ -112,21 +112,21 @@ cases! {
         server.reset()?;
         Ok(format!("{:?} at the client", client.receive_to_end(SOON)?.ending))
     };
-    reset_at_once_by_server: "the server resets in the moment that it has accepted" => Differs {
+    reset_at_once_by_server: "the server resets immediately after its accept" => Differs {
         difference: "resets",
-        original: "Fin at the client",
-        ours: "Reset at the client",
+        socket_proxyd: "Fin at the client",
+        dormouse: "Reset at the client",
     }, |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
         server.reset()?;
         Ok(format!("{:?} at the client", client.receive_to_end(SOON)?.ending))
     };
-    reset_at_once_by_client: "the client resets in the moment that it has connected" => Same("gone"), |s| {
+    reset_at_once_by_client: "the client resets immediately after its connect" => Same("gone"), |s| {
         let rig = Plan::new(s).start()?;
         rig.client()?.reset()?;
-        // The backend may see a connection that ends at once, or none.
-        if rig.back.has_waiting(A_WHILE / 4)? {
+        // The backend may receive a connection that ends at once, or none.
+        if rig.back.has_pending(A_WHILE / 4)? {
             rig.back.accept(SOON)?.receive_to_end(SOON)?;
         }
         let (client, server) = rig.session()?;
@@ -138,24 +138,24 @@ cases! {
         difference: "descriptors",
         v252: "6",
         v261: "8",
-        ours: "2",
+        dormouse: "2",
     }, descriptors;
     keepalive: "keepalive on the two sockets of a session" => Differs {
         difference: "socket-options",
-        original: "client side: off, server side: off",
-        ours: "client side: on, server side: on",
+        socket_proxyd: "client side: off, server side: off",
+        dormouse: "client side: on, server side: on",
     }, |s| {
         let rig = Plan::new(s).start()?;
-        // A first session shows that the program has begun.
+        // A first session shows that the program has started.
         let (client, server) = rig.session()?;
         exchange(&client, &server)?;
         let (client, server) = rig.session()?;
         keepalive(&client, &server)
     };
-    keepalive_early: "the same for a client that came before the program" => Differs {
+    keepalive_early: "the same for a client that connected before the program started" => Differs {
         difference: "socket-options",
-        original: "client side: off, server side: off",
-        ours: "client side: on, server side: on",
+        socket_proxyd: "client side: off, server side: off",
+        dormouse: "client side: on, server side: on",
     }, |s| {
         let front = Listener::bind(Family::Tcp4)?;
         let back = Listener::bind(Family::Tcp4)?;
@@ -166,7 +166,7 @@ cases! {
     };
 }
 
-/// Bytes that show it when one is lost, doubled or out of place.
+/// Returns bytes in which a loss, duplication or exchange is detectable.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut bytes = Vec::with_capacity(length + 4);
@@ -181,11 +181,11 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 fn both_ways(subject: Subject, front: Family, back: Family) -> Result<String> {
     let rig = Plan::new(subject).between(front, back).start()?;
     let (client, server) = rig.session()?;
-    let bytes = pattern(MUCH);
+    let bytes = pattern(BULK);
     let limit = SOON * 3;
     let arrived = thread::scope(|scope| {
         let senders = [&client, &server].map(|from| scope.spawn(|| from.send(&bytes, limit)));
-        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(MUCH, limit)? == bytes)));
+        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(BULK, limit)? == bytes)));
         let sent = senders.map(|sender| sender.join().unwrap_or_else(|_| Err(panicked())));
         let read = readers.map(|reader| reader.join().unwrap_or_else(|_| Err(panicked())));
         sent.into_iter().collect::<Result<()>>()?;
@@ -229,19 +229,19 @@ fn server_half_close(subject: Subject) -> Result<String> {
     .to_owned())
 }
 
-/// Whether what `from` sends in the half that is left arrives at `to`.
+/// Whether data that `from` sends in the remaining direction arrives at `to`.
 fn answered(from: &Stream, to: &Stream) -> Result<bool> {
-    // A subject that has closed both halves may have that known already, or only later.
-    if from.send(b"in the other half", SOON).is_err() || from.finish().is_err() {
+    // If the program has closed both directions, the close may arrive now or later.
+    if from.send(b"in the other direction", SOON).is_err() || from.finish().is_err() {
         return Ok(false);
     }
-    Ok(to.receive_to_end(SOON)?.bytes == b"in the other half")
+    Ok(to.receive_to_end(SOON)?.bytes == b"in the other direction")
 }
 
 fn descriptors(subject: Subject) -> Result<String> {
     const SESSIONS: usize = 20;
     let rig = Plan::new(subject).start()?;
-    // What is opened once, for the first session, does not count.
+    // Descriptors that are opened once for the first session do not count.
     let first = rig.session()?;
     exchange(&first.0, &first.1)?;
     let before = rig.subject.descriptors()?.len();
@@ -260,7 +260,7 @@ fn descriptors(subject: Subject) -> Result<String> {
 fn keepalive(client: &Stream, server: &Stream) -> Result<String> {
     exchange(client, server)?;
     let sides = [("client", client), ("server", server)].map(|(side, stream)| {
-        // The timer of the retransmission has priority until the last bytes are acknowledged.
+        // The table shows the retransmission timer until the last bytes are acknowledged.
         let on =
             wait::until("keepalive timer", A_WHILE, || Ok(tcp_timer(stream)?.is_keepalive().then_some(())));
         match on {

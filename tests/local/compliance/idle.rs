@@ -1,4 +1,4 @@
-//! When the program ends because nobody needs it.
+//! The exit after the idle time.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ const SPAN: Duration = Duration::from_millis(500);
 const IDLE: &str = "--exit-idle-time=500ms";
 
 cases! {
-    from_start: "nobody ever comes" => Differs {
+    from_start: "no client ever connects" => Differs {
         difference: "idle-from-start",
-        original: "still running",
-        ours: "exit 0",
+        socket_proxyd: "still running",
+        dormouse: "exit 0",
     }, |s| Plan::new(s).args([IDLE]).start()?.state_after(match s {
-        Subject::Ours => LIMIT,
-        Subject::Original => SPAN * 4,
+        Subject::Dormouse => LIMIT,
+        Subject::SocketProxyd => SPAN * 4,
     });
     not_asked: "the last session ends, without --exit-idle-time" => Same("still running"), |s| {
         let mut rig = Plan::new(s).start()?;
@@ -49,11 +49,11 @@ cases! {
         drop(second);
         Ok(format!("{while_one}, then {}", rig.state_after(SOON)?))
     };
-    silent_session: "an open session says nothing" => Same("still running"), |s| {
+    silent_session: "an open session without data" => Same("still running"), |s| {
         let (mut rig, _client, _server) = Plan::new(s).args([IDLE]).start_with_session()?;
         rig.state_after(SPAN * 3)
     };
-    disarmed: "a client comes before the idle time is over" => Same("still running"), |s| {
+    disarmed: "a client connects before the end of the idle time" => Same("still running"), |s| {
         let (mut rig, client, server) = Plan::new(s).args([IDLE]).start_with_session()?;
         drop((client, server));
         let _open = rig.session()?;
@@ -61,11 +61,11 @@ cases! {
     };
     after_failed_connect: "the only client could not be connected (--wait=0)" => Same("exit 0: *"), |s| {
         let back = Listener::bound(Family::Tcp4)?;
-        let mut rig = Plan::new(s).args([IDLE]).ours(["--wait=0"]).start_before(back)?;
+        let mut rig = Plan::new(s).args([IDLE]).dormouse_args(["--wait=0"]).start_before(back)?;
         rig.client()?.receive_to_end(SOON)?;
         rig.state_after(SOON)
     };
-    zero: "--exit-idle-time=0 and a client that came before the start" => Same("serves, then exit 0 at once"), |s| {
+    zero: "--exit-idle-time=0 and a client that connected before the start" => Same("serves, then exit 0 at once"), |s| {
         let (mut rig, client, server) = Plan::new(s).args(["--exit-idle-time=0"]).start_with_session()?;
         let end = Instant::now();
         drop((client, server));
@@ -73,7 +73,7 @@ cases! {
         let when = if end.elapsed() < SOON / 2 { "at once" } else { "late" };
         Ok(format!("serves, then {how} {when}"))
     };
-    queue_survives: "a client in the queue when the program ends, and a new program" => Same("served by the next"),
+    queue_survives: "a client in the queue when the program ends, and a new program" => Same("served by the next process"),
         |s| {
             let (mut rig, client, server) = Plan::new(s).args([IDLE]).start_with_session()?;
             drop((client, server));
@@ -81,12 +81,12 @@ cases! {
             let Rig { subject, front, back } = rig;
             drop(subject);
             Plan::new(s).start_between_with_session(front, back)?;
-            Ok("served by the next".to_owned())
+            Ok("served by the next process".to_owned())
         };
     while_held: "a client waits for the backend longer than the idle time" => Differs {
         difference: "hold",
-        original: "dropped",
-        ours: "held, then served",
+        socket_proxyd: "dropped",
+        dormouse: "held, then served",
     }, |s| {
         let rig = Plan::new(s).args([IDLE]).start_before(Listener::bound(Family::Tcp4)?)?;
         let client = rig.client()?;
@@ -108,7 +108,7 @@ fn one_session(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// A client in the very moment of the exit is served by this program or by the next, never dropped.
+/// A client that connects at the moment of the exit is served by this process or the next, and never dropped.
 #[test]
 fn no_client_is_lost_at_the_exit() {
     let verdict = race_with_exit();
@@ -119,7 +119,7 @@ fn race_with_exit() -> Result<()> {
     let mut front = Listener::bind(Family::Unix)?;
     let mut back = Listener::bind(Family::Unix)?;
     for round in 0..40_u64 {
-        let plan = Plan::new(Subject::Ours).args(["--exit-idle-time=20ms"]);
+        let plan = Plan::new(Subject::Dormouse).args(["--exit-idle-time=20ms"]);
         let (mut rig, client, server) = plan.start_between_with_session(front, back)?;
         drop(client);
         server.receive_to_end(SOON)?;
@@ -128,12 +128,12 @@ fn race_with_exit() -> Result<()> {
         let _ = rig.subject.wait(aim);
         let client = rig.client()?;
         let mut next = None;
-        let server = dormouse_tests::wait::until("service in the moment of the exit", SOON, || {
+        let server = dormouse_tests::wait::until("service at the moment of the exit", SOON, || {
             if next.is_none() && !rig.subject.is_running()? {
-                let launch = dormouse_tests::Launch::new(Subject::Ours);
+                let launch = dormouse_tests::Launch::new(Subject::Dormouse);
                 next = Some(launch.arg(rig.back.address().to_string()).pass(&rig.front).start()?);
             }
-            Ok(if rig.back.has_waiting(Duration::ZERO)? { Some(rig.back.accept(SOON)?) } else { None })
+            Ok(if rig.back.has_pending(Duration::ZERO)? { Some(rig.back.accept(SOON)?) } else { None })
         })?;
         exchange(&client, &server)?;
         (front, back) = (rig.front, rig.back);

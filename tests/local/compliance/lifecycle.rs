@@ -1,4 +1,4 @@
-//! Signals, draining, and what is written to the log.
+//! Signals, draining, and the log.
 
 use dormouse_tests::notify::Manager;
 use dormouse_tests::wait::SOON;
@@ -12,18 +12,18 @@ use crate::rig::{A_WHILE, Plan, ending, exchange, log_of};
 cases! {
     sigterm: "SIGTERM without sessions" => Differs {
         difference: "clean-stop",
-        original: "killed by signal 15",
-        ours: "exit 0",
+        socket_proxyd: "killed by signal 15",
+        dormouse: "exit 0",
     }, |s| signalled(s, Signal::TERM);
     sigint: "SIGINT without sessions" => Differs {
         difference: "clean-stop",
-        original: "killed by signal 2",
-        ours: "exit 0",
+        socket_proxyd: "killed by signal 2",
+        dormouse: "exit 0",
     }, |s| signalled(s, Signal::INT);
-    sigterm_tells: "what the service manager is told at SIGTERM" => Differs {
+    sigterm_notifies: "the notification at SIGTERM" => Differs {
         difference: "clean-stop",
-        original: "nothing",
-        ours: "STOPPING=1",
+        socket_proxyd: "nothing",
+        dormouse: "STOPPING=1",
     }, |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
@@ -36,8 +36,8 @@ cases! {
     };
     sigterm_ends_sessions: "SIGTERM with a session" => Differs {
         difference: "clean-stop",
-        original: "killed by signal 15, the session has ended by Fin and Fin",
-        ours: "exit 0, the session has ended by Fin and Fin",
+        socket_proxyd: "killed by signal 15, the session has ended by Fin and Fin",
+        dormouse: "exit 0, the session has ended by Fin and Fin",
     }, |s| {
         let mut rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
@@ -46,7 +46,7 @@ cases! {
         let (client, server) = (client.receive_to_end(SOON)?.ending, server.receive_to_end(SOON)?.ending);
         Ok(format!("{end}, the session has ended by {client:?} and {server:?}"))
     };
-    sigterm_keeps_queue: "a client that comes after SIGTERM" => Same("served by the next"), |s| {
+    sigterm_keeps_queue: "a client that connects after SIGTERM" => Same("served by the next process"), |s| {
         let mut rig = Plan::new(s).start()?;
         exchange_once(&rig)?;
         rig.subject.signal(Signal::TERM)?;
@@ -57,12 +57,12 @@ cases! {
         let rig = Plan::new(s).start_between(front, back)?;
         let server = rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?;
         exchange(&client, &server)?;
-        Ok("served by the next".to_owned())
+        Ok("served by the next process".to_owned())
     };
     sigpipe: "SIGPIPE" => Differs {
         difference: "sigpipe",
-        original: "killed by signal 13",
-        ours: "still running",
+        socket_proxyd: "killed by signal 13",
+        dormouse: "still running",
     }, |s| {
         let mut rig = Plan::new(s).start()?;
         exchange_once(&rig)?;
@@ -72,18 +72,18 @@ cases! {
 
     drain: "--drain-timeout=10s: a session at SIGTERM" => Differs {
         difference: "drain",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=10s'",
-        ours: "goes on, newcomers are left in the queue, then exit 0",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=10s'",
+        dormouse: "continues, new clients stay in the queue, then exit 0",
     }, drain;
-    drain_status: "--drain-timeout=1h: what the service manager is told" => Differs {
+    drain_status: "--drain-timeout=1h: the status for the service manager" => Differs {
         difference: "drain",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
-        ours: "how many connections are left",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        dormouse: "the number of open connections",
     }, |s| {
         let manager = Manager::at_path()?;
         let plan = Plan::new(s).args(["--drain-timeout=1h"]).launch(|l| l.notify(&manager));
         let mut rig = plan.start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (one, two) = (rig.session()?, rig.session()?);
@@ -93,15 +93,15 @@ cases! {
         manager.wait_for("STATUS", "Waiting for 1 open connection to end...", SOON)?;
         drop(two);
         rig.subject.wait(SOON)?;
-        Ok("how many connections are left".to_owned())
+        Ok("the number of open connections".to_owned())
     };
     drain_ends: "--drain-timeout=300ms: a session that does not end" => Differs {
         difference: "drain",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
-        ours: "exit 0, the session has ended",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
+        dormouse: "exit 0, the session has ended",
     }, |s| {
         let mut rig = Plan::new(s).args(["--drain-timeout=300ms"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -113,11 +113,11 @@ cases! {
     };
     second_sigterm: "--drain-timeout=1h: a second SIGTERM" => Differs {
         difference: "drain",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
-        ours: "still running, then exit 0",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        dormouse: "still running, then exit 0",
     }, |s| {
         let mut rig = Plan::new(s).args(["--drain-timeout=1h"]).start()?;
-        if s == Subject::Original {
+        if s == Subject::SocketProxyd {
             return rig.state_after(SOON);
         }
         let (client, server) = rig.session()?;
@@ -130,17 +130,17 @@ cases! {
         Ok(format!("{first}, then exit {}", status.code().unwrap_or(-1)))
     };
 
-    quiet: "what is written about a session" => Same("nothing"), |s| {
+    quiet: "the log of a session" => Same("nothing"), |s| {
         let (mut rig, client, server) = Plan::new(s).args(["--exit-idle-time=50ms"]).start_with_session()?;
         drop((client, server));
         ending(&mut rig.subject, SOON)?;
         let log = log_of(&rig.subject);
         Ok(if log.is_empty() { "nothing".to_owned() } else { log })
     };
-    debug: "what is written about a session with SYSTEMD_LOG_LEVEL=debug" => Differs {
+    debug: "the log of a session with SYSTEMD_LOG_LEVEL=debug" => Differs {
         difference: "session-log",
-        original: "a line at the start",
-        ours: "a line at the end",
+        socket_proxyd: "a line at the start",
+        dormouse: "a line at the end",
     }, |s| {
         let plan = Plan::new(s).args(["--exit-idle-time=50ms"]);
         let plan = plan.launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
@@ -157,10 +157,10 @@ cases! {
             (false, false) => format!("before {before:?}, after {after:?}"),
         })
     };
-    debug_until_sigterm: "the same about a session that SIGTERM ends" => Differs {
+    debug_until_sigterm: "the log of a session that SIGTERM ends" => Differs {
         difference: "session-log",
-        original: "a line at the start",
-        ours: "a line at the end, with its bytes",
+        socket_proxyd: "a line at the start",
+        dormouse: "a line at the end, with its bytes",
     }, |s| {
         let plan = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
         let (mut rig, _client, _server) = plan.start_with_session()?;
@@ -174,18 +174,18 @@ cases! {
             (false, false) => log,
         })
     };
-    repeated_errors: "three clients of a backend that is not there (--wait=0)" => Differs {
+    repeated_errors: "three clients of a missing backend (--wait=0)" => Differs {
         difference: "errors-once",
-        original: "3 lines",
-        ours: "1 lines",
+        socket_proxyd: "3 lines",
+        dormouse: "1 lines",
     }, |s| {
         let back = Listener::bound(Family::Tcp4)?;
-        let plan = Plan::new(s).ours(["--wait=0"]);
+        let plan = Plan::new(s).dormouse_args(["--wait=0"]);
         let mut rig = plan.start_before(back)?;
         for _ in 0..3 {
             rig.client()?.receive_to_end(SOON)?;
         }
-        // Whatever is written about a client is written by the time that the next one is dropped, or shortly after.
+        // The log line of a client appears before the drop of the next client, or shortly after.
         rig.subject.stderr().wait_for("\n", SOON)?;
         let state = rig.state_after(A_WHILE)?;
         if state != "still running" {
@@ -193,7 +193,7 @@ cases! {
         }
         Ok(format!("{} lines", rig.subject.stderr().line_count()))
     };
-    log_level_unknown: "a log level that is none, in the environment" => Same("serves"),
+    log_level_unknown: "an invalid log level in the environment" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "loud")).start()?.beginning();
 }
 
@@ -211,28 +211,28 @@ fn exchange_once(rig: &crate::rig::Rig) -> Result<()> {
 
 fn drain(subject: Subject) -> Result<String> {
     let mut rig = Plan::new(subject).args(["--drain-timeout=10s"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;
     rig.subject.signal(Signal::TERM)?;
-    // The signal may be taken a moment later: only then is a newcomer left alone.
-    let newcomer = dormouse_tests::wait::until("newcomer that is left in the queue", SOON, || {
-        let newcomer = rig.client()?;
-        if !rig.back.has_waiting(A_WHILE)? {
-            return Ok(Some(newcomer));
+    // The program may handle the signal a moment later; from then on a new client stays in the queue.
+    let new_client = dormouse_tests::wait::until("a new client that stays in the queue", SOON, || {
+        let new_client = rig.client()?;
+        if !rig.back.has_pending(A_WHILE)? {
+            return Ok(Some(new_client));
         }
         rig.back.accept(SOON).map(|_| None)
     })?;
     exchange(&client, &server)?;
-    if let Some(how @ (Ending::Fin | Ending::Reset)) = newcomer.ended_within(A_WHILE / 10)? {
-        return Ok(format!("newcomers are dropped by {how:?}"));
+    if let Some(how @ (Ending::Fin | Ending::Reset)) = new_client.ended_within(A_WHILE / 10)? {
+        return Ok(format!("new clients are dropped by {how:?}"));
     }
     drop((client, server));
     let status = rig.subject.wait(SOON)?;
     let next = Launch::new(subject).arg(rig.back.address().to_string()).pass(&rig.front).start()?;
     let server = rig.back.accept(SOON).map_err(|failure| next.with_log(&failure))?;
-    exchange(&newcomer, &server)?;
+    exchange(&new_client, &server)?;
     let code = status.code().ok_or_else(|| Failure::Unexpected(format!("{status}")))?;
-    Ok(format!("goes on, newcomers are left in the queue, then exit {code}"))
+    Ok(format!("continues, new clients stay in the queue, then exit {code}"))
 }

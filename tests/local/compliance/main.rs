@@ -1,21 +1,21 @@
-//! The behaviour of systemd-socket-proxyd, row by row, tested on dormouse from outside.
+//! The behaviour of systemd-socket-proxyd, row by row, tested on dormouse.
 //!
-//! A case does something to a subject and returns a line of text about what happened; the case's expectation contains
-//! that line for each of the two subjects (and for each release of the original). Every expectation that differs on
-//! purpose names a row of `docs/differences.md`; `differences` checks that they agree. The system suite runs the same
-//! cases on the installed original.
+//! A case performs an action on the program under test and returns a line of text about the result. Its expectation
+//! contains that line for each of the two programs and for each release of systemd-socket-proxyd. Every intended
+//! difference names a row of `docs/differences.md`; `differences` checks that the suite and the document agree. The
+//! system suite runs the same cases on the installed systemd-socket-proxyd.
 
 #![forbid(unsafe_code)]
 
-/// Makes a test of a case: of dormouse, in this suite. Cases that need root are tested in the system suite.
+/// Defines the test of a case with dormouse. The system suite runs the cases that need root.
 macro_rules! row {
     ($id:ident root) => {};
     ($id:ident $($mode:ident)?) => {
         mod $id {
             #[test]
-            fn ours() {
+            fn dormouse() {
                 let verdict =
-                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Ours);
+                    $crate::case::judge(super::CASES, stringify!($id), dormouse_tests::Subject::Dormouse);
                 assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
             }
         }

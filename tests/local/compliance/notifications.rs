@@ -1,4 +1,4 @@
-//! What the service manager is told.
+//! Notifications to the service manager.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ cases! {
         difference: "status-text",
         v252: "nothing",
         v261: "READY=1 STATUS=Processing requests...",
-        ours: "READY=1 STATUS=*",
+        dormouse: "READY=1 STATUS=*",
     }, |s| {
         let manager = Manager::at_path()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
@@ -25,13 +25,13 @@ cases! {
         difference: "status-text",
         v252: "nothing",
         v261: "READY=1 STATUS=Processing requests...",
-        ours: "READY=1 STATUS=*",
+        dormouse: "READY=1 STATUS=*",
     }, |s| {
         let manager = Manager::at_abstract_name()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
         notification(&manager, "READY")
     };
-    ready_means_serving: "once READY=1 is there" => Same("serves"), |s| {
+    ready_means_serving: "after READY=1" => Same("serves"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
         notification(&manager, "READY")?;
@@ -41,7 +41,7 @@ cases! {
         difference: "status-text",
         v252: "nothing",
         v261: "STOPPING=1 STATUS=Shutting down...",
-        ours: "STOPPING=1 *",
+        dormouse: "STOPPING=1 *",
     }, |s| {
         let manager = Manager::at_path()?;
         let plan = Plan::new(s).args(["--exit-idle-time=100ms"]).launch(|l| l.notify(&manager));
@@ -50,24 +50,24 @@ cases! {
         ending(&mut rig.subject, SOON)?;
         notification(&manager, "STOPPING")
     };
-    error_number: "when the command line is wrong" => Same("ERRNO=22*"), |s| {
+    error_number: "with an invalid command line" => Same("ERRNO=22*"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).args(["-c0"]).launch(|l| l.notify(&manager)).start()?;
         ending(&mut rig.subject, SOON)?;
         notification(&manager, "ERRNO")
     };
-    nobody_listens: "NOTIFY_SOCKET leads nowhere" => Same("serves"),
+    no_listener: "NOTIFY_SOCKET without a listener" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "/run/no-such-directory/n")).start()?.beginning();
-    nonsense: "NOTIFY_SOCKET is no address" => Same("serves"),
+    invalid_address: "NOTIFY_SOCKET is not an address" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "nonsense")).start()?.beginning();
 
-    watchdog: "WATCHDOG_USEC is set" => Same("again and again"), |s| {
+    watchdog: "WATCHDOG_USEC is set" => Same("repeatedly"), |s| {
         let manager = Manager::at_path()?;
         let launch = |l: dormouse_tests::Launch| l.notify(&manager).env("WATCHDOG_USEC", "200000");
         let _rig = Plan::new(s).launch(launch).start()?;
         watchdog(&manager)
     };
-    watchdog_of_another: "WATCHDOG_PID is another's" => Same("never"), |s| {
+    watchdog_of_another: "WATCHDOG_PID of another process" => Same("never"), |s| {
         let manager = Manager::at_path()?;
         let launch = |l: dormouse_tests::Launch| {
             l.notify(&manager).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1")
@@ -77,9 +77,9 @@ cases! {
     };
 }
 
-/// The message that assigns `key`, its lines in one; `nothing` where none comes.
+/// Returns the message that assigns `key` as one line, or `nothing` if none arrives.
 fn notification(manager: &Manager, key: &str) -> Result<String> {
-    // Where one is expected, it comes far sooner.
+    // An expected message arrives far sooner.
     match manager.wait_until(key, A_WHILE * 2, |message| message.get(key).is_some()) {
         Ok(message) => Ok(message.text.trim_end().replace('\n', " ")),
         Err(failure) if failure.is_timeout() => Ok("nothing".to_owned()),
@@ -93,7 +93,7 @@ fn watchdog(manager: &Manager) -> Result<String> {
     let seen =
         dormouse_tests::wait::until("three watchdog messages", A_WHILE * 2, || Ok(third().then_some(())));
     match seen {
-        Ok(()) => Ok("again and again".to_owned()),
+        Ok(()) => Ok("repeatedly".to_owned()),
         Err(failure) if failure.is_timeout() => {
             let count = manager.messages().iter().filter(|message| times(message)).count();
             Ok(if count == 0 { "never".to_owned() } else { format!("{count} times") })
@@ -102,7 +102,7 @@ fn watchdog(manager: &Manager) -> Result<String> {
     }
 }
 
-/// STATUS= follows the sessions, and not more often than once a second.
+/// STATUS= follows the number of sessions, at most once per second.
 #[test]
 fn status_follows_sessions() {
     let verdict = status();
@@ -111,21 +111,21 @@ fn status_follows_sessions() {
 
 fn status() -> Result<()> {
     let manager = Manager::at_path()?;
-    let rig = Plan::new(Subject::Ours).launch(|l| l.notify(&manager)).start()?;
+    let rig = Plan::new(Subject::Dormouse).launch(|l| l.notify(&manager)).start()?;
     manager.wait_for("READY", "1", SOON).map_err(|failure| rig.subject.with_log(&failure))?;
     let already = manager.messages().len();
     let sessions = (0..3).map(|_| rig.session()).collect::<Result<Vec<_>>>()?;
     for (client, server) in &sessions {
         exchange(client, server)?;
     }
-    let tells_three = |message: &dormouse_tests::notify::Message| {
+    let has_three = |message: &dormouse_tests::notify::Message| {
         message.get("STATUS").is_some_and(|status| status.contains('3'))
     };
-    manager.wait_until("STATUS= with three sessions", SOON, tells_three)?;
+    manager.wait_until("STATUS= with three sessions", SOON, has_three)?;
     let times: Vec<_> = manager.messages().iter().skip(already).map(|message| message.at).collect();
     for pair in times.windows(2) {
         if let [one, next] = pair {
-            // They are stamped by a thread that may be late.
+            // The reader thread that records the times may be late.
             let apart = next.duration_since(*one);
             if apart < Duration::from_millis(500) {
                 let what = format!("two STATUS= messages {apart:?} apart");

@@ -1,4 +1,4 @@
-//! The PROXY header that tells the backend who the client is.
+//! The PROXY header with the client's address for the backend.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,7 +31,7 @@ cases! {
     };
     v1_unix: "a client over a UNIX socket" => Changed { v252: UNKNOWN_V1, v261: "PROXY UNKNOWN" },
         |s| v1(s, Family::Unix);
-    v1_unix_warns: "what is written about a client over a UNIX socket" => Changed {
+    v1_unix_warns: "the log about a client over a UNIX socket" => Changed {
         v252: UNKNOWN_V1,
         v261: "?*",
     }, |s| {
@@ -48,13 +48,13 @@ cases! {
         difference: "proxy-protocol-v2",
         v252: UNKNOWN_V2,
         v261: "exit 1: *",
-        ours: "2111 000c 7f000001 7f000001 CLIENT FRONT",
+        dormouse: "2111 000c 7f000001 7f000001 CLIENT FRONT",
     }, |s| v2(s, Family::Tcp4);
     v2_tcp6: "version 2, a client over IPv6" => ChangedAndDiffers {
         difference: "proxy-protocol-v2",
         v252: UNKNOWN_V2,
         v261: "exit 1: *",
-        ours: "2121 0024 00000000000000000000000000000001 00000000000000000000000000000001 CLIENT FRONT",
+        dormouse: "2121 0024 00000000000000000000000000000001 00000000000000000000000000000001 CLIENT FRONT",
     }, |s| v2(s, Family::Tcp6);
 }
 
@@ -64,7 +64,7 @@ fn v1(subject: Subject, front: Family) -> Result<String> {
     first_line(&mut rig, subject, &client)
 }
 
-/// A client of `127.0.0.1` at a listener of `[::]`.
+/// Connects a client from `127.0.0.1` to a listener on `[::]`.
 fn mapped(subject: Subject, version: &str) -> Result<(Rig, Stream)> {
     let front = Listener::bind_at(&Address::Tcp((Ipv6Addr::UNSPECIFIED, 0).into()))?;
     let at = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, front.address().port())));
@@ -75,10 +75,10 @@ fn mapped(subject: Subject, version: &str) -> Result<(Rig, Stream)> {
     Ok((rig, client))
 }
 
-/// The header's line, with the ports named by whose they are; the stream goes on after it. Or the subject's
-/// end.
+/// Returns the line of the header with names instead of ports, or the way in which the program ended. The stream
+/// continues after the header.
 fn first_line(rig: &mut Rig, subject: Subject, client: &Stream) -> Result<String> {
-    if subject == Subject::Original && Subject::systemd_release()? < 261 {
+    if subject == Subject::SocketProxyd && Subject::systemd_release()? < 261 {
         return rig.state_after(SOON);
     }
     let server = rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?;
@@ -95,7 +95,7 @@ fn first_line(rig: &mut Rig, subject: Subject, client: &Stream) -> Result<String
     Ok(ports.iter().fold(text, |text, (port, name)| text.replacen(port.as_str(), name, 1)))
 }
 
-/// The ports in a header, and what a case calls them.
+/// Returns the ports in a header and their names in the cases.
 fn ports(rig: &Rig, client: &Stream) -> Result<[(u16, &'static str); 2]> {
     let client = client.socket().local_addr().doing(|| "ask for the client's port".to_owned())?;
     let client = client.as_socket().map_or(0, |address| address.port());
@@ -104,7 +104,7 @@ fn ports(rig: &Rig, client: &Stream) -> Result<[(u16, &'static str); 2]> {
 
 fn v2(subject: Subject, front: Family) -> Result<String> {
     let mut rig = Plan::new(subject).between(front, Family::Tcp4).args(["--proxy-protocol=v2"]).start()?;
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return rig.state_after(SOON);
     }
     let (client, server) = rig.session()?;

@@ -1,4 +1,4 @@
-//! A subject between clients and a backend.
+//! The program under test between clients and a backend.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Ending, Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
 
-/// How long "nothing happens" is watched for.
+/// The time for which a case waits to see that nothing happens.
 pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
 
-/// A subject about to be put between a front and a backend.
+/// The settings for starting the program between a listener and a backend.
 pub(crate) struct Plan {
     subject: Subject,
     front: Family,
@@ -20,51 +20,51 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// TCP over IPv4 on both sides.
+    /// Starts from TCP over IPv4 on both sides.
     pub(crate) fn new(subject: Subject) -> Self {
         Self { subject, front: Family::Tcp4, back: Family::Tcp4, target: None, launch: Launch::new(subject) }
     }
 
-    /// The families of the two sides.
+    /// Sets the families of the two sides.
     pub(crate) fn between(self, front: Family, back: Family) -> Self {
         Self { front, back, ..self }
     }
 
-    /// Arguments for both subjects.
+    /// Adds arguments for both programs.
     pub(crate) fn args<'a>(self, args: impl IntoIterator<Item = &'a str>) -> Self {
         Self { launch: self.launch.args(args), ..self }
     }
 
-    /// Arguments for ours only.
-    pub(crate) fn ours<'a>(self, args: impl IntoIterator<Item = &'a str>) -> Self {
-        if self.subject == Subject::Ours { self.args(args) } else { self }
+    /// Adds arguments for dormouse only.
+    pub(crate) fn dormouse_args<'a>(self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        if self.subject == Subject::Dormouse { self.args(args) } else { self }
     }
 
-    /// Another target than the backend's address; `{port}` in it is the backend's port.
+    /// Sets another target than the backend's address; `{port}` in it becomes the backend's port.
     pub(crate) fn target(self, target: &str) -> Self {
         Self { target: Some(target.to_owned()), ..self }
     }
 
-    /// Anything else about the way it is started.
+    /// Changes other launch settings.
     pub(crate) fn launch(self, change: impl FnOnce(Launch) -> Launch) -> Self {
         Self { launch: change(self.launch), ..self }
     }
 
-    /// Starts it between two new listeners.
+    /// Starts the program between two new listeners.
     pub(crate) fn start(self) -> Result<Rig> {
         let back = Listener::bind(self.back)?;
         self.start_before(back)
     }
 
-    /// Starts it when a client is in the queue already, and has that client's session: however slow the
-    /// machine is, a short idle time cannot end the program before it.
+    /// Starts the program with a client in the queue and returns that client's session, so that a short idle time
+    /// cannot end the program before the session on a slow machine.
     pub(crate) fn start_with_session(self) -> Result<(Rig, Stream, Stream)> {
         let front = Listener::bind(self.front)?;
         let back = Listener::bind(self.back)?;
         self.start_between_with_session(front, back)
     }
 
-    /// The same between these two.
+    /// Like [`start_with_session`](Self::start_with_session), between these two listeners.
     pub(crate) fn start_between_with_session(
         self,
         front: Listener,
@@ -77,13 +77,13 @@ impl Plan {
         Ok((rig, client, server))
     }
 
-    /// Starts it before this backend.
+    /// Starts the program in front of this backend.
     pub(crate) fn start_before(self, back: Listener) -> Result<Rig> {
         let front = Listener::bind(self.front)?;
         self.start_between(front, back)
     }
 
-    /// Starts it between these two.
+    /// Starts the program between these two listeners.
     pub(crate) fn start_between(self, front: Listener, back: Listener) -> Result<Rig> {
         let target = match self.target {
             Some(target) => target.replace("{port}", &back.address().port().to_string()),
@@ -94,40 +94,40 @@ impl Plan {
     }
 }
 
-/// A running subject, the listener it was given, and the backend behind it.
+/// A running program, the listener that it got, and its backend.
 pub(crate) struct Rig {
     pub(crate) subject: Running,
     pub(crate) front: Listener,
     pub(crate) back: Listener,
 }
 
-/// What became of a client.
+/// The result of a client.
 pub(crate) enum Fate {
-    /// It has been connected to the backend; this is the backend's end.
+    /// The client is connected to the backend; this is the backend's connection.
     Served(Stream),
-    /// It has been dropped before the backend saw it.
+    /// The connection ended before the backend received it.
     Dropped(Ending),
-    /// Neither, within the time allowed.
+    /// Neither happened within the limit.
     Waiting,
 }
 
 impl Rig {
-    /// A client at the front.
+    /// Connects a client to the program.
     pub(crate) fn client(&self) -> Result<Stream> {
         Stream::connect(self.front.address(), SOON).map_err(|failure| self.subject.with_log(&failure))
     }
 
-    /// A client, and the backend's end of its session.
+    /// Connects a client and returns its connection and the backend's.
     pub(crate) fn session(&self) -> Result<(Stream, Stream)> {
         let client = self.client()?;
         let server = self.back.accept(SOON).map_err(|failure| self.subject.with_log(&failure))?;
         Ok((client, server))
     }
 
-    /// What becomes of `client`, the newest one, within `limit`.
+    /// Waits up to `limit` for the result of `client`, which must be the newest one.
     pub(crate) fn fate(&self, client: &Stream, limit: Duration) -> Result<Fate> {
         let fate = wait::until("fate of a client", limit, || {
-            if self.back.has_waiting(Duration::ZERO)? {
+            if self.back.has_pending(Duration::ZERO)? {
                 return Ok(Some(Fate::Served(self.back.accept(SOON)?)));
             }
             Ok(client.ended_within(Duration::from_millis(1))?.map(Fate::Dropped))
@@ -138,30 +138,31 @@ impl Rig {
         }
     }
 
-    /// How many of `count` clients, one after another and all kept open, are served: bytes go both ways.
+    /// Connects `count` clients one after another, keeps them open, and returns how many exchange bytes with the
+    /// backend.
     pub(crate) fn served_of(&self, count: usize) -> Result<usize> {
         let mut open = Vec::new();
         for _ in 0..count {
             let client = self.client()?;
             match self.fate(&client, SOON)? {
-                // The backend may see a connection that the subject then gives up.
+                // The backend may receive a connection that the program then closes.
                 Fate::Served(server) => match exchange(&client, &server) {
                     Ok(()) => open.push((client, server)),
                     Err(failure) if failure.is_timeout() => return Err(failure),
                     Err(_) => {}
                 },
                 Fate::Dropped(_) => {}
-                Fate::Waiting => return Err(Failure::Unexpected("a client is left waiting".to_owned())),
+                Fate::Waiting => return Err(Failure::Unexpected("a client is still waiting".to_owned())),
             }
         }
         Ok(open.len())
     }
 
-    /// Whether it serves a session or ends, and how.
+    /// Returns `serves` if the program serves a session, or the way in which the program ended.
     pub(crate) fn beginning(&mut self) -> Result<String> {
         let client = self.client()?;
         let begun = wait::until("session or end", SOON, || {
-            if self.back.has_waiting(Duration::ZERO)? {
+            if self.back.has_pending(Duration::ZERO)? {
                 let server = self.back.accept(SOON)?;
                 exchange(&client, &server)?;
                 return Ok(Some("serves".to_owned()));
@@ -171,7 +172,7 @@ impl Rig {
         begun.map_err(|failure| self.subject.with_log(&failure))
     }
 
-    /// `still running`, or how it has ended, after `limit`.
+    /// Returns the state after `limit`: `still running`, or the way in which the program ended.
     pub(crate) fn state_after(&mut self, limit: Duration) -> Result<String> {
         match self.subject.wait(limit) {
             Ok(_) => ending(&mut self.subject, SOON),
@@ -181,7 +182,7 @@ impl Rig {
     }
 }
 
-/// Sends a few bytes both ways and checks that they arrive.
+/// Sends a few bytes in both directions and checks that they arrive.
 pub(crate) fn exchange(client: &Stream, server: &Stream) -> Result<()> {
     for (from, to, word) in [(client, server, b"question"), (server, client, b"a-answer")] {
         from.send(word, SOON)?;
@@ -193,7 +194,7 @@ pub(crate) fn exchange(client: &Stream, server: &Stream) -> Result<()> {
     Ok(())
 }
 
-/// How a subject ends within `limit`: its status and what it wrote.
+/// Waits up to `limit` for the end of the program and returns its status and its log.
 pub(crate) fn ending(subject: &mut Running, limit: Duration) -> Result<String> {
     let status = subject.wait(limit)?;
     let log = log_of(subject);
@@ -201,7 +202,7 @@ pub(crate) fn ending(subject: &mut Running, limit: Duration) -> Result<String> {
     Ok(if log.is_empty() { ended } else { format!("{ended}: {log}") })
 }
 
-/// What a subject wrote to its standard error: the lines in one, priorities taken off, its name as `ARGV0`.
+/// Returns the standard error of the program as one line, without priorities and with its name as `ARGV0`.
 pub(crate) fn log_of(subject: &Running) -> String {
     let text = subject.stderr().text().replace(subject.argv0(), "ARGV0");
     let lines: Vec<_> = text.lines().map(without_priority).collect();

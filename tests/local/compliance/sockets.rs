@@ -1,4 +1,4 @@
-//! Sockets passed in: which are taken, which are refused, and whose they are.
+//! Passed sockets: which are accepted, which are refused, and to which process they belong.
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::SOON;
@@ -10,7 +10,7 @@ use crate::case::Expect::{Changed, Differs, Same};
 use crate::case::cases;
 use crate::rig::{A_WHILE, Plan, ending, exchange, log_of};
 
-/// Nobody's process id: 1 is the init process.
+/// The process id of another process, the init process.
 const FOREIGN: &str = "1";
 
 const NONE_PASSED: &str = "exit 1: Didn't get any sockets passed in.*";
@@ -20,17 +20,17 @@ const NOT_A_STREAM: &str = "exit 1: Passed in socket is not a stream socket.*";
 cases! {
     pid_unset: "LISTEN_PID is not set" => Same(NONE_PASSED),
         |s| with_pid(s, ListenPid::Unset);
-    pid_foreign: "LISTEN_PID is another's" => Same(NONE_PASSED),
+    pid_foreign: "LISTEN_PID of another process" => Same(NONE_PASSED),
         |s| with_pid(s, ListenPid::Text(FOREIGN.to_owned()));
-    pid_junk: "LISTEN_PID is no number" => Same(NOT_RECEIVED),
+    pid_junk: "LISTEN_PID is not a number" => Same(NOT_RECEIVED),
         |s| with_pid(s, ListenPid::Text("me".to_owned()));
     pid_empty: "LISTEN_PID=" => Same(NOT_RECEIVED), |s| with_pid(s, ListenPid::Text(String::new()));
     pid_zero: "LISTEN_PID=0" => Same(NOT_RECEIVED), |s| with_pid(s, ListenPid::Text("0".to_owned()));
-    pid_impossible: "LISTEN_PID is larger than any process's" => Same(NOT_RECEIVED),
+    pid_impossible: "LISTEN_PID is larger than any process id" => Same(NOT_RECEIVED),
         |s| with_pid(s, ListenPid::Text("3000000000".to_owned()));
     pid_blank_before: "a blank before LISTEN_PID" => Same("serves"),
         |s| with_pid(s, ListenPid::Spelled(" %d"));
-    pid_blank_behind: "a blank behind LISTEN_PID" => Same(NOT_RECEIVED),
+    pid_blank_after: "a blank after LISTEN_PID" => Same(NOT_RECEIVED),
         |s| with_pid(s, ListenPid::Spelled("%d "));
     pid_hexadecimal: "LISTEN_PID=0x…" => Same("serves"), |s| with_pid(s, ListenPid::Spelled("0x%x"));
     pid_octal: "LISTEN_PID=0…, the number in octal" => Same("serves"),
@@ -47,18 +47,18 @@ cases! {
     fds_octal: "LISTEN_FDS=01" => Same("serves"), |s| with_count(s, "01");
     fds_not_octal: "LISTEN_FDS=08" => Same(NOT_RECEIVED), |s| with_count(s, "08");
     fds_blank_before: "a blank before LISTEN_FDS" => Same("serves"), |s| with_count(s, " 1");
-    fds_blank_behind: "a blank behind LISTEN_FDS" => Same(NOT_RECEIVED), |s| with_count(s, "1 ");
+    fds_blank_after: "a blank after LISTEN_FDS" => Same(NOT_RECEIVED), |s| with_count(s, "1 ");
     fds_negative: "LISTEN_FDS=-1" => Same(NOT_RECEIVED), |s| with_count(s, "-1");
     fds_too_many: "LISTEN_FDS=2 with one socket" => Differs {
         difference: "own-descriptors",
-        original: NOT_A_STREAM,
-        ours: NOT_RECEIVED,
+        socket_proxyd: NOT_A_STREAM,
+        dormouse: NOT_RECEIVED,
     }, |s| with_count(s, "2");
-    fds_huge: "LISTEN_FDS above what descriptors can be" => Same(NOT_RECEIVED),
+    fds_huge: "LISTEN_FDS above the largest descriptor" => Same(NOT_RECEIVED),
         |s| with_count(s, "2147483647");
-    pidfd_id_foreign: "LISTEN_PIDFDID is another's" => Changed { v252: "serves", v261: NONE_PASSED },
+    pidfd_id_foreign: "LISTEN_PIDFDID of another process" => Changed { v252: "serves", v261: NONE_PASSED },
         |s| with_pidfd_id(s, "1");
-    pidfd_id_junk: "LISTEN_PIDFDID is no number" => Changed { v252: "serves", v261: NOT_RECEIVED },
+    pidfd_id_junk: "LISTEN_PIDFDID is not a number" => Changed { v252: "serves", v261: NOT_RECEIVED },
         |s| with_pidfd_id(s, "me");
     pidfd_id_empty: "LISTEN_PIDFDID=" => Changed { v252: "serves", v261: NOT_RECEIVED },
         |s| with_pidfd_id(s, "");
@@ -94,54 +94,54 @@ cases! {
         let bad = socket(Domain::IPV4, Type::DGRAM)?;
         Plan::new(s).launch(|l| l.pass(&bad)).start()?.beginning()
     };
-    nameless: "what is written with SYSTEMD_LOG_LEVEL=debug about a socket without a name" => Differs {
+    nameless: "the log about a socket without a name with SYSTEMD_LOG_LEVEL=debug" => Differs {
         difference: "session-log",
-        original: "nothing",
-        ours: "its address",
+        socket_proxyd: "nothing",
+        dormouse: "its address",
     }, |s| {
         let mut rig = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug")).start()?;
         rig.beginning()?;
         let log = log_of(&rig.subject);
-        let ours = format!("Listening on {} for {}.", rig.front.address(), rig.back.address());
-        Ok(if log.contains(&ours) { "its address" } else { "nothing" }.to_owned())
+        let line = format!("Listening on {} for {}.", rig.front.address(), rig.back.address());
+        Ok(if log.contains(&line) { "its address" } else { "nothing" }.to_owned())
     };
     connected: "one connected socket (Accept=yes)" => Differs {
         difference: "accept-yes",
-        original: NOT_A_STREAM,
-        ours: "one session, then exit 0",
+        socket_proxyd: NOT_A_STREAM,
+        dormouse: "one session, then exit 0",
     }, connected;
     connected_drains: "one connected socket, --drain-timeout=1h: SIGTERM twice" => Differs {
         difference: "accept-yes",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
-        ours: "still running, the session goes on, then exit 0",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=1h'",
+        dormouse: "still running, the session continues, then exit 0",
     }, connected_drains;
     connected_ends: "one connected socket: SIGTERM" => Differs {
         difference: "accept-yes",
-        original: NOT_A_STREAM,
-        ours: "exit 0",
+        socket_proxyd: NOT_A_STREAM,
+        dormouse: "exit 0",
     }, |s| {
         let scene = Connected::new(s, &[])?;
         scene.signalled()
     };
-    connected_drains_for_so_long: "one connected socket, --drain-timeout=300ms: SIGTERM" => Differs {
+    connected_drain_timeout: "one connected socket, --drain-timeout=300ms: SIGTERM" => Differs {
         difference: "accept-yes",
-        original: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
-        ours: "exit 0",
+        socket_proxyd: "exit 1: ARGV0: unrecognized option '--drain-timeout=300ms'",
+        dormouse: "exit 0",
     }, |s| {
         let scene = Connected::new(s, &["--drain-timeout=300ms"])?;
         scene.signalled()
     };
     reset_before: "one connected socket, which its client has reset" => Differs {
         difference: "accept-yes",
-        original: NOT_A_STREAM,
-        ours: "exit 0",
+        socket_proxyd: NOT_A_STREAM,
+        dormouse: "exit 0",
     }, |s| {
         let (front, back) = (Listener::bind(Family::Tcp4)?, Listener::bind(Family::Tcp4)?);
         let client = Stream::connect(front.address(), SOON)?;
         let passed = front.accept(SOON)?;
         client.reset()?;
         if !passed.is_readable_within(SOON)? {
-            return Ok("no reset came".to_owned());
+            return Ok("no reset arrived".to_owned());
         }
         let target = back.address().to_string();
         let mut running = Launch::new(s).arg(target).pass(&passed).start()?;
@@ -173,7 +173,7 @@ fn socket(domain: Domain, kind: Type) -> Result<Socket> {
     Socket::new(domain, kind, None).doing(|| "make a socket".to_owned())
 }
 
-/// How a subject ends that gets only this descriptor.
+/// Starts the program with only this descriptor and returns the way in which it ended.
 fn refused(subject: Subject, fd: &impl std::os::fd::AsFd) -> Result<String> {
     let mut running = Launch::new(subject).arg("127.0.0.1:9").pass(fd).start()?;
     ending(&mut running, SOON)
@@ -183,7 +183,7 @@ fn several(subject: Subject) -> Result<String> {
     all_serve(subject, &Family::ALL)
 }
 
-/// Passes a listener of each family and has a session through each.
+/// Passes a listener of each family and runs a session through each.
 fn all_serve(subject: Subject, families: &[Family]) -> Result<String> {
     let back = Listener::bind(Family::Tcp4)?;
     let fronts = families.iter().map(|family| Listener::bind(*family)).collect::<Result<Vec<_>>>()?;
@@ -203,7 +203,7 @@ fn connected(subject: Subject) -> Result<String> {
     let target = back.address().to_string();
     let mut running = Launch::new(subject).arg(target).pass(&passed).start()?;
     drop(passed);
-    if subject == Subject::Original {
+    if subject == Subject::SocketProxyd {
         return ending(&mut running, SOON);
     }
     let server = back.accept(SOON).map_err(|failure| running.with_log(&failure))?;
@@ -218,11 +218,11 @@ fn connected(subject: Subject) -> Result<String> {
     Ok(format!("one session, then {}", ending(&mut running, SOON)?))
 }
 
-/// One session of a connected socket that was passed.
+/// A session of a passed connected socket.
 struct Connected {
     running: Running,
     client: Stream,
-    /// None with the original, which takes none.
+    /// `None` with systemd-socket-proxyd, which refuses connected sockets.
     server: Option<Stream>,
 }
 
@@ -233,7 +233,7 @@ impl Connected {
         let launch = Launch::new(subject).args(args).arg(back.address().to_string());
         let running = launch.pass(&passed).start()?;
         let mut scene = Self { running, client, server: None };
-        if subject == Subject::Ours {
+        if subject == Subject::Dormouse {
             let server = back.accept(SOON).map_err(|failure| scene.running.with_log(&failure))?;
             exchange(&scene.client, &server)?;
             scene.server = Some(server);
@@ -241,7 +241,7 @@ impl Connected {
         Ok(scene)
     }
 
-    /// How it ends after SIGTERM, the session with it.
+    /// Sends SIGTERM, waits for the end of the session and returns the way in which the program ended.
     fn signalled(mut self) -> Result<String> {
         let Some(server) = &self.server else { return ending(&mut self.running, SOON) };
         self.running.signal(Signal::TERM)?;
@@ -261,5 +261,5 @@ fn connected_drains(subject: Subject) -> Result<String> {
         Err(_) => "still running",
     };
     exchange(&scene.client, server)?;
-    Ok(format!("{state}, the session goes on, then {}", scene.signalled()?))
+    Ok(format!("{state}, the session continues, then {}", scene.signalled()?))
 }

@@ -1,10 +1,11 @@
-//! What is sent: endless, known at every position, and nowhere stored.
+//! The content that peers send: endless, computable at every position, and not stored.
 
 use std::sync::LazyLock;
 
 use dormouse_tests::rng::Rng;
 
-/// A prime, so that no power of two (a buffer's or a pipe's size) lost or doubled leads back to the same bytes.
+/// A prime, so that a loss or duplication of a power of two bytes (the size of a buffer or a pipe) changes the
+/// content.
 const LENGTH: u64 = 1_048_573;
 
 static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -12,23 +13,23 @@ static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..LENGTH).map(|_| u8::try_from(rng.below(256)).unwrap_or(0)).collect()
 });
 
-/// One direction of one session: a header, perhaps, and then the table from some place on.
+/// One direction of one session: an optional header, and then the table from an offset on.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     header: Option<[u8; HEADER]>,
     offset: u64,
 }
 
-/// The length of the header, which says whose content it is.
+/// The length of the header, which contains the number of the session.
 pub(crate) const HEADER: usize = 8;
 
 impl Content {
-    /// The content that begins with `header`, if there is one.
+    /// The content that begins with the optional `header`.
     pub(crate) fn new(header: Option<u64>, offset: u64) -> Self {
         Self { header: header.map(u64::to_be_bytes), offset: offset % LENGTH }
     }
 
-    /// Some of the bytes from `position` on, at least one and at most `limit` (which is not 0).
+    /// Returns bytes from `position` on, at least one and at most `limit` (which is not 0).
     pub(crate) fn at(&self, position: u64, limit: usize) -> &[u8] {
         let header = self.header.as_ref().map_or(&[][..], <[u8; HEADER]>::as_slice);
         let past = position.saturating_sub(header.len() as u64);
@@ -42,7 +43,8 @@ impl Content {
         rest.get(..limit).unwrap_or(rest)
     }
 
-    /// Where `bytes`, received from `position` on, are not this content: the position of the first wrong byte.
+    /// Compares `bytes`, received from `position` on, with this content and returns the position of the first wrong
+    /// byte.
     pub(crate) fn first_difference(&self, mut position: u64, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             let right = self.at(position, bytes.len());
@@ -59,7 +61,7 @@ impl Content {
 }
 
 #[test]
-fn a_lost_doubled_or_exchanged_byte_is_seen() {
+fn a_lost_duplicated_or_exchanged_byte_is_detected() {
     let content = Content::new(Some(77), 1_048_570);
     let mut bytes = Vec::new();
     while bytes.len() < 3_000_000 {

@@ -1,26 +1,27 @@
-//! Bytes are conserved: whatever two peers do to each other, each gets what the other sent, byte for byte and in order,
-//! and learns how the other ended.
+//! Bytes are conserved: whatever two peers do, each receives exactly the bytes that the other sent, in order, and
+//! the way in which the other ended.
 //!
-//! Ten thousand random sessions a run (a thousand without the feature `system`) go through one running program for each pair of socket families. What a session
-//! does follows from its seed alone (`plan`); each side does it and watches what arrives (`side`); then what each has
-//! seen is held against what the other has done (`judge`).
+//! A run sends ten thousand random sessions (a thousand without the feature `system`) through one process for each
+//! pair of socket families. The seed of a session determines its actions (`plan`); each peer performs them and
+//! checks the received bytes (`peer`); then the observations of each peer are compared with the actions of the
+//! other (`verdict`).
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `DORMOUSE_SEED` | the seed of the run; without it a new one, which is printed |
-//! | `DORMOUSE_SESSIONS` | how many sessions, over all pairs of families (10000, or 1000 without the feature `system`) |
-//! | `DORMOUSE_SESSION` | only this session, such as `tcp-unix:0x1f`, as a failure prints it |
+//! | `DORMOUSE_SEED` | the seed of the run (default: a new one, which is printed) |
+//! | `DORMOUSE_SESSIONS` | the number of sessions over all pairs of families (default 10000, or 1000 without the feature `system`) |
+//! | `DORMOUSE_SESSION` | run only this session, such as `tcp-unix:0x1f`, as printed by a failure |
 //!
-//! With `DORMOUSE_SESSION`, `DORMOUSE_SESSIONS` says how many times it is repeated (1).
+//! With `DORMOUSE_SESSION`, `DORMOUSE_SESSIONS` is the number of repetitions (default 1).
 
+mod connection;
 mod content;
-mod judge;
-mod link;
+mod peer;
 mod plan;
 mod registry;
 mod run;
-mod side;
-mod under_test;
+mod setup;
+mod verdict;
 
 use std::{env, time::Duration};
 
@@ -28,43 +29,45 @@ use dormouse_tests::{Failure, Result, Subject, rng::seed};
 
 use self::{
     run::{Report, Run, Sessions, run},
-    under_test::{Through, Way},
+    setup::{FamilyPair, Path},
 };
 
-/// How many sessions a run has, unless `DORMOUSE_SESSIONS` contains another number.
+/// The number of sessions of a run if `DORMOUSE_SESSIONS` is not set.
 const SESSIONS: u64 = if cfg!(feature = "system") { 10_000 } else { 1_000 };
 
-/// How long a session may stand still. It never does for longer than some pauses; a busy machine may make it wait.
+/// The longest time without progress of a session. The pauses of a session are far shorter; a busy machine may
+/// delay it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn all_bytes_arrive_through_the_program() {
     let run_one = env::var("DORMOUSE_SESSION").ok();
     let seed = seed().unwrap();
-    let (sessions, ways) = if let Some(text) = &run_one {
-        let (way, session) = one_session(text).unwrap();
-        (Sessions::Repeated { seed: session, times: count(1).unwrap() }, vec![way])
+    let (sessions, pairs) = if let Some(text) = &run_one {
+        let (pair, session) = one_session(text).unwrap();
+        (Sessions::Repeated { seed: session, times: count(1).unwrap() }, vec![pair])
     } else {
         println!("DORMOUSE_SEED={seed:#x}");
-        let each = count(SESSIONS).unwrap().div_ceil(Way::ALL.len() as u64);
-        (Sessions::Random { seed, count: each }, Way::ALL.to_vec())
+        let each = count(SESSIONS).unwrap().div_ceil(FamilyPair::ALL.len() as u64);
+        (Sessions::Random { seed, count: each }, FamilyPair::ALL.to_vec())
     };
-    let wanted = Run { through: Through::Program(Subject::Ours), ways, sessions, patience: PATIENCE };
+    let wanted = Run { path: Path::Program(Subject::Dormouse), pairs, sessions, patience: PATIENCE };
     let report = run(&wanted).unwrap();
     println!("{report}");
     report.assert_clean();
 }
 
-/// What the sessions demand is no more than what the kernel gives.
+/// The kernel alone meets all requirements of the sessions.
 #[test]
-fn all_bytes_arrive_without_a_program_between() {
-    let report = run_some(Through::Nothing, &[Way::TCP_TO_TCP, Way::UNIX_TO_UNIX], 500, PATIENCE).unwrap();
+fn all_bytes_arrive_over_a_direct_connection() {
+    let report =
+        run_some(Path::Direct, &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX], 500, PATIENCE).unwrap();
     report.assert_clean();
 }
 
-fn run_some(through: Through, ways: &[Way], count: u64, patience: Duration) -> Result<Report> {
+fn run_some(path: Path, pairs: &[FamilyPair], count: u64, patience: Duration) -> Result<Report> {
     let sessions = Sessions::Random { seed: seed()?, count };
-    run(&Run { through, ways: ways.to_vec(), sessions, patience })
+    run(&Run { path, pairs: pairs.to_vec(), sessions, patience })
 }
 
 fn count(default: u64) -> Result<u64> {
@@ -76,10 +79,10 @@ fn count(default: u64) -> Result<u64> {
     }
 }
 
-fn one_session(text: &str) -> Result<(Way, u64)> {
-    let parsed = text.split_once(':').and_then(|(way, seed)| {
-        let way = Way::ALL.into_iter().find(|known| known.to_string() == way)?;
-        Some((way, u64::from_str_radix(seed.strip_prefix("0x")?, 16).ok()?))
+fn one_session(text: &str) -> Result<(FamilyPair, u64)> {
+    let parsed = text.split_once(':').and_then(|(pair, seed)| {
+        let pair = FamilyPair::ALL.into_iter().find(|known| known.to_string() == pair)?;
+        Some((pair, u64::from_str_radix(seed.strip_prefix("0x")?, 16).ok()?))
     });
     parsed.ok_or_else(|| Failure::Unexpected(format!("DORMOUSE_SESSION={text} is not like tcp-unix:0x1f")))
 }

@@ -1,4 +1,4 @@
-//! What the two peers of a session do, all of it out of one seed.
+//! The actions of the two peers of a session, derived from one seed.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use dormouse_tests::rng::Rng;
 
 use super::content::HEADER;
 
-/// Which peer.
+/// The role of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The one that connects.
+    /// The peer that connects.
     Client,
-    /// The one that is connected to.
+    /// The peer that accepts.
     Server,
 }
 
@@ -24,27 +24,28 @@ impl Role {
     }
 }
 
-/// A session.
+/// The plan of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The client's first bytes are a header by which the server knows whose session it is. A session without can be
-    /// one in which the server speaks first, or nobody at all; it has to be alone, to be known.
+    /// Whether the client's first bytes are a header that identifies the session to the server. In a session
+    /// without a header the server may send first, or neither peer sends; such a session must run alone to be
+    /// identified.
     pub(crate) has_header: bool,
-    pub(crate) client: Habits,
-    pub(crate) server: Habits,
+    pub(crate) client: PeerPlan,
+    pub(crate) server: PeerPlan,
     pub(crate) reset: Option<Reset>,
 }
 
-/// What one peer does as long as nothing is in its way.
+/// The actions of one peer if the session is not aborted.
 #[derive(Clone, Debug)]
-pub(crate) struct Habits {
-    /// How much it sends.
+pub(crate) struct PeerPlan {
+    /// The number of bytes that the peer sends.
     pub(crate) bytes: u64,
-    /// Where its content begins in the table.
+    /// The offset of its content in the table.
     pub(crate) offset: u64,
-    /// Whether it sends nothing but the header before it has seen the other's end.
+    /// Whether it sends only the header before the other peer's end of stream.
     pub(crate) replies_to_end: bool,
-    /// Whether it keeps its own side open until it has seen the other's end.
+    /// Whether it ends its stream only after the other peer's end of stream.
     pub(crate) finishes_last: bool,
     /// Whether its socket's buffers are small.
     pub(crate) narrow: bool,
@@ -52,64 +53,65 @@ pub(crate) struct Habits {
     pub(crate) reading: Pace,
 }
 
-/// How one direction of one peer goes.
+/// The pace of one direction of one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
-    /// Before the first byte.
+    /// The delay before the first byte.
     pub(crate) delay: Duration,
-    /// The largest number of bytes at once; each time any number up to it.
+    /// The largest chunk; each chunk has a random size up to it.
     pub(crate) chunk: usize,
-    /// How often in a hundred a chunk is tiny, whatever the largest is.
+    /// The probability of a tiny chunk, in percent.
     pub(crate) tiny_chance: u64,
-    /// How often it pauses at most.
+    /// The most pauses.
     pub(crate) pauses: u32,
-    /// How often in a hundred a chunk is followed by a pause.
+    /// The probability of a pause after a chunk, in percent.
     pub(crate) pause_chance: u64,
-    /// Where the sequence of its own choices begins.
+    /// The seed of the random choices in this direction.
     pub(crate) seed: u64,
 }
 
-/// A peer that breaks the session off.
+/// An abort of the session by one peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reset {
     pub(crate) by: Role,
     pub(crate) when: When,
-    /// Whether it says that it has sent everything, if it gets that far before it breaks off.
+    /// Whether it shuts down its sending side if it has sent everything before it aborts.
     pub(crate) finishes_first: bool,
-    /// Whether a client waits until the server knows it: one that does not may be gone before the server hears of it.
-    /// Without a header it has to, since it is known by being the next to come.
-    pub(crate) once_known: bool,
+    /// Whether the client waits until the server has identified it. Otherwise the client may be gone before the
+    /// server accepts it. A client without a header must wait, because the server identifies it as the next
+    /// connection.
+    pub(crate) after_identified: bool,
 }
 
-/// When the peer breaks off.
+/// The moment of the abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// After having sent so many bytes.
+    /// After this number of sent bytes.
     Sent(u64),
-    /// After having received so many bytes.
+    /// After this number of received bytes.
     Received(u64),
 }
 
-/// A pause is shorter than this.
+/// The upper bound of a pause.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(3);
 
 const MOST_BYTES: u64 = 6 << 20;
 const LARGEST_CHUNK: u64 = 256 << 10;
-/// More than so many calls for one direction would test patience and not the program.
+/// The most chunks of one direction, to limit the duration of a session.
 const MOST_CHUNKS: u64 = 3000;
 
 impl Plan {
-    /// The session that `seed` stands for.
+    /// Derives the plan from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let has_header = !rng.chance(6);
         let (up, down) = (volume(&mut rng), volume(&mut rng));
         let up = if has_header { up + HEADER as u64 } else { up };
-        let mut client = habits(&mut rng, up, down);
-        let mut server = habits(&mut rng, down, up);
+        let mut client = peer_plan(&mut rng, up, down);
+        let mut server = peer_plan(&mut rng, down, up);
         let reset = rng.chance(30).then(|| reset(&mut rng, has_header, up, down));
         if reset.is_none() {
-            // At most one of the two may wait for the other's end.
+            // At most one of the two may wait for the other's end of stream.
             let waits = if rng.chance(50) { &mut server } else { &mut client };
             match rng.below(3) {
                 0 => waits.finishes_last = true,
@@ -120,7 +122,7 @@ impl Plan {
         Self { has_header, client, server, reset }
     }
 
-    pub(crate) fn of(&self, role: Role) -> &Habits {
+    pub(crate) fn of(&self, role: Role) -> &PeerPlan {
         match role {
             Role::Client => &self.client,
             Role::Server => &self.server,
@@ -133,8 +135,8 @@ fn volume(rng: &mut Rng) -> u64 {
     if rng.chance(3) { 0 } else { rng.size(limit) }
 }
 
-fn habits(rng: &mut Rng, bytes: u64, others_bytes: u64) -> Habits {
-    Habits {
+fn peer_plan(rng: &mut Rng, bytes: u64, others_bytes: u64) -> PeerPlan {
+    PeerPlan {
         bytes,
         offset: rng.number(),
         replies_to_end: false,
@@ -166,21 +168,22 @@ fn reset(rng: &mut Rng, has_header: bool, client_bytes: u64, server_bytes: u64) 
     };
     let when =
         if rng.chance(50) { When::Sent(rng.below(own + 1)) } else { When::Received(rng.below(others + 1)) };
-    let once_known = !has_header || (by == Role::Client && rng.chance(60));
+    let after_identified = !has_header || (by == Role::Client && rng.chance(60));
     let header = HEADER as u64;
     let when = match (by, when) {
-        // Who waits to be known has to have said who it is; any byte from the server shows that it knows.
-        (Role::Client, When::Sent(bytes)) if has_header && once_known => When::Sent(bytes.max(header)),
-        (Role::Client, When::Received(0)) if has_header && once_known => When::Sent(header),
-        // The server knows what to do once it has read the header.
+        // A client that waits for its identification must have sent its header; a byte from the server shows the
+        // identification.
+        (Role::Client, When::Sent(bytes)) if has_header && after_identified => When::Sent(bytes.max(header)),
+        (Role::Client, When::Received(0)) if has_header && after_identified => When::Sent(header),
+        // The server knows its plan once it has read the header.
         (Role::Server, When::Received(bytes)) if has_header => When::Received(bytes.max(header)),
         (_, when) => when,
     };
-    Reset { by, when, finishes_first: rng.chance(20), once_known }
+    Reset { by, when, finishes_first: rng.chance(20), after_identified }
 }
 
 #[test]
-fn a_seed_always_stands_for_the_same_session() {
+fn a_seed_always_gives_the_same_plan() {
     for seed in 0..1000 {
         assert_eq!(format!("{:?}", Plan::new(seed)), format!("{:?}", Plan::new(seed)));
     }

@@ -1,4 +1,5 @@
-//! The sessions that are under way, where the two peers of one find each other: both live in this process.
+//! The registry of running sessions, through which the two peers of a session share state: both run in this
+//! process.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,28 +12,28 @@ use tokio::sync::Notify;
 
 use super::{
     content::{Content, HEADER},
-    plan::{Habits, Plan, Role},
+    plan::{PeerPlan, Plan, Role},
 };
 
-/// A session under way.
+/// A running session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) number: u64,
     pub(crate) seed: u64,
     pub(crate) plan: Plan,
-    pub(crate) client: Peer,
-    pub(crate) server: Peer,
+    pub(crate) client: PeerState,
+    pub(crate) server: PeerState,
 }
 
-/// What one peer has done so far, told by itself.
+/// The progress of one peer, which the peer records itself.
 #[derive(Debug, Default)]
-pub(crate) struct Peer {
+pub(crate) struct PeerState {
     pub(crate) sent: Cell<u64>,
     pub(crate) received: Cell<u64>,
-    /// It has shut its side down.
+    /// Whether the peer has shut down its sending side.
     pub(crate) finished: Cell<bool>,
-    /// It has broken the session off, with so many bytes unread at that moment.
-    pub(crate) broke_off: Cell<Option<u64>>,
+    /// The number of unread bytes at the moment at which the peer aborted the session.
+    pub(crate) aborted: Cell<Option<u64>>,
     begun: Event,
     over: Event,
 }
@@ -40,31 +41,31 @@ pub(crate) struct Peer {
 impl Session {
     pub(crate) fn new(number: u64, seed: u64) -> Rc<Self> {
         let plan = Plan::new(seed);
-        Rc::new(Self { number, seed, plan, client: Peer::default(), server: Peer::default() })
+        Rc::new(Self { number, seed, plan, client: PeerState::default(), server: PeerState::default() })
     }
 
-    pub(crate) fn of(&self, role: Role) -> &Peer {
+    pub(crate) fn of(&self, role: Role) -> &PeerState {
         match role {
             Role::Client => &self.client,
             Role::Server => &self.server,
         }
     }
 
-    pub(crate) fn habits(&self, role: Role) -> &Habits {
+    pub(crate) fn peer_plan(&self, role: Role) -> &PeerPlan {
         self.plan.of(role)
     }
 
-    /// How much has been sent and received so far, by both.
+    /// The number of bytes that both peers have sent and received so far.
     pub(crate) fn bytes_moved(&self) -> u64 {
         [&self.client, &self.server].iter().map(|peer| peer.sent.get() + peer.received.get()).sum()
     }
 
-    /// What the peer in this role sends.
+    /// The content that the peer in this role sends.
     pub(crate) fn content(&self, role: Role) -> Content {
         Content::new(self.header_of(role).then_some(self.number), self.plan.of(role).offset)
     }
 
-    /// How many bytes of it are the header.
+    /// The length of the header in this content.
     pub(crate) fn header_length(&self, role: Role) -> u64 {
         if self.header_of(role) { HEADER as u64 } else { 0 }
     }
@@ -74,58 +75,58 @@ impl Session {
     }
 }
 
-impl Peer {
-    /// Says that this peer is there and knows the session.
+impl PeerState {
+    /// Records that this peer has joined the session.
     pub(crate) fn begin(&self) {
         self.begun.happen();
     }
 
-    /// Waits for that.
+    /// Waits for the event.
     pub(crate) async fn has_begun(&self) {
         self.begun.happened().await;
     }
 
-    /// Says that this peer is through with the session.
+    /// Records that this peer has finished the session.
     pub(crate) fn end(&self) {
         self.over.happen();
     }
 
-    /// Waits for that.
+    /// Waits for the event.
     pub(crate) async fn is_over(&self) {
         self.over.happened().await;
     }
 }
 
-/// Something that happens once.
+/// An event that happens once.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
     done: Cell<bool>,
-    told: Notify,
+    notify: Notify,
 }
 
 impl Event {
     pub(crate) fn happen(&self) {
         self.done.set(true);
-        self.told.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     pub(crate) async fn happened(&self) {
         while !self.done.get() {
-            self.told.notified().await;
+            self.notify.notified().await;
         }
     }
 }
 
-/// All sessions through one program.
+/// All sessions through one process.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     by_number: RefCell<HashMap<u64, Rc<Session>>>,
-    /// The one without a header that comes next.
+    /// The next session without a header.
     next: RefCell<Option<Rc<Session>>>,
     failures: RefCell<Vec<String>>,
-    /// Connections that the server is busy with.
+    /// The number of open connections of the server.
     pub(crate) busy: Cell<usize>,
-    /// Connections whose client had left before it said who it was.
+    /// The number of connections that ended before they were identified.
     pub(crate) orphans: Cell<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! A run: many sessions through each way.
+//! A run: many sessions through each pair of socket families.
 
 use std::{
     cell::Cell,
@@ -12,66 +12,66 @@ use dormouse_tests::{Address, Failure, Result, failure::Doing, rng::Rng};
 use tokio::{sync::Semaphore, task::LocalSet, time::timeout};
 
 use super::{
+    connection::{Connection, ServerListener},
     content::HEADER,
-    judge::judge,
-    link::{Door, Link},
+    peer::take_part,
     plan::{Plan, Role},
     registry::{Registry, Session},
-    side::take_part,
-    under_test::{Course, Through, Way},
+    setup::{FamilyPair, Path, Setup},
+    verdict::judge,
 };
 
-/// A run to be made.
+/// The settings of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) through: Through,
-    pub(crate) ways: Vec<Way>,
+    pub(crate) path: Path,
+    pub(crate) pairs: Vec<FamilyPair>,
     pub(crate) sessions: Sessions,
-    /// How long a session may stand still.
+    /// The longest time without progress of a session.
     pub(crate) patience: Duration,
 }
 
-/// Which sessions go each way.
+/// The sessions of each pair of families.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sessions {
-    /// So many different ones.
+    /// `count` random sessions.
     Random { seed: u64, count: u64 },
-    /// One, again and again.
+    /// One session, repeated.
     Repeated { seed: u64, times: u64 },
 }
 
-/// What a run has shown.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) failures: Vec<String>,
     lines: Vec<String>,
 }
 
-/// How many sessions are under way at a time, each way.
+/// The number of concurrent sessions for each pair of families.
 const AT_A_TIME: usize = 20;
 
-/// How many failures are shown. One fault is seen by many sessions.
+/// The most failures in the report, because one fault fails many sessions.
 const SHOWN: usize = 30;
 
-/// Makes the run.
+/// Performs the run.
 ///
 /// # Errors
-/// When it cannot be made; what the sessions have shown is in the report.
+/// When the run is impossible; failures of sessions are in the report.
 pub(crate) fn run(run: &Run) -> Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .doing(|| "start a runtime".to_owned())?;
     runtime.block_on(LocalSet::new().run_until(async {
-        let ways = run.ways.iter().enumerate().map(|(index, way)| {
-            let (way, index) = (*way, index as u64);
-            let (through, sessions, patience) = (run.through, run.sessions, run.patience);
-            tokio::task::spawn_local(async move { go(through, way, sessions.seeds(index), patience).await })
+        let pairs = run.pairs.iter().enumerate().map(|(index, pair)| {
+            let (pair, index) = (*pair, index as u64);
+            let (path, sessions, patience) = (run.path, run.sessions, run.patience);
+            tokio::task::spawn_local(async move { go(path, pair, sessions.seeds(index), patience).await })
         });
         let mut report = Report::default();
-        for way in ways.collect::<Vec<_>>() {
+        for pair in pairs.collect::<Vec<_>>() {
             let part =
-                way.await.map_err(|error| Failure::Unexpected(format!("a way panicked: {error}")))??;
+                pair.await.map_err(|error| Failure::Unexpected(format!("a pair panicked: {error}")))??;
             report.failures.extend(part.failures);
             report.lines.extend(part.lines);
         }
@@ -80,10 +80,10 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
 }
 
 impl Sessions {
-    fn seeds(self, way: u64) -> Vec<u64> {
+    fn seeds(self, pair: u64) -> Vec<u64> {
         match self {
             Self::Random { seed, count } => {
-                let mut rng = Rng::new(Rng::new(seed ^ way).number());
+                let mut rng = Rng::new(Rng::new(seed ^ pair).number());
                 (0..count).map(|_| rng.number()).collect()
             }
             Self::Repeated { seed, times } => (0..times).map(|_| seed).collect(),
@@ -110,13 +110,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// Lets all sessions of one way go through: first those that can be told apart, some at a time, then the others, one by
-/// one.
-async fn go(through: Through, way: Way, seeds: Vec<u64>, patience: Duration) -> Result<Report> {
+/// Runs all sessions of one pair of families: first those with a header, concurrently, then the others, one by one.
+async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, patience: Duration) -> Result<Report> {
     let begun = Instant::now();
-    let (course, door) = Course::set_up(through, way)?;
+    let (setup, listener) = Setup::set_up(path, pair)?;
     let registry = Rc::new(Registry::default());
-    let server = tokio::task::spawn_local(serve(door, way, Rc::clone(&registry), patience));
+    let server = tokio::task::spawn_local(serve(listener, pair, Rc::clone(&registry), patience));
 
     let (named, lone): (Vec<_>, Vec<_>) =
         (0..).zip(seeds).partition(|(_, seed): &(u64, u64)| Plan::new(*seed).has_header);
@@ -124,9 +123,9 @@ async fn go(through: Through, way: Way, seeds: Vec<u64>, patience: Duration) -> 
     let mut visits = Vec::new();
     for (number, seed) in named {
         let Ok(ticket) = Arc::clone(&gate).acquire_owned().await else { break };
-        let (registry, front) = (Rc::clone(&registry), course.front.clone());
+        let (registry, front) = (Rc::clone(&registry), setup.front.clone());
         visits.push(tokio::task::spawn_local(async move {
-            visit(&registry, &front, way, Session::new(number, seed), patience).await;
+            visit(&registry, &front, pair, Session::new(number, seed), patience).await;
             drop(ticket);
         }));
     }
@@ -134,25 +133,25 @@ async fn go(through: Through, way: Way, seeds: Vec<u64>, patience: Duration) -> 
     for done in visits {
         done.await.map_err(|error| Failure::Unexpected(format!("a client panicked: {error}")))?;
     }
-    settle(&course, &registry, patience).await;
+    settle(&setup, &registry, patience).await;
     for (number, seed) in lone {
-        visit(&registry, &course.front, way, Session::new(number, seed), patience).await;
+        visit(&registry, &setup.front, pair, Session::new(number, seed), patience).await;
     }
-    settle(&course, &registry, patience).await;
+    settle(&setup, &registry, patience).await;
     server.abort();
 
     let mut report = Report { failures: registry.failures(), lines: Vec::new() };
-    let left = course.check_what_is_left().unwrap_or_else(|failure| {
-        report.failures.push(format!("{way}: {failure}"));
+    let left = setup.check_what_is_left().unwrap_or_else(|failure| {
+        report.failures.push(format!("{pair}: {failure}"));
         String::new()
     });
     let orphans = registry.orphans.get();
     report.lines.push(format!(
-        "{way}: {total} sessions, {orphans} clients gone at once, {:.1} s; {left}",
+        "{pair}: {total} sessions, {orphans} clients never identified, {:.1} s; {left}",
         begun.elapsed().as_secs_f64()
     ));
     if !report.failures.is_empty() {
-        report.lines.push(format!("{way}: the program wrote {:?}", tail(&course.log())));
+        report.lines.push(format!("{pair}: the program wrote {:?}", tail(&setup.log())));
     }
     Ok(report)
 }
@@ -163,14 +162,14 @@ fn tail(log: &str) -> String {
     last.join("\n")
 }
 
-/// Waits until nothing of the sessions is left, neither in the program nor here.
-async fn settle(course: &Course, registry: &Registry, patience: Duration) {
+/// Waits until all sessions have ended in the process under test and in this process.
+async fn settle(setup: &Setup, registry: &Registry, patience: Duration) {
     let quiet = async {
-        // A connection may be between the program and our accept: what is quiet has to stay it.
+        // A connection may wait for the accept: require the idle state several times in a row.
         let mut quiet = 0;
         while quiet < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            let at_rest = course.is_at_rest()? && registry.busy.get() == 0;
+            let at_rest = setup.is_at_rest()? && registry.busy.get() == 0;
             quiet = if at_rest { quiet + 1 } else { 0 };
         }
         Ok::<_, Failure>(())
@@ -179,38 +178,45 @@ async fn settle(course: &Course, registry: &Registry, patience: Duration) {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => registry.fail(failure),
         Err(_) => registry.fail(format!(
-            "after all sessions the server is busy with {} connections, and {:?}",
+            "after all sessions the server has {} open connections, and {:?}",
             registry.busy.get(),
-            course.check_what_is_left()
+            setup.check_what_is_left()
         )),
     }
 }
 
-/// The client of a session.
-async fn visit(registry: &Rc<Registry>, front: &Address, way: Way, session: Rc<Session>, patience: Duration) {
+/// Runs the client of a session.
+async fn visit(
+    registry: &Rc<Registry>,
+    front: &Address,
+    pair: FamilyPair,
+    session: Rc<Session>,
+    patience: Duration,
+) {
     registry.expect(&session);
     session.client.begin();
     let whole = async {
-        let link = Link::connect(front).await?;
-        let seen = take_part(&session, Role::Client, link).await?;
-        judge(&session, Role::Client, way, seen).map_err(Failure::Unexpected)?;
-        // A client that broke off before it was known may never have got through to the server.
-        if session.plan.reset.as_ref().is_none_or(|reset| reset.by == Role::Server || reset.once_known) {
+        let connection = Connection::connect(front).await?;
+        let seen = take_part(&session, Role::Client, connection).await?;
+        judge(&session, Role::Client, pair, seen).map_err(Failure::Unexpected)?;
+        // The server may never see a client that aborted before its identification.
+        if session.plan.reset.as_ref().is_none_or(|reset| reset.by == Role::Server || reset.after_identified)
+        {
             session.server.is_over().await;
         }
         Ok(())
     };
     let outcome = unless_stuck(&session, patience, whole).await;
     if let Err(failure) = outcome {
-        registry.fail(describe(&session, way, Role::Client, &failure));
+        registry.fail(describe(&session, pair, Role::Client, &failure));
     }
 }
 
-/// The server of all sessions.
-async fn serve(door: Door, way: Way, registry: Rc<Registry>, patience: Duration) {
+/// Runs the server of all sessions.
+async fn serve(listener: ServerListener, pair: FamilyPair, registry: Rc<Registry>, patience: Duration) {
     loop {
-        let link = match door.accept().await {
-            Ok(link) => link,
+        let connection = match listener.accept().await {
+            Ok(connection) => connection,
             Err(failure) => {
                 registry.fail(failure);
                 return;
@@ -219,46 +225,50 @@ async fn serve(door: Door, way: Way, registry: Rc<Registry>, patience: Duration)
         registry.busy.set(registry.busy.get() + 1);
         let registry = Rc::clone(&registry);
         tokio::task::spawn_local(async move {
-            receive(&registry, way, link, patience).await;
+            receive(&registry, pair, connection, patience).await;
             registry.busy.set(registry.busy.get() - 1);
         });
     }
 }
 
-async fn receive(registry: &Rc<Registry>, way: Way, link: Link, patience: Duration) {
+async fn receive(registry: &Rc<Registry>, pair: FamilyPair, connection: Connection, patience: Duration) {
     let have = Cell::new(0);
-    let session = match timeout(patience, identify(registry, &link, &have)).await {
+    let session = match timeout(patience, identify(registry, &connection, &have)).await {
         Ok(Ok(Some(session))) => session,
         Ok(Ok(None)) => {
             registry.orphans.set(registry.orphans.get() + 1);
             return;
         }
-        Ok(Err(failure)) => return registry.fail(format!("{way}: {failure}")),
+        Ok(Err(failure)) => return registry.fail(format!("{pair}: {failure}")),
         Err(_) => {
             let (have, secs) = (have.get(), patience.as_secs());
-            return registry.fail(format!("{way}: a connection stayed open for {secs} s with {have} bytes"));
+            return registry.fail(format!("{pair}: a connection stayed open for {secs} s with {have} bytes"));
         }
     };
     session.server.begin();
     let whole = async {
-        let seen = take_part(&session, Role::Server, link).await?;
-        judge(&session, Role::Server, way, seen).map_err(Failure::Unexpected)
+        let seen = take_part(&session, Role::Server, connection).await?;
+        judge(&session, Role::Server, pair, seen).map_err(Failure::Unexpected)
     };
     let outcome = unless_stuck(&session, patience, whole).await;
     if let Err(failure) = outcome {
-        registry.fail(describe(&session, way, Role::Server, &failure));
+        registry.fail(describe(&session, pair, Role::Server, &failure));
     }
     session.server.end();
 }
 
-/// Finds out whose connection this is; nobody's when it ended before it said so.
-async fn identify(registry: &Registry, link: &Link, have: &Cell<usize>) -> Result<Option<Rc<Session>>> {
+/// Identifies the session of a connection; returns `None` if the connection ends before its header is complete.
+async fn identify(
+    registry: &Registry,
+    connection: &Connection,
+    have: &Cell<usize>,
+) -> Result<Option<Rc<Session>>> {
     if let Some(session) = registry.next_without_header() {
         return Ok(Some(session));
     }
     let mut header = [0; HEADER];
     while have.get() < HEADER {
-        match link.read(header.get_mut(have.get()..).unwrap_or_default()).await {
+        match connection.read(header.get_mut(have.get()..).unwrap_or_default()).await {
             Ok(0) | Err(_) => return Ok(None),
             Ok(read) => have.set(have.get() + read),
         }
@@ -270,8 +280,8 @@ async fn identify(registry: &Registry, link: &Link, have: &Cell<usize>) -> Resul
     Ok(Some(session))
 }
 
-/// Gives up when no byte of the session has moved for as long as `patience`. How long the whole may take depends on what
-/// else the machine does.
+/// Fails when no byte of the session has moved for `patience`. The total duration has no limit, because it depends
+/// on the load of the machine.
 async fn unless_stuck(
     session: &Session,
     patience: Duration,
@@ -308,7 +318,7 @@ fn hung(session: &Session, patience: Duration) -> Failure {
     ))
 }
 
-fn describe(session: &Session, way: Way, role: Role, failure: &Failure) -> String {
+fn describe(session: &Session, pair: FamilyPair, role: Role, failure: &Failure) -> String {
     let plan = &session.plan;
     let what = match &plan.reset {
         Some(reset) => format!("reset by the {:?}, {:?}", reset.by, reset.when),
@@ -318,7 +328,7 @@ fn describe(session: &Session, way: Way, role: Role, failure: &Failure) -> Strin
         ),
     };
     format!(
-        "DORMOUSE_SESSION={way}:{:#x} {role:?}: {failure} (up {} bytes, down {} bytes, {what})",
+        "DORMOUSE_SESSION={pair}:{:#x} {role:?}: {failure} (up {} bytes, down {} bytes, {what})",
         session.seed, plan.client.bytes, plan.server.bytes
     )
 }

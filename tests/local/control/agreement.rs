@@ -1,4 +1,4 @@
-//! Thousands of sessions: everything that counts them reports the same numbers.
+//! Thousands of sessions: all counters report the same numbers.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 
 use super::rig::{Rig, stat};
 
-/// Fewer without the feature `system`, which scripts/test has.
+/// The number of sessions: fewer without the feature `system`, which scripts/test enables.
 const SESSIONS: usize = if cfg!(feature = "system") { 10_000 } else { 1_000 };
 const AT_ONCE: usize = 100;
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// So many sessions, each of which says its number and hears it back. How many bytes went up.
+/// Runs this number of sessions, each of which sends its number and receives the echo. Returns the number of bytes
+/// sent.
 fn crowd(rig: &Rig, sessions: usize) -> Result<usize> {
     process::raise_own_nofile(2_000)?;
     let front = rig.front("main")?;
@@ -34,9 +35,9 @@ fn crowd(rig: &Rig, sessions: usize) -> Result<usize> {
                 let words = format!("{number}");
                 stream.write_all(words.as_bytes()).await?;
                 stream.shutdown().await?;
-                let mut heard = String::new();
-                stream.read_to_string(&mut heard).await?;
-                assert_eq!(heard, words);
+                let mut echoed = String::new();
+                stream.read_to_string(&mut echoed).await?;
+                assert_eq!(echoed, words);
                 Ok::<_, std::io::Error>(words.len())
             }));
         }
@@ -51,7 +52,7 @@ type Done = std::result::Result<std::io::Result<usize>, tokio::time::error::Elap
 
 fn finished(done: Option<std::result::Result<Done, tokio::task::JoinError>>) -> Result<usize> {
     let Some(done) = done else { return Ok(0) };
-    let session = || "have a session".to_owned();
+    let session = || "run a session".to_owned();
     done.doing(session)?.doing(session)?.doing(session)
 }
 
@@ -98,10 +99,10 @@ fn all_counters_agree_on_thousands_of_sessions() {
     let (_, by_command) = rig.dormouse(&["status", "--json"]).unwrap();
     assert_eq!(by_command.matches(&format!("\"total\":{sessions}")).count(), 3, "{by_command}");
 
-    // A line each, in the log; its writer may still be at it.
+    // One log line for each session; the log writer may still be writing.
     let lines = || rig.log().lines().filter(|line| line.contains(" main main/server1 ")).count();
-    let told = wait::until("a line for each session", LIMIT, || Ok((lines() == SESSIONS).then_some(())));
-    told.unwrap_or_else(|failure| panic!("{failure}: {} lines", lines()));
+    let found = wait::until("a line for each session", LIMIT, || Ok((lines() == SESSIONS).then_some(())));
+    found.unwrap_or_else(|failure| panic!("{failure}: {} lines", lines()));
     let log = rig.log();
     let in_log: u64 = log
         .lines()
@@ -111,9 +112,9 @@ fn all_counters_agree_on_thousands_of_sessions() {
 }
 
 #[test]
-fn a_line_is_haproxys_or_json() {
+fn an_access_log_line_has_haproxys_format_or_json() {
     let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.wait_for_log(" main main/server1 ").unwrap();
     let log = rig.log();
     let line = log.lines().find(|line| line.contains(" main main/server1 ")).unwrap();
@@ -131,16 +132,16 @@ fn a_line_is_haproxys_or_json() {
     );
     assert!(["--", "CD"].contains(&fields[6]), "{line}");
     let times: Vec<u64> = fields[4].split('/').map(|time| time.parse().unwrap()).collect();
-    // It slept: the wait was for its start.
+    // The service slept: the wait is the time of its start.
     assert!(times[0] > 0 && times[1] == 0 && times[2] >= times[0], "{line}");
-    // One that ends while another lasts.
-    let (first, second) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
+    // A session that ends while another is open.
+    let (first, second) = (rig.client("main").unwrap(), rig.client("main").unwrap());
     drop(first);
     rig.wait_for_log(" 2/2/1/1/0 0/0").unwrap();
     drop(second);
 
     let rig = Rig::new("log = \"json\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.wait_for_log("\"event\":\"session\"").unwrap();
     let log = rig.log();
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
@@ -153,12 +154,12 @@ fn a_line_is_haproxys_or_json() {
 const MAIN: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 
 #[test]
-fn a_session_that_a_reload_ends_has_its_line_and_is_counted_once() {
+fn a_session_ended_by_a_reload_has_one_line_and_is_counted_once() {
     let rig = Rig::new("log = \"tcplog\"\ndrain_timeout = \"100ms\"", MAIN).unwrap();
-    let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+    let clients: Vec<_> = (0..3).map(|_| rig.client("main").unwrap()).collect();
     rig.reload(|text| text.replace("[services.main]", "[services.main]\nmaxconn = 7")).unwrap();
-    for guest in &guests {
-        assert!(guest.ended_within(SOON).unwrap().is_some());
+    for client in &clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
     }
     let lines = || rig.log().lines().filter(|line| line.contains(" 5 KD ")).count();
     wait::until("a line for each session", SOON, || Ok((lines() == 3).then_some(()))).unwrap();
@@ -184,7 +185,7 @@ fn a_session_that_a_reload_ends_has_its_line_and_is_counted_once() {
 }
 
 #[test]
-fn sessions_that_end_with_the_process_have_their_lines() {
+fn sessions_ended_by_the_exit_have_their_lines() {
     let lonely = "[services.lonely]\nlisten = LISTEN\nto = \"/nonexistent/socket\"\n";
     for (top, drain, signals) in [
         ("log = \"tcplog\"", "", 1),
@@ -194,7 +195,7 @@ fn sessions_that_end_with_the_process_have_their_lines() {
         ("log_level = \"debug\"", "", 1),
     ] {
         let mut rig = Rig::new(&format!("{top}\n{drain}"), &format!("{MAIN}{lonely}")).unwrap();
-        let guests: Vec<_> = (0..3).map(|_| rig.guest("main").unwrap()).collect();
+        let clients: Vec<_> = (0..3).map(|_| rig.client("main").unwrap()).collect();
         let held = rig.client_of("lonely").unwrap();
         wait::until("all clients", SOON, || {
             Ok(rig.ask("show info")?.contains("\nCurrConns: 4\n").then_some(()))
@@ -203,9 +204,9 @@ fn sessions_that_end_with_the_process_have_their_lines() {
         for number in 0..signals {
             rig.dormouse.signal(Signal::TERM).unwrap();
             if number + 1 < signals {
-                // Two signals that come together may be one.
+                // The kernel may merge two signals that are pending at the same time.
                 let closed = || Ok(std::net::TcpStream::connect(rig.front("main")?).is_err().then_some(()));
-                wait::until("the listener's end", SOON, closed).unwrap();
+                wait::until("the close of the listener", SOON, closed).unwrap();
             }
         }
         assert!(rig.dormouse.wait(SOON).unwrap().success());
@@ -218,7 +219,7 @@ fn sessions_that_end_with_the_process_have_their_lines() {
                     .any(|part| line.contains(part))
             })
             .collect();
-        // Who came to see whether the listener is still there has a line, too.
+        // The connections that probed the listener have a line, too.
         let of_main: Vec<_> = sessions
             .iter()
             .filter(|line| {
@@ -230,6 +231,6 @@ fn sessions_that_end_with_the_process_have_their_lines() {
             [" KC ", "\"termination\":\"KC\"", "lonely: Session from"].iter().any(|part| line.contains(part))
         };
         assert_eq!(sessions.iter().filter(held_ones).count(), 1, "{top} {drain}: {log}");
-        drop((guests, held));
+        drop((clients, held));
     }
 }

@@ -1,4 +1,4 @@
-//! The language of the control socket, with socat as the client.
+//! The commands of the control socket, with socat as the client.
 
 use dormouse_tests::Ending;
 use dormouse_tests::messages;
@@ -9,9 +9,9 @@ use super::rig::{Rig, rows, stat};
 const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 
 #[test]
-fn show_stat_has_a_row_for_each_and_columns_by_name() {
+fn show_stat_has_one_row_per_server_and_named_columns() {
     let rig = Rig::new("", ONE).unwrap();
-    let _guest = rig.guest("main").unwrap();
+    let _guest = rig.client("main").unwrap();
     let csv = rig.socat("show stat\n").unwrap();
     assert!(csv.starts_with("# pxname,svname,qcur,") && csv.ends_with(",\n\n"), "{csv}");
     let names: Vec<_> = rows(&csv).iter().map(|row| row["svname"].clone()).collect();
@@ -23,7 +23,7 @@ fn show_stat_has_a_row_for_each_and_columns_by_name() {
             "{row:?}"
         );
     }
-    // What a session that goes on has moved is known.
+    // The bytes of an open session are counted.
     assert_eq!(stat(&csv, "main", "FRONTEND", "bin"), "5");
     assert_eq!(stat(&csv, "main", "server1", "bout"), "5");
     assert_eq!(stat(&csv, "main", "server1", "status"), "UP");
@@ -42,7 +42,7 @@ fn show_stat_has_a_row_for_each_and_columns_by_name() {
 }
 
 #[test]
-fn show_stat_tells_how_servers_are_chosen() {
+fn show_stat_reports_the_balance_algorithm() {
     let service = |name: &str, balance: &str| {
         format!(
             "[services.{name}]\nlisten = LISTEN\nbalance = \"{balance}\"\nto = [\"/nonexistent/a\", \
@@ -59,9 +59,9 @@ fn show_stat_tells_how_servers_are_chosen() {
 }
 
 #[test]
-fn lines_prompts_and_several_commands_are_as_with_haproxy() {
+fn lines_prompts_and_multiple_commands_work_as_in_haproxy() {
     let rig = Rig::new("", ONE).unwrap();
-    // Without a prompt one line is answered.
+    // Without a prompt only the first line is answered.
     let one = rig.socat("show version\nshow info\n").unwrap();
     assert_eq!(one, format!("{}\n\n", env!("CARGO_PKG_VERSION")));
     let both = rig.socat("show version; show backend\n").unwrap();
@@ -75,9 +75,9 @@ fn lines_prompts_and_several_commands_are_as_with_haproxy() {
 }
 
 #[test]
-fn a_session_is_seen_and_ended() {
+fn a_session_is_listed_and_shut_down() {
     let rig = Rig::new("log_level = \"debug\"", ONE).unwrap();
-    let (guest, other) = (rig.guest("main").unwrap(), rig.guest("main").unwrap());
+    let (client, other) = (rig.client("main").unwrap(), rig.client("main").unwrap());
     let list = rig.socat("show sess\n").unwrap();
     assert_eq!(list.trim().lines().count(), 2, "{list}");
     let line = list.lines().next().unwrap();
@@ -88,13 +88,13 @@ fn a_session_is_seen_and_ended() {
     let dump = rig.socat(&format!("show sess {id}\n")).unwrap();
     assert!(dump.contains("server=server1"), "{dump}");
     assert_eq!(rig.socat(&format!("shutdown session {id}\n")).unwrap(), "\n");
-    assert_eq!(guest.ended_within(SOON).unwrap(), Some(Ending::Reset));
+    assert_eq!(client.ended_within(SOON).unwrap(), Some(Ending::Reset));
     rig.wait_for_log(messages::ENDED_BY_ADMINISTRATOR).unwrap();
     assert_eq!(
         rig.socat(&format!("shutdown session {id}\n")).unwrap(),
         "No such session (use 'show sess').\n\n"
     );
-    // The other one goes on until all of its server's are ended.
+    // The other session continues until all sessions of its server are shut down.
     other.send(b"again", SOON).unwrap();
     assert_eq!(other.receive(5, SOON).unwrap(), b"again");
     assert_eq!(rig.socat("shutdown sessions server main/server1\n").unwrap(), "\n");
@@ -105,24 +105,24 @@ fn a_session_is_seen_and_ended() {
 }
 
 #[test]
-fn all_sessions_of_a_server_are_ended_however_many_they_are() {
+fn all_sessions_of_a_server_are_shut_down_at_any_number() {
     let services = format!("{ONE}[services.other]\nlisten = LISTEN\nECHO(other)\n");
     let rig = Rig::new("", &services).unwrap();
-    let other = rig.guest("other").unwrap();
-    let guests: Vec<_> = (0..300).map(|_| rig.guest("main").unwrap()).collect();
+    let other = rig.client("other").unwrap();
+    let clients: Vec<_> = (0..300).map(|_| rig.client("main").unwrap()).collect();
     assert_eq!(rig.ask("shutdown sessions server main/server1").unwrap(), "\n");
-    for guest in &guests {
-        assert!(guest.ended_within(SOON).unwrap().is_some());
+    for client in &clients {
+        assert!(client.ended_within(SOON).unwrap().is_some());
     }
     other.send(b"still", SOON).unwrap();
     assert_eq!(other.receive(5, SOON).unwrap(), b"still");
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
 }
 
 #[test]
 fn maxconn_can_be_changed() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nmaxconn = 1\nECHO(main)\n").unwrap();
-    let _guest = rig.guest("main").unwrap();
+    let _guest = rig.client("main").unwrap();
     let second = rig.client_of("main").unwrap();
     second.send(b"hello", SOON).unwrap();
     assert!(!second.is_readable_within(super::rig::MOMENT).unwrap());
@@ -133,7 +133,7 @@ fn maxconn_can_be_changed() {
 }
 
 #[test]
-fn the_socket_is_only_for_whoever_runs_it() {
+fn the_control_socket_is_accessible_only_to_its_user() {
     use std::os::unix::fs::PermissionsExt as _;
     let rig = Rig::new("", ONE).unwrap();
     let mode = std::fs::metadata(rig.control()).unwrap().permissions().mode();

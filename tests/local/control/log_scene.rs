@@ -1,4 +1,4 @@
-//! A `dormouse run` that logs each session to a standard error of the test's choice.
+//! A `dormouse run` that logs each session to a standard error that the test chooses.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,14 +13,14 @@ use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result, Subject};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A `dormouse run` that logs all it can, in front of an echo.
+/// A `dormouse run` with the most verbose log, and an echo server.
 pub(crate) struct Scene {
     pub(crate) dir: TempDir,
     pub(crate) child: Child,
 }
 
 impl Scene {
-    /// One that `start` starts.
+    /// Starts dormouse with the command that `start` returns.
     pub(crate) fn new(start: impl FnOnce(&Path, &[PathBuf]) -> Command) -> Result<Self> {
         let dir = TempDir::new()?;
         echo(&dir.join("back"))?;
@@ -31,7 +31,7 @@ impl Scene {
         );
         let file = dir.join("dormouse.toml");
         fs::write(&file, text).doing(|| "write the configuration".to_owned())?;
-        let words = [Subject::Ours.program()?, "run".into(), "--config".into(), file];
+        let words = [Subject::Dormouse.program()?, "run".into(), "--config".into(), file];
         let mut command = start(dir.path(), &words);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().doing(|| format!("start {command:?}"))?;
@@ -42,45 +42,45 @@ impl Scene {
         Ok(scene)
     }
 
-    /// So many clients, one after the other, say something and hear it back.
+    /// Runs this number of consecutive sessions, each of which sends data and receives the echo.
     pub(crate) fn visits(&self, count: usize) -> Result<()> {
         for number in 0..count {
             let mut client = UnixStream::connect(self.dir.join("front")).doing(|| "connect".to_owned())?;
             client.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-            client.write_all(b"hello").doing(|| "say something".to_owned())?;
-            let mut heard = [0; 5];
-            client.read_exact(&mut heard).doing(|| format!("hear it back as client {number}"))?;
-            if &heard != b"hello" {
-                let text = format!("client {number} received {heard:?}");
+            client.write_all(b"hello").doing(|| "send".to_owned())?;
+            let mut echoed = [0; 5];
+            client.read_exact(&mut echoed).doing(|| format!("receive the echo as client {number}"))?;
+            if &echoed != b"hello" {
+                let text = format!("client {number} received {echoed:?}");
                 return Err(Failure::Unexpected(text));
             }
         }
         Ok(())
     }
 
-    /// Tells it to end, and waits for that.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) fn end(&mut self) -> Result<ExitStatus> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(Failure::Unexpected("no process id".to_owned()))?;
-        kill_process(pid, Signal::TERM).doing(|| "tell it to end".to_owned())?;
-        wait::until("its end", SOON, || self.child.try_wait().doing(|| "wait for it".to_owned()))
+        kill_process(pid, Signal::TERM).doing(|| "send SIGTERM".to_owned())?;
+        wait::until("the exit", SOON, || self.child.try_wait().doing(|| "wait for dormouse".to_owned()))
     }
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Answers each client's words with the same words, one client at a time.
+/// Echoes the data of each client, one client at a time.
 fn echo(path: &Path) -> Result<()> {
     let listener = UnixListener::bind(path).doing(|| "listen for the echo".to_owned())?;
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            // A client that says nothing leaves soon.
+            // A client without data disconnects soon.
             let _ = client.set_read_timeout(Some(SOON));
             let _ = std::io::copy(&mut &client, &mut &client);
         }
@@ -88,14 +88,14 @@ fn echo(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Its standard error is a pipe, which nobody reads yet.
+/// Returns a command whose standard error is a pipe that is not read yet.
 pub(crate) fn into_a_pipe(_: &Path, words: &[PathBuf]) -> Command {
     let mut command = Command::new("env");
     command.args(words).stderr(Stdio::piped());
     command
 }
 
-/// Whether a line is an object from its beginning to its end.
+/// Whether a line is one complete JSON object.
 pub(crate) fn whole(line: &str) -> bool {
     line.starts_with("{\"time\":\"") && line.ends_with('}') && line.matches("{\"time\"").count() == 1
 }

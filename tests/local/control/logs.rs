@@ -1,4 +1,4 @@
-//! A log that takes nothing: sessions go on, and lost lines are counted.
+//! A log sink that accepts nothing: sessions continue, and lost lines are counted.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use dormouse_tests::{Failure, Result, Subject};
 
 use super::log_scene::{Scene, into_a_pipe, whole};
 
-/// Reads lines until one holds this; all of them are JSON objects.
+/// Reads lines until one contains `part`; all lines are JSON objects.
 fn lines_until(lines: BufReader<ChildStderr>, part: &'static str) -> Result<usize> {
     let (send, receive) = std::sync::mpsc::channel();
     thread::spawn(move || {
@@ -36,38 +36,39 @@ fn lines_until(lines: BufReader<ChildStderr>, part: &'static str) -> Result<usiz
 }
 
 #[test]
-fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+fn an_unread_log_pipe_delays_no_client() {
     let mut scene = Scene::new(into_a_pipe).unwrap();
-    // More lines than the pipe and the queue have room for.
+    // More lines than the pipe and the queue can hold.
     scene.visits(6000).unwrap();
     let pipe = scene.child.stderr.take().unwrap();
     let read = lines_until(BufReader::new(pipe), "log lines were lost").unwrap();
     assert!(read < 6000, "{read} lines: nothing can have been lost");
-    assert!(scene.end().unwrap().success(), "it failed");
+    assert!(scene.end().unwrap().success(), "dormouse failed");
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_keep_it_from_ending() {
-    // More lines than the pipe has room for.
+fn an_unread_log_pipe_does_not_delay_the_exit() {
+    // More lines than the pipe can hold.
     let mut scene = Scene::new(into_a_pipe).unwrap();
     scene.visits(500).unwrap();
-    assert!(scene.end().unwrap().success(), "it failed");
+    assert!(scene.end().unwrap().success(), "dormouse failed");
 }
 
 #[test]
-fn where_nothing_can_be_written_it_says_nothing_and_leaves_as_ever() {
-    // The error has nowhere to go; the exit status tells.
+fn without_standard_error_the_exit_status_is_unchanged() {
+    // The error cannot be printed; only the exit status reports it.
     let dir = TempDir::new().unwrap();
     let file = dir.join("dormouse.toml");
     fs::write(&file, "[services.main]\nlisten = \"/nonexistent/front\"\nto = \"/nonexistent/back\"\n")
         .unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut command = Command::new(Subject::Ours.program().unwrap());
+    let mut command = Command::new(Subject::Dormouse.program().unwrap());
     let status = command.args(["run", "--config"]).arg(&file).stderr(full).status().unwrap();
     assert_eq!(status.code(), Some(73));
 }
 
-/// Each system call costs a process of several threads more: the one that writes lines goes when there are none.
+/// System calls are more expensive in a process with several threads, so that the log thread ends when it has no
+/// lines.
 #[test]
 fn a_process_without_log_lines_has_one_thread() {
     let mut scene = Scene::new(into_a_pipe).unwrap();
@@ -78,17 +79,17 @@ fn a_process_without_log_lines_has_one_thread() {
     };
     for _ in 0..2 {
         scene.visits(1).unwrap();
-        wait::until("the end of its other threads", SOON, alone).unwrap();
+        wait::until("the end of the other threads", SOON, alone).unwrap();
     }
     let pipe = scene.child.stderr.take().unwrap();
     for _ in 0..2 {
         scene.visits(1).unwrap();
     }
-    assert!(scene.end().unwrap().success(), "it failed");
+    assert!(scene.end().unwrap().success(), "dormouse failed");
     let sessions = BufReader::new(pipe).lines().map_while(std::result::Result::ok);
     assert_eq!(
         sessions.filter(|line| line.contains("\"event\":\"session\"")).count(),
         5,
-        "and the one at its start"
+        "and the line at the start"
     );
 }

@@ -1,13 +1,13 @@
-//! The control socket, the web page, the metrics and the log, from outside.
+//! The control socket, the web page, the metrics and the log.
 
+mod admin_commands;
 mod agreement;
 mod commands;
-mod crowded;
-mod figures;
+mod counters;
+mod default_socket;
+mod descriptor_limit;
 mod log_scene;
 mod logs;
 mod rig;
-mod steering;
-mod stuck;
+mod slow_clients;
 mod top;
-mod usual;

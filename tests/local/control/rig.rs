@@ -1,4 +1,4 @@
-//! A `dormouse run` with a control socket and a web address, and an echo behind it.
+//! A `dormouse run` with a control socket and a web address, and an echo server.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -31,12 +31,13 @@ impl Deref for Rig {
 }
 
 impl Rig {
-    /// These services, below these lines at the top of the file ([`dormouse_tests::rig::expand`]).
+    /// Starts dormouse with these services below these lines at the top of the file; see
+    /// [`dormouse_tests::rig::expand`].
     pub(super) fn new(top: &str, services: &str) -> Result<Self> {
         Self::within((1024, 20_000), top, services)
     }
 
-    /// The same with these limits on descriptors.
+    /// Like [`new`](Self::new), with these limits on descriptors.
     pub(super) fn within((soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let text = format!("control = \"DIR/control\"\nhttp = \"127.0.0.1:0\"\n{top}\n{services}");
@@ -45,7 +46,7 @@ impl Rig {
         Ok(Self { dir, dormouse })
     }
 
-    /// Has it serve another file, made of the one that it has.
+    /// Changes the configuration file and reloads dormouse.
     pub(super) fn reload(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
         let (file, line) = (self.dir.join("dormouse.toml"), messages::RELOADED);
         let before = self.log().matches(line).count();
@@ -56,62 +57,62 @@ impl Rig {
         wait::until(line, SOON, reloaded).map_err(|failure| self.dormouse.with_log(&failure))
     }
 
-    /// Where the control socket is.
+    /// The path of the control socket.
     pub(super) fn control(&self) -> PathBuf {
         self.dir.join("control")
     }
 
-    /// Where the page is.
+    /// The address of the web page.
     pub(super) fn http(&self) -> Result<SocketAddr> {
         let log = self.log();
         let address = log.split_once("at http://").and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok());
         address.ok_or(Failure::Unexpected(log))
     }
 
-    /// A client that has said something and heard it back, and stays.
-    pub(super) fn guest(&self, service: &str) -> Result<Stream> {
+    /// Connects a client, waits for an echo and keeps the connection open.
+    pub(super) fn client(&self, service: &str) -> Result<Stream> {
         let client = self.client_of(service)?;
         client.send(b"hello", SOON)?;
-        let heard = client.receive(5, SOON).map_err(|failure| self.dormouse.with_log(&failure))?;
-        if heard == b"hello" { Ok(client) } else { Err(Failure::Unexpected(format!("{heard:?}"))) }
+        let echoed = client.receive(5, SOON).map_err(|failure| self.dormouse.with_log(&failure))?;
+        if echoed == b"hello" { Ok(client) } else { Err(Failure::Unexpected(format!("{echoed:?}"))) }
     }
 
-    /// What the control socket answers to these lines.
+    /// Sends these lines to the control socket and returns the answer.
     pub(super) fn socat(&self, lines: &str) -> Result<String> {
         socat(&self.control(), lines)
     }
 
-    /// What the control socket answers to a line, by itself.
+    /// Sends one line to the control socket and returns the answer.
     pub(super) fn ask(&self, line: &str) -> Result<String> {
         ask(&self.control(), line)
     }
 
-    /// What the web address answers, without its head.
+    /// Returns the body of a page of the web address.
     pub(super) fn get(&self, path: &str) -> Result<String> {
         let answer = self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
         let body = answer.split_once("\r\n\r\n").filter(|(head, _)| head.starts_with("HTTP/1.1 200 "));
         body.map(|(_, body)| body.to_owned()).ok_or(Failure::Unexpected(answer))
     }
 
-    /// What the web address answers to these words.
+    /// Sends a request to the web address and returns the whole answer.
     pub(super) fn exchange(&self, words: &str) -> Result<String> {
         let mut socket = TcpStream::connect(self.http()?).doing(|| "connect to the page".to_owned())?;
         socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-        socket.write_all(words.as_bytes()).doing(|| "ask for a page".to_owned())?;
+        socket.write_all(words.as_bytes()).doing(|| "request a page".to_owned())?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).doing(|| "read the page".to_owned())?;
         Ok(answer)
     }
 
-    /// What `dormouse` says when it is called so, and whether it is content.
+    /// Runs `dormouse` with these arguments; returns whether it succeeded, and its output.
     pub(super) fn dormouse(&self, args: &[&str]) -> Result<(bool, String)> {
         let control = format!("--control={}", self.control().display());
-        let output = Command::new(Subject::Ours.program()?).args(args).arg(control).output();
+        let output = Command::new(Subject::Dormouse.program()?).args(args).arg(control).output();
         let output = output.doing(|| format!("run dormouse {args:?}"))?;
         Ok((output.status.success(), all_of(&output)))
     }
 
-    /// Waits until a server's state is this, by `show stat`.
+    /// Waits until `show services` reports this state of a service.
     pub(super) fn is(&self, service: &str, state: &str) -> Result<()> {
         wait::until(&format!("{service} {state}"), SOON, || {
             let status = self.ask("show services")?;
@@ -121,14 +122,14 @@ impl Rig {
         .map_err(|failure| self.dormouse.with_log(&failure))
     }
 
-    /// Waits until nobody is connected any more.
+    /// Waits until no client is connected.
     pub(super) fn is_empty(&self) -> Result<()> {
-        wait::until("the last session's end", SOON * 6, || {
+        wait::until("the end of the last session", SOON * 6, || {
             Ok(self.ask("show info")?.contains("\nCurrConns: 0\n").then_some(()))
         })
     }
 
-    /// Fails with the log if this does not hold.
+    /// Fails with the log unless `holds`.
     #[track_caller]
     pub(super) fn expect(&self, holds: bool, what: &str) {
         assert!(holds, "{what}; the log:\n{}", self.log());
@@ -143,7 +144,7 @@ pub(super) fn socat(path: &std::path::Path, lines: &str) -> Result<String> {
     let doing = || format!("exchange lines with {}", path.display());
     let mut socket = UnixStream::connect(path).doing(doing)?;
     socket.set_read_timeout(Some(SOON)).doing(doing)?;
-    // The other side may answer and close before it has read all of a line that is too long.
+    // The server may answer and close before it has read a line that is too long.
     let _ = socket.write_all(lines.as_bytes());
     let _ = socket.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
@@ -154,12 +155,12 @@ pub(super) fn socat(path: &std::path::Path, lines: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// What a program said on both its outputs.
+/// Returns the text of standard output and standard error.
 pub(super) fn all_of(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
 }
 
-/// The rows of `show stat`, each with its columns by name.
+/// Returns the rows of `show stat` with their columns by name.
 pub(super) fn rows(csv: &str) -> Vec<std::collections::HashMap<String, String>> {
     let mut lines = csv.lines();
     let names: Vec<_> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
@@ -169,7 +170,7 @@ pub(super) fn rows(csv: &str) -> Vec<std::collections::HashMap<String, String>> 
     lines.filter(|line| !line.is_empty()).map(row).collect()
 }
 
-/// A column of a row of `show stat`.
+/// Returns a column of a row of `show stat`.
 #[track_caller]
 pub(super) fn stat(csv: &str, service: &str, server: &str, column: &str) -> String {
     let row = rows(csv).into_iter().find(|row| row["pxname"] == service && row["svname"] == server);
@@ -178,5 +179,5 @@ pub(super) fn stat(csv: &str, service: &str, server: &str, column: &str) -> Stri
     found.unwrap_or_default()
 }
 
-/// A moment in which something would happen that must not.
+/// The time for which a test waits to see that an event does not happen.
 pub(super) const MOMENT: Duration = Duration::from_millis(300);

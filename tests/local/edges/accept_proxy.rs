@@ -1,4 +1,4 @@
-//! Who the client really is, as a proxy before us says.
+//! PROXY headers from a proxy in front of dormouse.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Address, Ending, Stream};
 
-use super::scene::{Scene, hears};
+use super::scene::{Scene, expect_received};
 
 const TRUSTED: &str = "accept_proxy = [\"127.0.0.0/8\"]";
 
-/// The line that a client begins with.
+/// The header that a client sends first.
 const LINE: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
 
 fn local(stream: &Stream) -> SocketAddr {
@@ -19,15 +19,18 @@ fn local(stream: &Stream) -> SocketAddr {
 }
 
 #[test]
-fn the_header_may_come_in_pieces_and_with_the_first_words() {
+fn the_header_may_arrive_in_pieces_and_with_the_first_data() {
     let scene = Scene::new(TRUSTED).unwrap();
     let client = scene.client().unwrap();
     let (first, rest) = LINE.split_at(20);
     client.send(first.as_bytes(), SOON).unwrap();
-    assert!(scene.nobody_comes().unwrap(), "passed on before it is known who it is");
+    assert!(
+        scene.server_gets_no_connection().unwrap(),
+        "the session reached the server before the header was complete"
+    );
     client.send(format!("{rest}hello").as_bytes(), SOON).unwrap();
     let server = scene.server.accept(SOON).unwrap();
-    hears(&server, b"hello");
+    expect_received(&server, b"hello");
     client.finish().unwrap();
     assert_eq!(server.receive_to_end(SOON).unwrap().bytes, b"");
     drop(server);
@@ -35,11 +38,11 @@ fn the_header_may_come_in_pieces_and_with_the_first_words() {
 }
 
 #[test]
-fn a_client_that_is_not_trusted_speaks_for_itself() {
+fn the_header_of_an_untrusted_client_is_passed_as_data() {
     let scene = Scene::new("accept_proxy = [\"10.0.0.0/8\"]").unwrap();
     let (client, server) = scene.session().unwrap();
     client.send(LINE.as_bytes(), SOON).unwrap();
-    hears(&server, LINE.as_bytes());
+    expect_received(&server, LINE.as_bytes());
     let from = local(&client);
     drop((client, server));
     scene.wait_for_log(&messages::session_held("main", &from.to_string())).unwrap();
@@ -51,25 +54,25 @@ fn a_local_proxy_is_trusted() {
     let client = scene.local_client("front").unwrap();
     client.send(format!("{LINE}hello").as_bytes(), SOON).unwrap();
     let server = scene.server.accept(SOON).unwrap();
-    hears(&server, b"hello");
+    expect_received(&server, b"hello");
     drop((client, server));
     scene.wait_for_log(&messages::session_held("main", "192.0.2.7:4711")).unwrap();
 }
 
 #[test]
-fn a_client_without_a_header_is_closed_and_logged_once() {
+fn an_invalid_header_ends_the_client_and_is_reported_once() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     for words in ["GET / HTTP/1.1\r\n\r\n", "PROXY TCP4 nonsense\r\n", "\r\n\r\n\0\r\nQUIT\n1"] {
         let client = scene.client().unwrap();
         client.send(words.as_bytes(), SOON).unwrap();
         assert_eq!(client.receive_to_end(SOON).unwrap().bytes, b"", "{words:?}");
     }
-    // A session of each is told in full where every session is; the warning is one.
+    // The access log has a line for each session; the warning is logged once.
     scene.wait_for_log("not served: Turned 127.0.0.1:").unwrap();
     let log = scene.log();
     assert_eq!(log.lines().filter(|line| line.starts_with("main: Turned 127.0.0.1:")).count(), 1, "{log}");
     assert!(log.contains(messages::NO_PROXY_HEADER), "{log}");
-    assert!(scene.nobody_comes().unwrap());
+    assert!(scene.server_gets_no_connection().unwrap());
 }
 
 #[test]
@@ -83,11 +86,11 @@ fn a_late_header_ends_the_client() {
     }
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     scene.wait_for_log("no PROXY header within 0.3 s").unwrap();
-    assert!(scene.nobody_comes().unwrap());
+    assert!(scene.server_gets_no_connection().unwrap());
 }
 
 #[test]
-fn a_client_that_leaves_silently_is_not_logged() {
+fn a_client_that_leaves_without_data_is_not_reported() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     drop(scene.client().unwrap());
     scene.wait_for_log(messages::NOT_SERVED_LEFT).unwrap();
@@ -95,7 +98,7 @@ fn a_client_that_leaves_silently_is_not_logged() {
 }
 
 #[test]
-fn the_real_client_is_the_one_that_may_wake() {
+fn wake_permission_depends_on_the_client_in_the_header() {
     let wake = "wake = { exec = \"sleep 1000\", allow = [\"192.0.2.0/24\"] }\nhold.timeout = \"300ms\"";
     let scene = Scene::in_front_of(
         dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4).unwrap(),

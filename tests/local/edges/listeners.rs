@@ -1,4 +1,4 @@
-//! Where clients arrive.
+//! Listeners: socket files, addresses, options and errors.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,9 +14,9 @@ use dormouse_tests::wait::{Deadline, SOON};
 use dormouse_tests::{Address, Family, Listener, Stream};
 use rustix::process::Signal;
 
-use super::scene::{Scene, hears, launch};
+use super::scene::{Scene, expect_received, launch};
 
-/// Not so long as nothing could come of it.
+/// The time for which a test waits to see that nothing happens.
 const MOMENT: Duration = Duration::from_millis(200);
 
 #[test]
@@ -30,12 +30,12 @@ fn a_socket_has_its_mode_and_its_owner() {
 }
 
 #[test]
-fn a_name_is_there_only_when_it_works() {
+fn a_socket_file_appears_only_when_it_accepts() {
     let dir = TempDir::new().unwrap();
     let (path, server) = (dir.join("front"), Listener::bind(Family::Tcp4).unwrap());
     for _ in 0..5 {
         let launch = launch(&dir, &server.address().to_string(), "DIR/front?mode=0660", "").unwrap();
-        // Whoever sees the name first can connect, and sees the mode that it was to have.
+        // As soon as the file exists, a client can connect and the file has its mode.
         let looking = thread::spawn({
             let path = path.clone();
             move || {
@@ -55,7 +55,7 @@ fn a_name_is_there_only_when_it_works() {
         dormouse.stderr().wait_for(messages::LISTENING, SOON).unwrap();
         dormouse.signal(Signal::TERM).unwrap();
         dormouse.wait(SOON).unwrap();
-        assert_eq!(names_in(dir.path()), ["dormouse.toml"], "nothing stays behind");
+        assert_eq!(names_in(dir.path()), ["dormouse.toml"], "other files remain");
     }
 }
 
@@ -65,7 +65,7 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_stale_name_is_taken_over_and_a_living_one_is_not() {
+fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     let dir = TempDir::new().unwrap();
     let server = Listener::bind(Family::Tcp4).unwrap();
     let start = || launch(&dir, &server.address().to_string(), "DIR/front", "").unwrap().start().unwrap();
@@ -73,23 +73,23 @@ fn a_stale_name_is_taken_over_and_a_living_one_is_not() {
     first.stderr().wait_for(messages::LISTENING, SOON).unwrap();
     let mut second = start();
     assert!(!second.wait(SOON).unwrap().success());
-    let said = second.stderr().text();
-    assert!(said.contains(messages::UNIX_ADDRESS_IN_USE), "{said}");
+    let output = second.stderr().text();
+    assert!(output.contains(messages::UNIX_ADDRESS_IN_USE), "{output}");
     let client = Stream::connect(&Address::Unix(dir.join("front")), SOON).unwrap();
     client.send(b"hello", SOON).unwrap();
-    // The second one has looked whether somebody is there.
+    // The second process has checked whether another process listens.
     assert_eq!(server.accept(SOON).unwrap().receive_to_end(SOON).unwrap().bytes, b"");
-    hears(&server.accept(SOON).unwrap(), b"hello");
+    expect_received(&server.accept(SOON).unwrap(), b"hello");
     first.signal(Signal::KILL).unwrap();
     first.wait(SOON).unwrap();
-    assert!(dir.join("front").exists(), "what was killed leaves its name");
+    assert!(dir.join("front").exists(), "a killed process leaves its socket file");
     let third = start();
     third.stderr().wait_for(messages::LISTENING, SOON).unwrap();
     Stream::connect(&Address::Unix(dir.join("front")), SOON).unwrap();
 }
 
 #[test]
-fn a_name_that_somebody_else_has_taken_stays() {
+fn a_socket_file_replaced_by_another_process_is_kept() {
     let mut scene = Scene::listening("DIR/front", "").unwrap();
     let path = scene.path("front");
     fs::remove_file(&path).unwrap();
@@ -100,7 +100,7 @@ fn a_name_that_somebody_else_has_taken_stays() {
 }
 
 #[test]
-fn ipv6_alone_leaves_ipv4_to_others() {
+fn an_ipv6_only_listener_leaves_ipv4_free() {
     for (options, both) in [("", true), ("?v6only", false)] {
         let scene = Scene::listening(&format!("[::]:0{options}"), "").unwrap();
         let port = scene.port().unwrap().port();
@@ -111,8 +111,8 @@ fn ipv6_alone_leaves_ipv4_to_others() {
 }
 
 #[test]
-fn an_address_that_comes_later_can_be_listened_on() {
-    // A documentation address, which no machine has (RFC 5737).
+fn a_listener_can_bind_an_address_that_does_not_exist_yet() {
+    // An address reserved for documentation, which no machine has (RFC 5737).
     Scene::listening("192.0.2.77:0?freebind", "")
         .unwrap()
         .wait_for_log(&messages::listening_on("192.0.2.77:"))
@@ -121,19 +121,19 @@ fn an_address_that_comes_later_can_be_listened_on() {
         .unwrap()
         .wait_for_log(&messages::listening_on("[2001:db8::77]:"))
         .unwrap();
-    let said = refused("192.0.2.77:0");
-    assert!(said.contains("192.0.2.77:0: bind: ") && said.contains("?freebind"), "{said}");
+    let output = refused("192.0.2.77:0");
+    assert!(output.contains("192.0.2.77:0: bind: ") && output.contains("?freebind"), "{output}");
 }
 
 #[test]
-fn an_interface_is_all_that_is_listened_to() {
+fn a_listener_can_be_bound_to_an_interface() {
     let scene = Scene::listening("127.0.0.1:0?interface=lo", "").unwrap();
     scene.session().unwrap();
-    let said = refused("127.0.0.1:0?interface=no-such-one");
-    assert!(said.contains(messages::CANNOT_BIND_TO_INTERFACE) && said.contains("ip link"), "{said}");
+    let output = refused("127.0.0.1:0?interface=no-such-one");
+    assert!(output.contains(messages::CANNOT_BIND_TO_INTERFACE) && output.contains("ip link"), "{output}");
 }
 
-/// What is said where nothing can listen.
+/// Starts dormouse on an address that cannot be opened and returns its output.
 fn refused(listen: &str) -> String {
     let dir = TempDir::new().unwrap();
     let mut dormouse = launch(&dir, "@nobody", listen, "").unwrap().start().unwrap();
@@ -142,19 +142,19 @@ fn refused(listen: &str) -> String {
 }
 
 #[test]
-fn what_cannot_be_opened_says_what_to_do() {
-    let said = refused("/nonexistent/dormouse/front");
-    assert!(said.contains(messages::NO_SOCKET_DIRECTORY), "{said}");
+fn an_error_to_listen_names_the_remedy() {
+    let output = refused("/nonexistent/dormouse/front");
+    assert!(output.contains(messages::NO_SOCKET_DIRECTORY), "{output}");
     let taken = Listener::bind(Family::Tcp4).unwrap();
-    let said = refused(&taken.address().to_string());
-    assert!(said.contains(messages::TCP_ADDRESS_IN_USE), "{said}");
+    let output = refused(&taken.address().to_string());
+    assert!(output.contains(messages::TCP_ADDRESS_IN_USE), "{output}");
 }
 
 #[test]
-fn a_client_comes_with_its_first_byte() {
+fn a_client_is_accepted_with_its_first_byte() {
     let scene = Scene::listening("127.0.0.1:0?defer_accept=20s&fastopen=16", "").unwrap();
     let client = scene.client().unwrap();
-    assert!(!scene.server.has_waiting(MOMENT).unwrap(), "accepted without a byte");
+    assert!(!scene.server.has_pending(MOMENT).unwrap(), "accepted without a byte");
     client.send(b"hello", SOON).unwrap();
-    hears(&scene.server.accept(SOON).unwrap(), b"hello");
+    expect_received(&scene.server.accept(SOON).unwrap(), b"hello");
 }

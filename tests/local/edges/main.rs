@@ -1,4 +1,4 @@
-//! The edges of a session, from outside: where clients arrive, who they say they are, how long they may stay.
+//! Listeners, PROXY headers, connections to servers, and timeouts of sessions.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -10,9 +10,9 @@
 )]
 
 mod accept_proxy;
+mod connecting;
 mod listeners;
 mod proxy_header;
 mod scene;
-mod spares;
-mod starting;
+mod socket_reuse;
 mod timeouts;

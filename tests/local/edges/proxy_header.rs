@@ -1,4 +1,4 @@
-//! Who the client is, as we say it to the server.
+//! PROXY headers from dormouse to the server.
 
 use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
@@ -8,7 +8,7 @@ use super::scene::Scene;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A version 2 header as it arrived.
+/// A received version 2 header.
 struct Header {
     command_and_family: [u8; 2],
     addresses: Vec<u8>,
@@ -46,7 +46,7 @@ impl Header {
 }
 
 #[test]
-fn a_local_client_is_named_with_its_credentials_and_the_socket_by_its_name() {
+fn the_header_of_a_local_client_contains_credentials_and_socket_path() {
     let keys = "proxy_protocol = { unique_id = true, credentials = true }";
     let scene = Scene::listening("DIR/front", keys).unwrap();
     let client = scene.local_client("front").unwrap();
@@ -65,7 +65,7 @@ fn a_local_client_is_named_with_its_credentials_and_the_socket_by_its_name() {
 }
 
 #[test]
-fn what_the_proxy_before_us_says_goes_through_two_of_us() {
+fn the_header_of_an_outer_proxy_passes_through_two_dormice() {
     let last = Scene::new("accept_proxy = true\nproxy_protocol = \"v2\"").unwrap();
     let first = Scene::in_front_of(
         Listener::bind(Family::Tcp4).unwrap(),

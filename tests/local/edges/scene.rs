@@ -1,4 +1,4 @@
-//! A `dormouse run` with one service, and a server of the test behind it.
+//! A `dormouse run` with one service whose server is a listener of the test.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -27,67 +27,67 @@ impl Deref for Scene {
 }
 
 impl Scene {
-    /// A service on a port, with these keys besides.
+    /// Starts dormouse with a service on a port and these additional keys.
     pub(crate) fn new(keys: &str) -> Result<Self> {
         Self::listening("127.0.0.1:0", keys)
     }
 
-    /// A service that listens here.
+    /// Like [`new`](Self::new), with this listener.
     pub(crate) fn listening(listen: &str, keys: &str) -> Result<Self> {
         let server = Listener::bind(Family::Tcp4)?;
         let to = server.address().to_string();
         Self::in_front_of(server, &to, listen, keys)
     }
 
-    /// The same in front of another server.
+    /// Like [`new`](Self::new), with this listener and this server.
     pub(crate) fn in_front_of(server: Listener, to: &str, listen: &str, keys: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let dormouse = Dormouse::start(launch(&dir, to, listen, keys)?)?;
         Ok(Self { dormouse, dir, server })
     }
 
-    /// A file in its directory.
+    /// The path of a file in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// The port that it listens on.
+    /// The address of the service.
     pub(crate) fn port(&self) -> Result<SocketAddr> {
         self.address()
     }
 
-    /// A client of its port.
+    /// Connects a client to the port.
     pub(crate) fn client(&self) -> Result<Stream> {
         Stream::connect(&Address::Tcp(self.port()?), SOON)
     }
 
-    /// A client of its UNIX socket.
+    /// Connects a client to a UNIX socket.
     pub(crate) fn local_client(&self, name: &str) -> Result<Stream> {
         Stream::connect(&Address::Unix(self.path(name)), SOON)
     }
 
-    /// A client and what the server has of it.
+    /// Connects a client; returns its connection and that of the server.
     pub(crate) fn session(&self) -> Result<(Stream, Stream)> {
         let client = self.client()?;
         Ok((client, self.server.accept(SOON)?))
     }
 
-    /// Whether nobody comes to the server for a moment.
-    pub(crate) fn nobody_comes(&self) -> Result<bool> {
-        Ok(!self.server.has_waiting(std::time::Duration::from_millis(150))?)
+    /// Whether the server gets no connection for 150 ms.
+    pub(crate) fn server_gets_no_connection(&self) -> Result<bool> {
+        Ok(!self.server.has_pending(std::time::Duration::from_millis(150))?)
     }
 }
 
-/// A dormouse about to be started, with its files in `dir`.
+/// Returns the launch of a dormouse with its files in `dir`.
 pub(crate) fn launch(dir: &TempDir, to: &str, listen: &str, keys: &str) -> Result<Launch> {
     let text =
         format!("log_level = \"debug\"\n[services.main]\nlisten = \"{listen}\"\nto = \"{to}\"\n{keys}\n");
     configured(dir, &text, Launch::dormouse())
 }
 
-/// Asserts that a stream says just this.
+/// Asserts that a stream receives these bytes.
 #[track_caller]
-pub(crate) fn hears(stream: &Stream, words: &[u8]) {
-    let heard = stream.receive(words.len(), SOON).unwrap();
-    assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(words));
+pub(crate) fn expect_received(stream: &Stream, words: &[u8]) {
+    let received = stream.receive(words.len(), SOON).unwrap();
+    assert_eq!(String::from_utf8_lossy(&received), String::from_utf8_lossy(words));
 }

@@ -1,4 +1,4 @@
-//! How long a session may be silent, and how long it may last.
+//! Timeouts of sessions: inactivity and maximum duration.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,29 @@ use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Ending, Stream};
 
-use super::scene::{Scene, hears};
+use super::scene::{Scene, expect_received};
 
-/// How short the clocks are here, and what they may not run below, as they tick in milliseconds.
+/// The timeout in these tests, and the least time that a test accepts, because the timers have a resolution of
+/// milliseconds.
 const SPAN: Duration = Duration::from_millis(400);
 const NEARLY: Duration = Duration::from_millis(380);
 
 fn scene(keys: &str) -> Scene {
-    // The others are far away.
+    // The other timeouts are long.
     Scene::new(&format!("timeout = {{ {} }}", keys.replace("SPAN", "\"400ms\""))).unwrap()
 }
 
-/// Has words travel both ways; the moment before the last ones.
+/// Sends data in both directions; returns the time before the last data.
 fn talk(client: &Stream, server: &Stream) -> Instant {
     client.send(b"ping", SOON).unwrap();
-    hears(server, b"ping");
+    expect_received(server, b"ping");
     let last = Instant::now();
     server.send(b"pong", SOON).unwrap();
-    hears(client, b"pong");
+    expect_received(client, b"pong");
     last
 }
 
-/// Waits until both have seen the session end, and for its line; says how long it took.
+/// Waits until both peers have received the end of the session and the log contains its line; returns the duration.
 fn ends(scene: &Scene, since: Instant, streams: &[&Stream], why: &str) -> Duration {
     for stream in streams {
         stream.receive_to_end(SOON).unwrap();
@@ -38,7 +39,7 @@ fn ends(scene: &Scene, since: Instant, streams: &[&Stream], why: &str) -> Durati
 }
 
 #[test]
-fn a_client_that_is_silent() {
+fn a_session_with_an_inactive_client_ends() {
     let scene = scene("client = SPAN, server = \"1h\"");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
@@ -47,7 +48,7 @@ fn a_client_that_is_silent() {
 }
 
 #[test]
-fn a_server_that_is_silent() {
+fn a_session_with_an_inactive_server_ends() {
     let scene = scene("client = \"1h\", server = SPAN");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
@@ -56,7 +57,7 @@ fn a_server_that_is_silent() {
 }
 
 #[test]
-fn data_restarts_the_idle_timeout() {
+fn data_defers_the_timeout() {
     let scene = scene("client = SPAN, server = SPAN");
     let (client, server) = scene.session().unwrap();
     let began = Instant::now();
@@ -69,19 +70,19 @@ fn data_restarts_the_idle_timeout() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_the_one_that_is_waited_for() {
+fn a_client_that_does_not_read_counts_as_inactive() {
     let scene = scene("client = SPAN, server = \"1h\"");
     let (client, server) = scene.session().unwrap();
     let bulk = vec![7; 1 << 20];
-    // The queues between the two may take longer to fill than the client is waited for.
-    while server.is_writable_within(SPAN / 4).unwrap() && server.send_at_once(&bulk).is_ok() {}
+    // The buffers between the peers may take longer to fill than the client timeout.
+    while server.is_writable_within(SPAN / 4).unwrap() && server.send_nonblocking(&bulk).is_ok() {}
     scene.wait_for_log(&messages::session_ended("nothing from or to the client for 0.4 s")).unwrap();
-    // What was taken and not delivered does not look like a whole.
+    // A stream with undelivered bytes does not end with an orderly close.
     assert_eq!(client.receive_to_end(SOON).unwrap().ending, Ending::Reset);
 }
 
 #[test]
-fn a_tunnel_is_in_the_place_of_both_sides() {
+fn the_tunnel_timeout_replaces_both_inactivity_timeouts() {
     let scene = scene("client = \"100ms\", server = \"100ms\", tunnel = \"800ms\"");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
@@ -90,7 +91,7 @@ fn a_tunnel_is_in_the_place_of_both_sides() {
 }
 
 #[test]
-fn a_client_that_stays_after_the_servers_end() {
+fn a_client_that_stays_open_after_the_servers_fin_is_ended() {
     let scene = scene("tunnel = \"1h\", half_close = \"1h\", server_fin = \"1h\", client_fin = SPAN");
     let (client, server) = scene.session().unwrap();
     talk(&client, &server);
@@ -101,7 +102,7 @@ fn a_client_that_stays_after_the_servers_end() {
 }
 
 #[test]
-fn a_server_that_stays_after_the_clients_end() {
+fn a_server_that_stays_open_after_the_clients_fin_is_ended() {
     let scene = scene("tunnel = \"1h\", half_close = \"1h\", client_fin = \"1h\", server_fin = SPAN");
     let (client, server) = scene.session().unwrap();
     talk(&client, &server);
@@ -112,7 +113,7 @@ fn a_server_that_stays_after_the_clients_end() {
 }
 
 #[test]
-fn whoever_still_speaks_after_the_others_end_may_go_on() {
+fn a_peer_that_still_sends_after_the_others_fin_continues() {
     let scene = scene("half_close = \"100ms\", server_fin = \"1h\"");
     let (client, server) = scene.session().unwrap();
     client.finish().unwrap();
@@ -125,7 +126,7 @@ fn whoever_still_speaks_after_the_others_end_may_go_on() {
 }
 
 #[test]
-fn a_session_is_over_when_its_time_is_whatever_moves() {
+fn the_session_timeout_ends_an_active_session() {
     let scene = scene("session = SPAN");
     let began = Instant::now();
     let (client, server) = scene.session().unwrap();

@@ -1,4 +1,4 @@
-//! What a change of the file does, and what it leaves alone.
+//! The effects of a changed configuration file.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use dormouse_tests::{Address, Ending, Family, Listener, Stream, wait};
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
 
-/// Long enough to see that nothing happens.
+/// The time for which a test waits to see that nothing happens.
 const MOMENT: Duration = Duration::from_millis(300);
 
 #[test]
-fn a_bad_file_changes_nothing_and_says_why() {
+fn an_invalid_file_changes_nothing_and_reports_the_error() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let good = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
     let scene = Scene::new(place, &good).unwrap();
@@ -21,7 +21,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     scene.reload(&format!("{good}idel = '5min'\n")).unwrap();
     scene.wait_for_log("dormouse.toml:5: services.web.idel").unwrap();
     scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
-    let status = scene.manager.wait_until("a status that tells it", SOON, |message| {
+    let status = scene.manager.wait_until("a status that reports the error", SOON, |message| {
         message
             .get("STATUS")
             .is_some_and(|status| status.contains("not reloaded: ") && status.contains("idel"))
@@ -29,14 +29,14 @@ fn a_bad_file_changes_nothing_and_says_why() {
     status.unwrap();
     scene.echo(&session, "still here").unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "and open").unwrap();
-    // Mended, nothing is left of it.
+    // After the correction the error is gone.
     scene.reload(&good).unwrap();
     scene.wait_for_log(&messages::reloaded("1 unchanged.")).unwrap();
     scene.echo(&session, "still").unwrap();
 }
 
 #[test]
-fn the_service_manager_is_notified_of_reloads() {
+fn the_manager_is_notified_of_a_reload() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let text = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
     let scene = Scene::new(place, &text).unwrap();
@@ -49,7 +49,7 @@ fn the_service_manager_is_notified_of_reloads() {
 }
 
 #[test]
-fn where_nobody_can_listen_nothing_changes() {
+fn a_listener_that_cannot_be_opened_changes_nothing() {
     let (place, echo) = (Place::new(2).unwrap(), Echo::start().unwrap());
     let taken = Listener::bind(Family::Tcp4).unwrap();
     let service = |name: &str, listen: &str| {
@@ -64,19 +64,20 @@ fn where_nobody_can_listen_nothing_changes() {
     scene.wait_for_log(messages::NOT_RELOADED).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "as before").unwrap();
     let refused = Stream::connect(&Address::Tcp(new.parse().unwrap()), SOON);
-    scene.expect(refused.is_err(), "something of it was opened");
-    // What was closed to make room is open again: somebody listens at another address of the same port.
+    scene.expect(refused.is_err(), "a listener of the refused configuration was opened");
+    // The listener that was closed for the change is open again: another socket listens on another address of the
+    // port.
     let port = web.rsplit_once(':').unwrap().1;
     let beside = Address::Tcp(format!("127.0.0.2:{port}").parse().unwrap());
     let _beside = Listener::bind_at(&beside).unwrap();
     scene.reload(&service("web", &format!("*:{port}"))).unwrap();
     let client = Stream::connect(&Address::Tcp(web.parse().unwrap()), SOON).unwrap();
     scene.echo(&client, "open again").unwrap();
-    scene.expect(!scene.log().contains("was reloaded"), "it was reloaded");
+    scene.expect(!scene.log().contains("was reloaded"), "the configuration was reloaded");
 }
 
 #[test]
-fn a_socket_that_somebody_has_removed_is_made_again() {
+fn a_removed_socket_file_is_made_again() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let path = place.path("front");
     let text =
@@ -94,7 +95,7 @@ fn a_socket_that_somebody_has_removed_is_made_again() {
 }
 
 #[test]
-fn an_address_may_grow_and_shrink() {
+fn a_listener_may_change_between_one_and_all_addresses() {
     let (place, echo) = (Place::new(1).unwrap(), Echo::start().unwrap());
     let file = |listen: &str| format!("[services.web]\nlisten = '{listen}'\nto = '{}'\n", echo.address);
     let address = place.port(0);
@@ -126,9 +127,9 @@ fn a_listener_moves_to_another_service_without_a_gap() {
 }
 
 #[test]
-fn an_awake_server_is_not_restarted_for_other_rules() {
+fn an_awake_workload_is_not_restarted_for_changed_rules() {
     let place = Place::new(1).unwrap();
-    let (to, exec) = (place.port(0), place.server_noting(0, "starts"));
+    let (to, exec) = (place.port(0), place.server_recording(0, "starts"));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
@@ -143,19 +144,19 @@ fn an_awake_server_is_not_restarted_for_other_rules() {
         scene.echo(&session, "as before").unwrap();
         scene.echo(&scene.client_of("web").unwrap(), "and now").unwrap();
     }
-    scene.expect(scene.place.starts_in("starts") == 1, "it was started again");
-    // The rules count at once: nobody uses it, and that is enough now.
+    scene.expect(scene.place.starts_in("starts") == 1, "the workload was restarted");
+    // The new rules apply at once: the workload is idle and stops.
     drop(session);
     scene.reload(&file("idle = { stop = '50ms', minimum_uptime = 0 }")).unwrap();
     scene.wait_for_log(&messages::state_of("web", "stopping", "stopped")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "again").unwrap();
-    scene.expect(scene.place.starts_in("starts") == 2, "it was not started again");
+    scene.expect(scene.place.starts_in("starts") == 2, "the workload was not started again");
 }
 
 #[test]
-fn another_way_to_wake_counts_from_the_next_start() {
+fn a_changed_activator_applies_from_the_next_start() {
     let place = Place::new(1).unwrap();
-    let (old, new) = (place.server_noting(0, "old"), place.server_noting(0, "new"));
+    let (old, new) = (place.server_recording(0, "old"), place.server_recording(0, "new"));
     let to = place.port(0);
     let file = |exec: &str| {
         format!(
@@ -168,18 +169,21 @@ fn another_way_to_wake_counts_from_the_next_start() {
     scene.echo(&session, "the old one").unwrap();
     scene.reload(&file(&new)).unwrap();
     scene.echo(&session, "the old one still").unwrap();
-    scene.expect(scene.place.starts_in("new") == 0, "two at once");
+    scene.expect(scene.place.starts_in("new") == 0, "two workloads run at once");
     drop(session);
-    // Nobody uses it: the next client gets the new one.
+    // The old workload is idle: the next client gets the new one.
     scene.wait_for_log(&messages::state_of("web", "stopping", "stopped")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "the new one").unwrap();
-    scene.expect((scene.place.starts_in("old"), scene.place.starts_in("new")) == (1, 1), "other starts");
+    scene.expect(
+        (scene.place.starts_in("old"), scene.place.starts_in("new")) == (1, 1),
+        "the number of starts is wrong",
+    );
 }
 
 #[test]
-fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
+fn a_failed_start_is_retried_at_once_after_its_correction() {
     let place = Place::new(1).unwrap();
-    let (to, good) = (place.port(0), place.server_noting(0, "starts"));
+    let (to, good) = (place.port(0), place.server_recording(0, "starts"));
     let file = |exec: &str| {
         format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n")
     };
@@ -193,9 +197,9 @@ fn a_start_that_failed_is_tried_at_once_when_it_is_mended() {
 }
 
 #[test]
-fn a_removed_service_drains_and_what_it_woke_sleeps() {
+fn a_removed_service_drains_and_its_workload_stops() {
     let place = Place::new(3).unwrap();
-    let (exec, to, front) = (place.server_noting(0, "starts"), place.port(0), place.port(2));
+    let (exec, to, front) = (place.server_recording(0, "starts"), place.port(0), place.port(2));
     let other = format!("[services.other]\nlisten = '127.0.0.1:0'\nto = '{}'\n", place.port(1));
     let web = format!("[services.web]\nlisten = '{front}'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n");
     let scene = Scene::new(place, &format!("{other}{web}")).unwrap();
@@ -204,17 +208,17 @@ fn a_removed_service_drains_and_what_it_woke_sleeps() {
     scene.reload(&other).unwrap();
     scene.wait_for_log("1 unchanged, 1 removed (web)").unwrap();
     let refused = Stream::connect(&Address::Tcp(front.parse().unwrap()), SOON);
-    scene.expect(refused.is_err(), "it accepts still");
-    // No limit is set: the session goes on for as long as it likes.
+    scene.expect(refused.is_err(), "the listener still accepts");
+    // Without a drain timeout the session continues.
     std::thread::sleep(MOMENT);
     scene.echo(&session, "still here").unwrap();
     drop(session);
     let listens = || Stream::connect(&Address::Tcp(to.parse().unwrap()), SOON).is_ok();
     wait::until("end of the server", SOON, || Ok((!listens()).then_some(()))).unwrap();
-    // It may come back.
+    // The service may come back.
     scene.reload(&format!("{other}{web}")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "back").unwrap();
-    scene.expect(scene.place.starts_in("starts") == 2, "other starts");
+    scene.expect(scene.place.starts_in("starts") == 2, "the number of starts is wrong");
 }
 
 #[test]
@@ -229,13 +233,13 @@ fn old_sessions_end_with_the_drain_timeout() {
     let scene = Scene::new(place, &file("")).unwrap();
     let old = scene.client_of("web").unwrap();
     scene.echo(&old, "under old rules").unwrap();
-    let told = Instant::now();
+    let reloaded = Instant::now();
     scene.reload(&file("maxconn = 7")).unwrap();
     let new = scene.client_of("web").unwrap();
     scene.echo(&old, "still").unwrap();
     let ending = old.ended_within(SOON).unwrap();
-    scene.expect(ending == Some(Ending::Reset), &format!("a stream that was cut ended by {ending:?}"));
-    scene.expect(told.elapsed() >= Duration::from_secs(3), "it ended too soon");
+    scene.expect(ending == Some(Ending::Reset), &format!("the terminated session ended by {ending:?}"));
+    scene.expect(reloaded.elapsed() >= Duration::from_secs(3), "the session ended too soon");
     scene.wait_for_log("web: 1 session from before the reload was ended after 3s").unwrap();
     scene.echo(&new, "under new rules").unwrap();
     let status = scene.manager.wait_until("a status without the old session", SOON, |message| {
@@ -245,7 +249,7 @@ fn old_sessions_end_with_the_drain_timeout() {
 }
 
 #[test]
-fn sessions_from_before_take_no_newcomers_place() {
+fn sessions_from_before_a_reload_do_not_count_against_the_new_limit() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let file = |rules: &str| {
         format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\nmaxconn = 2\n{rules}\n", echo.address)
@@ -269,11 +273,11 @@ fn sessions_from_before_take_no_newcomers_place() {
 }
 
 #[test]
-fn who_waits_goes_on_waiting_and_is_served() {
+fn a_held_client_stays_held_across_a_reload_and_is_served() {
     let place = Place::new(1).unwrap();
     let gate = place.path("start");
     let (to, exec) =
-        (place.port(0), format!("{} start={}", place.server_noting(0, "starts"), gate.display()));
+        (place.port(0), format!("{} start={}", place.server_recording(0, "starts"), gate.display()));
     let file = |rules: &str| {
         format!(
             "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n{rules}\n"
@@ -295,12 +299,12 @@ fn who_waits_goes_on_waiting_and_is_served() {
         later.receive(5, SOON).unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log())),
         b"later"
     );
-    scene.expect(scene.place.starts_in("starts") == 1, "it was started twice");
+    scene.expect(scene.place.starts_in("starts") == 1, "the workload was started twice");
 }
 
-/// However many generations of it there are, each for the sake of an old session.
+/// Previous generations of a service exist for their old sessions, but only the current one runs checks.
 #[test]
-fn only_the_present_generation_of_a_service_checks_its_servers() {
+fn only_the_current_generation_of_a_service_checks_its_servers() {
     let place = Place::new(0).unwrap();
     let server = Listener::bind(Family::Tcp4).unwrap();
     let to = server.address().clone();
@@ -315,10 +319,10 @@ fn only_the_present_generation_of_a_service_checks_its_servers() {
     for generation in 1..=4 {
         let client = scene.client_of("web").unwrap();
         client.send(b"hello", SOON).unwrap();
-        // Checks say nothing.
+        // Check connections send no data.
         let session = std::iter::repeat_with(|| server.accept(SOON).unwrap())
             .take(10_000)
-            .find(|accepted| accepted.receive(5, SOON).is_ok_and(|heard| heard == b"hello"));
+            .find(|accepted| accepted.receive(5, SOON).is_ok_and(|received| received == b"hello"));
         scene.expect(session.is_some(), "no session");
         sessions.push((client, session));
         scene.reload(&file(&format!("maxconn = 10{generation}"))).unwrap();
@@ -328,14 +332,14 @@ fn only_the_present_generation_of_a_service_checks_its_servers() {
     scene.wait_for_log(&messages::down("web/server1")).unwrap();
     std::thread::sleep(MOMENT);
     let downs = scene.log().matches(&messages::down("web/server1")).count();
-    scene.expect(downs == 1, &format!("{downs} generations check it"));
+    scene.expect(downs == 1, &format!("{downs} generations check the server"));
     for (client, session) in &sessions {
         session.as_ref().unwrap().send(b"still", SOON).unwrap();
         assert_eq!(client.receive(5, SOON).unwrap(), b"still");
     }
 }
 
-/// Services of these names that commands wake, each in front of one of the servers.
+/// Returns services of these names with start commands, each for one of the servers.
 fn by_commands(place: &Place, servers: &[(&str, &Listener)], rules: &str) -> String {
     let service = |(name, server): &(&str, &Listener)| {
         let runs = place.path(&format!("{name}.runs"));
@@ -350,7 +354,7 @@ fn by_commands(place: &Place, servers: &[(&str, &Listener)], rules: &str) -> Str
 }
 
 #[test]
-fn what_falls_asleep_while_sessions_drain_is_written_down() {
+fn the_wake_state_is_saved_when_a_workload_stops_during_a_drain() {
     let place = Place::new(0).unwrap();
     let servers = [Listener::bind(Family::Tcp4).unwrap(), Listener::bind(Family::Tcp4).unwrap()];
     let services = by_commands(&place, &[("a", &servers[0]), ("b", &servers[1])], "stop = '50ms'");
@@ -367,7 +371,7 @@ fn what_falls_asleep_while_sessions_drain_is_written_down() {
 }
 
 #[test]
-fn what_nobody_wants_any_more_is_not_remembered() {
+fn the_wake_state_forgets_removed_workloads() {
     let place = Place::new(0).unwrap();
     let servers = [Listener::bind(Family::Tcp4).unwrap(), Listener::bind(Family::Tcp4).unwrap()];
     let rules = "stop = 'infinity'";
@@ -382,7 +386,7 @@ fn what_nobody_wants_any_more_is_not_remembered() {
 }
 
 #[test]
-fn more_time_is_asked_for_while_sessions_drain() {
+fn the_stop_timeout_is_extended_while_sessions_drain() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let text =
         format!("drain_timeout = '1h'\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
@@ -394,7 +398,7 @@ fn more_time_is_asked_for_while_sessions_drain() {
         .manager
         .wait_until("EXTEND_TIMEOUT_USEC", SOON, |message| message.get("EXTEND_TIMEOUT_USEC").is_some());
     let asked: u64 = asked.unwrap().get("EXTEND_TIMEOUT_USEC").unwrap().parse().unwrap();
-    scene.expect((5_000_000..60_000_000).contains(&asked), &format!("{asked} µs were asked for"));
+    scene.expect((5_000_000..60_000_000).contains(&asked), &format!("{asked} µs were requested"));
     scene.echo(&session, "still open").unwrap();
     drop(session);
     assert!(scene.dormouse.wait(SOON).unwrap().success());

@@ -1,4 +1,4 @@
-//! Clients that come at a steady rate, say something and want to hear it back; and a server that says it.
+//! Clients that connect at a steady rate and expect an echo, and an echo server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How long one client may take.
+/// The time limit of one client.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many come at most before the first of them is done: more would not fit into a backlog.
-const CROWD: usize = 2000;
+/// The most clients at a time: more do not fit into the backlog.
+const MOST_CLIENTS: usize = 2000;
 
-/// A server that echoes each client until it ends its stream. It ends when this is dropped.
+/// A server that echoes each client until the client ends its stream. The server ends on drop.
 pub(crate) struct Echo {
     pub(crate) address: SocketAddr,
     _end: oneshot::Sender<()>,
@@ -49,7 +49,7 @@ impl Echo {
     }
 }
 
-/// With a backlog for all that have waited for a restart, and come at once then.
+/// Listens with a backlog for all clients that connect at once after a restart.
 fn listen() -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -60,69 +60,74 @@ async fn echo(listener: TcpListener) {
     while let Ok((mut client, _)) = listener.accept().await {
         tokio::spawn(async move {
             let (mut read, mut write) = client.split();
-            // A client that leaves is no fault of the server.
+            // A client that disconnects is not an error of the server.
             let _ = tokio::io::copy(&mut read, &mut write).await;
         });
     }
 }
 
-/// Clients that come one after the other, whatever becomes of them.
+/// Clients that connect at a steady rate, regardless of their results.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
     thread: JoinHandle<Result<Tally>>,
 }
 
-/// What became of the clients.
+/// The results of the clients.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) served: u64,
-    /// Each with its reason.
+    /// The reasons of the failed clients.
     pub(crate) failed: Vec<String>,
-    /// The longest that one took.
+    /// The longest time of one client.
     pub(crate) slowest: Duration,
 }
 
 impl Load {
-    /// So many clients a second, to these addresses in turn.
+    /// Starts this number of clients per second, to the addresses in turn.
     pub(crate) fn start(addresses: Vec<SocketAddr>, rate: u32) -> Self {
         let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (told, count) = (Arc::clone(&stop), Arc::clone(&served));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&served));
         let thread = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = runtime.doing(|| "make a runtime".to_owned())?;
-            runtime.block_on(come(addresses, rate, &told, &count))
+            runtime.block_on(connect_clients(addresses, rate, &stopped, &count))
         });
         Self { stop, served, thread }
     }
 
-    /// How many were served until now.
+    /// The number of clients served so far.
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Sends no more, and waits for those that came.
+    /// Starts no more clients and waits for the open ones.
     pub(crate) fn finish(self) -> Result<Tally> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| Failure::Unexpected("the clients panicked".to_owned()))?
     }
 }
 
-async fn come(addresses: Vec<SocketAddr>, rate: u32, told: &AtomicBool, count: &AtomicU64) -> Result<Tally> {
+async fn connect_clients(
+    addresses: Vec<SocketAddr>,
+    rate: u32,
+    stop: &AtomicBool,
+    count: &AtomicU64,
+) -> Result<Tally> {
     let mut ticks = interval(Duration::from_secs(1) / rate);
-    // What a busy machine misses does not come all at once.
+    // Ticks that a busy machine misses are not made up for in a burst.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut clients, mut tally) = (JoinSet::new(), Tally::default());
     let mut numbered = addresses.iter().cycle().zip(0_u64..);
-    while !told.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        if clients.len() >= CROWD {
+        if clients.len() >= MOST_CLIENTS {
             if let Some(done) = clients.join_next().await {
                 tally.count(done);
             }
         }
         let Some((address, number)) = numbered.next() else { break };
-        clients.spawn(timeout(PATIENCE, visit(*address, number)));
+        clients.spawn(timeout(PATIENCE, run_client(*address, number)));
         while let Some(done) = clients.try_join_next() {
             tally.count(done);
         }
@@ -147,12 +152,12 @@ impl Tally {
                 self.slowest = self.slowest.max(took);
             }
             Ok(Ok(Err(error))) => self.failed.push(error.to_string()),
-            Ok(Err(_)) => self.failed.push("it took too long".to_owned()),
+            Ok(Err(_)) => self.failed.push("the client took too long".to_owned()),
             Err(error) => self.failed.push(error.to_string()),
         }
     }
 
-    /// Fails unless all were served.
+    /// Fails unless all clients were served.
     pub(crate) fn all_served(&self) -> Result<()> {
         if self.failed.is_empty() && self.served > 0 {
             return Ok(());
@@ -163,8 +168,8 @@ impl Tally {
     }
 }
 
-/// Says a word of its own, and wants to hear that and the end.
-async fn visit(address: SocketAddr, number: u64) -> std::io::Result<Duration> {
+/// Sends a unique word and expects its echo and the end of the stream.
+async fn run_client(address: SocketAddr, number: u64) -> std::io::Result<Duration> {
     let began = std::time::Instant::now();
     let at = |what: &str, error: std::io::Error| {
         std::io::Error::new(error.kind(), format!("{address}, client {number}: {what}: {error}"))
@@ -173,10 +178,10 @@ async fn visit(address: SocketAddr, number: u64) -> std::io::Result<Duration> {
     let words = format!("client {number}\n");
     stream.write_all(words.as_bytes()).await.map_err(|error| at("send", error))?;
     stream.shutdown().await.map_err(|error| at("end", error))?;
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.map_err(|error| at("receive", error))?;
-    if heard == words {
+    let mut echoed = String::new();
+    stream.read_to_string(&mut echoed).await.map_err(|error| at("receive", error))?;
+    if echoed == words {
         return Ok(began.elapsed());
     }
-    Err(at("answer", std::io::Error::other(format!("{heard:?}"))))
+    Err(at("answer", std::io::Error::other(format!("{echoed:?}"))))
 }

@@ -1,7 +1,7 @@
-//! A configuration that changes while clients come and sessions last, and a program that is restarted under them.
+//! Configuration changes while clients connect and sessions are open.
 
+mod admin_listeners;
 mod change;
 mod load;
+mod many_reloads;
 mod scene;
-mod storm;
-mod windows;

@@ -1,4 +1,4 @@
-//! A `dormouse run` with a file that changes, and a service manager's ear.
+//! A `dormouse run` with a configuration file that changes, and a notification socket.
 
 use std::fs;
 use std::ops::Deref;
@@ -12,15 +12,15 @@ use dormouse_tests::wait::SOON;
 use dormouse_tests::{Result, wait};
 use rustix::process::Signal;
 
-/// Writes the configuration of a place, as a whole: dormouse may read it at any time.
+/// Replaces the configuration file atomically: dormouse may read it at any time.
 fn configure(place: &Place, text: &str) -> Result<()> {
     let new = place.path("dormouse.toml.new");
     let level = if text.contains("log_level") { "" } else { "log_level = \"debug\"\n" };
     write(&new, &format!("{level}{text}"))?;
-    fs::rename(&new, place.path("dormouse.toml")).doing(|| "put the file in its place".to_owned())
+    fs::rename(&new, place.path("dormouse.toml")).doing(|| "rename the configuration".to_owned())
 }
 
-/// A dormouse at such a place.
+/// A running dormouse with its directory and its notification socket.
 pub(crate) struct Scene {
     pub(crate) dormouse: Dormouse,
     pub(crate) manager: Manager,
@@ -36,7 +36,7 @@ impl Deref for Scene {
 }
 
 impl Scene {
-    /// One that serves what `text` says.
+    /// Starts dormouse with this configuration.
     pub(crate) fn new(place: Place, text: &str) -> Result<Self> {
         configure(&place, text)?;
         let manager = Manager::at_abstract_name()?;
@@ -49,7 +49,7 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Waits until it said so many times that it is ready.
+    /// Waits until dormouse has sent READY=1 this many times.
     fn ready(&self, times: usize) -> Result<()> {
         let count = || {
             let messages = self.manager.messages();
@@ -60,7 +60,7 @@ impl Scene {
         ready.map_err(|failure| self.dormouse.with_log(&failure))
     }
 
-    /// Changes the file, and waits until that has an effect, or none.
+    /// Changes the file, reloads dormouse and waits for the end of the reload.
     pub(crate) fn reload(&self, text: &str) -> Result<()> {
         configure(&self.place, text)?;
         let ready = |message: &dormouse_tests::notify::Message| message.get("READY") == Some("1");
@@ -69,14 +69,14 @@ impl Scene {
         self.ready(before + 1)
     }
 
-    /// Waits until it is written down that these services, and no others, run because of it.
+    /// Waits until the saved wake state contains exactly these services.
     pub(crate) fn has_woken(&self, services: &[&str]) -> Result<()> {
         let written = || {
             let text = fs::read_to_string(self.place.path("woken")).unwrap_or_default();
             let names = text.lines().skip(1).take_while(|line| *line != "end");
             names.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect::<Vec<_>>()
         };
-        let what = format!("{services:?} in the file of what was woken");
+        let what = format!("{services:?} in the wake state file");
         let found = wait::until(&what, SOON, || Ok((written() == services).then_some(())));
         found.map_err(|failure| self.dormouse.with_log(&failure))
     }

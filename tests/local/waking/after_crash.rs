@@ -1,4 +1,4 @@
-//! What a dormouse that was killed had woken, and the one that comes after it.
+//! Recovery of woken workloads by the next dormouse process after a crash.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use crate::command::SERVER;
 use crate::exec::scene::{LIMIT, Process, Scene};
 
-/// A server that outlives whoever started it, but no test.
+/// A server that outlives dormouse but is killed at the end of the test.
 struct Server(Process);
 
 impl Drop for Server {
@@ -29,7 +29,7 @@ impl Drop for Server {
     }
 }
 
-/// A service of commands in this directory, with the memory there, too.
+/// Starts dormouse with start and stop commands and with its runtime directory in this directory.
 fn dormouse(dir: TempDir, flags: &[&str]) -> Scene {
     let path = dir.path().display().to_string();
     let pid = format!("$(cat {path}/pid)");
@@ -44,7 +44,7 @@ fn dormouse(dir: TempDir, flags: &[&str]) -> Scene {
     Scene::with(Launch::dormouse().env("RUNTIME_DIRECTORY", &path), dir, &flags).unwrap()
 }
 
-/// A dormouse that was killed while it had a server, and the server.
+/// Starts a server through dormouse, kills dormouse and returns the server.
 fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
     let dir = TempDir::new().unwrap();
     fs::write(dir.join("server.py"), SERVER).unwrap();
@@ -52,8 +52,8 @@ fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
     scene.served("hello\n");
     scene.wait_for_log(when).unwrap();
     let server = Server(Process::new(fs::read_to_string(scene.dir.join("pid")).unwrap().parse().unwrap()));
-    until("that it is written down", LIMIT, || {
-        // The first line and the last say nothing of servers.
+    until("the saved wake state", LIMIT, || {
+        // The first and the last line contain no servers.
         let written = fs::read_to_string(scene.dir.join("woken")).unwrap_or_default();
         Ok((written.lines().count() > 2).then_some(()))
     })
@@ -64,16 +64,16 @@ fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
 }
 
 #[test]
-fn what_a_command_started_is_put_to_sleep_in_time() {
+fn a_workload_started_by_a_command_is_stopped_after_a_crash() {
     let (dir, server) = killed(&["--idle=1h"], "ready after");
-    // Nobody asks for it any more.
+    // No client connects any more.
     let scene = dormouse(dir, &["--idle=100ms"]);
     server.0.ended();
     scene.wait_for_log(&messages::state("stopping", "stopped")).unwrap();
 }
 
 #[test]
-fn what_a_command_has_frozen_is_thawed() {
+fn a_workload_frozen_by_a_command_is_thawed_after_a_crash() {
     for asked in [true, false] {
         let (dir, server) = killed(&["--freeze=50ms", "--idle=1h"], "freezing → frozen");
         let scene = dormouse(dir, &["--idle=100ms"]);
@@ -86,7 +86,7 @@ fn what_a_command_has_frozen_is_thawed() {
 }
 
 #[test]
-fn where_nothing_can_be_written_down_it_works_and_says_so() {
+fn an_unwritable_wake_state_is_reported_and_services_work() {
     let dir = TempDir::new().unwrap();
     let missing = dir.join("missing");
     let launch = Launch::dormouse().env("RUNTIME_DIRECTORY", missing);

@@ -1,4 +1,4 @@
-//! `dormouse run` with the user's own commands behind it.
+//! `dormouse run` with start, stop and status commands.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use dormouse_tests::wait::until;
 
 use crate::exec::scene::{LIMIT, Process, Scene};
 
-/// A server that goes on without its starter, and is known by its number.
+/// A server that runs independently of its start command and writes a pid file.
 pub(crate) const SERVER: &str = r#"
 import os, socket, sys
 where, pid = sys.argv[1:3]
@@ -30,7 +30,7 @@ open(pid, "w").write(str(os.getpid()))
 while True:
     client, _ = listener.accept()
     words = client.recv(100)
-    # Who only looks whether it answers has left.
+    # A check connection has closed already.
     if words: client.sendall(words)
     client.close()
 "#;
@@ -45,7 +45,7 @@ impl Commands {
         let path = dir.path().display();
         fs::write(dir.join("server.py"), SERVER).unwrap();
         let start = format!("--start=python3 -S -E {path}/server.py {path}/socket {path}/pid");
-        // Gone means gone: a stop command that returns earlier makes the next start meet the old server.
+        // The stop command waits for the end of the server. Otherwise the next start would meet the old server.
         let stop = format!(
             "--stop=sh -c 'kill $(cat {path}/pid); while kill -0 $(cat {path}/pid) 2>&-; do sleep 0.01; done; rm {path}/pid'"
         );
@@ -58,7 +58,7 @@ impl Commands {
         Self { scene: Scene::with(Launch::dormouse(), dir, &all).unwrap() }
     }
 
-    /// The server, as soon as it says which it is.
+    /// Waits for the pid file and returns the server.
     fn server(&self) -> Process {
         let pid = until("a pid file", LIMIT, || {
             let text = fs::read_to_string(self.scene.dir.join("pid")).unwrap_or_default();
@@ -67,7 +67,7 @@ impl Commands {
         Process::new(pid.unwrap_or_else(|failure| panic!("{failure}\n{}", self.scene.log())))
     }
 
-    /// Waits until the stop command is done.
+    /// Waits for the end of the stop command.
     fn stopped(&self) {
         let pid = self.scene.dir.join("pid");
         until("the end of the stop", LIMIT, || Ok((!pid.exists()).then_some(()))).unwrap();
@@ -75,7 +75,7 @@ impl Commands {
 }
 
 #[test]
-fn commands_start_and_stop_it() {
+fn commands_start_and_stop_the_workload() {
     for with_status in [false, true] {
         let commands = Commands::new(&["--idle=300ms"], with_status);
         for _ in 0..3 {
@@ -86,7 +86,7 @@ fn commands_start_and_stop_it() {
 }
 
 #[test]
-fn what_was_started_by_a_command_outlives_a_killed_dormouse() {
+fn a_workload_started_by_a_command_outlives_a_killed_dormouse() {
     let commands = Commands::new(&[], true);
     commands.scene.served("hello\n");
     let server = commands.server();
@@ -98,7 +98,7 @@ fn what_was_started_by_a_command_outlives_a_killed_dormouse() {
 }
 
 #[test]
-fn a_start_command_that_fails_ends_who_waits_and_tells_why() {
+fn a_failed_start_command_ends_held_clients_and_is_reported() {
     let flags = ["--start=sh -c 'echo no such machine; exit 7'", "--stop=true"];
     let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &flags).unwrap();
     scene.refused("hello\n");

@@ -1,4 +1,4 @@
-//! What sleeps behind a socket and is woken, from outside: child processes and commands.
+//! Workloads that dormouse wakes: child processes and commands.
 
 mod after_crash;
 mod command;

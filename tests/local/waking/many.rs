@@ -1,4 +1,4 @@
-//! Crowds that arrive while a service starts.
+//! Many clients that connect while a service starts.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,12 +15,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// So many are held unless told otherwise.
+/// The default limit of held clients.
 const HELD: usize = 1024;
-/// Long enough for a crowd on a busy machine.
+/// The time limit for many clients on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Counts its starts in a file, listens when the gate is there, then answers every client with its own words.
+/// A server that records its starts in a file, listens when the gate file exists, and echoes the data of every
+/// client.
 const SERVER: &str = r#"
 import asyncio, os, sys, time
 open(sys.argv[2], "a").write("x")
@@ -35,7 +36,7 @@ async def main():
 asyncio.run(main())
 "#;
 
-/// A dormouse in front of such a server.
+/// A dormouse with this server.
 struct Scene {
     dir: TempDir,
     starts: PathBuf,
@@ -62,7 +63,8 @@ impl Scene {
         Ok(Self { dir, starts, dormouse, address })
     }
 
-    /// So many clients at once, while it starts; and what is seen when this is there, before it listens.
+    /// Connects this number of clients during the start, waits until `seen` returns a value, and then lets the
+    /// server listen.
     fn crowd_at_the_gate<T>(
         &self,
         clients: usize,
@@ -70,20 +72,21 @@ impl Scene {
     ) -> Result<(Crowd, T)> {
         std::thread::scope(|scope| {
             let crowd = scope.spawn(|| self.crowd(clients));
-            let seen = wait::until("a held crowd", LIMIT, seen);
+            let seen = wait::until("held clients", LIMIT, seen);
             fs::write(self.dir.join("gate"), "").doing(|| "open the gate".to_owned())?;
-            let crowd = crowd.join().map_err(|_| Failure::Unexpected("the crowd panicked".to_owned()))??;
+            let crowd =
+                crowd.join().map_err(|_| Failure::Unexpected("a client thread panicked".to_owned()))??;
             Ok((crowd, seen.map_err(|failure| self.dormouse.with_log(&failure))?))
         })
     }
 
-    /// How many descriptors it has, if they are so many.
+    /// Returns the number of descriptors of dormouse if it is at least `least`.
     fn holds(&self, least: usize) -> Result<Option<usize>> {
         let open = self.dormouse.descriptors()?.len();
         Ok((open >= least).then_some(open))
     }
 
-    /// So many clients at once.
+    /// Runs this number of concurrent clients.
     fn crowd(&self, clients: usize) -> Result<Crowd> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.doing(|| "make a runtime".to_owned())?;
@@ -99,7 +102,7 @@ impl Scene {
                     Ok(Ok(Ok(heard))) if heard.is_empty() => crowd.turned_away += 1,
                     Ok(Ok(Ok(_))) => crowd.right += 1,
                     Ok(Ok(Err(error))) if error.kind() != ErrorKind::InvalidData => crowd.turned_away += 1,
-                    // Somebody else's words, or none and no end.
+                    // Another client's data, or neither data nor the end of the stream.
                     _ => crowd.lost += 1,
                 }
             }
@@ -108,10 +111,10 @@ impl Scene {
     }
 
     fn starts(&self) -> Result<u64> {
-        Ok(fs::metadata(&self.starts).doing(|| "look at the starts".to_owned())?.len())
+        Ok(fs::metadata(&self.starts).doing(|| "get the number of starts".to_owned())?.len())
     }
 
-    /// The most memory that it ever had, in KiB.
+    /// The peak of the resident memory of dormouse in KiB.
     fn peak(&self) -> Result<u64> {
         let text = self.dormouse.status_field("VmHWM")?;
         let kib = text.split_whitespace().next().and_then(|number| number.parse().ok());
@@ -119,18 +122,18 @@ impl Scene {
     }
 }
 
-/// What became of clients.
+/// The results of the clients.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Crowd {
-    /// Their own words came back.
+    /// Clients that received the echo of their data.
     right: usize,
-    /// Their connection was ended, and nothing came back.
+    /// Clients whose connection ended without data.
     turned_away: usize,
-    /// Anything else.
+    /// Clients with any other result.
     lost: usize,
 }
 
-/// What came back: nothing, or what was said.
+/// Sends data as one client and returns the answer.
 async fn converse(address: String, number: usize) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let words = format!("client {number}\n");
@@ -152,26 +155,26 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
     expect(&scene, crowd.right == 1000, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
     let peak = scene.peak().unwrap();
-    // Two sockets and what is held for a session: far below 16 KiB each, beside the program itself.
+    // Two sockets and the state of a session need far less than 16 KiB each, in addition to the program itself.
     expect(&scene, peak < 8 * 1024 + 16 * 1000, &format!("{peak} KiB"));
 }
 
 #[test]
-fn beyond_what_is_held_clients_are_turned_away_and_that_is_said() {
+fn clients_beyond_the_hold_limit_are_refused_and_reported() {
     let scene = Scene::new(&["--overflow=refuse"]).unwrap();
     let told = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
     let (crowd, ()) = scene.crowd_at_the_gate(5000, || Ok(told().then_some(()))).unwrap();
-    // Whoever comes when the server is there already is served, too.
+    // A client that connects when the server already listens is served, too.
     expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
 }
 
 #[test]
-fn beyond_what_is_held_clients_wait_in_the_backlog_where_that_is_wanted() {
+fn clients_beyond_the_hold_limit_wait_in_the_backlog_if_configured() {
     let scene = Scene::new(&["--overflow=queue"]).unwrap();
-    // While it starts, no more than are held have a descriptor.
+    // During the start only held clients have a descriptor.
     let (crowd, most) = scene.crowd_at_the_gate(5000, || scene.holds(HELD)).unwrap();
-    expect(&scene, most <= HELD + 100, &format!("{most} descriptors while it starts"));
+    expect(&scene, most <= HELD + 100, &format!("{most} descriptors during the start"));
     expect(&scene, crowd.right == 5000, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
 }

@@ -16,10 +16,10 @@ use crate::temp::TempDir;
 use crate::wait::Deadline;
 use crate::{Failure, Result};
 
-/// The length of the queue where a test does not care.
+/// The default length of the accept queue.
 const BACKLOG: i32 = 1024;
 
-/// A listening stream socket: one to pass to a subject, or a backend's.
+/// A listening stream socket: a socket to pass to the program under test, or a backend's.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -46,7 +46,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// A socket that is bound and does not listen yet: its address refuses whoever connects.
+    /// Binds a socket without listening: connections to its address are refused.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -67,10 +67,10 @@ impl Listener {
         }
     }
 
-    /// Listens at this very address.
+    /// Listens on this address.
     ///
     /// # Errors
-    /// When the socket cannot be made, or somebody else has the address.
+    /// When the socket cannot be made, or the address is in use.
     pub fn bind_at(address: &Address) -> Result<Self> {
         let listener = Self::bound_at(address)?;
         listener.listen(BACKLOG)?;
@@ -93,7 +93,7 @@ impl Listener {
                 local.as_socket().map_or_else(|| address.clone(), Address::Tcp)
             }
             Address::Unix(path) => {
-                // Subjects may run as another user.
+                // The program under test may run as another user.
                 fs::set_permissions(path, fs::Permissions::from_mode(0o666))
                     .doing(|| format!("chmod {}", path.display()))?;
                 address.clone()
@@ -103,7 +103,7 @@ impl Listener {
         Ok(Self { socket, address, _dir: None })
     }
 
-    /// Starts to listen, or changes the length of the queue of one that listens.
+    /// Starts to listen, or changes the length of the accept queue.
     ///
     /// # Errors
     /// When the system refuses.
@@ -111,8 +111,8 @@ impl Listener {
         self.socket.listen(backlog).doing(|| format!("listen on {}", self.address))
     }
 
-    /// Stops listening and closes it, now: a drop alone takes effect later where another thread is just starting a
-    /// process, which holds a copy of every descriptor for a moment.
+    /// Stops listening at once and closes the socket. A drop alone may take effect later: a process that another
+    /// thread starts at the same time holds a copy of every descriptor until it executes its program.
     ///
     /// # Errors
     /// When the system refuses.
@@ -120,17 +120,17 @@ impl Listener {
         self.socket.shutdown(Shutdown::Both).doing(|| format!("stop listening on {}", self.address))
     }
 
-    /// Where it listens; its `Display` is how a target is written on the command line.
+    /// The address of the listener; its `Display` is the target format of the command line.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Its options.
+    /// The options of the socket.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.socket)
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
     /// When none comes within `limit`.
@@ -143,7 +143,7 @@ impl Listener {
             }
             match self.socket.accept() {
                 Ok((socket, _)) => return Stream::from_socket(socket),
-                // Whoever shares the socket may have been faster; a client may have left.
+                // Another process that shares the socket may have accepted first; a client may have left.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -154,11 +154,11 @@ impl Listener {
         }
     }
 
-    /// Whether a connection is in the queue now, or comes within `limit`.
+    /// Whether a connection is in the queue now, or arrives within `limit`.
     ///
     /// # Errors
-    /// When the system does not say.
-    pub fn has_waiting(&self, limit: Duration) -> Result<bool> {
+    /// When the poll fails.
+    pub fn has_pending(&self, limit: Duration) -> Result<bool> {
         ready(self.as_fd(), PollFlags::IN, limit)
     }
 }

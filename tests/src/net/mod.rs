@@ -1,4 +1,4 @@
-//! Sockets of every family a service manager passes on, with deadlines.
+//! Sockets of every family that a service manager passes, with deadlines.
 
 mod listener;
 mod stream;
@@ -39,7 +39,7 @@ impl Family {
     pub const ALL: [Self; 4] = [Self::Tcp4, Self::Tcp6, Self::Unix, Self::Abstract];
 }
 
-/// Where a socket listens.
+/// The address of a listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// TCP.
@@ -51,7 +51,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Loopback with a port for the kernel to choose.
+    /// Loopback with port 0: the kernel chooses the port.
     pub fn any_port(family: Family) -> Option<Self> {
         match family {
             Family::Tcp4 => Some(Self::Tcp((Ipv4Addr::LOCALHOST, 0).into())),
@@ -60,7 +60,7 @@ impl Address {
         }
     }
 
-    /// An abstract name that nobody else uses.
+    /// Returns an unused abstract name.
     pub fn new_abstract() -> Self {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -92,8 +92,7 @@ impl Address {
     }
 }
 
-/// As a target is written on the command line, in the way that the original understands too: IPv6 without
-/// brackets.
+/// The target format of the command line that systemd-socket-proxyd also accepts: IPv6 without brackets.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,7 +103,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether `fd` is ready for `what` now, or by the end of `limit`; not when a signal comes in between.
+/// Whether `fd` is ready for `what` within `limit`. A signal during the wait counts as not ready.
 fn ready(fd: BorrowedFd<'_>, what: PollFlags, limit: Duration) -> Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(fd, what)];
     let timeout =

@@ -28,12 +28,12 @@ pub enum Ending {
     Reset,
 }
 
-/// All that a peer has sent, and how it ended.
+/// All bytes that a peer has sent, and how the stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// What came after them.
+    /// The end of the stream after these bytes.
     pub ending: Ending,
 }
 
@@ -41,7 +41,7 @@ impl Stream {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// When it is refused or not through within `limit`.
+    /// When the connection is refused or not established within `limit`.
     pub fn connect(address: &Address, limit: Duration) -> Result<Self> {
         let socket = Socket::new(address.domain(), Type::STREAM, None)
             .doing(|| format!("make a socket for {address}"))?;
@@ -89,12 +89,12 @@ impl Stream {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// When the peer is gone or does not take them within `limit`.
+    /// When the peer is gone or does not accept them within `limit`.
     pub fn send(&self, bytes: &[u8], limit: Duration) -> Result<()> {
         let deadline = Deadline::after(limit);
         let mut rest = bytes;
         while !rest.is_empty() {
-            let waiting_for = || format!("room to send the last {} bytes", rest.len());
+            let waiting_for = || format!("space to send the last {} bytes", rest.len());
             let left = deadline.left(waiting_for)?;
             self.socket.set_write_timeout(Some(left)).doing(|| "set a timeout".to_owned())?;
             match (&self.socket).write(rest) {
@@ -106,11 +106,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends what fits at once and says how much that was; 0 when nothing fits.
+    /// Sends as many bytes as the socket accepts without blocking and returns their number, 0 if none.
     ///
     /// # Errors
     /// When the peer is gone.
-    pub fn send_at_once(&self, bytes: &[u8]) -> Result<usize> {
+    pub fn send_nonblocking(&self, bytes: &[u8]) -> Result<usize> {
         match self.socket.send_with_flags(bytes, flag(rustix::net::SendFlags::DONTWAIT.bits())) {
             Ok(sent) => Ok(sent),
             Err(error) if is_retryable(error.kind()) => Ok(0),
@@ -118,18 +118,18 @@ impl Stream {
         }
     }
 
-    /// Whether something can be sent now, or by the end of `limit`.
+    /// Whether the stream is writable within `limit`.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system call fails.
     pub fn is_writable_within(&self, limit: Duration) -> Result<bool> {
         super::ready(self.as_fd(), PollFlags::OUT, limit)
     }
 
-    /// Whether something can be received (or the end is known) now, or by the end of `limit`.
+    /// Whether bytes or the end of the stream can be read within `limit`.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system call fails.
     pub fn is_readable_within(&self, limit: Duration) -> Result<bool> {
         super::ready(self.as_fd(), PollFlags::IN, limit)
     }
@@ -173,7 +173,7 @@ impl Stream {
         }
     }
 
-    /// Reads to the end of the stream without keeping the bytes, and says how many they were.
+    /// Reads to the end of the stream, discards the bytes and returns their number.
     ///
     /// # Errors
     /// When it has not ended within `limit`.
@@ -187,11 +187,10 @@ impl Stream {
         Ok(total)
     }
 
-    /// How the stream has ended, if it has by `limit`; `None` when bytes or nothing came. No byte is taken
-    /// out.
+    /// Returns how the stream ended within `limit`, or `None` if bytes arrived or nothing did. Consumes no bytes.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system call fails.
     pub fn ended_within(&self, limit: Duration) -> Result<Option<Ending>> {
         self.socket.set_read_timeout(Some(limit)).doing(|| "set a timeout".to_owned())?;
         let mut byte = [std::mem::MaybeUninit::uninit()];
@@ -204,7 +203,7 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side.
     ///
     /// # Errors
     /// When the connection is already gone.
@@ -220,7 +219,7 @@ impl Stream {
         self.socket.set_linger(Some(Duration::ZERO)).doing(|| "set SO_LINGER".to_owned())
     }
 
-    /// Reads into `buffer`: the number of bytes, or the way the stream ended.
+    /// Reads into `buffer` and returns the number of bytes, or how the stream ended.
     fn read_some(
         &self,
         buffer: &mut [u8],

@@ -1,4 +1,4 @@
-//! What the kernel tells of TCP connections.
+//! The kernel's table of TCP connections.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +7,7 @@ use super::Stream;
 use crate::failure::Doing;
 use crate::{Failure, Result};
 
-/// The timer that a TCP socket is waiting for, as /proc/net/tcp numbers them.
+/// The active timer of a TCP socket, by its number in /proc/net/tcp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpTimer(u8);
 
@@ -18,11 +18,11 @@ impl TcpTimer {
     }
 }
 
-/// The timer of the socket at the other end of `stream`, which may belong to any process of this machine. TCP
+/// Returns the active timer of the peer's socket of `stream`, which may belong to any process of this machine. TCP
 /// over IPv4 only.
 ///
 /// # Errors
-/// When the connection is not to be found.
+/// When the connection is not in the table.
 pub fn tcp_timer(stream: &Stream) -> Result<TcpTimer> {
     let local = stream.socket().peer_addr().doing(|| "ask for the peer's address".to_owned())?;
     let remote = stream.socket().local_addr().doing(|| "ask for the own address".to_owned())?;
@@ -43,7 +43,7 @@ pub fn tcp_timer(stream: &Stream) -> Result<TcpTimer> {
         .ok_or_else(|| unexpected(&format!("no connection {local} {remote} in /proc/net/tcp")))
 }
 
-/// An address as the table has it: the bytes of the address as a number of this machine, and the port.
+/// Formats an address as in the table: the bytes of the IP address as a number in native byte order, and the port.
 fn written(address: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()))

@@ -1,4 +1,4 @@
-//! Things that one thread gathers and another waits for.
+//! A list that one thread fills and another waits on.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,33 +26,33 @@ impl<T> Default for Collected<T> {
 }
 
 impl<T> Collected<T> {
-    /// Adds one.
+    /// Adds one item.
     pub fn push(&self, item: T) {
         self.lock().items.push(item);
         self.changed.notify_all();
     }
 
-    /// Adds several.
+    /// Adds several items.
     pub fn extend(&self, items: impl IntoIterator<Item = T>) {
         self.lock().items.extend(items);
         self.changed.notify_all();
     }
 
-    /// Says that nothing more will come.
+    /// Closes the list: no more items follow.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Looks at what is there.
+    /// Calls `look` with the items so far.
     pub fn with<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
         look(&self.lock().items)
     }
 
-    /// Waits until `find` finds what it looks for.
+    /// Waits until `find` returns a value.
     ///
     /// # Errors
-    /// When it has not by `limit`, or not by the time that the list is closed.
+    /// When it returns none within `limit`, or before the list is closed.
     pub fn wait_until<R>(
         &self,
         what: &str,
@@ -73,7 +73,7 @@ impl<T> Collected<T> {
         }
     }
 
-    /// Waits until nothing more will come.
+    /// Waits until the list is closed.
     ///
     /// # Errors
     /// When it is still open after `limit`.
@@ -88,7 +88,7 @@ impl<T> Collected<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // A list is whole at every moment: a panic elsewhere does not harm it.
+        // The list is consistent after every operation, so that a panic in another thread does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

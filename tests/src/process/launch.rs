@@ -1,4 +1,4 @@
-//! How a subject is started.
+//! Starts the program under test.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,61 +17,61 @@ use crate::{Failure, Result, Subject, notify};
 /// The first descriptor that a service manager passes on.
 const FIRST_PASSED: i32 = 3;
 
-/// The user nobody.
+/// The id of the user `nobody`.
 const NOBODY: u32 = 65534;
 
-/// The soft limit of descriptors that a service manager gives its services.
-const USUAL_NOFILE: u64 = 1024;
+/// The default soft limit of descriptors that a service manager sets for its services.
+const DEFAULT_NOFILE: u64 = 1024;
 
-/// Sets what only the process itself can know or do before it becomes the subject: its limits, its pid, its
-/// name. Closes what whoever runs the tests has left open above the passed descriptors.
-const BECOME: &str = r#"
+/// The script that executes the program under test. It sets the attributes that only the process itself can set:
+/// its limits, `LISTEN_PID` and its name. It also closes inherited descriptors above the passed ones.
+const EXEC_SCRIPT: &str = r#"
 [ -z "$T_SOFT" ] || { ulimit -S -n "$T_SOFT" && { [ -z "$T_HARD" ] || ulimit -H -n "$T_HARD"; }; } || exit 99
 [ -z "$T_NPROC" ] || ulimit -u "$T_NPROC" || exit 99
-[ -z "$T_DEAF" ] || trap '' PIPE
+[ -z "$T_IGNORE_SIGPIPE" ] || trap '' PIPE
 [ -z "$T_PID" ] || { printf -v LISTEN_PID -- "$T_PID" $$; export LISTEN_PID; }
 for fd in /proc/$$/fd/*; do
   fd=${fd##*/}
   [ "$fd" -le "$T_LAST" ] || eval "exec $fd>&-"
 done
 name=$T_NAME
-unset fd T_LAST T_SOFT T_HARD T_PID T_NAME T_DEAF T_NPROC
+unset fd T_LAST T_SOFT T_HARD T_PID T_NAME T_IGNORE_SIGPIPE T_NPROC
 exec -a "$name" "$0" "$@"
 "#;
 
-/// The name by which our program is called.
+/// The name under which dormouse is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calling {
-    /// Through a link named `systemd-socket-proxyd`; the original is always called so.
-    AsTheOriginal,
-    /// As `dormouse`; the arguments begin with a subcommand of the caller's.
+pub enum InvokedAs {
+    /// Through a link named `systemd-socket-proxyd`. systemd-socket-proxyd itself always has this name.
+    AsSocketProxyd,
+    /// As `dormouse`; the first argument is a subcommand.
     AsDormouse,
 }
 
-/// What the subject finds in `LISTEN_PID`.
+/// The value of `LISTEN_PID` for the program under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenPid {
-    /// Its own process id, as it should be.
+    /// Its own process id, which is correct.
     Own,
     /// Its own process id in this format of printf(1).
     Spelled(&'static str),
-    /// Nothing: the variable is not set.
+    /// The variable is not set.
     Unset,
     /// This text.
     Text(String),
 }
 
-/// A subject about to be started. By default it is called by the original's name, gets an environment with
-/// nothing but `PATH`, and inherits no descriptor besides its standard streams.
+/// The settings for starting the program under test. By default its name is systemd-socket-proxyd, its environment
+/// contains only `PATH`, and it inherits no descriptor except its standard streams.
 #[derive(Debug)]
 #[must_use]
 pub struct Launch {
     subject: Subject,
-    calling: Calling,
+    invoked_as: InvokedAs,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     passed: Vec<OwnedFd>,
-    trouble: Option<Failure>,
+    error: Option<Failure>,
     listen_fds: Option<String>,
     listen_pid: ListenPid,
     nofile: (u64, Option<u64>),
@@ -81,27 +81,27 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A launch of `subject`, called by the original's name.
+    /// A launch of `subject` under the name systemd-socket-proxyd.
     pub fn new(subject: Subject) -> Self {
         Self {
             subject,
-            calling: Calling::AsTheOriginal,
+            invoked_as: InvokedAs::AsSocketProxyd,
             args: Vec::new(),
             env: Vec::new(),
             passed: Vec::new(),
-            trouble: None,
+            error: None,
             listen_fds: None,
             listen_pid: ListenPid::Own,
-            nofile: (USUAL_NOFILE, None),
+            nofile: (DEFAULT_NOFILE, None),
             uid: None,
             nproc: None,
             ignore_sigpipe: false,
         }
     }
 
-    /// A launch of our program as `dormouse`; add the subcommand as the first argument.
+    /// A launch of dormouse under its own name; add the subcommand as the first argument.
     pub fn dormouse() -> Self {
-        Self { calling: Calling::AsDormouse, ..Self::new(Subject::Ours) }
+        Self { invoked_as: InvokedAs::AsDormouse, ..Self::new(Subject::Dormouse) }
     }
 
     /// Adds an argument.
@@ -122,12 +122,12 @@ impl Launch {
         self
     }
 
-    /// Passes a duplicate of `socket` as the next descriptor, from 3 on; the caller keeps its own, as a
-    /// service manager does.
+    /// Passes a duplicate of `socket` as the next descriptor, starting at 3; the caller keeps its own, as a service
+    /// manager does.
     pub fn pass(mut self, socket: &impl AsFd) -> Self {
         match socket.as_fd().try_clone_to_owned() {
             Ok(fd) => self.passed.push(fd),
-            Err(error) => self.trouble = Some(Failure::io("duplicate a socket to pass", error)),
+            Err(error) => self.error = Some(Failure::io("duplicate a socket to pass", error)),
         }
         self
     }
@@ -143,24 +143,24 @@ impl Launch {
         self.env("LISTEN_FDNAMES", names)
     }
 
-    /// Says something else in `LISTEN_FDS` than the number of passed descriptors.
+    /// Sets `LISTEN_FDS` to another value than the number of passed descriptors.
     pub fn listen_fds(mut self, text: &str) -> Self {
         self.listen_fds = Some(text.to_owned());
         self
     }
 
-    /// Says something else in `LISTEN_PID` than the subject's process id.
+    /// Sets `LISTEN_PID` to another value than the process id of the program.
     pub fn listen_pid(mut self, pid: ListenPid) -> Self {
         self.listen_pid = pid;
         self
     }
 
-    /// Where notifications go.
+    /// Sets the socket for notifications.
     pub fn notify(self, manager: &notify::Manager) -> Self {
         self.env("NOTIFY_SOCKET", manager.name())
     }
 
-    /// Limits the number of descriptors, soft and hard, instead of the usual soft limit of 1024.
+    /// Sets the soft and hard limit of descriptors instead of the default soft limit of 1024.
     pub fn nofile(mut self, soft: u64, hard: u64) -> Self {
         self.nofile = (soft, Some(hard));
         self
@@ -177,19 +177,20 @@ impl Launch {
         if rustix::process::geteuid().is_root() { self.uid(NOBODY) } else { self }
     }
 
-    /// Limits how many processes and threads its user may have. Means nothing to root.
+    /// Limits the number of processes and threads of its user. The limit does not apply to root.
     pub fn nproc(mut self, most: u32) -> Self {
         self.nproc = Some(most);
         self
     }
 
-    /// Starts it. It has not necessarily become the subject when this returns; sockets and outputs tell that.
+    /// Starts the program. When this returns, the process may not have executed the program yet; wait for its
+    /// sockets or output.
     ///
     /// # Errors
-    /// When the subject or a tool that starts it (bash, env, setpriv) is missing, or the process cannot be made.
+    /// When the program or a tool that starts it (bash, env, setpriv) is missing, or the process cannot be made.
     pub fn start(mut self) -> Result<Running> {
-        if let Some(trouble) = self.trouble.take() {
-            return Err(trouble);
+        if let Some(error) = self.error.take() {
+            return Err(error);
         }
         let (program, dir) = self.place()?;
         let argv0 = program.to_string_lossy().into_owned();
@@ -201,7 +202,7 @@ impl Launch {
             .collect();
         command
             .fd_mappings(mappings)
-            .map_err(|_| Failure::Unexpected("two passed descriptors got one number".to_owned()))?;
+            .map_err(|_| Failure::Unexpected("two passed descriptors have the same number".to_owned()))?;
         let mut child = command.spawn().doing(|| format!("start {argv0} through bash"))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(Failure::Unexpected("a child without its pipes".to_owned()));
@@ -216,7 +217,7 @@ impl Launch {
     }
 
     fn command(&self, program: &Path) -> Result<Command> {
-        // Whoever runs the tests in the background may have its children ignore SIGINT.
+        // A shell that runs the tests in the background may have set SIGINT to be ignored.
         let mut command = Command::new("env");
         command.arg("--default-signal");
         if let Some(uid) = self.uid {
@@ -228,7 +229,7 @@ impl Launch {
                 command.env(variable, value);
             }
         }
-        command.args(["bash", "--norc", "-c", BECOME]).arg(program).args(&self.args);
+        command.args(["bash", "--norc", "-c", EXEC_SCRIPT]).arg(program).args(&self.args);
         command.env("T_NAME", program).env("T_LAST", (2 + self.passed.len()).to_string());
         let (soft, hard) = self.nofile;
         command.env("T_SOFT", soft.to_string());
@@ -239,7 +240,7 @@ impl Launch {
             command.env("T_NPROC", most.to_string());
         }
         if self.ignore_sigpipe {
-            command.env("T_DEAF", "yes");
+            command.env("T_IGNORE_SIGPIPE", "yes");
         }
         self.listening_environment(&mut command);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
@@ -274,19 +275,19 @@ impl Launch {
         Ok(())
     }
 
-    /// The path to execute, and the directory that has to live as long as the subject.
+    /// Returns the path to execute, and a directory that must exist as long as the process runs.
     fn place(&self) -> Result<(std::path::PathBuf, Option<TempDir>)> {
         let program = self.subject.program()?;
-        if self.subject == Subject::Original {
+        if self.subject == Subject::SocketProxyd {
             return Ok((program, None));
         }
         let dir = TempDir::new()?;
-        let link = dir.join(match self.calling {
-            Calling::AsTheOriginal => "systemd-socket-proxyd",
-            Calling::AsDormouse => "dormouse",
+        let link = dir.join(match self.invoked_as {
+            InvokedAs::AsSocketProxyd => "systemd-socket-proxyd",
+            InvokedAs::AsDormouse => "dormouse",
         });
         if self.uid.is_some() {
-            // Another user may not reach the directory that the program was built in.
+            // Another user may not have access to the build directory.
             fs::copy(&program, &link).doing(|| format!("copy {}", program.display()))?;
             fs::set_permissions(&link, fs::Permissions::from_mode(0o755))
                 .doing(|| format!("chmod {}", link.display()))?;

@@ -1,4 +1,4 @@
-//! Starting a subject as a service manager would, and watching it.
+//! Starts the program under test as a service manager does, and observes it.
 
 mod collected;
 mod launch;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
 
 pub use self::collected::Collected;
-pub use self::launch::{Calling, Launch, ListenPid};
+pub use self::launch::{InvokedAs, Launch, ListenPid};
 pub use self::output::Output;
 use crate::failure::Doing;
 use crate::temp::TempDir;
 use crate::{Failure, Result, cpu, wait};
 
-/// A running subject. It is killed when this is dropped.
+/// A running program under test. The process is killed on drop.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -34,17 +34,17 @@ impl Running {
         self.child.id()
     }
 
-    /// The name it was called by, as its messages repeat it.
+    /// The name under which it was executed, as in its messages.
     pub fn argv0(&self) -> &str {
         &self.argv0
     }
 
-    /// What it has written to its standard output.
+    /// Its standard output so far.
     pub fn stdout(&self) -> &Output {
         &self.stdout
     }
 
-    /// What it has written to its standard error.
+    /// Its standard error so far.
     pub fn stderr(&self) -> &Output {
         &self.stderr
     }
@@ -56,7 +56,7 @@ impl Running {
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let child = &mut self.child;
         let status = wait::until(&format!("end of {}", self.argv0), limit, || {
-            child.try_wait().doing(|| "wait for the subject".to_owned())
+            child.try_wait().doing(|| "wait for the program".to_owned())
         })
         .map_err(|failure| self.with_log(&failure))?;
         self.stdout.wait_for_end(limit)?;
@@ -67,9 +67,9 @@ impl Running {
     /// Whether it has not ended yet.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system call fails.
     pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait().doing(|| "look at the subject".to_owned())?.is_none())
+        Ok(self.child.try_wait().doing(|| "get the state of the program".to_owned())?.is_none())
     }
 
     /// Sends a signal.
@@ -81,15 +81,15 @@ impl Running {
         kill_process(pid, signal).doing(|| format!("send {signal:?} to {}", self.argv0))
     }
 
-    /// Whether it rests or spins while it has nothing to do.
+    /// Whether it sleeps or spins while it is idle.
     ///
     /// # Errors
-    /// When it has ended, or does neither for certain.
+    /// When it has ended, or the samples do not show either.
     pub fn idling(&self) -> Result<cpu::Idling> {
         cpu::idling(self.pid()).map_err(|failure| self.with_log(&failure))
     }
 
-    /// Limits the number of its descriptors, soft and hard, from now on.
+    /// Sets the soft and hard limit of its descriptors.
     ///
     /// # Errors
     /// When the system refuses.
@@ -100,14 +100,14 @@ impl Running {
         Ok(())
     }
 
-    /// What its open descriptors are (`socket:[…]`, `pipe:[…]`, paths).
+    /// Returns the targets of its open descriptors (`socket:[…]`, `pipe:[…]`, paths).
     ///
     /// # Errors
     /// When it has ended.
     pub fn descriptors(&self) -> Result<Vec<PathBuf>> {
         let path = format!("/proc/{}/fd", self.pid());
         let entries = fs::read_dir(&path).doing(|| format!("list {path}"))?;
-        // A descriptor may be closed while we look.
+        // A descriptor may be closed during the loop.
         Ok(entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect())
     }
 
@@ -124,7 +124,7 @@ impl Running {
             .ok_or_else(|| Failure::Unexpected(format!("{path} has no field {field}")))
     }
 
-    /// The failure with what the subject has written so far.
+    /// Returns the failure with the output of the program so far.
     pub fn with_log(&self, failure: &Failure) -> Failure {
         let log = self.stderr.text();
         let tail = log.len().saturating_sub(2000);
@@ -142,13 +142,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Kills the process of this number, which need not be a child.
+/// Kills the process with this id, which need not be a child.
 ///
 /// # Errors
 /// When `pid` is no number, or the system refuses.
@@ -158,7 +158,7 @@ pub fn kill(pid: &str) -> Result<()> {
     kill_process(number, Signal::KILL).doing(|| format!("kill {pid}"))
 }
 
-/// Raises the soft limit of this process' own descriptors to at least `needed`.
+/// Raises the soft limit of descriptors of the test process to at least `needed`.
 ///
 /// # Errors
 /// [`Failure::Missing`] when the hard limit is below.
@@ -169,7 +169,7 @@ pub fn raise_own_nofile(needed: u64) -> Result<()> {
     }
     if now.maximum.is_some_and(|hard| hard < needed) {
         return Err(Failure::missing(
-            format!("room for {needed} descriptors"),
+            format!("a limit of {needed} descriptors"),
             "raise the hard limit (ulimit -Hn) of the tests",
         ));
     }

@@ -1,4 +1,4 @@
-//! What a process writes.
+//! The output of a process.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::Collected;
 use crate::Result;
 
-/// How much text is kept: a subject that storms its log is counted, not stored.
-const KEPT: usize = 1 << 20;
+/// The most text that is stored; output beyond it is only counted.
+const STORED: usize = 1 << 20;
 
 /// The text that a process has written to one of its streams.
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Reads `from` to its end in a thread of its own.
+    /// Reads `from` to its end in a new thread.
     pub(super) fn collect(name: &'static str, mut from: impl Read + Send + 'static) -> Self {
         let output = Self { name, bytes: Arc::default(), lines: Arc::default() };
         let (bytes, lines) = (Arc::clone(&output.bytes), Arc::clone(&output.lines));
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 16];
-            let mut room = KEPT;
+            let mut room = STORED;
             while let Ok(length @ 1..) = from.read(&mut buffer) {
                 let read = buffer.get(..length).unwrap_or_default();
                 let new_lines = read.split(|byte| *byte == b'\n').count() - 1;
@@ -41,12 +41,12 @@ impl Output {
         output
     }
 
-    /// The text until now, at most the first MiB.
+    /// The text so far, at most the first MiB.
     pub fn text(&self) -> String {
         self.bytes.with(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// The number of lines until now, those not kept included.
+    /// The number of lines so far, including those that are not stored.
     pub fn line_count(&self) -> u64 {
         self.lines.load(Ordering::Relaxed)
     }
@@ -61,7 +61,7 @@ impl Output {
         })
     }
 
-    /// Waits until the process (and all that inherited the stream) has closed it.
+    /// Waits until the process, and every process that inherited the stream, has closed it.
     ///
     /// # Errors
     /// When it has not within `limit`.

@@ -1,4 +1,4 @@
-//! A running dormouse: how each suite configures and starts it, reads its log and talks to its listeners.
+//! A running dormouse: each suite uses this to configure and start it, read its log and connect to its listeners.
 
 mod place;
 
@@ -50,8 +50,8 @@ impl Dormouse {
         Ok(dormouse)
     }
 
-    /// Writes a configuration to `dir`, starts `dormouse run` on it and waits until it listens. [`expand`] says what
-    /// the configuration may contain.
+    /// Writes a configuration to `dir`, starts `dormouse run` on it and waits until it listens. [`expand`]
+    /// describes the placeholders that the configuration may contain.
     ///
     /// # Errors
     /// When the file cannot be written, or as [`Self::start`].
@@ -59,13 +59,13 @@ impl Dormouse {
         Self::start(configured(dir, text, launch)?)
     }
 
-    /// The log until now.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.stderr().text()
     }
 
-    /// The number of times that the log contains `part` by now. Log lines come a little after the events that they
-    /// report: wait for a line that must come.
+    /// The number of times that the log contains `part` so far. dormouse writes log lines a little after the events
+    /// that they report: wait for an expected line.
     pub fn count_in_log(&self, part: &str) -> usize {
         self.log().matches(part).count()
     }
@@ -91,7 +91,7 @@ impl Dormouse {
     /// Waits until the log contains `part` this many times, and fails if it contains it more often.
     ///
     /// # Errors
-    /// When the number is another; the failure contains the log.
+    /// When the number differs; the failure contains the log.
     pub fn expect_in_log_times(&self, part: &str, times: usize) -> Result<()> {
         self.wait_for_log_times(part, times)?;
         match self.count_in_log(part) {
@@ -144,19 +144,19 @@ impl Dormouse {
         Stream::connect(&Address::Tcp(self.front(service)?), SOON)
     }
 
-    /// Sends `words` as a client and waits until they come back.
+    /// Sends `words` as a client and waits until the server echoes them.
     ///
     /// # Errors
-    /// When anything else comes back.
+    /// When the client receives anything else.
     pub fn echo(&self, client: &Stream, words: &str) -> Result<()> {
         client.send(words.as_bytes(), SOON)?;
         self.receives(client, words)
     }
 
-    /// Waits until a client has received just these words.
+    /// Waits until a client has received exactly these words.
     ///
     /// # Errors
-    /// When it receives others, or none in time; the failure contains the log.
+    /// When it receives other bytes, or none in time; the failure contains the log.
     pub fn receives(&self, client: &Stream, words: &str) -> Result<()> {
         let received = client.receive(words.len(), LIMIT).map_err(|failure| self.with_log(&failure))?;
         if received == words.as_bytes() {
@@ -166,26 +166,26 @@ impl Dormouse {
         Err(self.with_log(&Failure::Unexpected(format!("received {received:?} instead of {words:?}"))))
     }
 
-    /// Waits until a client's connection was ended without a byte.
+    /// Waits until a client's connection has ended without a byte received.
     ///
     /// # Errors
-    /// When a byte came, or no end in time; the failure contains the log.
+    /// When the client received a byte, or the connection did not end in time; the failure contains the log.
     pub fn is_turned_away(&self, client: &Stream) -> Result<()> {
         let received = client.receive_to_end(LIMIT).map_err(|failure| self.with_log(&failure))?;
         if received.bytes.is_empty() {
             return Ok(());
         }
-        Err(self.with_log(&Failure::Unexpected(format!("was served: {received:?}"))))
+        Err(self.with_log(&Failure::Unexpected(format!("the client was served: {received:?}"))))
     }
 
     /// Waits until a client's connection has ended.
     ///
     /// # Errors
-    /// When it has not within `limit`; the failure contains the log.
+    /// When it does not end within `limit`; the failure contains the log.
     pub fn is_ended(&self, client: &Stream, limit: Duration) -> Result<()> {
         match client.ended_within(limit)? {
             Some(_) => Ok(()),
-            None => Err(self.with_log(&Failure::Unexpected("a session goes on".to_owned()))),
+            None => Err(self.with_log(&Failure::Unexpected("the session did not end".to_owned()))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A directory with a server's script and its files, and ports of the kernel's choice.
+//! A directory with a server's script and its files, and reserved ports.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use crate::failure::Doing;
 use crate::temp::TempDir;
 use crate::{Family, Listener, Result};
 
-/// Where servers are: a directory with their script and their files, and ports that are bound but not listened on.
+/// The files and addresses of test servers: a directory with their script and files, and ports that are bound but
+/// do not listen.
 #[derive(Debug)]
 pub struct Place {
     dir: TempDir,
@@ -16,7 +17,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place with this number of ports.
+    /// Makes the directory and reserves this number of ports.
     ///
     /// # Errors
     /// When the script cannot be written or a port cannot be bound.
@@ -35,7 +36,7 @@ impl Place {
     /// The address of one of the ports.
     ///
     /// # Panics
-    /// When the place has no such port.
+    /// When there is no such port.
     #[expect(clippy::indexing_slicing, reason = "a test that asks for a port too many is wrong")]
     pub fn port(&self, index: usize) -> String {
         self.ports[index].address().to_string()
@@ -46,19 +47,20 @@ impl Place {
         self.dir.join(name)
     }
 
-    /// The command that starts the server at one of the ports. Of the options, `x` stands for `x=PATH`, the path of a
-    /// file of that name; `x=y` is given as it is. The server notes its starts in the file `starts`.
+    /// Returns the command that starts the server on one of the ports. An option `x` becomes `x=PATH`, the path of
+    /// the file `x` in the directory; `x=y` is passed unchanged. The server records its starts in the file
+    /// `starts`.
     pub fn server(&self, index: usize, options: &[&str]) -> String {
         self.server_at(&self.port(index), options)
     }
 
-    /// The same at any address.
+    /// Like [`server`](Self::server), on any address.
     pub fn server_at(&self, address: &str, options: &[&str]) -> String {
         self.command(address, "starts", options)
     }
 
-    /// The same at one of the ports, where the server notes its starts in the file of this name.
-    pub fn server_noting(&self, index: usize, starts: &str) -> String {
+    /// Like [`server`](Self::server), but the server records its starts in the file `starts`.
+    pub fn server_recording(&self, index: usize, starts: &str) -> String {
         self.command(&self.port(index), starts, &[])
     }
 
@@ -76,15 +78,15 @@ impl Place {
         command
     }
 
-    /// Makes the file that a server, or dormouse, waits for.
+    /// Creates the file that a server, or dormouse, waits for.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn open(&self, gate: &str) -> Result<()> {
         write(&self.path(gate), "")
     }
 
-    /// Removes it.
+    /// Removes the file again.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -92,7 +94,7 @@ impl Place {
         fs::remove_file(self.path(gate)).doing(|| format!("remove the file {gate}"))
     }
 
-    /// The content of a file; nothing if it does not exist.
+    /// The content of a file; empty if it does not exist.
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_default()
     }
@@ -102,7 +104,7 @@ impl Place {
         self.starts_in("starts")
     }
 
-    /// The number of starts that servers noted in the file of this name.
+    /// The number of starts that servers recorded in the file of this name.
     pub fn starts_in(&self, name: &str) -> usize {
         self.read(name).len()
     }

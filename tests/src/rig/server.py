@@ -1,7 +1,7 @@
-"""A little server whose every step waits for the test.
+"""A test server that waits for the test before each step.
 
-server.py ADDRESS [KEY=VALUE]...: ADDRESS is HOST:PORT or a path. The keys in GATES name files: the step after a gate
-is taken when its file exists. Everything that happens is said on standard output.
+server.py ADDRESS [KEY=VALUE]...: ADDRESS is HOST:PORT or a path. The keys in GATES name files: the server continues
+after a gate when its file exists. It logs every event to standard output.
 """
 import os, signal, socket, sys, threading, time
 
@@ -30,14 +30,14 @@ def keep(key, data):
 
 
 def listen():
-    where = sys.argv[1]
-    if where.startswith("/"):
-        if os.path.exists(where):
-            os.unlink(where)
+    address = sys.argv[1]
+    if address.startswith("/"):
+        if os.path.exists(address):
+            os.unlink(address)
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(where)
+        listener.bind(address)
     else:
-        host, port = where.rsplit(":", 1)
+        host, port = address.rsplit(":", 1)
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, int(port)))
@@ -46,7 +46,7 @@ def listen():
 
 
 def drop(connection):
-    """As a port forwarder does with nobody behind it."""
+    """Closes the connection, as a port forwarder without a server does."""
     if options.get("drop") == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
@@ -58,10 +58,10 @@ def serve(connection):
     try:
         if "greet" in options:
             connection.sendall(options["greet"].encode())
-        heard = b""
+        received = b""
         while data := connection.recv(65536):
             keep("record", data)
-            heard += data
+            received += data
             if "crash" in options:
                 say("crashes")
                 os._exit(7)
@@ -71,7 +71,7 @@ def serve(connection):
                 data = b"+PONG" if is_open("pong") else b"-LOADING"
             connection.sendall(data)
         if "silent" in options:
-            connection.sendall(b"%d bytes" % len(heard))
+            connection.sendall(b"%d bytes" % len(received))
     except OSError as error:
         say("session failed:", error)
     connection.close()

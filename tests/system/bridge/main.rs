@@ -1,10 +1,10 @@
-//! `dormouse run` as a lasting bridge, with real servers, a real DNS server and `HAProxy` beside it.
+//! `dormouse run` as a bridge, with real servers, a real DNS server, and `HAProxy` for comparison.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its body does")]
 
-mod fallen;
+mod failing_servers;
+mod haproxy_comparison;
 #[path = "../../local/bridge/load.rs"]
 mod load;
-mod named;
-mod seed;
-#[path = "../../local/bridge/vanishing.rs"]
-mod vanishing;
+#[path = "../../local/bridge/socket_files.rs"]
+mod socket_files;
+mod srv_records;

@@ -1,4 +1,4 @@
-//! `HAProxy`'s own opinion of the cases of `dormouse convert`.
+//! Runs the `dormouse convert` cases through `HAProxy`'s configuration check.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its body does")]
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use dormouse_tests::temp::TempDir;
 
-/// The case that `HAProxy` refuses: a line that was meant to continue another.
+/// The case that `HAProxy` refuses: a line that looks like a continuation of another.
 const REFUSED: &str = "continued.cfg";
 
 fn accepts(file: &Path) -> (bool, String) {

@@ -1,21 +1,21 @@
-//! The rows of the compliance suite on the systemd-socket-proxyd that is installed.
+//! The rows of the compliance suite on the installed systemd-socket-proxyd.
 //!
-//! The cases are those of the local suite.
+//! The cases are those of tests/local/compliance.
 
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "the local suite uses the rest of the cases")]
 
-/// Makes a test of a case: of the original, and of dormouse where the case needs root.
+/// Defines the tests of a case: with systemd-socket-proxyd, and with dormouse if the case needs root.
 macro_rules! row {
     ($id:ident root) => {
         mod $id {
-            $crate::test!(original, $id, Original);
-            $crate::test!(ours, $id, Ours);
+            $crate::test!(socket_proxyd, $id, SocketProxyd);
+            $crate::test!(dormouse, $id, Dormouse);
         }
     };
     ($id:ident $($mode:ident)?) => {
         mod $id {
-            $crate::test!(original, $id, Original);
+            $crate::test!(socket_proxyd, $id, SocketProxyd);
         }
     };
 }

@@ -1,4 +1,4 @@
-//! The real `HAProxy` beside ours: the same questions get the same kind of answer.
+//! Compares the control socket with a real `HAProxy`: the same commands get the same kind of answer.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use dormouse_tests::{Address, Failure, Result, Stream};
 
 use super::rig::{Rig, socat, stat};
 
-/// A `HAProxy` with the same service.
+/// A running `HAProxy` with the same service.
 struct HaProxy {
     child: Child,
     dir: TempDir,
@@ -27,7 +27,7 @@ impl HaProxy {
         Self::with("", &["server1 BACK"])
     }
 
-    /// With these servers and this keyword; `BACK` is where a server is.
+    /// Starts `HAProxy` with these servers and this keyword; `BACK` becomes the server's address.
     fn with(keyword: &str, servers: &[&str]) -> Result<Self> {
         let dir = TempDir::new()?;
         let server = |words: &&str| {
@@ -60,14 +60,14 @@ impl HaProxy {
 
 impl Drop for HaProxy {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 #[test]
-fn errors_are_reported_in_haproxys_words() {
+fn errors_have_haproxys_wording() {
     let haproxy = HaProxy::start().unwrap();
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     for line in [
@@ -111,22 +111,22 @@ fn errors_are_reported_in_haproxys_words() {
 }
 
 #[test]
-fn tables_have_haproxys_shape() {
+fn tables_have_haproxys_format() {
     let haproxy = HaProxy::start().unwrap();
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     let both = |line: &str| {
         let line = format!("{line}\n");
         (socat(&haproxy.control(), &line).unwrap(), rig.socat(&line).unwrap())
     };
-    // The first columns are the same; those behind them belong to parts that HAProxy may be built without.
+    // The first columns are the same; later columns belong to optional parts of HAProxy.
     let (theirs, ours) = both("show stat");
     let header = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     assert!(header(&theirs).starts_with(&header(&ours)), "{theirs}\n{ours}");
-    // Where HAProxy has a figure, we have one, and where it has none, neither have we.
+    // dormouse fills exactly the fields that HAProxy fills.
     for (theirs, ours) in theirs.lines().zip(ours.lines()).skip(1).filter(|(theirs, _)| !theirs.is_empty()) {
         let names = header(&both("show stat").1);
         for ((theirs, ours), name) in theirs.split(',').zip(ours.split(',')).zip(names.split(',')) {
-            // What sleeps tells there how it stands; HAProxy's server has no check.
+            // A sleeping workload reports its state there; HAProxy's server has no check.
             let different = ["chkfail", "last_chk"];
             if !name.is_empty() && !different.contains(&name) {
                 assert_eq!(theirs.is_empty(), ours.is_empty(), "{name}: {theirs:?} and {ours:?}");
@@ -137,7 +137,7 @@ fn tables_have_haproxys_shape() {
     assert_eq!(theirs.lines().take(2).collect::<Vec<_>>(), ours.lines().take(2).collect::<Vec<_>>());
     let fields = |text: &str| text.lines().nth(2).map_or(0, |line| line.split(' ').count());
     assert_eq!(fields(&theirs), fields(&ours), "{theirs}\n{ours}");
-    // Each field that we tell of the process stands under its name and its number, with the same type.
+    // Each process field has HAProxy's name, number and type.
     let (theirs, ours) = both("show info typed");
     let key = |line: &str| line.split(':').take(3).map(str::to_owned).collect::<Vec<_>>();
     let known: Vec<_> = theirs.lines().map(key).collect();
@@ -147,7 +147,7 @@ fn tables_have_haproxys_shape() {
 }
 
 #[test]
-fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
+fn weights_and_backup_servers_are_reported_as_by_haproxy() {
     let haproxy =
         HaProxy::with("", &["a BACK weight 10", "b BACK weight 30", "c BACK weight 5 backup"]).unwrap();
     let services = "[services.main]\nlisten = LISTEN\n\
@@ -168,7 +168,7 @@ fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
                 assert_eq!(of(&theirs), of(&ours), "{column} of {server}");
             }
         }
-        // Its place, what it does, what an administrator wants, and its weights.
+        // The address, the operational state, the administrative state and the weights.
         let (theirs, ours) = both("show servers state main");
         let facts = |text: &str| -> Vec<Vec<String>> {
             let lines = text.lines().skip(2).filter(|line| !line.is_empty());
@@ -199,7 +199,7 @@ fn weights_and_those_that_stand_by_are_counted_as_haproxy_does() {
     }
 }
 
-/// Takes whoever comes to its address, until it is dropped.
+/// A server that accepts every connection until it is dropped.
 struct Server {
     address: SocketAddr,
     ends: Arc<AtomicBool>,
@@ -226,16 +226,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
-        // The last client, of which it hears that it ends.
+        // This connection makes the accept loop notice the end.
         let _ = TcpStream::connect(self.address);
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
 #[test]
-fn checks_are_reported_as_haproxy_reports_them() {
+fn checks_are_reported_as_by_haproxy() {
     const MANY: u32 = 100_000;
-    // Nobody else looks for a port there.
+    // No other process allocates ports from this range.
     let free = TcpListener::bind("127.83.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -247,7 +247,8 @@ fn checks_are_reported_as_haproxy_reports_them() {
         );
         (theirs, ours)
     };
-    // One that is up at once and never down, and the other way around. Ours are a service each.
+    // One server that goes up at once and practically never down, and one with the opposite. In dormouse each is a
+    // service.
     let [(easy, our_easy), (hard, our_hard)] = [server("easy", 2, MANY), server("hard", MANY, 1)];
     let haproxy = HaProxy::with("", &[&easy, &hard]).unwrap();
     let rig = Rig::new("", &format!("{our_easy}{our_hard}")).unwrap();
@@ -265,7 +266,7 @@ fn checks_are_reported_as_haproxy_reports_them() {
     };
     let number = |csv: &str, server: &str, column: &str| of(csv, server, column).parse::<u32>().ok();
     let once = |what: &str, is: &dyn Fn(&str) -> bool| -> [String; 2] {
-        // HAProxy marks a check that is under way, and has half of it.
+        // HAProxy marks a running check, whose fields are incomplete.
         let rests = |csv: &str| {
             ["easy", "hard"].iter().all(|server| !of(csv, server, "check_status").starts_with('*'))
         };
@@ -294,7 +295,7 @@ fn checks_are_reported_as_haproxy_reports_them() {
         }
     };
 
-    // The first check takes both down, however many it would take later.
+    // The first failed check takes both servers down, whatever `fall` is.
     let stats = once("a second of both being down", &|csv| {
         ["easy", "hard", "BACKEND"].iter().all(|server| number(csv, server, "downtime").unwrap_or(0) > 0)
     });
@@ -345,10 +346,10 @@ fn checks_are_reported_as_haproxy_reports_them() {
 }
 
 #[test]
-fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
+fn redispatched_clients_are_counted_as_by_haproxy() {
     const CLIENTS: u8 = 12;
     let haproxy = HaProxy::with("option redispatch 1", &["a /nonexistent/a", "b BACK"]).unwrap();
-    // Nobody has to accept: whoever is in the backlog is connected.
+    // The server need not accept: a connection in the backlog is established.
     let _theirs = UnixListener::bind(haproxy.dir.join("back")).unwrap();
     let back = TempDir::new().unwrap();
     let _ours = UnixListener::bind(back.join("back")).unwrap();
@@ -363,7 +364,7 @@ fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
     for come in 1..=CLIENTS {
         clients.push(Stream::connect(&Address::Unix(haproxy.dir.join("front")), SOON).unwrap());
         clients.push(rig.client_of("main").unwrap());
-        // One after the other, so that both deal them out alike.
+        // One client after the other, so that both balance them in the same way.
         let served = || {
             let of = |csv: String| stat(&csv, "main", "b", "scur") == come.to_string();
             let theirs = of(socat(&haproxy.control(), "show stat\n")?);
@@ -373,7 +374,7 @@ fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
     }
     let (theirs, ours) =
         (socat(&haproxy.control(), "show stat\n").unwrap(), rig.socat("show stat\n").unwrap());
-    // Which server comes second is another matter: theirs begins with the dead one each time.
+    // The order of servers differs: HAProxy tries the dead server first each time.
     for csv in [theirs, ours] {
         let of = |server: &str, column: &str| stat(&csv, "main", server, column).parse::<u8>().unwrap();
         assert!(of("a", "wredis") >= CLIENTS / 2, "{csv}");
@@ -385,7 +386,7 @@ fn clients_that_a_server_did_not_take_are_counted_as_haproxy_does() {
 }
 
 #[test]
-fn a_client_that_nobody_took_is_counted_as_haproxy_does() {
+fn a_client_without_a_server_is_counted_as_by_haproxy() {
     let haproxy = HaProxy::with("retries 2", &["a /nonexistent/a", "b /nonexistent/b backup"]).unwrap();
     let services = "[services.main]\nlisten = LISTEN\nretries = 2\nredispatch = false\nhold.timeout = 0\n\
                     [[services.main.servers]]\nname = \"a\"\nto = \"/nonexistent/a\"\ncheck = false\n\

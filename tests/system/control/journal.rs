@@ -1,4 +1,4 @@
-//! A real journal: what is logged can be selected by its fields.
+//! A real journal: log entries can be selected by their fields.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use dormouse_tests::{Address, Family, Listener, Result, Stream};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-case!(System, the_journal_has_fields, LIMIT, fields);
+case!(System, journal_entries_have_fields, LIMIT, fields);
 
-/// The entries that have these fields, an object a line.
+/// Returns the entries that match these fields, as one JSON object per line.
 fn entries(matches: &[&str]) -> Result<String> {
     let mut command = Command::new("journalctl");
     command.args(["--no-pager", "--output=json"]).args(matches);
@@ -42,7 +42,7 @@ fn fields(machine: &Machine) -> Result<()> {
     serving.send(b"yes", SOON)?;
     client.receive(3, SOON)?;
     drop((client, serving));
-    // As administrators look for it.
+    // Select the entries as an administrator does.
     let matches = ["SYSLOG_IDENTIFIER=dormouse", "DORMOUSE_SERVICE=web", "DORMOUSE_SERVER=first"];
     let found = wait::until("the session in the journal", SETTLE, || {
         let found = entries(&matches)?;
@@ -63,6 +63,6 @@ fn fields(machine: &Machine) -> Result<()> {
     ensure(found.lines().count() == 1, || format!("not one entry: {found}"))?;
     let start = entries(&["SYSLOG_IDENTIFIER=dormouse", "PRIORITY=6"])?;
     ensure(start.contains(&messages::listening_on("127.0.0.1:8080")), || {
-        format!("what it said at the start: {start}")
+        format!("the entries from the start: {start}")
     })
 }

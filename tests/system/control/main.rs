@@ -1,5 +1,5 @@
-//! Tools that others wrote at the control socket, the page and the metrics: `HAProxy`, socat, hatop, the exporter for
-//! Prometheus, promtool, a browser; and `dormouse top` in a terminal.
+//! Third-party tools with the control socket, the web page and the metrics: `HAProxy`, socat, hatop, the Prometheus
+//! exporter, promtool and a browser; and `dormouse top` in a terminal.
 
 mod haproxy;
 mod journal;
@@ -8,9 +8,9 @@ mod journal;
 mod log_scene;
 mod logs;
 mod page;
-mod pane;
 #[path = "../../local/control/rig.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod rig;
+mod terminal;
 mod tools;
 mod top;

@@ -1,4 +1,4 @@
-//! The page in a real browser, driven through the `WebDriver` protocol.
+//! The web page in a real browser, controlled through the `WebDriver` protocol.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use super::rig::Rig;
 /// A browser starts slowly on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A Chromium without a screen.
+/// A headless Chromium.
 struct Browser {
     driver: Child,
     address: SocketAddr,
@@ -37,7 +37,7 @@ impl Browser {
         let answer = browser.request("POST", "/session", wanted)?;
         let id = answer.split_once("\"sessionId\":\"").and_then(|(_, rest)| rest.split('"').next());
         id.ok_or_else(|| Failure::Unexpected(answer.clone()))?.clone_into(&mut browser.session);
-        // What the window shows is made as small as a telephone's.
+        // Make the viewport as small as a telephone's.
         browser.of_session(
             "POST",
             "/goog/cdp/execute",
@@ -50,7 +50,7 @@ impl Browser {
         self.request(method, &format!("/session/{}{path}", self.session), body)
     }
 
-    /// What a script gives, as JSON.
+    /// Runs a script and returns its result as JSON.
     fn run(&self, script: &str) -> Result<String> {
         let script = script.replace('\\', "\\\\").replace('"', "\\\"");
         self.of_session("POST", "/execute/sync", &format!(r#"{{"script":"{script}","args":[]}}"#))
@@ -76,7 +76,7 @@ impl Browser {
     }
 }
 
-/// Reads an answer as long as its head says; chromedriver leaves connections open.
+/// Reads an answer of the length in its header; chromedriver leaves connections open.
 fn read_answer(socket: &mut TcpStream) -> std::io::Result<String> {
     let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -97,7 +97,7 @@ fn read_answer(socket: &mut TcpStream) -> std::io::Result<String> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its session; without one there is only the driver.
+        // The browser ends with its session; without a session only the driver runs.
         let _ = self.of_session("DELETE", "", "");
         let _ = self.driver.kill();
         let _ = self.driver.wait();
@@ -105,7 +105,7 @@ impl Drop for Browser {
 }
 
 #[test]
-fn the_page_lives_in_a_small_browser() {
+fn the_page_updates_itself_in_a_small_browser() {
     let rig = Rig::new(
         "",
         "[services.main]\nlisten = LISTEN\nECHO(main)\n[services.other]\nlisten = LISTEN\nECHO(other)\n",
@@ -128,18 +128,18 @@ fn the_page_lives_in_a_small_browser() {
         });
     };
     shows("main", "stopped");
-    // It wakes, and the page shows it without being loaded again.
-    let guest = rig.guest("main").unwrap();
+    // The service wakes, and the page shows the new state without a reload.
+    let client = rig.client("main").unwrap();
     shows("main", "ready");
-    drop(guest);
+    drop(client);
     shows("main", "idle");
     shows("other", "stopped");
-    // Nothing is wider than the screen, and what is written is large enough to be read.
+    // No element is wider than the viewport, and the text is large enough to read.
     let width = browser.run("return [innerWidth, document.documentElement.scrollWidth]").unwrap();
     assert!(width.contains("[360,360]"), "{width}");
     let size = browser.run("return [...document.querySelectorAll('dd,dt,h2,p')].every(e => parseFloat(getComputedStyle(e).fontSize) >= 14)");
     assert!(size.as_ref().unwrap().contains("true"), "{size:?}");
-    // Nothing came from elsewhere, and nothing went wrong.
+    // The page loaded no resource from another origin and reported no error.
     let elsewhere = browser
         .run("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith(location.origin)).length")
         .unwrap();

@@ -1,4 +1,4 @@
-//! Tools that others wrote for `HAProxy` and for Prometheus.
+//! Third-party tools for `HAProxy` and Prometheus.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result};
 
-use super::pane::Pane;
 use super::rig::{Rig, all_of};
+use super::terminal::Terminal;
 
 const ONE: &str = "[services.main]\nlisten = LISTEN\nECHO(main)\n";
 
@@ -17,18 +17,18 @@ fn missing(program: &str) -> Failure {
     Failure::missing(program, "run scripts/test-deps.sh")
 }
 
-/// A program that is ended with the test.
+/// A process that is killed on drop.
 struct Tool(Child);
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What a program says to a text on its standard input, and whether it is content.
+/// Runs a program with a text on its standard input; returns whether it succeeded, and its output.
 fn filter(program: &str, args: &[&str], text: &str) -> Result<(bool, String)> {
     let command = Command::new(program)
         .args(args)
@@ -47,7 +47,7 @@ fn filter(program: &str, args: &[&str], text: &str) -> Result<(bool, String)> {
 #[test]
 fn promtool_accepts_the_metrics() {
     let rig = Rig::new("", ONE).unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     let metrics = rig.get("/metrics").unwrap();
     assert_eq!(
         filter("promtool", &["check", "metrics"], &metrics).unwrap(),
@@ -57,7 +57,7 @@ fn promtool_accepts_the_metrics() {
 }
 
 #[test]
-fn the_metrics_are_openmetrics_for_whoever_asks() {
+fn the_metrics_are_openmetrics_on_request() {
     const CHECK: &str = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -66,7 +66,7 @@ print(families['dormouse_sessions'].type, [float(s.value) for s in families['dor
 print(families['dormouse_server_cold_start_seconds'].type)
 ";
     let rig = Rig::new("", ONE).unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     rig.is_empty().unwrap();
     let answer = rig
         .exchange(
@@ -80,15 +80,15 @@ print(families['dormouse_server_cold_start_seconds'].type)
     assert_eq!(said, "counter [1.0]\nhistogram\n");
 }
 
-/// The exporter for Prometheus reads `show stat` and `show info` from the socket.
+/// The Prometheus exporter for `HAProxy` reads `show stat` and `show info` from the socket.
 #[test]
-fn the_exporter_for_haproxy_reads_the_stats() {
+fn the_haproxy_exporter_reads_the_control_socket() {
     let rig = Rig::new("", ONE).unwrap();
     for _ in 0..7 {
-        drop(rig.guest("main").unwrap());
+        drop(rig.client("main").unwrap());
     }
     rig.is_empty().unwrap();
-    // A port that is free now.
+    // A free port.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let exporter = Command::new("prometheus-haproxy-exporter")
         .arg(format!("--haproxy.scrape-uri=unix:{}", rig.control().display()))
@@ -121,24 +121,24 @@ fn the_exporter_for_haproxy_reads_the_stats() {
     }
 }
 
-/// hatop shows the services in a terminal, and puts a server into maintenance at a key.
+/// hatop shows the services in a terminal, and a key puts a server into maintenance.
 #[test]
-fn hatop_shows_and_steers() {
+fn hatop_shows_and_controls_servers() {
     let rig = Rig::new("", ONE).unwrap();
-    drop(rig.guest("main").unwrap());
+    drop(rig.client("main").unwrap());
     let command =
         format!("env TERM=xterm LC_ALL=C.UTF-8 hatop -s {} 2>&1; sleep 100", rig.control().display());
-    let pane = Pane::new(&command).unwrap();
-    pane.shows(&["server1", "UP"]);
-    // To the server's line, and into maintenance.
-    pane.press(&["Down", "Down"]);
+    let terminal = Terminal::new(&command).unwrap();
+    terminal.shows(&["server1", "UP"]);
+    // Select the server's line and put the server into maintenance.
+    terminal.press(&["Down", "Down"]);
     for _ in 0..3 {
-        pane.press(&["F10"]);
-        pane.press(&["Down"]);
+        terminal.press(&["F10"]);
+        terminal.press(&["Down"]);
     }
     let maint =
         wait::until("maintenance", SOON, || Ok(rig.ask("show stat")?.contains(",MAINT,").then_some(())));
-    let screen = || pane.tmux(&["capture-pane", "-p"]).unwrap_or_default();
+    let screen = || terminal.tmux(&["capture-terminal", "-p"]).unwrap_or_default();
     maint.unwrap_or_else(|failure| panic!("{failure}: {}", screen()));
 }
 

@@ -1,4 +1,4 @@
-//! `dormouse top` in a real terminal: what it shows, what keys do, and how it leaves.
+//! `dormouse top` in a real terminal: the screen, the keys, and the exit.
 
 use std::process::Command;
 
@@ -6,110 +6,110 @@ use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Failure, Result, Stream, Subject};
 
-use super::pane::Pane;
 use super::rig::Rig;
+use super::terminal::Terminal;
 
 const TWO: &str = "[services.one]\nlisten = LISTEN\nECHO(one)\n[services.two]\nlisten = LISTEN\nECHO(two)\n";
 
-fn top(rig: &Rig, more: &str) -> Result<Pane> {
-    let program = Subject::Ours.program()?;
+fn top(rig: &Rig, more: &str) -> Result<Terminal> {
+    let program = Subject::Dormouse.program()?;
     let control = rig.control();
-    in_a_terminal(&format!("{} top --control={} {more}", program.display(), control.display()))
+    with_exit_status(&format!("{} top --control={} {more}", program.display(), control.display()))
 }
 
-/// A terminal in which this command runs, and then its exit status is shown.
-fn in_a_terminal(command: &str) -> Result<Pane> {
-    Pane::new(&format!(
+/// Runs a command in a terminal that shows the exit code and the terminal mode afterwards.
+fn with_exit_status(command: &str) -> Result<Terminal> {
+    Terminal::new(&format!(
         "{command}; echo \"left: $?\"; stty -a | grep -qw -- -icanon && echo keys || echo lines; sleep 100"
     ))
 }
 
 #[test]
-fn top_shows_and_steers() {
+fn top_shows_and_controls_services() {
     let rig = Rig::new("", TWO).unwrap();
-    let guest = rig.guest("one").unwrap();
-    let pane = top(&rig, "--interval=200ms").unwrap();
-    pane.shows(&["one", "ready"]);
-    pane.shows(&["two", "stopped"]);
-    pane.shows(&["Sessions of one: 1"]);
-    pane.shows(&["127.0.0.1:", "server1"]);
-    // The order, and what is selected, which stays so.
-    pane.shows(&["of", "sessions, by name"]);
-    pane.press(&["s"]);
-    pane.shows(&["sessions, by sessions"]);
-    pane.press(&["s", "s", "j"]);
-    pane.shows(&["sessions, by name"]);
-    pane.shows(&["Sessions of two: 0"]);
-    // The second service wakes at a key.
-    pane.press(&["w"]);
+    let client = rig.client("one").unwrap();
+    let terminal = top(&rig, "--interval=200ms").unwrap();
+    terminal.shows(&["one", "ready"]);
+    terminal.shows(&["two", "stopped"]);
+    terminal.shows(&["Sessions of one: 1"]);
+    terminal.shows(&["127.0.0.1:", "server1"]);
+    // Keys change the order; the selection stays.
+    terminal.shows(&["of", "sessions, by name"]);
+    terminal.press(&["s"]);
+    terminal.shows(&["sessions, by sessions"]);
+    terminal.press(&["s", "s", "j"]);
+    terminal.shows(&["sessions, by name"]);
+    terminal.shows(&["Sessions of two: 0"]);
+    // A key wakes the second service.
+    terminal.press(&["w"]);
     rig.is("two", "idle").unwrap();
-    pane.shows(&["two", "idle"]);
-    pane.press(&["z"]);
+    terminal.shows(&["two", "idle"]);
+    terminal.press(&["z"]);
     rig.is("two", "stopped").unwrap();
-    pane.press(&["h"]);
-    pane.shows(&["end the selected session"]);
-    pane.press(&["h"]);
-    // A terminal that becomes small has what fits.
-    pane.tmux(&["set-option", "window-size", "manual"]).unwrap();
-    pane.tmux(&["resize-window", "-x", "40", "-y", "6"]).unwrap();
-    pane.shows(&["SERVICE", "SESSIONS"]);
-    pane.shows(&["h help  q quit  s order", "…"]);
-    pane.tmux(&["resize-window", "-x", "110", "-y", "30"]).unwrap();
-    pane.shows(&["SERVICE", "NEXT"]);
-    // A session ends at a key, and another.
-    pane.press(&["Up", "Enter", "x"]);
-    pane.shows(&["End the session of 127.0.0.1:"]);
-    pane.press(&["y"]);
-    ended(&guest).unwrap();
-    pane.shows(&["Sessions of one: 0"]);
-    pane.press(&["q"]);
-    pane.shows(&["left: 0"]);
-    // Lines are taken as lines again, and the screen is the one from before.
-    pane.shows(&["lines"]);
-    let screen = pane.tmux(&["capture-pane", "-p"]).unwrap();
+    terminal.press(&["h"]);
+    terminal.shows(&["end the selected session"]);
+    terminal.press(&["h"]);
+    // A small terminal shows the parts that fit.
+    terminal.tmux(&["set-option", "window-size", "manual"]).unwrap();
+    terminal.tmux(&["resize-window", "-x", "40", "-y", "6"]).unwrap();
+    terminal.shows(&["SERVICE", "SESSIONS"]);
+    terminal.shows(&["h help  q quit  s order", "…"]);
+    terminal.tmux(&["resize-window", "-x", "110", "-y", "30"]).unwrap();
+    terminal.shows(&["SERVICE", "NEXT"]);
+    // A key and its confirmation end a session.
+    terminal.press(&["Up", "Enter", "x"]);
+    terminal.shows(&["End the session of 127.0.0.1:"]);
+    terminal.press(&["y"]);
+    ended(&client).unwrap();
+    terminal.shows(&["Sessions of one: 0"]);
+    terminal.press(&["q"]);
+    terminal.shows(&["left: 0"]);
+    // The terminal is in line mode again and shows its previous screen.
+    terminal.shows(&["lines"]);
+    let screen = terminal.tmux(&["capture-terminal", "-p"]).unwrap();
     assert!(!screen.contains("SERVICE"), "{screen}");
 }
 
 /// Waits until the other side has ended.
-fn ended(guest: &Stream) -> Result<()> {
-    match guest.receive(1, SOON) {
+fn ended(client: &Stream) -> Result<()> {
+    match client.receive(1, SOON) {
         Ok(heard) if !heard.is_empty() => Err(Failure::Unexpected(format!("{heard:?}"))),
-        // An end, or a reset.
+        // A FIN or a reset.
         _ => Ok(()),
     }
 }
 
 #[test]
-fn top_outlives_what_it_shows_and_leaves_at_a_signal() {
+fn top_survives_the_end_of_dormouse_and_exits_on_a_signal() {
     let rig = Rig::new("", TWO).unwrap();
     let pid_file = rig.dir.join("top.pid");
-    let program = Subject::Ours.program().unwrap();
-    // The shell becomes the program, so that its number is known.
+    let program = Subject::Dormouse.program().unwrap();
+    // The shell executes the program, so that the shell's process id is the program's.
     let command = format!(
         "sh -c 'echo $$ > {}; exec {} top --control={} --interval=200ms'",
         pid_file.display(),
         program.display(),
         rig.control().display()
     );
-    let pane = in_a_terminal(&command).unwrap();
-    pane.shows(&["two", "stopped"]);
+    let terminal = with_exit_status(&command).unwrap();
+    terminal.shows(&["two", "stopped"]);
     std::fs::rename(rig.control(), rig.dir.join("elsewhere")).unwrap();
-    pane.shows(&["Failed to connect to the control socket"]);
-    pane.shows(&["two", "stopped"]);
+    terminal.shows(&["Failed to connect to the control socket"]);
+    terminal.shows(&["two", "stopped"]);
     let pid = std::fs::read_to_string(&pid_file).unwrap();
     let kill = Command::new("kill").arg(pid.trim()).status().doing(|| "run kill".to_owned()).unwrap();
     assert!(kill.success());
-    pane.shows(&["left: 0"]);
-    pane.shows(&["lines"]);
+    terminal.shows(&["left: 0"]);
+    terminal.shows(&["lines"]);
 }
 
 #[test]
 fn top_reports_a_missing_control_socket() {
-    let pane = in_a_terminal(&format!(
+    let terminal = with_exit_status(&format!(
         "{} top --control=/nowhere/control.sock",
-        Subject::Ours.program().unwrap().display()
+        Subject::Dormouse.program().unwrap().display()
     ))
     .unwrap();
-    pane.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
-    pane.shows(&["left: 1"]);
+    terminal.shows(&["Failed to connect to the control socket /nowhere/control.sock"]);
+    terminal.shows(&["left: 1"]);
 }

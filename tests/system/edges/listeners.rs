@@ -8,7 +8,7 @@ use super::scene::Scene;
 
 #[test]
 fn a_socket_has_its_mode_and_its_owner() {
-    // Not everybody may give a file away; to root any number is as good as a name.
+    // Only root may change the owner of a file, and root may set any number.
     let scene = Scene::listening("unix:DIR/front?mode=0620&owner=root&group=1234", "").unwrap();
     let found = fs::symlink_metadata(scene.path("front")).unwrap();
     assert!(found.file_type().is_socket());

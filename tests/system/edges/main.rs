@@ -1,4 +1,4 @@
-//! Listeners and PROXY headers with real `HAProxy` and nginx around dormouse, as root, and in network namespaces.
+//! Listeners and PROXY headers with a real `HAProxy` and nginx as peers, as root and in network namespaces.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -16,4 +16,4 @@ mod proxy_header;
 #[path = "../../local/edges/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod scene;
-mod starting;
+mod self_connect;

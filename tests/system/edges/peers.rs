@@ -1,4 +1,4 @@
-//! Real programs around us: `HAProxy` and nginx.
+//! Real peers of dormouse: `HAProxy` and nginx.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -12,7 +12,7 @@ use dormouse_tests::{Address, Failure, Family, Listener, Result, wait};
 
 use dormouse_tests::rig::write;
 
-/// A program that is killed at the end.
+/// A peer process that is killed on drop.
 pub(crate) struct Peer {
     child: Child,
     dir: TempDir,
@@ -20,7 +20,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// `HAProxy` with this configuration, in which `fd@3` is a port that it listens on.
+    /// Starts `HAProxy` with this configuration, in which `fd@3` is a listening port.
     pub(crate) fn haproxy(config: &str) -> Result<Self> {
         let (dir, socket) = (TempDir::new()?, Listener::bind(Family::Tcp4)?);
         let file = dir.join("haproxy.cfg");
@@ -31,11 +31,11 @@ impl Peer {
         command.args(["-db", "-f"]).arg(&file);
         command
             .fd_mappings(vec![FdMapping { parent_fd: passed, child_fd: 3 }])
-            .map_err(|_| Failure::Unexpected("two descriptors got one number".to_owned()))?;
+            .map_err(|_| Failure::Unexpected("two descriptors have the same number".to_owned()))?;
         Self::start("haproxy", command, dir, Some(socket))
     }
 
-    /// nginx with these servers in its http block; `DIR` stands for a directory.
+    /// Starts nginx with these servers in its http block; `DIR` becomes its directory.
     pub(crate) fn nginx(servers: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let file = dir.join("nginx.conf");
@@ -59,12 +59,12 @@ impl Peer {
         Ok(Self { child, dir, socket })
     }
 
-    /// The port that was passed to it.
+    /// The address of the port that was passed to the process.
     pub(crate) fn address(&self) -> &Address {
-        self.socket.as_ref().expect("it has a port").address()
+        self.socket.as_ref().expect("a passed port").address()
     }
 
-    /// A file in its directory, once it is there.
+    /// Waits until a socket exists in its directory and returns the path.
     pub(crate) fn socket(&self, name: &str) -> Result<std::path::PathBuf> {
         let path = self.dir.join(name);
         let there = |path: &Path| path.exists().then_some(());
@@ -75,7 +75,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended on its own; either way it is gone afterwards.
+        // The process may have ended already; then the kill fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! `HAProxy` and nginx behind dormouse read its PROXY headers.
+//! `HAProxy` and nginx as servers read dormouse's PROXY headers.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use dormouse_tests::{Family, Listener};
 use super::peers::Peer;
 use super::scene::Scene;
 
-/// What a web server that was told who its client is says of it.
+/// Returns the client address that a web server reports after it read a PROXY header.
 fn ask(to: &str, version: &str) -> (SocketAddr, String) {
     let keys = format!("proxy_protocol = {version}");
     let scene = Scene::in_front_of(Listener::bind(Family::Tcp4).unwrap(), to, "127.0.0.1:0", &keys).unwrap();
@@ -21,7 +21,7 @@ fn ask(to: &str, version: &str) -> (SocketAddr, String) {
 }
 
 #[test]
-fn haproxy_understands_us() {
+fn haproxy_accepts_the_proxy_header() {
     let answer = "http-request return status 200 content-type text/plain lf-string %[src]:%[src_port],%[fc_pp_unique_id]";
     let haproxy =
         Peer::haproxy(&format!("frontend web\n mode http\n bind fd@3 accept-proxy\n {answer}\n")).unwrap();
@@ -36,7 +36,7 @@ fn haproxy_understands_us() {
 }
 
 #[test]
-fn nginx_understands_us() {
+fn nginx_accepts_the_proxy_header() {
     let answer = "return 200 $proxy_protocol_addr:$proxy_protocol_port;";
     let nginx = Peer::nginx(&format!(
         "server {{\nlisten unix:DIR/web proxy_protocol;\nlocation / {{ {answer} }}\n}}"

@@ -1,5 +1,5 @@
-//! A service manager, seen from inside its namespaces; and the way in.
+//! The machine support of these tests.
 
 pub(crate) use dormouse_tests::machine::{
-    BY_THE_ORIGINALS_NAME, DORMOUSE, Machine, SETTLE, case, ensure, write,
+    DORMOUSE, DORMOUSE_AS_SOCKET_PROXYD, Machine, SETTLE, case, ensure, write,
 };

@@ -1,16 +1,16 @@
-//! The program under a real service manager: a socket unit, the program, and a real nginx behind it by `Requires=`,
-//! without a sleep, an `ExecStartPost=` or a polling loop in any unit.
+//! `dormouse proxy` under a real service manager: a socket unit, the proxy, and a real nginx that the proxy's unit
+//! names in `Requires=`. No unit contains a sleep, an `ExecStartPost=` or a polling loop.
 //!
-//! Each test makes namespaces of its own with a user manager (as an unprivileged user) or a system manager in them (see
-//! `ns/`), and runs itself again inside. It needs root, and what `scripts/test-deps.sh` installs.
+//! Each test makes new namespaces with a user manager (as an unprivileged user) or a system manager (see
+//! `src/machine/ns`) and runs itself again inside. The tests need root and the packages of `scripts/test-deps.sh`.
 
 use dormouse_tests::nginx;
 
+mod client;
 mod machine;
 mod man_page;
 mod private_network;
 mod protocol;
 mod rounds;
 mod stop;
-mod visitor;
 mod wake;

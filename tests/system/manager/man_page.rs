@@ -1,32 +1,29 @@
-//! The examples of the original's manual page, word for word but for the path of the program.
+//! The examples of the manual page systemd-socket-proxyd(8), unchanged except for the path of the program.
 //!
-//! nginx.service is Debian's own; what the manual page says about nginx (where it listens, that it has a private
-//! network) is added in its configuration and in a drop-in.
+//! nginx.service is Debian's. The requirements of the manual page for nginx (its address, its private network) are
+//! in its configuration and in a drop-in.
 
 use std::{path::Path, time::Duration};
 
 use dormouse_tests::Result;
 
 use super::{
-    machine::{BY_THE_ORIGINALS_NAME, DORMOUSE, Machine, SETTLE, case, ensure, write},
-    visitor::curl,
+    client::curl,
+    machine::{DORMOUSE, DORMOUSE_AS_SOCKET_PROXYD, Machine, SETTLE, case, ensure, write},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-case!(System, simple_example_under_the_originals_name, LIMIT, |machine| simple(
-    machine,
-    BY_THE_ORIGINALS_NAME
-));
+case!(System, simple_example_as_socket_proxyd, LIMIT, |machine| simple(machine, DORMOUSE_AS_SOCKET_PROXYD));
 
 case!(System, simple_example_as_dormouse_proxy, LIMIT, |machine| simple(
     machine,
     &format!("{DORMOUSE} proxy")
 ));
 
-case!(System, namespace_example_under_the_originals_name, LIMIT, |machine| namespace(
+case!(System, namespace_example_as_socket_proxyd, LIMIT, |machine| namespace(
     machine,
-    BY_THE_ORIGINALS_NAME
+    DORMOUSE_AS_SOCKET_PROXYD
 ));
 
 case!(System, namespace_example_as_dormouse_proxy, LIMIT, |machine| namespace(
@@ -36,7 +33,7 @@ case!(System, namespace_example_as_dormouse_proxy, LIMIT, |machine| namespace(
 
 case!(System, both_stop_when_idle, LIMIT, |machine| {
     let example = SIMPLE_SERVICE.replace("proxyd /run", "proxyd --exit-idle-time=300ms /run");
-    set_up(machine, &example, BY_THE_ORIGINALS_NAME, "unix:/run/nginx/socket", NGINX_IDLE)?;
+    set_up(machine, &example, DORMOUSE_AS_SOCKET_PROXYD, "unix:/run/nginx/socket", NGINX_IDLE)?;
     for _ in 0..3 {
         serves(machine)?;
         machine.wait_inactive(&["proxy-to-nginx.service", "nginx.service"])?;
@@ -85,9 +82,9 @@ PrivateNetwork=yes
 ";
 
 /// The path of the program in the examples.
-const ORIGINAL: &str = "/usr/lib/systemd/systemd-socket-proxyd";
+const SOCKET_PROXYD: &str = "/usr/lib/systemd/systemd-socket-proxyd";
 
-/// /run/nginx has to come from somewhere.
+/// Creates /run/nginx.
 const NGINX_PLAIN: &str = "[Service]\nRuntimeDirectory=nginx\n";
 
 const NGINX_IDLE: &str = "[Unit]\nStopWhenUnneeded=yes\n[Service]\nRuntimeDirectory=nginx\n";
@@ -106,7 +103,7 @@ fn namespace(machine: &Machine, program: &str) -> Result<()> {
     stays(machine)
 }
 
-/// Does what the examples say, up to the commands of "Enabling the proxy".
+/// Installs the units of an example and runs the first command of "Enabling the proxy".
 fn set_up(machine: &Machine, service: &str, program: &str, listen: &str, drop_in: &str) -> Result<()> {
     let nginx = format!(
         "\
@@ -125,12 +122,12 @@ http {{
     machine.install(&[
         ("nginx.service.d/example.conf", drop_in),
         ("proxy-to-nginx.socket", SOCKET),
-        ("proxy-to-nginx.service", &service.replace(ORIGINAL, program)),
+        ("proxy-to-nginx.service", &service.replace(SOCKET_PROXYD, program)),
     ])?;
     machine.systemctl(&["enable", "--now", "proxy-to-nginx.socket"]).map(drop)
 }
 
-/// The commands of "Enabling the proxy", of which the first has been run.
+/// Runs the remaining commands of "Enabling the proxy".
 fn serves(machine: &Machine) -> Result<()> {
     machine.expect("proxy-to-nginx.service", "ActiveState", "inactive")?;
     machine.expect("nginx.service", "ActiveState", "inactive")?;

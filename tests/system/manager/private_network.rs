@@ -1,16 +1,16 @@
-//! A backend in a network of its own, and a program that joins it there with as few rights as it can have.
+//! A backend in a private network, and a proxy that joins this network with the fewest possible privileges.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use dormouse_tests::{Address, Result, Stream, failure::Doing};
 
 use super::{
+    client::{PATIENCE, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, case, ensure, write},
     nginx::{self, Start},
-    visitor::{PATIENCE, ask, curl, curl_unix},
 };
 
-case!(System, hardened_in_the_network_of_the_backend, Duration::from_secs(120), joins_the_backend);
+case!(System, a_hardened_proxy_joins_the_network_of_the_backend, Duration::from_secs(120), joins_the_backend);
 
 const WEB_SERVICE: &str = "\
 [Unit]
@@ -25,7 +25,7 @@ RuntimeDirectory=web
 ExecStart=/usr/sbin/nginx -e stderr -c /etc/web/nginx.conf
 ";
 
-/// All that systemd can take from a service that needs nothing but its sockets.
+/// All sandbox options of systemd that a service with only sockets tolerates.
 const HARDENING: &str = "\
 PrivateNetwork=yes
 PrivateTmp=yes
@@ -88,7 +88,7 @@ TriggerLimitIntervalSec=0
         let answer = curl_unix(Path::new("/run/front"), "http://web/?n=unix")?;
         ensure(answer == "unix\n", || format!("over the UNIX socket the answer is {answer:?}"))?;
         ask(&front, round)?;
-        together_and_apart(machine)?;
+        expect_isolation(machine)?;
         drop(held);
         machine.wait_inactive(&["proxy.service", "web.service"])?;
         machine.expect("proxy.service", "Result", "success")?;
@@ -97,8 +97,8 @@ TriggerLimitIntervalSec=0
     Ok(())
 }
 
-/// The two are in one network and we are not; and the program has lost what it was to lose.
-fn together_and_apart(machine: &Machine) -> Result<()> {
+/// Asserts that proxy and backend share a network that process 1 is not in, and that the proxy has no privileges.
+fn expect_isolation(machine: &Machine) -> Result<()> {
     let direct = Stream::connect(&Address::Tcp(([127, 0, 0, 1], 8081).into()), PATIENCE);
     ensure(direct.is_err(), || "the backend can be reached from outside its network".to_owned())?;
 
@@ -115,14 +115,14 @@ fn together_and_apart(machine: &Machine) -> Result<()> {
         status.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim() == value))
     };
     ensure(has("CapEff:", "0000000000000000") && has("Seccomp:", "2") && has("NoNewPrivs:", "1"), || {
-        format!("the program's rights: {status}")
+        format!("the proxy's privileges: {status}")
     })?;
-    let owner = fs::metadata(format!("/proc/{proxy}")).doing(|| format!("look at {path}"))?.uid();
+    let owner = fs::metadata(format!("/proc/{proxy}")).doing(|| format!("stat {path}"))?.uid();
     ensure(owner != 0, || "the program runs as root".to_owned())
 }
 
-/// Which network namespace a process is in.
+/// Returns the inode of a process's network namespace.
 fn network(process: u64) -> Result<u64> {
     let path = format!("/proc/{process}/ns/net");
-    Ok(fs::metadata(&path).doing(|| format!("look at {path}"))?.ino())
+    Ok(fs::metadata(&path).doing(|| format!("stat {path}"))?.ino())
 }

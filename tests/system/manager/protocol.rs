@@ -1,13 +1,13 @@
-//! What the program and the service manager have to say to each other.
+//! The protocol between the proxy and the service manager.
 
 use std::{fs, time::Duration};
 
 use dormouse_tests::{Address, Failure, Result, Stream, failure::Doing, wait};
 
 use super::{
+    client::{PATIENCE, ask, receive_answer, send_request},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, receive_answer, send_request},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -20,9 +20,19 @@ case!(User, watchdog_under_the_user_manager, LIMIT, watchdog);
 
 case!(System, watchdog_under_the_system_manager, LIMIT, watchdog);
 
-case!(User, a_service_a_connection_under_the_user_manager, LIMIT, a_service_a_connection);
+case!(
+    User,
+    a_service_instance_per_connection_under_the_user_manager,
+    LIMIT,
+    a_service_instance_per_connection
+);
 
-case!(System, a_service_a_connection_under_the_system_manager, LIMIT, a_service_a_connection);
+case!(
+    System,
+    a_service_instance_per_connection_under_the_system_manager,
+    LIMIT,
+    a_service_instance_per_connection
+);
 
 case!(User, many_named_listeners_under_the_user_manager, LIMIT, many_named_listeners);
 
@@ -32,7 +42,7 @@ fn front() -> Address {
     Address::Tcp(([127, 0, 0, 1], 8080).into())
 }
 
-/// A service that does not require the web server: its target may be missing.
+/// A proxy unit that does not require the web server: its target may be missing.
 fn lone_service(extra: &str) -> String {
     format!(
         "\
@@ -47,37 +57,37 @@ ExecStart={DORMOUSE} proxy %t/web/socket
 
 const SOCKET: &str = "[Socket]\nListenStream=127.0.0.1:8080\nTriggerLimitIntervalSec=0\n";
 
-/// `Type=notify`: without a READY=1 `start` would neither return nor succeed. It comes without a backend.
+/// `Type=notify`: `systemctl start` succeeds only after READY=1, which the proxy sends without a backend.
 fn ready_and_status(machine: &Machine) -> Result<()> {
     machine.install(&[("proxy.service", &lone_service("")), ("proxy.socket", SOCKET)])?;
     machine.systemctl(&["start", "proxy.socket", "proxy.service"])?;
     machine.expect("proxy.service", "SubState", "running")?;
-    let at_rest = machine.property("proxy.service", "StatusText")?;
-    ensure(!at_rest.is_empty(), || "there is no status text".to_owned())?;
+    let while_idle = machine.property("proxy.service", "StatusText")?;
+    ensure(!while_idle.is_empty(), || "there is no status text".to_owned())?;
 
     let held = Stream::connect(&front(), PATIENCE)?;
-    let with_one = wait::until("status text that tells of a session", SETTLE, || {
+    let with_one = wait::until("status text with a session", SETTLE, || {
         let text = machine.property("proxy.service", "StatusText")?;
-        Ok((text != at_rest && text.contains('1')).then_some(text))
+        Ok((text != while_idle && text.contains('1')).then_some(text))
     })?;
     drop(held);
-    wait::until("status text that tells of its end", SETTLE, || {
+    wait::until("status text without the session", SETTLE, || {
         Ok((machine.property("proxy.service", "StatusText")? != with_one).then_some(()))
     })?;
     machine.systemctl(&["stop", "proxy.service"])?;
     machine.expect("proxy.service", "Result", "success")
 }
 
-/// The manager hears from the program in time, again and again; and it notices when it does not.
+/// The proxy sends keep-alive pings in time, and the manager notices when they stop.
 fn watchdog(machine: &Machine) -> Result<()> {
     let service = lone_service("WatchdogSec=1s\n");
     machine.install(&[("proxy.service", &service), ("proxy.socket", SOCKET)])?;
     machine.systemctl(&["start", "proxy.socket", "proxy.service"])?;
-    let mut heard = machine.number("proxy.service", "WatchdogTimestampMonotonic")?;
+    let mut last_ping = machine.number("proxy.service", "WatchdogTimestampMonotonic")?;
     for _ in 0..4 {
-        heard = wait::until("sign of life", SETTLE, || {
+        last_ping = wait::until("watchdog ping", SETTLE, || {
             let now = machine.number("proxy.service", "WatchdogTimestampMonotonic")?;
-            Ok((now > heard).then_some(now))
+            Ok((now > last_ping).then_some(now))
         })?;
     }
     machine.expect("proxy.service", "ActiveState", "active")?;
@@ -87,9 +97,9 @@ fn watchdog(machine: &Machine) -> Result<()> {
     machine.wait("proxy.service", "Result", "watchdog", SETTLE)
 }
 
-/// `Accept=yes`: each connection gets an instance of its own, which is handed the connected socket and leaves with
-/// success after it.
-fn a_service_a_connection(machine: &Machine) -> Result<()> {
+/// `Accept=yes`: each connection gets its own instance, which receives the connected socket and exits with success
+/// after the session.
+fn a_service_instance_per_connection(machine: &Machine) -> Result<()> {
     nginx::configure(machine, Upstream::Unix, Start::Quick)?;
     let service = lone_service("").replace("[Unit]\n", "[Unit]\nRequires=web.service\nAfter=web.service\n");
     let socket = "\
@@ -107,7 +117,7 @@ TriggerLimitIntervalSec=0
     for (number, at) in [front(), unix, front()].into_iter().enumerate() {
         ask(&at, number as u64)?;
     }
-    // Two at a time are two services.
+    // Two connections at the same time are two instances.
     let sessions = [Stream::connect(&front(), PATIENCE)?, Stream::connect(&front(), PATIENCE)?];
     wait::until("two instances", SETTLE, || Ok((instances(machine, "active")? == 2).then_some(())))?;
     for (number, session) in sessions.iter().enumerate() {
@@ -119,14 +129,14 @@ TriggerLimitIntervalSec=0
         let left = instances(machine, "active,activating,deactivating")?;
         Ok((left == 0).then_some(()))
     })?;
-    // What fails stays listed; what succeeded is forgotten.
+    // The manager lists failed instances and forgets instances that succeeded.
     let failed = instances(machine, "failed")?;
     ensure(failed == 0, || format!("{failed} instances failed"))?;
     machine.wait("proxy.socket", "NConnections", "0", SETTLE)?;
     machine.expect("proxy.socket", "NAccepted", "5")
 }
 
-/// How many instances of the template are in one of these states.
+/// Returns the number of instances of the template in one of these states.
 fn instances(machine: &Machine, states: &str) -> Result<usize> {
     let list = machine.systemctl(&[
         "list-units",
@@ -139,7 +149,7 @@ fn instances(machine: &Machine, states: &str) -> Result<usize> {
     Ok(list.lines().count())
 }
 
-/// Two socket units for one service, with names, and all the families there are.
+/// Two socket units with names for one service, with all address families.
 fn many_named_listeners(machine: &Machine) -> Result<()> {
     nginx::configure(machine, Upstream::Tcp, Start::Quick)?;
     let service = format!(

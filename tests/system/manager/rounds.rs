@@ -1,4 +1,4 @@
-//! Falling asleep and waking up again, over and over, with visitors in the very moment of the exit.
+//! Many rounds of sleep and wake, with clients that connect at the moment of the exit.
 
 use std::{
     env, thread,
@@ -11,17 +11,17 @@ use dormouse_tests::{
 };
 
 use super::{
+    client::ask_and_stay,
     machine::{DORMOUSE, Machine, SETTLE, case, ensure, write},
     nginx::{self, Start, Upstream},
-    visitor::ask_and_stay,
 };
 
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// How many rounds there are, unless `DORMOUSE_ROUNDS` says otherwise.
+/// The number of rounds if `DORMOUSE_ROUNDS` is not set.
 const ROUNDS: u64 = 200;
 
-/// How long the program waits for another visitor.
+/// The idle time after which the proxy exits.
 const IDLE: Duration = Duration::from_millis(20);
 
 case!(User, user_manager_with_nginx_on_tcp, LIMIT, |machine| no_request_fails(
@@ -52,17 +52,17 @@ fn rounds(divisor: u64) -> Result<u64> {
     Ok((all / divisor).max(1))
 }
 
-/// What met the requests that were sent around the moment of the exit.
+/// The results of the requests that were sent around the moment of the exit.
 #[derive(Default)]
 struct Tally {
-    /// The program that served the round's first request was still there.
+    /// The rounds in which the process of the first request served them.
     awake: u64,
-    /// A new one had to be started.
+    /// The rounds in which a new process was started.
     woken: u64,
 }
 
-/// Three units: a socket, the program, and its nginx. The rounds go by turns through some of these, since the manager
-/// stops one unneeded unit 16 times in 10 s and no more.
+/// Three units: a socket, the proxy, and its nginx. The rounds alternate between several lanes because the manager
+/// stops an unneeded unit at most 16 times in 10 s.
 struct Lane {
     socket: String,
     proxy: String,
@@ -70,7 +70,7 @@ struct Lane {
     front: Address,
 }
 
-/// Instances of the template units from this number on; it is a part of their ports.
+/// The number of the first instance of the template units; the number is a part of the port.
 const FIRST_LANE: u16 = 10;
 
 const LANES: u16 = 25;
@@ -112,15 +112,15 @@ fn no_request_fails(machine: &Machine, upstream: Upstream, rounds: u64) -> Resul
         "{number} requests; around the exit {awake} rounds met the old process, {woken} a new one; {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    // A run whose requests all came too early, or all too late, would have tested something else.
+    // A run whose requests were all too early, or all too late, does not test the moment of the exit.
     let enough = rounds / 20;
     ensure(awake >= enough && woken >= enough, || {
         format!("of {rounds} rounds {awake} met the old process and {woken} a new one: too one-sided")
     })
 }
 
-/// The start and trigger limits are off: wakings in quick succession are what this is about, and a manager that meets
-/// its limits closes the socket for good.
+/// The start and trigger limits are off: the test wakes the units in quick succession, and a manager that reaches
+/// its limits closes the socket permanently.
 fn set_up(machine: &Machine, upstream: Upstream) -> Result<Vec<Lane>> {
     let target = match upstream {
         Upstream::Tcp => "127.0.0.1:90%i",
@@ -176,13 +176,13 @@ fn one_round(
         *number += 1;
         *number
     };
-    // It stays awake while this is found out, however long that takes.
+    // The open session keeps the proxy awake during these checks.
     let visitor = ask_and_stay(&lane.front, fresh())?;
     let process = machine.number(&lane.proxy, "ExecMainPID")?;
     drop(visitor);
     let answered = Instant::now();
 
-    // Half of the rounds aim at the exit itself, the others at anything from before it to the end of nginx' stop.
+    // Half of the rounds aim at the exit itself, the others at any time from before it to the end of nginx's stop.
     let window = if rng.chance(50) { Duration::from_millis(6) } else { Duration::from_millis(60) };
     let start = if window < IDLE { IDLE.saturating_sub(window / 3) } else { Duration::ZERO };
     let at = answered + start + rng.duration(window);
@@ -199,7 +199,7 @@ fn one_round(
         .collect();
     let mut stay = Vec::new();
     for visitor in visitors {
-        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     if machine.number(&lane.proxy, "ExecMainPID")? == process {
         tally.awake += 1;

@@ -1,4 +1,4 @@
-//! Stopped and restarted while there are sessions.
+//! Stop and restart of the proxy while it has sessions.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,9 +9,9 @@ use std::{
 use dormouse_tests::{Address, Failure, Result, Stream};
 
 use super::{
+    client::{PATIENCE, ask, receive_answer},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, receive_answer},
 };
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -48,17 +48,17 @@ ExecStart={DORMOUSE} proxy {options} {}
     Ok(Address::Tcp(([127, 0, 0, 1], 8080).into()))
 }
 
-/// Half a request, so that nginx waits for the rest of it and the session stays open.
+/// Half a request: nginx waits for the rest, so that the session stays open.
 const FIRST_HALF: &[u8] = b"GET /?n=7 HTTP/1.0\r\n";
 
-/// A session that is open when the stop comes is served to its end. Who comes meanwhile waits in the manager's socket
-/// for the next start.
+/// The proxy serves a session that is open at the stop to its end. A client that connects meanwhile waits in the
+/// manager's socket for the next start.
 fn drains(machine: &Machine) -> Result<()> {
     let front = set_up(machine, "--drain-timeout=1min")?;
     ask(&front, 1)?;
     let open = Stream::connect(&front, PATIENCE)?;
     open.send(FIRST_HALF, PATIENCE)?;
-    // The program has it by then: this one was accepted later.
+    // This connection was accepted later, so that the first session has been accepted.
     ask(&front, 2)?;
     let process = machine.number("proxy.service", "MainPID")?;
 
@@ -67,7 +67,7 @@ fn drains(machine: &Machine) -> Result<()> {
     let early = Stream::connect(&front, PATIENCE)?;
     early.send(b"GET /?n=8 HTTP/1.0\r\n\r\n", PATIENCE)?;
     ensure(early.ended_within(Duration::from_millis(300))?.is_none(), || {
-        "who connected during the drain was turned away".to_owned()
+        "a client that connected during the drain was refused".to_owned()
     })?;
     machine.expect("proxy.service", "MainPID", &process.to_string())?;
 
@@ -76,10 +76,10 @@ fn drains(machine: &Machine) -> Result<()> {
     receive_answer(&early, 8)?;
     machine.expect("proxy.service", "Result", "success")?;
     let next = machine.number("proxy.service", "MainPID")?;
-    ensure(next != process, || "the stopped program served a new visitor".to_owned())
+    ensure(next != process, || "the stopping proxy served a new client".to_owned())
 }
 
-/// A session that does not end is ended when the drain's time is up.
+/// The proxy ends a session that is still open at the end of the drain timeout.
 fn stops_draining_in_time(machine: &Machine) -> Result<()> {
     let front = set_up(machine, "--drain-timeout=300ms")?;
     ask(&front, 1)?;
@@ -90,19 +90,19 @@ fn stops_draining_in_time(machine: &Machine) -> Result<()> {
     machine.systemctl(&["stop", "proxy.service"])?;
     machine.expect("proxy.service", "Result", "success")?;
     let received = open.receive_to_end(PATIENCE)?;
-    ensure(received.bytes.is_empty(), || format!("the cut session got {:?}", received.bytes))?;
+    ensure(received.bytes.is_empty(), || format!("the terminated session received {:?}", received.bytes))?;
     ask(&front, 3)
 }
 
-/// Nobody notices a restart, but for the time it takes.
+/// A restart delays clients but fails no request.
 fn restarts_under_load(machine: &Machine) -> Result<()> {
-    const VISITORS: u64 = 6;
+    const CLIENTS: u64 = 6;
     const RESTARTS: u64 = 15;
     let front = set_up(machine, "--drain-timeout=1min")?;
     ask(&front, 0)?;
     let over = AtomicBool::new(false);
     let served: u64 = thread::scope(|scope| {
-        let visitors: Vec<_> = (0..VISITORS)
+        let visitors: Vec<_> = (0..CLIENTS)
             .map(|visitor| {
                 let (front, over) = (&front, &over);
                 scope.spawn(move || {
@@ -120,12 +120,12 @@ fn restarts_under_load(machine: &Machine) -> Result<()> {
         over.store(true, Ordering::Relaxed);
         let mut served = 0;
         for visitor in visitors {
-            served += visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??;
+            served += visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??;
         }
         restarted.map(|_| served)
     })?;
     println!("{served} requests during {RESTARTS} restarts");
-    ensure(served > VISITORS * RESTARTS, || format!("only {served} requests: there was no load"))?;
+    ensure(served > CLIENTS * RESTARTS, || format!("only {served} requests: the load was too low"))?;
     machine.expect("proxy.socket", "ActiveState", "active")?;
     machine.expect("proxy.service", "Result", "success")
 }

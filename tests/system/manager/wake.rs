@@ -1,13 +1,13 @@
-//! Asleep, woken by a connection, asleep again when nobody is there.
+//! The proxy sleeps, wakes on a connection, and sleeps again when it is idle.
 
 use std::time::{Duration, Instant};
 
 use dormouse_tests::{Address, Result, Stream};
 
 use super::{
+    client::{PATIENCE, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
-    visitor::{PATIENCE, ask, curl, curl_unix},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -66,10 +66,10 @@ ExecStart={DORMOUSE} proxy --exit-idle-time=300ms {}
         let waited = asked.elapsed();
         ensure(answer == format!("first-{round}\n"), || format!("the first answer is {answer:?}"))?;
         ensure(waited > Duration::from_millis(100), || {
-            format!("nginx is not slow: it answered after {waited:?}, so that the test shows nothing")
+            format!("nginx is not slow: it answered after {waited:?}, so that the test proves nothing")
         })?;
 
-        // An open session keeps both awake, while the others come and go.
+        // An open session keeps both units awake while other clients connect and leave.
         let held = Stream::connect(&front, PATIENCE)?;
         let answer = curl("http://[::1]:8080/?n=v6")?;
         ensure(answer == "v6\n", || format!("over IPv6 the answer is {answer:?}"))?;
@@ -79,7 +79,7 @@ ExecStart={DORMOUSE} proxy --exit-idle-time=300ms {}
             machine.expect(unit, "ActiveState", "active")?;
         }
         drop(held);
-        // Nobody waits for the sleep to come before the next visitor does.
+        // The next client connects without waiting for the sleep.
         ask(&front, round)?;
     }
 

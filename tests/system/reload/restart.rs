@@ -1,4 +1,4 @@
-//! Restarts under a real service manager: listeners and what was woken outlive the program.
+//! Restarts by a real service manager: listeners and woken workloads outlive dormouse.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,24 +13,29 @@ use dormouse_tests::{Address, Failure, Result, Stream, wait};
 use super::load::{Echo, Load};
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// How many restarts there are, unless `DORMOUSE_ROUNDS` says otherwise.
+/// The number of restarts if `DORMOUSE_ROUNDS` is not set.
 const RESTARTS: u32 = 20;
-/// Clients a second.
+/// The clients per second.
 const RATE: u32 = 500;
 const FRONT: &str = "front.service";
-/// Where it listens.
+/// The address of the listener.
 const ADDRESS: &str = "127.0.0.1:8080";
 
-case!(User, no_client_is_refused_in_a_restart, LIMIT, restarts);
-case!(System, no_client_is_refused_in_a_restart_of_the_system, LIMIT, restarts);
-case!(User, no_client_is_refused_in_a_crash, LIMIT, crashes);
-case!(User, what_was_woken_is_ours_after_a_crash, LIMIT, |machine| ours_after_a_crash(machine, STORE));
-case!(System, what_was_woken_is_ours_by_a_file, LIMIT, |machine| ours_after_a_crash(machine, DIRECTORY));
-case!(User, a_kept_listener_makes_room_for_another, LIMIT, other_listeners);
-case!(User, systemctl_reload_waits_for_its_end, LIMIT, reload);
-case!(User, a_bad_file_ends_it_with_its_status, LIMIT, bad_file);
+case!(User, no_client_is_refused_during_a_restart, LIMIT, restarts);
+case!(System, no_client_is_refused_during_a_restart_by_the_system_manager, LIMIT, restarts);
+case!(User, no_client_is_refused_during_a_crash, LIMIT, crashes);
+case!(User, woken_units_are_recovered_after_a_crash_from_the_descriptor_store, LIMIT, |machine| {
+    recovers_woken_units(machine, STORE)
+});
+case!(System, woken_units_are_recovered_after_a_crash_from_the_runtime_directory, LIMIT, |machine| {
+    recovers_woken_units(machine, DIRECTORY)
+});
+case!(User, a_stored_listener_is_replaced_by_an_overlapping_one, LIMIT, other_listeners);
+case!(User, systemctl_reload_waits_until_the_reload_is_done, LIMIT, reload);
+case!(User, an_invalid_configuration_exits_with_status_78, LIMIT, bad_file);
 
-/// As the manager of Debian 12 needs it, which does not say that it keeps descriptors.
+/// The manager of Debian 12 does not announce its descriptor store in the environment, so that the unit sets
+/// FDSTORE itself.
 const STORE: &str = "FileDescriptorStoreMax=16\nEnvironment=FDSTORE=16\n";
 const DIRECTORY: &str = "RuntimeDirectory=front\nRuntimeDirectoryPreserve=restart\n";
 
@@ -39,7 +44,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// A dormouse of this program with this file, in a service with these lines.
+    /// Starts dormouse from this path with this configuration, as a unit with these additional lines.
     fn new(machine: &'a Machine, program: &str, file: &str, lines: &str) -> Result<Self> {
         let stage = Self { machine };
         stage.write(file)?;
@@ -54,7 +59,7 @@ StandardError=append:{}
 Restart=on-failure
 RestartSec=0
 {lines}",
-            as_shipped(),
+            shipped_lines(),
             stage.file().display(),
             stage.log_path().display()
         );
@@ -94,11 +99,11 @@ RestartSec=0
             .map_err(|failure| self.with_log(&failure))
     }
 
-    /// Has it read the file, and waits until the log has told that so often.
+    /// Reloads the unit and waits until the log contains `part` this many times.
     fn reload(&self, part: &str, times: usize) -> Result<()> {
         self.systemctl(&["reload", FRONT])?;
-        let told = || Ok((self.log().matches(part).count() >= times).then_some(()));
-        wait::until(&format!("{part:?} in the log"), SETTLE, told).map_err(|failure| self.with_log(&failure))
+        let found = || Ok((self.log().matches(part).count() >= times).then_some(()));
+        wait::until(&format!("{part:?} in the log"), SETTLE, found).map_err(|failure| self.with_log(&failure))
     }
 
     fn process(&self) -> Result<u64> {
@@ -106,12 +111,12 @@ RestartSec=0
     }
 }
 
-/// What the unit that is shipped says of telling the manager.
-fn as_shipped() -> String {
+/// Returns the lines of the shipped unit that concern notification and reload.
+fn shipped_lines() -> String {
     let unit = include_str!("../../../docs/examples/dormouse.service");
-    let telling =
+    let relevant =
         |line: &&str| ["Type=", "NotifyAccess=", "ExecReload="].iter().any(|key| line.starts_with(key));
-    unit.lines().filter(telling).collect::<Vec<_>>().join("\n")
+    unit.lines().filter(relevant).collect::<Vec<_>>().join("\n")
 }
 
 fn rounds() -> u32 {
@@ -126,7 +131,7 @@ fn bridge(echo: &Echo) -> String {
     format!("drain_timeout = '20s'\n[services.web]\nlisten = '{ADDRESS}'\nto = '{}'\n", echo.address)
 }
 
-/// Each other time it is another file, as after an upgrade.
+/// Every second restart uses a new program file, as after an upgrade.
 fn restarts(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
     let program = machine.runtime().join("dormouse");
@@ -155,13 +160,13 @@ fn restarts(machine: &Machine) -> Result<()> {
     tally.all_served().map_err(|failure| stage.with_log(&failure))?;
     processes.dedup();
     let different = processes.len() == rounds() as usize + 1;
-    ensure(different, || "a restart was none".to_owned())?;
-    // Once more: what is stored does not grow.
+    ensure(different, || "a restart did not replace the process".to_owned())?;
+    // The number of stored descriptors does not grow.
     let stored = machine.property(FRONT, "NFileDescriptorStore")?;
     ensure(stored == "2", || format!("{stored} descriptors are stored"))
 }
 
-/// Sessions end with the process, but nobody who comes is refused.
+/// Sessions end with the process, but no new client is refused.
 fn crashes(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
     let path = machine.runtime().join("front.sock");
@@ -174,7 +179,7 @@ fn crashes(machine: &Machine) -> Result<()> {
         let process = stage.process()?;
         stage.systemctl(&["kill", "--signal=KILL", FRONT])?;
         for _ in 0..20 {
-            // Accepted by whichever process; who met the old one is cut off.
+            // Either process may accept the connection; a session of the killed process ends.
             for address in [Address::Tcp(address()), Address::Unix(path.clone())] {
                 Stream::connect(&address, SETTLE).map_err(|failure| stage.with_log(&failure))?;
             }
@@ -182,10 +187,11 @@ fn crashes(machine: &Machine) -> Result<()> {
         wait::until("another process", SETTLE, || Ok((stage.process()? > process).then_some(())))
             .map_err(|failure| stage.with_log(&failure))?;
     }
-    ensure(first.is_some() && inode() == first, || "it is another socket's file".to_owned())?;
-    // In good order it is the same, and one that is not wanted any more goes.
+    ensure(first.is_some() && inode() == first, || "the socket file was replaced".to_owned())?;
+    // An orderly restart keeps the socket file too, and a listener that was removed from the configuration is
+    // removed.
     stage.systemctl(&["restart", FRONT])?;
-    ensure(inode() == first, || "it is another socket's file after a restart".to_owned())?;
+    ensure(inode() == first, || "the socket file was replaced by a restart".to_owned())?;
     stage.write(&bridge(&echo))?;
     stage.systemctl(&["restart", FRONT])?;
     machine.wait(FRONT, "NFileDescriptorStore", "2", SETTLE).map_err(|failure| stage.with_log(&failure))?;
@@ -194,8 +200,8 @@ fn crashes(machine: &Machine) -> Result<()> {
     load.finish()?.all_served().map_err(|failure| stage.with_log(&failure))
 }
 
-/// It is put to sleep in time by the next process, and taken along at its end.
-fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
+/// The next process stops the woken unit when it is idle, and stops it at its own end.
+fn recovers_woken_units(machine: &Machine, lines: &str) -> Result<()> {
     const WEB: &str = "web.service";
     machine.install(&[
         (WEB, "[Service]\nType=exec\nSuccessExitStatus=143\nExecStart=/usr/bin/socat TCP-LISTEN:8081,bind=127.0.0.1,reuseaddr,fork EXEC:cat\n"),
@@ -210,7 +216,7 @@ fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
         )
     };
     let stage = Stage::new(machine, DORMOUSE, &file("infinity"), lines)?;
-    // What somebody else has started stays.
+    // A unit that another program has started keeps running.
     stage.systemctl(&["start", "other.service"])?;
     let crash = || -> Result<()> {
         let process = stage.process()?;
@@ -230,7 +236,7 @@ fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
         crash()?;
         machine.expect(WEB, "ActiveState", "active")?;
         if round == 1 {
-            // Nobody comes: it is known all the same.
+            // No client connects: dormouse recovers the unit without one.
             stage.write(&file("300ms"))?;
             crash()?;
             machine
@@ -250,7 +256,7 @@ fn ours_after_a_crash(machine: &Machine, lines: &str) -> Result<()> {
     machine.expect("other.service", "ActiveState", "active")
 }
 
-/// What the manager keeps of an address would be in the way of whoever listens at one that covers it, or in another way.
+/// A socket in the manager's store would prevent a listener on an address that covers it, or with other options.
 fn other_listeners(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
     let taken = dormouse_tests::Listener::bind(dormouse_tests::Family::Tcp4)?;
@@ -274,14 +280,14 @@ fn other_listeners(machine: &Machine) -> Result<()> {
         stage.reload("1 changed (web)", round + 1)?;
         served(listen)?;
     }
-    // Nothing has changed: what was closed to make room is open again, and kept again.
+    // The failed reload changes nothing: listeners that were closed for it are open and stored again.
     let other = format!("[services.other]\nlisten = '{}'\nto = '{}'\n", taken.address(), echo.address);
     for round in 0..2 {
         stage.write(&format!("{}{other}", file("*:8080")))?;
         stage.reload("was not reloaded", round + 1)?;
         served("after a reload that failed")?;
     }
-    // It may change while it does not run, too.
+    // The configuration may also change across a restart.
     for listen in ["*:8080", "*:8080?backlog=9", ADDRESS] {
         stage.write(&file(listen))?;
         stage.systemctl(&["restart", FRONT])?;
@@ -304,7 +310,7 @@ fn reload(machine: &Machine) -> Result<()> {
     let echo = Echo::start()?;
     let stage = Stage::new(machine, DORMOUSE, &bridge(&echo), STORE)?;
     let process = stage.process()?;
-    // Many of them, so that it lasts.
+    // Many services, so that the reload takes time.
     let others = |round: u16| -> String {
         let other = |number| {
             format!(
@@ -329,18 +335,18 @@ fn reload(machine: &Machine) -> Result<()> {
     stage.systemctl(&["reload", FRONT])?;
     stage.wait_for_log(messages::NOT_RELOADED)?;
     machine.expect(FRONT, "ActiveState", "active")?;
-    let status = wait::until("a status that tells it", SETTLE, || {
+    let status = wait::until("a status that reports the failed reload", SETTLE, || {
         let status = machine.property(FRONT, "StatusText")?;
         Ok(status.contains("was not reloaded: ").then_some(status))
     })?;
     ensure(status.contains("dormouse.toml:1"), || status.clone())?;
-    ensure(stage.process()? == process, || "it is another process".to_owned())
+    ensure(stage.process()? == process, || "the process was replaced".to_owned())
 }
 
 fn bad_file(machine: &Machine) -> Result<()> {
     let stage = Stage { machine };
     let failed = Stage::new(machine, DORMOUSE, "nonsense\n", "RestartPreventExitStatus=CONFIG\n");
-    ensure(failed.is_err(), || "it started".to_owned())?;
+    ensure(failed.is_err(), || "dormouse started".to_owned())?;
     machine.expect(FRONT, "ExecMainStatus", "78")?;
     machine.expect(FRONT, "NRestarts", "0").map_err(|failure| stage.with_log(&failure))
 }

@@ -1,4 +1,4 @@
-//! Programs behind `dormouse run` that need an installed server or root.
+//! Workloads of `dormouse run` that need an installed server or root.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ use dormouse_tests::wait::until;
 use super::scene::{LIMIT, Process, Scene};
 
 #[test]
-fn a_daemon_that_forks_away_is_one_service_with_what_it_forked() {
+fn a_daemon_that_forks_is_one_workload_with_its_children() {
     let dir = TempDir::new().unwrap();
     let exec = format!(
         "--exec=redis-server --daemonize yes --port 0 --save '' --dir {0} --unixsocket {0}/socket --pidfile {0}/pid",
@@ -35,14 +35,14 @@ fn a_daemon_that_forks_away_is_one_service_with_what_it_forked() {
 }
 
 #[test]
-fn a_full_process_table_is_reported_with_a_remedy_and_passes() {
-    // A user without other processes, so that the limit is this dormouse's alone.
+fn a_process_limit_is_reported_with_a_remedy_and_recovers() {
+    // A user without other processes, so that the limit applies only to this dormouse.
     let uid = 62_000 + std::process::id() % 1000;
     let scene = Scene::launch(Launch::dormouse().uid(uid), "well", &[]).unwrap();
-    // Its own, and the one that writes the log while there is something to write.
+    // The main thread, and the thread that writes the log.
     let threads = 2;
     let limit = |most: u64| limit_processes(&scene, uid, most);
-    // None more; then the guard alone.
+    // First no additional process, then only the guard.
     for more in [0, 1] {
         limit(threads + more);
         let told = scene.log().matches(messages::NO_MORE_PROCESSES).count();
@@ -56,7 +56,7 @@ fn a_full_process_table_is_reported_with_a_remedy_and_passes() {
     scene.served_again("hello\n");
 }
 
-/// Even root may not do this in every container, but the user itself may.
+/// Runs prlimit as the user itself, because in some containers root may not do this.
 #[track_caller]
 fn limit_processes(scene: &Scene, uid: u32, most: u64) {
     let mut command = Command::new("setpriv");
@@ -70,7 +70,7 @@ fn limit_processes(scene: &Scene, uid: u32, most: u64) {
     assert!(status.success(), "prlimit: {status}");
 }
 
-/// A client to whom Redis has answered.
+/// Connects a client and waits for an answer from Redis.
 fn pong(scene: &Scene) -> Result<TcpStream> {
     let mut client = scene.connect()?;
     client.write_all(b"PING\r\n").doing(|| "send".to_owned())?;

@@ -1,4 +1,4 @@
-//! What sleeps behind a socket and is woken: real units, real containers, programs that need root or are installed.
+//! Workloads that dormouse wakes: real units, real containers, and programs that must be installed or need root.
 
 #![allow(
     clippy::unwrap_used,

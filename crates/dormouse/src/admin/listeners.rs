@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_config::listen_options::{FileOptions, ListenOptions};
-use dormouse_config::model::{Control, Listen, Oversight};
+use dormouse_config::model::{AdminConfig, Control, Listen};
 use dormouse_core::address::ListenAddress;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::listener::{Listener, OpenError};
@@ -73,8 +73,8 @@ enum Change {
 
 impl AdminListeners {
     /// Returns the changes that lead to this configuration.
-    pub fn reconfigure(&self, admin_config: &Oversight) -> Reconfigure {
-        let control = match &admin_config.control {
+    pub fn reconfigure(&self, admin: &AdminConfig) -> Reconfigure {
+        let control = match &admin.control {
             Control::Off => None,
             Control::At { address, options } => {
                 let mut options = options.clone();
@@ -87,7 +87,7 @@ impl AdminListeners {
                 Endpoint { address, options, configured: false }
             }),
         };
-        let http = admin_config.http.map(|address| Endpoint {
+        let http = admin.http.map(|address| Endpoint {
             address: ListenAddress::Tcp(address),
             options: ListenOptions::default(),
             configured: true,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, command_line};
-use dormouse_config::Surroundings;
+use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
 use dormouse_config::proxy_protocol::Sources;
@@ -58,7 +58,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         return out::fail("dormouse check takes one file; see dormouse check --help.");
     }
     let file = files.pop();
-    let outcome = dormouse_config::load(file.as_deref(), Surroundings::here());
+    let outcome = dormouse_config::load(file.as_deref(), Environment::current());
     for warning in &outcome.warnings {
         out::complain(format_args!("{warning} (warning)"));
     }
@@ -87,10 +87,10 @@ fn help() -> String {
 fn describe(config: &Config) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    if let Some(control) = config.oversight.control.listen() {
+    if let Some(control) = config.admin.control.listen() {
         let _ = writeln!(text, "takes commands on {}", listen_on(&control));
     }
-    if let Some(http) = config.oversight.http {
+    if let Some(http) = config.admin.http {
         let _ = writeln!(text, "serves the page and the metrics on http://{http}/");
     }
     for service in &config.services {

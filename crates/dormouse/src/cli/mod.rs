@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dormouse_config::Problem;
-use dormouse_config::near::nearest;
+use dormouse_config::suggest::nearest;
 
 use dormouse_proxy::listener::PassedFds;
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dormouse_config::near::nearest;
 use dormouse_config::report::{Place, Report};
+use dormouse_config::suggest::nearest;
 use dormouse_config::tree::{Node, Value};
-use dormouse_config::{Beside, Outcome, Surroundings};
+use dormouse_config::{Environment, Outcome, Overrides};
 use dormouse_core::getopt::{Getopt, GetoptError, Problem as Wrong};
 use dormouse_log::{Level, write_stderr_at};
 use dormouse_proxy::listener::PassedFds;
@@ -19,11 +19,11 @@ use super::flags::{self, Definition};
 use super::proxy::fail_with;
 use super::run_flags::{self, RUN, RunFlag};
 use super::{ProblemList, out};
-use crate::supervisor::{Reread, exit};
+use crate::supervisor::{LoadedConfig, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
+    let outcome = match parse(args.clone().into_iter(), Environment::current()) {
         Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
@@ -53,14 +53,14 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
 }
 
 /// Reads the arguments and the file that they name again.
-fn reread(args: &[OsString]) -> Reread {
-    let Request::Serve(outcome) = parse(args.iter().cloned(), Surroundings::here()) else {
-        return Reread {
+fn reread(args: &[OsString]) -> LoadedConfig {
+    let Request::Serve(outcome) = parse(args.iter().cloned(), Environment::current()) else {
+        return LoadedConfig {
             result: Err("the command line only asks for the help".to_owned()),
             warnings: Vec::new(),
         };
     };
-    Reread {
+    LoadedConfig {
         result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()),
         warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
     }
@@ -72,7 +72,7 @@ enum Request {
     Serve(Box<Outcome>),
 }
 
-fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
+fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Request {
     let specs = run_flags::specs();
     let mut getopt = Getopt::new("dormouse run", &specs, args);
     let mut given = Given::default();
@@ -95,7 +95,7 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
         );
         given.report.error(&Place::flag(""), message);
     }
-    Request::Serve(Box::new(given.finish(surroundings)))
+    Request::Serve(Box::new(given.finish(environment)))
 }
 
 fn refuse(report: Report) -> Outcome {
@@ -160,9 +160,9 @@ impl Given {
         }
     }
 
-    fn finish(mut self, surroundings: Surroundings) -> Outcome {
+    fn finish(mut self, environment: Environment) -> Outcome {
         let Some(flag) = self.service_flags.first() else {
-            return self.read_file(surroundings);
+            return self.read_file(environment);
         };
         if self.config.is_some() {
             let message = format!(
@@ -173,19 +173,19 @@ impl Given {
         }
         let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
         let name = self.name.as_deref().unwrap_or(dormouse_config::UNNAMED);
-        dormouse_config::read_flags(name, &service, self.general, surroundings, self.report)
+        dormouse_config::read_flags(name, &service, self.general, environment, self.report)
     }
 
-    fn read_file(mut self, surroundings: Surroundings) -> Outcome {
+    fn read_file(mut self, environment: Environment) -> Outcome {
         if !self.report.errors.is_empty() {
             // A mistaken flag may be one of a service, without a file.
-            Beside::read(self.general, &mut self.report);
+            Overrides::read(self.general, &mut self.report);
             return refuse(self.report);
         }
-        let mut outcome = dormouse_config::load(self.config.as_deref(), surroundings);
-        let beside = Beside::read(self.general, &mut self.report);
+        let mut outcome = dormouse_config::load(self.config.as_deref(), environment);
+        let overrides = Overrides::read(self.general, &mut self.report);
         match &mut outcome.result {
-            Ok(config) => beside.apply(config, &mut self.report),
+            Ok(config) => overrides.apply(config, &mut self.report),
             Err(problems) => self.report.errors.append(problems),
         }
         outcome.warnings.append(&mut self.report.warnings);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn outcome(args: &[&str]) -> Outcome {
-        match parse(args.iter().map(OsString::from), Surroundings { root: false }) {
+        match parse(args.iter().map(OsString::from), Environment { root: false }) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }
@@ -307,7 +307,7 @@ mod tests {
             ),
             (
                 &["--exec=a", "--hold-max=0"],
-                "--hold-max: at least 1 is held; to turn clients away at once write --hold=0",
+                "--hold-max: must be at least 1; to turn clients away at once, write --hold=0",
             ),
             (
                 &["--exec=a", "--maxconn=many"],
@@ -319,30 +319,30 @@ mod tests {
             ),
             (
                 &["--exec=a", "--ready=healthy"],
-                "--ready: only a container is healthy; wake one (--container=NAME), or use connect",
+                "--ready: healthy requires a container; add --container=NAME, or use connect",
             ),
             (
                 &["--exec=a", "--freeze=5min"],
-                "--freeze: it would be stopped before it is frozen; stay below --idle, which is 5min",
+                "--freeze: must be less than --idle (5min), because a stopped workload cannot be frozen",
             ),
-            (&["--exec=a", "--unit=b"], "--exec: is another way to wake than --unit; keep one of them"),
-            (
-                &["--stop=a"],
-                "--stop-command: belongs to --start-command, which is missing; add it or take this out",
-            ),
+            (&["--exec=a", "--unit=b"], "--exec: conflicts with --unit; keep only one"),
+            (&["--stop=a"], "--stop-command: requires --start-command; add it, or remove this setting"),
             (
                 &["--exec=a && b"],
-                "--exec: \"a && b\": no shell runs here that knows '&'; quote it in '…', or run sh -c '…'",
+                "--exec: \"a && b\": '&' needs a shell, and none runs; put it in quotes, or use sh -c '…'",
             ),
             (
                 &["--idle=5min"],
-                "--idle: means nothing without something to wake; add --exec=, --unit= or another, or take it out",
+                "--idle: requires a workload; add --exec=, --unit= or another, or remove this setting",
             ),
             (
                 &["--exec=a", "--to=@c"],
-                "--to: one thing that is woken is one server; give one; several servers, each with its own wake, stand in a file (--config)",
+                "--to: several servers cannot share a workload; give one, or write [[services.NAME.servers]] in a file (--config)",
             ),
-            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop-command"),
+            (
+                &["--start=a", "--idle=5min"],
+                "--idle: requires a command that stops the workload; add --stop-command",
+            ),
             (
                 &["--exec=a", "--keep-warm=25:00-26:00"],
                 "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
@@ -360,7 +360,7 @@ mod tests {
                 &["--config=x.toml", "--hold=30x"],
                 "--config: conflicts with --listen: services come either from a file or from flags; keep one of them",
             ),
-            (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
+            (&["--name=a b"], "\"a b\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'"),
         ] {
             assert_eq!(errors(&[&base[..], more].concat()), [expected]);
         }
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(
             errors,
             [
-                "--log-level: \"loud\": not a level; write err, warning, notice, info or debug",
+                "--log-level: \"loud\": not a log level; write err, warning, notice, info or debug",
                 "/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name",
             ]
         );
@@ -415,7 +415,7 @@ mod tests {
         let (name, address) = listen.unwrap();
         assert_eq!(
             errors(&[&file, &format!("--http={address}")]),
-            [format!("--http: {address} is where {name} listens; choose another address")]
+            [format!("--http: {address} is already used by service {name}; choose another address")]
         );
         let looked_at = outcome(&[&file, "--http=0.0.0.0:9180"]);
         assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 1, "{looked_at:?}");

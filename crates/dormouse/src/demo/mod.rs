@@ -5,27 +5,20 @@ mod server;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_activate::ActivatorConfig;
 use dormouse_activate::exec::Exec;
-use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::limit::Cap;
 use dormouse_config::listen_options::ListenOptions;
-use dormouse_config::model::{
-    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
-    WakeOn, Waking,
-};
+use dormouse_config::model::{AdminConfig, Config, Control, Idle, Listen, ServerConfig, ServiceConfig};
 use dormouse_core::address::{AddressError, ListenAddress, Target};
-use dormouse_core::pool::Balance;
-use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 use dormouse_proxy::listener::PassedFds;
-use dormouse_relay::Limits;
 
-use crate::supervisor::{RunError, run_and_tell};
+use crate::supervisor::{RunError, run_with};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.
@@ -76,7 +69,7 @@ pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
     let result = config(&directory)
         .map_err(DemoError::Address)
-        .and_then(|config| run_and_tell(config, None, passed, tell).map_err(DemoError::Run));
+        .and_then(|config| run_with(config, None, passed, tell).map_err(DemoError::Run));
     if result.is_ok() {
         // The demo has ended whether or not the message can be written.
         let _ =
@@ -111,54 +104,17 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
     let to = Target::parse(socket.as_os_str())?;
     let server = ServerConfig::new("demo".to_owned(), to, Some(ActivatorConfig::Exec(exec)));
     let listen = ListenAddress::parse("127.0.0.1:0")?;
+    let listen = Listen::Open { address: listen, options: ListenOptions::default() };
     let service = ServiceConfig {
-        name: "demo".to_owned(),
-        listen: vec![Listen::Open { address: listen, options: ListenOptions::default() }],
-        servers: vec![server],
-        dns: Vec::new(),
-        balance: Balance::First { soft: None },
-        queue: Queue { timeout: TimeSpan::from_secs(30), max: NonZeroU32::MIN.saturating_add(1023) },
-        retries: 3,
-        redispatch: true,
-        fail_open: false,
-        ready: Ready::Connect,
-        settle: Duration::ZERO,
-        hold: Hold {
-            timeout: TimeSpan::from_secs(30),
-            max: NonZeroU32::MIN.saturating_add(1023),
-            overflow: AtLimit::Refuse,
-        },
-        idle: Idle {
-            stop: Some(IDLE),
-            freeze: None,
-            quiet: None,
-            minimum_uptime: Duration::ZERO,
-            keep_warm: Vec::new(),
-        },
-        waking: Waking {
-            on: WakeOn::Connect,
-            allow: None,
-            stop_foreign: false,
-            start_timeout: Duration::from_secs(120),
-            stop_timeout: Duration::from_secs(10),
-        },
-        exclusive: None,
-        replay: true,
+        idle: Idle { stop: Some(IDLE), minimum_uptime: Duration::ZERO, ..Idle::default() },
         maxconn: Cap::DEFAULT,
-        at_limit: AtLimit::Queue,
-        proxy_protocol: None,
-        accept_proxy: None,
-        timeouts: Timeouts {
-            connect: Some(Duration::from_secs(5)),
-            proxy_header: Duration::from_secs(5),
-            limits: Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() },
-        },
+        ..ServiceConfig::new("demo".to_owned(), vec![listen], vec![server])
     };
     // Every session is to be seen.
     Ok(Config {
         log_level: Some(Level::Debug),
         drain_timeout: None,
-        oversight: Oversight { control: Control::Off, ..Oversight::default() },
+        admin: AdminConfig { control: Control::Off, ..AdminConfig::default() },
         services: vec![service],
     })
 }

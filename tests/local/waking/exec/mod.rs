@@ -1,4 +1,4 @@
-//! `dormouse run` with programs behind it.
+//! `dormouse run` with child processes as workloads.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,17 +25,17 @@ use rustix::process::Signal;
 use self::scene::{LIMIT, Process, Scene};
 
 #[test]
-fn it_wakes_sleeps_and_wakes_again() {
+fn a_workload_wakes_sleeps_and_wakes_again() {
     let scene = Scene::new("well", &["--idle=100ms"]).unwrap();
     for round in 1..=3 {
         scene.while_served("hello\n", || scene.server(round)).ended();
     }
     assert_eq!(scene.starts().len(), 3);
-    assert!(!scene.log().contains("ended"), "an orderly stop is no failure\n{}", scene.log());
+    assert!(!scene.log().contains("ended"), "an orderly stop was reported as a failure\n{}", scene.log());
 }
 
 #[test]
-fn one_that_ignores_sigterm_is_killed() {
+fn a_workload_that_ignores_sigterm_is_killed() {
     let scene = Scene::new("stubborn", &["--idle=50ms", "--stop-timeout=200ms"]).unwrap();
     for round in 1..=2 {
         scene.while_served("hello\n", || scene.server(round)).ended();
@@ -43,7 +43,7 @@ fn one_that_ignores_sigterm_is_killed() {
 }
 
 #[test]
-fn frozen_it_answers_at_once_and_frozen_it_can_be_stopped() {
+fn a_frozen_workload_is_thawed_for_a_client_and_can_be_stopped() {
     let scene = Scene::new("well", &["--freeze=50ms", "--idle=1s"]).unwrap();
     scene.served("one\n");
     let server = scene.server(1);
@@ -56,13 +56,13 @@ fn frozen_it_answers_at_once_and_frozen_it_can_be_stopped() {
 }
 
 #[test]
-fn one_that_crashes_at_the_start_ends_who_waits_and_tells_why() {
+fn a_crash_during_the_start_ends_held_clients_and_is_reported() {
     let scene = Scene::new("crash", &[]).unwrap();
     scene.refused("hello\n");
     scene.wait_for_log(&messages::exited(3, "cannot open the database")).unwrap();
     scene.refused("hello\n");
-    assert_eq!(scene.starts().len(), 1, "it was started again at once");
-    // The socket is never dead: later it is tried again.
+    assert_eq!(scene.starts().len(), 1, "the workload was started again at once");
+    // dormouse tries the start again later.
     let again = until("another start", LIMIT, || {
         scene.refused("hello\n");
         Ok((scene.starts().len() > 1).then_some(()))
@@ -79,14 +79,14 @@ fn a_missing_program_is_reported_with_a_remedy() {
 }
 
 #[test]
-fn a_program_that_exits_before_it_is_ready_is_reported_with_a_remedy() {
+fn an_exit_with_success_before_readiness_is_reported_with_a_remedy() {
     let scene = Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=true"]).unwrap();
     scene.refused("hello\n");
     scene.wait_for_log(messages::ENDED_BEFORE_READY).unwrap();
 }
 
 #[test]
-fn one_that_never_gets_ready_does_not_hold_clients_for_ever() {
+fn a_workload_that_never_gets_ready_holds_clients_only_for_the_hold_timeout() {
     let scene = Scene::new("deaf", &["--hold=300ms", "--start-timeout=1s", "--stop-timeout=200ms"]).unwrap();
     scene.refused("hello\n");
     scene.wait_for_log(messages::NOT_READY_IN_TIME).unwrap();
@@ -96,12 +96,12 @@ fn one_that_never_gets_ready_does_not_hold_clients_for_ever() {
 }
 
 #[test]
-fn killed_in_mid_session_its_clients_know_and_the_next_one_wakes_it() {
+fn a_workload_killed_during_a_session_ends_it_and_is_woken_by_the_next_client() {
     let scene = Scene::new("lasting", &[]).unwrap();
     let mut client = scene.hello().unwrap();
     scene.server(1).kill();
     let mut heard = Vec::new();
-    // An end or a reset, but no silence.
+    // A FIN or a reset, but no hang.
     let ended = client.read_to_end(&mut heard);
     assert!(heard.is_empty(), "{ended:?} {heard:?}");
     scene.wait_for_log(messages::KILLED).unwrap();
@@ -111,7 +111,7 @@ fn killed_in_mid_session_its_clients_know_and_the_next_one_wakes_it() {
 }
 
 #[test]
-fn killed_in_mid_start_who_waits_is_ended_and_the_next_one_wakes_it() {
+fn a_workload_killed_during_its_start_ends_held_clients_and_is_woken_by_the_next() {
     let scene = Scene::new("stuck", &[]).unwrap();
     let mut client = scene.connect().unwrap();
     client.write_all(b"hello\n").unwrap();
@@ -123,7 +123,7 @@ fn killed_in_mid_start_who_waits_is_ended_and_the_next_one_wakes_it() {
 }
 
 #[test]
-fn its_guard_killed_all_of_it_is_gone_and_the_next_one_wakes_it() {
+fn a_killed_guard_ends_the_workload_and_the_next_client_wakes_it() {
     let scene = Scene::new("well", &[]).unwrap();
     scene.served("hello\n");
     let server = scene.server(1);
@@ -134,7 +134,7 @@ fn its_guard_killed_all_of_it_is_gone_and_the_next_one_wakes_it() {
 }
 
 #[test]
-fn nothing_is_left_when_dormouse_is_killed() {
+fn the_workload_ends_when_dormouse_is_killed() {
     for how in ["well", "stubborn", "stuck"] {
         let scene = Scene::new(how, &["--stop-timeout=200ms"]).unwrap();
         let mut client = scene.connect().unwrap();
@@ -148,7 +148,7 @@ fn nothing_is_left_when_dormouse_is_killed() {
 }
 
 #[test]
-fn dormouse_stops_its_servers_at_sigterm() {
+fn the_workload_is_stopped_at_the_exit_of_dormouse() {
     let mut scene = Scene::new("well", &[]).unwrap();
     scene.served("hello\n");
     let server = scene.server(1);
@@ -159,7 +159,7 @@ fn dormouse_stops_its_servers_at_sigterm() {
 }
 
 impl Scene {
-    /// A session that has its first answer.
+    /// Opens a session and waits for its first answer.
     fn hello(&self) -> Result<TcpStream> {
         let mut client = self.connect()?;
         client.write_all(b"hello\n").doing(|| "send".to_owned())?;

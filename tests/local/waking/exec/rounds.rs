@@ -1,4 +1,4 @@
-//! Requests at random moments, also in the moment of stopping: none may fail.
+//! Requests at random times, including the time of the stop: none may fail.
 
 use std::time::{Duration, Instant};
 
@@ -6,23 +6,23 @@ use dormouse_tests::rng::{self, Rng};
 
 use super::scene::{LIMIT, Scene};
 
-/// How often it is woken; `DORMOUSE_ROUNDS` says another number.
+/// The number of wakes if `DORMOUSE_ROUNDS` is not set.
 const ROUNDS: usize = if cfg!(feature = "system") { 100 } else { 10 };
-/// How many knock at the same time.
+/// The number of concurrent clients.
 const CLIENTS: u64 = 3;
 
 #[test]
-fn no_request_fails_whenever_it_comes() {
+fn no_request_fails_at_any_time() {
     rounds("well", &["--idle=10ms"]);
 }
 
 #[test]
-fn no_request_fails_while_it_takes_its_time_to_stop() {
+fn no_request_fails_during_a_slow_stop() {
     rounds("slow-end", &["--idle=10ms"]);
 }
 
 #[test]
-fn no_request_fails_while_it_freezes_and_thaws() {
+fn no_request_fails_during_freezes_and_thaws() {
     rounds("well", &["--freeze=5ms", "--idle=60ms"]);
 }
 
@@ -42,7 +42,7 @@ fn rounds(how: &str, flags: &[&str]) {
                     assert!(Instant::now() < deadline, "{} starts\n{}", scene.starts().len(), scene.log());
                     request += 1;
                     scene.served(&format!("{client} {request}\n"));
-                    // Around the moment at which it stops: what is tried out here is the moment itself.
+                    // Around the moment of the stop, which is the subject of this test.
                     std::thread::sleep(rng.duration(Duration::from_millis(250)));
                 }
             });

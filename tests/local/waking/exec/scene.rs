@@ -1,4 +1,4 @@
-//! A dormouse with something behind it that counts its starts.
+//! A dormouse with a server that records its starts.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use dormouse_tests::{Failure, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Notes each start with its number, does what `how` says, and answers each client with its own words: a line.
+/// A server that records its process id at each start, behaves as `how` says, and echoes one line of each client.
 const SERVER: &str = r#"
 import os, signal, socket, sys, time
 where, starts, how = sys.argv[1:4]
@@ -46,7 +46,7 @@ while True:
     client.close()
 "#;
 
-/// A dormouse, what is behind it, and where both meet.
+/// A dormouse with its directory and its address.
 pub(crate) struct Scene {
     pub(crate) dir: TempDir,
     pub(crate) dormouse: Dormouse,
@@ -62,7 +62,7 @@ impl Deref for Scene {
 }
 
 impl Scene {
-    /// With the server above.
+    /// Starts dormouse with the server above.
     pub(crate) fn new(how: &str, flags: &[&str]) -> Result<Self> {
         Self::launch(Launch::dormouse(), how, flags)
     }
@@ -78,9 +78,9 @@ impl Scene {
         Self::with(launch, dir, &flags)
     }
 
-    /// With what these flags say, behind a socket in this directory.
+    /// Starts dormouse with these flags and with the server's socket in this directory.
     pub(crate) fn with(launch: Launch, dir: TempDir, flags: &[&str]) -> Result<Self> {
-        // Dormouse may run as another user.
+        // dormouse may run as another user.
         let mode = fs::Permissions::from_mode(0o777);
         fs::set_permissions(dir.path(), mode).doing(|| "open the directory".to_owned())?;
         let launch = launch
@@ -98,37 +98,37 @@ impl Scene {
         Ok(stream)
     }
 
-    /// Says a line, and gets what comes back until the end.
+    /// Sends a line and returns the answer up to the end of the stream.
     pub(crate) fn ask(&self, words: &str) -> Result<String> {
         let mut stream = self.connect()?;
         stream.write_all(words.as_bytes()).doing(|| "send".to_owned())?;
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).doing(|| "receive".to_owned())?;
-        Ok(heard)
+        let mut echoed = String::new();
+        stream.read_to_string(&mut echoed).doing(|| "receive".to_owned())?;
+        Ok(echoed)
     }
 
-    /// A request that must be answered.
+    /// Sends a request that must be answered.
     #[track_caller]
     pub(crate) fn served(&self, words: &str) {
         match self.ask(words) {
-            Ok(heard) if heard == words => {}
+            Ok(echoed) if echoed == words => {}
             other => panic!("{words:?} was answered by {other:?}\n{}", self.log()),
         }
     }
 
-    /// What can be found out while a client is served, which keeps its server awake.
+    /// Calls `look` during a session, which keeps the server awake, and returns its result.
     #[track_caller]
     pub(crate) fn while_served<T>(&self, words: &str, look: impl FnOnce() -> T) -> T {
         let mut client = self.connect().unwrap_or_else(|failure| panic!("{failure}\n{}", self.log()));
         let found = look();
-        let mut heard = String::new();
-        match client.write_all(words.as_bytes()).and_then(|()| client.read_to_string(&mut heard)) {
-            Ok(_) if heard == words => found,
-            other => panic!("{words:?} was answered by {other:?}, {heard:?}\n{}", self.log()),
+        let mut echoed = String::new();
+        match client.write_all(words.as_bytes()).and_then(|()| client.read_to_string(&mut echoed)) {
+            Ok(_) if echoed == words => found,
+            other => panic!("{words:?} was answered by {other:?}, {echoed:?}\n{}", self.log()),
         }
     }
 
-    /// A request that is tried until it is answered: while a failed service is left alone, clients are refused.
+    /// Repeats a request until it is answered: during the pause after a failure dormouse refuses clients.
     #[track_caller]
     pub(crate) fn served_again(&self, words: &str) {
         let served =
@@ -136,23 +136,23 @@ impl Scene {
         assert!(served.is_ok(), "{served:?}\n{}", self.log());
     }
 
-    /// A request that must get no answer.
+    /// Sends a request that must get no answer.
     #[track_caller]
     pub(crate) fn refused(&self, words: &str) {
         match self.ask(words) {
-            Ok(heard) if heard.is_empty() => {}
+            Ok(echoed) if echoed.is_empty() => {}
             Err(Failure::Io { source, .. }) if source.kind() != std::io::ErrorKind::WouldBlock => {}
             other => panic!("{words:?} was answered by {other:?}\n{}", self.log()),
         }
     }
 
-    /// The numbers of the servers that were started.
+    /// The process ids of the started servers.
     pub(crate) fn starts(&self) -> Vec<i32> {
         let text = fs::read_to_string(self.dir.join("starts")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// The last one of so many servers.
+    /// Waits until this number of servers has started and returns the last one.
     #[track_caller]
     pub(crate) fn server(&self, count: usize) -> Process {
         let pid = until("a start", LIMIT, || {
@@ -165,7 +165,7 @@ impl Scene {
     }
 }
 
-/// A process that is none of our children, held so that its number stays its own.
+/// A process that is not a child of the test, with a pidfd so that its process id cannot be reused unnoticed.
 pub(crate) struct Process {
     pub(crate) pid: i32,
     fd: std::os::fd::OwnedFd,
@@ -192,6 +192,6 @@ impl Process {
     pub(crate) fn ended(&self) {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
-        assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "process {} goes on", self.pid);
+        assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "process {} still runs", self.pid);
     }
 }

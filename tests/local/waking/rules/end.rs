@@ -1,4 +1,4 @@
-//! How `dormouse run` itself ends.
+//! The exit of `dormouse run`.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::scene::{MOMENT, Place, Scene};
 
-/// The processes that servers were.
+/// Returns the /proc paths of all started servers.
 fn processes(scene: &Scene) -> Vec<PathBuf> {
     let pids = String::from_utf8(scene.place.read("pids")).unwrap();
     pids.lines().map(|pid| PathBuf::from(format!("/proc/{pid}"))).collect()
@@ -20,12 +20,12 @@ fn processes(scene: &Scene) -> Vec<PathBuf> {
 fn none_is_left(scene: &Scene) -> Result<()> {
     let all = processes(scene);
     if all.is_empty() {
-        return Err(Failure::Unexpected("no process was ever there".to_owned()));
+        return Err(Failure::Unexpected("no process was started".to_owned()));
     }
     wait::until("end of all servers", SOON, || Ok(all.iter().all(|process| !process.exists()).then_some(())))
 }
 
-/// What it has started is stopped when it is told to end, whatever state that is in.
+/// Asserts that SIGTERM stops the started workload in this state.
 fn ends_in_good_order(options: &[&str], flags: &[&str], state: &str) {
     let mut scene = Scene::new(&[options, &["pids"]].concat(), flags).unwrap();
     let client = scene.client().unwrap();
@@ -34,32 +34,32 @@ fn ends_in_good_order(options: &[&str], flags: &[&str], state: &str) {
     let told = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     let status = scene.dormouse.wait(SOON).unwrap();
-    scene.expect(status.success(), "not in good order");
-    scene.expect(told.elapsed() < Duration::from_secs(20), "it took long");
+    scene.expect(status.success(), "the exit status is not success");
+    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
     let left = processes(&scene);
-    scene.expect(left.iter().all(|process| !process.exists()), "a server is left");
+    scene.expect(left.iter().all(|process| !process.exists()), "a server still runs");
     assert!(!left.is_empty());
     let _ = client.receive_to_end(SOON);
-    scene.expect(client.ended_within(SOON).unwrap().is_some(), "the client is left");
+    scene.expect(client.ended_within(SOON).unwrap().is_some(), "the client is still connected");
 }
 
 #[test]
-fn what_is_used_is_stopped() {
+fn a_used_workload_is_stopped_at_the_exit() {
     ends_in_good_order(&[], &[], "main| accepted");
 }
 
 #[test]
-fn what_is_starting_is_stopped() {
+fn a_starting_workload_is_stopped_at_the_exit() {
     ends_in_good_order(&["start"], &[], "main| starts");
 }
 
 #[test]
-fn what_is_frozen_is_stopped() {
+fn a_frozen_workload_is_stopped_at_the_exit() {
     ends_in_good_order(&[], &["--freeze=200ms", "--quiet=200ms"], "freezing → frozen");
 }
 
 #[test]
-fn what_is_stopping_is_stopped() {
+fn a_stopping_workload_is_stopped_at_the_exit() {
     ends_in_good_order(
         &["ignore=1"],
         &["--idle=100ms", "--quiet=100ms", "--stop-timeout=1s"],
@@ -68,12 +68,12 @@ fn what_is_stopping_is_stopped() {
 }
 
 #[test]
-fn what_does_not_want_to_end_is_killed() {
+fn a_workload_that_does_not_stop_is_killed_at_the_exit() {
     ends_in_good_order(&["ignore=1"], &["--stop-timeout=1s"], "main| accepted");
 }
 
 #[test]
-fn what_a_command_has_started_is_stopped_by_a_command() {
+fn a_workload_started_by_a_command_is_stopped_by_a_command() {
     let server = Listener::bind(Family::Tcp4).unwrap();
     let place = Place::new(0).unwrap();
     let runs = place.path("runs");
@@ -92,7 +92,7 @@ fn what_a_command_has_started_is_stopped_by_a_command() {
 }
 
 #[test]
-fn with_nothing_awake_it_ends_at_once() {
+fn dormouse_exits_at_once_if_no_workload_is_awake() {
     let mut scene = Scene::new(&[], &[]).unwrap();
     scene.dormouse.signal(Signal::TERM).unwrap();
     assert!(scene.dormouse.wait(SOON).unwrap().success());
@@ -100,7 +100,7 @@ fn with_nothing_awake_it_ends_at_once() {
 }
 
 #[test]
-fn a_second_sigterm_ends_it_at_once() {
+fn a_second_sigterm_ends_dormouse_at_once() {
     let mut scene = Scene::new(&["ignore=1", "pids"], &["--stop-timeout=30s"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();
@@ -109,8 +109,8 @@ fn a_second_sigterm_ends_it_at_once() {
     let told = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     wait::until("end of dormouse", SOON, || Ok((!scene.dormouse.is_running()?).then_some(()))).unwrap();
-    scene.expect(told.elapsed() < Duration::from_secs(20), "it took long");
-    // Its guard still gives the server its time; nobody has to wait for that here.
+    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
+    // The guard still waits for the server's stop timeout; the test need not.
     for process in processes(&scene) {
         let pid = process.file_name().unwrap().to_owned();
         dormouse_tests::process::kill(&pid.to_string_lossy()).unwrap();
@@ -119,22 +119,22 @@ fn a_second_sigterm_ends_it_at_once() {
 }
 
 #[test]
-fn a_second_sigterm_ends_the_drain_and_all_else() {
+fn a_second_sigterm_ends_the_drain_and_the_sessions() {
     let mut scene = Scene::new(&["pids"], &["--drain-timeout=1min"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();
     scene.dormouse.signal(Signal::TERM).unwrap();
-    // The session is still served: the first word has been heard as "no more", not as "at once".
+    // The session is still served: the first SIGTERM only stops new clients.
     scene.echo(&client, "still here").unwrap();
     let told = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     assert!(scene.dormouse.wait(SOON).unwrap().success());
-    scene.expect(told.elapsed() < Duration::from_secs(20), "it took long");
+    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
     none_is_left(&scene).unwrap();
 }
 
 #[test]
-fn sessions_may_go_on_for_the_time_that_was_granted() {
+fn sessions_continue_until_the_drain_timeout() {
     let mut scene = Scene::new(&["pids"], &["--drain-timeout=20s"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();
@@ -147,9 +147,9 @@ fn sessions_may_go_on_for_the_time_that_was_granted() {
     none_is_left(&scene).unwrap();
 }
 
-/// By it `HAProxy` is told to end softly.
+/// `HAProxy` stops gracefully on SIGUSR1.
 #[test]
-fn sigusr1_is_as_sigterm() {
+fn sigusr1_drains_as_sigterm_does() {
     let mut scene = Scene::new(&["pids"], &["--drain-timeout=1min"]).unwrap();
     let client = scene.client().unwrap();
     scene.echo(&client, "hello").unwrap();
@@ -162,7 +162,7 @@ fn sigusr1_is_as_sigterm() {
 }
 
 #[test]
-fn a_killed_dormouse_leaves_nothing_behind() {
+fn a_killed_dormouse_leaves_no_workload_running() {
     let scene = Scene::new(&["pids"], &[]).unwrap();
     scene.visit("hello").unwrap();
     scene.dormouse.signal(Signal::KILL).unwrap();

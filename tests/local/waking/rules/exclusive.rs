@@ -1,4 +1,4 @@
-//! Services of which one runs at a time.
+//! Exclusive groups: one service runs at a time.
 
 use dormouse_tests::messages;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::scene::{MOMENT, Place, Scene};
 
-/// Two services of a group; what more is said is said of the second.
+/// Starts two services of a group; `more` is added to the second.
 fn two(minimum_uptime: &str, more: &str) -> Scene {
     let place = Place::new(2).unwrap();
     let mut text = String::new();
@@ -23,7 +23,7 @@ fn two(minimum_uptime: &str, more: &str) -> Scene {
     Scene::of_file(place, &text).unwrap()
 }
 
-/// Whether at no time both ran.
+/// Whether the two never ran at the same time.
 fn one_at_a_time(scene: &Scene) -> bool {
     let mut running = Vec::new();
     for line in scene.log().lines() {
@@ -48,33 +48,36 @@ fn the_start_of_one_stops_the_other_when_it_is_idle() {
         scene.visit_of("b", "hello").unwrap();
         scene.wait_for_log_times(&messages::state_of("a", "stopping", "stopped"), round).unwrap();
     }
-    scene.expect(one_at_a_time(&scene), "both ran");
+    scene.expect(one_at_a_time(&scene), "both services ran");
     assert_eq!(scene.place.starts(), 4);
 }
 
 #[test]
-fn who_is_in_use_is_not_stopped_and_the_other_client_waits() {
+fn a_used_service_is_not_stopped_and_the_client_of_the_other_waits() {
     let scene = two("0", "");
     let first = scene.client_of("a").unwrap();
     scene.echo(&first, "hello").unwrap();
     let second = scene.client_of("b").unwrap();
     scene.wait_for_log(&messages::state_of("b", "stopped", "starting")).unwrap();
-    scene.expect(!second.is_readable_within(MOMENT).unwrap(), "not held");
+    scene.expect(!second.is_readable_within(MOMENT).unwrap(), "the client was not held");
     scene.echo(&first, "still there").unwrap();
     assert_eq!(scene.place.starts(), 1);
     drop(first);
     scene.echo(&second, "hello").unwrap();
-    scene.expect(one_at_a_time(&scene), "both ran");
+    scene.expect(one_at_a_time(&scene), "both services ran");
 }
 
 #[test]
-fn each_has_its_minimum_time() {
+fn each_service_runs_for_its_minimum_uptime() {
     let scene = two("700ms", "");
     let began = Instant::now();
     scene.visit_of("a", "hello").unwrap();
     scene.visit_of("b", "hello").unwrap();
-    scene.expect(began.elapsed() >= Duration::from_millis(700), "it had not its time");
-    scene.expect(one_at_a_time(&scene), "both ran");
+    scene.expect(
+        began.elapsed() >= Duration::from_millis(700),
+        "the service ran for less than its minimum uptime",
+    );
+    scene.expect(one_at_a_time(&scene), "both services ran");
 }
 
 #[test]
@@ -90,12 +93,12 @@ fn clients_of_both_are_served_in_turn() {
             });
         }
     });
-    scene.expect(one_at_a_time(&scene), "both ran");
+    scene.expect(one_at_a_time(&scene), "both services ran");
 }
 
-/// Somebody who wanted it for a while does not send the other to sleep for good.
+/// A client that left while it was held does not stop the other service.
 #[test]
-fn who_gave_up_waiting_does_not_count() {
+fn a_client_that_stopped_waiting_does_not_count() {
     let scene = two("0", "hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n");
     let first = scene.client_of("a").unwrap();
     scene.echo(&first, "hello").unwrap();
@@ -106,7 +109,10 @@ fn who_gave_up_waiting_does_not_count() {
     scene.visit_of("a", "hello").unwrap();
     scene.wait_for_log_times(messages::SESSION_FROM, 3).unwrap();
     let other = scene.client_of("a").unwrap();
-    scene.expect(!other.is_readable_within(MOMENT).unwrap(), "it was put to sleep for nobody");
+    scene.expect(
+        !other.is_readable_within(MOMENT).unwrap(),
+        "the service was stopped without a waiting client",
+    );
     scene.echo(&other, "hello").unwrap();
     assert_eq!(scene.place.starts(), 1);
 }

@@ -1,4 +1,4 @@
-//! Clients that wait, and what becomes of them.
+//! Held clients.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use dormouse_tests::wait::{self, SOON};
 use super::scene::{MOMENT, Place, Scene};
 
 #[test]
-fn nobody_is_held_for_longer_than_was_said() {
+fn a_client_is_held_at_most_for_the_hold_timeout() {
     let scene = Scene::new(&["start"], &["--hold=2s"]).unwrap();
     let client = scene.client().unwrap();
     let connected = Instant::now();
     scene.is_turned_away(&client).unwrap();
-    scene.expect(connected.elapsed() >= Duration::from_millis(1900), "given up too early");
+    scene.expect(connected.elapsed() >= Duration::from_millis(1900), "the hold ended too early");
     scene.wait_for_log("main: the service was not ready in time").unwrap();
-    // The start goes on, and the next client has the good of it.
+    // The start continues and serves the next client.
     scene.place.open("start").unwrap();
     scene.wait_for_log(&messages::idle("main")).unwrap();
     scene.visit("hello").unwrap();
@@ -23,7 +23,7 @@ fn nobody_is_held_for_longer_than_was_said() {
 }
 
 #[test]
-fn with_no_time_to_hold_a_client_is_turned_away_at_once_and_still_wakes() {
+fn without_a_hold_timeout_a_client_is_refused_at_once_and_still_wakes_the_service() {
     let scene = Scene::new(&[], &["--hold=0"]).unwrap();
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
     scene.wait_for_log(&messages::idle("main")).unwrap();
@@ -31,7 +31,7 @@ fn with_no_time_to_hold_a_client_is_turned_away_at_once_and_still_wakes() {
 }
 
 #[test]
-fn a_client_that_leaves_is_dropped_at_once_and_keeps_nothing_awake() {
+fn a_held_client_that_leaves_is_removed_at_once_and_does_not_keep_the_workload_awake() {
     let scene = Scene::new(&["start"], &["--idle=300ms"]).unwrap();
     let client = scene.client().unwrap();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
@@ -39,7 +39,7 @@ fn a_client_that_leaves_is_dropped_at_once_and_keeps_nothing_awake() {
     scene.wait_for_log("not served: the client left while it was held").unwrap();
     scene.expect(
         scene.count_in_log(messages::READY) + scene.count_in_log("idle after") == 0,
-        "it was not held at all",
+        "the client was not held",
     );
     scene.place.open("start").unwrap();
     scene.wait_for_log(&messages::idle("main")).unwrap();
@@ -48,7 +48,7 @@ fn a_client_that_leaves_is_dropped_at_once_and_keeps_nothing_awake() {
 }
 
 #[test]
-fn a_client_that_leaves_by_a_reset_is_dropped_at_once() {
+fn a_held_client_that_resets_is_removed_at_once() {
     let scene = Scene::new(&["start"], &[]).unwrap();
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
@@ -58,7 +58,7 @@ fn a_client_that_leaves_by_a_reset_is_dropped_at_once() {
 }
 
 #[test]
-fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pause() {
+fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
     let place = Place::new(1).unwrap();
     place.open("broken").unwrap();
     let scene = Scene::at(place, &["start", "broken"], &[]).unwrap();
@@ -74,7 +74,7 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
             "starting → failed: python3 ended: it exited with code 3; it last wrote \"the disk is on fire\"",
         )
         .unwrap();
-    // Those that come now are turned away at once, and start nothing.
+    // During the pause clients are refused at once and start nothing.
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
     scene
         .wait_for_log(
@@ -82,7 +82,7 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
         )
         .unwrap();
     assert_eq!(scene.place.starts(), 1);
-    // Never a dead socket.
+    // After the pause clients are served.
     scene.place.shut("broken").unwrap();
     let served = loop {
         let client = scene.client().unwrap();
@@ -90,23 +90,24 @@ fn a_failed_start_ends_all_that_wait_and_the_next_client_tries_again_after_a_pau
         if client.receive(5, SOON).is_ok() {
             break opened.elapsed();
         }
-        scene.expect(opened.elapsed() < SOON, "it stays dead");
+        scene.expect(opened.elapsed() < SOON, "the service does not recover");
     };
-    scene.expect(served >= Duration::from_secs(1), "tried again too early");
+    scene.expect(served >= Duration::from_secs(1), "the start was tried again too early");
     assert_eq!(scene.place.starts(), 2);
-    // Said once, however many waited: lines for sessions are for whoever looks for errors.
-    let told = || {
+    // The failure is logged once for any number of held clients; the lines of the sessions do not count.
+    let lines = || {
         let log = scene.log();
         log.lines()
             .filter(|line| line.contains("disk is on fire") && !line.contains(": Session from"))
             .count()
     };
-    wait::until("three lines", SOON, || Ok((told() >= 3).then_some(()))).unwrap();
-    scene.expect(told() == 3, "its own words, the failure, and those that came too soon");
+    wait::until("three lines", SOON, || Ok((lines() >= 3).then_some(()))).unwrap();
+    scene
+        .expect(lines() == 3, "the workload's output, the failure, and the clients refused during the pause");
 }
 
 #[test]
-fn a_failed_start_is_reported_with_a_remedy() {
+fn a_start_that_is_impossible_is_reported_with_a_remedy() {
     let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
     scene.is_turned_away(&scene.client().unwrap()).unwrap();
     scene.wait_for_log("main: starting → failed: Failed to start /nonexistent/program").unwrap();
@@ -114,7 +115,7 @@ fn a_failed_start_is_reported_with_a_remedy() {
 }
 
 #[test]
-fn a_start_that_never_ends_is_given_up_and_killed() {
+fn a_start_that_never_gets_ready_is_killed() {
     let scene = Scene::new(&["start", "pids"], &["--start-timeout=2s"]).unwrap();
     let client = scene.client().unwrap();
     scene.is_turned_away(&client).unwrap();
@@ -122,8 +123,8 @@ fn a_start_that_never_ends_is_given_up_and_killed() {
     scene.wait_for_log(&messages::state_of("main", "stopping", "failed")).unwrap();
     let pids = String::from_utf8(scene.place.read("pids")).unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", pids.trim()));
-    scene.expect(!process.exists(), "it still runs");
-    // After the pause it has another chance.
+    scene.expect(!process.exists(), "the process still runs");
+    // After the pause the start is tried again.
     scene.place.open("start").unwrap();
     let began = Instant::now();
     loop {
@@ -132,16 +133,16 @@ fn a_start_that_never_ends_is_given_up_and_killed() {
         if client.receive(5, SOON).is_ok() {
             break;
         }
-        scene.expect(began.elapsed() < SOON, "it stays dead");
+        scene.expect(began.elapsed() < SOON, "the service does not recover");
     }
     assert_eq!(scene.place.starts(), 2);
 }
 
 #[test]
-fn no_more_are_held_than_may_be() {
+fn the_limit_of_held_clients_is_kept() {
     let scene = Scene::new(&["start"], &["--hold-max=2"]).unwrap();
     let held = [scene.client().unwrap(), scene.client().unwrap()];
-    // Held, and not still on their way.
+    // Wait until the clients are held.
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let third = scene.client().unwrap();
     scene.is_turned_away(&third).unwrap();
@@ -153,12 +154,12 @@ fn no_more_are_held_than_may_be() {
 }
 
 #[test]
-fn a_client_may_wait_in_the_backlog_instead() {
+fn clients_beyond_the_limit_may_wait_in_the_backlog() {
     let scene = Scene::new(&["start"], &["--hold-max=2", "--overflow=queue"]).unwrap();
     let all: Vec<_> = (0..5).map(|_| scene.client().unwrap()).collect();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     for client in &all {
-        scene.expect(client.ended_within(MOMENT / 5).unwrap().is_none(), "turned away");
+        scene.expect(client.ended_within(MOMENT / 5).unwrap().is_none(), "the client was refused");
     }
     scene.place.open("start").unwrap();
     for client in &all {
@@ -166,11 +167,11 @@ fn a_client_may_wait_in_the_backlog_instead() {
     }
 }
 
-/// A server that ends in the very moment in which a client is passed on to it is woken again for it.
+/// A server that ends at the moment at which a client is connected to it is woken again for this client.
 #[test]
-fn nobody_is_left_with_a_server_that_has_just_gone() {
+fn a_client_of_a_server_that_just_ended_is_served_by_the_next_start() {
     let place = Place::new(1).unwrap();
-    // It listens, takes the connection that shows so, and is gone; the second time it stays.
+    // The first server listens, accepts the readiness check and ends; the second one stays.
     let script = "import os, socket, sys\n\
                   host, port = sys.argv[1].rsplit(':', 1)\n\
                   listener = socket.socket()\n\

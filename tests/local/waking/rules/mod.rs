@@ -1,5 +1,4 @@
-//! The rules by which services are woken, hold their clients and sleep, each from outside: `dormouse run` with real
-//! little servers behind it.
+//! The rules by which services wake, hold clients and sleep: `dormouse run` with small real servers.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: what fails fails it")]
 

@@ -1,4 +1,4 @@
-//! Ready means that it answers, and for long enough.
+//! Readiness: the conditions `ready` and the settle time.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::scene::{MOMENT, Place, Scene};
 
 const SETTLE: Duration = Duration::from_millis(400);
 
-/// What opens the way for the first client, and the flags by which that is waited for.
+/// For each readiness condition: the gate that fulfils it, the server's options, and the flag.
 fn ways(place: &Place) -> [(&'static str, &'static [&'static str], String); 5] {
     [
         ("start", &["start"], "connect".to_owned()),
@@ -20,7 +20,7 @@ fn ways(place: &Place) -> [(&'static str, &'static [&'static str], String); 5] {
     ]
 }
 
-/// Holds a client until the gate is opened, and not longer.
+/// Asserts that a client is held exactly until the gate is opened.
 fn waits_for_the_gate(way: usize) {
     let place = Place::new(1).unwrap();
     let (gate, options, ready) = ways(&place)[way].clone();
@@ -28,8 +28,8 @@ fn waits_for_the_gate(way: usize) {
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
     scene.wait_for_log(if options.contains(&"start") { "main| starts" } else { "main| listening" }).unwrap();
-    scene.expect(!client.is_readable_within(MOMENT).unwrap(), "passed on too early");
-    scene.expect(scene.count_in_log(messages::READY) == 0, "ready too early");
+    scene.expect(!client.is_readable_within(MOMENT).unwrap(), "the client reached the server too early");
+    scene.expect(scene.count_in_log(messages::READY) == 0, "the workload was ready too early");
     scene.place.open(gate).unwrap();
     let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
     scene.receives(&client, heard).unwrap();
@@ -37,7 +37,7 @@ fn waits_for_the_gate(way: usize) {
     assert_eq!(scene.place.starts(), 1);
 }
 
-/// The same, with a time to settle.
+/// Like [`waits_for_the_gate`], with a settle time.
 fn settles(way: usize) {
     let place = Place::new(1).unwrap();
     let (gate, options, ready) = ways(&place)[way].clone();
@@ -50,71 +50,71 @@ fn settles(way: usize) {
     scene.place.open(gate).unwrap();
     let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
     scene.receives(&client, heard).unwrap();
-    scene.expect(opened.elapsed() >= SETTLE, "it had no time to settle");
+    scene.expect(opened.elapsed() >= SETTLE, "the settle time was not kept");
 }
 
 #[test]
-fn a_connection_shows_that_it_is_ready() {
+fn readiness_by_connection() {
     waits_for_the_gate(0);
 }
 
 #[test]
-fn it_says_itself_that_it_is_ready() {
+fn readiness_by_notification() {
     waits_for_the_gate(1);
 }
 
 #[test]
-fn a_file_shows_that_it_is_ready() {
+fn readiness_by_file() {
     waits_for_the_gate(2);
 }
 
 #[test]
-fn a_command_finds_out_that_it_is_ready() {
+fn readiness_by_command() {
     waits_for_the_gate(3);
 }
 
 #[test]
-fn what_it_says_shows_that_it_is_ready() {
+fn readiness_by_log_line() {
     waits_for_the_gate(4);
 }
 
 #[test]
-fn after_a_connection_it_settles() {
+fn settle_time_after_a_connection() {
     settles(0);
 }
 
 #[test]
-fn after_its_own_word_it_settles() {
+fn settle_time_after_a_notification() {
     settles(1);
 }
 
 #[test]
-fn after_the_file_it_settles() {
+fn settle_time_after_a_file() {
     settles(2);
 }
 
 #[test]
-fn after_the_command_it_settles() {
+fn settle_time_after_a_command() {
     settles(3);
 }
 
 #[test]
-fn after_what_it_said_it_settles() {
+fn settle_time_after_a_log_line() {
     settles(4);
 }
 
 #[test]
-fn what_goes_away_while_it_settles_was_not_ready() {
+fn a_server_that_disappears_during_the_settle_time_is_not_ready() {
     let scene = Scene::new(&["flap=1"], &["--settle=500ms"]).unwrap();
     scene.visit("hello").unwrap();
     scene.wait_for_log(&messages::ready("main")).unwrap();
     let log = scene.log();
     let (back, ready) = (log.find("back again"), log.find("ready after"));
-    scene.expect(back.is_some() && back < ready, "ready while it was away");
+    scene.expect(back.is_some() && back < ready, "ready while the server was away");
 }
 
 #[test]
-fn an_answer_to_a_question_shows_that_it_is_ready() {
+fn readiness_by_an_expected_answer() {
     let place = Place::new(1).unwrap();
     let text = format!(
         "[services.main]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\nready = {{ send = \"PING\\r\\n\", expect = \"+PONG\" }}\n",
@@ -124,9 +124,9 @@ fn an_answer_to_a_question_shows_that_it_is_ready() {
     let scene = Scene::of_file(place, &text).unwrap();
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
-    // It answers, but not what is expected.
+    // The server answers, but not with the expected text.
     scene.wait_for_log(&messages::output("main", "accepted")).unwrap();
-    scene.expect(!client.is_readable_within(MOMENT).unwrap(), "passed on too early");
+    scene.expect(!client.is_readable_within(MOMENT).unwrap(), "the client reached the server too early");
     scene.place.open("pong").unwrap();
     scene.receives(&client, "hello").unwrap();
 }

@@ -1,4 +1,4 @@
-//! Several servers of one service, woken as the load grows.
+//! Several servers of one service that wake as the load grows.
 
 use dormouse_tests::messages;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ fn three(soft: u32) -> Scene {
 }
 
 #[test]
-fn the_load_wakes_the_next_and_puts_the_last_to_sleep() {
+fn load_wakes_the_next_server_and_idle_time_stops_the_last() {
     let scene = three(2);
     let mut clients = Vec::new();
     let mut come = |number: usize| {
@@ -30,12 +30,12 @@ fn the_load_wakes_the_next_and_puts_the_last_to_sleep() {
     };
     come(1);
     come(2);
-    // One is enough for two.
+    // One server is enough for two sessions.
     scene.expect_in_log_times(messages::STARTING, 1).unwrap();
     come(3);
     scene.wait_for_log(&messages::state_of("main/b", "stopped", "starting")).unwrap();
     scene.wait_for_log(&messages::idle("main/b")).unwrap();
-    // The third stayed with the first; now the second has room for two.
+    // The third session is on the first server; the second server has capacity for two.
     come(4);
     come(5);
     scene.wait_for_log_times(&messages::output("main/b", "accepted"), 2).unwrap();
@@ -45,7 +45,7 @@ fn the_load_wakes_the_next_and_puts_the_last_to_sleep() {
     scene.wait_for_log(&messages::idle("main/c")).unwrap();
     come(7);
     scene.wait_for_log_times(&messages::output("main/c", "accepted"), 2).unwrap();
-    // The load falls: the last ones sleep again, the first one stays for who is left.
+    // The load falls: the last servers stop, the first one stays for the remaining session.
     let stays = clients.remove(0);
     for client in clients {
         scene.echo(&client, "goodbye").unwrap();
@@ -55,13 +55,13 @@ fn the_load_wakes_the_next_and_puts_the_last_to_sleep() {
     scene.echo(&stays, "still here").unwrap();
     scene.expect(
         scene.count_in_log(&messages::state_of("main/a", "idle", "stopping")) == 0,
-        "the first one went",
+        "the first server stopped",
     );
     assert_eq!(scene.count_in_log(messages::NOT_SERVED), 0);
 }
 
 #[test]
-fn a_crowd_wakes_all_and_everybody_is_served() {
+fn many_clients_wake_all_servers_and_are_served() {
     let scene = three(2);
     let clients: Vec<_> = (0..12).map(|_| scene.client().unwrap()).collect();
     for (number, client) in clients.iter().enumerate() {
@@ -77,7 +77,7 @@ fn a_crowd_wakes_all_and_everybody_is_served() {
 }
 
 #[test]
-fn a_server_that_cannot_be_started_is_passed_over() {
+fn a_server_that_cannot_be_started_is_skipped() {
     let place = Place::new(2).unwrap();
     let text = format!(
         "[services.main]\nlisten = LISTEN\nsoft = 1\n\
@@ -96,7 +96,7 @@ fn a_server_that_cannot_be_started_is_passed_over() {
 }
 
 #[test]
-fn checks_neither_wake_what_sleeps_nor_keep_it_awake() {
+fn checks_neither_wake_a_server_nor_keep_it_awake() {
     let place = Place::new(1).unwrap();
     let text = format!(
         "[services.main]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
@@ -111,9 +111,9 @@ fn checks_neither_wake_what_sleeps_nor_keep_it_awake() {
         scene.visit("hello").unwrap();
         scene.wait_for_log_times(&messages::state_of("main", "stopping", "stopped"), round).unwrap();
         let before = scene.count_in_log("| accepted");
-        scene.expect(before > 5 * round, "nobody looked at it while it was awake and unused");
+        scene.expect(before > 5 * round, "the awake and unused server was not checked");
         std::thread::sleep(MOMENT);
-        scene.expect(scene.count_in_log("| accepted") == before, "somebody looked at what sleeps");
+        scene.expect(scene.count_in_log("| accepted") == before, "a sleeping server was checked");
     }
     assert_eq!(
         (scene.place.starts(), scene.count_in_log("DOWN"), scene.count_in_log(messages::NOT_SERVED)),
@@ -122,7 +122,7 @@ fn checks_neither_wake_what_sleeps_nor_keep_it_awake() {
 }
 
 #[test]
-fn a_server_that_answers_wrongly_gets_no_more_sessions_until_it_answers_rightly() {
+fn a_server_with_wrong_check_answers_gets_no_sessions_until_they_are_right() {
     let place = Place::new(2).unwrap();
     let text = format!(
         "[services.main]\nlisten = LISTEN\nbalance = \"leastconn\"\n\

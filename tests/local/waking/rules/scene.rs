@@ -1,4 +1,4 @@
-//! A `dormouse run` with little servers behind it.
+//! A `dormouse run` with small test servers.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -8,10 +8,10 @@ pub(super) use dormouse_tests::rig::Place;
 use dormouse_tests::rig::{Dormouse, configured};
 use dormouse_tests::{Result, Stream};
 
-/// Long enough to see that nothing happens.
+/// The time for which a test waits to see that nothing happens.
 pub(super) const MOMENT: Duration = Duration::from_millis(150);
 
-/// A `dormouse run` at a place with servers.
+/// A `dormouse run` with the files and ports of its servers.
 pub(super) struct Scene {
     pub(super) dormouse: Dormouse,
     pub(super) place: Place,
@@ -26,13 +26,12 @@ impl Deref for Scene {
 }
 
 impl Scene {
-    /// One service, called main, with the server at the first port. What is usually slow is quick here: no minimum
-    /// uptime.
+    /// Starts one service, main, with the server on the first port and without a minimum uptime.
     pub(super) fn new(options: &[&str], flags: &[&str]) -> Result<Self> {
         Self::at(Place::new(1)?, options, flags)
     }
 
-    /// The same at a place that was prepared.
+    /// Like [`new`](Self::new), with a prepared place.
     pub(super) fn at(place: Place, options: &[&str], flags: &[&str]) -> Result<Self> {
         let launch = Launch::dormouse()
             .args(["run", "--listen=127.0.0.1:0", "--log-level=debug", "--minimum-uptime=0"])
@@ -42,33 +41,33 @@ impl Scene {
         Self::launch(place, launch)
     }
 
-    /// Services of a configuration.
+    /// Starts the services of a configuration.
     pub(super) fn of_file(place: Place, text: &str) -> Result<Self> {
         Self::of_file_by(place, text, Launch::dormouse())
     }
 
-    /// The same, with a launch that was prepared.
+    /// Like [`of_file`](Self::of_file), with a prepared launch.
     pub(super) fn of_file_by(place: Place, text: &str, launch: Launch) -> Result<Self> {
         let launch = configured(place.dir(), &format!("log_level = \"debug\"\n{text}"), launch)?;
         Self::launch(place, launch)
     }
 
-    /// Whatever `launch` starts.
+    /// Starts `launch`.
     pub(super) fn launch(place: Place, launch: Launch) -> Result<Self> {
         Ok(Self { dormouse: Dormouse::start(launch)?, place })
     }
 
-    /// A client of the service main.
+    /// Connects a client to the service main.
     pub(super) fn client(&self) -> Result<Stream> {
         self.client_of("main")
     }
 
-    /// A new client of the service main sends these words and receives them again.
+    /// Connects a client to the service main, which sends these words and receives their echo.
     pub(super) fn visit(&self, words: &str) -> Result<()> {
         self.visit_of("main", words)
     }
 
-    /// A new client of this service does.
+    /// Like [`visit`](Self::visit), for this service.
     pub(super) fn visit_of(&self, service: &str, words: &str) -> Result<()> {
         self.echo(&self.client_of(service)?, words)
     }

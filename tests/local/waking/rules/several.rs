@@ -10,7 +10,7 @@ use dormouse_tests::{Address, Family, Listener, Stream};
 use super::scene::{Place, Scene};
 
 #[test]
-fn many_services_live_in_one_process_and_wake_one_by_one() {
+fn many_services_in_one_process_wake_independently() {
     const SERVICES: usize = 12;
     let place = Place::new(SERVICES).unwrap();
     let mut text = String::new();
@@ -35,7 +35,7 @@ fn many_services_live_in_one_process_and_wake_one_by_one() {
 }
 
 #[test]
-fn a_start_that_hangs_disturbs_nobody_else() {
+fn a_hanging_start_does_not_affect_other_services() {
     let place = Place::new(2).unwrap();
     let text = format!(
         "[services.hangs]\nlisten = LISTEN\nto = \"{}\"\nwake.exec = \"{}\"\n\
@@ -57,7 +57,7 @@ fn a_start_that_hangs_disturbs_nobody_else() {
 }
 
 #[test]
-fn sockets_that_were_passed_in_go_to_the_services_that_name_them() {
+fn passed_sockets_belong_to_the_services_that_name_them() {
     let place = Place::new(2).unwrap();
     let (tcp, unix, unnamed) = (
         Listener::bind(Family::Tcp4).unwrap(),
@@ -82,7 +82,7 @@ fn sockets_that_were_passed_in_go_to_the_services_that_name_them() {
 }
 
 #[test]
-fn a_socket_that_was_not_passed_in_is_an_error_that_says_which() {
+fn a_socket_that_was_not_passed_is_an_error_with_its_name() {
     let place = Place::new(1).unwrap();
     let socket = Listener::bind(Family::Tcp4).unwrap();
     let mut dormouse = Launch::dormouse()

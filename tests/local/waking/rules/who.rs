@@ -1,4 +1,4 @@
-//! Who may wake a service, and by what.
+//! The clients and the events that may wake a service.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use socket2::{Domain, Socket, Type};
 use super::scene::{MOMENT, Scene};
 
 #[test]
-fn only_a_byte_wakes_what_wakes_on_data() {
+fn only_data_wakes_a_service_with_wake_on_data() {
     let scene = Scene::new(&[], &["--wake-on=data", "--idle=300ms"]).unwrap();
-    // A scanner, and one that resets.
+    // A port scanner, and a client that resets.
     drop(scene.client().unwrap());
     scene.client().unwrap().reset().unwrap();
     scene.wait_for_log_times(messages::LEFT_WHILE_HELD, 2).unwrap();
     let silent = scene.client().unwrap();
-    scene.expect(!silent.is_readable_within(MOMENT).unwrap(), "who is it that speaks?");
-    scene.expect(scene.count_in_log(messages::STARTING) == 0, "woken without a byte");
-    // A byte of somebody who came in silence does.
+    scene.expect(!silent.is_readable_within(MOMENT).unwrap(), "the silent client received data");
+    scene.expect(scene.count_in_log(messages::STARTING) == 0, "the service woke without a byte");
+    // A byte of a client that was silent at first wakes the service.
     scene.echo(&silent, "hello").unwrap();
     drop(silent);
     scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
@@ -29,7 +29,7 @@ fn only_a_byte_wakes_what_wakes_on_data() {
 }
 
 #[test]
-fn while_it_is_awake_nobody_has_to_speak_first() {
+fn an_awake_service_serves_silent_clients() {
     let scene = Scene::new(&["greet=welcome"], &["--wake-on=data"]).unwrap();
     let first = scene.client().unwrap();
     first.send(b"x", SOON).unwrap();
@@ -39,17 +39,17 @@ fn while_it_is_awake_nobody_has_to_speak_first() {
 }
 
 #[test]
-fn who_says_nothing_is_not_held_for_ever() {
+fn a_silent_client_is_held_only_for_the_timeout() {
     let scene = Scene::new(&[], &["--wake-on=data", "--hold=400ms"]).unwrap();
     let client = scene.client().unwrap();
     let began = Instant::now();
     scene.is_turned_away(&client).unwrap();
-    scene.expect(began.elapsed() >= Duration::from_millis(300), "too early");
+    scene.expect(began.elapsed() >= Duration::from_millis(300), "the client was ended too early");
     scene.wait_for_log("not served: the client said nothing for").unwrap();
     assert_eq!(scene.place.starts(), 0);
 }
 
-/// A client from this address.
+/// Connects a client from this address.
 fn from(scene: &Scene, ip: Ipv4Addr) -> Stream {
     let front = scene.front("main").unwrap();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -59,7 +59,7 @@ fn from(scene: &Scene, ip: Ipv4Addr) -> Stream {
 }
 
 #[test]
-fn who_may_not_wake_it_is_served_while_it_is_awake() {
+fn a_client_without_wake_permission_is_served_by_an_awake_service() {
     let (may, may_not) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let scene =
         Scene::new(&["start"], &["--wake-allow=127.0.0.2", "--wake-allow=10.0.0.0/8", "--idle=300ms"])
@@ -69,7 +69,7 @@ fn who_may_not_wake_it_is_served_while_it_is_awake() {
     assert_eq!(scene.place.starts(), 0);
     let waker = from(&scene, may);
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
-    // It is on its way because of somebody else: all may wait for it.
+    // Another client has started the workload: all clients may wait for it.
     let other = from(&scene, may_not);
     scene.place.open("start").unwrap();
     scene.echo(&waker, "hello").unwrap();
@@ -82,10 +82,10 @@ fn who_may_not_wake_it_is_served_while_it_is_awake() {
 }
 
 #[test]
-fn who_is_gone_before_it_is_known_wakes_nothing() {
+fn a_client_that_left_before_its_check_wakes_nothing() {
     let (may, may_not) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let scene = Scene::new(&[], &["--wake-allow=127.0.0.2"]).unwrap();
-    // All are gone by the time that the first of them is looked at.
+    // All clients have left before dormouse checks the first of them.
     scene.dormouse.signal(Signal::STOP).unwrap();
     for _ in 0..5 {
         from(&scene, may_not).reset().unwrap();
@@ -98,7 +98,7 @@ fn who_is_gone_before_it_is_known_wakes_nothing() {
 }
 
 #[test]
-fn who_may_not_wake_it_does_not_thaw_it() {
+fn a_client_without_wake_permission_does_not_thaw_the_workload() {
     let (may, may_not) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let scene = Scene::new(&[], &["--wake-allow=127.0.0.2", "--freeze=200ms"]).unwrap();
     scene.echo(&from(&scene, may), "hello").unwrap();

@@ -1,15 +1,17 @@
 # shellcheck shell=bash
-# Sourced by user.sh and system.sh: what both need to give a service manager a machine of its own.
+# Sourced by user.sh and system.sh: the functions that set up the namespaces for a service manager.
 #
-# The machine is a set of namespaces whose root is an overlay: everything of the host can be read, every write goes to
-# a tmpfs and is gone with the namespaces. /proc, /sys, /dev, /run and the cgroup tree are fresh.
+# The machine is a set of namespaces whose root is an overlay over the host's root. Writes go to a tmpfs that
+# disappears
+# with the namespaces. /proc, /sys, /dev, /run and the cgroup tree are fresh.
 #
-# Nothing of the host may be bound into it writable. systemd-tmpfiles obeys Debian's "D /tmp" and empties what it finds
-# there, and a chmod on a device node of the host would be a chmod on the host.
+# Do not bind anything of the host writable: systemd-tmpfiles empties /tmp because of Debian's "D /tmp", and a chmod
+# on
+# a device node of the host changes the host.
 
-# -d SECONDS    kill everything after so long (default 120)
-# -m FROM:TO    show the host's file FROM at TO, read-only; repeatable. Others need not be able to reach FROM.
-# -t TREE       the machine's files are those of this directory instead of the host's
+# -d SECONDS    kill all processes after SECONDS (default 120)
+# -m FROM:TO    bind the host's file FROM to TO, read-only; repeatable. Other users need no access to FROM.
+# -t TREE       use the directory TREE as the root instead of the host's
 # -u UID        the user and group that the user manager and the command run as (user.sh only)
 parse_options() {
     deadline=120 user=1000 files=() tree=/
@@ -35,8 +37,9 @@ need_root() {
     done
 }
 
-# On the host. Sets cgroup and scratch, both for this run alone. The process id in the names lets a later run tell what
-# a killed one left behind.
+# On the host. Makes the cgroup and the scratch directory of this run. The process id in their names lets a later
+# run
+# remove the remains of a killed run.
 claim() {
     local tree owner old
     tree=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
@@ -55,7 +58,7 @@ claim() {
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/dormouse-ns.$$.XXXXXX")
 }
 
-# On the host, when all processes are dead: the kernel empties a killed cgroup in its own time.
+# On the host, when all processes are dead. Retries, because the kernel empties a killed cgroup with a delay.
 release() {
     local try
     for try in {1..100}; do
@@ -76,7 +79,7 @@ make_root() {
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=$layers/upper,workdir=$layers/work" "$root"
 
     mount -t proc proc "$root/proc"
-    # Kernel settings are the host's, but for those of the network, which belong to the namespace.
+    # Kernel settings are the host's and read-only, except for the settings of the network namespace.
     for entry in sys sys/net sysrq-trigger; do
         [ ! -e "$root/proc/$entry" ] || mount --bind "$root/proc/$entry" "$root/proc/$entry"
     done
@@ -100,12 +103,12 @@ tty 5 0
 fuse 10 229
 net/tun 10 200
 NODES
-    # The manager writes to the console where it has no journal yet: this one leads to /dev/null.
+    # The manager writes to the console before the journal runs: this console is /dev/null.
     mknod -m 600 "$root/dev/console" c 1 3
     mount -t devpts -o newinstance,mode=620,ptmxmode=666,gid=5 devpts "$root/dev/pts"
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
     mount -t mqueue mqueue "$root/dev/mqueue"
-    # A container of an unprivileged user gets its /proc only where one that hides nothing can be seen.
+    # The kernel lets an unprivileged user mount /proc only if a /proc without hidden parts is visible.
     mkdir -m 700 "$root/dev/.proc"
     mkdir "$root/dev/.proc/whole"
     mount -t proc proc "$root/dev/.proc/whole"

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Runs COMMAND beside a real `systemd --system`, process 1 of namespaces that are thrown away afterwards (see root.sh).
+# Runs COMMAND with a real `systemd --system` as process 1 of temporary namespaces (see root.sh).
 #   system.sh [-d SECONDS] [-m FROM:TO]... COMMAND [ARGUMENT]...        as root
-# COMMAND runs as root inside; `systemctl` and `journalctl` work there. The network has a loopback and nothing else.
-# The exit status is COMMAND's, 137 when time was up. When COMMAND fails, or NS_JOURNAL=1, the journal is printed at
-# the end.
+# COMMAND runs as root inside; `systemctl` and `journalctl` work there. The network has only a loopback interface.
+# The exit status is that of COMMAND, or 137 if it ran out of time. If COMMAND fails, or if NS_JOURNAL=1, the script
+# prints the journal at the end.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=root.sh
@@ -12,7 +12,7 @@ parse_options "$@"
 
 machine=
 finish() {
-    # unshare --kill-child takes process 1 along, and with it everything inside.
+    # unshare --kill-child kills process 1, and the kernel kills all other processes of the namespace.
     [ -z "$machine" ] || { kill -KILL "$machine" 2>/dev/null && wait "$machine" 2>/dev/null; } || true
     release
 }
@@ -61,10 +61,10 @@ host)
     exit $status
     ;;
 cgroup)
-    # Our number as the host sees it, for nsenter: /proc is still the host's.
+    # The process id on the host, for nsenter: /proc is still the host's.
     read -r first _ </proc/self/stat
     echo 0 >"$NS_CGROUP/cgroup.procs"
-    # The order matters: the cgroup namespace takes the cgroup we are in as its root.
+    # The order matters: the current cgroup becomes the root of the cgroup namespace.
     NS_STAGE=inside NS_FIRST=$first exec unshare --cgroup --net --uts --ipc "$0" "$@"
     ;;
 esac
@@ -74,8 +74,9 @@ scratch=$NS_SCRATCH
 exec 8>"$scratch/up"
 make_root
 
-# A small system: what the host has enabled does not count, and what would reach for the host's hardware, clock or
-# files is masked.
+# A small system: ignore the units that the host has enabled, and mask the units that access hardware, clock or
+# files of
+# the host.
 units=/etc/systemd/system
 rm -rf "$units"
 mkdir -p "$units/systemd-tmpfiles-setup.service.d"

@@ -1,9 +1,11 @@
 #!/bin/bash
-# Runs COMMAND beside a real `systemd --user` in namespaces that are thrown away afterwards (see root.sh).
+# Runs COMMAND with a real `systemd --user` in temporary namespaces (see root.sh).
 #   user.sh [-d SECONDS] [-m FROM:TO]... [-u UID] COMMAND [ARGUMENT]...        as root
-# COMMAND runs as UID (1000 unless told) with HOME and XDG_RUNTIME_DIR set, both empty; `systemctl --user` works there.
-# The network has a loopback and nothing else. The exit status is COMMAND's, 137 when time was up. When COMMAND fails,
-# or NS_JOURNAL=1, the journal is printed at the end.
+# COMMAND runs as UID (default 1000) with HOME and XDG_RUNTIME_DIR set to empty directories; `systemctl --user`
+# works
+# there. The network has only a loopback interface. The exit status is that of COMMAND, or 137 if it ran out of
+# time. If
+# COMMAND fails, or if NS_JOURNAL=1, the script prints the journal at the end.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=root.sh
@@ -15,7 +17,7 @@ host)
     need_root
     claim
     trap release EXIT
-    # The cgroup becomes the user's, as Delegate=yes in user@.service would make it.
+    # Give the cgroup to the user, as Delegate=yes in user@.service does.
     chown "$user:$user" "$cgroup" "$cgroup"/cgroup.{procs,threads,subtree_control}
     status=0
     NS_STAGE=cgroup NS_CGROUP=$cgroup NS_SCRATCH=$scratch \
@@ -24,8 +26,8 @@ host)
     exit $status
     ;;
 cgroup)
-    # The order matters: the cgroup namespace takes the cgroup we are in as its root, and the manager refuses a root
-    # that holds processes of other process namespaces.
+    # The order matters: the current cgroup becomes the root of the cgroup namespace, and the manager refuses a root
+    # with processes of other process namespaces.
     echo 0 >"$NS_CGROUP/cgroup.procs"
     NS_STAGE=inside exec unshare --cgroup --net --uts --ipc "$0" "$@"
     ;;
@@ -34,7 +36,7 @@ esac
 # From here on this is process 1 of the new machine.
 scratch=$NS_SCRATCH
 make_root
-# What sd_booted() looks for; and where ProtectSystem= and its kin build their roots.
+# The directory that sd_booted() checks, and the one in which ProtectSystem= and similar options build their roots.
 mkdir -p /run/systemd/system /run/systemd/journal /run/systemd/unit-root
 /usr/lib/systemd/systemd-journald >/dev/null 2>&1 &
 for _ in {1..1000}; do
@@ -46,7 +48,7 @@ getent passwd "$user" >/dev/null || {
     echo "tester:x:$user:$user::/run/home:/bin/bash" >>/etc/passwd
     echo "tester:x:$user:" >>/etc/group
 }
-# Ranges for the user namespaces of containers; and Quadlet's units wait here for the network of a system manager.
+# Id ranges for the user namespaces of containers. Mask the unit in which Quadlet waits for the system's network.
 echo "$user:200000:65536" >/etc/subuid
 echo "$user:200000:65536" >/etc/subgid
 ln -sf /dev/null /etc/systemd/user/podman-user-wait-network-online.service
@@ -58,7 +60,7 @@ as_user=(setpriv --reuid "$user" --regid "$user" --clear-groups env --ignore-env
     XDG_RUNTIME_DIR="$runtime" LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 "${as_user[@]}" mkdir -p $home/.config/systemd/user
 
-# Not process 1 itself: there it would be a system manager.
+# Not as process 1, where systemd would be a system manager.
 "${as_user[@]}" /usr/lib/systemd/systemd --user --log-target=journal --log-level=info &
 manager=$!
 state=

@@ -1,4 +1,4 @@
-//! A container, and the dormouse that comes after one that was killed.
+//! A container that a new dormouse process recovers after a crash.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::podman::Podman;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a unit has whose dormouse is to know what it had woken.
-const MEMORY: &str = "\
+/// The unit lines that let dormouse recover its wake state after a crash.
+const RECOVERY: &str = "\
 [Service]
 RuntimeDirectory=front
 RuntimeDirectoryPreserve=restart
@@ -18,16 +18,16 @@ Restart=always
 RestartSec=0
 ";
 
-case!(User, what_was_started_before_a_crash_is_put_to_sleep, LIMIT, sleeps);
-case!(System, what_was_started_before_a_crash_is_put_to_sleep_rootful, LIMIT, sleeps);
+case!(User, a_container_started_before_a_crash_is_stopped_when_idle, LIMIT, sleeps);
+case!(System, a_container_started_before_a_crash_is_stopped_when_idle_rootful, LIMIT, sleeps);
 
 fn sleeps(machine: &Machine) -> Result<()> {
     let podman = Podman::new(machine)?;
     podman.create(&["--network=host"], &[])?;
-    machine.install(&[("front.service.d/memory.conf", MEMORY)])?;
+    machine.install(&[("front.service.d/memory.conf", RECOVERY)])?;
     podman.dormouse("--container=web --freeze=500ms --idle=5s")?;
     podman.ask()?;
-    // Nobody asks for it any more. What was somebody else's would be left as it is.
+    // No client connects any more. dormouse stops only a container that it has started itself.
     let crash = || machine.systemctl(&["kill", "--signal=KILL", "--kill-who=main", "front.service"]);
     crash()?;
     podman.wait("paused")?;

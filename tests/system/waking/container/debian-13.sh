@@ -1,22 +1,22 @@
 #!/bin/bash
-# Makes the files of a Debian 13 with systemd 257 and Podman 5.4 (Quadlet, pasta) in DIR, unless they are there:
+# Makes a Debian 13 root with systemd 257 and Podman 5.4 (Quadlet, pasta) in DIR, unless DIR exists:
 #   debian-13.sh DIR        as root
-# The packages come from where this machine gets its own.
+# The packages come from the mirror of this machine.
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || { echo "needs root: it makes a system's files" >&2; exit 77; }
+[ "$(id -u)" = 0 ] || { echo "needs root to make the files of a system" >&2; exit 77; }
 command -v mmdebstrap >/dev/null || { echo "mmdebstrap is missing: run scripts/test-deps.sh" >&2; exit 77; }
 mkdir -p "$(dirname "$1")"
 directory=$(realpath -m "$1")
 
-# One makes them, the others wait.
+# One process makes the files, concurrent ones wait.
 exec 9>"$directory.lock"
 flock 9
 [ ! -e "$directory/etc/debian_version" ] || exit 0
 unfinished=$directory.unfinished
 rm -rf --one-file-system "$unfinished"
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)}
-# A mount namespace of its own: nothing stays mounted whatever happens.
+# A new mount namespace, so that nothing stays mounted after a failure.
 unshare --mount mmdebstrap --quiet --mode=root --variant=minbase --keyring=/usr/share/keyrings \
     --include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,netavark,aardvark-dns,passt \
     --include=slirp4netns,uidmap,fuse-overlayfs,busybox-static,curl,iproute2,nftables,procps,ca-certificates \

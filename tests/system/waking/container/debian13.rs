@@ -1,4 +1,4 @@
-//! The files of a Debian 13, made once and kept beside what cargo builds.
+//! The root directory of a Debian 13, made once and kept in cargo's target directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use dormouse_tests::failure::Doing;
 use dormouse_tests::{Failure, Result};
 
-/// Where they are; made first where they are not, which takes half a minute and 300 MB.
+/// Returns the path of the root directory and makes it if it does not exist (half a minute, 300 MB).
 ///
 /// # Errors
-/// When they cannot be made.
+/// When it cannot be made.
 pub(crate) fn tree() -> Result<PathBuf> {
     let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-13");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/waking/container/debian-13.sh");
@@ -17,9 +17,9 @@ pub(crate) fn tree() -> Result<PathBuf> {
     if output.status.success() {
         return Ok(tree);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) {
-        return Err(Failure::missing("what makes a Debian 13", said.trim()));
+        return Err(Failure::missing("a tool for the Debian 13 root", stderr.trim()));
     }
-    Err(Failure::Unexpected(format!("{}: {} {said}", script.display(), output.status)))
+    Err(Failure::Unexpected(format!("{}: {} {stderr}", script.display(), output.status)))
 }

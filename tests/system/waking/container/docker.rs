@@ -1,4 +1,4 @@
-//! Docker's engine instead of Podman's: it runs all the time, so it can always tell who starts what.
+//! Docker instead of Podman: its engine always runs, so that it reports every start and stop.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ case!(System, freezes_and_stops, LIMIT, |machine| {
     Ok(())
 });
 
-case!(System, health_is_waited_for, LIMIT, |machine| {
+case!(System, a_request_waits_for_the_health_check, LIMIT, |machine| {
     let check = "--health-cmd=wget -q -O /dev/null http://127.0.0.1:8081/";
     let docker = created(machine, &["--env=LATE=1", check, "--health-interval=1s"])?;
     docker.dormouse("--container=web --ready=healthy --idle=500ms")?;
@@ -39,17 +39,17 @@ case!(System, health_is_waited_for, LIMIT, |machine| {
     docker.wait("exited")
 });
 
-case!(System, what_others_start_is_noticed, LIMIT, |machine| {
+case!(System, a_container_started_by_others_is_noticed, LIMIT, |machine| {
     let docker = created(machine, &[])?;
     docker.dormouse("--container=web --idle=500ms --stop-foreign")?;
     docker.ask()?;
     docker.wait("exited")?;
     docker.run(&["start", "web"])?;
-    // Nobody asks, and it is put to sleep.
+    // Without clients the container is stopped.
     docker.wait("exited")
 });
 
-case!(System, the_engine_is_started_anew, LIMIT, |machine| {
+case!(System, a_restart_of_the_engine_is_tolerated, LIMIT, |machine| {
     let docker = created(machine, &[])?;
     docker.dormouse("--container=web --idle=500ms")?;
     docker.ask()?;

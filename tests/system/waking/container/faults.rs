@@ -1,4 +1,4 @@
-//! What breaks under a container: its process, its engine, its start.
+//! Failures of a container: its process, its engine, its start.
 
 use std::process::Command;
 use std::thread;
@@ -11,38 +11,38 @@ use dormouse_tests::rng::{Rng, seed};
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, ask, front, start_behind_its_back};
+use super::podman::{PATIENCE, Podman, ask, front, start_without_the_engine};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
-case!(User, process_killed_in_a_session, LIMIT, |machine| {
+case!(User, a_process_killed_during_a_session_is_started_again, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
     podman.create(&["--network=host"], &[])?;
     podman.dormouse("--container=web --idle=1h")?;
     for _ in 0..3 {
         podman.ask()?;
-        let held = Stream::connect(&front(), PATIENCE)?;
-        held.send(b"GET", PATIENCE)?;
+        let client = Stream::connect(&front(), PATIENCE)?;
+        client.send(b"GET", PATIENCE)?;
         kill(&podman.process()?)?;
-        // It ends, by whatever; it does not hang.
-        match held.receive_to_end(PATIENCE) {
+        // The session ends in any way; it does not hang.
+        match client.receive_to_end(PATIENCE) {
             Err(failure) if failure.is_timeout() => return Err(podman.with_log(failure)),
             _ => {}
         }
-        // The process that had the session may be gone before the one that listens: who comes then is in a queue that
-        // nobody serves any more.
-        let behind = Address::Tcp(([127, 0, 0, 1], 8081).into());
+        // The process of the session may end before the process that listens. A client that connects between the
+        // two is never accepted.
+        let server = Address::Tcp(([127, 0, 0, 1], 8081).into());
         wait::until("the end of its listener", PATIENCE, || {
-            Ok(Stream::connect(&behind, PATIENCE).is_err().then_some(()))
+            Ok(Stream::connect(&server, PATIENCE).is_err().then_some(()))
         })?;
         podman.ask()?;
     }
     podman.wait_for_log("exit code 137")
 });
 
-case!(User, engine_killed_while_it_starts_and_stops, LIMIT, killed_engine);
-case!(System, engine_killed_while_it_starts_and_stops_rootful, LIMIT, killed_engine);
-case!(User in debian13::tree, engine_killed_while_it_starts_and_stops_on_debian_13, LIMIT, killed_engine);
+case!(User, requests_survive_kills_of_the_engine, LIMIT, killed_engine);
+case!(System, requests_survive_kills_of_the_engine_rootful, LIMIT, killed_engine);
+case!(User in debian13::tree, requests_survive_kills_of_the_engine_on_debian_13, LIMIT, killed_engine);
 
 fn killed_engine(machine: &Machine) -> Result<()> {
     let seed = seed()?;
@@ -53,9 +53,9 @@ fn killed_engine(machine: &Machine) -> Result<()> {
     podman.dormouse("--container=web --idle=200ms")?;
     let mut killed = 0;
     for round in 0..15 {
-        let visitor = thread::spawn(ask);
+        let client = thread::spawn(ask);
         killed += kill_engine_at(&podman, Instant::now() + rng.duration(Duration::from_millis(100)))?;
-        let answer = visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))?;
+        let answer = client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))?;
         answer
             .map_err(|failure| podman.with_log(Failure::Unexpected(format!("round {round}: {failure}"))))?;
         let stopping = Duration::from_millis(200) + rng.duration(Duration::from_millis(100));
@@ -66,7 +66,7 @@ fn killed_engine(machine: &Machine) -> Result<()> {
     ensure(killed >= 15, || format!("the engine was killed only {killed} times"))
 }
 
-case!(User, half_a_start_is_cleared_away, LIMIT, |machine| {
+case!(User, an_incomplete_start_is_cleaned_up, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
     podman.create(&["--network=host"], &[])?;
     podman.dormouse("--container=web --idle=200ms")?;
@@ -74,10 +74,10 @@ case!(User, half_a_start_is_cleared_away, LIMIT, |machine| {
     podman.wait("exited")?;
     podman.wait_for_log(&messages::state("stopping", "stopped"))?;
     let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
-    // As by an engine that was killed after it has started the program, and before it has written that down. What still
-    // clears away after the stop may take along what was just made ready.
-    wait::until("half a start", PATIENCE, || {
-        let started = podman.run(&["init", "web"]).and_then(|_| start_behind_its_back(id.trim()));
+    // The state after an engine was killed between starting the process and recording it. The cleanup of the
+    // previous stop may still remove the container's files, so that this is retried.
+    wait::until("an incomplete start", PATIENCE, || {
+        let started = podman.run(&["init", "web"]).and_then(|_| start_without_the_engine(id.trim()));
         Ok(started.ok())
     })?;
     podman.ask()?;
@@ -92,40 +92,40 @@ fn kill_engine_at(podman: &Podman<'_>, when: Instant) -> Result<u32> {
     }
 }
 
-case!(User, a_program_that_fails_is_told, LIMIT, |machine| {
+case!(User, a_failing_program_is_reported, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
     podman.create(&["--network=host"], &["/bin/sh", "-c", "exit 3"])?;
-    told(&podman, "--container=web", "exit code 3")
+    expect_refusal(&podman, "--container=web", "exit code 3")
 });
 
-case!(User, a_container_that_does_not_exist_is_told, LIMIT, |machine| {
+case!(User, a_missing_container_is_reported, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
-    told(&podman, "--container=web", "create --name web")
+    expect_refusal(&podman, "--container=web", "create --name web")
 });
 
-case!(User, a_missing_health_check_is_told, LIMIT, |machine| {
+case!(User, a_missing_health_check_is_reported, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
     podman.create(&["--network=host"], &[])?;
-    told(&podman, "--container=web --ready=healthy", "--health-cmd")
+    expect_refusal(&podman, "--container=web --ready=healthy", "--health-cmd")
 });
 
-case!(User, a_missing_engine_is_told, LIMIT, |machine| {
+case!(User, a_missing_engine_is_reported, LIMIT, |machine| {
     let podman = Podman::new(machine)?;
     machine.systemctl(&["stop", "podman.socket", "podman.service"])?;
-    told(&podman, "--container=web", "systemctl --user enable --now podman.socket")?;
-    // And it is no longer missed when it comes.
+    expect_refusal(&podman, "--container=web", "systemctl --user enable --now podman.socket")?;
+    // dormouse uses the engine when it becomes available.
     podman.create(&["--network=host"], &[])?;
     machine.systemctl(&["start", "podman.socket"])?;
     let end = Instant::now() + PATIENCE;
     while let Err(failure) = ask() {
-        ensure(Instant::now() < end, || format!("no answer after the engine has come: {failure}"))?;
+        ensure(Instant::now() < end, || format!("no answer after the engine has started: {failure}"))?;
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 });
 
-/// A client that comes is sent away, and the log says why.
-fn told(podman: &Podman<'_>, flags: &str, reason: &str) -> Result<()> {
+/// Asserts that a client is refused and that the log contains the reason.
+fn expect_refusal(podman: &Podman<'_>, flags: &str, reason: &str) -> Result<()> {
     podman.dormouse(flags)?;
     let stream = Stream::connect(&front(), PATIENCE)?;
     match stream.receive_to_end(PATIENCE) {
@@ -138,6 +138,6 @@ fn told(podman: &Podman<'_>, flags: &str, reason: &str) -> Result<()> {
 }
 
 fn kill(process: &str) -> Result<()> {
-    // It may have ended by itself.
+    // The process may have ended already.
     Command::new("kill").args(["-KILL", process]).output().doing(|| "run kill".to_owned()).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Podman (or Docker) on a machine, with an image that needs no registry.
+//! Podman (or Docker) with an image that needs no registry.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,21 +10,21 @@ use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{DORMOUSE, Machine, Manager, SETTLE, ensure, write};
 use dormouse_tests::{Address, Ending, Failure, Result, Stream, wait};
 
-/// How long a request may take, waking included.
+/// The time limit of a request, including the wake.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where dormouse listens.
+/// The address of dormouse.
 pub(crate) fn front() -> Address {
     Address::Tcp(([127, 0, 0, 1], 8080).into())
 }
 
-/// Where the container's server is.
+/// The address of the container's server.
 pub(crate) const BEHIND: &str = "127.0.0.1:8081";
 
-/// What the server says.
+/// The answer of the server.
 const WORDS: &str = "hello from the container\n";
 
-/// As process 1 busybox' httpd ignores SIGTERM; this shell does not. `LATE` delays its start.
+/// As process 1 the httpd of busybox ignores SIGTERM; this shell does not. `LATE` delays its start.
 const SERVER: &str = r#"#!/bin/sh
 trap 'kill $! 2>/dev/null; exit 0' TERM
 [ -z "$LATE" ] || { sleep "$LATE" & wait $!; }
@@ -32,14 +32,14 @@ httpd -f -p 8081 -h /www &
 wait $!
 "#;
 
-/// An engine, set up.
+/// A container engine with the test image.
 pub(crate) struct Podman<'m> {
     machine: &'m Machine,
     program: &'static str,
 }
 
 impl<'m> Podman<'m> {
-    /// Sets it up, with the image and its socket.
+    /// Sets up Podman with its socket and the image.
     pub(crate) fn new(machine: &'m Machine) -> Result<Self> {
         need(&["podman", "busybox", "conmon"])?;
         let podman = Self { machine, program: "podman" };
@@ -49,7 +49,7 @@ impl<'m> Podman<'m> {
         Ok(podman)
     }
 
-    /// Sets Docker up instead; it is rootful, and has no network but the machine's.
+    /// Sets up Docker; it is rootful and has only the machine's network.
     pub(crate) fn docker(machine: &'m Machine) -> Result<Self> {
         need(&["docker", "dockerd", "busybox"])?;
         let docker = Self { machine, program: "docker" };
@@ -67,20 +67,20 @@ impl<'m> Podman<'m> {
 
     fn configure(&self) -> Result<()> {
         let etc = if self.rootful() {
-            // An overlay, which the machine's root is, cannot hold another's changes.
+            // The machine's root is an overlay, which cannot be the upper directory of another overlay.
             tmpfs("/var/lib/containers")?;
             PathBuf::from("/etc/containers")
         } else {
             home().join(".config/containers")
         };
-        // crun of Debian 12 wants a limit raised that a machine within a machine may not raise; runc asks the system's
-        // manager where a user's would do.
+        // crun of Debian 12 raises a limit, which it may not do in nested namespaces; runc needs the system manager
+        // instead of the user manager.
         let old = fs::read_to_string("/etc/debian_version").unwrap_or_default().starts_with("12");
         let runtime = if self.rootful() && old { "runc" } else { "crun" };
         let text = format!(
             "\
 [containers]
-# Not every machine has the controllers for limits.
+# Some machines lack the controllers for limits.
 pids_limit = 0
 default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]
 [engine]
@@ -111,13 +111,13 @@ network_backend = \"netavark\"
         let archive = home().join("image.tar");
         succeed(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
         let archive = archive.to_string_lossy().into_owned();
-        // The engines do not agree on how this is written.
+        // The engines have different syntax for this.
         let between = if self.program == "docker" { " " } else { "=" };
         let change = format!("CMD{between}[\"/bin/web\"]");
         self.run(&["import", "--change", &change, &archive, "localhost/web"]).map(drop)
     }
 
-    /// Runs the engine's command and gives what it prints.
+    /// Runs the engine's command and returns its output.
     pub(crate) fn run(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new(self.program);
         if !self.rootful() {
@@ -127,13 +127,13 @@ network_backend = \"netavark\"
         succeed(command.args(args))
     }
 
-    /// Makes a container of the image, called `web`, in the machine's own network.
+    /// Creates a container `web` from the image.
     pub(crate) fn create(&self, flags: &[&str], command: &[&str]) -> Result<()> {
         let args = [&["create", "--name=web"], flags, &["localhost/web"], command].concat();
         self.run(&args).map(drop)
     }
 
-    /// `running`, `paused`, `exited` …, or `gone`.
+    /// The state of the container: `running`, `paused`, `exited` …, or `gone`.
     pub(crate) fn state(&self) -> Result<String> {
         match self.run(&["container", "inspect", "--format={{.State.Status}}", "web"]) {
             Ok(state) => Ok(state.trim().to_owned()),
@@ -151,22 +151,24 @@ network_backend = \"netavark\"
             last = self.state()?;
             Ok((last == state).then_some(()))
         })
-        .map_err(|failure| Failure::Unexpected(format!("{failure}: it is {last}\n{}", self.log())))
+        .map_err(|failure| {
+            Failure::Unexpected(format!("{failure}: the last state is {last}\n{}", self.log()))
+        })
     }
 
-    /// The container's process.
+    /// The process id of the container.
     pub(crate) fn process(&self) -> Result<String> {
         Ok(self.run(&["inspect", "--format={{.State.Pid}}", "web"])?.trim().to_owned())
     }
 
-    /// The engine's own process, if it runs: nobody connected, it ends.
+    /// The process id of the engine, if it runs: Podman's engine ends when it has no connections.
     pub(crate) fn engine(&self) -> Result<Option<String>> {
         let pid = self.machine.property("podman.service", "MainPID")?;
         Ok(Some(pid).filter(|pid| pid != "0"))
     }
 
-    /// Starts `dormouse run` in front of the container with these flags, as `front.service`. It ends before the
-    /// engine does, so that it can stop what it has started.
+    /// Starts `dormouse run` for the container with these flags, as `front.service`. The unit stops before the
+    /// engine, so that dormouse can stop the container.
     pub(crate) fn dormouse(&self, flags: &str) -> Result<()> {
         let unit = format!(
             "\
@@ -191,18 +193,18 @@ StandardError=append:{}
         self.machine.runtime().join("front.log")
     }
 
-    /// What dormouse logged.
+    /// The log of dormouse.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Waits for this in the log.
+    /// Waits until the log contains `part`.
     pub(crate) fn wait_for_log(&self, part: &str) -> Result<()> {
         wait::until(&format!("{part:?} in the log"), SETTLE, || Ok(self.log().contains(part).then_some(())))
             .map_err(|failure| self.with_log(failure))
     }
 
-    /// The failure, and what dormouse logged.
+    /// Adds the log of dormouse to a failure.
     pub(crate) fn with_log(&self, failure: Failure) -> Failure {
         match self.log() {
             log if log.is_empty() => failure,
@@ -210,38 +212,38 @@ StandardError=append:{}
         }
     }
 
-    /// Asks the server through dormouse, and fails with the log.
+    /// Like [`ask`], with the log in the failure.
     pub(crate) fn ask(&self) -> Result<()> {
         ask().map_err(|failure| self.with_log(failure))
     }
 }
 
-/// Asks the server through dormouse, and fails unless the answer is whole and ends in good order.
+/// Sends a request through dormouse and fails unless the answer is complete and ends with an orderly close.
 ///
 /// # Errors
-/// When it does not.
+/// When the connection fails or the answer is wrong.
 pub(crate) fn ask() -> Result<()> {
-    answered(&asked()?)
+    receive_answer(&send_request()?)
 }
 
-/// The same, by somebody who came with another client that stays: the server goes on for so long.
+/// Like [`ask`], and returns a second connection from before the answer that keeps the server running.
 ///
 /// # Errors
-/// When the answer is not right.
+/// As [`ask`].
 pub(crate) fn ask_and_stay() -> Result<Stream> {
-    let stream = asked()?;
+    let stream = send_request()?;
     let stays = Stream::connect(&front(), PATIENCE)?;
-    answered(&stream)?;
+    receive_answer(&stream)?;
     Ok(stays)
 }
 
-fn asked() -> Result<Stream> {
+fn send_request() -> Result<Stream> {
     let stream = Stream::connect(&front(), PATIENCE)?;
     stream.send(b"GET / HTTP/1.0\r\n\r\n", PATIENCE)?;
     Ok(stream)
 }
 
-fn answered(stream: &Stream) -> Result<()> {
+fn receive_answer(stream: &Stream) -> Result<()> {
     let received = stream.receive_to_end(PATIENCE)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.contains(" 200 OK\r\n") && text.ends_with(&format!("\r\n\r\n{WORDS}"));
@@ -269,8 +271,8 @@ fn home() -> PathBuf {
     std::env::var_os("HOME").map_or_else(|| Path::new("/root").to_owned(), PathBuf::from)
 }
 
-/// Has the runtime below the engine start a container that was made ready.
-pub(crate) fn start_behind_its_back(id: &str) -> Result<()> {
+/// Starts an initialized container with the OCI runtime, without the engine.
+pub(crate) fn start_without_the_engine(id: &str) -> Result<()> {
     succeed(Command::new("crun").args(["start", id])).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! Falling asleep and waking up again, over and over, with requests at any moment, also in that of stopping.
+//! Many rounds of sleep and wake, with requests at any time, including the time of the stop.
 
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -12,10 +12,10 @@ use super::podman::{Podman, ask_and_stay};
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// How many rounds there are, unless `DORMOUSE_ROUNDS` says otherwise.
+/// The number of rounds if `DORMOUSE_ROUNDS` is not set.
 const ROUNDS: u64 = 100;
 
-/// How long nobody asks before it sleeps.
+/// The idle time before the stop.
 const IDLE: Duration = Duration::from_millis(60);
 
 case!(User, no_request_fails_rootless, LIMIT, |machine| no_request_fails(machine, rounds(1)?, ""));
@@ -58,16 +58,16 @@ fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
         "{requests} requests; {awake} of {rounds} rounds met a container that ran; {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    // A run whose requests all came too early, or all too late, would have tested something else.
+    // A run whose requests were all too early, or all too late, does not test the stop.
     let enough = rounds / 20;
     ensure(awake >= enough && rounds - awake >= enough, || {
         format!("{awake} of {rounds} rounds met a container that ran: too one-sided")
     })
 }
 
-/// From the first answer until well after the end of the stop, which takes Podman about a tenth of a second.
+/// Sends requests from the first answer until well after the end of the stop, which takes Podman about 0.1 s.
 fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut u64) -> Result<()> {
-    // It stays awake while this is found out, however long that takes.
+    // The open session keeps the container awake during these checks.
     let visitor = ask_and_stay()?;
     let process = podman.process()?;
     drop(visitor);
@@ -86,7 +86,7 @@ fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut
         .collect();
     let mut stay = Vec::new();
     for visitor in visitors {
-        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
+        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     *awake += u64::from(podman.process()? == process);
     Ok(())

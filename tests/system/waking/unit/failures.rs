@@ -1,4 +1,4 @@
-//! Units that do not start, and units that end too early.
+//! Units that do not start, and units that end unexpectedly.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-case!(User, a_unit_that_fails_is_known_at_once, LIMIT, fails_at_start);
-case!(System, a_unit_that_fails_is_known_at_once_by_the_system, LIMIT, fails_at_start);
-case!(User, a_unit_that_is_not_there, LIMIT, not_there);
-case!(System, a_unit_that_may_not_be_started, LIMIT, not_permitted);
-case!(User, killed_in_mid_session, LIMIT, killed_in_mid_session_);
-case!(User, restarted_by_its_manager, LIMIT, restarted_by_its_manager_);
-case!(User, one_that_never_gets_ready_is_given_up, LIMIT, never_ready);
-case!(User, one_that_does_not_stop_is_killed, LIMIT, does_not_stop);
+case!(User, a_failed_start_is_reported_at_once, LIMIT, fails_at_start);
+case!(System, a_failed_start_is_reported_at_once_by_the_system_manager, LIMIT, fails_at_start);
+case!(User, a_missing_unit_is_reported, LIMIT, not_there);
+case!(System, a_missing_permission_is_reported, LIMIT, not_permitted);
+case!(User, a_unit_killed_during_a_session_is_started_again, LIMIT, killed_during_session);
+case!(User, a_request_waits_for_a_restart_by_the_manager, LIMIT, restarted_by_its_manager);
+case!(User, a_unit_that_never_gets_ready_fails, LIMIT, never_ready);
+case!(User, a_unit_that_does_not_stop_is_killed, LIMIT, does_not_stop);
 
-/// nginx once there is a file, and a failure before.
-const MOODY: &str = "\
+/// nginx if a file exists, and a failure otherwise.
+const NGINX_IF_FILE: &str = "\
 [Unit]
 StartLimitIntervalSec=0
 [Service]
@@ -31,12 +31,12 @@ ExecStart=/bin/sh -c 'test -e %t/mended || exit 3; systemd-notify --ready; exec 
 ";
 
 fn fails_at_start(machine: &Machine) -> Result<()> {
-    let stage = Stage::new(machine, MOODY, Start::Quick)?;
+    let stage = Stage::new(machine, NGINX_IF_FILE, Start::Quick)?;
     stage.dormouse("")?;
     let asked = Instant::now();
-    stage.ask_in_vain()?;
+    stage.ask_without_answer()?;
     let took = asked.elapsed();
-    ensure(took < Duration::from_secs(10), || format!("the client was turned away after {took:?}"))?;
+    ensure(took < Duration::from_secs(10), || format!("the client was refused after {took:?}"))?;
     stage.wait_for_log("result exit-code: its main process exited with 3")?;
     stage.wait_for_log("-u web.service`")?;
     write(&machine.runtime().join("mended"), "")?;
@@ -46,30 +46,30 @@ fn fails_at_start(machine: &Machine) -> Result<()> {
 fn not_there(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse_as("--unit=nothing.service", "")?;
-    stage.ask_in_vain()?;
+    stage.ask_without_answer()?;
     stage.wait_for_log("there is no such unit; `systemctl --user list-unit-files` shows all")
 }
 
 fn not_permitted(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse_as("--system --unit=web.service", "User=nobody")?;
-    stage.ask_in_vain()?;
+    stage.ask_without_answer()?;
     stage.wait_for_log("org.freedesktop.systemd1.manage-units")?;
     machine.expect(WEB, "ActiveState", "inactive")
 }
 
-fn killed_in_mid_session_(machine: &Machine) -> Result<()> {
+fn killed_during_session(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse("")?;
-    let visitor = stage.visitor()?;
+    let client = stage.client()?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
-    visitor.receive_to_end(PATIENCE)?;
+    client.receive_to_end(PATIENCE)?;
     stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
     stage.ask_until_answered()
 }
 
-/// Whoever comes while its manager starts it again waits for that.
-fn restarted_by_its_manager_(machine: &Machine) -> Result<()> {
+/// A client that connects while the manager restarts the unit waits for the restart.
+fn restarted_by_its_manager(machine: &Machine) -> Result<()> {
     let web = format!("{NGINX}Restart=always\nRestartSec=3s\n");
     let stage = Stage::new(machine, &web, Start::Quick)?;
     stage.dormouse("")?;
@@ -82,13 +82,13 @@ fn restarted_by_its_manager_(machine: &Machine) -> Result<()> {
     stage.wait_for_log("its manager starts it again")
 }
 
-/// Its manager would wait for a minute and a half.
+/// The manager's own start timeout is 90 s.
 fn never_ready(machine: &Machine) -> Result<()> {
     let web =
         NGINX.replace("Type=exec", "Type=notify").replace("/usr/sbin/nginx", "/bin/sh -c 'exec sleep 1000'");
     let stage = Stage::new(machine, &web, Start::Quick)?;
     stage.dormouse("--start-timeout=500ms")?;
-    stage.ask_in_vain()?;
+    stage.ask_without_answer()?;
     stage.wait("ActiveState", "inactive")?;
     stage.systemctl(&["stop", "front.service"])
 }

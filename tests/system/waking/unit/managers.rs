@@ -1,4 +1,4 @@
-//! Managers and buses that go away and come back, while the service is asleep and while it is awake.
+//! Service managers and message buses that restart while the unit is asleep or awake.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Of a service that has to take the bus.
+/// The unit lines that leave only the bus as the way to the manager.
 const BUS_ONLY: &str = "InaccessiblePaths=/run/systemd/private";
 
-case!(User, the_user_manager_executes_itself_anew, LIMIT, |machine| reexec(machine, ""));
-case!(System, the_system_manager_executes_itself_anew, LIMIT, |machine| reexec(machine, ""));
-case!(System, the_manager_executes_itself_anew_behind_a_bus, LIMIT, |machine| reexec(machine, BUS_ONLY));
-case!(System, the_bus_is_restarted, LIMIT, bus_restarted);
+case!(User, a_daemon_reexec_of_the_user_manager_is_tolerated, LIMIT, |machine| reexec(machine, ""));
+case!(System, a_daemon_reexec_of_the_system_manager_is_tolerated, LIMIT, |machine| reexec(machine, ""));
+case!(System, a_daemon_reexec_is_tolerated_with_only_the_bus, LIMIT, |machine| reexec(machine, BUS_ONLY));
+case!(System, a_restart_of_the_bus_is_tolerated, LIMIT, bus_restarted);
 
 fn reexec(machine: &Machine, lines: &str) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
@@ -25,19 +25,19 @@ fn reexec(machine: &Machine, lines: &str) -> Result<()> {
         // Asleep.
         stage.systemctl(&["daemon-reexec"])?;
         stage.ask(round)?;
-        // Awake, with somebody there.
-        let visitor = stage.visitor()?;
+        // Awake, with a session.
+        let client = stage.client()?;
         stage.systemctl(&["daemon-reexec"])?;
         stage.ask(round + 10)?;
-        drop(visitor);
+        drop(client);
         stage.wait("ActiveState", "inactive")?;
     }
-    // What happens to the unit afterwards is noticed.
-    let visitor = stage.visitor()?;
+    // dormouse notices later changes of the unit.
+    let client = stage.client()?;
     stage.systemctl(&["daemon-reexec"])?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
     stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
-    drop(visitor);
+    drop(client);
     stage.ask_until_answered()
 }
 
@@ -48,16 +48,16 @@ fn bus_restarted(machine: &Machine) -> Result<()> {
     for round in 0..3 {
         stage.systemctl(&["restart", "dbus.service"])?;
         stage.ask(round)?;
-        let visitor = stage.visitor()?;
+        let client = stage.client()?;
         stage.systemctl(&["restart", "dbus.service"])?;
         stage.ask(round + 10)?;
-        drop(visitor);
+        drop(client);
         stage.wait("ActiveState", "inactive")?;
     }
-    let visitor = stage.visitor()?;
+    let client = stage.client()?;
     stage.systemctl(&["restart", "dbus.service"])?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
     stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
-    drop(visitor);
+    drop(client);
     stage.ask_until_answered()
 }

@@ -1,10 +1,10 @@
-//! Units behind a socket: a real nginx under a real user manager and a real system manager.
+//! Units as workloads: a real nginx under a real user manager and a real system manager.
 //!
-//! Each test has a machine of its own.
+//! Each test has its own machine.
 
 mod failures;
 mod managers;
-mod others;
+mod other_programs;
 mod rounds;
 mod sleep;
 mod stage;

@@ -1,4 +1,4 @@
-//! Falling asleep and waking up again, over and over, with requests at any moment, also in that of stopping.
+//! Many rounds of sleep and wake, with requests at any time, including the time of the stop.
 
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -12,14 +12,18 @@ use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// How many rounds there are, unless `DORMOUSE_ROUNDS` says otherwise.
+/// The number of rounds if `DORMOUSE_ROUNDS` is not set.
 const ROUNDS: u64 = 100;
 
-/// How long nobody asks before it sleeps.
+/// The idle time before the stop.
 const IDLE: Duration = Duration::from_millis(40);
 
 case!(User, no_request_fails, LIMIT, |machine| no_request_fails_(machine, rounds(1)?, ""));
-case!(System, no_request_fails_in_the_system, LIMIT, |machine| no_request_fails_(machine, rounds(1)?, ""));
+case!(System, no_request_fails_with_the_system_manager, LIMIT, |machine| no_request_fails_(
+    machine,
+    rounds(1)?,
+    ""
+));
 case!(User, no_request_fails_with_freezing, LIMIT, |machine| no_request_fails_(
     machine,
     rounds(2)?,
@@ -36,11 +40,11 @@ fn rounds(divisor: u64) -> Result<u64> {
     Ok((all / divisor).max(1))
 }
 
-/// What was met by the requests that were sent around the stop.
+/// The results of the requests that were sent around the stop.
 #[derive(Default)]
 struct Tally {
     requests: u64,
-    /// Rounds in which the process that had answered first was still there in the end.
+    /// The rounds in which the process of the first answer still ran at the end.
     awake: u64,
 }
 
@@ -61,19 +65,20 @@ fn no_request_fails_(machine: &Machine, rounds: u64, flags: &str) -> Result<()> 
         "{requests} requests; {awake} of {rounds} rounds met the old process; {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    // A run whose requests all came too early, or all too late, would have tested something else.
+    // A run whose requests were all too early, or all too late, does not test the stop.
     let enough = rounds / 20;
     ensure(awake >= enough && rounds - awake >= enough, || {
         format!("{awake} of {rounds} rounds met the old process: too one-sided")
     })
 }
 
-/// From the first answer until well after the end of the stop; half of the rounds aim at the stop itself.
+/// Sends requests from the first answer until well after the end of the stop; half of the rounds aim at the stop
+/// itself.
 fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    // It stays awake while this is found out, however long that takes.
-    let visitor = ask_and_stay(tally.requests)?;
+    // The open session keeps the unit awake during these checks.
+    let client = ask_and_stay(tally.requests)?;
     let process = stage.machine.number(WEB, "MainPID")?;
-    drop(visitor);
+    drop(client);
     let answered = Instant::now();
     let at = answered
         + if rng.chance(50) {
@@ -83,9 +88,9 @@ fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> 
         };
     let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
     let visitors: Vec<_> = (0..crowd)
-        .map(|visitor| {
+        .map(|client| {
             let at = at + rng.duration(Duration::from_millis(3));
-            let number = tally.requests + 1 + visitor;
+            let number = tally.requests + 1 + client;
             thread::spawn(move || {
                 thread::sleep(at.saturating_duration_since(Instant::now()));
                 ask_and_stay(number)
@@ -94,8 +99,8 @@ fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> 
         .collect();
     tally.requests += 1 + crowd;
     let mut stay = Vec::new();
-    for visitor in visitors {
-        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a visitor panicked".to_owned()))??);
+    for client in visitors {
+        stay.push(client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     tally.awake += u64::from(stage.machine.number(WEB, "MainPID")? == process);
     Ok(())

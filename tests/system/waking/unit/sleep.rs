@@ -1,4 +1,4 @@
-//! Woken, frozen, thawed, stopped, woken again.
+//! Wake, freeze, thaw and stop of a unit.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-case!(User, user_manager, LIMIT, sleeps_and_wakes);
-case!(System, system_manager, LIMIT, sleeps_and_wakes);
-case!(User, a_slow_start_is_waited_for, LIMIT, a_slow_start_is_waited_for_);
-case!(User, the_start_limit_does_not_count, LIMIT, the_start_limit_does_not_count_);
+case!(User, sleeps_and_wakes_under_the_user_manager, LIMIT, sleeps_and_wakes);
+case!(System, sleeps_and_wakes_under_the_system_manager, LIMIT, sleeps_and_wakes);
+case!(User, a_request_waits_for_a_slow_start, LIMIT, slow_start);
+case!(User, wakes_do_not_count_against_the_start_limit, LIMIT, many_starts);
 case!(User, a_frozen_unit_is_thawed_before_it_is_stopped, LIMIT, frozen_and_stopped);
 
 fn sleeps_and_wakes(machine: &Machine) -> Result<()> {
@@ -27,18 +27,20 @@ fn sleeps_and_wakes(machine: &Machine) -> Result<()> {
         stage.wait("FreezerState", "frozen")?;
         stage.ask(round + 10)?;
         stage.wait("FreezerState", "frozen")?;
-        let visitor = stage.visitor()?;
-        ensure(machine.number(WEB, "MainPID")? == process, || "it was stopped instead of frozen".to_owned())?;
+        let client = stage.client()?;
+        ensure(machine.number(WEB, "MainPID")? == process, || {
+            "the unit was stopped instead of frozen".to_owned()
+        })?;
         machine.expect(WEB, "FreezerState", "running")?;
-        drop(visitor);
+        drop(client);
         stage.wait("ActiveState", "inactive")?;
         machine.expect(WEB, "Result", "success")?;
     }
     Ok(())
 }
 
-/// It is "started" long before it listens.
-fn a_slow_start_is_waited_for_(machine: &Machine) -> Result<()> {
+/// The manager reports the unit as started long before nginx listens.
+fn slow_start(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Slow)?;
     stage.dormouse("--idle=10ms")?;
     for round in 0..2 {
@@ -48,9 +50,9 @@ fn a_slow_start_is_waited_for_(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Five starts in ten seconds are what a manager allows unless told otherwise. It counts them as long as it keeps the
-/// unit in memory, which it does while another one refers to it.
-fn the_start_limit_does_not_count_(machine: &Machine) -> Result<()> {
+/// By default the manager allows five starts in ten seconds. It counts them while the unit is loaded, which is as
+/// long as another unit refers to it.
+fn many_starts(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, &NGINX.replace("StartLimitIntervalSec=0\n", ""), Start::Quick)?;
     let other = "[Unit]\nAfter=web.service\n[Service]\nExecStart=/bin/sleep infinity\n";
     machine.install(&[("other.service", other)])?;

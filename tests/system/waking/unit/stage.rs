@@ -1,4 +1,4 @@
-//! `dormouse run` as a unit, with nginx as another one behind it.
+//! `dormouse run` as a unit, and nginx as the unit that it wakes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use dormouse_tests::{Address, Ending, Failure, Result, Stream, wait};
 
 use dormouse_tests::nginx::{self, Start};
 
-/// How long a request may take, waking included.
+/// The time limit of a request, including the wake.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is behind.
+/// The unit that dormouse wakes.
 pub(crate) const WEB: &str = "web.service";
 
-/// nginx, so that it is "started" before it listens, and can be started as often as somebody likes.
+/// nginx in a unit without readiness notification and without a start limit.
 pub(crate) const NGINX: &str = "\
 [Unit]
 StartLimitIntervalSec=0
@@ -25,17 +25,17 @@ RuntimeDirectory=web
 ExecStart=/usr/sbin/nginx -e stderr -c %t/nginx.conf
 ";
 
-const BEHIND: &str = "127.0.0.1:8081";
+const SERVER: &str = "127.0.0.1:8081";
 
 pub(crate) struct Stage<'a> {
     pub(crate) machine: &'a Machine,
 }
 
 impl<'a> Stage<'a> {
-    /// A machine with `web` as web.service; nginx is configured. No dormouse runs yet.
+    /// Installs `web` as web.service and configures nginx, without starting dormouse.
     pub(crate) fn new(machine: &'a Machine, web: &str, start: Start) -> Result<Self> {
         let runtime = machine.runtime();
-        write(&runtime.join("nginx.conf"), &nginx::configuration(&runtime.join("web"), BEHIND, start))?;
+        write(&runtime.join("nginx.conf"), &nginx::configuration(&runtime.join("web"), SERVER, start))?;
         machine.install(&[(WEB, web)])?;
         Ok(Self { machine })
     }
@@ -45,7 +45,7 @@ impl<'a> Stage<'a> {
         self.dormouse_as(&format!("--unit={WEB} {flags}"), "")
     }
 
-    /// Starts `dormouse run` with these flags alone, in a service with these lines.
+    /// Starts `dormouse run` with only these flags, in a unit with these additional lines.
     pub(crate) fn dormouse_as(&self, flags: &str, lines: &str) -> Result<()> {
         let unit = format!(
             "\
@@ -53,7 +53,7 @@ impl<'a> Stage<'a> {
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart={DORMOUSE} run --listen=127.0.0.1:8080 --to={BEHIND} --minimum-uptime=0 --log-level=debug {flags}
+ExecStart={DORMOUSE} run --listen=127.0.0.1:8080 --to={SERVER} --minimum-uptime=0 --log-level=debug {flags}
 StandardError=append:{}
 {lines}
 ",
@@ -68,17 +68,17 @@ StandardError=append:{}
         self.machine.runtime().join("front.log")
     }
 
-    /// What dormouse logged.
+    /// The log of dormouse.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Waits for this in the log.
+    /// Waits until the log contains `part`.
     pub(crate) fn wait_for_log(&self, part: &str) -> Result<()> {
         self.wait_for_log_times(part, 1)
     }
 
-    /// Waits until this is in the log so many times.
+    /// Waits until the log contains `part` this many times.
     pub(crate) fn wait_for_log_times(&self, part: &str, times: u64) -> Result<()> {
         let found = || self.log().matches(part).take(usize::try_from(times).unwrap_or(usize::MAX)).count();
         let what = format!("{part:?} ({times} times) in the log");
@@ -91,39 +91,38 @@ StandardError=append:{}
         self.machine.wait(WEB, property, value, SETTLE).map_err(|failure| self.with_log(&failure))
     }
 
-    /// The failure, and what dormouse logged.
+    /// Adds the log of dormouse to a failure.
     pub(crate) fn with_log(&self, failure: &Failure) -> Failure {
         Failure::Unexpected(format!("{failure}\ndormouse logged:\n{}", self.log()))
     }
 
-    /// Asks nginx through dormouse, and fails with the log unless the answer is whole, the right one, and ends in good
-    /// order.
+    /// Like [`ask`], with the log in the failure.
     pub(crate) fn ask(&self, number: u64) -> Result<()> {
         ask(number).map_err(|failure| self.with_log(&failure))
     }
 
-    /// Asks, and fails unless that ends without an answer.
-    pub(crate) fn ask_in_vain(&self) -> Result<()> {
+    /// Sends a request and fails unless it ends without an answer.
+    pub(crate) fn ask_without_answer(&self) -> Result<()> {
         match ask(0) {
             Err(failure) if failure.is_timeout() => Err(self.with_log(&failure)),
             Err(_) => Ok(()),
-            Ok(()) => Err(self.with_log(&Failure::Unexpected("there was an answer".to_owned()))),
+            Ok(()) => Err(self.with_log(&Failure::Unexpected("the request was answered".to_owned()))),
         }
     }
 
-    /// Asks until there is an answer: after a failure clients are turned away for a second.
+    /// Sends requests until one is answered: after a failure dormouse refuses clients for a second.
     pub(crate) fn ask_until_answered(&self) -> Result<()> {
         wait::until("answer", SETTLE, || Ok(ask(1).is_ok().then_some(())))
             .map_err(|failure| self.with_log(&failure))
     }
 
-    /// Does something with web.service behind dormouse's back.
+    /// Runs systemctl independently of dormouse.
     pub(crate) fn systemctl(&self, args: &[&str]) -> Result<()> {
         self.machine.systemctl(args).map(drop).map_err(|failure| self.with_log(&failure))
     }
 
-    /// A client that has an answer and stays.
-    pub(crate) fn visitor(&self) -> Result<Stream> {
+    /// Connects a client, waits for an answer and keeps the connection open.
+    pub(crate) fn client(&self) -> Result<Stream> {
         let stream = Stream::connect(&front(), PATIENCE)?;
         stream.send(b"GET /?n=7 HTTP/1.1\r\nHost: web\r\n\r\n", PATIENCE)?;
         stream.receive(12, PATIENCE).map_err(|failure| self.with_log(&failure))?;
@@ -131,26 +130,27 @@ StandardError=append:{}
     }
 }
 
-/// Asks for a number, and fails unless the answer is just that.
+/// Requests `number` through dormouse and fails unless the answer is complete and correct and ends with an orderly
+/// close.
 pub(crate) fn ask(number: u64) -> Result<()> {
-    answered(&asked(number)?, number)
+    receive_answer(&send_request(number)?, number)
 }
 
-/// The same, by somebody who came with another client that stays: the server goes on for so long.
+/// Like [`ask`], and returns a second connection from before the answer that keeps the server running.
 pub(crate) fn ask_and_stay(number: u64) -> Result<Stream> {
-    let stream = asked(number)?;
+    let stream = send_request(number)?;
     let stays = Stream::connect(&front(), PATIENCE)?;
-    answered(&stream, number)?;
+    receive_answer(&stream, number)?;
     Ok(stays)
 }
 
-fn asked(number: u64) -> Result<Stream> {
+fn send_request(number: u64) -> Result<Stream> {
     let stream = Stream::connect(&front(), PATIENCE)?;
     stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), PATIENCE)?;
     Ok(stream)
 }
 
-fn answered(stream: &Stream, number: u64) -> Result<()> {
+fn receive_answer(stream: &Stream, number: u64) -> Result<()> {
     let received = stream.receive_to_end(PATIENCE)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.starts_with("HTTP/1.1 200 ") && text.ends_with(&format!("\r\n\r\n{number}\n"));

@@ -1,0 +1,96 @@
+//! Slow and broken clients of the control socket and of the web address do not affect sessions.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use dormouse_tests::wait::{self, SOON};
+
+use super::rig::Rig;
+
+/// The time limit of an undisturbed session on a busy machine.
+const QUICK: Duration = Duration::from_secs(2);
+
+#[test]
+fn admin_clients_that_never_read_delay_no_session() {
+    // Many services, so that an answer is larger than the socket buffers.
+    let mut services = String::from("[services.main]\nlisten = LISTEN\nECHO(main)\n");
+    for number in 0..300 {
+        let listen = format!("@dormouse-{}-{number}", std::process::id());
+        services.extend([format!("[services.s{number}]\nlisten = {listen:?}\nto = \"/nonexistent\"\n")]);
+    }
+    let rig = Rig::new("", &services).unwrap();
+    let _first = rig.client("main").unwrap();
+    let ask = |words: &str| {
+        let mut socket = UnixStream::connect(rig.control()).unwrap();
+        socket.write_all(words.as_bytes()).unwrap();
+        socket
+    };
+    // More admin clients than slots: some send half a line, others never read the answer.
+    let mut stuck: Vec<_> = (0..5).map(|_| ask("show st")).collect();
+    stuck.extend((0..10).map(|_| ask(&format!("{}\n", "show stat;".repeat(200)))));
+    // The same at the web address.
+    let requests =
+        ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n"];
+    let incomplete = ["GET /metrics HTTP/1.1\r\nHost: a\r\n"; 20];
+    let scrapers: Vec<_> = incomplete
+        .iter()
+        .chain(requests.iter().cycle().take(20))
+        .map(|words| {
+            let mut socket = TcpStream::connect(rig.http().unwrap()).unwrap();
+            socket.write_all(words.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    let mut durations = Vec::new();
+    for _ in 0..200 {
+        let began = Instant::now();
+        drop(rig.client("main").unwrap());
+        durations.push(began.elapsed());
+    }
+    // A busy machine delays some sessions, but not half of them.
+    durations.sort_unstable();
+    rig.expect(durations[100] < QUICK, &format!("half of the sessions took {:?} or more", durations[100]));
+    // dormouse finally disconnects these clients; a new admin client waits for a slot until then.
+    let csv = wait::until("answer at the control socket", SOON * 3, || Ok(rig.ask("show stat -1 1 -1").ok()));
+    let csv = csv.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
+    rig.expect(csv.lines().count() >= 302, &csv);
+    let well = wait::until("answer at the web address", SOON * 3, || Ok(rig.get("/healthz").ok()));
+    assert_eq!(well.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap(), "ok\n");
+    drop((stuck, scrapers));
+}
+
+#[test]
+fn silent_clients_of_the_web_address_lose_their_slots_soon() {
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let address = rig.http().unwrap();
+    let began = Instant::now();
+    let mut idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Some send an incomplete request.
+    for socket in idle.iter_mut().skip(8) {
+        socket.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    }
+    let well = rig.get("/healthz").map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
+    rig.expect(well == "ok\n" && began.elapsed() < Duration::from_secs(6), &format!("{:?}", began.elapsed()));
+    drop(idle);
+}
+
+#[test]
+fn invalid_requests_are_refused_without_harm() {
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    for words in [
+        "\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        let answer = rig.exchange(words).unwrap_or_default();
+        rig.expect(!answer.starts_with("HTTP/1.1 200"), &answer);
+    }
+    let missing = rig.exchange("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    rig.expect(missing.starts_with("HTTP/1.1 404 "), &missing);
+    let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    rig.expect(refused.starts_with("HTTP/1.1 405 "), &refused);
+    rig.expect(rig.get("/readyz").unwrap() == "ready\n", "not ready");
+    drop(rig.client("main").unwrap());
+}
