@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::check_settings::{CheckSettings, InitialState, Observe, OnError};
+use super::check_settings::{CheckSettings, Observe, OnError};
 use super::downtime::Downtime;
 use super::status::{AdminState, CheckCounter, CheckResult, HealthChange, Status};
+use super::streak::Streak;
 use crate::time::saturating_add;
 
 /// The health of one server.
@@ -31,14 +32,6 @@ pub struct Health {
     downtime: Downtime,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Streak {
-    /// Up, with this number of consecutive failures.
-    Up(u32),
-    /// Down, with this number of consecutive successes.
-    Down(u32),
-}
-
 /// The shortest time between two checks that sessions trigger: while a session waits and no server is usable, and after
 /// a failed connection to a server that is up.
 const MIN_PROBE_INTERVAL: Duration = Duration::from_millis(50);
@@ -47,7 +40,7 @@ impl Health {
     /// Creates the health of a server that was never checked. The first check comes after `offset`, which spreads the
     /// checks of several servers.
     pub fn new(checks: Option<CheckSettings>, admin: AdminState, now: Instant, offset: Duration) -> Self {
-        let streak = initial(checks.as_ref());
+        let streak = Streak::initial(checks.as_ref());
         let due = saturating_add(now, offset);
         let mut health = Self {
             checks,
@@ -105,12 +98,7 @@ impl Health {
     /// The counter of consecutive check results. `None` while the server is not checked.
     pub fn check_counter(&self) -> Option<CheckCounter> {
         let checks = self.checks.as_ref().filter(|_| self.admin != AdminState::Maint)?;
-        let (rise, fall) = (checks.rise.get(), checks.fall.get());
-        let health = match self.streak {
-            Streak::Up(failures) => rise.saturating_add(fall - 1).saturating_sub(failures),
-            Streak::Down(successes) => successes,
-        };
-        Some(CheckCounter { rise, fall, health })
+        Some(self.streak.counter(checks.rise.get(), checks.fall.get()))
     }
 
     /// Whether the server has checks.
@@ -227,7 +215,7 @@ impl Health {
 
     /// Forgets all results, as for a new server.
     pub fn reset(&mut self, now: Instant) {
-        self.streak = initial(self.checks.as_ref());
+        self.streak = Streak::initial(self.checks.as_ref());
         self.errors = 0;
         self.slowstart_since = None;
         (self.next_check, self.since) = (now, now);
@@ -269,32 +257,24 @@ impl Health {
 
     fn passed(&mut self, now: Instant) -> Option<HealthChange> {
         let rise = self.checks.as_ref().map_or(1, |checks| checks.rise.get());
-        match self.streak {
-            Streak::Down(successes) if successes.saturating_add(1) < rise => {
-                self.streak = Streak::Down(successes + 1);
+        match self.streak.passed(rise) {
+            Some(streak) => {
+                self.streak = streak;
                 None
             }
-            Streak::Down(_) => Some(self.rise(now)),
-            Streak::Up(_) => {
-                self.streak = Streak::Up(0);
-                None
-            }
+            None => Some(self.rise(now)),
         }
     }
 
     fn failed(&mut self, now: Instant) -> Option<HealthChange> {
         self.failed_checks += u64::from(self.streak != Streak::Down(0));
         let fall = self.checks.as_ref().map_or(u32::MAX, |checks| checks.fall.get());
-        match self.streak {
-            Streak::Up(failures) if failures.saturating_add(1) < fall => {
-                self.streak = Streak::Up(failures + 1);
+        match self.streak.failed(fall) {
+            Some(streak) => {
+                self.streak = streak;
                 None
             }
-            Streak::Up(_) => Some(self.fall(now)),
-            Streak::Down(_) => {
-                self.streak = Streak::Down(0);
-                None
-            }
+            None => Some(self.fall(now)),
         }
     }
 
@@ -323,21 +303,6 @@ impl Health {
     }
 
     fn interval(&self) -> Duration {
-        let Some(checks) = &self.checks else { return Duration::MAX };
-        match self.streak {
-            Streak::Up(0) => checks.inter,
-            Streak::Down(0) => checks.downinter,
-            Streak::Up(_) | Streak::Down(_) => checks.fastinter,
-        }
-    }
-}
-
-fn initial(checks: Option<&CheckSettings>) -> Streak {
-    let Some(checks) = checks else { return Streak::Up(0) };
-    match checks.initial_state {
-        InitialState::Up => Streak::Up(checks.fall.get() - 1),
-        InitialState::FullyUp => Streak::Up(0),
-        InitialState::Down => Streak::Down(checks.rise.get() - 1),
-        InitialState::FullyDown => Streak::Down(0),
+        self.checks.as_ref().map_or(Duration::MAX, |checks| self.streak.interval(checks))
     }
 }

@@ -18,6 +18,7 @@ mod member;
 mod queue;
 mod servers;
 mod status;
+mod streak;
 
 pub use balance::{Balance, Candidate, Pick, PickContext, hash};
 pub use balancer::Balancer;

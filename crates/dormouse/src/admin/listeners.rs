@@ -106,7 +106,7 @@ impl AdminListeners {
     }
 
     /// Closes the listeners that conflict with these. Returns the changes that open them again.
-    pub fn close_in_the_way(&mut self, wanted: &[Listen], reconfigure: &Reconfigure) -> Reconfigure {
+    pub fn close_conflicting(&mut self, wanted: &[Listen], reconfigure: &Reconfigure) -> Reconfigure {
         let close = |open: &mut Option<Open>, change: &Change| {
             let conflicts = |open: &Open| {
                 let listen = open.endpoint.listen();
@@ -182,7 +182,7 @@ impl Reconfigure {
     }
 
     /// Returns the next listener to open.
-    pub fn next_wanted(&mut self) -> Option<(ListenAddress, ListenOptions)> {
+    pub fn next_to_open(&mut self) -> Option<(ListenAddress, ListenOptions)> {
         match self.first_to_open()? {
             Change::ToOpen(endpoint) => Some((endpoint.address.clone(), endpoint.options.clone())),
             _ => None,

@@ -153,7 +153,7 @@ impl Running {
     }
 
     /// Sets the descriptors that are reserved for other things than sessions.
-    pub fn set_beside(&self, reservation: FdReservation) {
+    pub fn set_fd_reservation(&self, reservation: FdReservation) {
         *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner) = reservation;
     }
 

@@ -38,7 +38,8 @@ pub(super) fn process(running: &Running) -> Value {
 
 /// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let counters = &service.stats().counters;
+    let service_stats = service.stats();
+    let counters = &service_stats.counters;
     let (state, since) = service_state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
@@ -50,7 +51,7 @@ pub(super) fn service(service: &RunningService) -> Value {
             "current": counters.open.get(),
             "max": counters.max.get(),
             "total": counters.accepted.get(),
-            "rate": counters.rate.now(stats.start_time.elapsed()),
+            "rate": counters.rate.now(service_stats.start_time.elapsed()),
             "rate_max": counters.rate.max(),
             "unserved": counters.unserved.get(),
             "refused": counters.refused.get(),

@@ -52,7 +52,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     });
     match words {
         Ok(words) => files.extend(words.into_iter().map(PathBuf::from)),
-        Err(stop) => return stop.tell(&help()),
+        Err(stop) => return stop.exit(&help()),
     }
     if files.len() > 1 {
         return out::fail("dormouse check takes one file; see dormouse check --help.");

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::check::CHECK;
 use super::convert::CONVERT;
-use super::flags::Definition;
-use super::plain::PLAIN;
+use super::flags::{Definition, HELP_ONLY};
 use super::proxy_flags::PROXY;
 use super::reload::RELOAD;
 use super::run_flags::RUN;
@@ -35,7 +34,7 @@ pub(super) fn bash() -> String {
     for (command, words) in
         [("help", names.as_str()), ("version", ""), ("manual", &pages), ("completion", "bash"), ("demo", "")]
     {
-        commands.push_str(&branch(command, PLAIN, words));
+        commands.push_str(&branch(command, HELP_ONLY, words));
     }
     format!(
         r#"# bash completion for dormouse

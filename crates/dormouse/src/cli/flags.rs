@@ -40,6 +40,9 @@ pub(super) const fn for_help<F: Copy>(flag: F) -> Definition<F> {
     }
 }
 
+/// The flags of a command that has only `--help`.
+pub(super) const HELP_ONLY: &[Definition<()>] = &[for_help(())];
+
 /// Returns the definition of `--control`, for the clients of the control socket.
 pub(super) const fn for_control<F: Copy>(flag: F) -> Definition<F> {
     Definition {
@@ -65,7 +68,7 @@ pub(super) enum Stop {
 
 impl Stop {
     /// Prints the help, or the error.
-    pub(super) fn tell(self, help: &str) -> ExitCode {
+    pub(super) fn exit(self, help: &str) -> ExitCode {
         match self {
             Self::Help => out::print(help),
             Self::Wrong(what) => out::fail(what),
@@ -164,9 +167,9 @@ mod tests {
             take("listen", "ADDRESS"),
         ];
         let help = help(&flags);
-        let told: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        let shown: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(
-            told,
+            shown,
             ["--log=text|tcplog|json", "--log-level=LEVEL", "--accept-proxy=CIDR|all", "--listen=ADDRESS"]
         );
         let choices: Vec<Vec<_>> = flags.iter().map(|flag| flag.choices().collect()).collect();

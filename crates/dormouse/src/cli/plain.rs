@@ -6,11 +6,8 @@ use std::process::ExitCode;
 
 use dormouse_proxy::listener::PassedFds;
 
-use super::flags::{self, Definition};
+use super::flags::{self, HELP_ONLY};
 use super::{COMMANDS, completion, end, manual, out, unknown_command, usage};
-
-/// The only flag of these commands.
-pub(crate) const PLAIN: &[Definition<()>] = &[flags::for_help(())];
 
 /// `dormouse help`: returns the command whose help is requested, or the exit status after the general help.
 pub(super) fn help(args: impl Iterator<Item = OsString>) -> Result<OsString, ExitCode> {
@@ -108,7 +105,7 @@ impl Plain {
     fn help(self) -> String {
         let Self { name, argument, description } = self;
         let argument = if argument.is_empty() { String::new() } else { format!(" [{argument}]") };
-        format!("dormouse {name}{argument}\n\n{description}\n\n{}", flags::help(PLAIN))
+        format!("dormouse {name}{argument}\n\n{description}\n\n{}", flags::help(HELP_ONLY))
     }
 }
 
@@ -118,8 +115,8 @@ impl Plain {
 /// The exit status, after the help or a message.
 fn word(command: Plain, args: impl Iterator<Item = OsString>) -> Result<Option<OsString>, ExitCode> {
     let Plain { name, argument, .. } = command;
-    let words = flags::read(&format!("dormouse {name}"), PLAIN, args, |(), _| Err(flags::Stop::Help))
-        .map_err(|stop| stop.tell(&command.help()))?;
+    let words = flags::read(&format!("dormouse {name}"), HELP_ONLY, args, |(), _| Err(flags::Stop::Help))
+        .map_err(|stop| stop.exit(&command.help()))?;
     let takes = usize::from(!argument.is_empty());
     match words.get(takes) {
         None => Ok(words.into_iter().next()),

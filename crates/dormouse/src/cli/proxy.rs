@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_listener_takes_in_is_not_opened_beside_it() {
+    fn an_address_that_another_listener_covers_is_not_opened() {
         for (args, left) in [
             (["--listen=0.0.0.0:80", "--listen=[::]:80"], &["[::]:80"][..]),
             (["--listen=*:80", "--listen=127.0.0.1:80"], &["[::]:80"]),

@@ -34,19 +34,19 @@ pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
 ];
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let told = match parse(args) {
-        Ok(told) => told,
-        Err(stop) => return stop.tell(&help()),
+    let pid_argument = match parse(args) {
+        Ok(pid_argument) => pid_argument,
+        Err(stop) => return stop.exit(&help()),
     };
-    // Who is started by the service manager for this is not done before the other says so. Without a manager, or where it
-    // does not listen to us, it is not waited for.
+    // In ExecReload= the service manager waits until the reloaded process reports READY=1. Outside of it there is no
+    // manager to notify.
     let manager = std::env::var_os("MAINPID").and_then(|_| Notifier::from_env());
-    super::end(told.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
+    super::end(pid_argument.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
 }
 
 /// Returns the process that the command line names.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
-    let mut told = None;
+    let mut pid_argument = None;
     let words = flags::read("dormouse reload", RELOAD, args, |flag, value| {
         match flag {
             ReloadFlag::Help => return Err(Stop::Help),
@@ -57,13 +57,13 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
                         "--pid: {value:?} is not a process number; write for example --pid=1234"
                     ))
                 };
-                told = Some(pid.ok_or_else(wrong)?);
+                pid_argument = Some(pid.ok_or_else(wrong)?);
             }
         }
         Ok(())
     })?;
     match words.first() {
-        None => Ok(told),
+        None => Ok(pid_argument),
         Some(word) => Err(Stop::Wrong(format!(
             "Unexpected argument {word:?}: dormouse reload takes none; see dormouse reload --help."
         ))),
@@ -123,7 +123,7 @@ fn find() -> Result<Pid, ReloadError> {
     for entry in fs::read_dir("/proc").map_err(ReloadError::Proc)?.flatten() {
         use std::os::unix::fs::MetadataExt;
         let pid = entry.file_name().to_str().and_then(parse_pid);
-        // Each user, also root, has their own processes.
+        // Only processes of this user count, also for root.
         let mine = entry.metadata().is_ok_and(|metadata| metadata.uid() == ours);
         found.extend(pid.filter(|pid| mine && is_run(*pid)));
     }
@@ -142,6 +142,7 @@ fn is_run(pid: Pid) -> bool {
     program == Some(b"dormouse") && words.next() == Some(b"run")
 }
 
+/// Sends SIGHUP to the process, and announces the reload to the service manager.
 fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
     let failed = |error| ReloadError::Signal(pid, error);
     // The pidfd keeps the number from being reused during the check.
@@ -150,10 +151,10 @@ fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
         return Err(ReloadError::Other(pid));
     }
     // Before the signal, so that it precedes the READY=1 of the other process.
-    let tell = |state| manager.into_iter().for_each(|manager| manager.send_blocking(state));
-    tell("RELOADING=1");
+    let notify = |state| manager.into_iter().for_each(|manager| manager.send_blocking(state));
+    notify("RELOADING=1");
     pidfd_send_signal(&process, Signal::HUP).map_err(|error| {
-        tell("READY=1");
+        notify("READY=1");
         failed(error)
     })
 }

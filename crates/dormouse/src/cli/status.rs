@@ -69,12 +69,17 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     });
     let names: Vec<String> = match names {
         Ok(names) => names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
-        Err(stop) => return stop.tell(&help()),
+        Err(stop) => return stop.exit(&help()),
     };
     show(control, &names, json, watch).unwrap_or_else(out::fail)
 }
 
-fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> Result<ExitCode, Trouble> {
+fn show(
+    control: Option<PathBuf>,
+    names: &[String],
+    json: bool,
+    watch: bool,
+) -> Result<ExitCode, StatusError> {
     let client = Client::new(control)?;
     let mut missing = None;
     loop {
@@ -82,7 +87,7 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
         // A service that disappears during --watch is not an error.
         let missing = missing.get_or_insert_with(|| missing_in(&status, names));
         if watch && !missing.is_empty() {
-            return Err(Trouble::Missing(std::mem::take(missing)));
+            return Err(StatusError::Missing(std::mem::take(missing)));
         }
         let text = if json {
             keep(&mut status, names);
@@ -95,7 +100,7 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
             return if missing.is_empty() {
                 Ok(code)
             } else {
-                Err(Trouble::Missing(std::mem::take(missing)))
+                Err(StatusError::Missing(std::mem::take(missing)))
             };
         }
         // Only a terminal is cleared.
@@ -111,19 +116,19 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
 }
 
 /// The reason why the output is incomplete.
-enum Trouble {
+enum StatusError {
     Client(ClientError),
     /// These names do not exist.
     Missing(Vec<String>),
 }
 
-impl From<ClientError> for Trouble {
+impl From<ClientError> for StatusError {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for StatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => error.fmt(f),

@@ -34,7 +34,7 @@ pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode 
     });
     let names = match names {
         Ok(names) => names,
-        Err(stop) => return stop.tell(&help(verb)),
+        Err(stop) => return stop.exit(&help(verb)),
     };
     if names.is_empty() {
         return out::fail(format_args!(

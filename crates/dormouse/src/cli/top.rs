@@ -34,8 +34,11 @@ pub(crate) const TOP: &[Definition<TopFlag>] = &[
 
 /// The default of `--interval`.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest value of `--interval`.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest value of `--interval`.
 const LONGEST: Duration = Duration::from_secs(3600);
+
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let (mut control, mut interval) = (None, INTERVAL);
     let words = flags::read("dormouse top", TOP, args, |flag, value| {
@@ -54,7 +57,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
                 ));
             }
         }
-        Err(stop) => return stop.tell(&help()),
+        Err(stop) => return stop.exit(&help()),
     }
     super::end(crate::top::run(control, interval))
 }

@@ -203,12 +203,12 @@ mod tests {
             Self(std::env::temp_dir().join(name))
         }
 
-        /// What somebody without much timeout is told there.
-        fn told(&self) -> String {
+        /// Returns the error of a client with a short timeout.
+        fn error(&self) -> String {
             let client = Client { path: self.0.clone(), timeout: Duration::from_millis(200) };
-            let (send, told) = mpsc::channel();
+            let (send, error) = mpsc::channel();
             thread::spawn(move || send.send(client.ask("show info").unwrap_err().to_string()));
-            told.recv_timeout(SOON).unwrap()
+            error.recv_timeout(SOON).unwrap()
         }
 
         fn does_not_answer(&self) -> String {
@@ -244,14 +244,14 @@ mod tests {
                 }
             }
         }
-        assert_eq!(socket.told(), socket.does_not_answer());
+        assert_eq!(socket.error(), socket.does_not_answer());
     }
 
     #[test]
     fn silence_is_reported() {
         let socket = Socket::new("silent");
         let _listener = UnixListener::bind(&socket.0).unwrap();
-        assert_eq!(socket.told(), socket.does_not_answer());
+        assert_eq!(socket.error(), socket.does_not_answer());
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        assert_eq!(socket.told(), socket.does_not_answer());
+        assert_eq!(socket.error(), socket.does_not_answer());
         talker.join().unwrap();
     }
 
@@ -272,7 +272,7 @@ mod tests {
     fn an_error_names_the_operation() {
         let socket = Socket::new("gone");
         let refused = format!("Failed to connect to the control socket {}: No such file", socket.0.display());
-        assert!(socket.told().starts_with(&refused), "{}", socket.told());
+        assert!(socket.error().starts_with(&refused), "{}", socket.error());
         let broken = Client::at(socket.0.clone());
         let broken = Call { client: &broken, began: Instant::now() };
         let error = broken.broken("write to", ErrorKind::BrokenPipe.into()).to_string();

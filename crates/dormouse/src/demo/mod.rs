@@ -69,7 +69,7 @@ pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
     let result = config(&directory)
         .map_err(DemoError::Address)
-        .and_then(|config| run_with(config, None, passed, tell).map_err(DemoError::Run));
+        .and_then(|config| run_with(config, None, passed, print_address).map_err(DemoError::Run));
     if result.is_ok() {
         // The demo has ended whether or not the message can be written.
         let _ =
@@ -80,8 +80,9 @@ pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     result
 }
 
-fn tell(listeners: &[String]) {
-    // Whoever does not read it sees the listener in the log.
+/// Prints how to try the demo.
+fn print_address(listeners: &[String]) {
+    // The log contains the address, too.
     let _ = writeln!(
         io::stdout(),
         "dormouse listens on this address; the first connection starts a web server, which takes a second.\n\
@@ -110,7 +111,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         maxconn: Cap::DEFAULT,
         ..ServiceConfig::new("demo".to_owned(), vec![listen], vec![server])
     };
-    // Every session is to be seen.
+    // Log every session.
     Ok(Config {
         log_level: Some(Level::Debug),
         drain_timeout: None,

@@ -1,4 +1,4 @@
-//! From the first client to the last.
+//! Serves clients until the proxy ends.
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -24,6 +24,7 @@ use rustix::net::{AddressFamily, sockopt};
 
 use super::{ProxyError, Settings, Source};
 
+/// Serves the source until the proxy is idle, stopped by a signal, or fails.
 pub(super) async fn serve(
     settings: Settings,
     source: Source,
@@ -46,11 +47,11 @@ pub(super) async fn serve(
     }
     let route = Route::new(&settings.target, settings.connect_timeout).map_err(ProxyError::Target)?;
     let mut signals = Signals::register().map_err(ProxyError::Runtime)?;
-    let pool = FdLimits::new(budget.sessions);
-    // Where sessions have lines in the log they are known, so that they have them at the end, too.
-    let admit = if log.logs_sessions() { Admission::with_tracked_sessions } else { Admission::new };
-    let admission = admit(settings.cap, settings.at_limit, &pool);
-    let shared = Arc::new(ServiceContext {
+    let fd_limits = FdLimits::new(budget.sessions);
+    // With an access log sessions are tracked, so that those which the end of the process aborts are logged, too.
+    let new_admission = if log.logs_sessions() { Admission::with_tracked_sessions } else { Admission::new };
+    let admission = new_admission(settings.cap, settings.at_limit, &fd_limits);
+    let context = Arc::new(ServiceContext {
         label: String::new(),
         service: Service::unmanaged(route, settings.wait),
         stats: Arc::new(Stats::new(log.clone())),
@@ -67,23 +68,24 @@ pub(super) async fn serve(
     });
     let result = match source {
         Source::Connected(socket) => {
-            let session = take_up(socket, &admission, &shared);
-            serve_one(session, &shared, settings.drain_timeout, &pool, manager.as_ref(), &mut signals).await;
+            let session = passed_session(socket, &admission, &context);
+            serve_one(session, &context, settings.drain_timeout, &fd_limits, manager.as_ref(), &mut signals)
+                .await;
             Ok(())
         }
         Source::Listeners(listeners) => {
             let options = ServeOptions {
                 exit_idle_time: settings.exit_idle_time,
                 drain_timeout: settings.drain_timeout,
-                fd_limits: &pool,
-                stats: &shared.stats,
+                fd_limits: &fd_limits,
+                stats: &context.stats,
                 log: &log,
                 manager: manager.as_ref(),
             };
             let open = ListeningService {
                 listeners,
                 admission: Arc::clone(&admission),
-                context: Arc::clone(&shared),
+                context: Arc::clone(&context),
                 behind: settings.target.to_string(),
                 announce: !settings.listen.is_empty(),
             };
@@ -91,36 +93,36 @@ pub(super) async fn serve(
             served.map(drop).map_err(|ListenerFailed { name, error }| ProxyError::Listener { name, error })
         }
     };
-    shared.pipes.set_process_exiting();
+    context.pipes.set_process_exiting();
     if let Some(manager) = &manager {
         manager.send_blocking("STOPPING=1\nSTATUS=Shutting down...");
     }
-    let stats = Arc::clone(&shared.stats);
-    end_sessions(vec![OpenSessions { admission, stats }], &pool, &log).await;
+    let stats = Arc::clone(&context.stats);
+    end_sessions(vec![OpenSessions { admission, stats }], &fd_limits, &log).await;
     log.flush();
     result
 }
 
-/// The session of an Accept=yes connection.
-fn take_up(
+/// Returns the session of a connection that an Accept=yes socket unit passed.
+fn passed_session(
     socket: OwnedFd,
     admission: &Arc<Admission>,
-    shared: &Arc<ServiceContext>,
+    context: &Arc<ServiceContext>,
 ) -> impl Future<Output = ()> {
-    // It works without; a socket that cannot be made non-blocking fails at its first use.
+    // A socket that cannot be made non-blocking fails at its first use.
     let _ = rustix::io::ioctl_fionbio(&socket, true);
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
-    session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.admit())
+    session::serve(Arc::clone(context), Client { socket, kind }, None, admission.admit())
 }
 
-/// Serves one session, to its end or ours.
+/// Serves one session until it or the process ends.
 async fn serve_one(
     session: impl Future<Output = ()>,
-    shared: &ServiceContext,
-    granted: TimeSpan,
-    pool: &FdLimits,
+    context: &ServiceContext,
+    drain_timeout: TimeSpan,
+    fd_limits: &FdLimits,
     manager: Option<&Notifier>,
     signals: &mut Signals,
 ) {
@@ -133,10 +135,10 @@ async fn serve_one(
         () = signals.next() => {}
         () = watchdog(manager) => {}
     }
-    shared.stats.begin_shutdown();
+    context.stats.begin_shutdown();
     tokio::select! {
         () = session.as_mut() => {}
-        _ = drain(granted, pool, manager, signals) => {}
+        _ = drain(drain_timeout, fd_limits, manager, signals) => {}
     }
-    shared.pipes.set_process_exiting();
+    context.pipes.set_process_exiting();
 }

@@ -38,7 +38,7 @@ impl Supervisor {
         if wanted.is_empty() {
             return Ok(());
         }
-        let closed_admin = self.admin_listeners.close_in_the_way(&wanted, admin_changes);
+        let closed_admin = self.admin_listeners.close_conflicting(&wanted, admin_changes);
         let (closed, stored) = self.close_conflicting(plan, &wanted);
         // The accept tasks hold the sockets, too. They drop them when they run next.
         yield_now().await;
@@ -126,7 +126,7 @@ impl Supervisor {
     }
 
     async fn reopen_admin(&mut self, mut closed: Reconfigure) {
-        while let Some((address, options)) = closed.next_wanted() {
+        while let Some((address, options)) = closed.next_to_open() {
             let opened = self.sockets.open(&address, &options).await;
             if let Err(error) = closed.opened(opened, &self.log) {
                 self.log.line(

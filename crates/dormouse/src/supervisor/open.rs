@@ -42,7 +42,7 @@ impl Supervisor {
 
     /// Opens the admin listeners that nothing blocks.
     pub(super) async fn open_admin_listeners(&self, changes: &mut Reconfigure) -> Result<(), RunError> {
-        while let Some((address, options)) = changes.next_wanted() {
+        while let Some((address, options)) = changes.next_to_open() {
             let opened = self.sockets.open(&address, &options).await;
             changes.opened(opened, &self.log).map_err(RunError::Open)?;
         }

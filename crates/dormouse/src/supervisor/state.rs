@@ -118,7 +118,7 @@ impl Supervisor {
             activators: wakers,
             admin_clients: self.admin_listeners.descriptors(),
         };
-        self.running.set_beside(reservation);
+        self.running.set_fd_reservation(reservation);
         let needed = self.fd_limits.sessions_wanted(self.active.iter().map(|service| &service.admission));
         let budget = raise_fd_limit(needed, reservation);
         self.fd_limits.resize(budget.sessions);

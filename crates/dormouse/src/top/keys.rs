@@ -1,6 +1,6 @@
-//! From the bytes that a terminal sends to keys.
+//! Decodes the bytes of a terminal into keys.
 
-/// A key that means something here.
+/// A key with an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Up,
@@ -12,7 +12,7 @@ pub(super) enum Key {
     Letter(char),
 }
 
-/// Where in a sequence of bytes the decoder is.
+/// The state of the decoder within a sequence of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Decoder {
     #[default]
@@ -24,12 +24,12 @@ pub(super) enum Decoder {
 }
 
 impl Decoder {
-    /// The key that ends with this byte, if one does.
+    /// Takes a byte. Returns the key that it completes, if any.
     pub(super) fn take(&mut self, byte: u8) -> Option<Key> {
         let before = std::mem::take(self);
         match (before, byte) {
             (_, 0x1b) => *self = Self::Escaped,
-            // Numbers stand before the end of a sequence.
+            // Parameters precede the final byte of a sequence.
             (Self::Escaped, b'[' | b'O') | (Self::Sequence, b' '..=b'?') => *self = Self::Sequence,
             (Self::Sequence, b'A') => return Some(Key::Up),
             (Self::Sequence, b'B') => return Some(Key::Down),
@@ -55,10 +55,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_apart() {
+    fn keys_are_decoded() {
         assert_eq!(keys(b"\x1b[A\x1bOBjk"), [Key::Up, Key::Down, Key::Down, Key::Up]);
         assert_eq!(keys(b"\r\tq\x03"), [Key::Switch, Key::Switch, Key::Letter('q'), Key::Interrupt]);
-        // What is not known means nothing, and none of its letters does.
+        // Unknown sequences are ignored as a whole.
         assert_eq!(keys(b"\x1b[15~\x1b[1;5C\x1b\x1b[Zx\xc3\xa9 "), [Key::Letter('x')]);
         assert_eq!(keys(b"\x1bq"), [Key::Letter('q')]);
     }

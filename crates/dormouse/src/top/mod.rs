@@ -4,6 +4,7 @@ mod keys;
 mod model;
 mod render;
 mod snapshot;
+mod table;
 mod terminal;
 
 use std::fmt;
@@ -22,8 +23,8 @@ use self::snapshot::Snapshot;
 use self::terminal::Terminal;
 use crate::client::{Client, ClientError};
 
-/// With more sessions the list is not requested: at 256 bytes each it would load both sides.
-const MOST: u64 = 10_000;
+/// Above this number the list of sessions is not requested: at 256 bytes each it would load both processes.
+const MAX_LISTED: u64 = 10_000;
 
 /// The reason why `dormouse top` failed.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl fmt::Display for TopError {
         match self {
             Self::Client(error) => error.fmt(f),
             Self::NoTerminal => f.write_str(
-                "dormouse top needs a terminal as its input and output; dormouse status --watch does without.",
+                "dormouse top needs a terminal as standard input and output; dormouse status --watch works without one.",
             ),
             Self::Terminal(error) => write!(f, "Failed to use the terminal: {error}"),
             Self::Runtime(error) => write!(f, "Failed to wait for signals and time: {error}"),
@@ -53,12 +54,12 @@ impl From<ClientError> for TopError {
     }
 }
 
-/// Shows services and sessions of the program at this control socket, until the user quits.
+/// Shows the services and sessions of the dormouse at this control socket until the user quits.
 ///
 /// # Errors
-/// When there is no terminal, or the program cannot be asked.
+/// When there is no terminal, or dormouse does not answer.
 pub(crate) fn run(control: Option<PathBuf>, interval: Duration) -> Result<(), TopError> {
-    if !terminal::is_there() {
+    if !terminal::is_available() {
         return Err(TopError::NoTerminal);
     }
     let client = Arc::new(Client::new(control)?);
@@ -72,9 +73,10 @@ pub(crate) fn run(control: Option<PathBuf>, interval: Duration) -> Result<(), To
     result
 }
 
-/// What a thread of its own is asking; it ends within the client's timeout.
-type Asked<T> = Option<JoinHandle<Result<T, ClientError>>>;
+/// A request on a thread of its own; it ends within the timeout of the client.
+type Pending<T> = Option<JoinHandle<Result<T, ClientError>>>;
 
+/// Refreshes the screen and handles keys until the user quits.
 async fn live(client: &Arc<Client>, mut model: Model, interval: Duration) -> Result<(), TopError> {
     let mut signals = Signals::register().map_err(TopError::Runtime)?;
     let mut hangups = HangupSignals::register().map_err(TopError::Runtime)?;
@@ -82,63 +84,64 @@ async fn live(client: &Arc<Client>, mut model: Model, interval: Duration) -> Res
     let mut terminal = Terminal::open().map_err(TopError::Terminal)?;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut fetching: Asked<Snapshot> = None;
-    let mut saying: Asked<String> = None;
+    let mut fetching: Pending<Snapshot> = None;
+    let mut sending: Pending<String> = None;
     loop {
         let (width, height) = Terminal::size();
         Terminal::show(&render::render(&model, width, height)).map_err(TopError::Terminal)?;
-        let mut anew = false;
+        let mut refresh = false;
         tokio::select! {
             () = signals.next() => return Ok(()),
             () = hangups.next() => return Ok(()),
             _ = resized.recv() => {}
-            _ = ticks.tick() => anew = true,
+            _ = ticks.tick() => refresh = true,
             keys = terminal.keys() => for key in keys.map_err(TopError::Terminal)? {
                 match model.key(key) {
                     Action::None => {}
                     Action::Quit => return Ok(()),
-                    Action::Say(_) if saying.is_some() => {
-                        "Not done: the last command is not answered yet.".clone_into(&mut model.message);
+                    Action::Send(_) if sending.is_some() => {
+                        "Not sent: the previous command has no answer yet.".clone_into(&mut model.message);
                     }
-                    Action::Say(line) => {
+                    Action::Send(line) => {
                         let client = Arc::clone(client);
-                        saying = Some(spawn_blocking(move || client.ask(&line)));
+                        sending = Some(spawn_blocking(move || client.ask(&line)));
                     }
                 }
             },
             outcome = answered(&mut fetching) => match outcome {
-                Ok(snapshot) => model.take(snapshot),
-                Err(trouble) => model.trouble = Some(trouble),
+                Ok(snapshot) => model.update(snapshot),
+                Err(error) => model.error = Some(error),
             },
-            outcome = answered(&mut saying) => {
-                model.told(&outcome.unwrap_or_else(|trouble| trouble));
-                anew = true;
+            outcome = answered(&mut sending) => {
+                model.show_answer(&outcome.unwrap_or_else(|error| error));
+                refresh = true;
             }
         }
-        if anew && fetching.is_none() {
+        if refresh && fetching.is_none() {
             let client = Arc::clone(client);
             fetching = Some(spawn_blocking(move || fetch(&client)));
         }
     }
 }
 
-/// Waits for the answer, if there is a request.
-async fn answered<T>(asked: &mut Asked<T>) -> Result<T, String> {
-    let Some(handle) = asked else { return std::future::pending().await };
+/// Waits for the answer; without a request forever.
+async fn answered<T>(request: &mut Pending<T>) -> Result<T, String> {
+    let Some(handle) = request else { return std::future::pending().await };
     let outcome = handle.await;
-    *asked = None;
+    *request = None;
     match outcome {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }
 }
 
+/// Requests the data of the screen.
 fn fetch(client: &Client) -> Result<Snapshot, ClientError> {
-    let told = client.ask_json("show services json")?;
-    let Some(mut snapshot) = Snapshot::read(&told, Instant::now()) else {
+    let answer = client.ask_json("show services json")?;
+    let Some(mut snapshot) = Snapshot::read(&answer, Instant::now()) else {
         return Err(client.invalid("the process or the services are missing"));
     };
-    if snapshot.open <= MOST {
+    if snapshot.open <= MAX_LISTED {
         snapshot.sessions = Some(snapshot::sessions(&client.ask("show sess")?));
     }
     Ok(snapshot)

@@ -1,4 +1,4 @@
-//! What is selected and in which order, and what a key does.
+//! The state of the screen: the data, the selection and the order, and the effect of each key.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use super::keys::Key;
 use super::snapshot::{Rates, Service, Session, Snapshot};
 use crate::client::escaped;
 
-/// Which of the two lists the keys are for.
+/// The list that the keys refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Focus {
     Services,
     Sessions,
 }
 
-/// What comes first.
+/// The order of the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     Name,
@@ -40,78 +40,81 @@ impl Sort {
     }
 }
 
-/// What is to be done about a key.
+/// The effect of a key outside the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     None,
     Quit,
-    /// Say this line to the control socket.
-    Say(String),
+    /// Send this command to the control socket.
+    Send(String),
 }
 
-/// All that is shown.
+/// The state of the screen.
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) now: Snapshot,
-    /// What the rates are measured from.
-    base: Snapshot,
+    /// The newest data.
+    pub(super) current: Snapshot,
+    /// The earlier data from which the rates are computed.
+    rate_base: Snapshot,
     pub(super) rates: Rates,
     interval: Duration,
     pub(super) focus: Focus,
     pub(super) sort: Sort,
+    /// The selected service.
     service: Option<String>,
+    /// The selected session.
     session: Option<u64>,
-    /// The session whose end is to be confirmed.
-    doomed: Option<u64>,
+    /// The session to end once the user confirms it.
+    unconfirmed: Option<u64>,
     pub(super) message: String,
-    /// Why what is shown is old.
-    pub(super) trouble: Option<String>,
+    /// The reason why the data is out of date.
+    pub(super) error: Option<String>,
     pub(super) help: bool,
 }
 
 impl Model {
-    pub(super) fn new(now: Snapshot, interval: Duration) -> Self {
+    pub(super) fn new(current: Snapshot, interval: Duration) -> Self {
         let mut model = Self {
-            base: now.clone(),
-            now,
+            rate_base: current.clone(),
+            current,
             rates: Rates::default(),
             interval,
             focus: Focus::Services,
             sort: Sort::Name,
             service: None,
             session: None,
-            doomed: None,
+            unconfirmed: None,
             message: String::new(),
-            trouble: None,
+            error: None,
             help: false,
         };
-        model.settle();
+        model.repair_selection();
         model
     }
 
     /// Shows a newer snapshot.
-    pub(super) fn take(&mut self, snapshot: Snapshot) {
-        // One that comes right after another says little of a second.
-        let far = snapshot.at.saturating_duration_since(self.now.at) >= self.interval / 2;
-        let before = std::mem::replace(&mut self.now, snapshot);
-        if far {
-            self.base = before;
+    pub(super) fn update(&mut self, snapshot: Snapshot) {
+        // A snapshot right after another is too close to compute rates from it.
+        let is_apart = snapshot.at.saturating_duration_since(self.current.at) >= self.interval / 2;
+        let before = std::mem::replace(&mut self.current, snapshot);
+        if is_apart {
+            self.rate_base = before;
         }
-        self.rates = Rates::between(&self.base, &self.now);
-        self.trouble = None;
-        self.settle();
+        self.rates = Rates::between(&self.rate_base, &self.current);
+        self.error = None;
+        self.repair_selection();
     }
 
-    /// Shows what a command was answered.
-    pub(super) fn told(&mut self, answer: &str) {
+    /// Shows the answer to a command.
+    pub(super) fn show_answer(&mut self, answer: &str) {
         let lines: Vec<&str> = answer.lines().filter(|line| !line.trim().is_empty()).collect();
         self.message = if lines.is_empty() { "Done.".to_owned() } else { lines.join("; ") };
     }
 
-    /// The services, in their order.
+    /// Returns the services in the selected order.
     pub(super) fn services(&self) -> Vec<&Service> {
-        let mut services: Vec<&Service> = self.now.services.iter().collect();
-        let rate = |service: &Service| self.rates.services.get(&service.name).map_or(0, |flow| flow.both());
+        let mut services: Vec<&Service> = self.current.services.iter().collect();
+        let rate = |service: &Service| self.rates.services.get(&service.name).map_or(0, |rate| rate.both());
         match self.sort {
             Sort::Name => services.sort_by(|one, other| one.name.cmp(&other.name)),
             Sort::Sessions => services.sort_by_key(|service| (Reverse(service.sessions), &service.name)),
@@ -120,15 +123,15 @@ impl Model {
         services
     }
 
-    /// The sessions of the selected service, in their order: the oldest first, or the busiest.
+    /// Returns the sessions of the selected service, the oldest or the busiest first.
     pub(super) fn sessions(&self) -> Vec<&Session> {
         let mut sessions: Vec<&Session> = self
-            .now
+            .current
             .listed()
             .iter()
             .filter(|session| Some(&session.service) == self.service.as_ref())
             .collect();
-        let rate = |session: &Session| self.rates.sessions.get(&session.id).map_or(0, |flow| flow.both());
+        let rate = |session: &Session| self.rates.sessions.get(&session.id).map_or(0, |rate| rate.both());
         match self.sort {
             Sort::Rate => sessions.sort_by_key(|session| (Reverse(rate(session)), session.id)),
             Sort::Name | Sort::Sessions => sessions.sort_by_key(|session| session.id),
@@ -136,52 +139,52 @@ impl Model {
         sessions
     }
 
-    /// The place of the selected service.
-    pub(super) fn service_at(&self) -> Option<usize> {
+    /// Returns the index of the selected service.
+    pub(super) fn service_index(&self) -> Option<usize> {
         self.services().iter().position(|service| Some(&service.name) == self.service.as_ref())
     }
 
-    /// The place of the selected session.
-    pub(super) fn session_at(&self) -> Option<usize> {
+    /// Returns the index of the selected session.
+    pub(super) fn session_index(&self) -> Option<usize> {
         self.sessions().iter().position(|session| Some(session.id) == self.session)
     }
 
-    /// The name of the selected service.
+    /// Returns the name of the selected service.
     pub(super) fn service(&self) -> Option<&str> {
         self.service.as_deref()
     }
 
-    /// Selects something that is there.
-    fn settle(&mut self) {
-        if self.service_at().is_none() {
+    /// Selects the first service or session if the selected one does not exist any more.
+    fn repair_selection(&mut self) {
+        if self.service_index().is_none() {
             self.service = self.services().first().map(|service| service.name.clone());
         }
-        if self.session_at().is_none() {
+        if self.session_index().is_none() {
             self.session = self.sessions().first().map(|session| session.id);
         }
     }
 
-    /// What a key does.
+    /// Handles a key.
     pub(super) fn key(&mut self, key: Key) -> Action {
         self.message.clear();
-        if let Some(id) = self.doomed.take() {
+        if let Some(id) = self.unconfirmed.take() {
             return match key {
-                Key::Letter('y') => Action::Say(format!("shutdown session 0x{id:x}")),
+                Key::Letter('y') => Action::Send(format!("shutdown session 0x{id:x}")),
                 Key::Interrupt => Action::Quit,
                 _ => {
-                    "The session goes on.".clone_into(&mut self.message);
+                    "The session was not ended.".clone_into(&mut self.message);
                     Action::None
                 }
             };
         }
-        // Whatever is pressed at the help ends it.
+        // Any key closes the help.
         if std::mem::take(&mut self.help) && !matches!(key, Key::Interrupt | Key::Letter('q')) {
             return Action::None;
         }
         match key {
             Key::Interrupt | Key::Letter('q') => return Action::Quit,
-            Key::Up => self.step(|at| at.saturating_sub(1)),
-            Key::Down => self.step(|at| at.saturating_add(1)),
+            Key::Up => self.move_selection(|at| at.saturating_sub(1)),
+            Key::Down => self.move_selection(|at| at.saturating_add(1)),
             Key::Switch => {
                 self.focus = match self.focus {
                     Focus::Services => Focus::Sessions,
@@ -190,46 +193,48 @@ impl Model {
             }
             Key::Letter('h' | '?') => self.help = true,
             Key::Letter('s') => self.sort = self.sort.next(),
-            Key::Letter('x') => self.doom(),
+            Key::Letter('x') => self.ask_to_end_session(),
             Key::Letter(letter) => {
                 let verbs = [('w', "wake"), ('z', "sleep"), ('f', "freeze"), ('t', "thaw"), ('d', "drain")];
                 let verb = verbs.iter().find(|(key, _)| *key == letter);
                 if let (Some((_, verb)), Some(service)) = (verb, &self.service) {
-                    return Action::Say(format!("{verb} {}", escaped(service)));
+                    return Action::Send(format!("{verb} {}", escaped(service)));
                 }
             }
         }
         Action::None
     }
 
-    fn step(&mut self, step: impl Fn(usize) -> usize) {
+    /// Moves the selection.
+    fn move_selection(&mut self, step: impl Fn(usize) -> usize) {
         match self.focus {
             Focus::Services => {
-                let at = self.service_at().map_or(0, step);
+                let at = self.service_index().map_or(0, step);
                 if let Some(name) = self.services().get(at).map(|service| service.name.clone()) {
                     self.service = Some(name);
                 }
             }
             Focus::Sessions => {
-                let at = self.session_at().map_or(0, step);
+                let at = self.session_index().map_or(0, step);
                 if let Some(id) = self.sessions().get(at).map(|session| session.id) {
                     self.session = Some(id);
                 }
             }
         }
-        self.settle();
+        self.repair_selection();
     }
 
-    fn doom(&mut self) {
+    /// Asks the user to confirm the end of the selected session.
+    fn ask_to_end_session(&mut self) {
         let session = match self.focus {
             Focus::Services => None,
-            Focus::Sessions => self.session_at().and_then(|at| self.sessions().get(at).copied().cloned()),
+            Focus::Sessions => self.session_index().and_then(|at| self.sessions().get(at).copied().cloned()),
         };
         self.message = match &session {
-            Some(session) => format!("End the session of {}? y ends it.", session.client),
-            None => "No session is selected: Enter goes to the sessions.".to_owned(),
+            Some(session) => format!("End the session of {}? Press y to confirm.", session.client),
+            None => "No session is selected; press Enter to select one.".to_owned(),
         };
-        self.doomed = session.map(|session| session.id);
+        self.unconfirmed = session.map(|session| session.id);
     }
 }
 
@@ -237,18 +242,18 @@ impl Model {
 mod tests {
     use std::time::Instant;
 
-    use super::super::snapshot::tests::told;
+    use super::super::snapshot::tests::sample;
     use super::*;
 
     fn model() -> Model {
         let began = Instant::now();
-        let mut model = Model::new(told(began, 5), Duration::from_secs(1));
-        model.take(told(began, 6));
+        let mut model = Model::new(sample(began, 5), Duration::from_secs(1));
+        model.update(sample(began, 6));
         model
     }
 
-    fn say(line: &str) -> Action {
-        Action::Say(line.to_owned())
+    fn send(line: &str) -> Action {
+        Action::Send(line.to_owned())
     }
 
     #[test]
@@ -267,20 +272,20 @@ mod tests {
         model.key(Key::Down);
         assert_eq!(model.service(), Some("web"));
         assert_eq!(model.sessions().iter().map(|session| session.id).collect::<Vec<_>>(), [0x2f, 1]);
-        // What goes is not selected any more.
-        let mut snapshot = model.now.clone();
+        // A service that disappears is not selected any more.
+        let mut snapshot = model.current.clone();
         snapshot.services.retain(|service| service.name == "db");
-        model.take(snapshot);
-        assert_eq!((model.service(), model.session_at()), (Some("db"), None));
+        model.update(snapshot);
+        assert_eq!((model.service(), model.session_index()), (Some("db"), None));
     }
 
     #[test]
-    fn keys_steer_the_selected_service() {
+    fn keys_control_the_selected_service() {
         let mut model = model();
-        assert_eq!(model.key(Key::Letter('w')), say("wake db"));
+        assert_eq!(model.key(Key::Letter('w')), send("wake db"));
         model.key(Key::Down);
         for (key, line) in [('z', "sleep web"), ('f', "freeze web"), ('t', "thaw web"), ('d', "drain web")] {
-            assert_eq!(model.key(Key::Letter(key)), say(line));
+            assert_eq!(model.key(Key::Letter(key)), send(line));
         }
         assert_eq!(model.key(Key::Letter('p')), Action::None);
         model.key(Key::Letter('h'));
@@ -288,28 +293,28 @@ mod tests {
         assert_eq!(model.key(Key::Letter('w')), Action::None);
         assert!(!model.help);
         assert_eq!(model.key(Key::Letter('q')), Action::Quit);
-        model.told("\n");
+        model.show_answer("\n");
         assert_eq!(model.message, "Done.");
     }
 
     #[test]
-    fn a_session_ends_only_after_a_yes() {
+    fn a_session_ends_only_after_a_confirmation() {
         let mut model = model();
         model.key(Key::Down);
         assert_eq!(model.key(Key::Letter('x')), Action::None);
         assert!(model.message.starts_with("No session is selected"), "{}", model.message);
         model.key(Key::Switch);
         model.key(Key::Down);
-        for (answer, action) in [('n', Action::None), ('y', say("shutdown session 0x2f"))] {
+        for (answer, action) in [('n', Action::None), ('y', send("shutdown session 0x2f"))] {
             assert_eq!(model.key(Key::Letter('x')), Action::None);
             assert!(model.message.contains("127.0.0.1"), "{}", model.message);
             assert_eq!(model.key(Key::Letter(answer)), action);
         }
         assert_eq!(model.key(Key::Letter('y')), Action::None);
-        // With nothing there, nothing is done.
-        let mut empty = model.now.clone();
+        // Without services and sessions keys have no effect.
+        let mut empty = model.current.clone();
         (empty.services, empty.sessions) = (Vec::new(), None);
-        model.take(empty);
+        model.update(empty);
         for key in [Key::Up, Key::Down, Key::Letter('w'), Key::Letter('x'), Key::Letter('y')] {
             assert_eq!(model.key(key), Action::None);
         }
@@ -318,11 +323,11 @@ mod tests {
     #[test]
     fn a_snapshot_right_after_another_is_measured_from_the_one_before() {
         let began = Instant::now();
-        let mut model = Model::new(told(began, 5), Duration::from_secs(10));
-        model.take(told(began, 11));
+        let mut model = Model::new(sample(began, 5), Duration::from_secs(10));
+        model.update(sample(began, 11));
         let rates = model.rates.clone();
-        model.take(told(began, 12));
+        model.update(sample(began, 12));
         assert_eq!(rates, model.rates);
-        assert_eq!(model.base, told(began, 5));
+        assert_eq!(model.rate_base, sample(began, 5));
     }
 }

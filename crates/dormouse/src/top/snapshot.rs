@@ -1,4 +1,4 @@
-//! What the control socket told at one moment, and how much went on between two of them.
+//! The data of the control socket at one moment, and the rates between two such moments.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::fields;
 
-/// What the control socket told, and when.
+/// The data of the control socket, and the time of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) at: Instant,
@@ -18,7 +18,7 @@ pub(super) struct Snapshot {
     pub(super) open: u64,
     pub(super) limit: u64,
     pub(super) services: Vec<Service>,
-    /// `None` when there are too many to ask for them again and again.
+    /// `None` if there are too many to request them repeatedly.
     pub(super) sessions: Option<Vec<Session>>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Service {
     /// Sessions since the start.
     pub(super) total: u64,
     pub(super) bytes: Bytes,
-    /// What happens next if nobody comes.
+    /// What happens next without a new client.
     pub(super) next: String,
 }
 
@@ -57,9 +57,9 @@ pub(super) struct Bytes {
 }
 
 impl Snapshot {
-    /// From `show services json`; `None` if that is not what it is.
-    pub(super) fn read(told: &Value, at: Instant) -> Option<Self> {
-        let process = told.get("process")?;
+    /// Reads the answer to `show services json`; `None` if it is not valid.
+    pub(super) fn read(answer: &Value, at: Instant) -> Option<Self> {
+        let process = answer.get("process")?;
         let sessions = process.get("sessions")?;
         Some(Self {
             at,
@@ -68,34 +68,34 @@ impl Snapshot {
             uptime: fields::number(process, "uptime_seconds"),
             open: fields::number(sessions, "current"),
             limit: fields::number(sessions, "limit"),
-            services: told.get("services")?.as_array()?.iter().map(Service::read).collect(),
+            services: answer.get("services")?.as_array()?.iter().map(Service::read).collect(),
             sessions: None,
         })
     }
 
-    /// The sessions that were asked for.
+    /// Returns the sessions, if they were requested.
     pub(super) fn listed(&self) -> &[Session] {
         self.sessions.as_deref().unwrap_or_default()
     }
 }
 
 impl Service {
-    fn read(told: &Value) -> Self {
-        let sessions = told.get("sessions").unwrap_or(&Value::Null);
-        let bytes = told.get("bytes").unwrap_or(&Value::Null);
-        let servers = fields::list(told, "servers");
-        // Of several servers the one to which something happens first.
+    fn read(answer: &Value) -> Self {
+        let sessions = answer.get("sessions").unwrap_or(&Value::Null);
+        let bytes = answer.get("bytes").unwrap_or(&Value::Null);
+        let servers = fields::list(answer, "servers");
+        // The next action is that of the server that changes first.
         let soonest = servers
             .iter()
             .filter(|server| !fields::text(server, "next").is_empty())
             .min_by_key(|server| server.get("next_seconds").and_then(Value::as_u64).unwrap_or(u64::MAX));
         let alone = if let [server] = servers { Some(server) } else { None };
         Self {
-            name: fields::text(told, "name"),
-            state: fields::standing(told, alone),
-            since: fields::number(told, "since_seconds"),
+            name: fields::text(answer, "name"),
+            state: fields::standing(answer, alone),
+            since: fields::number(answer, "since_seconds"),
             sessions: fields::number(sessions, "current"),
-            waiting: fields::number(told, "waiting"),
+            waiting: fields::number(answer, "waiting"),
             total: fields::number(sessions, "total"),
             bytes: Bytes { up: fields::number(bytes, "in"), down: fields::number(bytes, "out") },
             next: soonest.map(fields::next).unwrap_or_default(),
@@ -103,9 +103,9 @@ impl Service {
     }
 }
 
-/// The sessions in the answer to `show sess`. A line that is none is left out.
-pub(super) fn sessions(told: &str) -> Vec<Session> {
-    told.lines().filter_map(session).collect()
+/// Reads the answer to `show sess`. Lines that are not sessions are skipped.
+pub(super) fn sessions(answer: &str) -> Vec<Session> {
+    answer.lines().filter_map(session).collect()
 }
 
 fn session(line: &str) -> Option<Session> {
@@ -129,29 +129,30 @@ fn session(line: &str) -> Option<Session> {
     })
 }
 
-/// How much went on in a second.
+/// The rates of a service or a session, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Flow {
-    /// Tenths of a session.
+pub(super) struct Rate {
+    /// Sessions, in tenths.
     pub(super) sessions: u64,
     pub(super) bytes: Bytes,
 }
 
-impl Flow {
-    /// Bytes both ways.
+impl Rate {
+    /// Returns the bytes in both directions.
     pub(super) fn both(self) -> u64 {
         self.bytes.up.saturating_add(self.bytes.down)
     }
 }
 
-/// How much went on between two snapshots. What is not in both has no flow.
+/// The rates between two snapshots, for services and sessions that are in both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Rates {
-    pub(super) services: HashMap<String, Flow>,
-    pub(super) sessions: HashMap<u64, Flow>,
+    pub(super) services: HashMap<String, Rate>,
+    pub(super) sessions: HashMap<u64, Rate>,
 }
 
 impl Rates {
+    /// Returns the rates between two snapshots.
     pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Self {
         let elapsed = after.at.saturating_duration_since(before.at);
         if before.pid != after.pid || elapsed.is_zero() {
@@ -161,12 +162,12 @@ impl Rates {
         let services = after.services.iter().filter_map(|service| {
             let old = old.get(&service.name)?;
             let sessions = per_second(old.total, service.total, elapsed, 10)?;
-            Some((service.name.clone(), Flow { sessions, bytes: bytes(old.bytes, service.bytes, elapsed)? }))
+            Some((service.name.clone(), Rate { sessions, bytes: bytes(old.bytes, service.bytes, elapsed)? }))
         });
         let old: HashMap<_, _> = before.listed().iter().map(|session| (session.id, session.bytes)).collect();
         let sessions = after.listed().iter().filter_map(|session| {
             let bytes = bytes(*old.get(&session.id)?, session.bytes, elapsed)?;
-            Some((session.id, Flow { sessions: 0, bytes }))
+            Some((session.id, Rate { sessions: 0, bytes }))
         });
         Self { services: services.collect(), sessions: sessions.collect() }
     }
@@ -179,7 +180,7 @@ fn bytes(before: Bytes, after: Bytes, elapsed: Duration) -> Option<Bytes> {
     })
 }
 
-/// `scale` times the growth in a second; `None` for a counter that began anew.
+/// Returns `scale` times the growth per second; `None` for a counter that was reset.
 fn per_second(before: u64, after: u64, elapsed: Duration, scale: u32) -> Option<u64> {
     let grown = u128::from(after.checked_sub(before)?) * u128::from(scale) * 1_000_000;
     let micros = elapsed.as_micros();
@@ -192,8 +193,8 @@ pub(super) mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Two services, of which the first has two sessions, as they are after so many seconds.
-    pub(crate) fn told(began: Instant, seconds: u64) -> Snapshot {
+    /// Returns two services, the first with two sessions, after a number of seconds.
+    pub(crate) fn sample(began: Instant, seconds: u64) -> Snapshot {
         let service = |name: &str, current: u64, bytes: u64| {
             json!({ "name": name, "state": "ready", "since_seconds": 75 + seconds, "waiting": 1,
                 "sessions": { "current": current, "total": current * seconds },
@@ -202,12 +203,12 @@ pub(super) mod tests {
                     { "name": "a", "admin": "ready", "next": "freezes", "next_seconds": null },
                     { "name": "b", "admin": "ready", "next": "stops", "next_seconds": 45 }] })
         };
-        let told = json!({
+        let answer = json!({
             "process": { "pid": 7, "version": "0.1.0", "uptime_seconds": 60 + seconds,
                          "sessions": { "current": 2, "limit": 256 } },
             "services": [service("web", 2, 1024), service("db", 0, 1_000_000)],
         });
-        let mut snapshot = Snapshot::read(&told, began + Duration::from_secs(seconds)).unwrap();
+        let mut snapshot = Snapshot::read(&answer, began + Duration::from_secs(seconds)).unwrap();
         snapshot.sessions = Some(sessions(&format!("{}\n{}\n", line(1, seconds), line(0x2f, 100 * seconds))));
         snapshot
     }
@@ -222,8 +223,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_told_is_read_without_control_characters() {
-        let snapshot = told(Instant::now(), 5);
+    fn answers_are_read_without_control_characters() {
+        let snapshot = sample(Instant::now(), 5);
         let web = &snapshot.services[0];
         assert_eq!((web.name.as_str(), web.state.as_str(), web.since), ("web", "ready", 80));
         assert_eq!((web.sessions, web.waiting, web.total), (2, 1, 10));
@@ -237,24 +238,24 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_rate_is_growth_in_a_second() {
+    fn a_rate_is_the_growth_per_second() {
         let began = Instant::now();
-        let (before, after) = (told(began, 5), told(began, 9));
+        let (before, after) = (sample(began, 5), sample(began, 9));
         let rates = Rates::between(&before, &after);
-        assert_eq!(rates.services["web"], Flow { sessions: 20, bytes: Bytes { up: 1024, down: 3072 } });
+        assert_eq!(rates.services["web"], Rate { sessions: 20, bytes: Bytes { up: 1024, down: 3072 } });
         assert_eq!(rates.services["db"].sessions, 0);
-        assert_eq!(rates.sessions[&0x2f], Flow { sessions: 0, bytes: Bytes { up: 100, down: 200 } });
+        assert_eq!(rates.sessions[&0x2f], Rate { sessions: 0, bytes: Bytes { up: 100, down: 200 } });
         assert_eq!(rates.sessions[&0x2f].both(), 300);
     }
 
     #[test]
-    fn there_is_no_rate_of_what_began_anew() {
+    fn counters_that_were_reset_have_no_rate() {
         let began = Instant::now();
-        let (before, after) = (told(began, 5), told(began, 9));
-        // No time went by, counters began anew, another process, and a session that is new.
+        let (before, after) = (sample(began, 5), sample(began, 9));
+        // No time has passed, counters were reset, another process answers, or a session is new.
         assert_eq!(Rates::between(&after, &after), Rates::default());
-        let anew = Snapshot { at: after.at + Duration::from_secs(1), ..before.clone() };
-        assert!(!Rates::between(&after, &anew).services.contains_key("web"));
+        let restarted = Snapshot { at: after.at + Duration::from_secs(1), ..before.clone() };
+        assert!(!Rates::between(&after, &restarted).services.contains_key("web"));
         let other = Snapshot { pid: 8, ..after.clone() };
         assert_eq!(Rates::between(&before, &other), Rates::default());
         let empty = Snapshot { sessions: None, services: Vec::new(), ..before };

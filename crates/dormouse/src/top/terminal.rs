@@ -1,4 +1,4 @@
-//! The terminal: keys as they are pressed, a screen of its own, and all as it was afterwards.
+//! The terminal in raw mode with the alternate screen. Dropping it restores the previous state.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -11,48 +11,49 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::keys::{Decoder, Key};
-use super::render::{Line, Look};
+use super::table::{Line, Style};
 
-/// The other screen, without a cursor, and lines that do not go on in the next one.
+/// Selects the alternate screen, without a cursor and without line wrapping.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
-/// All of that back.
+/// Reverts [`ENTER`].
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
-/// A terminal that tells each key and shows a screen of ours, as long as this lives.
+/// A terminal in raw mode with the alternate screen.
 #[derive(Debug)]
 pub(super) struct Terminal {
     input: AsyncFd<OwnedFd>,
     decoder: Decoder,
-    before: Termios,
+    /// The settings to restore.
+    original: Termios,
 }
 
-/// Whether there is one.
-pub(super) fn is_there() -> bool {
+/// Returns whether standard input and output are a terminal.
+pub(super) fn is_available() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 impl Terminal {
-    /// Takes standard input and output, which are to be a terminal.
+    /// Opens the terminal of standard input and output.
     pub(super) fn open() -> io::Result<Self> {
         let input = register(io::stdin().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-        let before = tcgetattr(io::stdin())?;
-        let mut raw = before.clone();
+        let original = tcgetattr(io::stdin())?;
+        let mut raw = original.clone();
         raw.make_raw();
-        // A read takes what is there, and never waits.
+        // A read returns the available bytes, and never waits.
         raw.special_codes[SpecialCodeIndex::VMIN] = 0;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
-        // From here on all is put back, whatever fails.
-        let terminal = Self { input, decoder: Decoder::default(), before };
+        // From here on a failure restores the settings.
+        let terminal = Self { input, decoder: Decoder::default(), original };
         tcsetattr(io::stdin(), OptionalActions::Flush, &raw)?;
-        say(ENTER)?;
+        print(ENTER)?;
         Ok(terminal)
     }
 
-    /// How wide and high it is now.
+    /// Returns the width and the height in characters.
     pub(super) fn size() -> (usize, usize) {
         match tcgetwinsize(io::stdout()) {
             Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-            // It does not know: what terminals had for long.
+            // The terminal does not report its size: the traditional default.
             _ => (80, 24),
         }
     }
@@ -60,29 +61,30 @@ impl Terminal {
     /// Shows these lines, from the top.
     pub(super) fn show(lines: &[Line]) -> io::Result<()> {
         let mut text = String::from("\x1b[H");
-        for (row, Line { text: words, look }) in lines.iter().enumerate() {
-            let look = match look {
-                Look::Plain => "",
-                Look::Bold => "\x1b[1m",
-                Look::Reverse => "\x1b[7m",
+        for (row, Line { text: content, style }) in lines.iter().enumerate() {
+            let style = match style {
+                Style::Plain => "",
+                Style::Bold => "\x1b[1m",
+                Style::Reverse => "\x1b[7m",
             };
             let newline = if row == 0 { "" } else { "\r\n" };
-            // The rest is cleared first: behind a full line that would take its last character. A String takes whatever
-            // is written to it.
-            let _ = write!(text, "{newline}\x1b[K{look}{words}\x1b[m");
+            // The line is cleared first: clearing after a full line would erase its last character. Writing to a
+            // String cannot fail.
+            let _ = write!(text, "{newline}\x1b[K{style}{content}\x1b[m");
         }
-        say(&text)
+        print(&text)
     }
 
-    /// The keys that were pressed, when some were. An error when the terminal has gone.
+    /// Waits for keys. Cancel safe.
     ///
-    /// Loses nothing when it is dropped before it is ready.
+    /// # Errors
+    /// When the terminal is gone.
     pub(super) async fn keys(&mut self) -> io::Result<Vec<Key>> {
         loop {
             let mut ready = self.input.readable().await?;
             let mut buffer = [0; 256];
             let read = match rustix::io::read(ready.get_inner(), &mut buffer) {
-                // Somebody may have made it so that it says this where it said 0.
+                // If another program made the descriptor non-blocking, the kernel returns this in place of 0.
                 Err(Errno::AGAIN) => 0,
                 outcome => outcome?,
             };
@@ -104,13 +106,13 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // If the terminal has gone, there is nothing to put back.
-        let _ = say(LEAVE);
-        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+        // If the terminal is gone, there is nothing to restore.
+        let _ = print(LEAVE);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.original);
     }
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

@@ -28,7 +28,7 @@ With an Accept=yes socket unit the one connection that is passed in is served, a
 A \fISPAN\fR is a time span as in \fBsystemd.time\fR(7), for example "1min 30s"; a number alone is seconds. For the
 timeouts of sessions and addresses, 0 and infinity mean none.
 .SH EXIT STATUS
-0 on success: told to stop, idle, or the one session served. 1 on failure.
+0 on success: stopped by a signal, idle, or the only session has ended. 1 on failure.
 .SH SIGNALS
 .TP
 SIGTERM, SIGINT
