@@ -129,9 +129,9 @@ fn warned(podman: &Podman<'_>) -> Result<()> {
     };
     check()?;
     podman.run(&["create", "--name=web", "--label=PODMAN_SYSTEMD_UNIT=web.service", "localhost/web"])?;
-    let told = check();
+    let result = check();
     podman.run(&["rm", "web"])?;
-    told
+    result
 }
 
 /// A rootless container has its own network. Its port forwarder accepts connections before the server listens.

@@ -281,7 +281,7 @@ fn succeed(command: &mut Command) -> Result<String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(Failure::Unexpected(format!("{command:?}: {} {said}", output.status)))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::Unexpected(format!("{command:?}: {} {stderr}", output.status)))
     }
 }
