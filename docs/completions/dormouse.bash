@@ -1,4 +1,18 @@
 # bash completion for dormouse
+_dormouse_services() {
+    local i control= line
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        [ "${COMP_WORDS[i]}" = --control ] || continue
+        control=${COMP_WORDS[i+1]}
+        [ "$control" = = ] && control=${COMP_WORDS[i+2]}
+    done
+    timeout 1 "${COMP_WORDS[0]}" status ${control:+"--control=$control"} 2>/dev/null | {
+        read -r line
+        while IFS= read -r line; do
+            case $line in ' '*) ;; *) echo "${line%% *}" ;; esac
+        done
+    }
+}
 _dormouse() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     [ "$word" = = ] && word=
@@ -9,6 +23,7 @@ _dormouse() {
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
         run:--engine) ;;
+        run:--ready) words='connect notify healthy' ;;
         run:--overflow) words='refuse queue' ;;
         run:--wake-on) words='connect data' ;;
         run:--at-limit) words='refuse queue' ;;
@@ -17,32 +32,37 @@ _dormouse() {
         run:--log-level) words='err warning notice info debug' ;;
         run:--log) words='text tcplog json' ;;
         run:--control) ;;
-        run:*) words='--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start= --stop= --freeze-command= --thaw= --status= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --help' ;;
-        reload:*) words='--pid= --help' ;;
-        check:*) words='--help' ;;
+        run:*) words="--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --help" ;;
+        reload:*) words="--pid= --help" ;;
+        check:--config) ;;
+        check:*) words="--config= --help" ;;
         convert:--output) ;;
-        convert:*) words='--output= --help' ;;
+        convert:*) words="--output= --help" ;;
         proxy:--proxy-protocol) words='v1 v2' ;;
         proxy:--at-limit) words='refuse queue' ;;
         proxy:--log-level) words='err warning notice info debug' ;;
-        proxy:*) words='--connections-max= --exit-idle-time= --proxy-protocol= --wait= --at-limit= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --listen= --log-level= --help --version' ;;
+        proxy:*) words="--connections-max= --exit-idle-time= --proxy-protocol= --wait= --at-limit= --connect-timeout= --idle-timeout= --half-close-timeout= --drain-timeout= --listen= --log-level= --help --version" ;;
         status:--control) ;;
-        status:*) words='--control= --json --watch --help' ;;
+        status:*) words="--control= --json --watch --help $(_dormouse_services)" ;;
         top:--control) ;;
-        top:*) words='--control= --interval= --help' ;;
+        top:*) words="--control= --interval= --help" ;;
         wake:--control) ;;
-        wake:*) words='--control= --help' ;;
+        wake:*) words="--control= --help $(_dormouse_services)" ;;
         sleep:--control) ;;
-        sleep:*) words='--control= --help' ;;
+        sleep:*) words="--control= --help $(_dormouse_services)" ;;
         freeze:--control) ;;
-        freeze:*) words='--control= --help' ;;
+        freeze:*) words="--control= --help $(_dormouse_services)" ;;
         thaw:--control) ;;
-        thaw:*) words='--control= --help' ;;
+        thaw:*) words="--control= --help $(_dormouse_services)" ;;
         drain:--control) ;;
-        drain:*) words='--control= --help' ;;
+        drain:*) words="--control= --help $(_dormouse_services)" ;;
         explain:--control) ;;
-        explain:*) words='--control= --help' ;;
-        manual:*) words='proxy run reload check convert status top toml' ;;
+        explain:*) words="--control= --help $(_dormouse_services)" ;;
+        help:*) words="--help run reload check convert status top wake sleep freeze thaw drain explain demo proxy help version manual completion" ;;
+        version:*) words="--help" ;;
+        manual:*) words="--help proxy run reload check convert status top toml" ;;
+        completion:*) words="--help bash" ;;
+        demo:*) words="--help" ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

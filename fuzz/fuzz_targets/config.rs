@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 
-use dormouse_config::{Source, Surroundings, read, shell};
+use dormouse_config::{Source, Environment, read, shell};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, bool, &str)| {
     let (root, of_one_service, text) = input;
     let path = PathBuf::from("web.toml");
     let source = Source { path, text: text.to_owned(), of_one_service };
-    let outcome = read(&[source], Surroundings { root });
+    let outcome = read(&[source], Environment { root });
     match outcome.result {
         Ok(config) => assert!(!config.services.is_empty()),
         Err(problems) => {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use dormouse_dns::wire::{Kind, Reply, question, reply};
-use dormouse_core::dns::MAX_SERVERS;
+use dormouse_dns::wire::{RecordType, Reply, question, reply};
+use dormouse_core::names::MOST;
 use libfuzzer_sys::fuzz_target;
 
 const ID: u16 = 0x1234;
@@ -20,7 +20,7 @@ struct Input {
 
 fuzz_target!(|input: Input| {
     let Input { kind, flags, counts, bytes } = input;
-    let kind = [Kind::V4, Kind::V6, Kind::Services][usize::from(kind % 3)];
+    let kind = [RecordType::A, RecordType::Aaaa, RecordType::Srv][usize::from(kind % 3)];
     check(&bytes, kind);
     // Behind the question, which chance would seldom find.
     let mut message = question(ID, NAME, kind).expect("it is a name");
@@ -35,15 +35,15 @@ fuzz_target!(|input: Input| {
     assert_eq!(reply(&message, ID, "web.example", kind), None);
 });
 
-fn check(bytes: &[u8], kind: Kind) {
+fn check(bytes: &[u8], kind: RecordType) {
     match reply(bytes, ID, NAME, kind) {
         Some(Reply::Addresses(addresses, _)) => {
-            assert!(kind != Kind::Services && (1..=bytes.len()).contains(&addresses.len()));
+            assert!(kind != RecordType::Srv && (1..=bytes.len()).contains(&addresses.len()));
         }
         Some(Reply::Services(records, _)) => {
-            assert!(kind == Kind::Services && (1..=MAX_SERVERS).contains(&records.len()));
-            assert!(records.iter().all(|record| record.addresses.len() <= MAX_SERVERS));
+            assert!(kind == RecordType::Srv && (1..=MOST).contains(&records.len()));
+            assert!(records.iter().all(|record| record.addresses.len() <= MOST));
         }
-        Some(Reply::Nothing(_) | Reply::Truncated | Reply::Refused(_)) | None => {}
+        Some(Reply::NoRecords(_) | Reply::Truncated | Reply::ServerError(_)) | None => {}
     }
 }

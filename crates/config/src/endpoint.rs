@@ -1,4 +1,4 @@
-//! Where clients arrive and where they go.
+//! The addresses of listeners and servers.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,12 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 use dormouse_core::dns::Source;
 
-use super::listen_parse::{OptionError, parse};
+use super::listen_parse::{OptionError, parse, with_separators};
 use super::model::{Listen, SLOTS};
 use crate::listen_options::{FileOptions, ListenOptions};
 
-/// Reads a listener's address: what [`ListenAddress`] takes, `fd:NAME`, and options behind a path, a TCP or a vsock
-/// address.
+/// Parses a listener: an address that [`ListenAddress`] accepts with its options, or `fd:NAME`.
 pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     if let Some(name) = text.strip_prefix("fd:") {
         let allowed = |c: char| !c.is_control() && c != ':';
@@ -22,8 +21,11 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
             Err(ListenError::DescriptorName)
         };
     }
-    // An abstract name may hold any sign.
+    // An abstract name may contain any character.
     let named = text.strip_prefix("unix:").unwrap_or(text).starts_with('@');
+    if let Some(right) = with_separators(text).filter(|_| !named) {
+        return Err(ListenError::Separator(right));
+    }
     let (address, options) = match text.split_once('?').filter(|_| !named) {
         None => (text, None),
         Some((address, options)) => (address, Some(options)),
@@ -33,13 +35,13 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     Ok(Listen::Open { address, options: options.map_err(ListenError::Option)? })
 }
 
-/// Reads a server's address: what [`Target`] takes, and `unix:` before a path or an abstract name.
+/// Parses the address of a server: what [`Target`] accepts, with an optional `unix:` before a path or an abstract name.
 pub(super) fn target(text: &str) -> Result<Target, AddressError> {
     let plain = text.strip_prefix("unix:").filter(|rest| rest.starts_with(['/', '@'])).unwrap_or(text);
     Target::parse(OsStr::new(plain))
 }
 
-/// Reads the address of a DNS server: an IP address, with or without a port.
+/// Parses the address of a DNS server: an IP address with an optional port.
 pub(super) fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
     let bare = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
     text.parse()
@@ -47,7 +49,7 @@ pub(super) fn resolver(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "write the address of a DNS server, for example 127.0.0.1:53")
 }
 
-/// What stands for servers: an address, or a name that has some.
+/// An address of a server, or a DNS name with several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum To {
     Target(Target),
@@ -55,7 +57,7 @@ pub(super) enum To {
 }
 
 impl To {
-    /// Reads what [`target`] takes, `dns:NAME:PORT` or `srv:NAME`.
+    /// Parses what [`target`] accepts, `dns:NAME:PORT` or `srv:NAME`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match Source::parse(text) {
             Some(source) => source.map(Self::Named).map_err(|error| error.to_string()),
@@ -63,7 +65,7 @@ impl To {
         }
     }
 
-    /// The servers that it stands for, with their names: a name has a slot for each that it may have.
+    /// Returns the names and addresses of the servers; a DNS name has a slot for each possible server.
     pub(super) fn servers(self, name: &str) -> Vec<(String, Target)> {
         match self {
             Self::Target(target) => vec![(name.to_owned(), target)],
@@ -75,27 +77,26 @@ impl To {
     }
 }
 
-/// Leaves out what another one takes in anyway: it needs no socket of its own, and could not get one ([::]:80 beside
-/// 0.0.0.0:80).
+/// Removes each listener that another one covers, such as 0.0.0.0:80 beside [::]:80, because it cannot be opened.
 pub fn fold<T>(found: &mut Vec<(Listen, T)>) {
     let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
     found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));
 }
 
 impl Listen {
-    /// A socket at this address, of which nothing else is said.
+    /// Returns a listener without options.
     pub fn at(address: ListenAddress) -> Self {
         Self::Open { address, options: ListenOptions::default() }
     }
 
-    /// Whether this is the same socket in two configurations, whatever else is said of it.
+    /// Returns whether two configurations have this socket in common; the options of the file may differ.
     pub fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {
             (
                 Self::Open { address: ours, options: our_options },
                 Self::Open { address: theirs, options: their_options },
             ) => {
-                // Who may use its file can be told anew.
+                // The mode and the owners of the file can change later.
                 let set_once = |options: &ListenOptions| (options.backlog, options.tcp.clone());
                 ours == theirs && set_once(our_options) == set_once(their_options)
             }
@@ -103,7 +104,7 @@ impl Listen {
         }
     }
 
-    /// Who may use its file, if it is ours.
+    /// Returns the options of the file, if dormouse opens the socket.
     pub fn file(&self) -> Option<&FileOptions> {
         match self {
             Self::Open { options, .. } => Some(&options.file),
@@ -111,12 +112,12 @@ impl Listen {
         }
     }
 
-    /// Whether the kernel chooses the port: each of these is another socket.
+    /// Returns whether the kernel chooses the port, so that each is another socket.
     pub fn is_any_port(&self) -> bool {
         matches!(self, Self::Open { address: ListenAddress::Tcp(address), .. } if address.port() == 0)
     }
 
-    /// Whether whoever listens here leaves nothing for the other: the same socket, or all addresses of its port.
+    /// Returns whether this listener includes the other: the same socket, or all addresses of its port.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Inherited(ours), Self::Inherited(theirs)) => ours == theirs,
@@ -139,15 +140,15 @@ impl Listen {
         }
     }
 
-    /// Whether only one of both can be open.
+    /// Returns whether only one of the two can be open.
     pub fn is_in_the_way_of(&self, other: &Self) -> bool {
         self.covers(other) || other.covers(self)
     }
 
-    /// Whether a connection to the target would arrive here again.
+    /// Returns whether a connection to the target would arrive at this listener.
     pub(super) fn is_reached_by(&self, target: &Target) -> bool {
         let Self::Open { address, options } = self else { return false };
-        // What comes from this machine comes through its loopback.
+        // A connection from this machine arrives on the loopback interface.
         if options.tcp.interface.as_ref().is_some_and(|name| name != "lo") {
             return false;
         }
@@ -173,7 +174,7 @@ impl Listen {
     }
 }
 
-/// `[::]` listens for IPv4 as well, unless told; port 0 is another one each time.
+/// Returns whether `ours` includes `theirs`. `[::]` includes IPv4 without `v6only`; port 0 never conflicts.
 fn tcp_covers(ours: SocketAddr, options: &ListenOptions, theirs: SocketAddr) -> bool {
     let every = match ours.ip() {
         IpAddr::V4(v4) => v4.is_unspecified() && theirs.is_ipv4(),
@@ -191,11 +192,13 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Why nothing can arrive there.
+/// Why a listener is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListenError {
     Address(AddressError),
     DescriptorName,
+    /// Options with other separators than '?' and '&', with the valid form.
+    Separator(String),
     Option(OptionError),
 }
 
@@ -203,8 +206,12 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(error) => error.fmt(f),
-            Self::DescriptorName => f.write_str(
-                "a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
+            Self::DescriptorName => {
+                f.write_str("fd: must be followed by the FileDescriptorName= of a socket unit, without ':'")
+            }
+            Self::Separator(right) => write!(
+                f,
+                "'?' stands before the options of a listener and '&' between them, and a path has no comma; write {right}"
             ),
             Self::Option(error) => error.fmt(f),
         }

@@ -1,38 +1,38 @@
-//! Which files are read.
+//! The files of the configuration.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::report::{Place, Problem};
-use super::{Outcome, Source, Surroundings, read};
+use super::{Environment, Outcome, Source, read};
 
-/// The file that is read when none is named, with `services.d/*.toml` beside it.
+/// The default file, which is read together with `services.d/*.toml` beside it.
 pub const DEFAULT: &str = "/etc/dormouse/dormouse.toml";
-/// The files of single services, beside the default file.
+/// The directory with the files of single services, beside the default file.
 const DIRECTORY: &str = "services.d";
-/// Somebody has named the wrong file when it is larger.
+/// The largest size in bytes: a larger file is not a configuration.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads this file, or the default one and those of single services beside it, in the order of their names.
-pub fn load(path: Option<&Path>, surroundings: Surroundings) -> Outcome {
+/// Reads this file, or the default file and the files of single services beside it, in the order of their names.
+pub fn load(path: Option<&Path>, environment: Environment) -> Outcome {
     let default = Path::new(DEFAULT);
     let path = path.unwrap_or(default);
-    load_from(path, path == default, surroundings)
+    load_from(path, path == default, environment)
 }
 
-fn load_from(path: &Path, with_directory: bool, surroundings: Surroundings) -> Outcome {
+fn load_from(path: &Path, with_directory: bool, environment: Environment) -> Outcome {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let others = if with_directory { single_services(path, &mut problems) } else { Vec::new() };
-    // With services of their own files, the general one may be missing.
+    // The general file is optional if there are files of single services.
     if others.is_empty() || path.exists() {
         sources.extend(source(path, false, &mut problems));
     }
     sources.extend(others.iter().filter_map(|path| source(path, true, &mut problems)));
-    let mut outcome = read(&sources, surroundings);
+    let mut outcome = read(&sources, environment);
     if !problems.is_empty() {
-        // That nothing is configured follows from what could not be read.
+        // Without a readable file the error that no service is configured follows from the others.
         problems.extend(outcome.result.err().unwrap_or_default().into_iter().filter(|_| !sources.is_empty()));
         outcome.result = Err(problems);
     }
@@ -93,10 +93,10 @@ fn text(path: &Path) -> Result<String, String> {
 fn advice(path: &Path, kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::NotFound if path == Path::new(DEFAULT) => {
-            "; write it, name another with --config=FILE, or configure one service with flags (dormouse run --help)"
+            "; create it, name another file with --config=FILE, or configure one service with flags (dormouse run --help)"
         }
         ErrorKind::NotFound => "; check the name",
-        ErrorKind::PermissionDenied => "; run as the user who may read it",
+        ErrorKind::PermissionDenied => "; run dormouse as a user that may read it",
         _ => "",
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         }
 
         fn load(&self) -> Outcome {
-            load_from(&self.0.join("dormouse.toml"), true, Surroundings { root: true })
+            load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
         }
 
         fn errors(&self) -> Vec<String> {
@@ -139,7 +139,7 @@ mod tests {
     const B: &str = "log_level = 'debug'\n[services.b]\nlisten = '127.0.0.1:3'\nto = '127.0.0.1:2'\n";
 
     #[test]
-    fn single_services_are_named_by_their_files_and_come_in_their_order() {
+    fn files_of_single_services_name_their_services_and_are_read_in_order() {
         let dir = Dir::new(
             "order",
             &[("services.d/z.toml", A), ("services.d/a.toml", B), ("services.d/x.txt", "?")],
@@ -157,27 +157,27 @@ mod tests {
         assert_eq!(
             dir.errors(),
             [
-                "services.d/b.toml: another service is called b (dormouse.toml:2); give it a name of its own",
-                "services.d/c.toml:1: log_level: is given in dormouse.toml:1, too; keep one of them",
-                "services.d/c.toml:2: services.b: another service is called b (dormouse.toml:2); give it a name of its own",
-                "services.d/c.toml:3: services.b.listen: 127.0.0.1:3 is where b listens (dormouse.toml:3); choose another address",
+                "services.d/b.toml: the name b is already used (dormouse.toml:2); choose another name",
+                "services.d/c.toml:1: log_level: is also set in dormouse.toml:1; keep only one",
+                "services.d/c.toml:2: services.b: the name b is already used (dormouse.toml:2); choose another name",
+                "services.d/c.toml:3: services.b.listen: 127.0.0.1:3 is already used by service b (dormouse.toml:3); choose another address",
             ]
         );
     }
 
     #[test]
-    fn a_file_whose_name_is_no_services_is_to_be_renamed() {
+    fn a_file_with_an_invalid_name_for_a_service_is_reported() {
         let dir = Dir::new("names", &[("services.d/with space.toml", A)]);
         assert_eq!(
             dir.errors(),
             [
-                "services.d/with space.toml: \"with space\" is no name; it is made of letters, digits, '-', '_' and '.'; rename the file"
+                "services.d/with space.toml: \"with space\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'; rename the file"
             ]
         );
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
+    fn an_unreadable_file_is_reported() {
         let dir = Dir::new("none", &[]);
         assert_eq!(
             dir.errors(),
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_default_file_says_what_can_be_done() {
+    fn a_missing_default_file_is_reported_with_the_remedies() {
         let said = advice(Path::new(DEFAULT), ErrorKind::NotFound);
-        for way in ["write it", "--config=FILE", "dormouse run --help"] {
+        for way in ["create it", "--config=FILE", "dormouse run --help"] {
             assert!(said.contains(way), "{said}");
         }
         assert_eq!(advice(Path::new("/etc/other.toml"), ErrorKind::NotFound), "; check the name");

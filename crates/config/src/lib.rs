@@ -1,11 +1,13 @@
-//! What is to be served, as a file or the command line says it.
+//! The configuration of dormouse: its model, its reader, and the table of its keys.
 //!
-//! Files and flags become the same tree of values that know their places, and one reader reads both. It reads on after
-//! an error, so that all that is wrong is told at once.
+//! Files and flags become the same tree of values with their places, and one reader reads both. The reader continues
+//! after an error, so that it reports all errors at once.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod admin;
+mod defaults;
 pub mod endpoint;
 mod files;
 pub mod keys;
@@ -13,17 +15,17 @@ pub mod limit;
 pub mod listen_options;
 mod listen_parse;
 pub mod model;
-pub mod near;
-mod oversight;
-mod parts;
 mod pool;
+mod proxy_headers;
 pub mod proxy_protocol;
-mod proxy_protocol_keys;
+mod quote;
 pub mod report;
 mod servers;
 mod service;
 pub mod shell;
 mod sockets;
+pub mod suggest;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -36,9 +38,9 @@ use std::path::{Path, PathBuf};
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 
+use admin::AdminDraft;
 pub use files::{DEFAULT, load};
-use model::{Config, Oversight};
-use oversight::Draughts;
+use model::{AdminConfig, Config};
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
@@ -46,101 +48,101 @@ use sockets::Wanted;
 use tree::{Node, Value};
 use value::{Field, Section};
 
-/// What the same configuration means differently in.
+/// The properties of the process that change the meaning of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Surroundings {
-    /// We run as root.
+pub struct Environment {
+    /// Whether the process runs as root.
     pub root: bool,
 }
 
-impl Surroundings {
-    /// Those that we run in.
-    pub fn here() -> Self {
+impl Environment {
+    /// Returns the environment of this process.
+    pub fn current() -> Self {
         Self { root: rustix::process::geteuid().is_root() }
     }
 }
 
-/// A file's text.
+/// The text of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its name, as it is told where something is wrong.
+    /// The path of the file, for messages.
     pub path: PathBuf,
-    /// What it says.
+    /// The contents of the file.
     pub text: String,
-    /// It may hold the keys of one service, which is called as the file is.
+    /// Whether the file may consist of the keys of one service, which gets the name of the file.
     pub of_one_service: bool,
 }
 
-/// What came of reading.
+/// The result of reading a configuration.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The configuration, or all that is wrong; never empty then.
+    /// The configuration, or all errors, of which there is at least one.
     pub result: Result<Config, Vec<Problem>>,
-    /// What somebody should look at.
+    /// Problems that do not prevent a start.
     pub warnings: Vec<Problem>,
 }
 
-/// Reads files. Several are one configuration.
-pub fn read(sources: &[Source], surroundings: Surroundings) -> Outcome {
+/// Reads files, which together are one configuration.
+pub fn read(sources: &[Source], environment: Environment) -> Outcome {
     let mut report = Report::default();
-    let mut whole = Whole::default();
+    let mut builder = Builder::default();
     for source in sources {
-        whole.read_file(source, surroundings, &mut report);
+        builder.read_file(source, environment, &mut report);
     }
-    whole.finish(sources.first().map(|source| Place::file(&source.path)), report)
+    builder.finish(sources.first().map(|source| Place::file(&source.path)), report)
 }
 
-/// Reads what flags said: one service, whose keys are in the node.
+/// Reads the configuration of one service from flags; `service` contains its keys.
 pub fn read_flags(
     name: &str,
     service: &Node,
     general: Vec<(String, Node)>,
-    surroundings: Surroundings,
+    environment: Environment,
     mut report: Report,
 ) -> Outcome {
-    let mut whole = Whole::default();
+    let mut builder = Builder::default();
     let general = Node { place: service.place.clone(), value: Value::Table(general) };
     let understood = report.errors.is_empty();
-    whole.general(&general, &mut report);
-    whole.service(name, service, surroundings, &mut report);
-    // What was not understood may be what is missing.
+    builder.general(&general, &mut report);
+    builder.service(name, service, environment, &mut report);
+    // A flag that was not understood may be the one that is missing.
     report.errors.retain(|problem| understood || !problem.absence);
-    whole.finish(None, report)
+    builder.finish(None, report)
 }
 
-/// What flags say of all services, beside a file.
-pub struct Beside(Whole);
+/// The settings from flags that override those of a file.
+pub struct Overrides(Builder);
 
-impl Beside {
-    /// Reads it; what is wrong with it is reported whatever the file says.
+impl Overrides {
+    /// Reads the settings, and reports their errors.
     pub fn read(general: Vec<(String, Node)>, report: &mut Report) -> Self {
-        let mut whole = Whole::default();
-        whole.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
-        Self(whole)
+        let mut builder = Builder::default();
+        builder.general(&Node { place: Place::flag(""), value: Value::Table(general) }, report);
+        Self(builder)
     }
 
-    /// Writes it over what the file says.
+    /// Replaces the settings of the file.
     pub fn apply(self, config: &mut Config, report: &mut Report) {
-        let Self(whole) = self;
+        let Self(builder) = self;
         let services = config.services.iter().enumerate().flat_map(Wanted::by_service_of_a_file);
-        sockets::differ(&services.chain(whole.oversight.wanted()).collect::<Vec<_>>(), report);
-        config.log_level = whole.log_level.map(|(level, _)| level).or(config.log_level);
-        config.drain_timeout = whole.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
-        whole.oversight.apply(&mut config.oversight);
+        sockets::differ(&services.chain(builder.admin.wanted()).collect::<Vec<_>>(), report);
+        config.log_level = builder.log_level.map(|(level, _)| level).or(config.log_level);
+        config.drain_timeout = builder.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
+        builder.admin.apply(&mut config.admin);
     }
 }
 
-/// The configuration as far as it is read.
+/// The part of the configuration that has been read.
 #[derive(Default)]
-struct Whole {
+struct Builder {
     log_level: Option<(Level, Place)>,
     drain_timeout: Option<(TimeSpan, Place)>,
-    oversight: Draughts,
+    admin: AdminDraft,
     services: Vec<Draft>,
 }
 
-impl Whole {
-    fn read_file(&mut self, source: &Source, surroundings: Surroundings, report: &mut Report) {
+impl Builder {
+    fn read_file(&mut self, source: &Source, environment: Environment, report: &mut Report) {
         let before = report.errors.len();
         let node = tree::parse(&source.path, &source.text, report);
         let broken: Vec<_> = report.errors.iter().skip(before).filter_map(Problem::line).collect();
@@ -148,12 +150,12 @@ impl Whole {
         let mut inner = Report::default();
         match source.path.file_stem().and_then(|stem| stem.to_str()) {
             Some(name) if source.of_one_service && is_of_one_service(&node) => {
-                self.service(name, &node, surroundings, &mut inner);
+                self.service(name, &node, environment, &mut inner);
             }
             _ => self.general(&node, &mut inner),
         }
-        self.services(&node, source, surroundings, &mut inner);
-        // What the parser could not read is told by the parser; what follows from that is not.
+        self.services(&node, source, environment, &mut inner);
+        // The parser has reported the lines that it could not read; errors that follow from them are left out.
         inner.errors.retain(|problem| {
             broken.is_empty() || !problem.absence && problem.line().is_none_or(|line| !broken.contains(&line))
         });
@@ -161,12 +163,12 @@ impl Whole {
         report.warnings.append(&mut inner.warnings);
     }
 
-    /// Reads what concerns all services.
+    /// Reads the keys at the top of a file.
     fn general(&mut self, node: &Node, report: &mut Report) {
         let Some(section) = Section::open(node, "", keys::TOP, report) else { return };
         if let Some(field) = section.get("log_level") {
             let level = field.parsed(report, |text| {
-                Level::parse(text).ok_or("not a level; write err, warning, notice, info or debug")
+                Level::parse(text).ok_or("not a log level; write err, warning, notice, info or debug")
             });
             once(&mut self.log_level, level, &field, report);
         }
@@ -174,10 +176,10 @@ impl Whole {
             let span = field.span(report);
             once(&mut self.drain_timeout, span, &field, report);
         }
-        self.oversight.read(&section, report);
+        self.admin.read(&section, report);
     }
 
-    fn services(&mut self, node: &Node, source: &Source, surroundings: Surroundings, report: &mut Report) {
+    fn services(&mut self, node: &Node, source: &Source, environment: Environment, report: &mut Report) {
         let Value::Table(entries) = &node.value else { return };
         for (_, services) in entries.iter().filter(|(name, _)| name == "services") {
             let Value::Table(services) = &services.value else {
@@ -189,42 +191,41 @@ impl Whole {
                 continue;
             };
             for (name, service) in services {
-                self.service(name, service, surroundings, report);
+                self.service(name, service, environment, report);
             }
         }
         if entries.is_empty() && source.of_one_service {
-            report.warning(&node.place, "says nothing; write a service's keys, or take it away");
+            report.warning(&node.place, "is empty; add the keys of a service, or remove the file");
         }
     }
 
-    fn service(&mut self, name: &str, node: &Node, surroundings: Surroundings, report: &mut Report) {
+    fn service(&mut self, name: &str, node: &Node, environment: Environment, report: &mut Report) {
         if let Some(other) = self.services.iter().find(|other| other.config.name == name) {
-            let message =
-                format!("another service is called {name} ({}); give it a name of its own", other.place);
+            let message = format!("the name {name} is already used ({}); choose another name", other.place);
             report.error(&node.place, message);
         }
-        self.services.extend(service::read(name, node, surroundings, report));
+        self.services.extend(service::read(name, node, environment, report));
     }
 
-    /// Looks at all services together.
+    /// Checks all services together, and returns the configuration.
     fn finish(self, place: Option<Place>, mut report: Report) -> Outcome {
         if self.services.is_empty() && report.errors.is_empty() {
             let place = place.unwrap_or_else(|| Place::flag(""));
             report.absence(
                 &place,
-                "no service is configured; write for example [services.web] with listen and to",
+                "no service is configured; add for example [services.web] with listen and to",
             );
         }
         let services = self.services.iter().enumerate().flat_map(Wanted::by_service);
-        sockets::differ(&services.chain(self.oversight.wanted()).collect::<Vec<_>>(), &mut report);
+        sockets::differ(&services.chain(self.admin.wanted()).collect::<Vec<_>>(), &mut report);
         self.groups_have_members(&mut report);
-        let mut oversight = Oversight::default();
-        self.oversight.apply(&mut oversight);
+        let mut admin = AdminConfig::default();
+        self.admin.apply(&mut admin);
         let Report { errors, warnings } = report;
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),
-            oversight,
+            admin,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
         Outcome {
@@ -244,31 +245,33 @@ impl Whole {
             if let [Draft { exclusive: Some(place), .. }] = members.as_slice() {
                 report.warning(
                     place,
-                    format!("{group} has no other member; check its spelling, or take it out"),
+                    format!(
+                        "the group {group} has no other member; check its spelling, or remove this setting"
+                    ),
                 );
             }
         }
     }
 }
 
-/// Keeps what was said first, and reports that it was said again.
+/// Keeps the first value, and reports a second one.
 fn once<T>(kept: &mut Option<(T, Place)>, value: Option<T>, field: &Field<'_>, report: &mut Report) {
     match kept {
         Some((_, place)) => {
-            report.error(field.place(), format!("is given in {place}, too; keep one of them"));
+            report.error(field.place(), format!("is also set in {place}; keep only one"));
         }
         None => *kept = value.map(|value| (value, field.place().clone())),
     }
 }
 
-/// Whether a file has the keys of a service at its top.
+/// Returns whether a file has the keys of a service at its top.
 fn is_of_one_service(node: &Node) -> bool {
     let Value::Table(entries) = &node.value else { return false };
     let general = |name: &str| keys::TOP.iter().any(|key| key.path == name);
     !entries.is_empty() && !entries.iter().any(|(name, _)| general(name))
 }
 
-/// In the order in which a reader finds it: file by file, line by line.
+/// Sorts problems by file and line.
 fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     let mut files: Vec<Option<PathBuf>> = Vec::new();
     for problem in &problems {
@@ -282,10 +285,10 @@ fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// The name that a service has when flags configure it.
+/// The name of the service that flags configure.
 pub const UNNAMED: &str = "main";
 
-/// A file that nothing stands beside.
+/// Returns a source that is the only file of its configuration.
 #[doc(hidden)]
 pub fn single(path: &Path, text: &str) -> Source {
     Source { path: path.to_owned(), text: text.to_owned(), of_one_service: false }

@@ -1,4 +1,4 @@
-//! How a listener is opened, beside where.
+//! The options of a listener.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,54 +6,54 @@ use std::time::Duration;
 
 use dormouse_core::timespan::TimeSpan;
 
-/// How a listener is opened, beside where.
+/// The options of a listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// How many clients may wait to be accepted. `None`: as many as the kernel allows (net.core.somaxconn).
+    /// The largest number of clients that wait to be accepted; `None`: the limit of the kernel (net.core.somaxconn).
     pub backlog: Option<NonZeroU32>,
-    /// Of a UNIX socket's file.
+    /// The options of the file of a UNIX socket.
     pub file: FileOptions,
-    /// Of a TCP socket.
+    /// The options of a TCP socket.
     pub tcp: TcpOptions,
 }
 
-/// Who may use a UNIX socket's file; as the umask and our own user say where it is `None`.
+/// The permissions and owners of the file of a UNIX socket; `None`: those of the umask and the user of dormouse.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileOptions {
-    /// Its permissions.
+    /// The permissions.
     pub mode: Option<u32>,
-    /// Its user.
+    /// The user.
     pub owner: Option<Owner>,
-    /// Its group.
+    /// The group.
     pub group: Option<Owner>,
 }
 
 /// A user or a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// As it was written.
+    /// The name in the configuration.
     pub name: String,
-    /// Its number.
+    /// The id.
     pub id: u32,
 }
 
 /// Options of a TCP socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// All addresses are all IPv6 addresses.
+    /// Whether `[::]` excludes IPv4.
     pub v6only: bool,
-    /// The address may be one that the machine does not have yet.
+    /// Whether the machine may lack the address.
     pub freebind: bool,
-    /// A client is accepted when its first byte is there, or after about so long without one.
+    /// Accept a client at its first byte, or after about this time.
     pub defer_accept: Option<Duration>,
-    /// So many clients at once may send bytes with their first packet.
+    /// The largest number of clients at once that send data with their first packet.
     pub fast_open: Option<NonZeroU32>,
-    /// Only what arrives at this network interface.
+    /// The only network interface to accept clients from.
     pub interface: Option<String>,
 }
 
 impl ListenOptions {
-    /// The names of those that are set, and their values; empty for what takes none.
+    /// Returns the names and values of the options that are set; the value of a switch is empty.
     pub fn words(&self) -> Vec<(&'static str, String)> {
         let Self { backlog, file, tcp } = self;
         let name = |owner: &Owner| owner.name.clone();
@@ -76,7 +76,7 @@ impl ListenOptions {
 }
 
 impl fmt::Display for ListenOptions {
-    /// As they stand behind an address: `?mode=0660&group=www-data`.
+    /// Writes the options as they follow an address: `?mode=0660&group=www-data`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, value)) in self.words().into_iter().enumerate() {
             let mark = if index == 0 { '?' } else { '&' };

@@ -1,4 +1,4 @@
-//! The configuration as types that cannot be wrong. The file and the flags are two ways to write the same.
+//! The configuration as types, from a file or from flags.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -18,53 +18,53 @@ use crate::limit::{AtLimit, Cap};
 use crate::listen_options::ListenOptions;
 use crate::proxy_protocol::{SendProxy, Sources};
 
-/// Everything.
+/// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What is logged; `None`: as the environment says.
+    /// The highest level to log; `None`: as `SYSTEMD_LOG_LEVEL=` says.
     pub log_level: Option<Level>,
-    /// How long open sessions may go on after SIGTERM, and under rules that a reload has changed. `None`: not at all at
-    /// the end, and until they end by themselves after a reload.
+    /// How long open sessions may go on after SIGTERM, and after a reload has changed their service. `None`: not at all
+    /// after SIGTERM, without a limit after a reload.
     pub drain_timeout: Option<TimeSpan>,
-    /// Who may look, and what is told.
-    pub oversight: Oversight,
-    /// The services, in the order in which they were written; names are unique.
+    /// The control socket, the web server and the format of the log.
+    pub admin: AdminConfig,
+    /// The services, in the order of the file; their names are unique.
     pub services: Vec<ServiceConfig>,
 }
 
-/// How many servers of one name can serve at a time, those included whose last sessions go on.
+/// The largest number of servers of one DNS name at a time, including removed servers with open sessions.
 pub const SLOTS: u16 = 32;
 
-/// Who may look at what runs and steer it, and what is told of sessions.
+/// The control socket, the web server and the format of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Oversight {
-    /// Where commands are taken.
+pub struct AdminConfig {
+    /// The control socket.
     pub control: Control,
-    /// Where the page and the metrics are, if anywhere.
+    /// The address of the web server with the page and the metrics.
     pub http: Option<SocketAddr>,
-    /// What lines of the log look like.
+    /// The format of the log.
     pub format: Format,
 }
 
-/// Where commands are taken.
+/// The place of the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Control {
-    /// In the directory that the service manager made for us, if it did.
+    /// In `RUNTIME_DIRECTORY=`, if the service manager sets it.
     #[default]
     Usual,
-    /// Nowhere.
+    /// No control socket.
     Off,
-    /// At a UNIX socket.
+    /// At this path.
     At {
-        /// Its path.
+        /// The path.
         address: ListenAddress,
-        /// Of its file; its mode is 0600 unless told.
+        /// The options of the file; the default of its mode is 0600.
         options: ListenOptions,
     },
 }
 
 impl Control {
-    /// The socket that was told, if one was.
+    /// Returns the configured listener, if there is one.
     pub fn listen(&self) -> Option<Listen> {
         match self {
             Self::Usual | Self::Off => None,
@@ -75,95 +75,91 @@ impl Control {
     }
 }
 
-/// One service.
+/// A service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceConfig {
-    /// Its name: letters, digits, `-`, `_`, `.`.
+    /// The name: letters, digits, `-`, `_`, `.`.
     pub name: String,
-    /// Where clients arrive; never empty.
+    /// The listeners; never empty.
     pub listen: Vec<Listen>,
-    /// Where they go; never empty.
+    /// The servers; never empty.
     pub servers: Vec<ServerConfig>,
-    /// Who is asked for servers by name; whom the system asks if empty.
+    /// The DNS servers for servers with a DNS name; those of the system if empty.
     pub dns: Vec<SocketAddr>,
-    /// Which of several servers a session gets.
+    /// How a session gets one of several servers.
     pub balance: Balance,
-    /// Those that wait because all servers have as many sessions as they may.
+    /// The queue of clients that wait for a server below its `maxconn`.
     pub queue: Queue,
-    /// How often a server that does not take a connection is tried again.
+    /// The number of retries when a server does not accept a connection.
     pub retries: u32,
-    /// Whether another server is tried then.
+    /// Whether the last retry goes to another server.
     pub redispatch: bool,
-    /// Where all servers are down, all are tried.
+    /// Whether to try all servers while all are down.
     pub fail_open: bool,
-    /// When a server that was started is taken for ready.
+    /// When a started workload counts as ready.
     pub ready: Ready,
-    /// How long that must have lasted.
+    /// How long the workload must have been ready before clients are forwarded.
     pub settle: Duration,
-    /// Clients that wait.
+    /// The clients that wait for a start.
     pub hold: Hold,
-    /// When it sleeps.
+    /// When the workload is frozen and stopped.
     pub idle: Idle,
-    /// Who may wake it, and by what.
+    /// Which clients may start the workload, and how.
     pub waking: Waking,
-    /// Only one service of a group runs at a time.
+    /// The group of services of which only one runs at a time.
     pub exclusive: Option<String>,
-    /// Whether what a client said is sent again when a connection ends before the server's first byte in a cold start.
+    /// Whether to send the bytes of a client again when a connection ends before the first byte of the server during a
+    /// start.
     pub replay: bool,
-    /// How many sessions at once, over all listeners (`HAProxy`'s maxconn).
+    /// The largest number of sessions at once, over all listeners.
     pub maxconn: Cap,
-    /// What happens to the next one.
+    /// The treatment of further clients.
     pub at_limit: AtLimit,
-    /// Whose PROXY headers say who the client is; `None`: nobody's.
+    /// The clients whose PROXY headers are accepted; `None`: none.
     pub accept_proxy: Option<Sources>,
-    /// The header that the server gets.
+    /// The PROXY header that the server gets.
     pub proxy_protocol: Option<SendProxy>,
-    /// The clocks of a session.
+    /// The timeouts of a session.
     pub timeouts: Timeouts,
 }
 
-/// Where clients arrive.
+/// A listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// A socket that we open.
+    /// A socket that dormouse opens.
     Open {
-        /// Its address.
+        /// The address.
         address: ListenAddress,
-        /// How it is opened.
+        /// The options.
         options: ListenOptions,
     },
     /// The sockets that the service manager passed under this name (`fd:NAME`, `FileDescriptorName=`).
     Inherited(String),
 }
 
-/// One server.
+/// A server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Its name, unique in its service.
+    /// The name, unique in its service.
     pub name: String,
-    /// How it is reached.
+    /// The address.
     pub to: Target,
-    /// How it is woken; without, it is taken to be there.
+    /// The workload; without one the server is always running.
     pub wake: Option<ActivatorConfig>,
-    /// Its share of the sessions, 0 to 256.
+    /// The share of the sessions, 0 to 256.
     pub weight: u32,
-    /// It serves only while no other does.
+    /// Whether the server is used only while no other is up.
     pub backup: bool,
-    /// How many sessions it may have.
+    /// The largest number of sessions.
     pub maxconn: Option<NonZeroU32>,
-    /// It begins in maintenance.
+    /// Whether the server starts in maintenance.
     pub disabled: bool,
-    /// How it is checked.
+    /// The health checks.
     pub check: Option<CheckConfig>,
 }
 
 impl ServerConfig {
-    /// A server without rules of its own.
-    pub fn new(name: String, to: Target, wake: Option<ActivatorConfig>) -> Self {
-        Self { name, to, wake, weight: 1, backup: false, maxconn: None, disabled: false, check: None }
-    }
-
-    /// What is behind, for a person; a name is told once for all its servers.
+    /// Returns the address for a message; for all servers of a DNS name only the first returns it.
     pub fn behind(&self) -> Option<String> {
         match &self.to {
             Target::Slot { source, slot: 0 } => Some(source.to_string()),
@@ -172,100 +168,100 @@ impl ServerConfig {
         }
     }
 
-    /// Whether it has rules of its own.
+    /// Returns whether a setting of the server differs from the default.
     pub fn has_rules(&self) -> bool {
         *self != Self::new(self.name.clone(), self.to.clone(), self.wake.clone())
     }
 }
 
-/// How a server is checked.
+/// The health checks of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckConfig {
-    /// When, and what follows from it.
+    /// The intervals and the consequences.
     pub rules: CheckSettings,
-    /// How long a check may take.
+    /// The longest time of a check.
     pub timeout: Duration,
-    /// Said once the server has taken the connection; may be empty.
+    /// The bytes to send after the connection is established; may be empty.
     pub send: Vec<u8>,
-    /// What it must answer; empty: nothing has to come.
+    /// The bytes that the answer must contain; empty: no answer is needed.
     pub expect: Vec<u8>,
-    /// When it goes down, its sessions end (`on-marked-down shutdown-sessions`).
+    /// Whether its sessions are reset when the server goes down (`on-marked-down shutdown-sessions`).
     pub ends_sessions: bool,
 }
 
-/// Those that wait because all servers have as many sessions as they may.
+/// The queue of clients that wait for a server below its `maxconn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
-    /// How long; infinity is for ever.
+    /// The longest time that a client waits.
     pub timeout: TimeSpan,
-    /// How many.
+    /// The largest number of clients.
     pub max: NonZeroU32,
 }
 
-/// When a server is taken for ready.
+/// When a started workload counts as ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
-    /// When it takes a connection.
+    /// It accepts a connection.
     Connect,
-    /// When it says so itself: `READY=1`, a unit's start job that is done.
+    /// It reports so: `READY=1`, or the end of the start job of a unit.
     Notify,
-    /// When the container's health check says so.
+    /// The health check of the container passes.
     Healthy,
-    /// When this file exists.
+    /// This file exists.
     File(PathBuf),
-    /// When this command exits with 0.
+    /// This command exits with status 0.
     Command(Vec<std::ffi::OsString>),
-    /// When it answers `send` with something that contains `expect`.
+    /// It answers `send` with bytes that contain `expect`.
     Expect {
-        /// Said first; may be empty.
+        /// The bytes to send first; may be empty.
         send: Vec<u8>,
-        /// What it must answer; never empty.
+        /// The bytes that the answer must contain; never empty.
         expect: Vec<u8>,
     },
 }
 
-/// Clients that wait.
+/// The clients that wait for a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// How long; infinity is for ever.
+    /// The longest time that a client waits.
     pub timeout: TimeSpan,
-    /// How many.
+    /// The largest number of clients.
     pub max: NonZeroU32,
-    /// What happens to the next one.
+    /// The treatment of further clients.
     pub overflow: AtLimit,
 }
 
-/// When a service sleeps.
+/// When an unused workload is frozen and stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
-    /// It is stopped after so long without use. `None`: never.
+    /// The time without use after which it is stopped; `None`: never.
     pub stop: Option<Duration>,
-    /// It is frozen after so long without use. `None`: never.
+    /// The time without use after which it is frozen; `None`: never.
     pub freeze: Option<Duration>,
-    /// A session that moved no byte for so long is no use. `None`: every session is.
+    /// The time without traffic after which a session no longer counts as use; `None`: a session always counts.
     pub quiet: Option<Duration>,
-    /// It is neither frozen nor stopped before it ran for so long.
+    /// The time that a started workload runs at least.
     pub minimum_uptime: Duration,
-    /// When it is kept awake, used or not.
+    /// The times at which the workload is kept running.
     pub keep_warm: Vec<WeeklyWindow>,
 }
 
-/// Who may wake a service, by what, and how long waking may take.
+/// Which clients may start a workload, how, and how long starts and stops may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waking {
-    /// What a client has to do.
+    /// The event that starts the workload.
     pub on: WakeOn,
-    /// Only these may wake it; everybody if `None`. Clients of its UNIX sockets always may.
+    /// The addresses that may start it; all if `None`. Clients of its UNIX sockets always may.
     pub allow: Option<Vec<Network>>,
-    /// Whether what somebody else has started is frozen and stopped, too.
+    /// Whether a workload that dormouse did not start is frozen and stopped, too.
     pub stop_foreign: bool,
-    /// How long a start may take.
+    /// The longest time of a start.
     pub start_timeout: Duration,
-    /// How long a stop may take before it is enforced.
+    /// The longest time of a stop before the workload is killed.
     pub stop_timeout: Duration,
 }
 
-/// What wakes.
+/// The event that starts a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WakeOn {
     /// A connection.
@@ -274,13 +270,13 @@ pub enum WakeOn {
     Data,
 }
 
-/// The clocks of a session.
+/// The timeouts of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long an address may take to answer. `None`: no limit.
+    /// The longest time to wait for an answer of an address; `None`: no limit.
     pub connect: Option<Duration>,
-    /// How long a PROXY header may take to come.
+    /// The longest time to wait for a PROXY header.
     pub proxy_header: Duration,
-    /// Those of a session that has its server.
+    /// The timeouts of a session that is connected to a server.
     pub limits: Limits,
 }

@@ -1,4 +1,4 @@
-//! What concerns several servers together, or the rules of one: the choice, checks, the queue.
+//! The rules for several servers, or for one: balancing, health checks, the queue.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,31 +6,32 @@ use std::time::Duration;
 use dormouse_core::pool::{Balance, CheckSettings, InitialState, Observe, OnError};
 use dormouse_core::timespan::TimeSpan;
 
+use super::defaults;
 use super::keys;
 use super::model::{CheckConfig, Hold, Queue, ServerConfig};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
 
-/// More retries than anybody means.
+/// The largest number of retries.
 pub(super) const MOST_RETRIES: u32 = 1000;
-/// `HAProxy`'s.
+/// The largest weight, as in `HAProxy`.
 const MOST_WEIGHT: u32 = 256;
-/// Checks that come closer together would do nothing else.
+/// The shortest interval between checks.
 const CLOSEST: Duration = Duration::from_millis(10);
 
-/// What a service says of its servers' checks.
+/// The health checks of a service.
 #[derive(Debug, Clone)]
 pub(super) struct ServiceCheck {
-    /// Whether servers are checked that do not say.
+    /// Whether servers without a setting of their own are checked.
     on: bool,
     check: CheckConfig,
-    /// As the kind of server says if `None`.
+    /// `None`: only servers with a workload are checked passively.
     passive: Option<bool>,
     pub(super) fail_open: bool,
 }
 
-/// What a server says of itself.
+/// The settings of a server.
 #[derive(Debug)]
 pub(super) struct ServerRules {
     weight: u32,
@@ -41,7 +42,7 @@ pub(super) struct ServerRules {
 }
 
 impl ServiceCheck {
-    /// A server that says nothing of its own checks.
+    /// Applies the health checks to a server without settings of its own.
     pub(super) fn of_all(&self, server: ServerConfig) -> ServerConfig {
         self.applied(server, self.on)
     }
@@ -57,7 +58,7 @@ impl ServiceCheck {
 }
 
 impl ServerRules {
-    /// The server by these rules.
+    /// Applies the settings to a server.
     pub(super) fn apply(&self, server: ServerConfig, check: &ServiceCheck) -> ServerConfig {
         let Self { weight, backup, maxconn, disabled, .. } = *self;
         let server = ServerConfig { weight, backup, maxconn, disabled, ..server };
@@ -65,19 +66,23 @@ impl ServerRules {
     }
 }
 
-/// Reads a server's own rules.
+/// Reads the settings of a server.
 pub(super) fn server(section: &Section<'_>, report: &mut Report) -> ServerRules {
     let get = |name| section.get(name);
     ServerRules {
-        weight: get("weight").and_then(|field| field.number(MOST_WEIGHT, report)).unwrap_or(1),
-        backup: get("backup").and_then(|field| field.switch(report)).unwrap_or(false),
+        weight: get("weight")
+            .and_then(|field| field.number(MOST_WEIGHT, report))
+            .unwrap_or(defaults::SERVER_WEIGHT.value),
+        backup: get("backup").and_then(|field| field.switch(report)).unwrap_or(defaults::SERVER_BACKUP.value),
         maxconn: get("maxconn").and_then(|field| field.count(report)),
-        disabled: get("disabled").and_then(|field| field.switch(report)).unwrap_or(false),
+        disabled: get("disabled")
+            .and_then(|field| field.switch(report))
+            .unwrap_or(defaults::SERVER_DISABLED.value),
         check: get("check").and_then(|field| field.switch(report)),
     }
 }
 
-/// Reads how a service checks its servers.
+/// Reads the health checks of a service.
 pub(super) fn check(section: &Section<'_>, report: &mut Report) -> ServiceCheck {
     let rules = CheckSettings::default();
     let check = CheckConfig {
@@ -87,7 +92,7 @@ pub(super) fn check(section: &Section<'_>, report: &mut Report) -> ServiceCheck 
         expect: Vec::new(),
         ends_sessions: false,
     };
-    let mut service = ServiceCheck { on: false, check, passive: None, fail_open: false };
+    let mut service = ServiceCheck { on: false, check, passive: None, fail_open: defaults::FAIL_OPEN.value };
     let Some(field) = section.get("check") else { return service };
     let Some(section) = Section::open(field.node, "check", keys::SERVICE, report) else {
         match field.node.value {
@@ -123,7 +128,8 @@ pub(super) fn check(section: &Section<'_>, report: &mut Report) -> ServiceCheck 
     let ends = get("on_marked_down").and_then(|field| field.choice(&words, report));
     service.check.ends_sessions = ends.unwrap_or(false);
     service.passive = get("passive").and_then(|field| field.switch(report));
-    service.fail_open = get("fail_open").and_then(|field| field.switch(report)).unwrap_or(false);
+    service.fail_open =
+        get("fail_open").and_then(|field| field.switch(report)).unwrap_or(defaults::FAIL_OPEN.value);
     service
 }
 
@@ -133,7 +139,10 @@ fn times(section: &Section<'_>, check: &mut CheckConfig, report: &mut Report) {
         let span = field.duration(report)?;
         if span < CLOSEST {
             let closest = TimeSpan::Finite(CLOSEST);
-            report.error(field.place(), format!("at least {closest}; a server would do nothing else"));
+            report.error(
+                field.place(),
+                format!("must be at least {closest}, so that checks do not overload the server"),
+            );
             return None;
         }
         Some(span)
@@ -149,17 +158,20 @@ fn times(section: &Section<'_>, check: &mut CheckConfig, report: &mut Report) {
 }
 
 fn observe(section: &Section<'_>, report: &mut Report) -> Option<Observe> {
-    const LIMIT: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
     let observed = section.get("observe").map(|field| field.choice(&[("layer4", ())], report));
     let limit_field = section.get("error_limit");
     let error_field = section.get("on_error");
     if observed.is_none() {
         for field in limit_field.iter().chain(&error_field) {
             let observe = field.place().write("check.observe", "\"layer4\"");
-            report.error(field.place(), format!("means nothing without {observe}; add it, or take this out"));
+            report.error(
+                field.place(),
+                format!("has no effect without {observe}; add it, or remove this setting"),
+            );
         }
     }
-    let error_limit = limit_field.and_then(|field| field.count(report)).unwrap_or(LIMIT);
+    let error_limit =
+        limit_field.and_then(|field| field.count(report)).unwrap_or(defaults::ERROR_LIMIT.count());
     let words = [
         ("fastinter", OnError::FastInter),
         ("fail-check", OnError::FailCheck),
@@ -175,11 +187,10 @@ pub(super) fn balance(section: &Section<'_>, servers: &[ServerConfig], report: &
     let woken = servers.iter().filter(|server| server.wake.is_some()).count();
     let words: Vec<_> = Balance::ALL.iter().map(|balance| (balance.word(), *balance)).collect();
     let said = section.get("balance").and_then(|field| field.choice(&words, report));
-    let usual = if woken > 0 { Balance::First { soft: None } } else { Balance::RoundRobin };
     let soft_field = section.get("soft");
     let soft = soft_field.and_then(|field| field.count(report));
     soft_fits(soft_field.as_ref(), woken, said, section, report);
-    match said.unwrap_or(usual) {
+    match said.unwrap_or_else(|| defaults::balance(servers)) {
         Balance::First { .. } => Balance::First { soft },
         other => other,
     }
@@ -197,43 +208,48 @@ fn soft_fits(
         Some(field) if woken == 1 => {
             report.error(
                 field.place(),
-                "needs several servers that are woken, and there is one; add another or take it out",
+                "requires several workloads, and there is only one; add another, or remove this setting",
             );
         }
         Some(field) if woken > 1 && !first => {
             let balance = field.place().write("balance", "\"first\"");
             report.error(
                 field.place(),
-                format!("means nothing without {balance}; change it, or take this out"),
+                format!("has no effect without {balance}; change it, or remove this setting"),
             );
         }
         None if woken > 1 && first => {
             let place = section.get("servers").map_or(section.place, |field| field.place());
-            report.warning(place, "nothing says when the second server is woken; add for example soft = 20");
+            report.warning(
+                place,
+                "no limit decides when the second workload starts; add for example soft = 20",
+            );
         }
         _ => {}
     }
 }
 
-/// Reads how long and how many wait for a server with room.
+/// Reads the limits of the queue.
 pub(super) fn queue(section: Option<&Section<'_>>, hold: &Hold, report: &mut Report) -> Queue {
     let get = |name| section.and_then(|section| section.get(name));
     let timeout = get("timeout").and_then(|field| field.span(report));
     let max = get("max").and_then(|field| field.count(report));
-    Queue { timeout: timeout.unwrap_or(TimeSpan::from_secs(30)), max: max.unwrap_or(hold.max) }
+    let defaults = Queue::beside(hold);
+    Queue { timeout: timeout.unwrap_or(defaults.timeout), max: max.unwrap_or(defaults.max) }
 }
 
-/// Reports rules by which nobody would ever be served, or which mean nothing.
+/// Reports settings that keep all clients from being served, or have no effect.
 pub(super) fn makes_sense(section: &Section<'_>, servers: &[ServerConfig], report: &mut Report) {
     let place = || section.get("servers").map_or(section.place, |field| field.place());
     if !servers.is_empty() && servers.iter().all(|server| server.weight == 0 || server.disabled) {
         report.warning(
             place(),
-            "every server is disabled or has weight 0; nobody is served until that changes",
+            "every server is disabled or has weight 0; no client is served until an administrator changes that",
         );
     }
     if let Some(field) = section.get("queue").filter(|_| servers.iter().all(|server| !server.has_rules())) {
-        let message = "means nothing without a limit or checks; give the servers a maxconn, or take it out";
+        let message =
+            "has no effect without limits or checks; set the maxconn of the servers, or remove this setting";
         report.warning(field.place(), message);
     }
 }

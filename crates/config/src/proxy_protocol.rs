@@ -3,12 +3,12 @@
 use dormouse_core::network::Network;
 use dormouse_core::proxy_protocol::Version;
 
-/// Who begins with a header.
+/// The clients that send a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sources {
     /// Every client.
     Everybody,
-    /// Clients of these addresses, and local ones; the others are plain clients.
+    /// Clients with these addresses and local clients; all others are plain clients.
     Networks(Vec<Network>),
 }
 
@@ -17,18 +17,18 @@ pub enum Sources {
 pub enum SendProxy {
     /// A line of text: the addresses.
     V1,
-    /// The addresses, and what else there is to be told.
+    /// The addresses and further fields.
     V2(Additions),
 }
 
-/// What a version 2 header tells besides the addresses.
+/// The fields of a version 2 header besides the addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Additions {
-    /// A name for the session that no other has.
+    /// A unique identifier of the session.
     pub unique_id: bool,
-    /// A local client's user, group and process.
+    /// The user, group and process of a local client.
     pub credentials: bool,
-    /// What the proxy before us has told.
+    /// The TLVs of an accepted header.
     pub pass: bool,
 }
 
@@ -48,7 +48,7 @@ impl From<Version> for SendProxy {
 }
 
 impl SendProxy {
-    /// The version of the protocol.
+    /// Returns the version of the protocol.
     pub fn version(self) -> Version {
         match self {
             Self::V1 => Version::V1,

@@ -1,4 +1,4 @@
-//! Everything that is wrong, each with its place and what to do.
+//! Problems of a configuration, each with its place and the remedy.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::rc::Rc;
 
 use super::keys;
 
-/// Where something was written.
+/// A place in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub(super) origin: Origin,
-    /// The whole key, or the flag; empty where neither is to blame.
+    /// The full key, or the flag; empty if the problem has neither.
     pub(super) name: String,
 }
 
-/// Whence it came.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A line of a file, counted from 1; 0 is the file itself.
@@ -24,17 +24,17 @@ pub(super) enum Origin {
 }
 
 impl Place {
-    /// A flag, with its dashes; empty: the command line as a whole.
+    /// Returns the place of a flag, given with its dashes; empty: the whole command line.
     pub fn flag(name: &str) -> Self {
         Self { origin: Origin::Flags, name: name.to_owned() }
     }
 
-    /// A file as a whole.
+    /// Returns the place of a whole file.
     pub(super) fn file(path: &Path) -> Self {
         Self { origin: Origin::File(path.into(), 0), name: String::new() }
     }
 
-    /// What one has to write here to mean this key of a service (`idle.stop`): the key, or its flag.
+    /// Returns the name of a key of a service (`idle.stop`) here: the key, or its flag.
     pub(super) fn call(&self, path: &str) -> String {
         match self.origin {
             Origin::Flags => keys::find(path).and_then(|key| key.flag).unwrap_or(path).to_owned(),
@@ -42,7 +42,7 @@ impl Place {
         }
     }
 
-    /// What one has to write here to give this key of a service this value, which is in TOML.
+    /// Returns the text that sets a key of a service here to this value, which is in TOML.
     pub(super) fn write(&self, path: &str, value: &str) -> String {
         match self.origin {
             Origin::Flags => {
@@ -55,19 +55,19 @@ impl Place {
         }
     }
 
-    /// Whether it is a file as a whole.
+    /// Returns whether the place is a whole file.
     pub(super) fn is_file(&self) -> bool {
         matches!(self.origin, Origin::File(_, 0))
     }
 
-    /// Whether it is on the command line.
+    /// Returns whether the place is on the command line.
     pub(super) fn is_flag(&self) -> bool {
         self.origin == Origin::Flags
     }
 }
 
 impl fmt::Display for Place {
-    /// The place without the key: for a text that names it from elsewhere.
+    /// Writes the place without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::File(path, 0) => write!(f, "{}", path.display()),
@@ -77,23 +77,22 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something that is wrong, or that somebody should look at. Its `Display` is a line for a person:
-/// `FILE:LINE: KEY: what is wrong; what to do`.
+/// An error or a warning. Its `Display` is one line: `FILE:LINE: KEY: problem; remedy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub(super) place: Place,
     pub(super) message: String,
-    /// It blames an absence, of which a file that is not read to its end proves nothing.
+    /// Whether something is missing, which is uncertain if a part of the file could not be read.
     pub(super) absence: bool,
 }
 
 impl Problem {
-    /// A problem at this place.
+    /// Returns a problem at this place.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), absence: false }
     }
 
-    /// The file, if it is in one.
+    /// Returns the file, if the problem is in one.
     pub fn file(&self) -> Option<PathBuf> {
         match &self.place.origin {
             Origin::File(path, _) => Some(path.to_path_buf()),
@@ -101,7 +100,7 @@ impl Problem {
         }
     }
 
-    /// The line, counted from 1, if it is in one.
+    /// Returns the line, counted from 1, if the problem is in one.
     pub fn line(&self) -> Option<usize> {
         match self.place.origin {
             Origin::File(_, line) => Some(line).filter(|line| *line > 0),
@@ -119,34 +118,34 @@ impl fmt::Display for Problem {
         if !name.is_empty() {
             write!(f, "{name}: ")?;
         }
-        // Whatever it repeats of the file, it stays a line and leaves the terminal alone.
+        // Control characters from the file must not start another line or change the terminal.
         self.message.chars().try_for_each(|c| {
             if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") }
         })
     }
 }
 
-/// Collects what is wrong while the rest is read on.
+/// The problems found so far.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Problems with which nothing can start.
+    /// Problems that prevent a start.
     pub errors: Vec<Problem>,
-    /// Problems that an administrator should look at.
+    /// Problems that do not prevent a start.
     pub warnings: Vec<Problem>,
 }
 
 impl Report {
-    /// Something with which nothing can start.
+    /// Adds an error.
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
         self.errors.push(Problem::new(place.clone(), message));
     }
 
-    /// Something that has to be there and is not.
+    /// Adds an error about something that is missing.
     pub(super) fn absence(&mut self, place: &Place, message: impl Into<String>) {
         self.errors.push(Problem { absence: true, ..Problem::new(place.clone(), message) });
     }
 
-    /// Something that somebody should look at.
+    /// Adds a warning.
     pub(super) fn warning(&mut self, place: &Place, message: impl Into<String>) {
         self.warnings.push(Problem::new(place.clone(), message));
     }

@@ -1,24 +1,24 @@
-//! The servers of a service: one target and one wake, several targets, or a table each.
+//! The servers of a service: one address with an optional workload, several addresses, or a table for each server.
 
 use std::collections::BTreeMap;
 
 use super::endpoint::To;
 use super::model::ServerConfig;
 use super::pool::{self, ServiceCheck};
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::tree::Value;
-use super::value::{Field, Section, quoted};
-use super::{Surroundings, keys, wake};
+use super::value::{Field, Section};
+use super::{Environment, keys, wake};
 
-const NOT_WOKEN: &str =
-    "the servers of a name come and go by themselves, and are not woken; write the address of what is";
+const NOT_WOKEN: &str = "servers from the DNS cannot have a workload; write the address of the server";
 
-/// Reads them. What is wrong is reported.
+/// Reads the servers, and reports errors.
 pub(super) fn servers(
     section: &Section<'_>,
     wake_section: Option<&Section<'_>>,
     check: &ServiceCheck,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Vec<ServerConfig> {
     let numbered = |number: usize| format!("server{}", number + 1);
@@ -30,32 +30,32 @@ pub(super) fn servers(
                 format!("{} is missing; for example {example}", section.place.call("to")),
             );
             if let Some(wake_section) = wake_section {
-                wake::wake(wake_section, surroundings, report);
+                wake::wake(wake_section, environment, report);
             }
             Vec::new()
         }
         (Some(to), Some(servers)) => {
-            report.error(to.place(), "the servers are told by servers, too; keep one of them");
-            listed(&servers, check, surroundings, report)
+            report.error(to.place(), "conflicts with servers; keep only one");
+            listed(&servers, check, environment, report)
         }
         (None, Some(servers)) => {
             if let Some(wake_section) = wake_section {
                 wake::belongs_elsewhere(wake_section, false, report);
             }
-            listed(&servers, check, surroundings, report)
+            listed(&servers, check, environment, report)
         }
         (Some(to), None) => {
-            let wake = wake_section.and_then(|section| wake::wake(section, surroundings, report));
+            let wake = wake_section.and_then(|section| wake::wake(section, environment, report));
             let targets = to.several(report, To::parse);
             if wake.is_some() && targets.iter().any(|to| matches!(to, To::Named(_))) {
                 report.error(to.place(), NOT_WOKEN);
             } else if wake.is_some() && targets.len() > 1 {
                 let advice = if to.place().is_flag() {
-                    "give one; several servers, each with its own wake, stand in a file (--config)"
+                    "give one, or write [[services.NAME.servers]] in a file (--config)"
                 } else {
                     "write [[services.NAME.servers]], each with its own wake"
                 };
-                report.error(to.place(), format!("one thing that is woken is one server; {advice}"));
+                report.error(to.place(), format!("several servers cannot share a workload; {advice}"));
             }
             let servers = targets.into_iter().enumerate();
             servers
@@ -66,11 +66,11 @@ pub(super) fn servers(
     }
 }
 
-/// The servers that have tables of their own.
+/// Reads the servers with tables of their own.
 fn listed(
     field: &Field<'_>,
     check: &ServiceCheck,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Vec<ServerConfig> {
     let Value::List(nodes) = &field.node.value else {
@@ -108,7 +108,7 @@ fn listed(
                 return None;
             };
             wake::belongs_elsewhere(&section, true, report);
-            wake::wake(&section, surroundings, report)
+            wake::wake(&section, environment, report)
         });
         let rules = pool::server(&section, report);
         let Some(to) = section.get("to") else {
@@ -129,26 +129,26 @@ fn listed(
     servers
 }
 
-/// The names that servers have, each with what was written for it.
+/// The names of the servers, each with the name in the configuration that it comes from.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
 impl Names {
-    /// Takes the name of what was written, or reports who has it.
+    /// Adds a name, or reports that it is in use.
     fn take(&mut self, name: &str, written: &str, place: &Place, report: &mut Report) -> bool {
         let Some(other) = self.0.insert(name.to_owned(), written.to_owned()) else { return true };
         let whose = match (name == written, other == name) {
-            (true, true) => format!("another server is called {name}"),
-            (true, false) => format!("{other} stands for several servers, one of them called {name}"),
+            (true, true) => format!("the name {name} is already used by another server"),
+            (true, false) => format!("{other} stands for several servers, one of them named {name}"),
             (false, _) => {
-                format!("stands for several servers, one of them called {name} as another server is")
+                format!("stands for several servers, one of them named {name} as another server is")
             }
         };
-        report.error(place, format!("{whose}; give it a name of its own"));
+        report.error(place, format!("{whose}; choose another name"));
         false
     }
 
-    /// Takes those of all servers that it stands for; one clash is as good as all.
+    /// Adds the names of all servers of a DNS name, and reports at most one conflict.
     fn take_all<T>(&mut self, written: &str, servers: &[(String, T)], place: &Place, report: &mut Report) {
         let others = servers.iter().map(|(name, _)| name).filter(|name| *name != written);
         for name in others {
@@ -159,17 +159,19 @@ impl Names {
     }
 }
 
-/// Reports a name that neither a service nor a server can have.
+/// Reports a name that is not valid for a service or a server.
 pub(super) fn check_name(name: &str, place: &Place, report: &mut Report) {
     if !is_name(name) {
         let remedy = if place.is_file() { "; rename the file" } else { "" };
-        let message =
-            format!("{} is no name; it is made of letters, digits, '-', '_' and '.'{remedy}", quoted(name));
+        let message = format!(
+            "{} is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'{remedy}",
+            quoted(name)
+        );
         report.error(place, message);
     }
 }
 
-/// Whether this can be the name of a service or of a server.
+/// Returns whether a name is valid for a service or a server.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with(['.', '-'])

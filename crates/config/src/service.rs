@@ -1,37 +1,29 @@
-//! One service: its table, and what contradicts itself in it.
-
-use std::time::Duration;
+//! A service: its table, and contradictions in it.
 
 use dormouse_activate::{Operation, Support};
 
 use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::servers::{check_name, servers};
 use super::tree::{Node, Value};
-use super::value::{Field, Section, quoted};
-use super::{Surroundings, endpoint, keys, parts, pool, proxy_protocol_keys, wake};
-use crate::limit::{AtLimit, Cap};
+use super::value::{Field, Section};
+use super::{Environment, endpoint, keys, pool, proxy_headers, tables, wake};
+use crate::defaults;
+use crate::limit::Cap;
 
-/// What `HAProxy`'s users expect of one process, with descriptors to spare below the usual hard limit.
-const MAXCONN: u32 = 4096;
-
-/// A service and the places that others may have to be told of.
+/// A service with the places for errors that concern several services.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) config: ServiceConfig,
     pub(super) place: Place,
-    /// Where each listener was written.
+    /// The place of each listener.
     pub(super) listen: Vec<Place>,
     pub(super) exclusive: Option<Place>,
 }
 
-/// Reads a service. What is wrong is reported, and what is missing then stands for itself.
-pub(super) fn read(
-    name: &str,
-    node: &Node,
-    surroundings: Surroundings,
-    report: &mut Report,
-) -> Option<Draft> {
+/// Reads a service, and reports errors. The result is incomplete after an error.
+pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &mut Report) -> Option<Draft> {
     check_name(name, &node.place, report);
     let Some(section) = Section::open(node, "", keys::SERVICE, report) else {
         let message = format!("takes a table, not {}; for example [services.web]", node.value.kind());
@@ -39,66 +31,68 @@ pub(super) fn read(
         return None;
     };
     let (listen, listen_places) = listeners(&section, report);
-    let wake_section = section.get("wake").and_then(|field| parts::table(&field, report));
+    let wake_section = section.get("wake").and_then(|field| tables::table(&field, report));
     let waking = wake::waking(wake_section.as_ref(), report);
     let check = pool::check(&section, report);
-    let mut servers = servers(&section, wake_section.as_ref(), &check, surroundings, report);
+    let mut servers = servers(&section, wake_section.as_ref(), &check, environment, report);
     for (place, target) in listen.iter().zip(&listen_places).flat_map(|(listen, place)| {
         servers
             .iter()
             .filter(|server| listen.is_reached_by(&server.to))
             .map(move |server| (place, &server.to))
     }) {
-        report.error(place, format!("its own server is here ({target}): it would connect to itself"));
+        report.error(place, format!("is also the address of a server ({target}), so that dormouse would connect to itself; choose another address"));
     }
 
     let ready_field = section.get("ready");
-    let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| parts::ready(field, report));
+    let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| tables::ready(field, report));
     let settle_field = section.get("settle");
     if let (Some(field), Some(_)) = (&settle_field, settled) {
-        report.error(field.place(), "is given in ready, too; keep one of them");
+        report.error(field.place(), "is also set in ready; keep only one");
     }
-    let settle = settle_field.and_then(|field| field.duration(report)).or(settled).unwrap_or(Duration::ZERO);
+    let settle =
+        settle_field.and_then(|field| field.duration(report)).or(settled).unwrap_or(defaults::SETTLE.value);
     let ready = ready.unwrap_or(Ready::Connect);
     if let Some(field) = &ready_field {
         readiness_fits(&ready, field, &mut servers, report);
     }
 
-    let hold = section.get("hold").and_then(|field| parts::table(&field, report));
-    let hold = parts::hold(hold.as_ref(), report);
-    let timeouts = section.get("timeout").and_then(|field| parts::table(&field, report));
+    let hold = section.get("hold").and_then(|field| tables::table(&field, report));
+    let hold = tables::hold(hold.as_ref(), report);
+    let timeouts = section.get("timeout").and_then(|field| tables::table(&field, report));
     let header_timeout = timeouts.as_ref().and_then(|section| section.get("proxy_header"));
-    let timeouts = parts::timeouts(timeouts.as_ref(), report);
+    let timeouts = tables::timeouts(timeouts.as_ref(), report);
     let idle_field = section.get("idle");
-    let mut idle = parts::idle(idle_field.as_ref(), report);
+    let mut idle = tables::idle(idle_field.as_ref(), report);
     idle_fits(&mut idle, idle_field.as_ref(), &servers, report);
     needs_something_to_wake(&section, &servers, report);
 
     let get = |name| section.get(name);
     let exclusive_field = get("exclusive");
     let exclusive = exclusive_field.and_then(|field| {
-        field.parsed(
-            report,
-            |text| if text.is_empty() { Err("a group needs a name") } else { Ok(text.to_owned()) },
-        )
+        field.parsed(report, |text| {
+            if text.is_empty() { Err("a group must have a name") } else { Ok(text.to_owned()) }
+        })
     });
     let dns = get("dns").map(|field| field.several(report, endpoint::resolver)).unwrap_or_default();
     let balance = pool::balance(&section, &servers, report);
-    let queue = section.get("queue").and_then(|field| parts::table(&field, report));
+    let queue = section.get("queue").and_then(|field| tables::table(&field, report));
     let queue = pool::queue(queue.as_ref(), &hold, report);
-    let retries = get("retries").and_then(|field| field.number(pool::MOST_RETRIES, report)).unwrap_or(3);
-    let redispatch = get("redispatch").and_then(|field| field.switch(report)).unwrap_or(true);
+    let retries = get("retries")
+        .and_then(|field| field.number(pool::MOST_RETRIES, report))
+        .unwrap_or(defaults::RETRIES.value);
+    let redispatch =
+        get("redispatch").and_then(|field| field.switch(report)).unwrap_or(defaults::REDISPATCH.value);
     pool::makes_sense(&section, &servers, report);
-    let replay = get("replay").and_then(|field| field.switch(report)).unwrap_or(true);
-    let maxconn =
-        get("maxconn").and_then(|field| field.count(report)).map_or(MAXCONN, std::num::NonZeroU32::get);
-    let at_limit = get("at_limit").and_then(|field| field.choice(&parts::AT_LIMIT, report));
-    let accept_proxy =
-        get("accept_proxy").and_then(|field| proxy_protocol_keys::accept(&field, &listen, report));
-    let proxy_protocol = get("proxy_protocol").and_then(|field| proxy_protocol_keys::send(&field, report));
+    let replay = get("replay").and_then(|field| field.switch(report)).unwrap_or(defaults::REPLAY.value);
+    let maxconn = get("maxconn").and_then(|field| field.count(report));
+    let at_limit = get("at_limit").and_then(|field| field.choice(&tables::AT_LIMIT, report));
+    let accept_proxy = get("accept_proxy").and_then(|field| proxy_headers::accept(&field, &listen, report));
+    let proxy_protocol = get("proxy_protocol").and_then(|field| proxy_headers::send(&field, report));
     if let (Some(field), None) = (header_timeout, get("accept_proxy")) {
         let accept = field.place().call("accept_proxy");
-        report.error(field.place(), format!("means nothing without {accept}; add it, or take this out"));
+        report
+            .error(field.place(), format!("has no effect without {accept}; add it, or remove this setting"));
     }
 
     let config = ServiceConfig {
@@ -118,8 +112,8 @@ pub(super) fn read(
         waking,
         exclusive,
         replay,
-        maxconn: Cap::new(maxconn).unwrap_or(Cap::DEFAULT),
-        at_limit: at_limit.unwrap_or(AtLimit::Queue),
+        maxconn: Cap::from(maxconn.unwrap_or(defaults::MAXCONN.count())),
+        at_limit: at_limit.unwrap_or(defaults::AT_LIMIT.value),
         accept_proxy,
         proxy_protocol,
         timeouts,
@@ -142,8 +136,10 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
     for element in &elements {
         let Some(listen) = element.parsed(report, endpoint::listen) else { continue };
         if found.iter().any(|(other, _)| *other == listen) {
-            report
-                .error(element.place(), format!("{} is there twice; keep one", quoted(&listen.to_string())));
+            report.error(
+                element.place(),
+                format!("{} is given twice; remove one", quoted(&listen.to_string())),
+            );
         }
         found.push((listen, element.place().clone()));
     }
@@ -154,7 +150,7 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
     found.into_iter().unzip()
 }
 
-/// Makes the activators report what `ready` waits for, and reports a kind that cannot.
+/// Makes the activators report readiness as `ready` needs it, and reports a kind that cannot.
 fn readiness_fits(ready: &Ready, field: &Field<'_>, servers: &mut [ServerConfig], report: &mut Report) {
     let place = field.place();
     for wake in servers.iter_mut().filter_map(|server| server.wake.as_mut()) {
@@ -166,7 +162,7 @@ fn readiness_fits(ready: &Ready, field: &Field<'_>, servers: &mut [ServerConfig]
             },
             Ready::Healthy => (!properties.health_check).then(|| {
                 let container = place.write("wake.container", "\"NAME\"");
-                format!("only a container is healthy; wake one ({container}), or use connect")
+                format!("healthy requires a container; add {container}, or use connect")
             }),
             Ready::Connect | Ready::File(_) | Ready::Command(_) | Ready::Expect { .. } => continue,
         };
@@ -178,10 +174,10 @@ fn readiness_fits(ready: &Ready, field: &Field<'_>, servers: &mut [ServerConfig]
     }
 }
 
-/// What cannot be frozen or stopped is not promised to be; what there is no need to say is filled in.
+/// Reports `freeze` and `stop` where the workload does not support them, and removes the default of `stop` there.
 fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig], report: &mut Report) {
     let section = field.and_then(|field| {
-        // It has been opened before, and its unknown keys were reported then.
+        // The unknown keys were reported when the table was opened before.
         Section::open(field.node, "idle", keys::SERVICE, &mut Report::default())
     });
     let said = |name| section.as_ref().and_then(|section| section.get(name));
@@ -198,7 +194,7 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
                 Support::WithCommand if wake.has_command(Operation::Freeze) => {}
                 Support::WithCommand => {
                     let (freeze, thaw) = (place.call("wake.freeze"), place.call("wake.thaw"));
-                    report.error(place, format!("nothing says how; add {freeze} and {thaw}"));
+                    report.error(place, format!("requires commands for it; add {freeze} and {thaw}"));
                 }
                 Support::Never(reason) => report.error(place, reason),
             }
@@ -212,7 +208,10 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
             match said("stop").or(short).filter(|_| idle.stop.is_some()) {
                 Some(field) => {
                     let stop = field.place().call("wake.stop");
-                    report.error(field.place(), format!("nothing says how to stop it; add {stop}"));
+                    report.error(
+                        field.place(),
+                        format!("requires a command that stops the workload; add {stop}"),
+                    );
                 }
                 None => idle.stop = None,
             }
@@ -220,7 +219,7 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
     }
 }
 
-/// Reports what means nothing where nothing is woken.
+/// Reports the keys that need a workload where there is none.
 fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], report: &mut Report) {
     let wake = section.get("wake");
     let attempted = |field: &Field<'_>| match &field.node.value {
@@ -240,7 +239,7 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
     if let Some(field) = wake {
         let place = field.place();
         let kinds: Vec<_> = wake::keys().map(|key| place.call(&format!("wake.{key}"))).collect();
-        report.error(place, format!("does not say what is woken; add one of {}", kinds.join(", ")));
+        report.error(place, format!("does not name a workload; add one of {}", kinds.join(", ")));
         return;
     }
     let unit = section.place.write("wake", "{ unit = \"nginx.service\" }");
@@ -248,9 +247,6 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
     for field in
         ["ready", "settle", "idle", "exclusive", "soft", "replay"].iter().filter_map(|name| section.get(name))
     {
-        report.error(
-            field.place(),
-            format!("means nothing without something to wake; add {unit}, or take it out"),
-        );
+        report.error(field.place(), format!("requires a workload; add {unit}, or remove this setting"));
     }
 }

@@ -1,12 +1,12 @@
-//! A command in one string, split as a shell would split it. No shell runs it.
+//! Splits a command in a string as a shell does. No shell runs the command.
 
 use std::fmt;
 
-/// Splits at white space; quotes of both kinds and backslashes keep it. What only a shell could do is refused rather
-/// than handed to the program as a word.
+/// Splits a command at white space outside of quotes and backslashes. Syntax that needs a shell is an error, because the
+/// program would get it as a word.
 ///
 /// # Errors
-/// A [`SplitError`] if quotes stay open, nothing is there, or a shell is needed.
+/// A [`SplitError`] if quotes are not closed, the command is empty, or a shell is needed.
 pub fn split(text: &str) -> Result<Vec<String>, SplitError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -42,7 +42,7 @@ pub fn split(text: &str) -> Result<Vec<String>, SplitError> {
     }
 }
 
-/// Reads on to the closing quote.
+/// Reads up to the closing quote.
 fn double_quoted(letters: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), SplitError> {
     loop {
         match letters.next() {
@@ -63,22 +63,22 @@ fn double_quoted(letters: &mut std::str::Chars<'_>, word: &mut String) -> Result
 /// Why a text is not a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitError {
-    /// No program is named.
+    /// The command is empty.
     Empty,
-    /// This is opened (a backslash: begun) and not closed.
+    /// This quote is not closed, or a backslash ends the command.
     Open(char),
-    /// This means something to a shell, and none runs.
+    /// This character needs a shell.
     Shell(char),
 }
 
 impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("names no program"),
-            Self::Open('\\') => f.write_str("ends with a backslash; double it to mean itself"),
+            Self::Empty => f.write_str("does not name a program"),
+            Self::Open('\\') => f.write_str("ends with a single backslash; write two"),
             Self::Open(quote) => write!(f, "a {quote} is not closed"),
             Self::Shell(letter) => {
-                write!(f, "no shell runs here that knows '{letter}'; quote it in '…', or run sh -c '…'")
+                write!(f, "'{letter}' needs a shell, and none runs; put it in quotes, or use sh -c '…'")
             }
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_split_as_a_shell_splits_them() {
+    fn words_are_split_as_by_a_shell() {
         for (text, words) in [
             ("python3 -m http.server 9000", &["python3", "-m", "http.server", "9000"][..]),
             ("  a\t b\n", &["a", "b"]),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_shell_or_has_no_end_is_refused() {
+    fn commands_that_need_a_shell_or_lack_a_quote_are_errors() {
         for (text, error) in [
             ("", SplitError::Empty),
             (" ", SplitError::Empty),
@@ -132,12 +132,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "[ab'\"\\\\ $\\n~]{0,20}") {
+        fn any_text_gives_a_result(text in "[ab'\"\\\\ $\\n~]{0,20}") {
             let _ = split(&text);
         }
 
         #[test]
-        fn quoted_words_come_out_as_they_went_in(words in prop::collection::vec("\\PC{1,10}", 1..5)) {
+        fn quoted_words_stay_the_same(words in prop::collection::vec("\\PC{1,10}", 1..5)) {
             let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
             prop_assert_eq!(split(&quoted.join(" ")), Ok(words));
         }

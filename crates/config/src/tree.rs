@@ -1,4 +1,4 @@
-//! A file as a tree in which each value knows its place; flags make the same tree.
+//! A file as a tree of values with their places; flags form the same tree.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -8,34 +8,34 @@ use toml::de::{DeTable, DeValue};
 
 use super::report::{Origin, Place, Problem, Report};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where it stands.
+    /// The place.
     pub place: Place,
-    /// What it is.
+    /// The value.
     pub value: Value,
 }
 
-/// What can be written.
+/// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A string; what was written on the command line, too, whatever it stands for.
+    /// A string, or any value on the command line.
     Text(String),
-    /// `None`: beyond what anything here can be.
+    /// A number; `None` if it does not fit.
     Integer(Option<i64>),
     /// `true` or `false`.
     Switch(bool),
     /// A list.
     List(Vec<Node>),
-    /// In the order of the file.
+    /// A table, in the order of the file.
     Table(Vec<(String, Node)>),
-    /// What no key takes.
+    /// A value of a type that no key accepts.
     Other(&'static str),
 }
 
 impl Value {
-    /// What it is, with its article.
+    /// Returns the type of the value, with an article.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
@@ -48,11 +48,11 @@ impl Value {
     }
 }
 
-/// Reads a file's text. What is not TOML is reported; what else was understood of it is returned, if anything.
+/// Parses a file. Errors of the syntax are reported; the rest of the file is returned, if there is any.
 pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Option<Node> {
     let lines = Lines::new(path, text);
     if let Some(offset) = too_deep(text) {
-        report.error(&lines.at(offset, ""), "too many dots for a key; write tables ([services.NAME])");
+        report.error(&lines.at(offset, ""), "too many dots in a key; write tables ([services.NAME])");
         return None;
     }
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -62,13 +62,13 @@ pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Option<Node
         headers_hold &= !lines.text_at(span.start).trim_start().starts_with('[');
         let written = text.get(span.clone()).unwrap_or_default();
         report.errors.push(if error.message() == "duplicate key" {
-            Problem::new(lines.at(span.start, &shown(written)), "written twice; keep one")
+            Problem::new(lines.at(span.start, &shown(written)), "given twice; remove one")
         } else {
             let reason = reason(error.message(), lines.text_at(span.start));
             Problem::new(lines.at(span.start, ""), format!("not TOML: {reason}"))
         });
     }
-    // What stands behind a header that nobody can read belongs nobody knows where.
+    // The table of the lines after a broken header is not known.
     if !headers_hold {
         return None;
     }
@@ -76,7 +76,8 @@ pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Option<Node
     Some(Node { place: Place::file(path), value })
 }
 
-/// The parser's words, or better ones for what is forgotten most: quotes. It takes an unquoted address for a number.
+/// Returns the message of the parser, or a better one for missing quotes: the parser takes an unquoted address for a
+/// number.
 fn reason(message: &str, line: &str) -> String {
     const UNQUOTED: [&str; 6] = [
         "string values must be quoted",
@@ -96,16 +97,16 @@ fn reason(message: &str, line: &str) -> String {
         "True" | "TRUE" => "write true".to_owned(),
         "False" | "FALSE" => "write false".to_owned(),
         _ if value.is_empty() || value.contains(['"', '\'', '[', '{', ',', '=']) => {
-            "a string stands in quotes".to_owned()
+            "strings must be in quotes".to_owned()
         }
-        _ => format!("a string stands in quotes; write {}", super::value::quoted(value)),
+        _ => format!("strings must be in quotes; write {}", super::quote::quoted(value)),
     }
 }
 
-/// A nesting that a sane file never has, and which only dots can reach: the parser bounds all others.
+/// The deepest nesting by dots. The parser limits every other nesting.
 const DEEPEST: usize = 32;
 
-/// The offset of a line with too many dots outside of strings.
+/// Returns the offset of a line with too many dots outside of strings.
 fn too_deep(text: &str) -> Option<usize> {
     let mut dots = 0usize;
     for token in toml_parser::Source::new(text).lex() {
@@ -156,13 +157,13 @@ fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &str, lines: &Lines<'_
     Node { place, value }
 }
 
-/// A part of a key as it is written: quoted if it is not plain.
+/// Returns a part of a key as TOML: quoted if necessary.
 pub(super) fn shown(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::value::quoted(key) }
+    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::quote::quoted(key) }
 }
 
-/// Finds the line of an offset.
+/// The lines of a file.
 struct Lines<'a> {
     path: Rc<Path>,
     text: &'a str,
@@ -175,12 +176,12 @@ impl<'a> Lines<'a> {
         Self { path: path.into(), text, starts }
     }
 
-    /// How many lines begin at or before this offset, not counting the first.
+    /// Returns the index of the line at this offset.
     fn index(&self, offset: usize) -> usize {
         self.starts.partition_point(|start| *start <= offset)
     }
 
-    /// The line that this offset is in.
+    /// Returns the line at this offset.
     fn text_at(&self, offset: usize) -> &'a str {
         let index = self.index(offset);
         let start =

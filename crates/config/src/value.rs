@@ -1,4 +1,4 @@
-//! The fields of a table, and single values read from them. Each reader reports what is wrong and returns `None`.
+//! The fields of a table, and readers of single values. Each reader reports an error and returns `None`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,23 +10,24 @@ use dormouse_core::number::parse_u32;
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 
 use super::keys::Key;
-use super::near::nearest;
+use super::quote::quoted;
 use super::report::{Place, Report};
 use super::shell;
+use super::suggest::nearest;
 use super::tree::{Node, Value};
 
-/// A table whose keys are known.
+/// A table with the definitions of its keys.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) place: &'a Place,
     entries: &'a [(String, Node)],
-    /// What the definitions call this table: `idle`; empty for a service.
+    /// The path of the table in the definitions: `idle`; empty for a service.
     table: &'static str,
     keys: &'static [Key],
 }
 
 impl<'a> Section<'a> {
-    /// Opens a table and reports the keys that are not known.
+    /// Opens a table and reports its unknown keys.
     pub(super) fn open(
         node: &'a Node,
         table: &'static str,
@@ -39,14 +40,14 @@ impl<'a> Section<'a> {
             let advice = match nearest(name, known()) {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => elsewhere(name, keys)
-                    .unwrap_or_else(|| format!("known here: {}", known().collect::<Vec<_>>().join(", "))),
+                    .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
             };
             report.error(&node.place, format!("unknown key; {advice}"));
         }
         Some(Self { place: &node.place, entries, table, keys })
     }
 
-    /// The field with this name, if it is there.
+    /// Returns the field with this name, if it is set.
     pub(super) fn get(&self, name: &str) -> Option<Field<'a>> {
         let key = self.keys.iter().find(|key| key.table() == self.table && key.name() == name)?;
         let (_, node) = self.entries.iter().find(|(found, _)| found == name)?;
@@ -54,16 +55,16 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Says where the key belongs that stands in the wrong table.
+/// Returns where a key belongs that is in the wrong table.
 fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
     let key = keys.iter().find(|key| key.name() == name)?;
     Some(match key.table() {
-        "" => "it stands in the service itself".to_owned(),
-        table => format!("it stands in the service's {table}: {table} = {{ {name} = {} }}", key.example),
+        "" => "it belongs in the service itself".to_owned(),
+        table => format!("it belongs in the table {table}: {table} = {{ {name} = {} }}", key.example),
     })
 }
 
-/// A value and what is known of its key.
+/// A value and the definition of its key.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) node: &'a Node,
@@ -75,7 +76,7 @@ impl<'a> Field<'a> {
         &self.node.place
     }
 
-    /// Reports that the value is of another kind.
+    /// Reports that the value is of the wrong kind.
     pub(super) fn wrong_kind(&self, report: &mut Report) {
         let Key { takes, .. } = self.key;
         let found = match &self.node.value {
@@ -85,7 +86,7 @@ impl<'a> Field<'a> {
         report.error(self.place(), format!("takes {takes}, not {found}; for example {}", self.example()));
     }
 
-    /// Reports why this text is refused.
+    /// Reports why this text is not valid.
     fn refused(&self, text: &str, reason: impl fmt::Display, report: &mut Report) {
         report.error(self.place(), format!("{}: {reason}", quoted(text)));
     }
@@ -107,7 +108,7 @@ impl<'a> Field<'a> {
         None
     }
 
-    /// A text that something else reads; its error says why it is refused.
+    /// Reads a string with `parse`, whose error is the reason to report.
     pub(super) fn parsed<T, E: fmt::Display>(
         &self,
         report: &mut Report,
@@ -117,11 +118,11 @@ impl<'a> Field<'a> {
         parse(text).map_err(|reason| self.refused(text, reason, report)).ok()
     }
 
-    /// A span; a number is seconds.
+    /// Reads a time span; a number is in seconds.
     pub(super) fn span(&self, report: &mut Report) -> Option<TimeSpan> {
         match &self.node.value {
             Value::Text(_) => self.parsed(report, str::parse),
-            // Read as a text is, which knows how long a span can be for clocks to bear it.
+            // Parsed like a string, because the parser checks the limit of a time span.
             Value::Integer(Some(seconds @ 0..)) => {
                 let text = seconds.to_string();
                 text.parse().map_err(|reason: TimeSpanError| self.refused(&text, reason, report)).ok()
@@ -139,16 +140,16 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A span that has an end.
+    /// Reads a finite time span.
     pub(super) fn duration(&self, report: &mut Report) -> Option<Duration> {
         let finite = self.span(report)?.finite();
         if finite.is_none() {
-            report.error(self.place(), format!("needs an end; for example {}", self.example()));
+            report.error(self.place(), format!("must be finite; for example {}", self.example()));
         }
         finite
     }
 
-    /// A number from 1 on.
+    /// Reads a number from 1.
     pub(super) fn count(&self, report: &mut Report) -> Option<NonZeroU32> {
         let number = match &self.node.value {
             Value::Integer(number) => number.and_then(|number| u32::try_from(number).ok()),
@@ -168,7 +169,7 @@ impl<'a> Field<'a> {
         count
     }
 
-    /// A number from 0 to the most there may be.
+    /// Reads a number from 0 to `most`.
     pub(super) fn number(&self, most: u32, report: &mut Report) -> Option<u32> {
         let Value::Integer(number) = &self.node.value else {
             self.wrong_kind(report);
@@ -190,7 +191,7 @@ impl<'a> Field<'a> {
         None
     }
 
-    /// One of some words.
+    /// Reads one of some words.
     pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
         let text = self.text(report)?;
         let chosen = words.iter().find(|(word, _)| *word == text);
@@ -200,7 +201,7 @@ impl<'a> Field<'a> {
         chosen.map(|(_, value)| *value)
     }
 
-    /// The elements of a list; something else stands for a list of itself.
+    /// Returns the elements of a list; another value is a list of one element.
     pub(super) fn list(&self) -> Vec<Self> {
         match &self.node.value {
             Value::List(nodes) => nodes.iter().map(|node| Self { node, ..*self }).collect(),
@@ -208,7 +209,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A list of texts that something else reads, of which there has to be one.
+    /// Reads a list of at least one string with `parse`.
     pub(super) fn several<T, E: fmt::Display>(
         &self,
         report: &mut Report,
@@ -225,7 +226,7 @@ impl<'a> Field<'a> {
         self.parsed(report, absolute_path)
     }
 
-    /// A command: one string to be split, or its words.
+    /// Reads a command: a string that is split, or a list of words.
     pub(super) fn command(&self, report: &mut Report) -> Option<Vec<OsString>> {
         let words = match &self.node.value {
             Value::Text(text) => {
@@ -249,11 +250,11 @@ impl<'a> Field<'a> {
             }
         };
         if words.first().is_none_or(String::is_empty) {
-            report.error(self.place(), format!("names no program; for example {}", self.example()));
+            report.error(self.place(), format!("does not name a program; for example {}", self.example()));
             return None;
         }
         if words.iter().any(|word| word.contains('\0')) {
-            report.error(self.place(), "contains a zero byte, which no program can be given");
+            report.error(self.place(), "contains a zero byte, which cannot be passed to a program");
             return None;
         }
         Some(words.into_iter().map(Into::into).collect())
@@ -267,14 +268,5 @@ pub(super) fn absolute_path(text: &str) -> Result<PathBuf, &'static str> {
         Ok(text.into())
     } else {
         Err("not an absolute path; begin it with /")
-    }
-}
-
-/// A text in quotes, without anything that would disturb a terminal, and not too long.
-pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
     }
 }

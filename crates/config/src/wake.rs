@@ -1,9 +1,8 @@
-//! The table `wake`: what is woken, who may wake it.
+//! The table `wake`: the workload, and which clients may start it.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
@@ -12,19 +11,19 @@ use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
 
-use super::Surroundings;
+use super::Environment;
 use super::model::{WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
 
-/// What belongs to the service, however many servers it has.
+/// The keys that apply to all servers of a service.
 const WAKING: [&str; 5] = ["on", "allow", "stop_foreign", "start_timeout", "stop_timeout"];
 
-/// Reads what is woken. `None` if nothing is, or if it is wrong.
+/// Reads the workload. Returns `None` without one, or after an error.
 pub(super) fn wake(
     section: &Section<'_>,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Option<ActivatorConfig> {
     let kinds: Vec<_> = Kind::ALL
@@ -34,22 +33,19 @@ pub(super) fn wake(
     let call = |field: &Field<'_>| field.place().call(field.key.path);
     if let [(_, first), others @ ..] = kinds.as_slice() {
         for (_, other) in others {
-            let message = format!("is another way to wake than {}; keep one of them", call(first));
+            let message = format!("conflicts with {}; keep only one", call(first));
             report.error(other.place(), message);
         }
     }
     for (key, option) in options() {
         if let (Some(field), None) = (section.get(option), section.get(key)) {
             let owner = field.place().call(&format!("wake.{key}"));
-            report.error(
-                field.place(),
-                format!("belongs to {owner}, which is missing; add it or take this out"),
-            );
+            report.error(field.place(), format!("requires {owner}; add it, or remove this setting"));
         }
     }
     let (kind, field) = kinds.first()?;
     match kind {
-        Kind::Unit => unit(field, section, surroundings, report).map(ActivatorConfig::Unit),
+        Kind::Unit => unit(field, section, environment, report).map(ActivatorConfig::Unit),
         Kind::Container => container(field, section, report).map(ActivatorConfig::Container),
         Kind::Exec => exec(field, section, report).map(ActivatorConfig::Exec),
         Kind::Command => commands(field, section, report).map(ActivatorConfig::Command),
@@ -75,14 +71,14 @@ pub(super) fn is_kind(name: &str) -> bool {
     keys().any(|key| key == name) || options().any(|(_, option)| option == name)
 }
 
-/// Reports what a table says that has to stand in another one: the service's, or its servers'.
+/// Reports the keys that belong in the other table: that of the service, or that of a server.
 pub(super) fn belongs_elsewhere(section: &Section<'_>, in_server: bool, report: &mut Report) {
     let (names, advice): (Vec<&str>, _) = if in_server {
-        (WAKING.to_vec(), "is the same for all servers; write it into the wake of the service")
+        (WAKING.to_vec(), "applies to all servers; set it in the wake table of the service")
     } else {
         (
             keys().chain(options().map(|(_, option)| option)).collect(),
-            "belongs to one server; write it into the wake of its servers entry",
+            "applies to one server; set it in the wake table of its servers entry",
         )
     };
     for field in names.into_iter().filter_map(|name| section.get(name)) {
@@ -90,7 +86,7 @@ pub(super) fn belongs_elsewhere(section: &Section<'_>, in_server: bool, report: 
     }
 }
 
-/// Reads who may wake the service, and how long that may take.
+/// Reads which clients may start the workload, and how long starts and stops may take.
 pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waking {
     let get = |name| section.and_then(|section| section.get(name));
     let on = get("on")
@@ -100,34 +96,35 @@ pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waki
     let start_timeout = get("start_timeout").and_then(|field| {
         let span = field.duration(report)?;
         if span.is_zero() {
-            report.error(field.place(), "nothing starts in no time; write for example 120s");
+            report.error(field.place(), "must be greater than zero, for example 120s");
         }
         Some(span)
     });
     let stop_timeout = get("stop_timeout").and_then(|field| field.duration(report));
+    let defaults = Waking::default();
     Waking {
-        on: on.unwrap_or(WakeOn::Connect),
+        on: on.unwrap_or(defaults.on),
         allow,
-        stop_foreign: stop_foreign.unwrap_or(false),
-        start_timeout: start_timeout.unwrap_or(Duration::from_secs(120)),
-        stop_timeout: stop_timeout.unwrap_or(Duration::from_secs(10)),
+        stop_foreign: stop_foreign.unwrap_or(defaults.stop_foreign),
+        start_timeout: start_timeout.unwrap_or(defaults.start_timeout),
+        stop_timeout: stop_timeout.unwrap_or(defaults.stop_timeout),
     }
 }
 
 fn unit(
     field: &Field<'_>,
     section: &Section<'_>,
-    surroundings: Surroundings,
+    environment: Environment,
     report: &mut Report,
 ) -> Option<Unit> {
     let managers = [("system", Manager::System), ("user", Manager::User)];
     let manager = section.get("manager").and_then(|field| field.choice(&managers, report));
-    let default = if surroundings.root { Manager::System } else { Manager::User };
+    let default = if environment.root { Manager::System } else { Manager::User };
     let name = field.parsed(report, unit_name)?;
     Some(Unit { name, manager: manager.unwrap_or(default) })
 }
 
-/// A unit's name with its suffix, as systemd would take it.
+/// Checks the name of a unit as systemd does, and adds the suffix.
 fn unit_name(text: &str) -> Result<String, String> {
     const TYPES: [&str; 11] = [
         "service",
@@ -142,7 +139,7 @@ fn unit_name(text: &str) -> Result<String, String> {
         "scope",
         "device",
     ];
-    // They come and go with something else.
+    // systemd creates these by itself.
     const NOT_STARTED: [&str; 2] = ["scope", "device"];
     let suffix = text.rsplit_once('.').map(|(_, suffix)| suffix).filter(|suffix| TYPES.contains(suffix));
     let name = if suffix.is_some() { text.to_owned() } else { format!("{text}.service") };
@@ -174,7 +171,7 @@ fn container(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> O
     Some(Container { name, engine, healthy: false })
 }
 
-/// The path of an engine's socket, also as `DOCKER_HOST` has it.
+/// Parses the path of the socket of a container engine, also in the form of `DOCKER_HOST`.
 fn engine(text: &str) -> Result<PathBuf, &'static str> {
     super::value::absolute_path(text.strip_prefix("unix://").unwrap_or(text))
 }
@@ -193,11 +190,11 @@ fn environment(field: &Field<'_>, report: &mut Report) -> Vec<(OsString, OsStrin
     let mut variables = Vec::new();
     for (name, node) in entries {
         if name.is_empty() || name.contains(['=', '\0']) {
-            report.error(&node.place, "not the name of a variable; it has no '=' in it");
+            report.error(&node.place, "not the name of a variable; it must not be empty or contain '='");
         }
         match &node.value {
             Value::Text(text) if text.contains('\0') => {
-                report.error(&node.place, "contains a zero byte, which no program can be given");
+                report.error(&node.place, "contains a zero byte, which cannot be passed to a program");
             }
             Value::Text(text) => variables.push((name.into(), text.into())),
             other => {
@@ -215,7 +212,7 @@ fn commands(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Op
     for (one, other) in [("freeze", "thaw"), ("thaw", "freeze")] {
         if let (Some(field), None) = (section.get(one), section.get(other)) {
             let missing = field.place().call(&format!("wake.{other}"));
-            report.error(field.place(), format!("works only together with {missing}, which is missing"));
+            report.error(field.place(), format!("requires {missing}; add it, or remove this setting"));
         }
     }
     Some(Commands { start: field.command(report)?, stop, freeze, thaw, status })
@@ -238,5 +235,5 @@ fn machine(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Opt
     Some(Machine { mac, broadcast: broadcast.unwrap_or(default) })
 }
 
-/// The port at which nobody listens.
+/// The discard port, the usual port of Wake-on-LAN.
 const DISCARD: u16 = 9;

@@ -1,4 +1,4 @@
-//! Asking: over UDP, over TCP where the answer does not fit, the next server where one does not answer.
+//! DNS queries: over UDP, over TCP if the answer is truncated, to the next resolver if one does not answer.
 
 #[cfg(test)]
 mod tests;
@@ -10,113 +10,116 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::resolv_conf::Resolvers;
-use super::wire::{self, Kind, MOST_BYTES, Reply};
+use super::resolv_conf::ResolvConf;
+use super::wire::{self, MAX_UDP_BYTES, RecordType, Reply};
 
-/// What is wanted of a name.
+/// The records to query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Those of both kinds.
+pub(super) enum Query {
+    /// Addresses of both families.
     Addresses,
     Services,
 }
 
-/// Asks for a name as it is and with what belongs behind it, one after the other, until one of these has what is wanted.
+/// Queries a name and its combinations with the search list, until one of them has records.
 ///
-/// It goes on as the C library does: what a server cannot tell of one name says nothing of the next. Where all are
-/// silent it does not, since a name further down may be another host's, and the silence would only last longer.
+/// Like the C library, it continues with the next name after a resolver's error. It stops if all resolvers are silent:
+/// the next name may be another host, and would only add another timeout.
 ///
 /// # Errors
-/// Why it is not known whether the name has any: nobody answered, or not for all of these names.
-pub(super) async fn ask(resolvers: &Resolvers, name: &str, wanted: Wanted) -> Result<Reply, String> {
+/// When no resolver answered, or a resolver returned an error for one of the names and none has records.
+pub(super) async fn ask(conf: &ResolvConf, name: &str, query: Query) -> Result<Reply, String> {
     let (mut refused, mut absent) = (None, None);
-    // What is too long for a name is nobody's.
-    for candidate in resolvers.candidates(name).iter().filter(|candidate| wire::is_name(candidate)) {
-        let reply = match wanted {
-            Wanted::Addresses => ask_for_addresses(resolvers, candidate).await?,
-            Wanted::Services => ask_for(resolvers, candidate, Kind::Services).await?,
+    // A search domain may make the name too long.
+    for candidate in conf.candidates(name).iter().filter(|candidate| wire::is_name(candidate)) {
+        let reply = match query {
+            Query::Addresses => ask_for_addresses(conf, candidate).await?,
+            Query::Services => ask_for(conf, candidate, RecordType::Srv).await?,
         };
         match reply {
-            Reply::Nothing(ttl) => absent = Some(absent.unwrap_or(ttl).min(ttl)),
-            Reply::Refused(why) => _ = refused.get_or_insert(why),
+            Reply::NoRecords(ttl) => absent = Some(absent.unwrap_or(ttl).min(ttl)),
+            Reply::ServerError(why) => _ = refused.get_or_insert(why),
             found => return Ok(found),
         }
     }
     match (refused, absent) {
         (Some(why), _) => Err(why),
-        (None, Some(ttl)) => Ok(Reply::Nothing(ttl)),
+        (None, Some(ttl)) => Ok(Reply::NoRecords(ttl)),
         (None, None) => Err("the name is too long to be asked for".to_owned()),
     }
 }
 
-/// Both kinds of one name's addresses. One alone is not the whole truth: a server that is missing in it would be let go.
-async fn ask_for_addresses(resolvers: &Resolvers, name: &str) -> Result<Reply, String> {
-    let (v4, v6) = tokio::join!(ask_for(resolvers, name, Kind::V4), ask_for(resolvers, name, Kind::V6));
+/// Queries both address families of a name. Both must be answered: servers that are missing in an incomplete answer
+/// would be removed.
+async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, String> {
+    let (v4, v6) = tokio::join!(ask_for(conf, name, RecordType::A), ask_for(conf, name, RecordType::Aaaa));
     match (v4?, v6?) {
         (Reply::Addresses(mut all, one), Reply::Addresses(others, other)) => {
             all.extend(others);
             Ok(Reply::Addresses(all, one.min(other)))
         }
-        (found @ Reply::Addresses(..), Reply::Nothing(_))
-        | (Reply::Nothing(_), found @ Reply::Addresses(..)) => Ok(found),
-        (Reply::Nothing(one), Reply::Nothing(other)) => Ok(Reply::Nothing(one.min(other))),
-        // The name is there, so the next one would be another host's.
-        (Reply::Addresses(..), Reply::Refused(why)) | (Reply::Refused(why), Reply::Addresses(..)) => Err(why),
-        (refused @ Reply::Refused(_), _) | (_, refused @ Reply::Refused(_)) => Ok(refused),
+        (found @ Reply::Addresses(..), Reply::NoRecords(_))
+        | (Reply::NoRecords(_), found @ Reply::Addresses(..)) => Ok(found),
+        (Reply::NoRecords(one), Reply::NoRecords(other)) => Ok(Reply::NoRecords(one.min(other))),
+        // The name exists, so the next candidate would be another host.
+        (Reply::Addresses(..), Reply::ServerError(why)) | (Reply::ServerError(why), Reply::Addresses(..)) => {
+            Err(why)
+        }
+        (refused @ Reply::ServerError(_), _) | (_, refused @ Reply::ServerError(_)) => Ok(refused),
         _ => Err("this is no answer".to_owned()),
     }
 }
 
-/// Asks one server after the other until one answers. That it cannot tell is the answer only if no other can.
+/// Queries one resolver after the other until one answers. Returns a resolver's error only if no other resolver answers.
 ///
 /// # Errors
-/// Why nobody answered.
-async fn ask_for(resolvers: &Resolvers, name: &str, kind: Kind) -> Result<Reply, String> {
+/// When no resolver answered.
+async fn ask_for(conf: &ResolvConf, name: &str, kind: RecordType) -> Result<Reply, String> {
     let mut refused = None;
     let mut silent = "there is no resolver".to_owned();
-    for _ in 0..resolvers.attempts {
-        for server in &resolvers.servers {
-            let asked = timeout(resolvers.timeout, ask_server(*server, name, kind)).await;
+    for _ in 0..conf.attempts {
+        for server in &conf.servers {
+            let asked = timeout(conf.timeout, ask_server(*server, name, kind)).await;
             match asked {
-                Ok(Ok(Reply::Refused(reason))) => refused = Some(format!("{server}: {reason}")),
+                Ok(Ok(Reply::ServerError(reason))) => refused = Some(format!("{server}: {reason}")),
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => silent = format!("{server}: {error}"),
                 Err(_) => silent = format!("{server} does not answer"),
             }
         }
     }
-    refused.map(Reply::Refused).ok_or(silent)
+    refused.map(Reply::ServerError).ok_or(silent)
 }
 
-async fn ask_server(server: SocketAddr, name: &str, kind: Kind) -> io::Result<Reply> {
+async fn ask_server(server: SocketAddr, name: &str, kind: RecordType) -> io::Result<Reply> {
     let any =
         if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    // A port of its own and a number that nobody guesses, so that only who was asked can answer.
+    // A new port and a random ID make forged answers unlikely (RFC 5452).
     let id = random();
     let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the name cannot be asked for");
     let question = wire::question(id, name, kind).ok_or_else(no_name)?;
     let socket = UdpSocket::bind::<SocketAddr>(any).await?;
     socket.connect(server).await?;
     socket.send(&question).await?;
-    let mut bytes = [0; MOST_BYTES as usize];
+    let mut bytes = [0; MAX_UDP_BYTES as usize];
     loop {
         let length = socket.recv(&mut bytes).await?;
         match wire::reply(bytes.get(..length).unwrap_or_default(), id, name, kind) {
-            Some(Reply::Truncated) => return ask_at_length(server, &question, id, name, kind).await,
+            Some(Reply::Truncated) => return ask_over_tcp(server, &question, id, name, kind).await,
             Some(reply) => return Ok(reply),
-            // Not an answer to this; the right one may follow.
+            // Not an answer to this query; the right one may follow.
             None => {}
         }
     }
 }
 
-/// Over TCP, each message behind its length.
-async fn ask_at_length(
+/// Queries over TCP, where each message follows its length.
+async fn ask_over_tcp(
     server: SocketAddr,
     question: &[u8],
     id: u16,
     name: &str,
-    kind: Kind,
+    kind: RecordType,
 ) -> io::Result<Reply> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "the answer over TCP is broken");
     let stream = TcpStream::connect(server).await?;
@@ -155,7 +158,7 @@ async fn fill(stream: &TcpStream, bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The keys of the standard library's hasher come from the kernel.
+/// Returns a random number. The keys of the standard library's hasher come from the kernel.
 fn random() -> u16 {
     let bits = RandomState::new().hash_one(0u8);
     u16::try_from(bits & 0xffff).unwrap_or_default()

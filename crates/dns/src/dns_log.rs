@@ -1,4 +1,4 @@
-//! What the log is told of a name.
+//! Log lines about a name.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 use dormouse_core::dns::{NameEvent, Server, ServerDiff, Source};
 use dormouse_log::{Level, Log};
 
-/// So many lines come at once,
+/// The number of lines that may be written in a burst.
 const AT_ONCE: u32 = 5;
-/// and then one in such a time.
+/// The time between two lines after a burst.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Tells of one name, at once and yet not for ever: a resolver may give another choice of the servers each time. What was
-/// not told is part of the next line, so the lines together say which servers there are.
-pub(super) struct Teller {
+/// Logs the changes of one name, rate-limited because a resolver may return another subset of the servers each time. A
+/// suppressed change becomes part of the next line, so the lines together give the set of servers.
+pub(super) struct DnsLog {
     source: Source,
     label: String,
     log: Log,
-    /// The servers that the lines so far amount to.
-    told: Vec<Server>,
-    /// When the lines so far would be over, had there been one a period.
+    /// The set of servers that the lines so far describe.
+    logged: Vec<Server>,
+    /// The time at which the lines so far are used up at a rate of one each [`PERIOD`].
     over: Instant,
 }
 
-impl Teller {
+impl DnsLog {
     pub(super) fn new(source: Source, label: String, log: Log, now: Instant) -> Self {
-        Self { source, label, log, told: Vec::new(), over: now }
+        Self { source, label, log, logged: Vec::new(), over: now }
     }
 
-    /// Tells what an answer brought about, and what the servers are since then.
+    /// Logs the events of an answer, and the change of the set of servers.
     pub(super) fn answered(&mut self, now: Instant, events: &[NameEvent], servers: &[Server]) {
         for event in events {
             self.event(now, event);
@@ -40,13 +40,13 @@ impl Teller {
     }
 
     fn event(&mut self, now: Instant, event: &NameEvent) {
-        // What is missing for long is told as gone.
-        if *event == NameEvent::NoServers && !self.may_tell(now) {
+        // A name that stays without servers is logged when its servers are removed.
+        if *event == NameEvent::NoServers && !self.may_write(now) {
             return;
         }
         let Self { source, label, log, .. } = self;
         match event {
-            // Told by comparison.
+            // Logged as a difference.
             NameEvent::Changed => {}
             NameEvent::Failing(why) => log.line(
                 Level::Warning,
@@ -62,17 +62,17 @@ impl Teller {
         }
     }
 
-    /// What is to be told of the servers now.
+    /// Returns the difference to log now.
     fn changed(&mut self, now: Instant, servers: &[Server]) -> Option<ServerDiff> {
-        if self.told == servers || !self.may_tell(now) {
+        if self.logged == servers || !self.may_write(now) {
             return None;
         }
-        let difference = ServerDiff::between(&self.told, servers);
-        self.told = servers.to_vec();
+        let difference = ServerDiff::between(&self.logged, servers);
+        self.logged = servers.to_vec();
         Some(difference)
     }
 
-    fn may_tell(&mut self, now: Instant) -> bool {
+    fn may_write(&mut self, now: Instant) -> bool {
         let may = self.over.saturating_duration_since(now) <= PERIOD * (AT_ONCE - 1);
         if may {
             self.over = self.over.max(now).checked_add(PERIOD).unwrap_or(now);
@@ -81,7 +81,7 @@ impl Teller {
     }
 }
 
-/// Who came and who went, the first ones by name.
+/// Formats a difference, with the first servers of each kind by address.
 fn shown(difference: &ServerDiff) -> String {
     const NAMED: usize = 8;
     let ServerDiff { added, removed, changed } = difference;
@@ -92,7 +92,7 @@ fn shown(difference: &ServerDiff) -> String {
         }
         let separator = if text.is_empty() { "" } else { "; " };
         let named: Vec<_> = servers.iter().take(NAMED).map(|server| server.address.to_string()).collect();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{separator}{what} {}", named.join(", "));
         if let Some(more @ 1..) = servers.len().checked_sub(NAMED) {
             let _ = write!(text, " and {more} more");
@@ -110,35 +110,35 @@ mod tests {
         Server { priority: 0, address: ([10, 0, 0, last], 80).into(), weight: 1 }
     }
 
-    fn teller(now: Instant) -> Teller {
+    fn dns_log(now: Instant) -> DnsLog {
         let source = Source::parse("dns:a.example:80").unwrap().unwrap();
-        Teller::new(source, String::new(), Log::new(Some(Level::Err)), now)
+        DnsLog::new(source, String::new(), Log::new(Some(Level::Err)), now)
     }
 
     #[test]
-    fn changes_without_end_are_a_line_in_ten_seconds() {
+    fn endless_changes_write_one_line_in_ten_seconds() {
         let start = Instant::now();
-        let mut teller = teller(start);
-        let told: Vec<_> = (0..100)
+        let mut dns_log = dns_log(start);
+        let logged: Vec<_> = (0..100)
             .filter(|second| {
                 let servers = [server(u8::try_from(*second).unwrap())];
-                teller.changed(start + Duration::from_secs(*second), &servers).is_some()
+                dns_log.changed(start + Duration::from_secs(*second), &servers).is_some()
             })
             .collect();
-        assert_eq!(told, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+        assert_eq!(logged, [0, 1, 2, 3, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
 
     #[test]
-    fn what_was_not_told_is_part_of_the_next_line() {
+    fn a_suppressed_change_is_part_of_the_next_line() {
         let start = Instant::now();
-        let mut teller = teller(start);
+        let mut dns_log = dns_log(start);
         for last in 0..5 {
-            assert!(teller.changed(start, &[server(last)]).is_some());
+            assert!(dns_log.changed(start, &[server(last)]).is_some());
         }
-        assert_eq!(teller.changed(start, &[server(4), server(5)]), None);
-        assert_eq!(teller.changed(start, &[server(6), server(7)]), None);
-        let difference = teller.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
+        assert_eq!(dns_log.changed(start, &[server(4), server(5)]), None);
+        assert_eq!(dns_log.changed(start, &[server(6), server(7)]), None);
+        let difference = dns_log.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
         assert_eq!(shown(&difference), "new 10.0.0.6:80, 10.0.0.7:80; gone 10.0.0.4:80.");
-        assert_eq!(teller.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
+        assert_eq!(dns_log.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
     }
 }

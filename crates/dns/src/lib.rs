@@ -1,7 +1,7 @@
-//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task asks the DNS as answers run out, and tells the set of servers
-//! whenever it is another.
+//! Servers by name: `dns:NAME:PORT` and `srv:NAME`. A task queries the DNS when answers expire, and publishes the set of
+//! servers whenever it changes.
 //!
-//! What an answer means, and when the next question is due, is decided in `dormouse_core::names`.
+//! The meaning of an answer and the time of the next query are decided in `dormouse_core::names`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -24,27 +24,27 @@ use dormouse_log::Log;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use client::{Wanted, ask};
-use dns_log::Teller;
-use resolv_conf::Resolvers;
+use client::{Query, ask};
+use dns_log::DnsLog;
+use resolv_conf::ResolvConf;
 use wire::Reply;
 
-/// Who is asked.
+/// The DNS resolvers to query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
-    /// Whom the system asks, `/etc/resolv.conf`; it is read again for each question.
+pub enum Resolvers {
+    /// The resolvers in `/etc/resolv.conf`, which is read again for each query.
     System,
-    /// These, in this order.
-    These(Vec<SocketAddr>),
+    /// A list of resolvers, in order of preference.
+    Servers(Vec<SocketAddr>),
 }
 
-/// The servers of a name, as they are known now.
+/// The current servers of a name.
 pub type Servers = watch::Receiver<Arc<[Server]>>;
 
-/// Follows a name. The future asks until the last receiver is dropped; it belongs to whoever serves.
+/// Follows a name. The caller runs the future, which queries the DNS until the last receiver is dropped.
 pub fn follow(
     source: Source,
-    whom: Whom,
+    resolvers: Resolvers,
     label: String,
     log: Log,
 ) -> (Servers, impl Future<Output = ()> + Send) {
@@ -52,19 +52,19 @@ pub fn follow(
     let following = async move {
         let now = Instant::now().into_std();
         let mut keeper = NameState::new(now);
-        let mut teller = Teller::new(source.clone(), label, log, now);
+        let mut dns_log = DnsLog::new(source.clone(), label, log, now);
         loop {
             tokio::select! {
                 () = sleep_until(keeper.next_query().into()) => {}
                 () = sender.closed() => return,
             }
             let answer = tokio::select! {
-                answer = look_up(&source, &whom) => answer,
+                answer = look_up(&source, &resolvers) => answer,
                 () = sender.closed() => return,
             };
             let now = Instant::now().into_std();
             let events = keeper.record_answer(now, answer);
-            teller.answered(now, &events, keeper.servers());
+            dns_log.answered(now, &events, keeper.servers());
             if **sender.borrow() != *keeper.servers() {
                 sender.send_replace(keeper.servers().into());
             }
@@ -73,11 +73,11 @@ pub fn follow(
     (servers, following)
 }
 
-/// Asks once.
-pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
-    let resolvers = match whom {
-        Whom::System => Resolvers::of_system(),
-        Whom::These(servers) => Resolvers::of(servers),
+/// Queries the servers of a name once.
+pub async fn look_up(source: &Source, resolvers: &Resolvers) -> Answer {
+    let resolvers = match resolvers {
+        Resolvers::System => ResolvConf::system(),
+        Resolvers::Servers(servers) => ResolvConf::with_servers(servers),
     };
     let answer = match source {
         Source::Addresses { name, port } => addresses(&resolvers, name)
@@ -92,19 +92,19 @@ pub async fn look_up(source: &Source, whom: &Whom) -> Answer {
     }
 }
 
-async fn addresses(resolvers: &Resolvers, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
-    match ask(resolvers, name, Wanted::Addresses).await? {
+async fn addresses(resolvers: &ResolvConf, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    match ask(resolvers, name, Query::Addresses).await? {
         Reply::Addresses(addresses, ttl) => Ok((addresses, ttl)),
-        Reply::Nothing(ttl) => Ok((Vec::new(), ttl)),
-        Reply::Services(..) | Reply::Truncated | Reply::Refused(_) => Err("this is no answer".to_owned()),
+        Reply::NoRecords(ttl) => Ok((Vec::new(), ttl)),
+        Reply::Services(..) | Reply::Truncated | Reply::ServerError(_) => Err("this is no answer".to_owned()),
     }
 }
 
-async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Duration), String> {
-    let (records, mut shortest) = match ask(resolvers, name, Wanted::Services).await? {
+async fn services(resolvers: &ResolvConf, name: &str) -> Result<(Vec<Server>, Duration), String> {
+    let (records, mut shortest) = match ask(resolvers, name, Query::Services).await? {
         Reply::Services(records, ttl) => (records, ttl),
-        Reply::Nothing(ttl) => return Ok((Vec::new(), ttl)),
-        Reply::Addresses(..) | Reply::Truncated | Reply::Refused(_) => {
+        Reply::NoRecords(ttl) => return Ok((Vec::new(), ttl)),
+        Reply::Addresses(..) | Reply::Truncated | Reply::ServerError(_) => {
             return Err("this is no answer".to_owned());
         }
     };
@@ -116,7 +116,7 @@ async fn services(resolvers: &Resolvers, name: &str) -> Result<(Vec<Server>, Dur
             port: record.port,
             addresses: record.addresses,
         };
-        // The root's name says that there is no such service here.
+        // The root as target means that the service does not exist here (RFC 2782).
         if service.addresses.is_empty() && !record.target.trim_end_matches('.').is_empty() {
             let target = format!("{}.", record.target.trim_end_matches('.'));
             let (addresses, ttl) = addresses(resolvers, &target).await?;

@@ -1,4 +1,4 @@
-//! Who is asked: `/etc/resolv.conf` (resolv.conf(5)), or the servers that are configured.
+//! The resolvers: `/etc/resolv.conf` (resolv.conf(5)), or the configured ones.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -6,104 +6,108 @@ use std::time::Duration;
 
 use dormouse_sys::resolve::lookup_numeric;
 
-/// Where the system says it.
+/// The path of the system's configuration.
 const FILE: &str = "/etc/resolv.conf";
-/// As many as the C library asks.
-const MOST_SERVERS: usize = 3;
-const MOST_SEARCHED: usize = 6;
-/// What is longer than this is no such file.
-const LARGEST: u64 = 64 << 10;
+/// The C library's limits.
+const MAX_SERVERS: usize = 3;
+const MAX_SEARCH_DOMAINS: usize = 6;
+/// The maximum number of bytes that are read.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// Whom to ask, and how.
+/// The resolvers, and how to query them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Resolvers {
-    /// Asked in this order.
+pub(super) struct ResolvConf {
+    /// The resolvers, in order of preference.
     pub(super) servers: Vec<SocketAddr>,
-    /// Added to names with few dots.
+    /// The search list: domains that are appended to names.
     pub(super) search: Vec<String>,
-    /// A name with so many dots is first asked for as it is.
-    pub(super) dots: usize,
-    /// How long one server may take.
+    /// A name with at least this number of dots is queried without a search domain first.
+    pub(super) ndots: usize,
+    /// The timeout of one query to one resolver.
     pub(super) timeout: Duration,
-    /// How often each is asked.
+    /// The number of queries to each resolver.
     pub(super) attempts: u32,
 }
 
-impl Default for Resolvers {
-    /// What holds where the file says nothing; the pace is `HAProxy`'s.
+impl Default for ResolvConf {
+    /// The defaults of options that the file does not set. Timeout and attempts are `HAProxy`'s.
     fn default() -> Self {
         Self {
             servers: Vec::new(),
             search: Vec::new(),
-            dots: 1,
+            ndots: 1,
             timeout: Duration::from_secs(1),
             attempts: 2,
         }
     }
 }
 
-impl Resolvers {
-    /// These servers, and nothing to add to names.
-    pub(super) fn of(servers: &[SocketAddr]) -> Self {
+impl ResolvConf {
+    /// Returns the given resolvers, without a search list.
+    pub(super) fn with_servers(servers: &[SocketAddr]) -> Self {
         Self { servers: servers.to_vec(), ..Self::default() }
     }
 
-    /// What the system says now; it may say something else later. Where it says nothing, this machine is asked.
-    pub(super) fn of_system() -> Self {
+    /// Reads the system's configuration. Without a resolver in it, the resolver is 127.0.0.1.
+    pub(super) fn system() -> Self {
         Self::of_file(Path::new(FILE))
     }
 
     fn of_file(path: &Path) -> Self {
         use std::io::Read as _;
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-        // As the C library does where there is none.
+        let read =
+            std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+        // Like the C library, an unreadable file counts as empty.
         let text = if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
         Self::parse(&text)
     }
 
     fn parse(text: &str) -> Self {
-        let mut resolvers = Self::default();
+        let mut conf = Self::default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
-                Some("nameserver") if resolvers.servers.len() < MOST_SERVERS => {
-                    resolvers.servers.extend(words.next().and_then(server));
+                Some("nameserver") if conf.servers.len() < MAX_SERVERS => {
+                    conf.servers.extend(words.next().and_then(server));
                 }
                 Some("search" | "domain") => {
                     let plain = |domain: &str| domain.trim_matches('.').to_owned();
-                    resolvers.search =
-                        words.map(plain).filter(|domain| !domain.is_empty()).take(MOST_SEARCHED).collect();
+                    conf.search = words
+                        .map(plain)
+                        .filter(|domain| !domain.is_empty())
+                        .take(MAX_SEARCH_DOMAINS)
+                        .collect();
                 }
-                Some("options") => words.for_each(|option| resolvers.option(option)),
+                Some("options") => words.for_each(|option| conf.option(option)),
                 _ => {}
             }
         }
-        if resolvers.servers.is_empty() {
-            resolvers.servers.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
+        if conf.servers.is_empty() {
+            conf.servers.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
         }
-        resolvers
+        conf
     }
 
     fn option(&mut self, option: &str) {
         let Some((name, number)) = option.split_once(':') else { return };
         let Ok(number) = number.parse::<u32>() else { return };
         match name {
-            "ndots" => self.dots = usize::try_from(number.min(15)).unwrap_or_default(),
+            "ndots" => self.ndots = usize::try_from(number.min(15)).unwrap_or_default(),
             "timeout" => self.timeout = Duration::from_secs(u64::from(number.clamp(1, 30))),
             "attempts" => self.attempts = number.clamp(1, 5),
             _ => {}
         }
     }
 
-    /// The names that are asked for, one after the other, for this one.
+    /// Returns the names to query for a name, in order.
     pub(super) fn candidates(&self, name: &str) -> Vec<String> {
         if name.ends_with('.') || self.search.is_empty() {
             return vec![name.to_owned()];
         }
         let searched = self.search.iter().map(|domain| format!("{name}.{domain}"));
         let itself = name.to_owned();
-        if name.matches('.').count() >= self.dots {
+        if name.matches('.').count() >= self.ndots {
             std::iter::once(itself).chain(searched).collect()
         } else {
             searched.chain(std::iter::once(itself)).collect()
@@ -111,7 +115,7 @@ impl Resolvers {
     }
 }
 
-/// An address, with an interface behind it if it is a link-local one, by its name or its number.
+/// Parses an address. A link-local one may have an interface as its zone, by name or number.
 fn server(text: &str) -> Option<SocketAddr> {
     lookup_numeric(text, "53").ok()?.into_iter().next()
 }
@@ -121,34 +125,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_read_as_the_c_library_does() {
-        let resolvers = Resolvers::parse(
+    fn parses_the_file_like_the_c_library() {
+        let conf = ResolvConf::parse(
             "# comment\nnameserver 192.0.2.1\nnameserver  ::1 \nnameserver nonsense\nnameserver 192.0.2.3\n\
              nameserver 192.0.2.4\ndomain old.example\nsearch a.example. b.example\n\
              options ndots:5 timeout:3 attempts:9 rotate edns0\n",
         );
         let expected = ["192.0.2.1:53", "[::1]:53", "192.0.2.3:53"].map(|server| server.parse().unwrap());
-        assert_eq!(resolvers.servers, expected);
-        assert_eq!(resolvers.search, ["a.example", "b.example"]);
-        assert_eq!((resolvers.dots, resolvers.timeout, resolvers.attempts), (5, Duration::from_secs(3), 5));
-        assert_eq!(Resolvers::parse("").servers, ["127.0.0.1:53".parse().unwrap()]);
+        assert_eq!(conf.servers, expected);
+        assert_eq!(conf.search, ["a.example", "b.example"]);
+        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, Duration::from_secs(3), 5));
+        assert_eq!(ResolvConf::parse("").servers, ["127.0.0.1:53".parse().unwrap()]);
     }
 
     #[test]
-    fn a_link_local_server_has_an_interface() {
-        // Of what every machine has.
-        let resolvers =
-            Resolvers::parse("nameserver fe80::1%lo\nnameserver fe80::2%1\nnameserver fe80::3%nowhere\n");
+    fn parses_the_zone_of_a_link_local_server() {
+        // Every machine has the loopback interface.
+        let conf =
+            ResolvConf::parse("nameserver fe80::1%lo\nnameserver fe80::2%1\nnameserver fe80::3%nowhere\n");
         let expected = ["[fe80::1%1]:53", "[fe80::2%1]:53"].map(|server| server.parse().unwrap());
-        assert_eq!(resolvers.servers, expected);
+        assert_eq!(conf.servers, expected);
     }
 
     #[test]
-    fn few_dots_mean_that_the_search_list_comes_first() {
-        let resolvers = Resolvers { search: vec!["x".to_owned(), "y".to_owned()], ..Resolvers::default() };
-        assert_eq!(resolvers.candidates("db"), ["db.x", "db.y", "db"]);
-        assert_eq!(resolvers.candidates("db.z"), ["db.z", "db.z.x", "db.z.y"]);
-        assert_eq!(resolvers.candidates("db."), ["db."]);
-        assert_eq!(Resolvers::default().candidates("db"), ["db"]);
+    fn a_name_with_few_dots_uses_the_search_list_first() {
+        let conf = ResolvConf { search: vec!["x".to_owned(), "y".to_owned()], ..ResolvConf::default() };
+        assert_eq!(conf.candidates("db"), ["db.x", "db.y", "db"]);
+        assert_eq!(conf.candidates("db.z"), ["db.z", "db.z.x", "db.z.y"]);
+        assert_eq!(conf.candidates("db."), ["db."]);
+        assert_eq!(ResolvConf::default().candidates("db"), ["db"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Against a real DNS server, whose records change as the test goes on.
+//! Tests against a real DNS server whose records change.
 
 use std::net::IpAddr;
 
@@ -20,17 +20,17 @@ fn add(dns: &Dns, records: &[&str]) {
     }
 }
 
-fn whom(dns: &Dns) -> Whom {
-    Whom::These(vec![dns.address()])
+fn resolvers(dns: &Dns) -> Resolvers {
+    Resolvers::Servers(vec![dns.address()])
 }
 
 fn source(text: &str) -> Source {
     Source::parse(text).unwrap().unwrap()
 }
 
-/// What a name has, and for how long.
+/// Returns the servers of a name and their TTL.
 async fn found(text: &str, dns: &Dns) -> (Vec<Server>, Duration) {
-    match look_up(&source(text), &whom(dns)).await {
+    match look_up(&source(text), &resolvers(dns)).await {
         Answer::Servers(servers, ttl) => (servers, ttl),
         other => panic!("{text}: {other:?}"),
     }
@@ -40,7 +40,7 @@ fn addresses_of(servers: &[Server]) -> Vec<String> {
     servers.iter().map(|server| server.address.to_string()).collect()
 }
 
-/// Waits until the set is this one.
+/// Waits until the set of servers equals `expected`.
 async fn becomes(servers: &mut Servers, expected: &[&str]) {
     let waiting = servers.wait_for(|servers| addresses_of(servers) == expected);
     timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("it does not become {expected:?}")).unwrap();
@@ -65,7 +65,7 @@ async fn all_addresses_of_both_kinds_are_servers() {
 }
 
 #[tokio::test]
-async fn services_say_where_at_which_port_and_how_much() {
+async fn srv_records_give_address_port_and_weight() {
     let dns = started();
     add(
         &dns,
@@ -94,7 +94,7 @@ async fn services_say_where_at_which_port_and_how_much() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_asked_for_over_tcp() {
+async fn a_truncated_answer_is_queried_over_tcp() {
     let dns = Dns::start("max-udp-size: 512\n edns-buffer-size: 512").unwrap();
     for last in 1..=100 {
         add(&dns, &[&format!("many.example.test. 60 IN A 10.0.0.{last}")]);
@@ -106,21 +106,24 @@ async fn what_does_not_fit_is_asked_for_over_tcp() {
 }
 
 #[tokio::test]
-async fn absence_and_silence_are_not_the_same() {
+async fn distinguishes_a_missing_name_from_a_silent_resolver() {
     let dns = started();
     assert!(matches!(
-        look_up(&source("dns:nothing.example.test:80"), &whom(&dns)).await,
+        look_up(&source("dns:nothing.example.test:80"), &resolvers(&dns)).await,
         Answer::NoServers(_)
     ));
-    assert!(matches!(look_up(&source("srv:_no._tcp.example.test"), &whom(&dns)).await, Answer::NoServers(_)));
+    assert!(matches!(
+        look_up(&source("srv:_no._tcp.example.test"), &resolvers(&dns)).await,
+        Answer::NoServers(_)
+    ));
     add(&dns, &["six.example.test. 60 IN AAAA 2001:db8::1"]);
     assert_eq!(addresses_of(&found("dns:six.example.test:80", &dns).await.0), ["[2001:db8::1]:80"]);
-    // Nobody is there.
-    let whom = Whom::These(vec![free().unwrap()]);
-    assert!(matches!(look_up(&source("dns:web.example.test:80"), &whom).await, Answer::Failed(_)));
-    // The one that is asked next is.
-    let Whom::These(nobody) = whom else { panic!() };
-    let both = Whom::These([nobody, vec![dns.address()]].concat());
+    // No resolver listens there.
+    let resolvers = Resolvers::Servers(vec![free().unwrap()]);
+    assert!(matches!(look_up(&source("dns:web.example.test:80"), &resolvers).await, Answer::Failed(_)));
+    // The next resolver does.
+    let Resolvers::Servers(nobody) = resolvers else { panic!() };
+    let both = Resolvers::Servers([nobody, vec![dns.address()]].concat());
     assert!(matches!(look_up(&source("dns:six.example.test:80"), &both).await, Answer::Servers(..)));
 }
 
@@ -131,15 +134,15 @@ async fn servers_come_and_go_as_the_records_change() {
     let name = "_web._tcp.example.test.";
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 80 a.example.test.")]);
     let (mut servers, following) =
-        follow(source(&format!("srv:{name}")), whom(&dns), String::new(), Log::new(None));
+        follow(source(&format!("srv:{name}")), resolvers(&dns), String::new(), Log::new(None));
     let following = tokio::spawn(following);
     becomes(&mut servers, &["10.0.0.1:80"]).await;
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 81 b.example.test.")]);
     becomes(&mut servers, &["10.0.0.1:80", "10.0.0.2:81"]).await;
-    // Between the two there is nothing, which is not believed at once.
+    // The name is without records for a moment; the servers stay.
     dns.remove(name).unwrap();
     let asked = dns.services_asked().unwrap();
-    // Who asks again has heard the answer before.
+    // A second query shows that the first answer arrived.
     let heard = async {
         while dns.services_asked().unwrap() < asked + 2 {
             sleep(Duration::from_millis(20)).await;
@@ -149,7 +152,7 @@ async fn servers_come_and_go_as_the_records_change() {
     assert_eq!(addresses_of(&servers.borrow()), ["10.0.0.1:80", "10.0.0.2:81"]);
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 81 b.example.test.")]);
     becomes(&mut servers, &["10.0.0.2:81"]).await;
-    // The servers outlive the one who named them, and the task ends with whom it serves.
+    // The servers outlive the resolver, and the task ends with the last receiver.
     drop(dns);
     assert_eq!(addresses_of(&servers.borrow()), ["10.0.0.2:81"]);
     drop(servers);

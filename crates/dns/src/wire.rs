@@ -1,4 +1,4 @@
-//! Questions and answers as bytes.
+//! DNS messages: encoding of queries, decoding of replies.
 
 #[cfg(test)]
 mod tests;
@@ -11,61 +11,61 @@ use dormouse_core::dns::MAX_SERVERS;
 use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
 
-/// What is asked for.
+/// The type of the records to query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Addresses of IPv4.
-    V4,
-    /// Addresses of IPv6.
-    V6,
+pub enum RecordType {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
     /// Service records.
-    Services,
+    Srv,
 }
 
-/// The most bytes that an answer over UDP may have: what passes every network unfragmented (DNS flag day 2020).
-pub(super) const MOST_BYTES: u16 = 1232;
+/// The maximum size of a UDP reply in bytes, which no network fragments (DNS flag day 2020).
+pub(super) const MAX_UDP_BYTES: u16 = 1232;
 
-/// A service record, with the addresses that came along.
+/// An SRV record, with the addresses of its target in the same reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Lower ones serve first.
+pub struct SrvRecord {
+    /// The priority; lower values are used first.
     pub priority: u16,
-    /// Its share among those of its priority.
+    /// The weight among records of the same priority.
     pub weight: u16,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// The name of the host.
+    /// The host name.
     pub target: String,
-    /// Where that is, if the answer says it.
+    /// The addresses of the host, if the reply contains them.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What an answer says.
+/// The content of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The addresses, and for how long they may be believed.
+    /// Addresses and their TTL.
     Addresses(Vec<IpAddr>, Duration),
-    /// The service records, no more than [`MOST`], and for how long they may be believed.
-    Services(Vec<Record>, Duration),
-    /// There is no such name, or nothing of this kind.
-    Nothing(Duration),
-    /// It does not fit; ask over TCP.
+    /// SRV records, at most [`MOST`], and their TTL.
+    Services(Vec<SrvRecord>, Duration),
+    /// The name does not exist or has no records of the type; with the negative TTL.
+    NoRecords(Duration),
+    /// The reply is truncated: query over TCP.
     Truncated,
-    /// The server cannot tell, and why.
-    Refused(String),
+    /// The resolver returned an error.
+    ServerError(String),
 }
 
-/// A question as bytes; `None` if the name is none.
-pub fn question(id: u16, name: &str, kind: Kind) -> Option<Vec<u8>> {
+/// Encodes a query. Returns `None` if the name is invalid.
+pub fn question(id: u16, name: &str, kind: RecordType) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     let name = parsed(name)?;
-    packet.questions.push(Question::new(name, record_type(kind).into(), CLASS::IN.into(), false));
-    *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: MOST_BYTES, version: 0 });
+    packet.questions.push(Question::new(name, rr_type(kind).into(), CLASS::IN.into(), false));
+    *packet.opt_mut() = Some(OPT { opt_codes: Vec::new(), udp_packet_size: MAX_UDP_BYTES, version: 0 });
     packet.build_bytes_vec().ok()
 }
 
-/// Whether it can be asked for: a domain that is put behind a name may make it too long.
+/// Returns whether a text is a valid name. A search domain may make a name too long.
 pub(super) fn is_name(text: &str) -> bool {
     parsed(text).is_some()
 }
@@ -74,22 +74,22 @@ fn parsed(text: &str) -> Option<Name<'_>> {
     Name::new(text.strip_suffix('.').unwrap_or(text)).ok()
 }
 
-fn record_type(kind: Kind) -> TYPE {
+fn rr_type(kind: RecordType) -> TYPE {
     match kind {
-        Kind::V4 => TYPE::A,
-        Kind::V6 => TYPE::AAAA,
-        Kind::Services => TYPE::SRV,
+        RecordType::A => TYPE::A,
+        RecordType::Aaaa => TYPE::AAAA,
+        RecordType::Srv => TYPE::SRV,
     }
 }
 
-/// Reads an answer; `None` if it is not one to this question.
-pub fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
+/// Decodes a reply. Returns `None` if the bytes are no reply to this query.
+pub fn reply(bytes: &[u8], id: u16, name: &str, kind: RecordType) -> Option<Reply> {
     let packet = Packet::parse(bytes).ok()?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
     }
     let asked = packet.questions.first()?;
-    if !same(&asked.qname.to_string(), name) || asked.qtype != record_type(kind).into() {
+    if !same(&asked.qname.to_string(), name) || asked.qtype != rr_type(kind).into() {
         return None;
     }
     if packet.has_flags(PacketFlag::TRUNCATION) {
@@ -97,31 +97,31 @@ pub fn reply(bytes: &[u8], id: u16, name: &str, kind: Kind) -> Option<Reply> {
     }
     Some(match packet.rcode() {
         RCODE::NoError => answer(&packet, kind),
-        RCODE::NameError => Reply::Nothing(until_asked_again(&packet)),
-        other => Reply::Refused(format!("the resolver says {other:?}")),
+        RCODE::NameError => Reply::NoRecords(negative_ttl(&packet)),
+        other => Reply::ServerError(format!("the resolver says {other:?}")),
     })
 }
 
-fn answer(packet: &Packet<'_>, kind: Kind) -> Reply {
+fn answer(packet: &Packet<'_>, kind: RecordType) -> Reply {
     let ttl = packet.answers.iter().map(|record| record.ttl).min().unwrap_or_default();
     let ttl = Duration::from_secs(u64::from(ttl));
-    if kind == Kind::Services {
+    if kind == RecordType::Srv {
         let records = services(packet);
         if !records.is_empty() {
             return Reply::Services(records, ttl);
         }
     } else {
-        // A resolver has followed the aliases; what it found stands in the answer.
+        // The resolver has followed the aliases, so all addresses are in the answer section.
         let addresses: Vec<_> = packet.answers.iter().filter_map(address).collect();
         if !addresses.is_empty() {
             return Reply::Addresses(addresses, ttl);
         }
     }
-    Reply::Nothing(until_asked_again(packet))
+    Reply::NoRecords(negative_ttl(packet))
 }
 
-/// Who answers decides how many records there are, so each is looked at once, and no more are kept than are used.
-fn services(packet: &Packet<'_>) -> Vec<Record> {
+/// Collects SRV records. The resolver controls the number of records, so each is read once and at most [`MOST`] are kept.
+fn services(packet: &Packet<'_>) -> Vec<SrvRecord> {
     let mut known: HashMap<&Name<'_>, Vec<IpAddr>> = HashMap::new();
     for record in &packet.additional_records {
         let Some(address) = address(record) else { continue };
@@ -132,7 +132,7 @@ fn services(packet: &Packet<'_>) -> Vec<Record> {
     }
     let service = |record: &ResourceRecord<'_>| {
         let RData::SRV(service) = &record.rdata else { return None };
-        Some(Record {
+        Some(SrvRecord {
             priority: service.priority,
             weight: service.weight,
             port: service.port,
@@ -151,8 +151,8 @@ fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {
     }
 }
 
-/// How long an absence may be believed (RFC 2308).
-fn until_asked_again(packet: &Packet<'_>) -> Duration {
+/// Returns the TTL of a negative answer (RFC 2308).
+fn negative_ttl(packet: &Packet<'_>) -> Duration {
     let seconds = packet.name_servers.iter().find_map(|record| match &record.rdata {
         RData::SOA(zone) => Some(zone.minimum.min(record.ttl)),
         _ => None,
@@ -160,7 +160,7 @@ fn until_asked_again(packet: &Packet<'_>) -> Duration {
     Duration::from_secs(u64::from(seconds.unwrap_or_default()))
 }
 
-/// Names are the same whatever the case, with a dot at the end or without.
+/// Compares names without case and without a final dot.
 fn same(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }

@@ -1,11 +1,11 @@
-//! dormouse: network services that sleep until somebody connects.
+//! dormouse: puts network services to sleep and wakes them on the first connection.
 //!
-//! A connection goes through these modules in this order: [`listener`] → [`admission`] → [`service`] → [`connect`] →
-//! the relay (a crate of its own) → [`ledger`]. [`session`] is the thread through them, [`proxy`] puts them together
-//! for `dormouse proxy`, [`life`] is the process's own: signals, the service manager, the exit when idle.
+//! [`cli`] reads the command line. [`supervisor`] runs the services of `dormouse run`, [`proxy`] the one of
+//! `dormouse proxy`, and [`demo`] a built-in one. [`admin`] serves the control socket and the web address; [`top`] is a
+//! client of it. The data path is in the crate `dormouse-proxy`.
 
 #![forbid(unsafe_code)]
-// They panic where nothing can be written.
+// These macros panic if writing fails.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod admin;

@@ -1,5 +1,5 @@
-//! The journal's own protocol (systemd's "Native Journal Protocol"): an entry is a datagram of fields, so that whoever
-//! reads can select by them.
+//! The journal's own protocol (systemd's "Native Journal Protocol"): an entry is a datagram of fields, so that readers
+//! can filter by field.
 
 use std::fmt::{Display, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -8,40 +8,40 @@ use std::time::Duration;
 
 use crate::Level;
 
-/// Where it listens.
+/// The path of the journal's socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
-/// So long an entry may wait for a journal that does not read.
+/// How long an entry waits for a journal that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The journal's ear.
+/// A connection to the journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// Bound to nobody: the journal's socket may become another one while we run.
+    /// Not connected: the journal's socket may be replaced while dormouse runs.
     socket: UnixDatagram,
     at: PathBuf,
 }
 
 impl Journal {
-    /// `None` where it cannot be reached, as in a root directory of one's own.
+    /// Returns `None` where the journal cannot be reached, for example in a chroot.
     pub(super) fn connect() -> Option<Self> {
         Self::at(Path::new(SOCKET))
     }
 
     fn at(path: &Path) -> Option<Self> {
         let socket = UnixDatagram::unbound().ok()?;
-        // Whether somebody listens there is found out once, with a socket of its own.
+        // A second socket checks once that the journal listens.
         UnixDatagram::unbound().ok()?.connect(path).ok()?;
         socket.set_write_timeout(Some(PATIENCE)).ok()?;
         Some(Self { socket, at: path.to_owned() })
     }
 
-    /// Gives how many entries were not taken: it, or none.
+    /// Sends an entry and returns the number of entries lost: 0 or 1.
     pub(super) fn send(&self, entry: &str) -> u64 {
         u64::from(self.socket.send_to(entry.as_bytes(), &self.at).is_err())
     }
 }
 
-/// An entry with this message and these fields, as [`field`] writes them.
+/// Returns an entry with a message and with fields that [`field`] wrote.
 pub(super) fn entry(level: Level, message: impl Display, fields: &str) -> String {
     let mut entry = String::with_capacity(256);
     field(&mut entry, "PRIORITY", level as u8);
@@ -51,12 +51,12 @@ pub(super) fn entry(level: Level, message: impl Display, fields: &str) -> String
     entry
 }
 
-/// Adds a field. A value is one line, so that none can pretend to be another field.
+/// Adds a field. Line breaks in the value become spaces, so that a value cannot forge another field.
 pub fn field(entry: &mut String, name: &str, value: impl Display) {
     entry.push_str(name);
     entry.push('=');
     let begin = entry.len();
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = write!(entry, "{value}");
     if entry.get(begin..).is_some_and(|value| value.contains('\n')) {
         let value = entry.split_off(begin).replace('\n', " ");
@@ -70,9 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_that_was_made_anew_is_found_again() {
+    fn sends_to_a_journal_socket_that_was_replaced() {
         let path = std::env::temp_dir().join(format!("dormouse-journal-{}", std::process::id()));
-        // It may be there from a process of that number before.
+        // An earlier process with the same number may have left the file.
         let _ = std::fs::remove_file(&path);
         assert!(Journal::at(&path).is_none());
         let heard = |ear: &UnixDatagram| {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_becomes_a_field() {
+    fn a_value_cannot_forge_a_field() {
         let mut fields = String::new();
         field(&mut fields, "DORMOUSE_SERVER", "a\nPRIORITY=0\n");
         let entry = entry(Level::Info, "said\nand done", &fields);

@@ -1,24 +1,24 @@
-//! How severe a line is, and the format of lines.
+//! The severity and the format of log lines.
 
 use std::fmt;
 
-/// How grave a line is, by syslog(3).
+/// The severity of a line, as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something failed for good.
+    /// A failure that dormouse does not recover from.
     Err = 3,
-    /// Somebody should look.
+    /// A condition that an administrator should look at.
     Warning = 4,
-    /// Unusual, but right.
+    /// A normal but unusual condition.
     Notice = 5,
-    /// What an administrator wants to know.
+    /// A normal event.
     Info = 6,
-    /// Every session.
+    /// Details, among them a line for each session.
     Debug = 7,
 }
 
 impl Level {
-    /// Reads a level as systemd writes them: a name or a number.
+    /// Parses a level in systemd's syntax: a name or a number.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "emerg" | "alert" | "crit" | "err" | "error" | "0" | "1" | "2" | "3" => Some(Self::Err),
@@ -31,15 +31,15 @@ impl Level {
     }
 }
 
-/// What lines look like.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// In words; a session's only at debug level.
+    /// Plain text. Sessions are logged at debug level.
     #[default]
     Text,
-    /// Sessions as `HAProxy` tells them with `option tcplog`, at info level; all else in words.
+    /// Sessions in the format of `HAProxy`'s `option tcplog`, at info level; all other lines as plain text.
     Tcplog,
-    /// Every line is a JSON object; a session's at info level.
+    /// One JSON object for each line. Sessions are logged at info level.
     Json,
 }
 

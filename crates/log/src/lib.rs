@@ -17,7 +17,7 @@ mod text;
 
 pub use journal::field;
 pub use level::{Format, Level};
-pub use logger::{Log, say_as};
+pub use logger::{Log, write_stderr_at};
 pub use recurring::Recurring;
-pub use sink::say;
-pub use text::{Utc, quoted};
+pub use sink::write_stderr;
+pub use text::{Utc, json_string};

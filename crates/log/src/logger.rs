@@ -1,7 +1,6 @@
-//! Log lines on standard error, with priorities when it is the journal (sd-daemon(3)).
+//! The log: level, format, rate limits.
 //!
-//! What recurs is told once, then counted. A reader that does not keep up loses lines, not us sessions: a thread of
-//! its own writes them.
+//! A separate thread writes the lines, so a slow reader loses lines but does not delay sessions.
 
 use std::fmt;
 use std::io::Stderr;
@@ -13,12 +12,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::journal::{Journal, entry, field};
 use crate::level::{Format, Level};
-use crate::queue::{Sheet, Writer};
+use crate::queue::{Sink, Writer};
 use crate::recurring::{KINDS, Recurring};
-use crate::sink::{Paper, say};
-use crate::text::{Utc, quoted};
+use crate::sink::{LineWriter, write_stderr};
+use crate::text::{Utc, json_string};
 
-/// A kind of line is told at most so often; in between it is counted.
+/// The minimum time between two lines of one recurring kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// The log. Cheap to clone.
@@ -26,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub struct Log {
     inner: Arc<Inner>,
     recent: Arc<Mutex<[Recent; KINDS]>>,
-    /// Whose lines they are, for the journal.
+    /// The service that the lines belong to, for the journal.
     service: Option<Arc<str>>,
 }
 
@@ -38,108 +37,109 @@ struct Inner {
     writer: OnceLock<Writer>,
 }
 
-/// How lines are written.
+/// The settings that decide how a line is written.
 #[derive(Debug)]
 struct Style {
     /// A [`Format`].
     format: AtomicU8,
     journal: bool,
-    /// Where lines go as entries with fields, if they do.
+    /// The journal, if lines are sent as entries with fields.
     native: Option<Journal>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Recent {
-    told: Option<Instant>,
-    untold: u64,
+    last_written: Option<Instant>,
+    suppressed: u64,
 }
 
-/// Where a process's lines end up: on standard error, or as entries in the journal.
+/// The sink of the process: standard error, or the journal.
 #[derive(Debug)]
 struct Out {
     style: Arc<Style>,
-    paper: Paper<Stderr>,
+    lines: LineWriter<Stderr>,
 }
 
 impl Log {
-    /// A log of lines up to this level, on standard error.
+    /// Creates a log on standard error with a maximum level.
     pub fn new(level: Option<Level>) -> Self {
         Self::with(level, Format::Text, stderr_is_journal(), None)
     }
 
-    /// The same, with lines of this format. Where standard error is the journal, they are entries with fields.
-    pub fn formatted(level: Option<Level>, format: Format) -> Self {
+    /// Creates a log with a maximum level and a format. Where standard error is the journal, lines are sent as entries
+    /// with fields.
+    pub fn with_format(level: Option<Level>, format: Format) -> Self {
         let journal = stderr_is_journal();
         Self::with(level, format, journal, if journal { Journal::connect() } else { None })
     }
 
     fn with(level: Option<Level>, format: Format, journal: bool, native: Option<Journal>) -> Self {
-        let level = AtomicU8::new(level_or_told(level) as u8);
+        let level = AtomicU8::new(level_or_default(level) as u8);
         let style = Style { format: AtomicU8::new(format as u8), journal, native };
         let inner = Inner { level, style: Arc::new(style), writer: OnceLock::new() };
         Self { inner: Arc::new(inner), recent: Arc::default(), service: None }
     }
 
-    /// Other lines from now on, also for whoever has the same log.
+    /// Sets the maximum level for all clones of the log.
     pub fn set_level(&self, level: Option<Level>) {
-        self.inner.level.store(level_or_told(level) as u8, Ordering::Relaxed);
+        self.inner.level.store(level_or_default(level) as u8, Ordering::Relaxed);
     }
 
-    /// Lines of this format from now on, also for whoever has the same log.
+    /// Sets the format for all clones of the log.
     pub fn set_format(&self, format: Format) {
         self.inner.style.format.store(format as u8, Ordering::Relaxed);
     }
 
-    /// The same log for somebody else: what recurs there is counted apart.
+    /// Returns the same log with rate limits of its own.
     #[must_use]
-    pub fn separate(&self) -> Self {
+    pub fn with_separate_limits(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), recent: Arc::default(), service: self.service.clone() }
     }
 
-    /// The same for this service.
+    /// Returns the same log for the lines of a service, with rate limits of its own.
     #[must_use]
-    pub fn of(&self, service: &str) -> Self {
-        Self { service: Some(Arc::from(service)), ..self.separate() }
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { service: Some(Arc::from(service)), ..self.with_separate_limits() }
     }
 
-    /// Whether lines can have fields.
+    /// Returns whether lines carry journal fields.
     pub fn has_fields(&self) -> bool {
         self.inner.style.native.is_some()
     }
 
-    /// Whether lines of this level are written at all.
-    pub fn wants(&self, level: Level) -> bool {
+    /// Returns whether lines of a level are written.
+    pub fn is_enabled(&self, level: Level) -> bool {
         level as u8 <= self.inner.level.load(Ordering::Relaxed)
     }
 
-    /// Whether each session gets a line.
-    pub fn wants_sessions(&self) -> bool {
-        self.wants(if self.format() == Format::Text { Level::Debug } else { Level::Info })
+    /// Returns whether each session gets a line.
+    pub fn logs_sessions(&self) -> bool {
+        self.is_enabled(if self.format() == Format::Text { Level::Debug } else { Level::Info })
     }
 
-    /// What lines look like.
+    /// Returns the format of lines.
     pub fn format(&self) -> Format {
         self.inner.style.format()
     }
 
     /// Writes a line.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
-        if self.wants(level) && self.format() == Format::Json {
-            self.object(level, &format!(r#""message":{}"#, quoted(&text.to_string())), "");
+        if self.is_enabled(level) && self.format() == Format::Json {
+            self.json(level, &format!(r#""message":{}"#, json_string(&text.to_string())), "");
         } else {
-            self.words(level, text, "");
+            self.text(level, text, "");
         }
     }
 
-    /// Writes a JSON object: the time, the level, and these members; with these fields in the journal.
-    pub fn object(&self, level: Level, members: &str, fields: &str) {
+    /// Writes a JSON object with the time, the level and `members`, and with `fields` in the journal.
+    pub fn json(&self, level: Level, members: &str, fields: &str) {
         let now = Utc(SystemTime::now());
-        self.words(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
+        self.text(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
     }
 
-    /// Writes just this; with these fields in the journal.
-    pub fn words(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
-        if !self.wants(level) {
+    /// Writes a text as it is, with `fields` in the journal.
+    pub fn text(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
+        if !self.is_enabled(level) {
             return;
         }
         if !self.has_fields() {
@@ -152,29 +152,30 @@ impl Log {
         self.write(entry);
     }
 
-    /// Writes a line of a kind that recurs: the first one at once, then one a period that counts the others.
+    /// Writes a line of a recurring kind: the first one at once, then at most one each [`PERIOD`] with the number of lines
+    /// suppressed since.
     pub fn recurring(&self, kind: Recurring, level: Level, text: fmt::Arguments<'_>) {
-        if !self.wants(level) {
+        if !self.is_enabled(level) {
             return;
         }
-        let untold = {
+        let suppressed = {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(recent) = recent.get_mut(kind as usize) else { return };
             let now = Instant::now();
-            if recent.told.is_some_and(|told| now.duration_since(told) < PERIOD) {
-                recent.untold += 1;
+            if recent.last_written.is_some_and(|last_written| now.duration_since(last_written) < PERIOD) {
+                recent.suppressed += 1;
                 return;
             }
-            recent.told = Some(now);
-            std::mem::take(&mut recent.untold)
+            recent.last_written = Some(now);
+            std::mem::take(&mut recent.suppressed)
         };
-        match untold {
+        match suppressed {
             0 => self.line(level, text),
             count => self.line(level, format_args!("{text} ({count} more like this since it was last told)")),
         }
     }
 
-    /// Waits until all lines are written, but not for long: the reader may be stuck.
+    /// Waits until all lines are written, at most half a second: the reader may be stuck.
     pub fn flush(&self) {
         if let Some(writer) = self.inner.writer.get() {
             writer.flush(Duration::from_millis(500));
@@ -184,7 +185,7 @@ impl Log {
     fn write(&self, line: String) {
         let writer = self.inner.writer.get_or_init(|| {
             let style = Arc::clone(&self.inner.style);
-            Writer::new(Box::new(Out { style, paper: Paper::new(std::io::stderr()) }))
+            Writer::new(Box::new(Out { style, lines: LineWriter::new(std::io::stderr()) }))
         });
         writer.write(line);
     }
@@ -192,29 +193,29 @@ impl Log {
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-impl Sheet for Out {
-    fn put(&mut self, lines: &str) -> u64 {
+impl Sink for Out {
+    fn write(&mut self, lines: &str) -> u64 {
         match &self.style.native {
             Some(journal) => journal.send(lines),
-            None => self.paper.lines(lines),
+            None => self.lines.lines(lines),
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn is_writable(&self) -> bool {
         let stderr = std::io::stderr();
         let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
-        // The journal's queue may have to be waited for.
+        // The journal's queue may block.
         let is_stderr = self.style.native.is_none();
         is_stderr && poll(&mut polled, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0)
     }
 
     /// A datagram is one entry.
-    fn takes_several(&self) -> bool {
+    fn accepts_batches(&self) -> bool {
         self.style.native.is_none()
     }
 
-    fn lost(&self, lines: u64) -> String {
-        self.style.lost(lines)
+    fn lost_notice(&self, lines: u64) -> String {
+        self.style.lost_notice(lines)
     }
 }
 
@@ -229,8 +230,8 @@ impl Style {
         priority(self.journal, level)
     }
 
-    /// The line that tells how many others are missing.
-    fn lost(&self, lines: u64) -> String {
+    /// Returns the line that reports the number of lost lines.
+    fn lost_notice(&self, lines: u64) -> String {
         let priority = self.priority(Level::Warning);
         let text = format!("{lines} log lines were lost, because nobody took them in time");
         if self.native.is_some() {
@@ -246,24 +247,25 @@ impl Style {
     }
 }
 
-/// Says this where there is no log yet, or no more: each line as grave as this, if the journal reads it.
-pub fn say_as(level: Level, text: &impl fmt::Display) {
+/// Writes a text to standard error where no [`Log`] exists. Each line has the level as its priority if standard error is
+/// the journal.
+pub fn write_stderr_at(level: Level, text: &impl fmt::Display) {
     let priority = priority(stderr_is_journal(), level);
     let lines: Vec<_> = text.to_string().lines().map(|line| format!("{priority}{line}\n")).collect();
-    say(lines.concat());
+    write_stderr(lines.concat());
 }
 
 fn priority(journal: bool, level: Level) -> String {
     if journal { format!("<{}>", level as u8) } else { String::new() }
 }
 
-/// What is wanted, or what the environment says.
-fn level_or_told(level: Option<Level>) -> Level {
-    let told = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
-    level.or_else(told).unwrap_or(Level::Info)
+/// Returns the given level, or `SYSTEMD_LOG_LEVEL`, or info.
+fn level_or_default(level: Option<Level>) -> Level {
+    let from_environment = || std::env::var("SYSTEMD_LOG_LEVEL").ok().and_then(|level| Level::parse(&level));
+    level.or_else(from_environment).unwrap_or(Level::Info)
 }
 
-/// Whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.
+/// Returns whether standard error goes to the journal: `JOURNAL_STREAM` names its device and inode.
 fn stderr_is_journal() -> bool {
     let matches = || {
         let stream = std::env::var("JOURNAL_STREAM").ok()?;
@@ -279,19 +281,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_systemds() {
+    fn parses_the_levels_of_systemd() {
         assert_eq!(Level::parse("debug"), Some(Level::Debug));
         assert_eq!(Level::parse("4"), Some(Level::Warning));
         assert_eq!(Level::parse("loud"), None);
     }
 
     #[test]
-    fn what_recurs_is_told_once_and_counted() {
+    fn suppresses_and_counts_recurring_lines() {
         let log = Log::new(Some(Level::Err));
         for _ in 0..5 {
-            log.recurring(Recurring::AtLimit, Level::Err, format_args!("a line of a test that recurs"));
+            log.recurring(Recurring::AtLimit, Level::Err, format_args!("a recurring line of a test"));
         }
         let recent = log.recent.lock().unwrap()[Recurring::AtLimit as usize];
-        assert_eq!(recent.untold, 4);
+        assert_eq!(recent.suppressed, 4);
     }
 }

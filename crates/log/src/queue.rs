@@ -1,7 +1,7 @@
-//! Lines on their way out: a bounded queue, and a thread that writes what is in it.
+//! A bounded queue of lines, and the thread that writes them.
 //!
-//! The thread ends when nothing was said for a while, and the next line starts another: while a process has one thread
-//! only, each system call costs it less, because the kernel need not count who uses its table of files (`fdget`).
+//! The thread ends after a second without lines, and the next line starts another. In a process with one thread each
+//! system call is cheaper, because the kernel skips the reference count of the file table (`fdget`).
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};
@@ -9,35 +9,35 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lines that may wait.
-const QUEUE: usize = 4096;
-/// So many bytes of lines are written at once.
+/// The maximum number of queued lines.
+const MAX_QUEUED: usize = 4096;
+/// The size in bytes from which a batch of lines is written.
 const BATCH: usize = 64 << 10;
-/// After so long without a line the thread ends.
-const SILENCE: Duration = Duration::from_secs(1);
+/// The time without a line after which the thread ends.
+const IDLE: Duration = Duration::from_secs(1);
 
-/// Where lines end up.
-pub(super) trait Sheet: Send {
-    /// Writes these lines. Gives how many of them are not there as a whole.
-    fn put(&mut self, lines: &str) -> u64;
+/// The destination of lines.
+pub(super) trait Sink: Send {
+    /// Writes lines and returns the number of lines that were not written completely.
+    fn write(&mut self, lines: &str) -> u64;
 
-    /// Whether it takes a line at once.
-    fn has_room(&self) -> bool;
+    /// Returns whether a write would not block.
+    fn is_writable(&self) -> bool;
 
-    /// Whether it takes several lines at once.
-    fn takes_several(&self) -> bool;
+    /// Returns whether one write may contain several lines.
+    fn accepts_batches(&self) -> bool;
 
-    /// The line that tells how many others are missing.
-    fn lost(&self, lines: u64) -> String;
+    /// Returns the line that reports the number of lost lines.
+    fn lost_notice(&self, lines: u64) -> String;
 }
 
-/// Takes lines, and keeps nobody waiting for them to be written.
+/// Queues lines without blocking the caller.
 #[derive(Debug)]
-pub(super) struct Writer(Arc<Desk>);
+pub(super) struct Writer(Arc<Queue>);
 
-struct Desk {
-    /// Whoever writes has it.
-    sheet: Mutex<Box<dyn Sheet>>,
+struct Queue {
+    /// Locked by the thread that writes.
+    sink: Mutex<Box<dyn Sink>>,
     state: Mutex<State>,
     more: Condvar,
     written: Condvar,
@@ -46,81 +46,82 @@ struct Desk {
 #[derive(Debug, Default)]
 struct State {
     lines: VecDeque<String>,
-    /// Those, and the ones that are being written.
+    /// The number of lines that are queued or being written.
     unwritten: usize,
     lost: u64,
-    hand: Hand,
+    writer: WriterState,
 }
 
-/// What the thread does.
+/// The state of the writer thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Hand {
+enum WriterState {
     #[default]
-    Gone,
-    Busy,
+    Stopped,
+    Writing,
     Waiting,
 }
 
 impl Writer {
-    pub(super) fn new(sheet: Box<dyn Sheet>) -> Self {
-        let (sheet, state) = (Mutex::new(sheet), Mutex::default());
-        Self(Arc::new(Desk { sheet, state, more: Condvar::new(), written: Condvar::new() }))
+    pub(super) fn new(sink: Box<dyn Sink>) -> Self {
+        let (sink, state) = (Mutex::new(sink), Mutex::default());
+        Self(Arc::new(Queue { sink, state, more: Condvar::new(), written: Condvar::new() }))
     }
 
-    /// Takes a line; where too many wait it is lost and counted.
+    /// Queues a line. If the queue is full, the line is lost and counted.
     pub(super) fn write(&self, line: String) {
         let mut state = self.0.lock();
-        if state.lines.len() >= QUEUE {
+        if state.lines.len() >= MAX_QUEUED {
             state.lost += 1;
             return;
         }
-        if state.hand == Hand::Gone && !self.start() {
+        if state.writer == WriterState::Stopped && !self.start() {
             drop(state);
-            return self.0.write_here(&line);
+            return self.0.write_directly(&line);
         }
         state.lines.push_back(line);
         state.unwritten += 1;
-        if state.hand == Hand::Waiting {
+        if state.writer == WriterState::Waiting {
             self.0.more.notify_one();
         }
-        state.hand = Hand::Busy;
+        state.writer = WriterState::Writing;
     }
 
-    /// Waits until all lines are written, but not for longer than this.
+    /// Waits until all lines are written, or until the timeout.
     pub(super) fn flush(&self, patience: Duration) {
         drop(self.0.written.wait_timeout_while(self.0.lock(), patience, |state| state.unwritten > 0));
     }
 
     fn start(&self) -> bool {
         let thread = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
-        let desk = Arc::clone(&self.0);
-        thread.spawn(move || desk.write_all()).is_ok()
+        let queue = Arc::clone(&self.0);
+        thread.spawn(move || queue.write_all()).is_ok()
     }
 }
 
-impl Desk {
-    /// Writes a line where no thread can be had for it, if that keeps nobody waiting.
-    fn write_here(&self, line: &str) {
-        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost = if sheet.has_room() { sheet.put(line) } else { 1 };
-        drop(sheet);
+impl Queue {
+    /// Writes a line in the calling thread, for when no writer thread can be started. The line is lost if the write would
+    /// block.
+    fn write_directly(&self, line: &str) {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = if sink.is_writable() { sink.write(line) } else { 1 };
+        drop(sink);
         self.lock().lost += lost;
     }
 
     fn write_all(&self) {
-        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((text, taken)) = self.next(sheet.takes_several()) {
-            let unwritten = sheet.put(&text);
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((text, taken)) = self.next(sink.accepts_batches()) {
+            let unwritten = sink.write(&text);
             let lost = {
                 let mut state = self.lock();
                 state.unwritten = state.unwritten.saturating_sub(taken);
                 state.lost += unwritten;
-                // Where nothing can be written nobody can be told, either.
+                // If the sink fails, the notice would fail too.
                 if unwritten == 0 { std::mem::take(&mut state.lost) } else { 0 }
             };
             if lost > 0 {
-                let told = sheet.lost(lost);
-                if sheet.put(&told) > 0 {
+                let notice = sink.lost_notice(lost);
+                if sink.write(&notice) > 0 {
                     self.lock().lost += lost;
                 }
             }
@@ -128,16 +129,16 @@ impl Desk {
         }
     }
 
-    /// The next lines, and how many they are. `None`: there were none for so long that whoever writes may go.
+    /// Returns the next batch and its number of lines, or `None` if there were no lines for [`IDLE`].
     fn next(&self, several: bool) -> Option<(String, usize)> {
         let mut state = self.lock();
         if state.lines.is_empty() {
-            state.hand = Hand::Waiting;
-            let waited = self.more.wait_timeout_while(state, SILENCE, |state| state.lines.is_empty());
+            state.writer = WriterState::Waiting;
+            let waited = self.more.wait_timeout_while(state, IDLE, |state| state.lines.is_empty());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let Some(mut text) = state.lines.pop_front() else {
-            state.hand = Hand::Gone;
+            state.writer = WriterState::Stopped;
             return None;
         };
         let mut taken = 1;
@@ -146,7 +147,7 @@ impl Desk {
             text.push_str(&line);
             taken += 1;
         }
-        state.hand = Hand::Busy;
+        state.writer = WriterState::Writing;
         Some((text, taken))
     }
 
@@ -155,9 +156,9 @@ impl Desk {
     }
 }
 
-impl Debug for Desk {
+impl Debug for Queue {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Queue").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -166,27 +167,27 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sheet whose reader takes each piece when it likes.
+    /// A sink that the test lets continue after each write.
     struct Slow {
         out: Sender<String>,
         go: Receiver<()>,
     }
 
-    impl Sheet for Slow {
-        fn put(&mut self, lines: &str) -> u64 {
+    impl Sink for Slow {
+        fn write(&mut self, lines: &str) -> u64 {
             self.out.send(lines.to_owned()).unwrap();
             u64::from(self.go.recv().is_err())
         }
 
-        fn has_room(&self) -> bool {
+        fn is_writable(&self) -> bool {
             true
         }
 
-        fn takes_several(&self) -> bool {
+        fn accepts_batches(&self) -> bool {
             true
         }
 
-        fn lost(&self, lines: u64) -> String {
+        fn lost_notice(&self, lines: u64) -> String {
             format!("{lines} lost\n")
         }
     }
@@ -197,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_and_what_is_lost_is_told() {
+    fn a_slow_reader_blocks_no_caller_and_lost_lines_are_reported() {
         let (writer, written, go_on) = slow();
         writer.write("first\n".to_owned());
         assert_eq!(written.recv().unwrap(), "first\n");
-        for _ in 0..QUEUE + 3 {
+        for _ in 0..MAX_QUEUED + 3 {
             writer.write("more\n".to_owned());
         }
         go_on.send(()).unwrap();
@@ -210,20 +211,20 @@ mod tests {
             go_on.send(()).unwrap();
         }
         let more = written.recv().unwrap();
-        assert_eq!(more.lines().count(), QUEUE);
+        assert_eq!(more.lines().count(), MAX_QUEUED);
         writer.flush(Duration::from_secs(10));
         assert_eq!(writer.0.lock().unwritten, 0);
     }
 
     #[test]
-    fn the_thread_goes_when_there_is_nothing_to_write_and_another_comes() {
+    fn the_thread_ends_when_idle_and_the_next_line_starts_another() {
         let (writer, written, go_on) = slow();
         for text in ["first\n", "second\n"] {
             writer.write(text.to_owned());
             assert_eq!(written.recv().unwrap(), text);
             go_on.send(()).unwrap();
             writer.flush(Duration::from_secs(10));
-            while writer.0.lock().hand != Hand::Gone {
+            while writer.0.lock().writer != WriterState::Stopped {
                 thread::sleep(Duration::from_millis(10));
             }
         }

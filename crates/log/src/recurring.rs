@@ -1,21 +1,21 @@
-//! Kinds of lines that recur while their cause lasts.
+//! The kinds of lines that repeat while their cause lasts.
 
-/// A kind of line that comes again and again while its cause lasts.
+/// A kind of line that repeats while its cause lasts, and is rate-limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recurring {
     /// The limit of connections is reached.
     AtLimit,
-    /// A system limit keeps us from accepting.
+    /// A system limit prevents accepting clients.
     AcceptPaused,
-    /// A listener told of an error of one connection.
+    /// Accepting one connection failed.
     AcceptFailed,
-    /// The server does not take connections.
+    /// No server took the connection.
     Unserved,
-    /// A client's address has no form in the PROXY header.
+    /// The PROXY header cannot express the client's address.
     ClientUnknown,
     /// A trusted proxy's header is missing or wrong.
     Header,
-    /// A session could not be set up for a reason of ours.
+    /// A local limit prevented a session.
     Internal,
 }
 

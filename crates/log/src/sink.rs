@@ -1,43 +1,43 @@
-//! What lines are written on. It may take nothing for a while: a full disk, a reader that has gone.
+//! Writing lines to a file or stream that may be full or blocked.
 
 use std::io::{self, Write};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// So long last words may take.
+/// The longest time that [`write_stderr`] waits.
 const LAST: Duration = Duration::from_millis(500);
 
 /// A file or stream that lines are written to.
 #[derive(Debug)]
-pub(super) struct Paper<W> {
+pub(super) struct LineWriter<W> {
     to: W,
-    /// What stands there does not end with a whole line.
-    torn: bool,
+    /// The last write ended in the middle of a line.
+    partial: bool,
 }
 
-impl<W: Write> Paper<W> {
+impl<W: Write> LineWriter<W> {
     pub(super) fn new(to: W) -> Self {
-        Self { to, torn: false }
+        Self { to, partial: false }
     }
 
-    /// Writes these lines. Gives how many of them are not there as a whole.
+    /// Writes lines and returns the number of lines that were not written completely.
     pub(super) fn lines(&mut self, text: &str) -> u64 {
-        // What follows is to be a line of its own.
-        if self.torn && !self.put(b"\n").is_empty() {
+        // Ends the partial line first.
+        if self.partial && !self.write(b"\n").is_empty() {
             return count(text.as_bytes());
         }
-        count(self.put(text.as_bytes()))
+        count(self.write(text.as_bytes()))
     }
 
-    /// Writes what can be written, and gives the rest.
-    fn put<'a>(&mut self, mut rest: &'a [u8]) -> &'a [u8] {
+    /// Writes as many bytes as possible and returns the rest.
+    fn write<'a>(&mut self, mut rest: &'a [u8]) -> &'a [u8] {
         while !rest.is_empty() {
             match self.to.write(rest) {
                 Ok(0) => break,
                 Ok(written) => {
                     let (done, left) = rest.split_at(written.min(rest.len()));
-                    self.torn = !done.ends_with(b"\n");
+                    self.partial = !done.ends_with(b"\n");
                     rest = left;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -48,19 +48,19 @@ impl<W: Write> Paper<W> {
     }
 }
 
-/// Says this on standard error if that takes it soon. Unlike `eprintln!` it neither waits for a reader that is stuck nor
-/// panics where nothing can be written.
-pub fn say(text: String) {
+/// Writes a text to standard error. Unlike `eprintln!` it does not block for long on a stuck reader and does not panic
+/// when the write fails.
+pub fn write_stderr(text: String) {
     let (done, is_done) = channel();
     let direct = text.clone();
     let thread = thread::Builder::new().name("words".to_owned()).stack_size(64 << 10);
     let spawned = thread.spawn(move || {
-        // Nobody can be told that nobody can be told.
+        // There is no other place to report the failure.
         let _ = io::stderr().write_all(text.as_bytes());
         let _ = done.send(());
     });
     match spawned {
-        // It is said, or it would take too long.
+        // Written, or the reader is stuck.
         Ok(_) => drop(is_done.recv_timeout(LAST)),
         Err(_) => drop(io::stderr().write_all(direct.as_bytes())),
     }
@@ -74,7 +74,7 @@ fn count(text: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// A disk with room for so many bytes.
+    /// A disk with `room` free bytes.
     struct Disk {
         room: usize,
         written: Vec<u8>,
@@ -97,23 +97,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_does_not_take_is_counted() {
-        let mut paper = Paper::new(Disk { room: 12, written: Vec::new() });
-        assert_eq!(paper.lines("first\nsecond\nthird\n"), 2);
-        assert_eq!(paper.lines("fourth\nfifth\n"), 2);
-        paper.to.room = 100;
-        assert_eq!(paper.lines("sixth\n"), 0);
-        assert_eq!(String::from_utf8_lossy(&paper.to.written), "first\nsecond\nsixth\n");
+    fn counts_the_lines_that_a_full_disk_loses() {
+        let mut lines = LineWriter::new(Disk { room: 12, written: Vec::new() });
+        assert_eq!(lines.lines("first\nsecond\nthird\n"), 2);
+        assert_eq!(lines.lines("fourth\nfifth\n"), 2);
+        lines.to.room = 100;
+        assert_eq!(lines.lines("sixth\n"), 0);
+        assert_eq!(String::from_utf8_lossy(&lines.to.written), "first\nsecond\nsixth\n");
     }
 
     #[test]
-    fn a_torn_line_ends_before_the_next() {
-        let mut paper = Paper::new(Disk { room: 8, written: Vec::new() });
-        assert_eq!(paper.lines("first\nsecond\n"), 1);
-        paper.to.room = 1;
-        assert_eq!(paper.lines("third\n"), 1);
-        paper.to.room = 100;
-        assert_eq!(paper.lines("fourth\n"), 0);
-        assert_eq!(String::from_utf8_lossy(&paper.to.written), "first\nse\nfourth\n");
+    fn ends_a_partial_line_before_the_next() {
+        let mut lines = LineWriter::new(Disk { room: 8, written: Vec::new() });
+        assert_eq!(lines.lines("first\nsecond\n"), 1);
+        lines.to.room = 1;
+        assert_eq!(lines.lines("third\n"), 1);
+        lines.to.room = 100;
+        assert_eq!(lines.lines("fourth\n"), 0);
+        assert_eq!(String::from_utf8_lossy(&lines.to.written), "first\nse\nfourth\n");
     }
 }

@@ -1,14 +1,14 @@
-//! Texts and times in the formats that log lines use.
+//! JSON strings and UTC times for log lines.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A text as JSON writes it.
-pub fn quoted(text: &str) -> String {
+/// Returns a text as a quoted JSON string.
+pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A moment as RFC 3339 has it, in UTC: `2026-11-21T14:59:15.123Z`.
+/// A time that displays as RFC 3339 in UTC: `2026-11-21T14:59:15.123Z`.
 pub struct Utc(pub SystemTime);
 
 impl fmt::Display for Utc {
@@ -28,7 +28,8 @@ impl fmt::Display for Utc {
     }
 }
 
-/// The date so many days after 1970 began, counted in years that begin in March, so that a leap day is a year's last.
+/// Returns year, month and day of a number of days since 1970-01-01. Years are counted from March, so that a leap day
+/// is the last day of a year.
 fn civil(days: u64) -> (u64, u64, u64) {
     const CYCLE: u64 = 146_097;
     let days = days + 719_468;
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_the_calendars() {
+    fn formats_dates_of_the_gregorian_calendar() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_400, "2000-02-29T00:00:00.000Z"),
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_in_json_are_quoted() {
-        assert_eq!(quoted("a\"b\\\n"), r#""a\"b\\\n""#);
+    fn quotes_json_strings() {
+        assert_eq!(json_string("a\"b\\\n"), r#""a\"b\\\n""#);
     }
 }

@@ -1,9 +1,8 @@
-//! Staying awake between events that come close together.
+//! Busy polling between events that follow each other closely.
 //!
-//! A process that sleeps for 20 µs pays more for falling asleep and being woken than for the wait itself. So after an
-//! event the loop looks for the next one a few times before it sleeps, but only as long as that was worth it lately,
-//! and never for long: what KVM does for its guests (`halt_poll_ns`, Documentation/virt/kvm/halt-polling.rst) and the
-//! haltpoll governor inside them. Traffic with pauses longer than 50 µs is never waited for.
+//! A sleep of 20 µs costs more than the wait itself. So after an event the loop polls for the next one before it sleeps,
+//! if that was worth it recently, and never for long: what KVM does for its guests (`halt_poll_ns`, Documentation/virt/kvm/halt-polling.rst) and the
+//! haltpoll governor inside them. Traffic with pauses longer than 50 µs is never polled for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,12 +11,12 @@ use rustix::thread::sched_yield;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-/// The longest look-out, and so the most CPU time that an event can cost in vain.
-const LONGEST: Duration = Duration::from_micros(50);
-/// The first look-out.
-const SHORTEST: Duration = Duration::from_micros(10);
+/// The longest polling window, which bounds the CPU time that an event can waste.
+const MAX_WINDOW: Duration = Duration::from_micros(50);
+/// The first polling window.
+const MIN_WINDOW: Duration = Duration::from_micros(10);
 
-/// What the one event loop of the process has met.
+/// The events of the process's event loop.
 static EVENTS: Events =
     Events { seen: AtomicU64::new(0), asleep: AtomicBool::new(false), wake: Notify::const_new() };
 
@@ -27,8 +26,8 @@ struct Events {
     wake: Notify,
 }
 
-/// To be told of each event of a session.
-pub fn event() {
+/// Records an event of a session.
+pub fn record_event() {
     EVENTS.seen.store(EVENTS.seen.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     if EVENTS.asleep.load(Ordering::Relaxed) {
         EVENTS.asleep.store(false, Ordering::Relaxed);
@@ -36,24 +35,24 @@ pub fn event() {
     }
 }
 
-/// Keeps the event loop looking while events come close together. Never ends.
-pub async fn keep() {
+/// Polls for events while they follow each other closely. Never returns.
+pub async fn run() {
     let mut window = Duration::ZERO;
     loop {
         let slept = Instant::now();
         EVENTS.asleep.store(true, Ordering::Relaxed);
         EVENTS.wake.notified().await;
         window = match slept.elapsed() {
-            pause if pause > LONGEST => Duration::ZERO,
-            pause if pause > window => (window * 2).clamp(SHORTEST, LONGEST),
+            pause if pause > MAX_WINDOW => Duration::ZERO,
+            pause if pause > window => (window * 2).clamp(MIN_WINDOW, MAX_WINDOW),
             _ => window,
         };
-        while look_out(window).await {}
+        while poll_for_event(window).await {}
     }
 }
 
-/// Whether an event came within this time.
-async fn look_out(window: Duration) -> bool {
+/// Polls for this time and returns whether an event came.
+async fn poll_for_event(window: Duration) -> bool {
     if window.is_zero() {
         return false;
     }
@@ -66,7 +65,7 @@ async fn look_out(window: Duration) -> bool {
         if since.elapsed() >= window {
             return false;
         }
-        // Whoever is to answer may wait for this very processor.
+        // The process that sends the next event may need this processor.
         sched_yield();
     }
 }

@@ -14,100 +14,106 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 pub struct Client {
     /// The socket.
     pub socket: OwnedFd,
-    /// What it can do.
+    /// The kind of the socket.
     pub kind: StreamKind,
 }
 
-/// Who is at the far end of an accepted connection, and where it came in.
+/// The addresses of an accepted connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    far: Option<SocketAddrAny>,
-    near: Option<SocketAddrAny>,
-    told: Option<Box<Told>>,
+    remote: Option<SocketAddrAny>,
+    local: Option<SocketAddrAny>,
+    proxied: Option<Box<ProxiedClient>>,
     unique_id: Option<Box<str>>,
 }
 
-/// What a proxy between us and the client has told of it.
+/// What a PROXY header reports about the client.
 #[derive(Debug, Clone)]
-struct Told {
+struct ProxiedClient {
     addresses: Addresses,
     tlvs: Vec<Tlv>,
 }
 
 impl Peer {
-    /// Asks the kernel about a connected socket. A peer that has already gone is nobody.
+    /// Reads the addresses of a connected socket from the kernel. The peer is unknown if it has already disconnected.
     pub fn of(socket: impl AsFd) -> Self {
-        Self { far: getpeername(&socket).ok().flatten(), near: getsockname(&socket).ok(), ..Self::unknown() }
+        Self {
+            remote: getpeername(&socket).ok().flatten(),
+            local: getsockname(&socket).ok(),
+            ..Self::unknown()
+        }
     }
 
-    /// The same where it came to a socket of this path, of which the kernel only knows a name of before
-    /// (`listener::path`).
-    pub fn at(socket: impl AsFd, path: &Path) -> Self {
+    /// The same for a client of a UNIX socket at a path. The kernel reports the name before the rename (`listener::path`).
+    pub fn of_unix_path(socket: impl AsFd, path: &Path) -> Self {
         let peer = Self::of(socket);
         match SocketAddrUnix::new(path) {
-            Ok(address) => Self { near: Some(address.into()), ..peer },
+            Ok(address) => Self { local: Some(address.into()), ..peer },
             Err(_) => peer,
         }
     }
 
-    /// Nobody that we asked about.
+    /// Returns a peer without addresses.
     pub fn unknown() -> Self {
-        Self { far: None, near: None, told: None, unique_id: None }
+        Self { remote: None, local: None, proxied: None, unique_id: None }
     }
 
-    /// Takes over what a trusted proxy tells of it. Where that tells no addresses it speaks for itself.
-    pub fn learn(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
+    /// Sets the addresses and TLVs of a PROXY header. A header without addresses is about the proxy itself and changes
+    /// nothing.
+    pub fn set_proxied(&mut self, addresses: Addresses, tlvs: Vec<Tlv>) {
         if addresses != Addresses::Unknown {
-            self.told = Some(Box::new(Told { addresses, tlvs }));
+            self.proxied = Some(Box::new(ProxiedClient { addresses, tlvs }));
         }
     }
 
-    /// Whether a proxy has told who it is.
-    pub fn is_told(&self) -> bool {
-        self.told.is_some()
+    /// Returns whether the addresses are from a PROXY header.
+    pub fn is_proxied(&self) -> bool {
+        self.proxied.is_some()
     }
 
-    /// What else a proxy has told of it.
+    /// Returns the TLVs of the PROXY header.
     pub fn tlvs(&self) -> &[Tlv] {
-        self.told.as_ref().map(|told| told.tlvs.as_slice()).unwrap_or_default()
+        self.proxied.as_ref().map(|proxied| proxied.tlvs.as_slice()).unwrap_or_default()
     }
 
-    /// The name under which the server knows its session, if it was given one.
+    /// Returns the unique ID that the server gets, if one is set.
     pub fn unique_id(&self) -> Option<&str> {
         self.unique_id.as_deref()
     }
 
-    /// Gives its session a name.
+    /// Sets the unique ID of the session.
     pub fn set_unique_id(&mut self, id: String) {
         self.unique_id = Some(id.into());
     }
 
-    /// Its address, if it came over IP.
+    /// Returns the client's IP address, if it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.socket_address().map(|address| address.ip())
     }
 
-    /// Its address and port, if it came over IP.
+    /// Returns the client's IP address and port, if it has them.
     pub fn socket_address(&self) -> Option<SocketAddr> {
-        match self.told.as_ref().map(|told| &told.addresses) {
+        match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
             Some(Addresses::Inet { src, .. }) => Some(*src),
             Some(_) => None,
-            None => SocketAddr::try_from(self.far.clone()?).ok(),
+            None => SocketAddr::try_from(self.remote.clone()?).ok(),
         }
     }
 
-    /// The two ends, as a PROXY header tells them.
+    /// Returns source and destination for a PROXY header.
     pub fn proxy_addresses(&self) -> Addresses {
-        if let Some(told) = &self.told {
-            return told.addresses.clone();
+        if let Some(proxied) = &self.proxied {
+            return proxied.addresses.clone();
         }
-        let (Some(far), Some(near)) = (&self.far, &self.near) else { return Addresses::Unknown };
-        if let (Ok(src), Ok(dst)) = (SocketAddr::try_from(far.clone()), SocketAddr::try_from(near.clone())) {
+        let (Some(remote), Some(local)) = (&self.remote, &self.local) else { return Addresses::Unknown };
+        if let (Ok(src), Ok(dst)) =
+            (SocketAddr::try_from(remote.clone()), SocketAddr::try_from(local.clone()))
+        {
             return Addresses::Inet { src, dst };
         }
         let unix =
             |address: &SocketAddrAny| SocketAddrUnix::try_from(address.clone()).map(|unix| unix_name(&unix));
-        match (unix(far), unix(near)) {
+        match (unix(remote), unix(local)) {
             (Ok(src), Ok(dst)) => Addresses::Unix { src, dst },
             _ => Addresses::Unknown,
         }
@@ -117,7 +123,7 @@ impl Peer {
 fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
     match (address.path_bytes(), address.abstract_name()) {
         (Some(path), _) => path.to_vec(),
-        // An empty one is that of a socket without a name.
+        // An unnamed socket has an empty name.
         (_, Some(name)) if !name.is_empty() => [b"\0", name].concat(),
         _ => Vec::new(),
     }
@@ -125,26 +131,26 @@ fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.told.as_ref().map(|told| &told.addresses) {
+        match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
             Some(Addresses::Inet { src, .. }) => return write!(f, "{src}"),
-            Some(Addresses::Unix { src, .. }) => return write!(f, "{}", Named(src)),
+            Some(Addresses::Unix { src, .. }) => return write!(f, "{}", UnixName(src)),
             _ => {}
         }
-        let Some(far) = &self.far else { return f.write_str("a client that has gone") };
-        if let Ok(address) = SocketAddr::try_from(far.clone()) {
+        let Some(remote) = &self.remote else { return f.write_str("a client that has gone") };
+        if let Ok(address) = SocketAddr::try_from(remote.clone()) {
             return write!(f, "{address}");
         }
-        match SocketAddrUnix::try_from(far.clone()) {
-            Ok(address) => write!(f, "{}", Named(&unix_name(&address))),
+        match SocketAddrUnix::try_from(remote.clone()) {
+            Ok(address) => write!(f, "{}", UnixName(&unix_name(&address))),
             Err(_) => f.write_str("a client of another address family"),
         }
     }
 }
 
-/// The name of a local client's socket, as a header has it.
-struct Named<'a>(&'a [u8]);
+/// The name of a UNIX socket in the form of a PROXY header.
+struct UnixName<'a>(&'a [u8]);
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for UnixName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => f.write_str("a local client"),

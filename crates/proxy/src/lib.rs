@@ -1,6 +1,6 @@
 //! The data path of dormouse, in the order of its folders:
 //!
-//! [`listener`] → [`server`] (accepts) → [`admission`] (limits) → [`proxy_protocol`] (who the client is) → [`session`] →
+//! [`listener`] → [`server`] (accepts) → [`admission`] (limits) → [`proxy_protocol`] (the client's address) → [`session`] →
 //! [`upstream`] (hold, lease, choose a server) → [`connect`] → the relay (a crate of its own) → [`stats`].
 
 #![forbid(unsafe_code)]

@@ -7,34 +7,34 @@ use std::time::Duration;
 use dormouse_core::activation::Refusal as Asleep;
 
 use crate::connect::ConnectError;
-use crate::proxy_protocol::{HeaderFault, ReadHeaderError};
+use crate::proxy_protocol::{HeaderError, ReadHeaderError};
 
 /// Why a session gets no server.
 #[derive(Debug)]
 pub enum Refusal {
     /// The server cannot be connected to, and waiting would not help or was not wanted.
     Unreachable(ConnectError),
-    /// It was not there in time; its last word.
+    /// The server was not reachable in time; with the last error.
     HoldTimeout(Duration, ConnectError),
-    /// It sleeps and was not woken, or not in time; with why, as far as that is known.
+    /// The workload is asleep and was not started, or not in time; with the reason if it is known.
     Asleep(Asleep, Option<Arc<str>>),
-    /// It took connections and ended them before its first byte, until the client's time was over.
+    /// The server closed connections before its first byte, until the hold timeout.
     Dropped(Duration),
-    /// All servers were down for so long.
+    /// All servers were down for this time.
     NoServer(Duration),
-    /// All servers had as many sessions as they may for so long.
+    /// All servers were at their session limit for this time.
     QueueTimeout(Duration),
-    /// All servers had as many sessions as they may, and as many clients waited as may.
+    /// All servers were at their session limit, and the queue was full.
     QueueFull,
     /// The client left while it was held.
     ClientLeft,
-    /// The client said nothing for so long, and only a first byte wakes the service.
+    /// The client sent nothing for this time, and only data starts the workload.
     Silent(Duration),
-    /// A trusted proxy did not begin with the header that it had to begin with.
-    Header(Box<HeaderFault>),
-    /// All servers are drained, or in maintenance: an administrator wants it so.
+    /// A trusted proxy did not send a valid PROXY header.
+    Header(Box<HeaderError>),
+    /// An administrator has drained all servers or put them in maintenance.
     Maintenance,
-    /// The client's socket cannot be watched: a limit of ours.
+    /// The client's socket cannot be watched because of a local limit.
     Unwatchable(std::io::Error),
 }
 
@@ -49,8 +49,8 @@ impl From<ReadHeaderError> for Refusal {
 }
 
 impl Refusal {
-    /// Whether anybody has to be told; a client that leaves is nobody's fault, and a failed start was told already.
-    pub fn is_fault(&self) -> bool {
+    /// Returns whether the refusal is logged. A client that leaves is no error, and a failed start is already logged.
+    pub fn is_reported(&self) -> bool {
         !matches!(
             self,
             Self::ClientLeft
@@ -60,13 +60,13 @@ impl Refusal {
         )
     }
 
-    /// Whether the server reset the connection as soon as it had it.
+    /// Returns whether the server reset the connection immediately.
     pub fn is_reset(&self) -> bool {
         matches!(self, Self::Unreachable(error) if error.is_reset())
     }
 
-    /// Whether it is the server that did not take the client.
-    pub fn is_of_server(&self) -> bool {
+    /// Returns whether the server failed.
+    pub fn is_server_failure(&self) -> bool {
         let failed = matches!(
             self,
             Self::Unreachable(_)
@@ -74,20 +74,20 @@ impl Refusal {
                 | Self::Dropped(_)
                 | Self::Asleep(Asleep::HoldTimeout | Asleep::StartFailed | Asleep::Backoff, _)
         );
-        failed && !self.is_ours()
+        failed && !self.is_local_limit()
     }
 
-    /// Whether a limit of ours is the reason.
-    pub fn is_ours(&self) -> bool {
+    /// Returns whether a local limit is the reason.
+    pub fn is_local_limit(&self) -> bool {
         match self {
-            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_ours(),
+            Self::Unreachable(error) | Self::HoldTimeout(_, error) => error.is_local_limit(),
             Self::Unwatchable(_) => true,
             _ => false,
         }
     }
 }
 
-/// In seconds, as exact as anybody wants to know.
+/// Returns a span in seconds, truncated to milliseconds.
 fn seconds(span: Duration) -> f64 {
     Duration::new(span.as_secs(), span.subsec_millis() * 1_000_000).as_secs_f64()
 }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_milliseconds() {
+    fn spans_are_shown_in_milliseconds() {
         for (nanoseconds, told) in
             [(1_001_041_525, "1.001 s"), (30_000_000_000, "30 s"), (1_999_999, "0.001 s")]
         {

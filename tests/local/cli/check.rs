@@ -42,19 +42,19 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
         "service web\n\
          \x20 listens on   127.0.0.1:8080\n\
          \x20 listens on   /run/web.sock, mode 0660\n\
-         \x20 listens on   the sockets passed in as web\n\
+         \x20 listens on   the sockets of a socket unit with FileDescriptorName=web; without one dormouse does not start\n\
          \x20 goes to      /run/b.sock (server1), started and stopped as a process: python3 -m http.server\n\
          \x20 serves       4096 sessions at once, further ones wait in the backlog\n\
-         \x20 holds        1024 clients for 30s while nobody answers, further ones are turned away\n\
+         \x20 holds        1024 clients for 30s while the server does not answer, further ones are turned away\n\
          \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
-         \x20 ready when   it takes a connection; within 2min\n\
-         \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it ran for 1min, \
-         awake at Mon-Fri 08:00-18:00, if it was started here\n"
+         \x20 ready when   it accepts a connection; within 2min\n\
+         \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it has run for 1min, \
+         awake at Mon-Fri 08:00-18:00; only if dormouse started it (wake.stop_foreign)\n"
     );
 }
 
 #[test]
-fn admin_listeners_are_printed_before_the_services() {
+fn check_shows_admin_access_before_the_services() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
     fs::write(
@@ -68,8 +68,8 @@ fn admin_listeners_are_printed_before_the_services() {
     assert_eq!(
         first,
         [
-            "takes commands at /run/c.sock, mode 0660",
-            "shows the page and the metrics at http://127.0.0.1:9180/",
+            "takes commands on /run/c.sock, mode 0660",
+            "serves the page and the metrics on http://127.0.0.1:9180/",
             "service web"
         ]
     );
@@ -94,7 +94,7 @@ fn an_invalid_file_reports_all_errors() {
              {name}:2: services.web.listen: takes a string or a list of strings, not a number; for example listen = \
              \"127.0.0.1:8080\"\n\
              {name}:3: services.web.hodl: unknown key; did you mean hold?\n\
-             {name}:4: services.web.hold.max: at least 1 is held; to turn clients away at once write hold.timeout = \
+             {name}:4: services.web.hold.max: must be at least 1; to turn clients away at once, write hold.timeout = \
              \"0\"\n"
         )
     );
@@ -109,7 +109,9 @@ fn a_warning_does_not_prevent_a_start() {
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0));
     assert!(
-        said.err.ends_with(": gpu has no other member; check its spelling, or take it out (warning)\n"),
+        said.err.ends_with(
+            ": the group gpu has no other member; check its spelling, or remove this setting (warning)\n"
+        ),
         "{}",
         said.err
     );
@@ -128,7 +130,26 @@ fn an_unreadable_file_is_reported() {
     );
     let said = dormouse(&["check", "a", "b"]).unwrap();
     assert_eq!(said.code, Some(1));
-    assert_eq!(said.err, "One file is checked at a time; see dormouse check --help.\n");
+    assert_eq!(said.err, "dormouse check takes one file; see dormouse check --help.\n");
+}
+
+#[test]
+fn the_file_may_be_named_as_for_run() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/dormouse.toml");
+    let said = dormouse(&["check", &format!("--config={}", file.display())]).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(said.out, check(&file).unwrap().out);
+    let said = dormouse(&["check", "--config=a", "b"]).unwrap();
+    assert_eq!(said.err, "dormouse check takes one file; see dormouse check --help.\n");
+}
+
+#[test]
+fn options_of_a_path_need_the_right_separators() {
+    let said = dormouse(&["run", "--listen=/tmp/web.sock,mode=660", "--to=@b"]).unwrap();
+    assert_eq!(said.code, Some(78));
+    assert!(said.err.contains("write /tmp/web.sock?mode=0660"), "{}", said.err);
+    let said = dormouse(&["proxy", "--listen=/tmp/web.sock?mode=660", "@b"]).unwrap();
+    assert!(said.err.contains("takes no options behind a path"), "{}", said.err);
 }
 
 #[test]
@@ -139,7 +160,7 @@ fn run_reports_the_same_errors_and_does_not_start() {
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
          --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
-         --wol: is another way to wake than --exec; keep one of them\n"
+         --wol: conflicts with --exec; keep only one\n"
     );
 }
 

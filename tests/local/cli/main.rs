@@ -63,12 +63,62 @@ fn help_with_a_command_prints_the_help_of_the_command() {
         assert!(subject.wait(SOON).unwrap().success(), "{command}: {}", subject.stderr().text());
         assert_eq!(subject.stdout().text(), help(command).unwrap(), "{command}");
     }
-    // The command only prints its help.
-    for words in [&["help"][..], &["help", "demo"], &["help", "help"], &["help", "nonsense"]] {
-        let mut subject = Launch::dormouse().args(words).start().unwrap();
-        assert!(subject.wait(SOON).unwrap().success(), "{words:?}: {}", subject.stderr().text());
-        assert!(subject.stdout().text().contains("Usage: dormouse COMMAND"), "{words:?}");
+    assert!(answer(&["help"]).unwrap().0.contains("Usage: dormouse COMMAND"));
+}
+
+/// Runs dormouse, which must succeed unless it prints an error. Returns its output and its error.
+fn answer(words: &[&str]) -> Result<(String, String)> {
+    let mut subject = Launch::dormouse().args(words).start()?;
+    let status = subject.wait(SOON)?;
+    let (out, err) = (subject.stdout().text(), subject.stderr().text());
+    if status.success() == err.is_empty() {
+        return Ok((out, err));
     }
+    Err(Failure::Unexpected(format!("{words:?}: {status}, {out:?}, {err:?}")))
+}
+
+#[test]
+fn each_command_shows_its_help() {
+    for command in ["help", "version", "manual", "completion", "demo"] {
+        let (out, _) = answer(&[command, "--help"]).unwrap();
+        assert!(out.starts_with(&format!("dormouse {command}")) && out.contains("--help"), "{out}");
+        assert_eq!(answer(&["help", command]).unwrap().0, out);
+    }
+}
+
+#[test]
+fn superfluous_and_unknown_arguments_are_refused() {
+    for (words, message) in [
+        (&["help", "statsu"][..], "Unknown command \"statsu\"; did you mean status?"),
+        (
+            &["help", "run", "x"],
+            "Unexpected argument \"x\": dormouse help takes only COMMAND; see dormouse help --help.",
+        ),
+        (
+            &["version", "foo"],
+            "Unexpected argument \"foo\": dormouse version takes no arguments; see dormouse version --help.",
+        ),
+        (
+            &["demo", "foo", "bar"],
+            "Unexpected argument \"foo\": dormouse demo takes no arguments; see dormouse demo --help.",
+        ),
+        (&["manual", "run", "top"], "Unexpected argument \"top\": dormouse manual takes only PAGE"),
+        (&["completion", "zsh"], "No completion for \"zsh\"; dormouse completes in bash."),
+        (&["version", "--foo"], "dormouse version: unrecognized option '--foo'"),
+        (&["top", "x"], "Unexpected argument \"x\": dormouse top takes none"),
+        (&["reload", "x"], "Unexpected argument \"x\": dormouse reload takes none"),
+        (&["wake"], "dormouse wake needs the name of a service"),
+    ] {
+        let (out, err) = answer(words).unwrap();
+        assert!(err.starts_with(message) && out.is_empty(), "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn the_manual_lists_its_pages() {
+    let (out, _) = answer(&["manual"]).unwrap();
+    assert!(out.starts_with("Read a manual page with: dormouse manual PAGE | man -l -"), "{out}");
+    assert!(out.contains("dormouse-run(8)") && !out.contains(".TH"), "{out}");
 }
 
 #[test]
@@ -134,6 +184,6 @@ fn each_page_of_the_manual_is_printed() {
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
     assert_eq!(
         subject.stderr().text(),
-        "No page \"nothing\". Known: proxy, run, reload, check, convert, status, top, toml.\n"
+        "No manual page \"nothing\"; choose one of proxy, run, reload, check, convert, status, top, toml.\n"
     );
 }

@@ -20,7 +20,7 @@ fn wake_freeze_thaw_and_sleep_change_the_state() {
     // A workload with sessions is not stopped.
     let client = rig.client("main").unwrap();
     let (done, answer) = rig.dormouse(&["sleep", "main"]).unwrap();
-    assert!(!done && answer.contains("not done: 1 sessions use it"), "{answer}");
+    assert!(!done && answer.contains("not done: 1 session uses it"), "{answer}");
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
     assert!(why.contains("kept awake, held by 1 session") && why.contains("the oldest is 0x"), "{why}");
     drop(client);
@@ -43,7 +43,7 @@ fn wake_freeze_thaw_and_sleep_change_the_state() {
     assert!(why.contains("woken by the client 127.0.0.1:") && why.contains("the last start took"), "{why}");
 
     let (done, answer) = rig.dormouse(&["wake", "other"]).unwrap();
-    assert!(!done && answer == "No such service: other.\n", "{answer}");
+    assert!(!done && answer == "No such service: other; dormouse status shows the names.\n", "{answer}");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_failed_workload_is_started_by_the_next_client() {
     assert!(rig.client_of("main").unwrap().ended_within(SOON).unwrap().is_some());
     explained(&rig, "main", "next: the next client starts it.\n").unwrap();
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
-    assert!(why.starts_with("main is failed since "), "{why}");
+    assert!(why.starts_with("main has been failed for "), "{why}");
     let (_, table) = rig.dormouse(&["status"]).unwrap();
     assert!(table.contains("failed") && !table.contains("may start again"), "{table}");
 }
@@ -118,15 +118,30 @@ fn one_server_of_several_is_shown_and_explained() {
     assert_eq!(shown(&["two/b"]), (true, ["two", "b"].map(str::to_owned).to_vec()));
     let (done, lines) = shown(&["two/b", "wto", "two/c"]);
     assert!(!done);
-    assert_eq!(lines, ["two", "b", "No such service: wto.", "No such server: two/c."].map(str::to_owned));
+    assert_eq!(
+        lines,
+        [
+            "two",
+            "b",
+            "No such service: wto; dormouse status shows the names.",
+            "No such server: two/c; dormouse status shows the names."
+        ]
+        .map(str::to_owned)
+    );
     let (done, json) = rig.dormouse(&["status", "--json", "two/a"]).unwrap();
     assert!(done && json.contains("nonexistent/a") && !json.contains("nonexistent/b"), "{json}");
     assert!(!rig.dormouse(&["status", "--watch", "wto"]).unwrap().0);
 
     let (done, why) = rig.dormouse(&["explain", "two/b"]).unwrap();
-    assert!(done && why.starts_with("two/b is up since ") && !why.contains("two/a"), "{why}");
-    assert_eq!(rig.dormouse(&["explain", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
-    assert_eq!(rig.dormouse(&["wake", "two/c"]).unwrap(), (false, "No such server: two/c.\n".to_owned()));
+    assert!(done && why.starts_with("two/b has been up for ") && !why.contains("two/a"), "{why}");
+    assert_eq!(
+        rig.dormouse(&["explain", "two/c"]).unwrap(),
+        (false, "No such server: two/c; dormouse status shows the names.\n".to_owned())
+    );
+    assert_eq!(
+        rig.dormouse(&["wake", "two/c"]).unwrap(),
+        (false, "No such server: two/c; dormouse status shows the names.\n".to_owned())
+    );
 }
 
 #[test]
@@ -177,7 +192,7 @@ fn a_waiting_service_gets_the_group_slot_despite_commands_on_its_holder() {
     let first = rig.client("a").unwrap();
     let second = rig.client_of("b").unwrap();
     second.send(b"hello", SOON).unwrap();
-    explained(&rig, "a", "waits for its place").unwrap();
+    explained(&rig, "a", "waits to start").unwrap();
     assert_eq!(rig.ask("enable server a/server1").unwrap(), "\n");
     drop(first);
     assert_eq!(second.receive(5, SOON).unwrap(), b"hello");
@@ -189,8 +204,8 @@ fn a_drained_service_sleeps_after_the_waiting_client_left() {
     let client = rig.client("a").unwrap();
     assert!(rig.dormouse(&["drain", "a"]).unwrap().0);
     let _second = rig.client_of("b").unwrap();
-    explained(&rig, "a", "waits for its place").unwrap();
-    let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits for its place")).then_some(()));
+    explained(&rig, "a", "waits to start").unwrap();
+    let gone = || Ok((!rig.dormouse(&["explain", "a"])?.1.contains("waits to start")).then_some(()));
     wait::until("the end of the wait", SOON, gone).unwrap();
     drop(client);
     rig.is("a", "stopped").unwrap();

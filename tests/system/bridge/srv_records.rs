@@ -120,7 +120,7 @@ fn no_request_fails_while_srv_records_change() {
         " 127.0.0.1 2 0 1 1 ".to_owned(),
         format!(" - {one} _web._tcp.example.test 0 0 "),
         format!("\"address\":\"127.0.0.1:{one}\""),
-        format!("nothing has to wake 127.0.0.1:{one}."),
+        format!("dormouse does not start 127.0.0.1:{one}."),
     ] {
         assert!(answer.contains(&part), "no {part} in {answer}");
     }

@@ -1,25 +1,23 @@
 //! The task that runs the user's commands.
 
+mod run;
+mod status;
+
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use self::run::RunResult;
+use self::status::STATUS_TIMEOUT;
 use super::Commands;
-use super::job::{Job, Outcome, OutputReaders};
-use crate::process::Termination;
+use super::job::OutputReaders;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
 /// The interval of the status command while the workload runs.
 const RUNNING_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval of the status command while the workload is stopped.
 const STOPPED_INTERVAL: Duration = Duration::from_secs(30);
-/// The time that the status command may take.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first pause between two status commands after a stop.
-const MIN_PAUSE: Duration = Duration::from_millis(50);
-/// The longest such pause.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -29,15 +27,6 @@ enum State {
         confirmed: bool,
     },
     Frozen,
-}
-
-/// The result of a command that a request may interrupt.
-enum RunResult {
-    Finished(Outcome),
-    /// A stop was requested, and the command was terminated.
-    StopRequested,
-    /// The channel of requests is closed.
-    Closed,
 }
 
 /// The state of the activator.
@@ -109,59 +98,6 @@ impl Task {
         if self.state == State::Stopped { STOPPED_INTERVAL } else { RUNNING_INTERVAL }
     }
 
-    /// Runs the status command, and reports a change. Returns a request, or the end of requests, that interrupts it.
-    async fn check_status(&mut self) -> Option<Option<Request>> {
-        let status = self.commands.status.clone()?;
-        if self.state == State::Stopped {
-            self.thaw_if_frozen().await;
-        }
-        let runs = match Job::start(&status, &self.context, false) {
-            Ok(mut job) => tokio::select! {
-                outcome = job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.readers) => self.interpret_status(outcome),
-                request = self.requests.recv() => return Some(request),
-            },
-            Err(outcome) => self.interpret_status(outcome),
-        };
-        match (runs, self.state) {
-            (Some(true), State::Stopped) => {
-                self.state = State::Running { confirmed: true };
-                self.send(Event::Running { foreign: !self.owned }).await;
-            }
-            (Some(true), State::Running { .. }) => self.state = State::Running { confirmed: true },
-            (Some(false), State::Stopped) => self.set_stopped(),
-            // A workload that was started and is not confirmed yet may still be starting.
-            (Some(false), State::Running { confirmed: true }) => {
-                self.state = State::Stopped;
-                self.owned = false;
-                self.send(Event::Exited(Ok(()))).await;
-            }
-            _ => {}
-        }
-        self.next_check = Instant::now() + self.interval();
-        None
-    }
-
-    /// Returns whether the status command reports a running workload; `None` if the command does not work.
-    fn interpret_status(&mut self, outcome: Outcome) -> Option<bool> {
-        match outcome {
-            Outcome::Success => {
-                self.status_warned = false;
-                Some(true)
-            }
-            Outcome::Failed(Termination::Exited(_), _) => {
-                self.status_warned = false;
-                Some(false)
-            }
-            outcome => {
-                if let (false, Some(reason)) = (self.status_warned, outcome.failure("status")) {
-                    self.status_warned = true;
-                    self.log(&LogLine::Warning(&format!("{}: {reason}", self.commands)));
-                }
-                None
-            }
-        }
-    }
-
     async fn start(&mut self) -> bool {
         // The status command may report a frozen workload as stopped, and a frozen workload answers no client.
         self.thaw_if_frozen().await;
@@ -209,29 +145,6 @@ impl Task {
             Some(reason) => self.log(&LogLine::Warning(&format!("{}: {reason}", self.commands))),
         }
         self.send(Event::Stopped).await
-    }
-
-    /// Waits until the status command reports a stopped workload, because a stop command may return earlier.
-    async fn wait_until_stopped(&mut self, deadline: Instant) {
-        let Some(status) = self.commands.status.clone() else { return };
-        let mut pause = MIN_PAUSE;
-        loop {
-            let outcome = match Job::start(&status, &self.context, false) {
-                Ok(mut job) => job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.readers).await,
-                Err(outcome) => outcome,
-            };
-            if self.interpret_status(outcome) != Some(true) {
-                return;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let text =
-                    format!("{} still runs after its stop command, by its status command", self.commands);
-                return self.log(&LogLine::Warning(&text));
-            }
-            sleep(pause.min(left)).await;
-            pause = (pause * 2).min(MAX_PAUSE);
-        }
     }
 
     async fn freeze(&mut self) -> bool {
@@ -303,52 +216,6 @@ impl Task {
         self.frozen = false;
     }
 
-    /// Runs a command until it ends or a stop is requested.
-    async fn run_interruptible(
-        &mut self,
-        argv: &[std::ffi::OsString],
-        limit: Option<Duration>,
-        log_output: bool,
-    ) -> RunResult {
-        let mut job = match Job::start(argv, &self.context, log_output) {
-            Ok(job) => job,
-            Err(outcome) => return RunResult::Finished(outcome),
-        };
-        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
-        loop {
-            let request = tokio::select! {
-                outcome = job.wait(&self.context, &mut self.readers) => return RunResult::Finished(outcome),
-                request = self.requests.recv() => request,
-                () = until(deadline) => {
-                    job.wait_within(Duration::ZERO, &self.context, &mut self.readers).await;
-                    return RunResult::Finished(Outcome::TimedOut(limit.unwrap_or_default()));
-                }
-            };
-            match request {
-                Some(Request::Stop) => {
-                    job.terminate(&self.context, &mut self.readers).await;
-                    return RunResult::StopRequested;
-                }
-                // Requests that the service does not send now.
-                Some(Request::Start | Request::Freeze | Request::Thaw) => {}
-                None => {
-                    job.detach();
-                    return RunResult::Closed;
-                }
-            }
-        }
-    }
-
-    /// Runs a command that no request interrupts. Returns why it failed; `None` after a success.
-    async fn run_to_end(&mut self, argv: Option<Vec<std::ffi::OsString>>, purpose: &str) -> Option<String> {
-        let argv = argv?;
-        let outcome = match Job::start(&argv, &self.context, true) {
-            Ok(mut job) => job.wait_within(self.context.stop_timeout, &self.context, &mut self.readers).await,
-            Err(outcome) => outcome,
-        };
-        outcome.failure(purpose)
-    }
-
     /// Sends an event. Returns false if the owner of the activator is gone.
     async fn send(&mut self, event: Event) -> bool {
         self.events.send(event).await.is_ok()
@@ -360,12 +227,5 @@ impl Task {
 
     fn error(&self, operation: Operation, reason: String) -> ActivationError {
         ActivationError { workload: self.commands.to_string(), operation, reason }
-    }
-}
-
-async fn until(deadline: Option<(Instant, Duration)>) {
-    match deadline {
-        Some((deadline, _)) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,9 +1,7 @@
 //! The engine's API: HTTP over a UNIX socket.
 
-use std::fmt;
 use std::future::poll_fn;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,7 +14,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::socket::{find_socket, user_id};
+use super::engine_error::EngineError;
+use super::socket::find_socket;
 
 /// The time that the engine may take to answer a simple request. A socket-activated engine has to start first.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -218,111 +217,6 @@ pub(super) fn encode(text: &str) -> String {
         }
     }
     encoded
-}
-
-/// A failed request to the engine.
-#[derive(Debug)]
-pub(super) enum EngineError {
-    /// None of these sockets exists.
-    NoSocket(Vec<PathBuf>),
-    /// The engine's socket does not accept a connection.
-    Unreachable(PathBuf, io::Error),
-    /// The connection failed during the request.
-    Disconnected(hyper::Error),
-    /// The engine did not respond in time.
-    Timeout(Duration),
-    /// The engine rejected the request with this message.
-    Rejected(StatusCode, String),
-    /// The response cannot be parsed.
-    InvalidResponse(String),
-}
-
-impl EngineError {
-    /// Returns whether an engine that starts or restarts may cause the error.
-    pub(super) fn is_transient(&self) -> bool {
-        match self {
-            Self::NoSocket(_) | Self::Disconnected(_) => true,
-            Self::Unreachable(_, error) => error.kind() != io::ErrorKind::PermissionDenied,
-            Self::Timeout(_) | Self::Rejected(..) | Self::InvalidResponse(_) => false,
-        }
-    }
-
-    /// Returns whether the engine has no socket.
-    pub(super) fn is_absent(&self) -> bool {
-        match self {
-            Self::NoSocket(_) => true,
-            Self::Unreachable(_, error) => error.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        }
-    }
-
-    /// Returns whether the engine reports an internal error.
-    pub(super) fn is_internal(&self) -> bool {
-        matches!(self, Self::Rejected(status, _) if status.is_server_error())
-    }
-
-    /// Returns whether the container does not exist.
-    pub(super) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Rejected(StatusCode::NOT_FOUND, _))
-    }
-}
-
-impl From<hyper::Error> for EngineError {
-    fn from(error: hyper::Error) -> Self {
-        Self::Disconnected(error)
-    }
-}
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSocket(paths) => {
-                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-                write!(
-                    f,
-                    "no container engine: there is none of {}; {}, or name the socket of another",
-                    paths.join(", "),
-                    enable(user_id() == 0)
-                )
-            }
-            Self::Unreachable(socket, error) => {
-                write!(f, "the container engine's socket {} takes no connection: {error}", socket.display())?;
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str("; let this user use it, or run a rootless engine")
-                    }
-                    _ => write!(f, "; {}", remedy(socket)),
-                }
-            }
-            Self::Disconnected(error) => write!(f, "the container engine broke off: {error}"),
-            Self::Timeout(limit) => {
-                write!(f, "the container engine did not answer within {} s", limit.as_secs())
-            }
-            Self::Rejected(status, message) if message.is_empty() => {
-                write!(f, "the container engine says {status}")
-            }
-            Self::Rejected(_, message) => f.write_str(message),
-            Self::InvalidResponse(what) => {
-                write!(f, "the container engine's answer is not to be understood: {what}")
-            }
-        }
-    }
-}
-
-fn remedy(socket: &Path) -> &'static str {
-    if socket.file_name().is_some_and(|name| name == "docker.sock") {
-        "start it with \"systemctl start docker.socket\""
-    } else {
-        enable(socket.starts_with("/run/podman") || user_id() == 0)
-    }
-}
-
-fn enable(system: bool) -> &'static str {
-    if system {
-        "start one with \"systemctl enable --now podman.socket\""
-    } else {
-        "start one with \"systemctl --user enable --now podman.socket\""
-    }
 }
 
 #[cfg(test)]

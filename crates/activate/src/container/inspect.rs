@@ -6,7 +6,8 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Deserialize;
 
-use super::engine::{Engine, EngineError, REQUEST_TIMEOUT, encode};
+use super::engine::{Engine, REQUEST_TIMEOUT, encode};
+use super::engine_error::EngineError;
 
 /// The parts of an inspection that dormouse uses. Either engine may omit any of them except the state.
 #[derive(Debug, Clone, Deserialize)]

@@ -10,6 +10,7 @@
 //! at the next request. Docker's engine runs all the time, and the activator always watches it.
 
 mod engine;
+mod engine_error;
 mod inspect;
 mod operations;
 mod process;

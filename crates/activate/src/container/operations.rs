@@ -7,7 +7,8 @@ use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep};
 
 use super::Container;
-use super::engine::{Engine, EngineError, REQUEST_TIMEOUT, encode};
+use super::engine::{Engine, REQUEST_TIMEOUT, encode};
+use super::engine_error::EngineError;
 use super::inspect::{Inspection, RunState};
 use crate::{ActivationError, ActivatorContext, LogLine, Operation};
 

@@ -1,5 +1,8 @@
 //! The task of a container: it receives requests and sends events.
 
+mod evaluate;
+mod health;
+
 use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
@@ -8,17 +11,14 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep_until};
 
+use self::health::HealthWait;
 use super::Container;
 use super::engine::Engine;
-use super::inspect::{HealthStatus, Inspection, RunState, check_health, failing_check_acts};
-use super::operations::{Cancelled, MAX_PAUSE, MIN_PAUSE, NOTICE_TIME, Operations};
+use super::inspect::Inspection;
+use super::operations::{Cancelled, MAX_PAUSE, MIN_PAUSE, Operations};
 use super::watch::{Hint, Watch};
-use crate::{ActivatorContext, Event, LogLine, Operation, Request};
+use crate::{ActivatorContext, Event, LogLine, Request};
 
-/// The first pause between two looks at the health check.
-const HEALTH_PAUSE: Duration = Duration::from_millis(100);
-/// The time after a start in which a failing health check is not logged.
-const HEALTH_GRACE: Duration = Duration::from_secs(5);
 /// The time to watch a container that ended by itself, because its engine may restart it.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -95,15 +95,6 @@ pub(super) struct Task {
     unhealthy: bool,
     /// The main process at the last inspection.
     pid: Option<u32>,
-}
-
-/// The wait for the first successful health check.
-#[derive(Debug)]
-struct HealthWait {
-    since: Instant,
-    /// Whether dormouse may run further checks; `None` until the engine was asked.
-    extra_checks: Option<bool>,
-    warned: bool,
 }
 
 impl Task {
@@ -213,119 +204,6 @@ impl Task {
         }
     }
 
-    /// Compares an inspection with the last reported state. Returns the event to report.
-    async fn evaluate(&mut self, inspection: &Inspection) -> Option<Event> {
-        if self.operations.engine.is_podman() == Some(false) || inspection.run_state() == RunState::Running {
-            self.watch();
-        }
-        self.pid = inspection.process();
-        self.unhealthy &= inspection.health() != HealthStatus::Healthy;
-        if let Some(watch) = &mut self.watch {
-            // A process that has ended is not watched again, however long the engine takes to notice.
-            let is_new = self.ended_process.is_none_or(|(_, pid)| Some(pid) != self.pid);
-            watch.follow_process(self.pid.filter(|_| is_new), &inspection.id);
-        }
-        match (self.last_reported, inspection.run_state()) {
-            (LastReported::Running, RunState::Running) => {
-                if let Some((when, pid)) = self.ended_process.filter(|(_, pid)| Some(*pid) == self.pid) {
-                    return self.ended_unnoticed(when, pid);
-                }
-                self.ended_process = None;
-                self.check_health(inspection).await
-            }
-            (LastReported::Stopped | LastReported::Frozen, RunState::Running) => {
-                self.set_running();
-                self.wait_for_health();
-                Some(Event::Running { foreign: !std::mem::take(&mut self.operations.owned) })
-            }
-            (LastReported::Stopped, RunState::Paused) if self.operations.owned => {
-                // Dormouse paused it before a restart. From now on the service decides when to freeze it again.
-                self.operations.unpause().await;
-                // The next inspection shows the result.
-                self.inspect_later(MIN_PAUSE);
-                None
-            }
-            (LastReported::Stopped, RunState::Stopped) => {
-                self.operations.owned = false;
-                None
-            }
-            (LastReported::Running, RunState::Paused) => {
-                // The next client starts it again.
-                self.operations.notice("somebody else has paused it");
-                self.set_ended_by_itself();
-                Some(Event::Exited(Ok(())))
-            }
-            (LastReported::Running | LastReported::Frozen, RunState::Stopped) => {
-                let ending =
-                    inspection.ending().map_err(|reason| self.operations.error(Operation::Run, &reason));
-                self.set_ended_by_itself();
-                Some(Event::Exited(ending))
-            }
-            (LastReported::Frozen | LastReported::Stopped, RunState::Paused) => None,
-        }
-    }
-
-    /// Handles a container that the engine reports as running although its process has ended.
-    fn ended_unnoticed(&mut self, when: Instant, pid: u32) -> Option<Event> {
-        if when.elapsed() < NOTICE_TIME {
-            self.inspect_later(MIN_PAUSE);
-            return None;
-        }
-        let reason = format!("its process {pid} is gone, but its engine says that it runs");
-        let error = self.operations.error(Operation::Run, &reason);
-        self.set_ended_by_itself();
-        Some(Event::Exited(Err(error)))
-    }
-
-    async fn check_health(&mut self, inspection: &Inspection) -> Option<Event> {
-        let wait = self.health.as_mut()?;
-        let mut healthy = inspection.health();
-        if healthy != HealthStatus::Healthy {
-            // The engine may run its checks rarely or never. A check by dormouse must not make the engine act.
-            let extra_checks = match wait.extra_checks {
-                Some(extra_checks) => extra_checks,
-                None => !failing_check_acts(&mut self.operations.engine, &self.operations.container.name)
-                    .await
-                    .unwrap_or(true),
-            };
-            wait.extra_checks = Some(extra_checks);
-            if extra_checks {
-                healthy = check_health(&mut self.operations.engine, &self.operations.container.name)
-                    .await
-                    .unwrap_or(healthy);
-            }
-        }
-        match healthy {
-            HealthStatus::Healthy => {
-                self.health = None;
-                return Some(Event::Ready);
-            }
-            HealthStatus::Unhealthy if !wait.warned && wait.since.elapsed() >= HEALTH_GRACE => {
-                wait.warned = true;
-                self.warn("its health check fails");
-            }
-            HealthStatus::Unhealthy | HealthStatus::Unknown => {}
-        }
-        self.inspect_later(HEALTH_PAUSE);
-        None
-    }
-
-    fn wait_for_health(&mut self) {
-        if self.operations.container.healthy {
-            self.health = Some(HealthWait::new(Instant::now()));
-            self.inspect_later(MIN_PAUSE);
-        }
-    }
-
-    fn removed(&mut self) -> Option<Event> {
-        if self.last_reported == LastReported::Stopped {
-            return None;
-        }
-        let error = self.operations.error(Operation::Run, &"it was removed");
-        self.set_stopped();
-        Some(Event::Exited(Err(error)))
-    }
-
     /// Schedules an inspection without a hint: after `first_pause` at first, then after growing pauses.
     fn inspect_later(&mut self, first_pause: Duration) {
         let pause = self.pause.unwrap_or(first_pause);
@@ -373,12 +251,6 @@ impl Task {
 
     fn warn(&self, what: &str) {
         (self.operations.context.log)(LogLine::Warning(&format!("{}: {what}", self.operations.container)));
-    }
-}
-
-impl HealthWait {
-    fn new(since: Instant) -> Self {
-        Self { since, extra_checks: None, warned: false }
     }
 }
 

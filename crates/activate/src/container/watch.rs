@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::engine::{Engine, EngineError, ResponseStream, encode};
+use super::engine::{Engine, ResponseStream, encode};
+use super::engine_error::EngineError;
 use super::process::Process;
 
 /// A hint that the container may have changed.

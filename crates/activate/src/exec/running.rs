@@ -1,11 +1,13 @@
 //! One run of a program: from the start request until the program and all its descendants have ended.
 
-use std::io;
+mod finish;
+
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
+use self::finish::RunEnd;
 use super::handle::GuardHandle;
 use super::notify_socket::{Notification, NotifySocket};
 use super::protocol::{GuardEvent, GuardRequest};
@@ -13,8 +15,6 @@ use super::{Exec, failure};
 use crate::process::{LastLine, OutputLines, Termination, environment, spawn_failure};
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
-/// The time that the last output of an ended program may take to arrive.
-const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// When dormouse itself ends, the program has this time beyond its stop timeout. After that the guard stays behind.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(5);
 
@@ -59,18 +59,6 @@ pub(super) struct Running<'a> {
     /// The channel of requests is closed. The time until which the activator waits for the end of the run.
     end_by: Option<Instant>,
     last_line: LastLine,
-}
-
-/// How a run ended.
-enum RunEnd {
-    /// The guard could not start the program; the value is the error number.
-    NotStarted(i32),
-    /// The program and all its descendants have ended.
-    Terminated(Termination),
-    /// The guard ended without a report.
-    GuardLost,
-    /// The run did not end in time.
-    TimedOut,
 }
 
 impl<'a> Running<'a> {
@@ -236,73 +224,6 @@ impl<'a> Running<'a> {
             }
             // Reported as soon as the program is known to run.
             Phase::Starting | Phase::Stopping | Phase::CleaningUp => {}
-        }
-    }
-
-    async fn finish(mut self, end: RunEnd) -> AfterRun {
-        let event = match end {
-            RunEnd::TimedOut => return AfterRun::End,
-            RunEnd::Terminated(termination) => {
-                self.read_remaining_output().await;
-                match self.phase {
-                    Phase::Stopping => Some(Event::Stopped),
-                    Phase::CleaningUp => None,
-                    _ if termination.is_success() => Some(Event::Exited(Ok(()))),
-                    _ => Some(Event::Exited(Err(self.run_failure(termination)))),
-                }
-            }
-            RunEnd::NotStarted(errno) => {
-                let error = io::Error::from_raw_os_error(errno);
-                let program = self.exec.argv.first().cloned().unwrap_or_default();
-                let error = failure(self.exec, Operation::Start, spawn_failure(&program, &error));
-                Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
-            }
-            RunEnd::GuardLost => {
-                self.read_remaining_output().await;
-                let reason = |what: &str| format!("its guard {what}{}", self.last_line);
-                match self.phase {
-                    Phase::Stopping => Some(Event::Stopped),
-                    Phase::CleaningUp => None,
-                    Phase::Starting => Some(Event::StartFailed(failure(
-                        self.exec,
-                        Operation::Start,
-                        reason("ended before it could start it; see whether memory or processes are short"),
-                    ))),
-                    _ => Some(Event::Exited(Err(failure(
-                        self.exec,
-                        Operation::Run,
-                        reason(
-                            "was killed, and so was all of it; see who did, the kernel's memory killer for one",
-                        ),
-                    )))),
-                }
-            }
-        };
-        let Self { guard, events, notify_socket, .. } = self;
-        drop(notify_socket);
-        if matches!(end, RunEnd::GuardLost) {
-            guard.kill_remaining().await;
-        } else {
-            guard.wait().await;
-        }
-        if let Some(event) = event {
-            let _ = events.send(event).await;
-        }
-        match (self.end_by, self.restart) {
-            (Some(_), _) => AfterRun::End,
-            (None, true) => AfterRun::Restart,
-            (None, false) => AfterRun::Wait,
-        }
-    }
-
-    /// Reads the remaining output.
-    async fn read_remaining_output(&mut self) {
-        let deadline = Instant::now() + OUTPUT_TIMEOUT;
-        while let Some(output) = &mut self.output {
-            match timeout_at(deadline, output.next()).await {
-                Ok(Some(line)) => self.output_line(&line),
-                _ => self.output = None,
-            }
         }
     }
 

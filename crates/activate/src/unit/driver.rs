@@ -1,6 +1,7 @@
 //! Carries out requests for a unit, and reports its changes.
 
 mod connect;
+mod start;
 mod stop;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::Unit;
 use super::client::{ManagerError, UNIT, UnitClient};
 use super::dbus::Value;
 use super::reason;
-use super::state::{Phase, UnitState};
+use super::state::Phase;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation};
 
 /// The time that a request waits for an unreachable manager. It is shorter than the default hold of clients.
@@ -82,27 +83,6 @@ impl Driver {
         }
     }
 
-    /// Starts the unit.
-    pub(super) async fn start(&mut self) {
-        let started = loop {
-            if let Err(reason) = self.ensure_connected(RECONNECT_TIMEOUT).await {
-                break Err(reason);
-            }
-            match self.try_start().await {
-                Err(ManagerError::Unreachable(reason)) => self.connection_lost(&reason),
-                Ok(started) => break started,
-                Err(ManagerError::Rejected { name, text }) => {
-                    break Err(reason::rejection(&self.unit, &name, &text));
-                }
-            }
-        };
-        if let Err(reason) = started {
-            self.owned = false;
-            self.send(Event::StartFailed(self.error(Operation::Start, reason))).await;
-            self.last_reported = LastReported::Stopped;
-        }
-    }
-
     /// Freezes the unit.
     pub(super) async fn freeze(&mut self) {
         let limit = self.context.stop_timeout;
@@ -157,65 +137,6 @@ impl Driver {
         }
     }
 
-    /// Starts the unit over the present connection. `Ok(Err(…))` is the reason why the unit cannot be started.
-    async fn try_start(&mut self) -> Result<Result<(), String>, ManagerError> {
-        let mut job = None;
-        loop {
-            let state = self.client()?.state().await?;
-            if state.load != "loaded" && state.phase() != Phase::Active {
-                return Ok(Err(self.why_not_loaded(&state).await?));
-            }
-            match state.phase() {
-                Phase::Active if !state.has_stop_job() => {
-                    self.thaw_if_frozen().await?;
-                    self.report_launched(LastReported::Running).await;
-                    self.send(Event::Ready).await;
-                    return Ok(Ok(()));
-                }
-                Phase::Activating | Phase::Restarting if !state.has_stop_job() => {
-                    self.report_launched(LastReported::Launched).await;
-                    return Ok(Ok(()));
-                }
-                // A stop in progress has to finish first. The unit is started again after that.
-                Phase::Active | Phase::Deactivating | Phase::Activating | Phase::Restarting => {
-                    self.client()?.changed().await?;
-                }
-                Phase::Inactive | Phase::Failed => match &job {
-                    None => {
-                        let client = self.client()?;
-                        // The service has its own backoff. The manager's start limit would block the unit permanently.
-                        let _ = client.call("ResetFailedUnit").await;
-                        job = Some(client.enqueue("StartUnit").await?);
-                        self.owned = true;
-                    }
-                    Some(job) => {
-                        let client = self.client()?;
-                        if let Some(result) = client.ended(job) {
-                            // The state may be older than the end of the job.
-                            let state = client.state().await?;
-                            if matches!(state.phase(), Phase::Inactive | Phase::Failed) {
-                                return Ok(Err(
-                                    reason::start_failure(client, &self.unit, &state, &result).await?
-                                ));
-                            }
-                        } else if state.job.is_some() {
-                            client.changed().await?;
-                        } else if let Ok(lost) = timeout(RECHECK_PAUSE, client.changed()).await {
-                            lost?;
-                        } else {
-                            return Ok(Err(reason::start_failure(client, &self.unit, &state, "").await?));
-                        }
-                    }
-                },
-            }
-        }
-    }
-
-    async fn report_launched(&mut self, state: LastReported) {
-        self.send(Event::Launched { foreign: !self.owned }).await;
-        self.last_reported = state;
-    }
-
     async fn thaw_if_frozen(&self) -> Result<(), ManagerError> {
         if self.is_frozen().await? { self.client()?.call("ThawUnit").await } else { Ok(()) }
     }
@@ -224,10 +145,6 @@ impl Driver {
         // systemd before 246 cannot freeze units.
         let state = self.client()?.property(UNIT, "FreezerState").await?;
         Ok(matches!(state, Some(Value::Text(state)) if state != "running"))
-    }
-
-    async fn why_not_loaded(&self, state: &UnitState) -> Result<String, ManagerError> {
-        reason::not_loaded(self.client()?, &self.unit, state).await
     }
 
     /// Reads the state of the unit, and reports the change since the last event.

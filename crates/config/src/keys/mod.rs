@@ -1,4 +1,4 @@
-//! One definition of each key, from which the reader knows what is known, and from which the manual is made.
+//! The keys of the configuration: one definition for each, which the reader, the manual, the help and the completion use.
 
 mod service;
 mod top;
@@ -6,30 +6,30 @@ mod top;
 pub use service::SERVICE;
 pub use top::TOP;
 
-/// All that is to be said of a key.
+/// The definition of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// From the service on: `idle.stop`. At the top level: its name.
+    /// The path from the service, such as `idle.stop`; at the top level the name.
     pub path: &'static str,
-    /// What it takes, in words.
+    /// The accepted values, in words.
     pub takes: &'static str,
-    /// A value, in TOML.
+    /// An example of a value, in TOML.
     pub example: &'static str,
-    /// What counts without it, in TOML or in words; empty if that needs no saying.
+    /// The value without the key, in TOML or in words; empty if there is none.
     pub default: &'static str,
-    /// The flag of `dormouse run` that says the same.
+    /// The flag of `dormouse run` that sets the key, with its dashes.
     pub flag: Option<&'static str>,
-    /// What the manual says.
+    /// The description in the manual.
     pub manual: &'static str,
 }
 
 impl Key {
-    /// Its name in its table.
+    /// Returns the name of the key in its table.
     pub fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
     }
 
-    /// The table that it stands in: `idle`; empty for the service itself.
+    /// Returns the name of the table of the key, such as `idle`; empty for the service itself.
     pub fn table(&self) -> &'static str {
         self.path.rsplit_once('.').map_or("", |(table, _)| table)
     }
@@ -51,7 +51,7 @@ const TEXTS: &str = "a string or a list of strings";
 const SWITCH: &str = "true or false";
 const COUNT: &str = "a number";
 
-/// The key of a service with this path.
+/// Returns the key of a service with this path.
 pub fn find(path: &str) -> Option<&'static Key> {
     SERVICE.iter().find(|key| key.path == path)
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_is_explained_and_its_example_and_default_are_toml() {
+    fn each_key_has_a_description_and_an_example_in_toml() {
         for key in TOP.iter().chain(SERVICE) {
             assert!(key.manual.ends_with('.'), "{}", key.path);
             let text = format!("key = {}", key.example);

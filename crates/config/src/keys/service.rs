@@ -1,329 +1,358 @@
-//! What stands in a service: one table, in the order of the manual, as long as there are keys.
+//! The keys of a service, in the order of the manual.
 
 use dormouse_core::pool::Balance;
 
+use crate::defaults;
+
 use super::{COMMAND, COUNT, Key, SPAN, SWITCH, TABLE, TEXT, TEXTS, flagged, key};
 
-/// What stands in a service, in the order in which it is explained.
+/// The keys of a service and of its tables, in the order of the manual.
 pub const SERVICE: &[Key] = &[
     Key {
-        manual: "Where clients arrive. HOST:PORT (an IP address or localhost); *:PORT or [::]:PORT for all addresses \
-                 (those of IPv4 where the machine has no IPv6); /PATH or unix:/PATH; @ABSTRACT; vsock:CID:PORT; fd:NAME \
-                 for the sockets that the service manager passes under this name (FileDescriptorName= of the socket \
-                 unit). Port 0 lets the kernel choose; the choice is logged. Options may stand behind it, as in /run/web.sock?mode=0660&group=www-data. Of a path: mode, \
-                 owner and group of the file. Of TCP: v6only ([::] leaves IPv4 alone), freebind (the address may come \
-                 later), interface=NAME (only what arrives there), defer_accept=SPAN (accept a client with its first \
-                 byte, or after about so long; for protocols in which the client speaks first), fastopen=N (clients may \
-                 send bytes with their first packet, so many at once; needs 2 in net.ipv4.tcp_fastopen). Of both and \
-                 vsock: backlog=N (so many clients may wait to be accepted).",
+        manual: "The addresses that the service listens on. HOST:PORT (an IP address or localhost); *:PORT or \
+                 [::]:PORT for all addresses (only IPv4 where the machine has no IPv6); /PATH or unix:/PATH; \
+                 @ABSTRACT; vsock:CID:PORT; fd:NAME for the sockets that the service manager passes under this \
+                 name (FileDescriptorName= of the socket unit). With port 0 the kernel chooses the port, which \
+                 is logged. Options follow a question mark: /run/web.sock?mode=0660&group=www-data. For a path: \
+                 mode, owner and group of the file. For TCP: v6only ([::] does not take IPv4), freebind (the \
+                 address may be missing), interface=NAME (only clients of this network interface), \
+                 defer_accept=SPAN (accept a client at its first byte, or after about SPAN; only for protocols \
+                 in which the client sends first), fastopen=N (clients may send data with their first packet, at \
+                 most N at once; needs 2 in net.ipv4.tcp_fastopen). For a path, TCP and vsock: backlog=N (at \
+                 most N clients wait to be accepted).",
         ..flagged("listen", "--listen", TEXTS, "\"127.0.0.1:8080\"")
     },
     Key {
-        manual: "Where clients go: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. dns:NAME:PORT are all \
-                 addresses of a name, and srv:NAME what its service records (SRV) say, with their ports and weights; \
-                 higher priorities are backup servers. Such servers, up to 32 at a time, come and go as the answers \
-                 change; sessions of one that goes end by themselves. A list is several servers with nothing to wake; \
-                 what is woken stands in [[services.NAME.servers]].",
+        manual: "The address of the server: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. \
+                 dns:NAME:PORT stands for all addresses of a name, and srv:NAME for the servers in its SRV \
+                 records, with their ports and weights; those without the lowest priority number are backup servers. Up to 32 \
+                 such servers exist at a time, and change with the answers of the DNS; the sessions of a removed \
+                 server go on until they end. A list means several servers without a workload; servers with \
+                 workloads are written as [[services.NAME.servers]].",
         ..flagged("to", "--to", TEXTS, "\"127.0.0.1:9000\"")
     },
     Key {
-        manual: "In the place of to, a table for each server: its name, where it is (to), how it is woken (wake).",
+        manual: "In place of to, a table for each server: its name, its address (to) and its workload (wake).",
         ..key("servers", "a list of tables", "[{ name = \"a\", to = \"127.0.0.1:9000\" }]")
     },
     Key {
         default: "those of /etc/resolv.conf",
-        manual: "Which DNS servers are asked for dns:NAME:PORT and srv:NAME, in this order. They are asked again when an \
-                 answer's TTL is over, after 10 s at the latest. An answer stays while nobody answers; that a name has \
-                 no servers any more is believed after 30 s.",
+        manual: "The DNS servers that are asked for dns:NAME:PORT and srv:NAME, in this order. They are asked \
+                 again when the TTL of an answer ends, at least every 10 s. An answer stays valid while no DNS \
+                 server answers; a name without servers is believed after 30 s.",
         ..key("dns", TEXTS, "\"127.0.0.1:53\"")
     },
     Key {
         default: "server1, server2 and so on",
-        manual: "The server's name in the log, unique in its service.",
+        manual: "The name of the server in the log, unique in its service.",
         ..key("servers.name", TEXT, "\"a\"")
     },
-    Key { manual: "Where the server is, as for a service.", ..key("servers.to", TEXT, "\"127.0.0.1:9000\"") },
     Key {
-        manual: "How the server is woken, as for a service; on, allow, stop_foreign and the timeouts stand in the \
-                 service's own wake.",
+        manual: "The address of the server, as for a service.",
+        ..key("servers.to", TEXT, "\"127.0.0.1:9000\"")
+    },
+    Key {
+        manual: "The workload of the server, as for a service. on, allow, stop_foreign and the timeouts are set \
+                 in the wake table of the service.",
         ..key("servers.wake", TABLE, "{ unit = \"nginx.service\" }")
     },
     Key {
-        default: "1",
-        manual: "The server's share of the sessions, from 0 (none) to 256.",
+        default: defaults::SERVER_WEIGHT.text,
+        manual: "The share of the sessions that the server gets, from 0 (none) to 256.",
         ..key("servers.weight", "a number from 0 to 256", "10")
     },
     Key {
-        default: "false",
-        manual: "The server is used only while no other is up. Of several the first that is up serves alone.",
+        default: defaults::SERVER_BACKUP.text,
+        manual: "Use the server only while no other server is up. Of several backup servers the first that is up \
+                 serves alone.",
         ..key("servers.backup", SWITCH, "true")
     },
     Key {
         default: "no limit",
-        manual: "How many sessions the server may have at once. Further clients wait in the queue.",
+        manual: "The largest number of sessions of the server at once. Further clients wait in the queue.",
         ..key("servers.maxconn", COUNT, "100")
     },
     Key {
-        default: "false",
-        manual: "The server begins in maintenance: it gets no sessions and is not checked.",
+        default: defaults::SERVER_DISABLED.text,
+        manual: "Start with the server in maintenance: it gets no sessions and is not checked.",
         ..key("servers.disabled", SWITCH, "true")
     },
     Key {
-        default: "as the service's check says",
-        manual: "Whether this server is checked.",
+        default: "as the check of the service",
+        manual: "Check the health of this server.",
         ..key("servers.check", SWITCH, "true")
     },
     Key {
-        manual: "How what is behind the service is woken and put to sleep: one of unit, container, exec, start and wol, \
-                 with what belongs to it. Without it the service is a bridge to something that is there.",
+        manual: "The workload of the service, which dormouse starts and stops: one of unit, container, exec, \
+                 start and wol, with the keys that belong to it. Without it the service forwards to a server \
+                 that is always running.",
         ..key("wake", TABLE, "{ unit = \"nginx.service\" }")
     },
     Key {
-        manual: "A systemd unit; .service is added to a name without a suffix. What somebody else has started is used, \
-                 and not stopped unless stop_foreign is set.",
+        manual: "The name of a systemd unit; .service is added to a name without a suffix. A unit that dormouse \
+                 did not start is used, but not stopped unless stop_foreign is set.",
         ..flagged("wake.unit", "--unit", TEXT, "\"nginx.service\"")
     },
     Key {
         default: "\"system\" for root, otherwise \"user\"",
-        manual: "Whose unit it is: the system's service manager's or that of the user.",
+        manual: "The service manager of the unit: the system's or the user's.",
         ..key("wake.manager", "\"system\" or \"user\"", "\"system\"")
     },
     Key {
-        manual: "A container of Podman or Docker, by its name or id. One that a Quadlet makes is woken as its unit.",
+        manual: "The name or id of a container of Podman or Docker. A container that belongs to a Quadlet is \
+                 started through its unit.",
         ..flagged("wake.container", "--container", TEXT, "\"httpd\"")
     },
     Key {
-        default: "looked for in the usual places",
-        manual: "The socket of the container engine's API.",
+        default: "the first that exists in the usual places",
+        manual: "The path of the API socket of the container engine.",
         ..flagged("wake.engine", "--engine", "an absolute path", "\"/run/podman/podman.sock\"")
     },
     Key {
-        manual: "A program that is started and stopped as a process of its own group. A string is split as a shell \
-                 would, but no shell runs it.",
+        manual: "A program, which dormouse starts and stops as a process group. A string is split as by a shell, \
+                 but no shell runs.",
         ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server 9000\"")
     },
     Key {
-        manual: "Added to the environment of exec's program.",
+        manual: "Variables to add to the environment of the program of exec.",
         ..key("wake.environment", "a table of strings", "{ PORT = \"9000\" }")
     },
-    Key { manual: "Where exec's program runs.", ..key("wake.directory", "an absolute path", "\"/srv/web\"") },
     Key {
-        manual: "A command that starts what is behind and then ends, with 0 if that worked.",
-        ..flagged("wake.start", "--start", COMMAND, "\"virsh start web\"")
+        manual: "The working directory of the program of exec.",
+        ..key("wake.directory", "an absolute path", "\"/srv/web\"")
     },
     Key {
-        manual: "The command that stops it again. Without it, it is not stopped.",
-        ..flagged("wake.stop", "--stop", COMMAND, "\"virsh shutdown web\"")
+        manual: "A command that starts the workload and then exits, with status 0 on success.",
+        ..flagged("wake.start", "--start-command", COMMAND, "\"virsh start web\"")
     },
     Key {
-        manual: "The command that freezes it.",
+        manual: "The command that stops the workload. Without it dormouse does not stop the workload.",
+        ..flagged("wake.stop", "--stop-command", COMMAND, "\"virsh shutdown web\"")
+    },
+    Key {
+        manual: "The command that freezes the workload.",
         ..flagged("wake.freeze", "--freeze-command", COMMAND, "\"virsh suspend web\"")
     },
     Key {
-        manual: "The command that thaws it.",
-        ..flagged("wake.thaw", "--thaw", COMMAND, "\"virsh resume web\"")
+        manual: "The command that thaws the workload.",
+        ..flagged("wake.thaw", "--thaw-command", COMMAND, "\"virsh resume web\"")
     },
     Key {
-        manual: "A command that ends with 0 while it runs, and with something else while it does not.",
-        ..flagged("wake.status", "--status", COMMAND, "\"virsh-is-running web\"")
+        manual: "A command that exits with status 0 while the workload runs, and with another status while it \
+                 does not.",
+        ..flagged("wake.status", "--status-command", COMMAND, "\"virsh-is-running web\"")
     },
     Key {
-        manual: "The hardware address of a machine that a Wake-on-LAN packet wakes. It is not put to sleep from here.",
+        manual: "The hardware address of a machine to wake with a Wake-on-LAN packet. dormouse does not stop the \
+                 machine.",
         ..flagged("wake.wol", "--wol", "a hardware address", "\"aa:bb:cc:dd:ee:ff\"")
     },
     Key {
         default: "\"255.255.255.255:9\"",
-        manual: "Where the packet goes.",
+        manual: "The address that the Wake-on-LAN packet is sent to.",
         ..key("wake.broadcast", "an IP address with or without a port", "\"192.168.1.255:9\"")
     },
     Key {
-        default: "\"connect\"",
-        manual: "What wakes: a connection, or only a client's first byte (data), so that whoever just looks whether the \
-                 port is open wakes nothing. data is nothing for protocols in which the server speaks first.",
+        default: defaults::WAKE_ON.text,
+        manual: "The event that starts the workload: a connection (connect), or the first byte of a client \
+                 (data). With data, a port scanner does not start it. Do not use data where the server speaks \
+                 first.",
         ..flagged("wake.on", "--wake-on", "\"connect\" or \"data\"", "\"data\"")
     },
     Key {
-        default: "everybody",
-        manual: "Only clients from these addresses may wake it; the others are served while it is awake. Clients of \
-                 its own UNIX sockets always may, unless a PROXY header tells where they come from.",
+        default: "all addresses",
+        manual: "The addresses of the clients that may start the workload. Other clients are served only while \
+                 it runs. Clients of a UNIX socket of the service are always allowed, unless a PROXY header \
+                 contains their address.",
         ..flagged("wake.allow", "--wake-allow", TEXTS, "[\"10.0.0.0/8\", \"::1\"]")
     },
     Key {
-        default: "false",
-        manual: "Freeze and stop also what somebody else has started.",
+        default: defaults::STOP_FOREIGN.text,
+        manual: "Also freeze and stop a workload that dormouse did not start.",
         ..flagged("wake.stop_foreign", "--stop-foreign", SWITCH, "true")
     },
     Key {
-        default: "\"120s\"",
-        manual: "How long it may take from the start until it is ready.",
+        default: defaults::START_TIMEOUT.text,
+        manual: "The longest time from the start of the workload until it is ready.",
         ..flagged("wake.start_timeout", "--start-timeout", SPAN, "\"120s\"")
     },
     Key {
-        default: "\"10s\"",
-        manual: "How long a stop may take before it is enforced.",
+        default: defaults::STOP_TIMEOUT.text,
+        manual: "The longest time that a stop may take before dormouse kills the workload.",
         ..flagged("wake.stop_timeout", "--stop-timeout", SPAN, "\"10s\"")
     },
     Key {
-        default: "\"connect\"",
-        manual: "When a server that was started is ready: connect (it takes a connection), notify (a unit's start job is \
-                 done, exec's program says READY=1 as in sd_notify(3)), healthy (the container's health check says so), \
-                 file:PATH, command:COMMAND or expect:TEXT; or a table with one of the keys below.",
+        default: defaults::READY.text,
+        manual: "When a started workload counts as ready: connect (it accepts a connection), notify (the start \
+                 job of the unit is done, or the program of exec has sent READY=1 as in sd_notify(3)), healthy \
+                 (the health check of the container passes), file:PATH, command:COMMAND or expect:TEXT; or a \
+                 table with one of the keys below.",
         ..flagged("ready", "--ready", "a string or a table", "\"connect\"")
     },
     Key {
-        manual: "It is ready when this file exists.",
+        manual: "The workload is ready when this file exists.",
         ..key("ready.file", "an absolute path", "\"/run/web/ready\"")
     },
     Key {
-        manual: "It is ready when this command ends with 0.",
+        manual: "The workload is ready when this command exits with status 0.",
         ..key("ready.command", COMMAND, "\"pg_isready -q\"")
     },
-    Key { manual: "It is ready when what it says contains this.", ..key("ready.expect", TEXT, "\"+PONG\"") },
+    Key {
+        manual: "The workload is ready when it sends data that contains this text.",
+        ..key("ready.expect", TEXT, "\"+PONG\"")
+    },
     Key {
         default: "\"\"",
-        manual: "Said to it first, before something is expected.",
+        manual: "The text that dormouse sends first.",
         ..key("ready.send", TEXT, "\"PING\\r\\n\"")
     },
     Key { manual: "The same as settle of the service.", ..key("ready.settle", SPAN, "\"500ms\"") },
     Key {
-        default: "\"0\"",
-        manual: "How long it must have been ready before clients are passed on.",
+        default: defaults::SETTLE.text,
+        manual: "How long the workload must have been ready before clients are forwarded.",
         ..flagged("settle", "--settle", SPAN, "\"500ms\"")
     },
     Key {
-        manual: "What happens to clients while nobody answers yet.",
+        manual: "The treatment of clients that wait until the server answers.",
         ..key("hold", TABLE, "{ timeout = \"30s\", max = 1024 }")
     },
     Key {
-        default: "\"30s\"",
-        manual: "How long a client waits at most. 0 turns it away at once, infinity lets it wait for ever.",
+        default: defaults::HOLD_TIMEOUT.text,
+        manual: "The longest time that a client waits. 0 turns it away at once; infinity has no limit.",
         ..flagged("hold.timeout", "--hold", SPAN, "\"30s\"")
     },
     Key {
-        default: "1024",
-        manual: "How many clients wait at most.",
+        default: defaults::HOLD_MAX.text,
+        manual: "The largest number of clients that wait.",
         ..flagged("hold.max", "--hold-max", COUNT, "1024")
     },
     Key {
-        default: "\"refuse\"",
-        manual: "What happens to the next one: it is turned away (refuse), or left in the listener's backlog (queue).",
+        default: defaults::HOLD_OVERFLOW.text,
+        manual: "The treatment of further clients: they are turned away (refuse), or stay in the backlog of the \
+                 listener (queue).",
         ..flagged("hold.overflow", "--overflow", "\"refuse\" or \"queue\"", "\"queue\"")
     },
     Key {
-        manual: "When it sleeps. A time span alone is idle.stop.",
+        manual: "When an unused workload is frozen or stopped. A time span alone is idle.stop.",
         ..key("idle", "a time span or a table", "\"10min\"")
     },
     Key {
-        default: "\"5min\"",
-        manual: "It is stopped after so long without a session; infinity: never.",
+        default: defaults::IDLE_STOP.text,
+        manual: "Stop the workload after this time without a session; infinity: never.",
         ..flagged("idle.stop", "--idle", SPAN, "\"5min\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "It is frozen after so long without a session: it keeps its memory and wakes in an instant.",
+        default: defaults::UNLIMITED.text,
+        manual: "Freeze the workload after this time without a session. It keeps its memory and is thawed at \
+                 once for the next client. infinity: never.",
         ..flagged("idle.freeze", "--freeze", SPAN, "\"1min\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "A session that moved no byte for so long does not count as one.",
+        default: defaults::UNLIMITED.text,
+        manual: "Do not count a session as use after this time without traffic.",
         ..flagged("idle.quiet", "--quiet", SPAN, "\"15min\"")
     },
     Key {
-        default: "\"60s\"",
-        manual: "It is neither frozen nor stopped before it ran for so long, unless an administrator wants that.",
+        default: defaults::MINIMUM_UPTIME.text,
+        manual: "Keep a started workload running at least this long, unless an administrator stops it.",
         ..flagged("idle.minimum_uptime", "--minimum-uptime", SPAN, "\"60s\"")
     },
     Key {
-        manual: "When it is kept awake, used or not, in local time: [DAYS] HH:MM-HH:MM, for example \"Sat,Sun \
-                 10:00-12:00\" or, every day and over midnight, \"22:00-06:00\".",
+        manual: "The times at which the workload is kept running, used or not, in local time: [DAYS] \
+                 HH:MM-HH:MM, for example \"Sat,Sun 10:00-12:00\" or, every day and over midnight, \"22:00-06:00\".",
         ..flagged("idle.keep_warm", "--keep-warm", TEXTS, "[\"Mon-Fri 08:00-18:00\"]")
     },
     Key {
-        manual: "The name of a group of services of which one runs at a time: the start of one stops the others when \
-                 they are idle.",
+        manual: "The name of a group of services of which only one runs at a time: to start one, dormouse stops \
+                 the others once they are idle.",
         ..key("exclusive", TEXT, "\"gpu\"")
     },
     Key {
-        default: "\"first\" where servers are woken, otherwise \"roundrobin\"",
+        default: "\"first\" with workloads, otherwise \"roundrobin\"",
         manual: Balance::MANUAL,
         ..key("balance", Balance::CHOICES, "\"leastconn\"")
     },
     Key {
-        manual: "With several servers that are woken and balance = \"first\": how many sessions each holds before the \
-                 next is woken.",
+        manual: "With balance = \"first\" and several workloads: the number of sessions of each running server \
+                 from which the next workload is started.",
         ..key("soft", COUNT, "20")
     },
     Key {
         default: "false",
-        manual: "Whether servers are checked, and by which rules: true, or a table with some of the keys below. A check \
-                 is a connection; with send or expect also an exchange. A server that is down gets no sessions; while \
-                 all are down clients are held. What sleeps is not checked. A UNIX socket that is removed or made \
-                 again is looked at at once.",
+        manual: "Check the health of the servers: true, or a table with some of the keys below. A check connects \
+                 to the server, and with send or expect exchanges data. A server that is down gets no sessions; \
+                 while all servers are down, clients are held. A workload that does not run is not checked. A \
+                 UNIX socket is checked at once when it is removed or created.",
         ..key("check", "true, false or a table", "{ inter = \"2s\", rise = 2, fall = 3 }")
     },
     Key {
         default: "\"2s\"",
-        manual: "Between two checks. A session that does not get through calls for one at once.",
+        manual: "The time between two checks. A session that fails to connect causes a check at once.",
         ..key("check.inter", SPAN, "\"2s\"")
     },
     Key {
         default: "as inter",
-        manual: "Between two checks while a server is about to change its state.",
+        manual: "The time between two checks while a server is about to change its state.",
         ..key("check.fastinter", SPAN, "\"500ms\"")
     },
     Key {
         default: "as inter",
-        manual: "Between two checks while a server is down. While clients wait and no other server is up, it is looked \
-                 at every 50 ms.",
+        manual: "The time between two checks while a server is down. While clients wait and no other server is \
+                 up, it is 50 ms.",
         ..key("check.downinter", SPAN, "\"5s\"")
     },
     Key {
         default: "2",
-        manual: "How many successes in a row bring a server back.",
+        manual: "The number of successful checks in a row after which a server is up.",
         ..key("check.rise", COUNT, "2")
     },
     Key {
         default: "3",
-        manual: "How many failures in a row take a server down.",
+        manual: "The number of failed checks in a row after which a server is down.",
         ..key("check.fall", COUNT, "3")
     },
     Key {
         default: "as inter",
-        manual: "How long a check may take. A UNIX socket with a full backlog is busy, which is no failure.",
+        manual: "The longest time that a check may take. A UNIX socket with a full backlog counts as busy, not \
+                 as failed.",
         ..key("check.timeout", SPAN, "\"1s\"")
     },
     Key {
         default: "\"\"",
-        manual: "Said to the server once it has taken the connection.",
+        manual: "The text to send to the server after the connection is established.",
         ..key("check.send", TEXT, "\"PING\\r\\n\"")
     },
-    Key { manual: "What the server says must contain this.", ..key("check.expect", TEXT, "\"+PONG\"") },
+    Key {
+        manual: "The text that the answer of the server must contain.",
+        ..key("check.expect", TEXT, "\"+PONG\"")
+    },
     Key {
         default: "\"up\"",
-        manual: "The state before the first check, and after maintenance: up (until one check fails), fully-up (until \
-                 fall of them fail), down (until one succeeds) or fully-down (until rise of them succeed).",
+        manual: "The state before the first check, and after maintenance: up (until one check fails), fully-up \
+                 (until fall checks fail), down (until one check succeeds) or fully-down (until rise checks \
+                 succeed).",
         ..key("check.init", "\"up\", \"fully-up\", \"down\" or \"fully-down\"", "\"down\"")
     },
     Key {
-        default: "true where the server is woken, otherwise false",
-        manual: "While sessions get through to a server, it is not checked.",
+        default: "true with a workload, otherwise false",
+        manual: "Do not check a server while sessions connect to it.",
         ..key("check.passive", SWITCH, "true")
     },
     Key {
         default: "none",
-        manual: "Count sessions that do not get through to the server (layer4).",
+        manual: "Count sessions that fail to connect to the server (layer4).",
         ..key("check.observe", "\"layer4\"", "\"layer4\"")
     },
     Key {
-        default: "10",
-        manual: "With observe: so many in a row are an error.",
+        default: defaults::ERROR_LIMIT.text,
+        manual: "With observe: the number of failures in a row that counts as an error.",
         ..key("check.error_limit", COUNT, "10")
     },
     Key {
         default: "\"fail-check\"",
-        manual: "With observe, what an error does: the next check comes after fastinter (fastinter); it counts as a \
-                 failed check, too (fail-check); one more failed check takes the server down, too (sudden-death); the \
-                 server is down (mark-down).",
+        manual: "With observe, the effect of an error: do the next check after fastinter (fastinter); also count \
+                 a failed check (fail-check); also take the server down at one more failed check (sudden-death); \
+                 take the server down (mark-down).",
         ..key(
             "check.on_error",
             "\"fastinter\", \"fail-check\", \"sudden-death\" or \"mark-down\"",
@@ -331,69 +360,73 @@ pub const SERVICE: &[Key] = &[
         )
     },
     Key {
-        default: "sessions stay",
-        manual: "What happens when a server goes down: its sessions end with a reset (shutdown-sessions).",
+        default: "the sessions go on",
+        manual: "When a server goes down, reset its sessions (shutdown-sessions).",
         ..key("check.on_marked_down", "\"shutdown-sessions\"", "\"shutdown-sessions\"")
     },
     Key {
-        default: "false",
-        manual: "While all servers are down, try them all.",
+        default: defaults::FAIL_OPEN.text,
+        manual: "While all servers are down, try to connect to all of them.",
         ..key("check.fail_open", SWITCH, "true")
     },
     Key {
         default: "\"0\"",
-        manual: "For so long after a server came back, its weight grows from next to nothing to what it is.",
+        manual: "The time in which the weight of a server grows to its full value after the server comes back \
+                 up.",
         ..key("check.slowstart", SPAN, "\"30s\"")
     },
     Key {
-        manual: "Clients that wait because all servers have as many sessions as their maxconn allows. They are served \
-                 in the order in which they came.",
+        manual: "The treatment of clients that wait because each server has as many sessions as its maxconn \
+                 allows. They are served in the order of their arrival.",
         ..key("queue", TABLE, "{ timeout = \"30s\", max = 1024 }")
     },
     Key {
-        default: "\"30s\"",
-        manual: "How long a client waits there; infinity lets it wait for ever.",
+        default: defaults::QUEUE_TIMEOUT.text,
+        manual: "The longest time that a client waits; infinity has no limit.",
         ..key("queue.timeout", SPAN, "\"30s\"")
     },
     Key {
         default: "as hold.max",
-        manual: "How many wait there, also while all servers are down. What happens to the next one is told by \
-                 hold.overflow.",
+        manual: "The largest number of clients that wait, also while all servers are down. hold.overflow applies \
+                 to further clients.",
         ..key("queue.max", COUNT, "1024")
     },
     Key {
-        default: "3",
-        manual: "With several servers, or rules for one: how often a server that did not take a connection is tried \
-                 again, for a second each time. After that the client is held like one for whom nobody is there.",
+        default: defaults::RETRIES.text,
+        manual: "With several servers, or rules for one: how often to try again a server that did not accept a \
+                 connection, 1 s apart. After that the client is held.",
         ..key("retries", "a number from 0 to 1000", "3")
     },
     Key {
-        default: "true",
-        manual: "The last retry goes to another server; with roundrobin and random each does, without a delay.",
+        default: defaults::REDISPATCH.text,
+        manual: "Try another server at the last retry; with roundrobin and random at each retry, without a \
+                 delay.",
         ..key("redispatch", SWITCH, "false")
     },
     Key {
-        default: "true",
-        manual: "While it starts, a connection that ends before the server's first byte is tried again, and what the \
-                 client said so far (up to 64 KiB) is sent again. Switch it off for protocols in which that does harm.",
+        default: defaults::REPLAY.text,
+        manual: "During a start, try a connection again that ends before the first byte of the server, and send \
+                 again what the client has sent (up to 64 KiB). Disable it for protocols where a repetition does \
+                 harm.",
         ..flagged("replay", "--no-replay", SWITCH, "false")
     },
     Key {
-        default: "4096",
-        manual: "How many sessions at once, over all its listeners.",
+        default: defaults::MAXCONN.text,
+        manual: "The largest number of sessions at once, over all listeners of the service.",
         ..flagged("maxconn", "--maxconn", COUNT, "4096")
     },
     Key {
-        default: "\"queue\"",
-        manual: "What happens to the next one: it waits in the listener's backlog (queue), or is turned away (refuse).",
+        default: defaults::AT_LIMIT.text,
+        manual: "The treatment of further clients: they stay in the backlog of the listener (queue), or are \
+                 turned away (refuse).",
         ..flagged("at_limit", "--at-limit", "\"queue\" or \"refuse\"", "\"queue\"")
     },
     Key {
-        default: "nobody",
-        manual: "Who begins with a PROXY protocol header (version 1 or 2) that says who the client really is: load \
-                 balancers and proxies of these addresses, and local ones. The others are plain clients. true: everybody \
-                 begins with one; then whoever can reach the listener can claim any address. What the header says counts \
-                 for the log, for wake.allow and for proxy_protocol.",
+        default: "none",
+        manual: "The addresses of the load balancers and proxies that send a PROXY protocol header (version 1 or \
+                 2) with the address of the real client. Local clients may send one, too; all others are plain \
+                 clients. true: every client must send one; then every client can claim any address. The address \
+                 in the header applies to the log, to wake.allow and to proxy_protocol.",
         ..flagged(
             "accept_proxy",
             "--accept-proxy",
@@ -403,8 +436,8 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: "none",
-        manual: "Tell the server the client's address by a PROXY protocol header of this version. In a file, a table tells more, in \
-                 version 2.",
+        manual: "Send the server a PROXY protocol header of this version with the address of the client. A table \
+                 adds further fields, in version 2.",
         ..flagged("proxy_protocol", "--proxy-protocol", "\"v1\", \"v2\" or a table", "\"v2\"")
     },
     Key {
@@ -414,76 +447,77 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: "false",
-        manual: "Give each session a name of its own (PP2_TYPE_UNIQUE_ID), which its log line has, too. One that a proxy \
-                 before us has given stays.",
+        manual: "Add a unique identifier of the session (PP2_TYPE_UNIQUE_ID), which is also logged. An \
+                 identifier in an accepted header is kept.",
         ..key("proxy_protocol.unique_id", SWITCH, "true")
     },
     Key {
         default: "false",
-        manual: "Tell of clients of UNIX sockets their user, group and process as well: TLVs of the types 0xE0, 0xE1 and \
-                 0xE2, each a number of 4 bytes in network order.",
+        manual: "Add the user, the group and the process of a client of a UNIX socket: TLVs of the types 0xE0, \
+                 0xE1 and 0xE2, each a number of 4 bytes in network order.",
         ..key("proxy_protocol.credentials", SWITCH, "true")
     },
     Key {
         default: "true",
-        manual: "Pass on what else a header said that was accepted (its TLVs).",
+        manual: "Add the TLVs of an accepted header.",
         ..key("proxy_protocol.pass", SWITCH, "false")
     },
     Key {
-        manual: "The clocks of a session; 0 and infinity switch one off. client, server, tunnel and the two _fin mean \
-                 what they mean to HAProxy for TCP.",
+        manual: "The timeouts of a session; 0 and infinity disable one. client, server, tunnel and the two _fin \
+                 have the meaning of HAProxy's for TCP.",
         ..key("timeout", TABLE, "{ connect = \"5s\", half_close = \"60s\" }")
     },
     Key {
-        default: "\"5s\"",
-        manual: "How long an address of the server may take to answer.",
+        default: defaults::CONNECT_TIMEOUT.text,
+        manual: "The longest time to wait for an answer of an address of the server.",
         ..flagged("timeout.connect", "--connect-timeout", SPAN, "\"5s\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "End a session in which neither side sent a byte for so long.",
+        default: defaults::UNLIMITED.text,
+        manual: "Close sessions without traffic in both directions for this time.",
         ..flagged("timeout.idle", "--idle-timeout", SPAN, "\"1h\"")
     },
     Key {
-        default: "\"60s\"",
-        manual: "End a session of which one side has ended its stream while the other moved no byte for so long.",
+        default: defaults::HALF_CLOSE_TIMEOUT.text,
+        manual: "Close sessions in which one side has ended its stream and the other is inactive for this time.",
         ..flagged("timeout.half_close", "--half-close-timeout", SPAN, "\"60s\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "End a session in which the client was to say or to take something, and nothing came from it or went to it \
-                 for so long.",
+        default: defaults::UNLIMITED.text,
+        manual: "Close sessions whose client is inactive for this time: it neither sends nor receives data when \
+                 it should.",
         ..flagged("timeout.client", "--client-timeout", SPAN, "\"1h\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "The same for the server.",
+        default: defaults::UNLIMITED.text,
+        manual: "Close sessions whose server is inactive for this time.",
         ..flagged("timeout.server", "--server-timeout", SPAN, "\"1h\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "In the place of timeout.client and timeout.server: end a session in which no byte moved for so long.",
+        default: defaults::UNLIMITED.text,
+        manual: "Close sessions without traffic for this time. Replaces timeout.client and timeout.server.",
         ..flagged("timeout.tunnel", "--tunnel-timeout", SPAN, "\"1h\"")
     },
     Key {
         default: "timeout.half_close",
-        manual: "In the place of the ones before: how long only the client's stream may be open without a byte from it, \
-                 after the server ended its own.",
+        manual: "Close sessions whose server has ended its stream and whose client is inactive for this time. \
+                 Replaces the timeouts above.",
         ..key("timeout.client_fin", SPAN, "\"30s\"")
     },
     Key {
         default: "timeout.half_close",
-        manual: "How long only the server's stream may be open without a byte from it, after the client ended its own.",
+        manual: "Close sessions whose client has ended its stream and whose server is inactive for this time. \
+                 Replaces the timeouts above.",
         ..key("timeout.server_fin", SPAN, "\"30s\"")
     },
     Key {
-        default: "\"infinity\"",
-        manual: "End a session after so long, whatever moves; both sides see a reset. It counts from when the client came.",
+        default: defaults::UNLIMITED.text,
+        manual: "Reset sessions after this time, even with traffic. It counts from the connection of the client.",
         ..flagged("timeout.session", "--session-timeout", SPAN, "\"8h\"")
     },
     Key {
-        default: "\"5s\"",
-        manual: "How long the header of accept_proxy may take to come.",
+        default: defaults::PROXY_HEADER_TIMEOUT.text,
+        manual: "The longest time to wait for the header of accept_proxy.",
         ..key("timeout.proxy_header", SPAN, "\"5s\"")
     },
 ];

@@ -1,43 +1,45 @@
-//! What stands at the top of a file, in the order of the manual.
+//! The keys at the top of a file, in the order of the manual.
 
 use super::{Key, SPAN, TEXT, flagged, key};
 
-/// What stands at the top of a file.
+/// The keys at the top of a file, in the order of the manual.
 pub const TOP: &[Key] = &[
     Key {
         default: "\"info\"",
-        manual: "What is logged: err, warning, notice, info or debug. debug logs a line for each session. Without it \
-                 SYSTEMD_LOG_LEVEL= counts.",
+        manual: "The highest level to log: err, warning, notice, info or debug. debug logs a line for each \
+                 session. Without it SYSTEMD_LOG_LEVEL= applies.",
         ..flagged("log_level", "--log-level", TEXT, "\"info\"")
     },
     Key {
-        manual: "On SIGTERM or SIGINT stop accepting and let open sessions go on for so long (not at all unless told). \
-                 A second signal ends them at once. When a reload has changed or removed a service, its old sessions \
-                 go on for so long, too (until they end by themselves unless told).",
+        default: "\"0\" at the end of dormouse, \"infinity\" after a reload",
+        manual: "On SIGTERM or SIGINT, stop accepting and let open sessions go on for this time. A second signal \
+                 ends them at once. When a reload changes or removes a service, its old sessions go on for this \
+                 time, too.",
         ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
     },
     Key {
         default: "\"text\"",
-        manual: "What lines of the log look like. text: in words, a session's only with log_level = \"debug\". tcplog: a \
-                 line for each session as HAProxy writes it with option tcplog, with the two letters of its end; all else \
-                 in words. json: each line an object, also a session's.",
+        manual: "The format of the log. text: sentences, with a line for each session only if log_level = \
+                 \"debug\". tcplog: a line for each session as HAProxy's option tcplog writes it, with the two \
+                 letters of its termination state; sentences for the rest. json: an object a line, also for each \
+                 session.",
         ..flagged("log", "--log", "\"text\", \"tcplog\" or \"json\"", "\"tcplog\"")
     },
     Key {
         default: "control.sock in RUNTIME_DIRECTORY=, if the service manager sets it",
-        manual: "The UNIX socket where commands are taken: those of HAProxy's stats socket, so that its tools work, and \
-                 those of dormouse-status(8). Its mode is 0600 unless ?mode= says otherwise. none: no socket.",
+        manual: "The UNIX socket for commands: those of HAProxy's stats socket, so that its tools work, and \
+                 those of dormouse-status(8). Its mode is 0600 unless ?mode= sets another. none: no socket.",
         ..flagged("control", "--control", TEXT, "\"unix:/run/dormouse/control.sock?mode=0600\"")
     },
     Key {
         default: "none",
-        manual: "The address of a web server for looking: a page that shows services live, /metrics for Prometheus, \
-                 /status.json, /healthz and /readyz. Whoever reaches it may look; nothing can be changed there. none: \
-                 nowhere.",
+        manual: "The address of a web server for monitoring: a page with the live state of the services, \
+                 /metrics for Prometheus, /status.json, /healthz and /readyz. It is read-only and asks for no \
+                 password. none: no web server.",
         ..flagged("http", "--http", TEXT, "\"127.0.0.1:9180\"")
     },
     Key {
-        manual: "The services, each a table with a name of its own: letters, digits, '-', '_' and '.'.",
+        manual: "The services, each a table with a unique name: letters, digits, '-', '_' and '.'.",
         ..key(
             "services",
             "a table for each service",

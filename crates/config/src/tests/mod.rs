@@ -1,5 +1,6 @@
-//! Wrong files and what is said of them; right ones and what they mean.
+//! Invalid files and their messages; valid files and their meaning.
 
+mod defaults;
 mod random;
 mod together;
 mod wrong;
@@ -21,7 +22,7 @@ use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 fn outcome(text: &str) -> Outcome {
-    read(&[single(Path::new("d.toml"), text)], Surroundings { root: true })
+    read(&[single(Path::new("d.toml"), text)], Environment { root: true })
 }
 
 fn config(text: &str) -> Config {
@@ -31,7 +32,7 @@ fn config(text: &str) -> Config {
     }
 }
 
-/// The only service, with what every one needs.
+/// Returns the only service, with the required keys and these.
 fn service(keys: &str) -> ServiceConfig {
     let [service] = config(&format!("{BASE}{keys}")).services.try_into().unwrap();
     service
@@ -49,15 +50,15 @@ const BASE: &str = "[services.web]\nlisten = '127.0.0.1:80'\nto = '127.0.0.1:81'
 const WOKEN: &str = "wake.unit = 'x'\n";
 
 #[test]
-fn what_somebody_should_look_at_is_a_warning() {
+fn problems_that_do_not_prevent_a_start_are_warnings() {
     for (keys, expected) in [
         (
             "exclusive = 'gpu'\n",
-            "d.toml:5: services.web.exclusive: gpu has no other member; check its spelling, or take it out",
+            "d.toml:5: services.web.exclusive: the group gpu has no other member; check its spelling, or remove this setting",
         ),
         (
             "idle.keep_warm = '00:00-24:00'\n",
-            "d.toml:5: services.web.idle.keep_warm: covers the whole week: it never sleeps; idle.stop = \"infinity\" says so",
+            "d.toml:5: services.web.idle.keep_warm: covers the whole week, so that the workload never stops; write idle.stop = \"infinity\" instead",
         ),
     ] {
         let outcome = outcome(&format!("{BASE}{WOKEN}{keys}"));
@@ -67,7 +68,7 @@ fn what_somebody_should_look_at_is_a_warning() {
 }
 
 #[test]
-fn defaults_are_the_fields() {
+fn a_service_without_keys_has_the_documented_defaults() {
     let service = service(WOKEN);
     assert_eq!(service.ready, Ready::Connect);
     assert_eq!(service.hold.timeout, TimeSpan::from_secs(30));
@@ -87,7 +88,7 @@ fn defaults_are_the_fields() {
 }
 
 #[test]
-fn short_forms_mean_the_same() {
+fn short_and_long_forms_are_equal() {
     let stop = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.stop;
     assert_eq!(stop("idle = '10min'"), stop("idle.stop = 600"));
     assert_eq!(stop("idle = 'infinity'"), None);
@@ -99,7 +100,7 @@ fn short_forms_mean_the_same() {
 }
 
 #[test]
-fn activators_learn_what_ready_waits_for() {
+fn activators_report_the_readiness_that_ready_needs() {
     let wake = |keys: &str| service(keys).servers[0].wake.clone().unwrap();
     assert!(matches!(wake("wake.exec = 'a'\nready = 'notify'"), ActivatorConfig::Exec(exec) if exec.notify));
     assert!(
@@ -108,7 +109,7 @@ fn activators_learn_what_ready_waits_for() {
     assert!(
         matches!(wake(WOKEN), ActivatorConfig::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
     );
-    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Surroundings { root: false });
+    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Environment { root: false });
     let server = &as_user.result.unwrap().services[0].servers[0];
     assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
     assert!(
@@ -117,13 +118,13 @@ fn activators_learn_what_ready_waits_for() {
 }
 
 #[test]
-fn what_cannot_be_stopped_is_not_promised_to_be() {
+fn a_workload_that_cannot_be_stopped_has_no_idle_stop() {
     assert_eq!(service("wake.start = 'a'").idle.stop, None);
     assert_eq!(service("").idle.stop, None);
 }
 
 #[test]
-fn servers_are_checked_as_their_service_says_unless_they_say_otherwise() {
+fn the_checks_of_a_service_apply_to_servers_without_their_own() {
     let text = "[services.web]\nlisten = '@a'\nhold.max = 7\ncheck = { inter = '1s', fall = 1, observe = 'layer4' }\n\
                 [[services.web.servers]]\nto = '@b'\nweight = 0\nmaxconn = 5\n\
                 [[services.web.servers]]\nto = '@c'\ncheck = false\nbackup = true\ndisabled = true\n\
@@ -154,7 +155,7 @@ fn a_plain_server_has_no_rules() {
 }
 
 #[test]
-fn options_of_a_listener_stand_behind_its_address() {
+fn options_follow_the_address_of_a_listener() {
     let text = "[services.web]\nto = '@x'\nlisten = ['/run/s?mode=0660&owner=root&group=7&backlog=9', \
                 '[::]:80?v6only', '0.0.0.0:80', '*:81?interface=eth0&freebind', '*:81?interface=eth1', \
                 '127.0.0.1:82?defer_accept=90&fastopen=5', 'vsock::83?backlog=3', '@abstract?backlog=3']";
@@ -180,13 +181,13 @@ fn options_of_a_listener_stand_behind_its_address() {
 }
 
 #[test]
-fn a_listener_for_ipv6_only_is_not_where_an_ipv4_server_is() {
+fn a_listener_with_v6only_does_not_conflict_with_an_ipv4_server() {
     config("[services.web]\nlisten = '[::]:80?v6only'\nto = '127.0.0.1:80'");
     errors("[services.web]\nlisten = '[::]:80?v6only'\nto = '[::1]:80'");
 }
 
 #[test]
-fn headers_are_taken_from_and_told_to_whom_it_says() {
+fn proxy_headers_are_accepted_and_sent_as_configured() {
     let accept = |keys: &str| service(keys).accept_proxy;
     assert_eq!(accept("accept_proxy = false"), None);
     assert_eq!(accept("accept_proxy = true"), Some(Sources::Everybody));
@@ -202,7 +203,7 @@ fn headers_are_taken_from_and_told_to_whom_it_says() {
 }
 
 #[test]
-fn whoever_can_be_anybody_is_told_of() {
+fn accepting_headers_of_all_clients_is_a_warning() {
     let said = |listen: &str| {
         let text = format!("[services.web]\nlisten = '{listen}'\nto = '@x'\naccept_proxy = true");
         lines(&outcome(&text).warnings)
@@ -210,7 +211,7 @@ fn whoever_can_be_anybody_is_told_of() {
     assert_eq!(
         said("*:80"),
         [
-            "d.toml:4: services.web.accept_proxy: whoever reaches [::]:80 can claim any address; name the proxies: \
+            "d.toml:4: services.web.accept_proxy: every client that reaches [::]:80 can claim any address; list the addresses of the proxies: \
              accept_proxy = [\"10.0.0.0/8\"]"
         ]
     );
@@ -218,7 +219,7 @@ fn whoever_can_be_anybody_is_told_of() {
 }
 
 #[test]
-fn clocks_of_a_session() {
+fn timeouts_of_a_session() {
     let keys = "timeout = { client = '1s', server = 2, client_fin = 3, server_fin = 4, tunnel = 5, session = 6, \
                 half_close = 0, idle = 'infinity', proxy_header = '7s' }\naccept_proxy = true";
     let timeouts = service(keys).timeouts;
@@ -236,14 +237,14 @@ fn clocks_of_a_session() {
 }
 
 #[test]
-fn one_socket_takes_in_what_another_would_in_the_same_service() {
+fn a_listener_that_another_one_of_the_service_covers_is_removed() {
     let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
     let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
 }
 
 #[test]
-fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
+fn the_shipped_example_is_valid() {
     let config = config(include_str!("../../../../docs/examples/dormouse.toml"));
     let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(
@@ -255,29 +256,32 @@ fn the_shipped_example_is_right_and_shows_each_way_to_wake() {
 
 #[test]
 fn each_kind_of_activator_has_its_keys() {
+    let wake = keys::find("wake").unwrap().manual;
     for properties in Kind::ALL.iter().map(|kind| kind.properties()) {
         for name in [properties.key].iter().chain(properties.options) {
             let path = format!("wake.{name}");
-            assert!(keys::SERVICE.iter().any(|key| key.path == path), "{path} is no key");
+            assert!(keys::find(&path).is_some(), "{path} is no key");
         }
+        assert!(wake.contains(properties.key), "the description of wake lacks {}", properties.key);
     }
 }
 
+/// Returns the key that selects the kind of activator to which this key belongs.
+fn kind_of(key: &keys::Key) -> Option<&'static keys::Key> {
+    let mut kinds = Kind::ALL.iter().map(|kind| kind.properties());
+    let kind = kinds.find(|kind| key.table() == "wake" && kind.options.contains(&key.name()))?;
+    keys::find(&format!("wake.{}", kind.key))
+}
+
 #[test]
-fn each_key_that_is_known_is_read() {
-    // A value of a kind that no key takes is refused by whoever reads it.
-    for key in keys::SERVICE {
-        if key.path.starts_with("servers") {
-            continue;
-        }
+fn each_defined_key_is_read() {
+    // The reader of each key reports a value of a type that no key accepts.
+    for key in keys::SERVICE.iter().filter(|key| !key.path.starts_with("servers")) {
         let base = BASE.lines().filter(|line| !line.starts_with(&format!("{} =", key.path)));
+        let kind = kind_of(key).map(|kind| format!("{} = {}\n", kind.path, kind.example)).unwrap_or_default();
         let base: Vec<_> = base.collect();
-        let said = errors(&format!("{}\n{} = 1979-05-27\n", base.join("\n"), key.path));
-        assert!(
-            said.iter().any(|line| line.contains("a date or time") || line.contains("belongs to")),
-            "{}: {said:?}",
-            key.path
-        );
+        let said = errors(&format!("{}\n{kind}{} = 1979-05-27\n", base.join("\n"), key.path));
+        assert!(said.iter().any(|line| line.contains("a date or time")), "{}: {said:?}", key.path);
     }
     for key in keys::SERVICE.iter().filter(|key| key.table() == "servers") {
         let text =
@@ -287,16 +291,16 @@ fn each_key_that_is_known_is_read() {
 }
 
 #[test]
-fn who_may_look_is_said_at_the_top() {
+fn the_control_socket_and_the_web_server_are_top_level_keys() {
     let all = "control = 'unix:/run/d/c?mode=0660'\nhttp = '[::1]:9180'\nlog = 'json'\n";
-    let oversight = config(&format!("{all}{BASE}")).oversight;
-    let Control::At { address, options } = &oversight.control else { panic!("{oversight:?}") };
+    let admin = config(&format!("{all}{BASE}")).admin;
+    let Control::At { address, options } = &admin.control else { panic!("{admin:?}") };
     assert_eq!((address.to_string().as_str(), options.file.mode), ("/run/d/c", Some(0o660)));
-    assert_eq!(oversight.http, "[::1]:9180".parse().ok());
-    assert_eq!(oversight.format, Format::Json);
-    assert_eq!(config(BASE).oversight, Oversight::default());
-    assert_eq!(config(&format!("control = 'none'\n{BASE}")).oversight.control, Control::Off);
-    assert_eq!(config(&format!("http = 'none'\n{BASE}")).oversight.http, None);
+    assert_eq!(admin.http, "[::1]:9180".parse().ok());
+    assert_eq!(admin.format, Format::Json);
+    assert_eq!(config(BASE).admin, AdminConfig::default());
+    assert_eq!(config(&format!("control = 'none'\n{BASE}")).admin.control, Control::Off);
+    assert_eq!(config(&format!("http = 'none'\n{BASE}")).admin.http, None);
     let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
     assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
 }

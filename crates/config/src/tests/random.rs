@@ -1,11 +1,11 @@
-//! Whatever a file says, it is answered.
+//! Random files.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn no_nesting_is_too_deep() {
+fn deep_nesting_is_an_error() {
     for text in [
         format!("{}x = 1", "a.".repeat(400_000)),
         format!("[{}x]", "a.".repeat(400_000)),
@@ -41,12 +41,12 @@ fn document() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in "\\PC{0,60}") {
+    fn any_text_gives_a_result(text in "\\PC{0,60}") {
         let _ = outcome(&text);
     }
 
     #[test]
-    fn anything_like_a_configuration_is_answered(text in document()) {
+    fn anything_like_a_configuration_gives_a_result(text in document()) {
         match outcome(&text).result {
             Ok(config) => prop_assert!(!config.services.is_empty()),
             Err(problems) => {
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn a_configuration_with_a_bite_out_of_it_is_answered(from in 0usize..4000, length in 0usize..40) {
+    fn a_configuration_with_a_missing_part_gives_a_result(from in 0usize..4000, length in 0usize..40) {
         let text = include_str!("../../../../docs/examples/dormouse.toml");
         let bitten: String = text.chars().take(from).chain(text.chars().skip(from + length)).collect();
         let _ = outcome(&bitten);

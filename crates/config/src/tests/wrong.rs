@@ -1,11 +1,11 @@
-//! Wrong files, and each word that is said of them.
+//! Invalid files, with the full text of each message.
 
 use super::*;
 
 #[test]
-fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
+fn an_invalid_file_is_reported_with_a_remedy() {
     for (text, expected) in [
-        ("", "d.toml: no service is configured; write for example [services.web] with listen and to"),
+        ("", "d.toml: no service is configured; add for example [services.web] with listen and to"),
         (
             "services = 1",
             "d.toml:1: services: takes a table for each service, not a number; write [services.web]",
@@ -16,20 +16,20 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "[services.'a b']\nlisten = '@a'\nto = '@b'",
-            "d.toml:1: services.\"a b\": \"a b\" is no name; it is made of letters, digits, '-', '_' and '.'",
+            "d.toml:1: services.\"a b\": \"a b\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'",
         ),
         ("[servces.web]", "d.toml:1: servces: unknown key; did you mean services?"),
         (
             "log_level = 'loud'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: log_level: \"loud\": not a level; write err, warning, notice, info or debug",
+            "d.toml:1: log_level: \"loud\": not a log level; write err, warning, notice, info or debug",
         ),
         (
             "control = '127.0.0.1:5'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: control: \"127.0.0.1:5\": not a UNIX socket's path with a mode; write unix:/run/dormouse/control.sock?mode=0600, or none",
+            "d.toml:1: control: \"127.0.0.1:5\": not the path of a UNIX socket; write unix:/run/dormouse/control.sock?mode=0600, or none",
         ),
         (
             "control = 'unix:@a'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: control: \"unix:@a\": an abstract name is open to everybody on this machine; write a path, such as unix:/run/dormouse/control.sock?mode=0600, or none",
+            "d.toml:1: control: \"unix:@a\": an abstract socket is open to all users of this machine; write a path, such as unix:/run/dormouse/control.sock?mode=0600, or none",
         ),
         (
             "control = '/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n[services.web]\nlisten='@a'\nto='@b'",
@@ -37,7 +37,7 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: http: \"9180\": not an address and a port; write 127.0.0.1:9180, or none",
+            "d.toml:1: http: \"9180\": not an address with a port; write 127.0.0.1:9180, or none",
         ),
         (
             "log = 'xml'\n[services.web]\nlisten='@a'\nto='@b'",
@@ -65,15 +65,15 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "[services.web]\nlisten = 'fd:'\nto = '@b'",
-            "d.toml:2: services.web.listen: \"fd:\": a name of passed sockets follows fd:, as FileDescriptorName= gives it, without ':'",
+            "d.toml:2: services.web.listen: \"fd:\": fd: must be followed by the FileDescriptorName= of a socket unit, without ':'",
         ),
         (
             "[services.web]\nlisten = ['@a', '@a']\nto = '@b'",
-            "d.toml:2: services.web.listen: \"@a\" is there twice; keep one",
+            "d.toml:2: services.web.listen: \"@a\" is given twice; remove one",
         ),
         (
             "[services.web]\nlisten = '*:80'\nto = '127.0.0.1:80'",
-            "d.toml:2: services.web.listen: its own server is here (127.0.0.1:80): it would connect to itself",
+            "d.toml:2: services.web.listen: is also the address of a server (127.0.0.1:80), so that dormouse would connect to itself; choose another address",
         ),
         (
             "[services.web]\nlisten = '@a'\nto = '9000'",
@@ -81,7 +81,7 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "[services.web]\nlisten = '@a'\nto = ['@b', '@c']\nwake.unit = 'x'",
-            "d.toml:3: services.web.to: one thing that is woken is one server; write [[services.NAME.servers]], each with its own wake",
+            "d.toml:3: services.web.to: several servers cannot share a workload; write [[services.NAME.servers]], each with its own wake",
         ),
     ] {
         assert_eq!(errors(text), [expected], "{text}");
@@ -90,14 +90,14 @@ fn a_wrong_file_says_what_is_wrong_and_what_to_do() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
+fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
     for (keys, expected) in [
         ("hodl = {}", "services.web.hodl: unknown key; did you mean hold?"),
         ("wake.unit = 'a'\nidle.stpo = '1s'", "services.web.idle.stpo: unknown key; did you mean stop?"),
-        ("hold.patience = 1", "services.web.hold.patience: unknown key; known here: timeout, max, overflow"),
+        ("hold.patience = 1", "services.web.hold.patience: unknown key; valid keys: timeout, max, overflow"),
         (
             "start_timeout = '9s'",
-            "services.web.start_timeout: unknown key; it stands in the service's wake: wake = { start_timeout = \"120s\" }",
+            "services.web.start_timeout: unknown key; it belongs in the table wake: wake = { start_timeout = \"120s\" }",
         ),
         (
             "hold.timeout = '30x'",
@@ -133,7 +133,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "hold.max = 0",
-            "services.web.hold.max: at least 1 is held; to turn clients away at once write hold.timeout = \"0\"",
+            "services.web.hold.max: must be at least 1; to turn clients away at once, write hold.timeout = \"0\"",
         ),
         (
             "hold.max = 99999999999",
@@ -150,7 +150,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "proxy_protocol = { version = 'v1', unique_id = true }",
-            "services.web.proxy_protocol.unique_id: version 1 has no place for more than the addresses; use version = \"v2\"",
+            "services.web.proxy_protocol.unique_id: version 1 contains only the addresses; use version = \"v2\"",
         ),
         (
             "accept_proxy = ['10.0.0.1/8']",
@@ -162,42 +162,37 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "timeout.proxy_header = '1s'",
-            "services.web.timeout.proxy_header: means nothing without accept_proxy; add it, or take this out",
+            "services.web.timeout.proxy_header: has no effect without accept_proxy; add it, or remove this setting",
         ),
         (
             "accept_proxy = true\ntimeout.proxy_header = 0",
-            "services.web.timeout.proxy_header: no header comes in no time; write for example 5s",
+            "services.web.timeout.proxy_header: must be greater than zero, for example 5s",
         ),
         (
             "proxy_protocol = 2",
             "services.web.proxy_protocol: takes \"v1\", \"v2\" or a table, not a number; for example proxy_protocol = \"v2\"",
         ),
         (
-            "balance = 'best'",
-            "services.web.balance: takes \"roundrobin\", \"leastconn\", \"first\", \"source\" or \"random\", not \"best\"; for example balance = \"leastconn\"",
-        ),
-        (
             "check = 'yes'",
             "services.web.check: takes true, false or a table, not \"yes\"; for example check = { inter = \"2s\", rise = 2, fall = 3 }",
         ),
-        ("check.inter = '1ms'", "services.web.check.inter: at least 10ms; a server would do nothing else"),
+        (
+            "check.inter = '1ms'",
+            "services.web.check.inter: must be at least 10ms, so that checks do not overload the server",
+        ),
         (
             "check.error_limit = 5",
-            "services.web.check.error_limit: means nothing without check.observe = \"layer4\"; add it, or take this out",
+            "services.web.check.error_limit: has no effect without check.observe = \"layer4\"; add it, or remove this setting",
         ),
         ("check.iner = 5", "services.web.check.iner: unknown key; did you mean inter?"),
         ("retries = 1001", "services.web.retries: takes a number from 0 to 1000; for example retries = 3"),
         (
             "idle = '5min'",
-            "services.web.idle: means nothing without something to wake; add wake = { unit = \"nginx.service\" }, or take it out",
+            "services.web.idle: requires a workload; add wake = { unit = \"nginx.service\" }, or remove this setting",
         ),
         (
             "ready = 'notify'",
-            "services.web.ready: means nothing without something to wake; add wake = { unit = \"nginx.service\" }, or take it out",
-        ),
-        (
-            "wake.on = 'data'",
-            "services.web.wake: does not say what is woken; add one of wake.unit, wake.container, wake.exec, wake.start, wake.wol",
+            "services.web.ready: requires a workload; add wake = { unit = \"nginx.service\" }, or remove this setting",
         ),
         (
             "wake = 'nginx'",
@@ -205,16 +200,13 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake = { unit = 'a', exec = 'b' }",
-            "services.web.wake.exec: is another way to wake than wake.unit; keep one of them",
+            "services.web.wake.exec: conflicts with wake.unit; keep only one",
         ),
         (
             "wake = { unit = 'a', directory = '/b' }",
-            "services.web.wake.directory: belongs to wake.exec, which is missing; add it or take this out",
+            "services.web.wake.directory: requires wake.exec; add it, or remove this setting",
         ),
-        (
-            "wake.stop = 'a'",
-            "services.web.wake.stop: belongs to wake.start, which is missing; add it or take this out",
-        ),
+        ("wake.stop = 'a'", "services.web.wake.stop: requires wake.start; add it, or remove this setting"),
         ("wake.unit = 'a@'", "services.web.wake.unit: \"a@\": a template; name an instance, a@NAME.service"),
         (
             "wake.unit = 'a b'",
@@ -240,10 +232,10 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             "wake = { container = 'a', engine = 'tcp://x' }",
             "services.web.wake.engine: \"tcp://x\": not an absolute path; begin it with /",
         ),
-        ("wake.exec = ''", "services.web.wake.exec: \"\": names no program"),
+        ("wake.exec = ''", "services.web.wake.exec: \"\": does not name a program"),
         (
             "wake.exec = []",
-            "services.web.wake.exec: names no program; for example exec = \"python3 -m http.server 9000\"",
+            "services.web.wake.exec: does not name a program; for example exec = \"python3 -m http.server 9000\"",
         ),
         (
             "wake.exec = ['a', 1]",
@@ -251,11 +243,11 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake.exec = ['a', \"\\u0000\"]",
-            "services.web.wake.exec: contains a zero byte, which no program can be given",
+            "services.web.wake.exec: contains a zero byte, which cannot be passed to a program",
         ),
         (
             "wake.exec = 'a | b'",
-            "services.web.wake.exec: \"a | b\": no shell runs here that knows '|'; quote it in '…', or run sh -c '…'",
+            "services.web.wake.exec: \"a | b\": '|' needs a shell, and none runs; put it in quotes, or use sh -c '…'",
         ),
         (
             "wake = { exec = 'a', environment = { A = 1 } }",
@@ -263,7 +255,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake = { start = 'a', stop = 'b', freeze = 'c' }",
-            "services.web.wake.freeze: works only together with wake.thaw, which is missing",
+            "services.web.wake.freeze: requires wake.thaw; add it, or remove this setting",
         ),
         (
             "wake.wol = 'aa:bb'",
@@ -283,11 +275,11 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake = { unit = 'a', start_timeout = 'infinity' }",
-            "services.web.wake.start_timeout: needs an end; for example start_timeout = \"120s\"",
+            "services.web.wake.start_timeout: must be finite; for example start_timeout = \"120s\"",
         ),
         (
             "wake = { unit = 'a', start_timeout = 0 }",
-            "services.web.wake.start_timeout: nothing starts in no time; write for example 120s",
+            "services.web.wake.start_timeout: must be greater than zero, for example 120s",
         ),
         (
             "wake = { unit = 'a', stop_foreign = 'yes' }",
@@ -295,7 +287,7 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake.unit = 'a'\nready = 'healthy'",
-            "services.web.ready: only a container is healthy; wake one (wake.container = \"NAME\"), or use connect",
+            "services.web.ready: healthy requires a container; add wake.container = \"NAME\", or use connect",
         ),
         (
             "wake.container = 'a'\nready = 'notify'",
@@ -315,23 +307,23 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
         ),
         (
             "wake.unit = 'a'\nready = { send = 'x' }",
-            "services.web.ready.send: something has to be expected then; add for example expect = \"+PONG\"",
+            "services.web.ready.send: requires expect; add for example expect = \"+PONG\"",
         ),
         (
             "wake.unit = 'a'\nready = { file = '/x', expect = 'y' }",
-            "services.web.ready.expect: is another way to be ready than ready.file; keep one of them",
+            "services.web.ready.expect: conflicts with ready.file; keep only one",
         ),
         (
             "wake.unit = 'a'\nready = { settle = '1s' }\nsettle = '1s'",
-            "services.web.settle: is given in ready, too; keep one of them",
+            "services.web.settle: is also set in ready; keep only one",
         ),
         (
             "wake.unit = 'a'\nidle = { freeze = '10min' }",
-            "services.web.idle.freeze: it would be stopped before it is frozen; stay below idle.stop, which is 5min",
+            "services.web.idle.freeze: must be less than idle.stop (5min), because a stopped workload cannot be frozen",
         ),
         (
             "wake.unit = 'a'\nidle.quiet = 0",
-            "services.web.idle.quiet: no session would count as use; write for example 15min, or infinity",
+            "services.web.idle.quiet: must be greater than zero, for example 15min or infinity",
         ),
         (
             "wake.unit = 'a'\nidle = true",
@@ -345,18 +337,21 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
             "wake.unit = 'a'\nidle.keep_warm = '08:00-08:00'",
             "services.web.idle.keep_warm: \"08:00-08:00\": it ends when it begins (write 00:00-24:00 for whole days)",
         ),
-        ("wake.start = 'a'\nidle = '5min'", "services.web.idle: nothing says how to stop it; add wake.stop"),
+        (
+            "wake.start = 'a'\nidle = '5min'",
+            "services.web.idle: requires a command that stops the workload; add wake.stop",
+        ),
         (
             "wake = { start = 'a', stop = 'b' }\nidle.freeze = '1s'",
-            "services.web.idle.freeze: nothing says how; add wake.freeze and wake.thaw",
+            "services.web.idle.freeze: requires commands for it; add wake.freeze and wake.thaw",
         ),
         (
             "wake.unit = 'a'\nsoft = 3",
-            "services.web.soft: needs several servers that are woken, and there is one; add another or take it out",
+            "services.web.soft: requires several workloads, and there is only one; add another, or remove this setting",
         ),
-        ("wake.unit = 'a'\nexclusive = ''", "services.web.exclusive: \"\": a group needs a name"),
+        ("wake.unit = 'a'\nexclusive = ''", "services.web.exclusive: \"\": a group must have a name"),
     ] {
-        let said = errors(&format!("{BASE}{keys}\n"));
+        let reported = errors(&format!("{BASE}{keys}\n"));
         let line = 3
             + keys
                 .lines()
@@ -367,44 +362,60 @@ fn a_wrong_key_of_a_service_says_what_is_wrong_and_what_to_do() {
                 .unwrap()
             + 1;
         let expected = format!("d.toml:{line}: {expected}");
-        assert_eq!(said, [expected], "{keys}");
+        assert_eq!(reported, [expected], "{keys}");
     }
 }
 
 #[test]
-fn wrong_options_of_a_listener_say_what_is_possible() {
+fn messages_list_the_algorithms_and_the_kinds_of_their_tables() {
+    let expected = format!(
+        "d.toml:4: services.web.balance: takes {}, not \"best\"; for example balance = \"leastconn\"",
+        Balance::CHOICES
+    );
+    assert_eq!(errors(&format!("{BASE}balance = 'best'\n")), [expected]);
+    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| format!("wake.{}", kind.properties().key)).collect();
+    let expected =
+        format!("d.toml:4: services.web.wake: does not name a workload; add one of {}", kinds.join(", "));
+    assert_eq!(errors(&format!("{BASE}wake.on = 'data'\n")), [expected]);
+}
+
+#[test]
+fn invalid_options_of_a_listener_are_reported_with_the_valid_ones() {
     for (listen, expected) in [
-        ("/a?mod=1", "\"mod\" is no option of such a listener; did you mean mode?"),
-        ("/a?v6only", "\"v6only\" is no option of such a listener; known here: mode, owner, group, backlog"),
+        ("/a?mod=1", "\"mod\" is not an option of this kind of listener; did you mean mode?"),
+        (
+            "/a?v6only",
+            "\"v6only\" is not an option of this kind of listener; valid options: mode, owner, group, backlog",
+        ),
         (
             "*:1?",
-            "\"\" is no option of such a listener; known here: v6only, freebind, interface, defer_accept, fastopen, backlog",
+            "\"\" is not an option of this kind of listener; valid options: v6only, freebind, interface, defer_accept, fastopen, backlog",
         ),
-        ("vsock::1?mode=0660", "\"mode\" is no option of such a listener; known here: backlog"),
+        ("vsock::1?mode=0660", "\"mode\" is not an option of this kind of listener; valid options: backlog"),
         ("/a?mode=999", "the mode is an octal number from 0000 to 0777; write ?mode=0660"),
-        ("/a?mode=0600&mode=0660", "mode is there twice; keep one"),
+        ("/a?mode=0600&mode=0660", "mode is given twice; remove one"),
         (
             "/a?owner=no-such-user",
-            "this machine has no user \"no-such-user\"; write another name, or a number",
+            "the user \"no-such-user\" does not exist; write another name, or a number",
         ),
-        ("/a?group=4294967295", "this machine has no group \"4294967295\"; write another name, or a number"),
+        ("/a?group=4294967295", "the group \"4294967295\" does not exist; write another name, or a number"),
         ("/a?backlog", "backlog needs a value; write ?backlog=1024"),
         ("*:1?backlog=0", "backlog takes a number from 1 to 4294967295; write ?backlog=1024"),
         ("*:1?fastopen=+1", "fastopen takes a number from 1 to 4294967295; write ?fastopen=256"),
         ("*:1?freebind=yes", "freebind takes no value; write ?freebind"),
-        ("127.0.0.1:1?v6only", "v6only is for IPv6, and the address is IPv4; take it out"),
-        ("*:1?interface=a/b", "a network interface has a name of at most 15 signs; write ?interface=eth0"),
+        ("127.0.0.1:1?v6only", "v6only requires an IPv6 address; remove it"),
         (
-            "*:1?defer_accept=0",
-            "defer_accept takes a time above zero that has an end; write ?defer_accept=5s",
+            "*:1?interface=a/b",
+            "the name of a network interface has at most 15 characters; write ?interface=eth0",
         ),
+        ("*:1?defer_accept=0", "defer_accept takes a finite time above zero; write ?defer_accept=5s"),
         (
             "*:1?defer_accept=x",
             "not a time span (write for example 500ms, 30s, 1min 30s, infinity); write ?defer_accept=5s",
         ),
     ] {
-        let said = errors(&format!("[services.web]\nlisten = '{listen}'\nto = '@b'"));
-        assert_eq!(said, [format!("d.toml:2: services.web.listen: \"{listen}\": {expected}")]);
+        let reported = errors(&format!("[services.web]\nlisten = '{listen}'\nto = '@b'"));
+        assert_eq!(reported, [format!("d.toml:2: services.web.listen: \"{listen}\": {expected}")]);
     }
 }
 
@@ -417,10 +428,10 @@ fn servers_of_their_own_are_checked_one_by_one() {
     assert_eq!(
         errors(text),
         [
-            "d.toml:3: services.web.wake.exec: belongs to one server; write it into the wake of its servers entry",
-            "d.toml:4: services.web.soft: needs several servers that are woken, and there is one; add another or take it out",
-            "d.toml:8: services.web.servers.wake.on: is the same for all servers; write it into the wake of the service",
-            "d.toml:10: services.web.servers.name: another server is called a; give it a name of its own",
+            "d.toml:3: services.web.wake.exec: applies to one server; set it in the wake table of its servers entry",
+            "d.toml:4: services.web.soft: requires several workloads, and there is only one; add another, or remove this setting",
+            "d.toml:8: services.web.servers.wake.on: applies to all servers; set it in the wake table of the service",
+            "d.toml:10: services.web.servers.name: the name a is already used by another server; choose another name",
             "d.toml:12: services.web.servers.wake.exce: unknown key; did you mean exec?",
             "d.toml:13: services.web.servers: to is missing; for example to = \"127.0.0.1:9000\"",
         ]
@@ -428,13 +439,13 @@ fn servers_of_their_own_are_checked_one_by_one() {
 }
 
 #[test]
-fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
     let text =
         "log_level = 'loud'\n[services.b]\nlisten = 8080\nhodl = 1\n[services.a]\nto = '@x'\nmaxconn = 0\n";
     assert_eq!(
         errors(text),
         [
-            "d.toml:1: log_level: \"loud\": not a level; write err, warning, notice, info or debug",
+            "d.toml:1: log_level: \"loud\": not a log level; write err, warning, notice, info or debug",
             "d.toml:2: services.b: to is missing; for example to = \"127.0.0.1:9000\"",
             "d.toml:3: services.b.listen: takes a string or a list of strings, not a number; for example listen = \"127.0.0.1:8080\"",
             "d.toml:4: services.b.hodl: unknown key; did you mean hold?",
@@ -445,48 +456,48 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn what_is_not_toml_hides_only_what_follows_from_it() {
+fn a_syntax_error_hides_only_the_errors_that_follow_from_it() {
     assert_eq!(
         errors("[services.web]\nlisten = nowhere\nto = '@b'\nhodl = 1\n"),
         [
-            "d.toml:2: not TOML: a string stands in quotes; write \"nowhere\"",
+            "d.toml:2: not TOML: strings must be in quotes; write \"nowhere\"",
             "d.toml:4: services.web.hodl: unknown key; did you mean hold?",
         ]
     );
     assert_eq!(
         errors("[services.web]\nlisten = '@a'\nlisten = '@b'\nto = '@c'\n[services.web]\n"),
-        ["d.toml:3: listen: written twice; keep one", "d.toml:5: web: written twice; keep one"]
+        ["d.toml:3: listen: given twice; remove one", "d.toml:5: web: given twice; remove one"]
     );
 }
 
 #[test]
-fn forgotten_quotes_are_recognised() {
-    for (value, said) in [
-        ("127.0.0.1:80", "a string stands in quotes; write \"127.0.0.1:80\""),
-        ("/run/x # here", "a string stands in quotes; write \"/run/x\""),
-        ("*:80", "a string stands in quotes; write \"*:80\""),
-        ("5min", "a string stands in quotes; write \"5min\""),
-        ("nginx.service", "a string stands in quotes; write \"nginx.service\""),
+fn missing_quotes_are_recognised() {
+    for (value, reported) in [
+        ("127.0.0.1:80", "strings must be in quotes; write \"127.0.0.1:80\""),
+        ("/run/x # here", "strings must be in quotes; write \"/run/x\""),
+        ("*:80", "strings must be in quotes; write \"*:80\""),
+        ("5min", "strings must be in quotes; write \"5min\""),
+        ("nginx.service", "strings must be in quotes; write \"nginx.service\""),
         ("True", "write true"),
         ("", "a value is missing"),
-        ("[a, b]", "a string stands in quotes"),
+        ("[a, b]", "strings must be in quotes"),
         ("\"abc", "invalid basic string, expected `\"`"),
     ] {
-        let said = format!("d.toml:2: not TOML: {said}");
+        let reported = format!("d.toml:2: not TOML: {reported}");
         let errors = errors(&format!("[services.web]\nlisten = {value}\nto = '@b'"));
-        assert!(errors.contains(&said), "{value}: {errors:?}");
+        assert!(errors.contains(&reported), "{value}: {errors:?}");
     }
 }
 
 #[test]
-fn a_header_that_cannot_be_read_hides_the_rest() {
-    let said = errors("[services.web\nlisten = '@a'\nhodl = 1\n");
-    assert_eq!(said, ["d.toml:1: not TOML: unclosed table, expected `]`"]);
+fn a_broken_table_header_hides_the_other_errors() {
+    let reported = errors("[services.web\nlisten = '@a'\nhodl = 1\n");
+    assert_eq!(reported, ["d.toml:1: not TOML: unclosed table, expected `]`"]);
 }
 
 #[test]
-fn what_is_wrong_stays_a_line_whatever_it_repeats() {
-    let said = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
+fn a_message_is_one_line_whatever_it_quotes() {
+    let reported = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
     let expected = r#"d.toml:2: services.web.listen: "a\n\u{1b}:80": 'a\n\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;
-    assert_eq!(said, [expected]);
+    assert_eq!(reported, [expected]);
 }

@@ -23,17 +23,20 @@ pub enum Balance {
 /// Defines the table of algorithms, and the texts that are made of it at compile time.
 macro_rules! algorithms {
     (
-        first: $first:expr => $first_word:literal, $first_description:literal;
-        $(next: $next:expr => $word:literal, $description:literal;)+
-        last: $last:expr => $last_word:literal, $last_description:literal;
+        first: $first_pattern:pat, $first:expr => $first_word:literal, $first_description:literal;
+        $(next: $pattern:pat, $next:expr => $word:literal, $description:literal;)+
+        last: $last_pattern:pat, $last:expr => $last_word:literal, $last_description:literal;
     ) => {
-        const ALGORITHMS: &[(Balance, &str, &str)] = &[
-            ($first, $first_word, $first_description),
-            $(($next, $word, $description),)+
-            ($last, $last_word, $last_description),
-        ];
-
         impl Balance {
+            /// The word and the description. An algorithm without a row does not compile.
+            const fn texts(self) -> (&'static str, &'static str) {
+                match self {
+                    $first_pattern => ($first_word, $first_description),
+                    $($pattern => ($word, $description),)+
+                    $last_pattern => ($last_word, $last_description),
+                }
+            }
+
             /// All algorithms, in the order of the manual, with the default of their settings.
             pub const ALL: &[Self] = &[$first, $($next,)+ $last];
 
@@ -43,7 +46,7 @@ macro_rules! algorithms {
 
             /// The paragraph of the manual: all descriptions, each with its word.
             pub const MANUAL: &str = concat!(
-                "Which of several servers gets a session: ",
+                "How a session gets one of several servers: ",
                 $first_description, " (", $first_word, "); ",
                 $($description, " (", $word, "); ",)+
                 $last_description, " (", $last_word, ")."
@@ -54,28 +57,28 @@ macro_rules! algorithms {
 
 // Each word and each description stands only here. Reader, manual, `check`, `show backend` and `convert` use this table.
 algorithms! {
-    first: Balance::RoundRobin => "roundrobin", "each in turn by its weight";
-    next: Balance::LeastConn => "leastconn", "the one with the fewest sessions for its weight";
-    next: Balance::First { soft: None } => "first", "the first that has room, so that the last ones can sleep";
-    next: Balance::Source => "source",
-        "the same for the same client address, and another only when that one is gone or full";
-    last: Balance::Random => "random", "the less loaded of two that are drawn";
+    first: Balance::RoundRobin, Balance::RoundRobin => "roundrobin", "each in turn by its weight";
+    next: Balance::LeastConn, Balance::LeastConn => "leastconn", "the one with the fewest sessions for its weight";
+    next: Balance::First { .. }, Balance::First { soft: None } => "first", "the first with free capacity, so that the last ones can stay stopped";
+    next: Balance::Source, Balance::Source => "source",
+        "the same for each client address, and another only while that one is unavailable or full";
+    last: Balance::Random, Balance::Random => "random", "the less loaded of two random ones";
 }
 
 impl Balance {
     /// The word in the configuration, which is also `HAProxy`'s.
     pub fn word(self) -> &'static str {
-        self.entry().map_or("", |(_, word, _)| word)
+        self.texts().0
     }
 
     /// What the algorithm chooses, as the end of a sentence: `each in turn by its weight`.
     pub fn description(self) -> &'static str {
-        self.entry().map_or("", |(_, _, description)| description)
+        self.texts().1
     }
 
     /// The algorithm of this word, with the default of its settings.
     pub fn from_word(word: &str) -> Option<Self> {
-        ALGORITHMS.iter().find(|(_, known, _)| *known == word).map(|(balance, ..)| *balance)
+        Self::ALL.iter().copied().find(|balance| balance.word() == word)
     }
 
     /// Whether the choice depends on the address of the client.
@@ -87,12 +90,6 @@ impl Balance {
     /// `HAProxy`.
     pub fn redispatches_at_once(self) -> bool {
         matches!(self, Self::RoundRobin | Self::Random)
-    }
-
-    /// The row of the table. The settings of an algorithm do not matter.
-    fn entry(self) -> Option<&'static (Self, &'static str, &'static str)> {
-        let same = |other: &Self| std::mem::discriminant(other) == std::mem::discriminant(&self);
-        ALGORITHMS.iter().find(|(balance, ..)| same(balance))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The checksum of a version 2 header: CRC-32C of the whole header, with zeros in place of the checksum.
 
-use super::{DecodeError, Tlv};
+use super::Tlv;
+use super::error::DecodeError;
 
 /// `PP2_TYPE_CRC32C`, a TLV with a value of four bytes.
 pub(super) const KIND: u8 = 0x03;

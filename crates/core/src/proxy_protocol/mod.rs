@@ -6,12 +6,14 @@
 mod checksum;
 mod decode;
 mod encode;
+mod error;
 
 use std::fmt;
 use std::net::SocketAddr;
 
-pub use decode::{DecodeError, Decoded, decode};
+pub use decode::{Decoded, decode};
 pub use encode::{EncodeError, encode, encode_v2};
+pub use error::DecodeError;
 
 /// The version of a header. Version 1 is a line of text, version 2 is binary and has more fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Against a server that says whatever a test wants, in datagrams that no real one would send.
+//! Tests against a fake resolver that sends arbitrary datagrams.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -13,8 +13,8 @@ use super::*;
 /// Far above what a busy machine needs.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What a server says to a question.
-enum Said {
+/// The fake resolver's reaction to a query.
+enum FakeAnswer {
     Addresses(Vec<&'static str>),
     Service(&'static str),
     /// No such name.
@@ -25,7 +25,7 @@ enum Said {
     Silence,
 }
 
-/// A server, and the names it has been asked for.
+/// A fake resolver, and the names that were queried.
 struct Fake {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -39,7 +39,7 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    async fn start(say: impl Fn(&Packet<'_>, &str, Kind) -> Said + Send + 'static) -> Self {
+    async fn start(say: impl Fn(&Packet<'_>, &str, RecordType) -> FakeAnswer + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -51,16 +51,16 @@ impl Fake {
                 let question = Packet::parse(&bytes[..length]).unwrap();
                 let name = question.questions[0].qname.to_string();
                 let kind = match question.questions[0].qtype {
-                    QTYPE::TYPE(TYPE::A) => Kind::V4,
-                    QTYPE::TYPE(TYPE::AAAA) => Kind::V6,
-                    _ => Kind::Services,
+                    QTYPE::TYPE(TYPE::A) => RecordType::A,
+                    QTYPE::TYPE(TYPE::AAAA) => RecordType::Aaaa,
+                    _ => RecordType::Srv,
                 };
                 if !heard.lock().unwrap().contains(&name) {
                     heard.lock().unwrap().push(name.clone());
                 }
                 let datagrams = match say(&question, &name, kind) {
-                    Said::Raw(datagrams) => datagrams,
-                    Said::Silence => Vec::new(),
+                    FakeAnswer::Raw(datagrams) => datagrams,
+                    FakeAnswer::Silence => Vec::new(),
                     said => vec![answer(&question, kind, &said)],
                 };
                 for datagram in datagrams {
@@ -76,48 +76,48 @@ impl Fake {
     }
 
     /// This server alone, asked once, with x and y to be searched.
-    fn searched(&self) -> Resolvers {
+    fn searched(&self) -> ResolvConf {
         let search = vec!["x".to_owned(), "y".to_owned()];
-        Resolvers { search, timeout: SOON, attempts: 1, ..Resolvers::of(&[self.address]) }
+        ResolvConf { search, timeout: SOON, attempts: 1, ..ResolvConf::with_servers(&[self.address]) }
     }
 }
 
-fn answer(question: &Packet<'_>, kind: Kind, said: &Said) -> Vec<u8> {
+fn answer(question: &Packet<'_>, kind: RecordType, said: &FakeAnswer) -> Vec<u8> {
     let mut packet = question.clone().into_reply();
     let name = question.questions[0].qname.clone();
     let mut add = |rdata| packet.answers.push(ResourceRecord::new(name.clone(), CLASS::IN, 60, rdata));
     match said {
-        Said::Addresses(addresses) => {
+        FakeAnswer::Addresses(addresses) => {
             for address in addresses {
                 match (address.parse().unwrap(), kind) {
-                    (IpAddr::V4(ip), Kind::V4) => add(RData::A(A { address: ip.into() })),
-                    (IpAddr::V6(ip), Kind::V6) => add(RData::AAAA(AAAA { address: ip.into() })),
+                    (IpAddr::V4(ip), RecordType::A) => add(RData::A(A { address: ip.into() })),
+                    (IpAddr::V6(ip), RecordType::Aaaa) => add(RData::AAAA(AAAA { address: ip.into() })),
                     _ => {}
                 }
             }
         }
-        Said::Service(target) => {
+        FakeAnswer::Service(target) => {
             let target = Name::new(target).unwrap();
             add(RData::SRV(SRV { priority: 0, weight: 0, port: 80, target }));
         }
-        Said::Code(code) => *packet.rcode_mut() = *code,
+        FakeAnswer::Code(code) => *packet.rcode_mut() = *code,
         _ => *packet.rcode_mut() = RCODE::NameError,
     }
     packet.build_bytes_vec().unwrap()
 }
 
-async fn addresses(resolvers: &Resolvers, name: &str) -> Result<Vec<String>, String> {
-    match timeout(SOON, ask(resolvers, name, Wanted::Addresses)).await.unwrap()? {
+async fn addresses(conf: &ResolvConf, name: &str) -> Result<Vec<String>, String> {
+    match timeout(SOON, ask(conf, name, Query::Addresses)).await.unwrap()? {
         Reply::Addresses(addresses, _) => Ok(addresses.iter().map(ToString::to_string).collect()),
-        Reply::Nothing(_) => Ok(Vec::new()),
+        Reply::NoRecords(_) => Ok(Vec::new()),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn what_is_no_answer_to_the_question_is_passed_over() {
+async fn ignores_datagrams_that_do_not_answer_the_query() {
     let fake = Fake::start(|question, _, kind| {
-        let wrong = Said::Addresses(vec!["10.6.6.6", "2001:db8::666"]);
+        let wrong = FakeAnswer::Addresses(vec!["10.6.6.6", "2001:db8::666"]);
         let changed = |change: &dyn Fn(&mut Packet<'_>)| {
             let mut other = question.clone();
             change(&mut other);
@@ -125,7 +125,7 @@ async fn what_is_no_answer_to_the_question_is_passed_over() {
         };
         let mut no_response = question.clone();
         no_response.set_flags(PacketFlag::RECURSION_AVAILABLE);
-        Said::Raw(vec![
+        FakeAnswer::Raw(vec![
             Vec::new(),
             b"junk".to_vec(),
             vec![0xff; 600],
@@ -134,32 +134,32 @@ async fn what_is_no_answer_to_the_question_is_passed_over() {
             changed(&|other| other.questions[0].qtype = TYPE::TXT.into()),
             changed(&|other| other.questions[0].qname = Name::new("db.example.com").unwrap()),
             no_response.build_bytes_vec().unwrap(),
-            answer(question, kind, &Said::Addresses(vec!["10.0.0.1", "2001:db8::1"])),
+            answer(question, kind, &FakeAnswer::Addresses(vec!["10.0.0.1", "2001:db8::1"])),
         ])
     });
     let fake = fake.await;
-    let resolvers = Resolvers { timeout: SOON, ..Resolvers::of(&[fake.address]) };
-    assert_eq!(addresses(&resolvers, "db.example").await.unwrap(), ["10.0.0.1", "2001:db8::1"]);
+    let conf = ResolvConf { timeout: SOON, ..ResolvConf::with_servers(&[fake.address]) };
+    assert_eq!(addresses(&conf, "db.example").await.unwrap(), ["10.0.0.1", "2001:db8::1"]);
 }
 
 #[tokio::test]
-async fn where_a_server_cannot_tell_the_next_one_is_asked() {
+async fn queries_the_next_resolver_after_an_error() {
     for code in [RCODE::ServerFailure, RCODE::Refused, RCODE::NotImplemented] {
-        let lame = Fake::start(move |_, _, _| Said::Code(code)).await;
-        let good = Fake::start(|_, _, _| Said::Addresses(vec!["10.0.0.1"])).await;
-        let resolvers = Resolvers { timeout: SOON, ..Resolvers::of(&[lame.address, good.address]) };
-        assert_eq!(addresses(&resolvers, "db.example").await.unwrap(), ["10.0.0.1"]);
-        let error = addresses(&Resolvers::of(&[lame.address]), "db.example").await.unwrap_err();
+        let lame = Fake::start(move |_, _, _| FakeAnswer::Code(code)).await;
+        let good = Fake::start(|_, _, _| FakeAnswer::Addresses(vec!["10.0.0.1"])).await;
+        let conf = ResolvConf { timeout: SOON, ..ResolvConf::with_servers(&[lame.address, good.address]) };
+        assert_eq!(addresses(&conf, "db.example").await.unwrap(), ["10.0.0.1"]);
+        let error = addresses(&ResolvConf::with_servers(&[lame.address]), "db.example").await.unwrap_err();
         assert!(error.starts_with(&format!("{}: the resolver says", lame.address)), "{error}");
     }
 }
 
 #[tokio::test]
-async fn both_kinds_of_addresses_are_one_names() {
-    // The next name has what this one lacks; it is another host's.
+async fn both_address_families_are_of_the_same_name() {
+    // The next candidate has an IPv6 address, but is another host.
     let fake = Fake::start(|_, name, _| match name {
-        "db.x" => Said::Addresses(vec!["10.0.0.1"]),
-        _ => Said::Addresses(vec!["10.6.6.6", "2001:db8::666"]),
+        "db.x" => FakeAnswer::Addresses(vec!["10.0.0.1"]),
+        _ => FakeAnswer::Addresses(vec!["10.6.6.6", "2001:db8::666"]),
     })
     .await;
     assert_eq!(addresses(&fake.searched(), "db").await.unwrap(), ["10.0.0.1"]);
@@ -167,21 +167,21 @@ async fn both_kinds_of_addresses_are_one_names() {
 }
 
 #[tokio::test]
-async fn what_fails_for_one_name_does_not_hide_the_others() {
+async fn an_error_for_one_name_does_not_hide_the_others() {
     for code in [RCODE::ServerFailure, RCODE::Refused] {
         let fake = Fake::start(move |_, name, _| match name {
-            "db" => Said::Addresses(vec!["10.0.0.1"]),
-            "db.x" => Said::Code(code),
-            _ => Said::Nothing,
+            "db" => FakeAnswer::Addresses(vec!["10.0.0.1"]),
+            "db.x" => FakeAnswer::Code(code),
+            _ => FakeAnswer::Nothing,
         })
         .await;
         assert_eq!(addresses(&fake.searched(), "db").await.unwrap(), ["10.0.0.1"]);
         assert_eq!(fake.asked(), ["db.x", "db.y", "db"]);
-        // But that a name has nothing is known only where all were answered.
+        // "No records" needs an answer for every candidate.
         assert_eq!(addresses(&fake.searched(), "web").await, Ok(Vec::new()));
         let fake = Fake::start(move |_, name, kind| match (name, kind) {
-            ("db.x", Kind::V6) => Said::Code(code),
-            _ => Said::Nothing,
+            ("db.x", RecordType::Aaaa) => FakeAnswer::Code(code),
+            _ => FakeAnswer::Nothing,
         })
         .await;
         assert!(addresses(&fake.searched(), "db").await.unwrap_err().contains("the resolver says"));
@@ -190,10 +190,10 @@ async fn what_fails_for_one_name_does_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_none_and_nobody_elses() {
+async fn an_error_for_one_address_family_fails_the_name() {
     let fake = Fake::start(|_, name, kind| match (name, kind) {
-        ("db.x", Kind::V6) => Said::Code(RCODE::ServerFailure),
-        _ => Said::Addresses(vec!["10.0.0.1"]),
+        ("db.x", RecordType::Aaaa) => FakeAnswer::Code(RCODE::ServerFailure),
+        _ => FakeAnswer::Addresses(vec!["10.0.0.1"]),
     })
     .await;
     assert!(addresses(&fake.searched(), "db").await.is_err());
@@ -201,42 +201,42 @@ async fn half_an_answer_is_none_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn who_is_silent_is_not_asked_for_other_names() {
+async fn a_silent_resolver_is_not_queried_for_other_names() {
     let fake = Fake::start(|_, name, _| match name {
-        "db.x" => Said::Silence,
-        _ => Said::Addresses(vec!["10.6.6.6"]),
+        "db.x" => FakeAnswer::Silence,
+        _ => FakeAnswer::Addresses(vec!["10.6.6.6"]),
     })
     .await;
-    let resolvers = Resolvers { timeout: Duration::from_millis(50), ..fake.searched() };
-    assert_eq!(addresses(&resolvers, "db").await, Err(format!("{} does not answer", fake.address)));
+    let conf = ResolvConf { timeout: Duration::from_millis(50), ..fake.searched() };
+    assert_eq!(addresses(&conf, "db").await, Err(format!("{} does not answer", fake.address)));
     assert_eq!(fake.asked(), ["db.x"]);
 }
 
 #[tokio::test]
-async fn what_is_too_long_for_a_name_is_left_out() {
-    let fake = Fake::start(|_, _, _| Said::Addresses(vec!["10.0.0.1"])).await;
+async fn skips_candidates_that_are_too_long() {
+    let fake = Fake::start(|_, _, _| FakeAnswer::Addresses(vec!["10.0.0.1"])).await;
     let long = vec!["a".repeat(63); 4].join(".");
-    let resolvers = Resolvers { search: vec![long.clone()], ..fake.searched() };
-    assert_eq!(addresses(&resolvers, "db").await.unwrap(), ["10.0.0.1"]);
+    let conf = ResolvConf { search: vec![long.clone()], ..fake.searched() };
+    assert_eq!(addresses(&conf, "db").await.unwrap(), ["10.0.0.1"]);
     assert_eq!(fake.asked(), ["db"]);
-    assert!(addresses(&resolvers, &format!("{long}.")).await.unwrap_err().contains("too long"));
-    // Nor does it keep a name from being absent.
-    let fake = Fake::start(|_, _, _| Said::Nothing).await;
-    let resolvers = Resolvers { search: vec![long], ..fake.searched() };
-    assert_eq!(addresses(&resolvers, "db").await, Ok(Vec::new()));
+    assert!(addresses(&conf, &format!("{long}.")).await.unwrap_err().contains("too long"));
+    // A skipped candidate does not prevent "no records".
+    let fake = Fake::start(|_, _, _| FakeAnswer::Nothing).await;
+    let conf = ResolvConf { search: vec![long], ..fake.searched() };
+    assert_eq!(addresses(&conf, "db").await, Ok(Vec::new()));
 }
 
 #[tokio::test]
-async fn services_are_searched_for_alike() {
+async fn srv_queries_use_the_search_list() {
     let fake = Fake::start(|_, name, _| match name {
-        "_web._tcp.x" => Said::Code(RCODE::ServerFailure),
-        "_web._tcp.y" => Said::Service("a.y"),
-        _ => Said::Nothing,
+        "_web._tcp.x" => FakeAnswer::Code(RCODE::ServerFailure),
+        "_web._tcp.y" => FakeAnswer::Service("a.y"),
+        _ => FakeAnswer::Nothing,
     })
     .await;
-    let resolvers = Resolvers { dots: 2, ..fake.searched() };
-    let found = ask(&resolvers, "_web._tcp", Wanted::Services).await.unwrap();
+    let conf = ResolvConf { ndots: 2, ..fake.searched() };
+    let found = ask(&conf, "_web._tcp", Query::Services).await.unwrap();
     assert!(matches!(found, Reply::Services(records, _) if records[0].target == "a.y"));
     assert_eq!(fake.asked(), ["_web._tcp.x", "_web._tcp.y"]);
-    assert!(ask(&resolvers, "_no._tcp", Wanted::Services).await.is_ok());
+    assert!(ask(&conf, "_no._tcp", Query::Services).await.is_ok());
 }

@@ -8,11 +8,11 @@ use super::*;
 
 const ID: u16 = 0x1234;
 
-fn asked_for(name: &str, kind: Kind) -> Packet<'_> {
+fn asked_for(name: &str, kind: RecordType) -> Packet<'_> {
     let mut packet = Packet::new_reply(ID);
     packet.questions.push(Question::new(
         Name::new(name).unwrap(),
-        record_type(kind).into(),
+        rr_type(kind).into(),
         CLASS::IN.into(),
         false,
     ));
@@ -31,42 +31,42 @@ fn service(target: &str) -> RData<'_> {
     RData::SRV(SRV { priority: 1, weight: 2, port: 80, target: Name::new(target).unwrap() })
 }
 
-/// What is left of this packet once it has been sent.
-fn read(packet: &Packet<'_>, name: &str, kind: Kind) -> Option<Reply> {
+/// Encodes and decodes a packet.
+fn read(packet: &Packet<'_>, name: &str, kind: RecordType) -> Option<Reply> {
     reply(&packet.build_bytes_vec_compressed().unwrap(), ID, name, kind)
 }
 
 #[test]
-fn only_an_answer_to_the_question_is_one() {
-    let mut packet = asked_for("Db.Example", Kind::V4);
+fn decodes_only_replies_to_the_query() {
+    let mut packet = asked_for("Db.Example", RecordType::A);
     packet.answers.push(record("db.example", 9, a(1)));
     packet.answers.push(record("db.example", 7, a(2)));
     let ips = [1, 2].map(|number| IpAddr::from(Ipv4Addr::from(number))).to_vec();
     let good = Some(Reply::Addresses(ips, Duration::from_secs(7)));
-    assert_eq!(read(&packet, "db.example", Kind::V4), good);
-    assert_eq!(read(&packet, "DB.example.", Kind::V4), good);
-    assert_eq!(read(&packet, "db.example.com", Kind::V4), None);
-    assert_eq!(read(&packet, "db.example", Kind::V6), None);
+    assert_eq!(read(&packet, "db.example", RecordType::A), good);
+    assert_eq!(read(&packet, "DB.example.", RecordType::A), good);
+    assert_eq!(read(&packet, "db.example.com", RecordType::A), None);
+    assert_eq!(read(&packet, "db.example", RecordType::Aaaa), None);
     let bytes = packet.build_bytes_vec_compressed().unwrap();
-    assert_eq!(reply(&bytes, ID + 1, "db.example", Kind::V4), None);
+    assert_eq!(reply(&bytes, ID + 1, "db.example", RecordType::A), None);
     for length in 0..bytes.len() {
-        assert_eq!(reply(&bytes[..length], ID, "db.example", Kind::V4), None);
+        assert_eq!(reply(&bytes[..length], ID, "db.example", RecordType::A), None);
     }
-    // A question, which is what a server that repeats everything would send.
-    let question = question(ID, "db.example", Kind::V4).unwrap();
-    assert_eq!(reply(&question, ID, "db.example", Kind::V4), None);
+    // A server that echoes the query.
+    let question = question(ID, "db.example", RecordType::A).unwrap();
+    assert_eq!(reply(&question, ID, "db.example", RecordType::A), None);
     packet.questions.clear();
-    assert_eq!(read(&packet, "db.example", Kind::V4), None);
-    // A name that goes on where it begins.
+    assert_eq!(read(&packet, "db.example", RecordType::A), None);
+    // A name with a compression loop.
     let mut endless = bytes[..12].to_vec();
     endless.extend([0xc0, 12, 0, 1, 0, 1]);
-    assert_eq!(reply(&endless, ID, "db.example", Kind::V4), None);
+    assert_eq!(reply(&endless, ID, "db.example", RecordType::A), None);
 }
 
 #[test]
-fn what_an_answer_says_is_told_apart() {
-    let mut packet = asked_for("db.example", Kind::V4);
-    assert_eq!(read(&packet, "db.example", Kind::V4), Some(Reply::Nothing(Duration::ZERO)));
+fn distinguishes_the_kinds_of_replies() {
+    let mut packet = asked_for("db.example", RecordType::A);
+    assert_eq!(read(&packet, "db.example", RecordType::A), Some(Reply::NoRecords(Duration::ZERO)));
     let zone = SOA {
         mname: Name::new("ns.example").unwrap(),
         rname: Name::new("root.example").unwrap(),
@@ -78,26 +78,26 @@ fn what_an_answer_says_is_told_apart() {
     };
     packet.name_servers.push(record("example", 60, RData::SOA(zone)));
     *packet.rcode_mut() = RCODE::NameError;
-    assert_eq!(read(&packet, "db.example", Kind::V4), Some(Reply::Nothing(Duration::from_secs(5))));
+    assert_eq!(read(&packet, "db.example", RecordType::A), Some(Reply::NoRecords(Duration::from_secs(5))));
     *packet.rcode_mut() = RCODE::ServerFailure;
     assert!(
-        matches!(read(&packet, "db.example", Kind::V4), Some(Reply::Refused(why)) if why.contains("ServerFailure"))
+        matches!(read(&packet, "db.example", RecordType::A), Some(Reply::ServerError(why)) if why.contains("ServerFailure"))
     );
     *packet.rcode_mut() = RCODE::Refused;
-    assert!(matches!(read(&packet, "db.example", Kind::V4), Some(Reply::Refused(_))));
+    assert!(matches!(read(&packet, "db.example", RecordType::A), Some(Reply::ServerError(_))));
     packet.set_flags(PacketFlag::TRUNCATION);
-    assert_eq!(read(&packet, "db.example", Kind::V4), Some(Reply::Truncated));
+    assert_eq!(read(&packet, "db.example", RecordType::A), Some(Reply::Truncated));
 }
 
 #[test]
-fn services_come_with_the_addresses_of_their_targets() {
-    let mut packet = asked_for("_web._tcp.example", Kind::Services);
+fn srv_records_include_the_addresses_of_their_targets() {
+    let mut packet = asked_for("_web._tcp.example", RecordType::Srv);
     packet.answers.push(record("_web._tcp.example", 9, service("a.example")));
     packet.answers.push(record("_web._tcp.example", 9, service("b.example")));
     packet.additional_records.push(record("A.EXAMPLE", 9, a(1)));
     packet.additional_records.push(record("other.example", 9, a(2)));
     packet.additional_records.push(record("a.example", 9, a(3)));
-    let Some(Reply::Services(records, ttl)) = read(&packet, "_web._tcp.example", Kind::Services) else {
+    let Some(Reply::Services(records, ttl)) = read(&packet, "_web._tcp.example", RecordType::Srv) else {
         panic!()
     };
     assert_eq!(ttl, Duration::from_secs(9));
@@ -106,13 +106,13 @@ fn services_come_with_the_addresses_of_their_targets() {
 }
 
 #[test]
-fn no_more_is_kept_than_is_used() {
-    let mut packet = asked_for("_web._tcp.example", Kind::Services);
+fn keeps_at_most_the_maximum_of_records_and_addresses() {
+    let mut packet = asked_for("_web._tcp.example", RecordType::Srv);
     for number in 0..1000 {
         packet.answers.push(record("_web._tcp.example", 9, service("a.example")));
         packet.additional_records.push(record("a.example", 9, a(number)));
     }
-    let Some(Reply::Services(records, _)) = read(&packet, "_web._tcp.example", Kind::Services) else {
+    let Some(Reply::Services(records, _)) = read(&packet, "_web._tcp.example", RecordType::Srv) else {
         panic!()
     };
     assert_eq!(records.len(), MAX_SERVERS);
@@ -120,38 +120,38 @@ fn no_more_is_kept_than_is_used() {
 }
 
 #[test]
-fn a_name_has_its_limits() {
+fn checks_the_length_of_names() {
     assert!(is_name("a.example") && is_name("a.example."));
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert!(is_name(&longest));
     assert!(!is_name(&format!("{longest}.b")));
     assert!(!is_name(&format!("{label}a.example")));
-    assert_eq!(question(ID, &format!("{longest}.b"), Kind::V4), None);
+    assert_eq!(question(ID, &format!("{longest}.b"), RecordType::A), None);
 }
 
 proptest! {
-    /// Whatever comes is answered with a word about it, or is none.
+    /// Arbitrary bytes never panic.
     #[test]
-    fn no_bytes_make_it_panic(
+    fn arbitrary_bytes_do_not_panic(
         bytes in vec(any::<u8>(), 0..300),
-        kind in prop::sample::select(vec![Kind::V4, Kind::V6, Kind::Services]),
+        kind in prop::sample::select(vec![RecordType::A, RecordType::Aaaa, RecordType::Srv]),
     ) {
         reply(&bytes, ID, "db.example", kind);
-        // Behind what makes it an answer to the question, with as many records as it says itself.
+        // After a valid header and question, with arbitrary record counts.
         let head = asked_for("db.example", kind).build_bytes_vec().unwrap();
         let counts: Vec<u8> = bytes.iter().copied().chain([0; 6]).take(6).map(|count| count % 3).collect();
         let body = bytes.get(6..).unwrap_or_default();
         reply(&[&head[..6], &counts, &head[12..], body].concat(), ID, "db.example", kind);
     }
 
-    /// What has been changed on its way is never taken for the answer to another question.
+    /// A corrupted reply with another ID is never accepted.
     #[test]
-    fn a_changed_answer_does_not_make_it_panic(
+    fn a_corrupted_reply_does_not_panic(
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut packet = asked_for("_web._tcp.example", Kind::Services);
+        let mut packet = asked_for("_web._tcp.example", RecordType::Srv);
         packet.answers.push(record("_web._tcp.example", 9, service("a.example")));
         packet.additional_records.push(record("a.example", 9, a(1)));
         let mut bytes = packet.build_bytes_vec_compressed().unwrap();
@@ -161,7 +161,7 @@ proptest! {
         }
         let same_id = bytes[..2] == ID.to_be_bytes();
         for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
-            let found = reply(bytes, ID, "_web._tcp.example", Kind::Services);
+            let found = reply(bytes, ID, "_web._tcp.example", RecordType::Srv);
             prop_assert!(same_id || found.is_none());
         }
     }

@@ -1,5 +1,4 @@
-//! From a command to its answer, in pieces that are made one after the other, so that a long one keeps no session
-//! waiting.
+//! Answers commands in pieces, so that a long answer does not delay sessions.
 
 use std::fmt::Write as _;
 
@@ -8,27 +7,27 @@ use dormouse_core::control::{
 };
 
 use super::running::{Running, service};
-use super::{columns, explain, info, servers_state, session_list, stat, steer, view};
+use super::{explain, info, servers_state, services, session_list, stat, steer};
 
-/// So many services are told at once.
+/// The number of services per piece.
 const PIECE: usize = 8;
 
-/// An answer that is being made.
+/// The rest of an answer.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// All of it.
+    /// The whole answer.
     Whole(String),
-    /// What is left of a list of services, from this number on.
+    /// A list of services from this index on.
     Services { what: Listing, at: usize, first: bool },
-    /// What is left of the list of sessions, after this one.
+    /// The list of sessions after this one.
     Sessions { all: bool, after: u64 },
-    /// What is left of the sessions that are to end. Nothing is said of them.
+    /// The sessions that are still to be ended, without output.
     Shutdown(steer::Shutdown),
-    /// There is no more.
+    /// The end.
     Done,
 }
 
-/// What is told of each service.
+/// The kind of a list of services.
 #[derive(Debug)]
 pub(super) enum Listing {
     Stat(OutputFormat, StatFilter),
@@ -37,7 +36,7 @@ pub(super) enum Listing {
     Lines,
 }
 
-/// Begins the answer.
+/// Executes a command and returns the beginning of its answer.
 pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) -> Answer {
     let command = match command {
         Ok(command) => command,
@@ -73,8 +72,8 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
         }
         Command::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
         Command::ShowErrors => "Total events captured: 0\n".to_owned(),
-        Command::Explain(whom) => explain::explain(running, &whom),
-        Command::Workload(what, whom) => steer::steer(running, what, &whom),
+        Command::Explain(selector) => explain::explain(running, &selector),
+        Command::Workload(what, selector) => steer::steer(running, what, &selector),
         Command::SetState(name, admin) => steer::set_state(running, &name, admin),
         Command::SetWeight(name, weight) => steer::set_weight(running, &name, weight),
         Command::GetWeight(name) => steer::weight(running, &name),
@@ -86,17 +85,17 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             Err(missing) => format!("{}\n", missing.text()),
         },
         Command::ClearCounters => {
-            running.ledger.forget_most();
+            running.stats.reset_max();
             for service in running.services().iter() {
-                service.ledger().forget_most();
+                service.stats().reset_max();
                 for sleeper in service.servers().filter_map(|server| server.sleeper()) {
-                    sleeper.counters.forget_most(sleeper.outlook().held);
+                    sleeper.counters.reset_max(sleeper.outlook().held);
                 }
             }
             String::new()
         }
         Command::Help(about) => help(about.as_deref()),
-        // The connection's own affair.
+        // The connection handles these.
         Command::SetTimeout(_) | Command::Prompt | Command::Quit => String::new(),
     })
 }
@@ -111,7 +110,7 @@ fn stat_of(running: &Running, form: OutputFormat, rows: StatFilter) -> Answer {
 }
 
 impl Answer {
-    /// The next piece; `None` after the last.
+    /// Returns the next piece; `None` after the last.
     pub(super) fn next(&mut self, running: &Running) -> Option<String> {
         match std::mem::replace(self, Self::Done) {
             Self::Done => None,
@@ -148,11 +147,11 @@ impl Answer {
                     }
                 }
                 Listing::Json => {
-                    // A String takes whatever is written to it.
-                    let _ = write!(text, "{}{}", if first { "" } else { "," }, view::service(service));
+                    // Writing to a String cannot fail.
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::service(service));
                     first = false;
                 }
-                Listing::Lines => view::line(service, &mut text),
+                Listing::Lines => services::line(service, &mut text),
             }
         }
         if at + PIECE < services.len() {
@@ -170,16 +169,17 @@ impl Answer {
 
 fn begin(running: &Running, what: &Listing) -> String {
     match what {
-        Listing::Stat(OutputFormat::Plain, _) => columns::header(),
+        Listing::Stat(OutputFormat::Plain, _) => stat::header(),
         Listing::Stat(OutputFormat::Json, _) => "[".to_owned(),
         Listing::Stat(OutputFormat::Typed, _) => String::new(),
         Listing::ServersState(_) => servers_state::HEAD.to_owned(),
-        Listing::Json => format!("{{\"process\":{},\"services\":[", view::process(running)),
-        Listing::Lines => view::HEAD.to_owned(),
+        Listing::Json => format!("{{\"process\":{},\"services\":[", services::process(running)),
+        Listing::Lines => services::HEAD.to_owned(),
     }
 }
 
-/// The commands that begin like this, and else those with the same first word; the last few are told always.
+/// Returns the help of commands that begin with the text, or else of those with the same first word, and of the basic
+/// ones.
 fn matching(text: &str) -> Vec<String> {
     let (always, others): (Vec<&CommandHelp>, Vec<&CommandHelp>) =
         HELP.iter().partition(|usage| ["help", "prompt", "quit"].contains(&word(usage.syntax)));
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unknown_is_answered_by_what_was_probably_meant() {
+    fn an_unknown_command_is_answered_by_similar_ones() {
         assert!(unknown("").starts_with("Unknown command. Please enter"));
         assert!(unknown("nonsense").starts_with("Unknown command. Please enter"));
         let show = unknown("show nothing");

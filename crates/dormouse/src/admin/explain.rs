@@ -1,4 +1,4 @@
-//! `explain NAME`: why it is awake or asleep, who woke it, what holds it, what happens next and when.
+//! `explain NAME`: why a server is awake or asleep, which client woke it, what keeps it awake, and what happens next.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -10,68 +10,81 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Utc;
 use dormouse_proxy::upstream::sleeper::Sleeper;
 
+use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
-use super::view::{next, word};
 
-/// The whole answer.
-pub(super) fn explain(running: &Running, whom: &Selector) -> String {
+/// Returns the whole answer.
+pub(super) fn explain(running: &Running, selector: &Selector) -> String {
     let services = running.services();
-    let (service, servers) = match servers_of(&services, whom) {
+    let (service, servers) = match servers_of(&services, selector) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
     let mut text = String::new();
     let is_vacant = |server: &RunningServer<'_>| server.presence() == SlotState::Empty;
     let (vacant, servers): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_vacant);
-    // Each of many has nothing else to tell.
-    let (one, many) = if vacant.len() > 1 { (Vec::new(), vacant.len()) } else { (vacant, 0) };
-    for server in servers.into_iter().chain(one) {
+    // Several vacant slots share one line.
+    let (single_vacant, vacant_count) =
+        if vacant.len() > 1 { (Vec::new(), vacant.len()) } else { (vacant, 0) };
+    for server in servers.into_iter().chain(single_vacant) {
         let name = match service.servers().nth(1) {
             Some(_) => format!("{}/{}", service.name, server.name),
             None => service.name.clone(),
         };
-        let mut told = match (server.sleeper(), server.presence()) {
-            (Some(sleeper), _) => of_sleeper(running, service, &server, sleeper),
-            (None, SlotState::Empty) => vec!["is vacant: its name has no server for it".to_owned()],
+        let mut sentences = match (server.sleeper(), server.presence()) {
+            (Some(sleeper), _) => of_workload(running, service, &server, sleeper),
+            (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
             (None, _) if server.admin() == AdminState::Maint => {
-                vec![format!("is in maintenance since {}: it gets no sessions", span(server.since()))]
+                vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
             }
             (None, _) if server.is_down() => {
-                vec![format!("is down since {}: checks of {} fail", span(server.since()), server.address)]
+                vec![format!(
+                    "has been down for {}: health checks of {} fail",
+                    span(server.since()),
+                    server.address
+                )]
             }
             (None, _) => {
-                vec![format!("is up since {}: nothing has to wake {}", span(server.since()), server.address)]
+                vec![format!(
+                    "has been up for {}: dormouse does not start {}",
+                    span(server.since()),
+                    server.address
+                )]
             }
         };
         let check = server.view.as_ref().and_then(|view| view.last_check.as_ref());
         if let Some(check) = check.filter(|check| server.is_down() && !check.text.is_empty()) {
-            told.push(format!("its last check: {}", check.text));
+            sentences.push(format!("its last check: {}", check.text));
         }
         match (server.admin(), server.presence()) {
             (AdminState::Ready, _) | (_, SlotState::Empty) => {}
             (_, SlotState::Draining) => {
-                told.push("its name does not have it any more: it gets no new sessions".to_owned());
+                sentences.push("the DNS name no longer has it: it gets no new sessions".to_owned());
             }
             (AdminState::Drain, _) => {
-                told.push("an administrator drains it: it gets no new sessions".to_owned());
+                sentences.push("an administrator drains it: it gets no new sessions".to_owned());
             }
             (AdminState::Maint, _) if server.sleeper().is_none() => {}
-            (AdminState::Maint, _) => told.push("it is in maintenance: it gets no sessions".to_owned()),
+            (AdminState::Maint, _) => sentences.push("it is in maintenance: it gets no sessions".to_owned()),
         }
-        for (number, line) in told.iter().enumerate() {
+        for (number, line) in sentences.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
-            // A String takes whatever is written to it.
-            let _ = writeln!(text, "{indent} {line}{}", stop(line));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{indent} {line}{}", full_stop(line));
         }
     }
-    if many > 0 {
-        let _ =
-            writeln!(text, "{} has {many} vacant slots: its names have no servers for them.", service.name);
+    if vacant_count > 0 {
+        let _ = writeln!(
+            text,
+            "{} has {vacant_count} vacant slots: the DNS names have no addresses for them.",
+            service.name
+        );
     }
     text
 }
 
-fn of_sleeper(
+/// Returns the sentences about a server with a workload.
+fn of_workload(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
@@ -80,31 +93,35 @@ fn of_sleeper(
     let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
     let outlook = sleeper.outlook();
     let since = now.saturating_duration_since(since);
-    let mut told = vec![format!("is {} since {}", word(state), span(since))];
+    let mut sentences = vec![format!("has been {} for {}", state, span(since))];
     if server.is_down() {
-        told.push(format!("it is down since {}: checks of {} fail", span(server.since()), server.address));
+        sentences.push(format!(
+            "it has been down for {}: health checks of {} fail",
+            span(server.since()),
+            server.address
+        ));
     }
     if let Some(woken) = sleeper.counters.woken() {
         let took = match cold_start {
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
             None => String::new(),
         };
-        told.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
+        sentences.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
     } else if outlook.foreign {
-        told.push("somebody else has started it".to_owned());
+        sentences.push("it was not started by dormouse".to_owned());
     } else if state == State::Stopped {
-        told.push("nobody has woken it yet; the next client does".to_owned());
+        sentences.push("it has not been started yet; the next client starts it".to_owned());
     }
     if let Some(reason) = sleeper.reason() {
-        told.push(format!("its last start or end: {reason}"));
+        sentences.push(format!("its last start or end: {reason}"));
     }
-    told.extend(holds(running, service, server, &outlook, state, now));
-    told.push(what_next(&outlook, state, server.admin(), now));
-    told
+    sentences.extend(kept_awake_by(running, service, server, &outlook, state, now));
+    sentences.push(next_step(&outlook, state, server.admin(), now));
+    sentences
 }
 
-/// What keeps it awake.
-fn holds(
+/// Returns the reasons that keep the workload awake.
+fn kept_awake_by(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
@@ -112,50 +129,49 @@ fn holds(
     state: State,
     now: Instant,
 ) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut sentences = Vec::new();
     if outlook.held > 0 {
-        told.push(format!("{} wait for it", clients(outlook.held)));
+        sentences.push(clients(outlook.held));
     }
     if outlook.leases > 0 {
         let quiet = match outlook.leases - outlook.in_use.min(outlook.leases) {
             0 => String::new(),
             quiet => format!(", {quiet} of them quiet, which does not count"),
         };
-        told.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
-        told.extend(oldest(running, service, server));
+        sentences.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
+        sentences.extend(oldest(running, service, server));
     }
     if outlook.keep_warm {
-        told.push("it is kept warm at this time of day (keep_warm)".to_owned());
+        sentences.push("it is kept warm at this time of day (keep_warm)".to_owned());
     }
     if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
-        told.push("somebody else has started it, so it is not put to sleep (stop_foreign)".to_owned());
+        sentences.push("dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set wake.stop_foreign".to_owned());
     }
-    let evicted = |why| outlook.evictions.contains(why) && matches!(state, State::Ready | State::Idle);
+    let evicted = |reason| outlook.evictions.contains(reason) && matches!(state, State::Ready | State::Idle);
     if evicted(Eviction::ExclusiveGroup) {
-        told.push("another service of its group waits for its place (exclusive)".to_owned());
+        sentences.push("another service of its group waits to start (exclusive)".to_owned());
     }
     if evicted(Eviction::ConfigChanged) {
-        told.push(
-            "since a reload it is woken in another way, so it sleeps as soon as nobody uses it".to_owned(),
-        );
+        sentences
+            .push("a reload changed how it is started, so it stops as soon as no session uses it".to_owned());
     }
     if outlook.minimum_uptime_ends > now && state == State::Idle {
         let left = span(outlook.minimum_uptime_ends.saturating_duration_since(now));
-        told.push(format!("it stays awake for {left} because of its minimum uptime"));
+        sentences.push(format!("it stays awake for {left} because of its minimum uptime"));
     }
-    told
+    sentences
 }
 
 fn is_awake(state: State) -> &'static str {
     if matches!(state, State::Ready | State::Idle) { "it is kept awake," } else { "it is" }
 }
 
-/// The oldest session of this server, as far as one finds it quickly.
+/// Returns the oldest session of a server, if it is among the oldest sessions of the process.
 fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_>) -> Option<String> {
-    const LOOK_AT: usize = 1024;
-    let entries = running.sessions()?.after(0, LOOK_AT);
+    const LIMIT: usize = 1024;
+    let entries = running.sessions()?.after(0, LIMIT);
     let oldest = entries.iter().find(|entry| {
-        *entry.service == *service.name && entry.server().is_some_and(|its| its.name == server.name)
+        *entry.service == *service.name && entry.server().is_some_and(|found| found.name == server.name)
     })?;
     Some(format!(
         "the oldest is 0x{:x} from {}, {} old",
@@ -165,10 +181,11 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
     ))
 }
 
-fn what_next(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
+/// Returns the sentence about what happens next.
+fn next_step(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next(outlook, state, now), state) {
+    match (next_action(outlook, state, now), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
             None if !outlook.evictions.is_empty() => {
@@ -192,19 +209,19 @@ fn what_next(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) 
 }
 
 fn clients(number: usize) -> String {
-    if number == 1 { "1 client".to_owned() } else { format!("{number} clients") }
+    if number == 1 { "1 client waits for it".to_owned() } else { format!("{number} clients wait for it") }
 }
 
 fn sessions(number: usize) -> String {
     if number == 1 { "1 session".to_owned() } else { format!("{number} sessions") }
 }
 
-/// What ends this sentence, which may be somebody else's and have its end.
-fn stop(sentence: &str) -> &'static str {
+/// Returns the full stop that a sentence lacks. A message of another program may already end with one.
+fn full_stop(sentence: &str) -> &'static str {
     if sentence.ends_with(['.', '?', '!']) { "" } else { "." }
 }
 
-/// As exactly as somebody wants to know it.
+/// Formats a span: the shorter it is, the more precisely.
 fn span(span: Duration) -> String {
     let millis = span.as_millis();
     match (millis / 1000, millis % 1000 / 100) {
@@ -224,7 +241,7 @@ mod tests {
         for (sentence, end) in
             [("it is", "."), ("is it?", ""), ("it is.", ""), ("no (is it?)", "."), ("", ".")]
         {
-            assert_eq!(stop(sentence), end, "{sentence}");
+            assert_eq!(full_stop(sentence), end, "{sentence}");
         }
     }
 

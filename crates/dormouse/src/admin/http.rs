@@ -1,5 +1,5 @@
-//! The web address: metrics, the page, and whether all is well. Read-only; a few clients at a time, one answer each, and
-//! a deadline over all of it.
+//! The web address: metrics, the status page and health. Read-only, with a few clients at a time, one answer per
+//! connection, and a deadline for everything.
 
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
@@ -19,47 +19,47 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::entrance::receive;
+use super::acceptor::receive;
 use super::running::Running;
-use super::{metrics, view};
+use super::{metrics, services};
 
-/// So many clients at a time; further ones wait in the backlog.
+/// The number of clients at a time; further ones wait in the backlog.
 pub(super) const CLIENTS: usize = 16;
-/// All that a client may take, from its connection to the last byte of its answer.
-const LONGEST: Duration = Duration::from_secs(10);
-/// All that the head of its request may take: whoever says nothing has no place for long.
-const HEAD: Duration = Duration::from_secs(2);
-/// What is kept of a request.
+/// The longest time from the connection of a client to the last byte of its answer.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time for the head of a request, so that a silent client is disconnected soon.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The size of the buffer for a request, in bytes.
 const BUFFER: usize = 16 << 10;
-/// So many services are told before others have their turn.
+/// The number of services between two yields.
 const PIECE: usize = 8;
 
 const PAGE: &str = include_str!("page.html");
-/// Nothing comes from elsewhere, and nothing else may show the page inside itself.
+/// The page loads nothing from other hosts and must not be framed.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves whoever comes.
+/// Serves the clients of the web address.
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
-    let entrance = listener.socket().as_fd().try_clone_to_owned();
-    match entrance.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
-        Ok(entrance) => receive(entrance, CLIENTS, |client| show(client, Arc::clone(&running))).await,
+    let acceptor = listener.socket().as_fd().try_clone_to_owned();
+    match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
+        Ok(acceptor) => receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await,
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
         }
     }
 }
 
-async fn show(client: TcpStream, running: Arc<Running>) {
+async fn serve_client(client: TcpStream, running: Arc<Running>) {
     let answer = service_fn(|request| {
         let running = Arc::clone(&running);
         async move { Ok::<_, Infallible>(answer(&request, &running).await) }
     });
     let mut server = http1::Builder::new();
-    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD);
+    server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let connection = server.serve_connection(TokioIo::new(client), answer);
-    // A client that fails, or is too slow, has only itself to tell.
-    let _ = timeout(LONGEST, connection).await;
+    // Errors of a client concern only that client.
+    let _ = timeout(TOTAL_TIMEOUT, connection).await;
 }
 
 async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
@@ -83,7 +83,7 @@ async fn answer(request: &Request<Incoming>, running: &Running) -> Response<Stri
         }
         "/status.json" => respond(StatusCode::OK, "application/json", status(running).await),
         "/healthz" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" if running.ledger.is_ending() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        "/readyz" if running.stats.is_shutting_down() => plain(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
         "/readyz" => plain(StatusCode::OK, "ready\n"),
         _ => plain(StatusCode::NOT_FOUND, "There are /, /metrics, /status.json, /healthz and /readyz.\n"),
     }
@@ -96,12 +96,12 @@ fn accepts_openmetrics(request: &Request<Incoming>) -> bool {
 }
 
 async fn status(running: &Running) -> String {
-    let mut text = format!("{{\"process\":{},\"services\":[", view::process(running));
+    let mut text = format!("{{\"process\":{},\"services\":[", services::process(running));
     for (number, service) in running.services().iter().enumerate() {
         if number > 0 {
             text.push(',');
         }
-        text.push_str(&view::service(service).to_string());
+        text.push_str(&services::service(service).to_string());
         if number % PIECE == 0 {
             yield_now().await;
         }

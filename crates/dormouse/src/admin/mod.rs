@@ -1,25 +1,27 @@
-//! Seeing and steering what runs: a control socket that speaks `HAProxy`'s language and ours, and a web address with
-//! metrics and a page. Neither ever keeps a session waiting: what they write is made in pieces, with a turn for everybody
-//! else in between, few clients are served at a time, and all that they do has a deadline. The control socket writes each
-//! piece before it makes the next; an answer over HTTP is put together first, and sent as a whole.
+//! Administration: a control socket with the commands of `HAProxy` and of dormouse, and a web address with metrics and a
+//! status page. Neither delays sessions: answers are made in pieces with a yield after each, few clients are served at a
+//! time, and every operation has a deadline. The control socket writes each piece before it makes the next; an HTTP
+//! answer is assembled first and sent as a whole.
 
+mod acceptor;
 mod answer;
-mod columns;
-mod entrance;
 mod explain;
+mod field;
 mod http;
 mod info;
+mod listeners;
 mod metrics;
+mod next_action;
 mod process;
-mod rows;
 mod running;
+mod server_status;
 mod servers_state;
+mod services;
 mod session_list;
 mod socket;
 mod stat;
+mod state;
 mod steer;
-mod view;
-mod windows;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -27,22 +29,22 @@ use std::path::PathBuf;
 
 use dormouse_core::address::ListenAddress;
 
+pub use listeners::{AdminListeners, Reconfigure};
 pub use running::{Running, RunningService};
-pub use windows::{Refit, Windows};
 
-/// Where the control socket is unless told, in the service manager's directory or a user's.
+/// The file name of the control socket, in the runtime directory of the service manager or of a user.
 const FILE: &str = "control.sock";
-/// Where the control socket is when nothing is said: in the directory that the service manager made for us, if it did.
+/// Returns the default address of the control socket: in the directory that the service manager created, if it did.
 fn usual(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<ListenAddress> {
     let directories = variable("RUNTIME_DIRECTORY")?;
     let first = directories.to_str()?.split(':').next().filter(|first| first.starts_with('/'))?;
     let path = PathBuf::from(first).join(FILE);
-    // It may be missing when somebody else's environment was inherited.
+    // The directory may be missing if the environment of another service was inherited.
     let _ = std::fs::DirBuilder::new().mode(0o755).create(first);
     ListenAddress::parse(path.to_str()?).ok()
 }
 
-/// Where a control socket may be, for whoever looks for one: the system's place, then a user's.
+/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
 pub fn places(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Vec<PathBuf> {
     let system = PathBuf::from("/run/dormouse").join(FILE);
     let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_place_is_the_managers() {
+    fn the_default_is_in_the_directory_of_the_service_manager() {
         let usual_in = |directory: &str| usual(|_| Some(directory.into())).map(|address| address.to_string());
         let directory = std::env::temp_dir();
         let directory = directory.to_str().unwrap();

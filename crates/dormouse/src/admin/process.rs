@@ -1,20 +1,20 @@
-//! Figures of the process itself, from /proc.
+//! Statistics of the process itself, from /proc.
 
 use std::fs;
 use std::time::Duration;
 
-/// What the kernel says of us.
+/// The resources of this process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     /// Processor time since the start.
     pub(super) cpu: Option<Duration>,
-    /// Memory that is really there, in bytes.
+    /// Resident memory, in bytes.
     pub(super) resident: Option<u64>,
     /// Address space, in bytes.
     pub(super) virtual_memory: Option<u64>,
-    /// Open descriptors, where the kernel tells without a count (since 6.2).
+    /// The number of open descriptors, if the kernel reports it (since 6.2).
     pub(super) open_fds: Option<u64>,
-    /// How many there may be.
+    /// The limit on open descriptors.
     pub(super) max_fds: Option<u64>,
     /// Tasks of the event loop.
     pub(super) tasks: u64,
@@ -23,8 +23,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Looks.
-    pub(super) fn look() -> Self {
+    /// Reads the resources.
+    pub(super) fn read() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let tasks = tokio::runtime::Handle::try_current().map(|handle| handle.metrics().num_alive_tasks());
         let mut process = Self {
@@ -40,13 +40,13 @@ impl Process {
         process
     }
 
-    /// How idle it was since its start, in percent of a core.
+    /// Returns the idle share of a core since the start, in percent.
     pub(super) fn idle_percent(&self, uptime: Duration) -> u64 {
         let busy = self.cpu.unwrap_or_default().as_millis() * 100 / uptime.as_millis().max(1);
         100_u64.saturating_sub(u64::try_from(busy).unwrap_or(100))
     }
 
-    /// Reads /proc/PID/stat (proc(5)). The name, in parentheses, may hold anything.
+    /// Reads /proc/PID/stat (proc(5)). The name, in parentheses, may contain any character.
     fn read_stat(&mut self, stat: &str) {
         let Some((_, fields)) = stat.rsplit_once(')') else { return };
         // The first that follows the name is the third field.
@@ -66,15 +66,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_of_us() {
-        let process = Process::look();
+    fn the_kernel_reports_this_process() {
+        let process = Process::read();
         assert!(process.resident.unwrap() > 100_000 && process.virtual_memory.unwrap() > 100_000);
         assert!(process.max_fds.unwrap() > 10 && !process.node.is_empty());
         assert!(process.idle_percent(Duration::from_secs(1000)) > 50);
     }
 
     #[test]
-    fn a_name_may_hold_anything() {
+    fn a_name_may_contain_any_character() {
         let mut process = Process::default();
         process.read_stat("1 (a) b) S 0 0 0 0 0 0 0 0 0 0 50 50 0 0 0 0 0 0 0 4096 2 0");
         assert_eq!(process.virtual_memory, Some(4096));

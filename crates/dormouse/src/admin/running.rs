@@ -1,4 +1,4 @@
-//! All that can be seen and steered: the services that run, and their servers.
+//! The running services and servers, as the admin interfaces see them.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,51 +9,51 @@ use dormouse_core::address::Target;
 use dormouse_core::control::{AdminState, Selector, ServerName};
 use dormouse_core::pool::SlotState;
 use dormouse_log::Log;
-use dormouse_proxy::admission::{Admission, Beside, Pool};
-use dormouse_proxy::session::Shared;
-use dormouse_proxy::stats::Ledger;
-use dormouse_proxy::stats::count::Beginning;
+use dormouse_proxy::admission::{Admission, FdLimits, FdReservation};
+use dormouse_proxy::session::ServiceContext;
+use dormouse_proxy::stats::Stats;
+use dormouse_proxy::stats::count::StartTime;
 use dormouse_proxy::stats::counters::ServerCounters;
-use dormouse_proxy::stats::sessions::Sessions;
+use dormouse_proxy::stats::sessions::SessionTable;
 use dormouse_proxy::upstream::sleeper::Sleeper;
 use dormouse_proxy::upstream::{ServerHandle, ServerView, Service};
 
-/// Everything that runs.
+/// The running process with its services.
 #[derive(Debug)]
 pub struct Running {
-    /// Where lines go.
+    /// The log.
     pub log: Log,
-    /// What is counted of all.
-    pub ledger: Arc<Ledger>,
-    /// How many sessions fit.
-    pub pool: Arc<Pool>,
-    /// Since when it runs, on the wall.
+    /// The statistics of the process.
+    pub stats: Arc<Stats>,
+    /// The limits on descriptors.
+    pub fd_limits: Arc<FdLimits>,
+    /// The time of the start.
     pub started: SystemTime,
-    beside: Mutex<Beside>,
+    fd_reservation: Mutex<FdReservation>,
     services: Mutex<Arc<Vec<RunningService>>>,
 }
 
-/// A service: where it listens and what is behind.
+/// A running service.
 #[derive(Debug)]
 pub struct RunningService {
     /// Its name.
     pub name: String,
-    /// Where clients arrive.
+    /// The addresses of its listeners.
     pub listen: Vec<String>,
-    /// Who is let in.
+    /// The admission of clients.
     pub admission: Arc<Admission>,
-    /// What its sessions share.
-    pub shared: Arc<Shared>,
-    /// How many clients are held.
+    /// The state that its sessions share.
+    pub shared: Arc<ServiceContext>,
+    /// The maximum number of held clients.
     pub hold_max: u32,
-    /// How servers are chosen, in `HAProxy`'s words.
+    /// The balance algorithm, with its name in `HAProxy`.
     pub algo: &'static str,
-    servers: Vec<Facts>,
+    servers: Vec<StaticServer>,
 }
 
-/// What does not change of a server.
+/// The configuration of a server.
 #[derive(Debug)]
-struct Facts {
+struct StaticServer {
     name: String,
     to: Target,
     address: String,
@@ -61,130 +61,137 @@ struct Facts {
     wakes: bool,
 }
 
-/// A server of a service, as it is now.
+/// A server of a service with its present state.
 #[derive(Debug)]
 pub struct RunningServer<'a> {
-    /// Which one it is.
+    /// Its index in the service.
     pub index: usize,
     /// Its name in its service.
     pub name: &'a str,
-    /// Where it is: of a name's servers, the one that has this server.
+    /// Its address; for a slot of a DNS name the resolved one.
     pub address: Cow<'a, str>,
-    /// Where it is by the configuration.
+    /// Its configured target.
     pub to: &'a Target,
-    /// Its share of the sessions by the configuration.
+    /// Its configured weight.
     pub configured_weight: u32,
-    /// Something wakes it.
+    /// Whether dormouse starts it.
     pub wakes: bool,
-    /// What is counted of it.
+    /// Its counters.
     pub counters: Option<&'a ServerCounters>,
-    /// What the pool knows of it, if there is one.
+    /// Its state in the pool, if there is one.
     pub view: Option<ServerView>,
     service: &'a Service,
-    /// Since when all is counted.
-    beginning: Beginning,
+    /// The start of the statistics.
+    start_time: StartTime,
 }
 
 impl<'a> RunningServer<'a> {
-    /// What wakes it, if it sleeps at all.
+    /// Returns its workload, if dormouse starts it.
     pub fn sleeper(&self) -> Option<&'a Arc<Sleeper>> {
         self.service.sleeper(self.index)
     }
 
-    /// Whether it is there: not where a slot is empty.
+    /// Returns whether a server has the slot.
     pub fn presence(&self) -> SlotState {
         self.view.as_ref().map(|view| view.presence).unwrap_or_default()
     }
 
-    /// What an administrator lets it have, or what comes to the same: an empty server is in maintenance.
+    /// Returns its administrative state. A vacant slot is in maintenance.
     pub fn admin(&self) -> AdminState {
-        let alone = || self.service.admin(self.index);
-        self.view.as_ref().map_or_else(alone, |view| view.admin)
+        let without_pool = || self.service.admin(self.index);
+        self.view.as_ref().map_or_else(without_pool, |view| view.admin)
     }
 
-    /// What an administrator wants of it from now on, and of whoever has its slot later. Drained, or in
-    /// maintenance, it sleeps as soon as nobody uses it.
+    /// Sets the administrative state, also for later servers of the slot. A drained server, or one in maintenance,
+    /// stops as soon as no session uses it.
     pub fn set_admin(&self, admin: AdminState) {
         self.service.set_admin(self.index, admin);
     }
 
-    /// For who wants to change something about it; `None` where it has no rules of its own.
+    /// Returns a handle to change its rules; `None` if it has none.
     pub fn handle(&self) -> Option<ServerHandle> {
         self.service.server(self.name)
     }
 
-    /// Its share of the sessions.
+    /// Returns its weight.
     pub fn weight(&self) -> u32 {
         self.view.as_ref().map_or(self.configured_weight, |view| view.weight)
     }
 
-    /// Whether it only serves while no other does.
+    /// Returns whether it is a backup.
     pub fn is_backup(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.backup)
     }
 
-    /// Whether checks find that it is down.
+    /// Returns whether health checks fail.
     pub fn is_down(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.is_checked && !view.is_up)
     }
 
-    /// For how long it has stood as it stands: as checks and an administrator tell, or in its state if it sleeps.
+    /// Returns how long it has been in its state: that of checks and administration, or that of its workload.
     pub fn since(&self) -> Duration {
         match (self.sleeper(), &self.view) {
             (Some(sleeper), _) if !self.is_down() => sleeper.state().1.elapsed(),
             (_, Some(view)) => view.since.elapsed(),
-            _ => self.beginning.elapsed(),
+            _ => self.start_time.elapsed(),
         }
     }
 }
 
 impl Running {
-    /// An empty one.
-    pub fn new(ledger: Arc<Ledger>, pool: Arc<Pool>, log: Log) -> Arc<Self> {
+    /// Creates it without services.
+    pub fn new(stats: Arc<Stats>, fd_limits: Arc<FdLimits>, log: Log) -> Arc<Self> {
         let started = SystemTime::now();
-        Arc::new(Self { log, ledger, pool, started, beside: Mutex::default(), services: Mutex::default() })
+        Arc::new(Self {
+            log,
+            stats,
+            fd_limits,
+            started,
+            fd_reservation: Mutex::default(),
+            services: Mutex::default(),
+        })
     }
 
-    /// These need descriptors beside sessions from now on.
-    pub fn set_beside(&self, beside: Beside) {
-        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = beside;
+    /// Sets the descriptors that are reserved for other things than sessions.
+    pub fn set_beside(&self, reservation: FdReservation) {
+        *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner) = reservation;
     }
 
-    /// What needs descriptors beside sessions.
-    pub fn beside(&self) -> Beside {
-        *self.beside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the descriptors that are reserved for other things than sessions.
+    pub fn fd_reservation(&self) -> FdReservation {
+        *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These are all services from now on.
+    /// Replaces all services.
     pub fn replace(&self, services: Vec<RunningService>) {
         *self.services.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(services);
     }
 
-    /// The services, in the order in which they were written.
+    /// Returns the services in the order of the configuration.
     pub fn services(&self) -> Arc<Vec<RunningService>> {
         Arc::clone(&self.services.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The sessions one by one.
-    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
-        self.ledger.sessions()
+    /// Returns the register of sessions, if one is kept.
+    pub fn sessions(&self) -> Option<&Arc<SessionTable>> {
+        self.stats.sessions()
     }
 
-    /// How long it runs.
+    /// Returns the time since the start.
     pub fn uptime(&self) -> Duration {
-        self.ledger.beginning.elapsed()
+        self.stats.start_time.elapsed()
     }
 }
 
 impl RunningService {
-    /// A service that has begun to run.
+    /// Creates a running service.
     pub fn new(
         config: &ServiceConfig,
         listen: Vec<String>,
         admission: &Arc<Admission>,
-        shared: &Arc<Shared>,
+        shared: &Arc<ServiceContext>,
     ) -> Self {
-        let facts = config.servers.iter().map(|server| Facts {
+        let servers = config.servers.iter().map(|server| StaticServer {
             name: server.name.clone(),
             to: server.to.clone(),
             address: server.to.to_string(),
@@ -198,66 +205,66 @@ impl RunningService {
             shared: Arc::clone(shared),
             hold_max: config.hold.max.get(),
             algo: config.balance.word(),
-            servers: facts.collect(),
+            servers: servers.collect(),
         }
     }
 
-    /// What is counted of it.
-    pub fn ledger(&self) -> &Ledger {
-        &self.shared.ledger
+    /// Returns its statistics.
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
     }
 
-    /// Its servers.
+    /// Returns its servers.
     pub fn servers(&self) -> impl Iterator<Item = RunningServer<'_>> {
         let mut views = self.shared.service.servers().into_iter();
-        self.servers.iter().enumerate().map(move |(index, facts)| {
+        self.servers.iter().enumerate().map(move |(index, server)| {
             let view = views.next();
             let address = view.as_ref().map(|view| Cow::Owned(view.address.clone()));
             RunningServer {
                 index,
-                name: &facts.name,
-                address: address.unwrap_or(Cow::Borrowed(&facts.address)),
-                to: &facts.to,
-                configured_weight: facts.weight,
-                wakes: facts.wakes,
-                counters: self.shared.servers.get(index).map(|server| &server.counters),
+                name: &server.name,
+                address: address.unwrap_or(Cow::Borrowed(&server.address)),
+                to: &server.to,
+                configured_weight: server.weight,
+                wakes: server.wakes,
+                counters: self.shared.servers.get(index).map(|counted| &counted.counters),
                 view,
                 service: &self.shared.service,
-                beginning: self.ledger().beginning,
+                start_time: self.stats().start_time,
             }
         })
     }
 
-    /// How often it was without a server that takes sessions, for how long in all, and for how long it has been as it
-    /// is.
+    /// Returns the outages of the service, when no server takes sessions: their number, their total duration, and the
+    /// time since the last change.
     pub fn outages(&self) -> (u64, Duration, Duration) {
         if let Some(outages) = self.shared.service.outages() {
             return (outages.count, outages.lasted(Instant::now()), outages.since.elapsed());
         }
         let since = self.servers().next().map(|server| server.since());
-        (0, Duration::ZERO, since.unwrap_or_else(|| self.ledger().beginning.elapsed()))
+        (0, Duration::ZERO, since.unwrap_or_else(|| self.stats().start_time.elapsed()))
     }
 
-    /// The server of this name.
+    /// Returns the server with this name.
     pub fn server(&self, name: &str) -> Option<RunningServer<'_>> {
         self.servers().find(|server| server.name == name)
     }
 }
 
-/// The service of this name.
+/// Returns the service with this name.
 pub(super) fn service<'a>(services: &'a [RunningService], name: &str) -> Option<&'a RunningService> {
     services.iter().find(|service| service.name == name)
 }
 
-/// What of a name does not exist.
+/// The part of a name that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum NotFound {
     Backend,
     Server,
 }
 
-impl Missing {
-    /// In `HAProxy`'s words.
+impl NotFound {
+    /// Returns the message of `HAProxy`.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Backend => "No such backend.",
@@ -266,22 +273,23 @@ impl Missing {
     }
 }
 
+/// Returns the server with this name, and its service.
 pub(super) fn find<'a>(
     services: &'a [RunningService],
     name: &ServerName,
-) -> Result<(&'a RunningService, RunningServer<'a>), Missing> {
-    let service = service(services, &name.backend).ok_or(Missing::Backend)?;
-    Ok((service, service.server(&name.server).ok_or(Missing::Server)?))
+) -> Result<(&'a RunningService, RunningServer<'a>), NotFound> {
+    let service = service(services, &name.backend).ok_or(NotFound::Backend)?;
+    Ok((service, service.server(&name.server).ok_or(NotFound::Server)?))
 }
 
-/// The servers that are meant.
+/// Returns the servers that the name selects.
 pub(super) fn servers_of<'a>(
     services: &'a [RunningService],
-    whom: &Selector,
-) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), Missing> {
-    match whom {
+    selector: &Selector,
+) -> Result<(&'a RunningService, Vec<RunningServer<'a>>), NotFound> {
+    match selector {
         Selector::Service(name) => {
-            let service = service(services, name).ok_or(Missing::Backend)?;
+            let service = service(services, name).ok_or(NotFound::Backend)?;
             Ok((service, service.servers().collect()))
         }
         Selector::Server(name) => find(services, name).map(|(service, server)| (service, vec![server])),

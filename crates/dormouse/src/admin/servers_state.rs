@@ -1,4 +1,4 @@
-//! `show servers state`: what `HAProxy` would save over a restart, version 1 of its format.
+//! `show servers state`: the state that `HAProxy` saves over a restart, version 1 of its format.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use dormouse_core::control::AdminState;
 use dormouse_core::dns::Source;
 
 use super::running::{RunningServer, RunningService};
-use super::stat::{Status, status};
+use super::server_status::{Status, status};
 
 /// The two lines before the servers.
 pub(super) const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
@@ -17,7 +17,7 @@ srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_che
 srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
 srv_check_addr srv_agent_addr srv_agent_port\n";
 
-/// The servers of a service; `number`: its place among the services.
+/// Writes the servers of a service; `number`: its index among the services.
 pub(super) fn servers(service: &RunningService, number: usize, text: &mut String) {
     for server in service.servers() {
         let admin = match server.admin() {
@@ -25,8 +25,8 @@ pub(super) fn servers(service: &RunningService, number: usize, text: &mut String
             AdminState::Maint => 1,
             AdminState::Drain => 8,
         };
-        let Place { address, name, port, record } = place(&server.address, server.to);
-        // A String takes whatever is written to it.
+        let Location { address, name, port, record } = location(&server.address, server.to);
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{} {} {} {} {address} {} {admin} {} {} {} 1 0 0 0 0 0 0 {name} {port} {record} 0 0 - - 0",
@@ -34,7 +34,7 @@ pub(super) fn servers(service: &RunningService, number: usize, text: &mut String
             service.name,
             server.index + 1,
             server.name,
-            operation(&server),
+            operational_state(&server),
             server.weight(),
             server.configured_weight,
             server.since().as_secs(),
@@ -42,8 +42,9 @@ pub(super) fn servers(service: &RunningService, number: usize, text: &mut String
     }
 }
 
-/// 0 is stopped, 1 starting, 2 running, 3 stopping. What sleeps takes clients: it is running.
-fn operation(server: &RunningServer<'_>) -> u8 {
+/// Returns the operational state: 0 stopped, 1 starting, 2 running, 3 stopping. A stopped workload takes clients, so
+/// its server is running.
+fn operational_state(server: &RunningServer<'_>) -> u8 {
     match (status(server), server.sleeper().map(|sleeper| sleeper.state().0)) {
         (Status::Maint | Status::Down, _) => 0,
         (_, Some(State::Starting)) => 1,
@@ -52,16 +53,16 @@ fn operation(server: &RunningServer<'_>) -> u8 {
     }
 }
 
-/// Where a server is; what there is not, is a dash or 0.
+/// The address of a server. A missing part is a dash or 0.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct Location {
     address: String,
     name: String,
     port: u16,
     record: String,
 }
 
-fn place(address: &str, to: &Target) -> Place {
+fn location(address: &str, to: &Target) -> Location {
     let dash = || "-".to_owned();
     let (name, port, record) = match to {
         Target::Slot { source: Source::Addresses { name, port }, .. } => (name.clone(), port.get(), dash()),
@@ -74,10 +75,12 @@ fn place(address: &str, to: &Target) -> Place {
     };
     match (address.parse::<SocketAddr>(), to) {
         (Ok(known), Target::Slot { .. }) => {
-            Place { address: known.ip().to_string(), name, port: known.port(), record }
+            Location { address: known.ip().to_string(), name, port: known.port(), record }
         }
-        (Ok(known), _) => Place { address: known.ip().to_string(), name: dash(), port: known.port(), record },
-        (Err(_), _) => Place { address: dash(), name, port, record },
+        (Ok(known), _) => {
+            Location { address: known.ip().to_string(), name: dash(), port: known.port(), record }
+        }
+        (Err(_), _) => Location { address: dash(), name, port, record },
     }
 }
 
@@ -86,9 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_an_address_a_name_or_neither() {
+    fn a_location_has_an_address_a_name_or_neither() {
         let is = |address: &str, to: &Target, expected: (&str, &str, u16, &str)| {
-            let found = place(address, to);
+            let found = location(address, to);
             let found = (found.address.as_str(), found.name.as_str(), found.port, found.record.as_str());
             assert_eq!(found, expected, "{address}");
         };
@@ -107,13 +110,13 @@ mod tests {
         let (by_name, by_record) = (server("dns:web.example:80"), server("srv:_web._tcp.example"));
         is("192.0.2.1:80", &by_name, ("192.0.2.1", "web.example", 80, "-"));
         is("192.0.2.1:81", &by_record, ("192.0.2.1", "-", 81, "_web._tcp.example"));
-        // Nobody has the server yet.
+        // The name has no address yet.
         is(&by_name.to_string(), &by_name, ("-", "web.example", 80, "-"));
         is(&by_record.to_string(), &by_record, ("-", "-", 0, "_web._tcp.example"));
     }
 
     #[test]
-    fn there_are_as_many_names_as_fields() {
+    fn the_header_names_every_field() {
         let names = HEAD.lines().nth(1).unwrap().trim_start_matches("# ").split(' ').count();
         assert_eq!(names, 25);
     }

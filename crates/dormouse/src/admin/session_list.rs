@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use dormouse_log::Utc;
-use dormouse_proxy::stats::sessions::Entry;
+use dormouse_proxy::stats::sessions::SessionEntry;
 
 use super::running::Running;
 
-/// So many sessions are told at once.
+/// The number of sessions per piece.
 const PIECE: usize = 128;
 
-/// The next piece after the session of this number, and the number of its last one; `None` when there are no more.
+/// Returns the next piece after this session and the id of its last session; `None` after the last.
 pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String, u64)> {
     let entries = running.sessions()?.after(after, PIECE);
     let last = entries.last()?.id;
@@ -26,9 +26,9 @@ pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String,
     Some((text, last))
 }
 
-fn line(entry: &Entry, text: &mut String) {
+fn line(entry: &SessionEntry, text: &mut String) {
     let (up, down) = entry.bytes();
-    // A String takes whatever is written to it. What is not known here has its place all the same.
+    // Writing to a String cannot fail. Fields that dormouse does not have keep their position.
     let _ = writeln!(
         text,
         "0x{:x}: proto={} src={} fe={service} be={service} srv={} ts=00 epoch=0 age={} calls=1 rate=0 cpu=0 lat=0 \
@@ -45,12 +45,12 @@ fn line(entry: &Entry, text: &mut String) {
     );
 }
 
-/// All that is known of a session.
-pub(super) fn dump(entry: &Entry, text: &mut String) {
+/// Writes all details of a session.
+pub(super) fn dump(entry: &SessionEntry, text: &mut String) {
     let (up, down) = entry.bytes();
     let since = SystemTime::now().checked_sub(entry.began.elapsed());
     let since = Utc(since.unwrap_or(SystemTime::UNIX_EPOCH));
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "0x{:x}: [{since}] id={} proto={} source={}\n  frontend={service} (mode=tcp)\n  backend={service} (mode=tcp)\n  \
@@ -65,7 +65,7 @@ pub(super) fn dump(entry: &Entry, text: &mut String) {
     );
 }
 
-fn protocol(entry: &Entry) -> &'static str {
+fn protocol(entry: &SessionEntry) -> &'static str {
     match entry.client.socket_address() {
         Some(address) if address.is_ipv4() => "tcpv4",
         Some(_) => "tcpv6",
@@ -73,18 +73,18 @@ fn protocol(entry: &Entry) -> &'static str {
     }
 }
 
-fn source(entry: &Entry) -> String {
+fn source(entry: &SessionEntry) -> String {
     match entry.client.socket_address() {
         Some(address) => format!("{}:{}", address.ip(), address.port()),
         None => "unix:1".to_owned(),
     }
 }
 
-fn server(entry: &Entry) -> &str {
+fn server(entry: &SessionEntry) -> &str {
     entry.server().map_or("<none>", |server| &server.name)
 }
 
-/// As `HAProxy` writes it: the two largest units.
+/// Formats an age as `HAProxy` does, with its two largest units.
 fn age(seconds: u64) -> String {
     let units = [(86_400, 'd', 3600, 'h'), (3600, 'h', 60, 'm'), (60, 'm', 1, 's')];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {

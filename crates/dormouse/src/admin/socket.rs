@@ -14,54 +14,54 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use super::acceptor::receive;
 use super::answer::{Answer, answer};
-use super::entrance::receive;
 use super::running::Running;
 
-/// So many clients at a time, as with `HAProxy`; further ones wait in the backlog.
+/// The number of clients at a time, as in `HAProxy`; further ones wait in the backlog.
 pub(super) const CLIENTS: usize = 10;
-/// A client that says nothing, or takes nothing, for so long is left (`HAProxy`'s stats timeout).
-const PATIENCE: Duration = Duration::from_secs(10);
-/// One that asked for a prompt is a person.
-const PATIENCE_AT_A_PROMPT: Duration = Duration::from_secs(600);
-/// All that one answer may take, however slowly it is read.
-const LONGEST_ANSWER: Duration = Duration::from_secs(60);
-/// So much is read at once.
+/// A client that sends or takes nothing for this long is disconnected (`stats timeout` of `HAProxy`).
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same after `prompt`, when a person types.
+const PROMPT_TIMEOUT: Duration = Duration::from_secs(600);
+/// The longest time for one answer, however slowly the client reads.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The number of bytes per read.
 const PIECE: usize = 4096;
 
-/// Serves whoever comes.
+/// Serves the clients of the control socket.
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
-    let entrance = listener.socket().as_fd().try_clone_to_owned();
-    match entrance.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
-        Ok(entrance) => receive(entrance, CLIENTS, |client| attend(client, Arc::clone(&running))).await,
+    let acceptor = listener.socket().as_fd().try_clone_to_owned();
+    match acceptor.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
+        Ok(acceptor) => receive(acceptor, CLIENTS, |client| run_client(client, Arc::clone(&running))).await,
         Err(error) => {
             running.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
         }
     }
 }
 
-async fn attend(client: UnixStream, running: Arc<Running>) {
-    // A client that fails, or is too slow, has only itself to tell.
-    let _ = converse(client, &running).await;
+async fn run_client(client: UnixStream, running: Arc<Running>) {
+    // Errors of a client concern only that client.
+    let _ = serve_client(client, &running).await;
 }
 
-/// What a client has asked for about its connection.
-struct Manners {
+/// The settings of a connection, which the client may change.
+struct ClientOptions {
     prompt: bool,
-    patience: Duration,
+    idle_timeout: Duration,
 }
 
-async fn converse(mut client: UnixStream, running: &Running) -> io::Result<()> {
-    let mut manners = Manners { prompt: false, patience: PATIENCE };
+async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<()> {
+    let mut options = ClientOptions { prompt: false, idle_timeout: TIMEOUT };
     let mut lines = LineBuffer::default();
     let mut buffer = vec![0; PIECE];
     loop {
         let room = buffer.len().min(lines.capacity());
         let into = buffer.get_mut(..room).unwrap_or_default();
-        let count = timeout(manners.patience, client.read(into)).await??;
+        let count = timeout(options.idle_timeout, client.read(into)).await??;
         if count == 0 {
             if let Some(line) = lines.finish() {
-                obey(&mut client, running, line, &mut manners).await?;
+                execute(&mut client, running, line, &mut options).await?;
             }
             return Ok(());
         }
@@ -70,20 +70,20 @@ async fn converse(mut client: UnixStream, running: &Running) -> io::Result<()> {
             let (line, rest) = lines.push(piece);
             piece = rest;
             let Some(line) = line else { continue };
-            // Without a prompt one line is all that is answered, as with `HAProxy`.
-            if !obey(&mut client, running, line, &mut manners).await? {
+            // Without a prompt only one line is answered, as in `HAProxy`.
+            if !execute(&mut client, running, line, &mut options).await? {
                 client.shutdown().await?;
-                return timeout(PATIENCE, read_off(&mut client, &mut buffer)).await?;
+                return timeout(TIMEOUT, discard_input(&mut client, &mut buffer)).await?;
             }
         }
     }
 }
 
-/// Reads what is still said, and a little of what never ends: what nobody reads would take the answer away again.
-async fn read_off(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> {
-    const MOST: usize = 1 << 20;
+/// Reads the remaining input, up to a limit: closing a socket with unread input would discard the answer.
+async fn discard_input(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> {
+    const LIMIT: usize = 1 << 20;
     let mut read = 0;
-    while read < MOST {
+    while read < LIMIT {
         match client.read(buffer).await? {
             0 => break,
             count => read += count,
@@ -92,56 +92,56 @@ async fn read_off(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> 
     Ok(())
 }
 
-/// Answers a line; false if the connection ends then.
-async fn obey(
+/// Executes the commands of a line. Returns false if the connection ends.
+async fn execute(
     client: &mut UnixStream,
     running: &Running,
     line: Line,
-    manners: &mut Manners,
+    options: &mut ClientOptions,
 ) -> io::Result<bool> {
     let line = match line {
         Line::Complete(line) => line,
         Line::TooLong => {
-            say(client, manners, "Command too long.\n\n").await?;
+            send(client, options, "Command too long.\n\n").await?;
             return Ok(false);
         }
     };
-    if manners.prompt && line.iter().all(u8::is_ascii_whitespace) {
-        say(client, manners, "\n> ").await?;
+    if options.prompt && line.iter().all(u8::is_ascii_whitespace) {
+        send(client, options, "\n> ").await?;
         return Ok(true);
     }
     for command in parse(&line) {
         match &command {
             Ok(Command::Quit) => return Ok(false),
             Ok(Command::Prompt) => {
-                manners.prompt = !manners.prompt;
-                manners.patience = if manners.prompt { PATIENCE_AT_A_PROMPT } else { PATIENCE };
-                say(client, manners, if manners.prompt { "\n> " } else { "\n" }).await?;
+                options.prompt = !options.prompt;
+                options.idle_timeout = if options.prompt { PROMPT_TIMEOUT } else { TIMEOUT };
+                send(client, options, if options.prompt { "\n> " } else { "\n" }).await?;
                 continue;
             }
-            Ok(Command::SetTimeout(patience)) => manners.patience = *patience,
+            Ok(Command::SetTimeout(idle_timeout)) => options.idle_timeout = *idle_timeout,
             _ => {}
         }
-        let answered = tell(client, running, manners, answer(running, command));
-        timeout(LONGEST_ANSWER, answered).await??;
+        let answered = respond(client, running, options, answer(running, command));
+        timeout(ANSWER_TIMEOUT, answered).await??;
     }
-    Ok(manners.prompt)
+    Ok(options.prompt)
 }
 
-async fn tell(
+async fn respond(
     client: &mut UnixStream,
     running: &Running,
-    manners: &Manners,
+    options: &ClientOptions,
     mut answer: Answer,
 ) -> io::Result<()> {
     while let Some(piece) = answer.next(running) {
-        say(client, manners, &piece).await?;
-        // Whoever else has something to do comes first.
+        send(client, options, &piece).await?;
+        // Sessions come first.
         yield_now().await;
     }
-    say(client, manners, if manners.prompt { "\n> " } else { "\n" }).await
+    send(client, options, if options.prompt { "\n> " } else { "\n" }).await
 }
 
-async fn say(client: &mut UnixStream, manners: &Manners, text: &str) -> io::Result<()> {
-    timeout(manners.patience.min(LONGEST_ANSWER), client.write_all(text.as_bytes())).await?
+async fn send(client: &mut UnixStream, options: &ClientOptions, text: &str) -> io::Result<()> {
+    timeout(options.idle_timeout.min(ANSWER_TIMEOUT), client.write_all(text.as_bytes())).await?
 }

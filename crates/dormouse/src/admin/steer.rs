@@ -1,4 +1,4 @@
-//! What an administrator does to services and servers.
+//! The commands that change services and servers.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -7,24 +7,24 @@ use dormouse_config::limit::Cap;
 use dormouse_core::activation::AdminError;
 use dormouse_core::control::{AdminState, Selector, ServerName, Weight, WorkloadCommand};
 use dormouse_log::Level;
-use dormouse_proxy::admission::raise_limit;
-use dormouse_proxy::stats::sleep::WokenBy;
+use dormouse_proxy::admission::raise_fd_limit;
+use dormouse_proxy::stats::wake::WokenBy;
 
-use super::running::{Missing, Running, RunningServer, find, servers_of};
-use super::view::{standing, word};
+use super::running::{NotFound, Running, RunningServer, find, servers_of};
+use super::state::state_with_admin;
 
-/// No server has a larger share.
+/// The highest weight of a server.
 const HIGHEST_WEIGHT: u32 = 256;
 
 /// Wakes, puts to sleep, freezes, thaws or drains.
-pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) -> String {
+pub(super) fn steer(running: &Running, steer: WorkloadCommand, selector: &Selector) -> String {
     let services = running.services();
-    let (service, servers) = match servers_of(&services, whom) {
+    let (service, servers) = match servers_of(&services, selector) {
         Ok(found) => found,
         Err(missing) => return format!("{}\n", missing.text()),
     };
-    let servers = match (steer, whom) {
-        // The first is the one that the next client gets.
+    let servers = match (steer, selector) {
+        // The next client gets the first server.
         (WorkloadCommand::Wake, Selector::Service(_)) => {
             let wakes = || servers.iter().filter(|server| server.wakes);
             let first = wakes().position(|server| server.admin() == AdminState::Ready).unwrap_or_default();
@@ -34,34 +34,35 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, whom: &Selector) 
         _ => servers,
     };
     let mut text = String::new();
-    let alone = service.servers().nth(1).is_none();
+    let is_single = service.servers().nth(1).is_none();
     for server in &servers {
-        let name = if alone { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
+        let name = if is_single { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
         let done = one(steer, server);
         if done.is_ok() {
             running
                 .log
                 .line(Level::Notice, format_args!("{name}: {steer}, because an administrator asked for it."));
         }
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = match done {
-            Ok(()) => writeln!(text, "{name}: {}", standing(server)),
-            Err(why) => writeln!(text, "{name}: not done: {why}"),
+            Ok(()) => writeln!(text, "{name}: {}", state_with_admin(server)),
+            Err(reason) => writeln!(text, "{name}: not done: {reason}"),
         };
     }
     if text.is_empty() {
-        // A String takes whatever is written to it.
-        let _ = writeln!(text, "{}: not done: nothing has to wake it", service.name);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}: not done: dormouse does not start it", service.name);
     }
     text
 }
 
+/// Applies the command to one server.
 fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String> {
     if steer == WorkloadCommand::Drain {
         server.set_admin(AdminState::Drain);
         return Ok(());
     }
-    let sleeper = server.sleeper().ok_or("nothing has to wake it")?;
+    let sleeper = server.sleeper().ok_or("dormouse does not start it")?;
     let done = match steer {
         WorkloadCommand::Wake => {
             if !matches!(server.admin(), AdminState::Ready) {
@@ -75,19 +76,19 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         WorkloadCommand::Thaw => sleeper.thaw(),
         WorkloadCommand::Drain => Ok(()),
     };
-    done.map_err(|why| match why {
-        AdminError::NotAwake => format!("it is {}", word(sleeper.state().0)),
-        AdminError::NotFrozen => format!("it is {}, not frozen", word(sleeper.state().0)),
+    done.map_err(|error| match error {
+        AdminError::NotAwake => format!("it is {}", sleeper.state().0),
+        AdminError::NotFrozen => format!("it is {}, not frozen", sleeper.state().0),
         AdminError::InUse(number) => {
-            format!(
-                "{number} sessions use it or wait for it; drain it, or end them (shutdown sessions server)"
-            )
+            let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
+            let number = if number == 1 { String::new() } else { format!("{number} ") };
+            format!("{number}{sessions} for it; drain it, or end them (shutdown sessions server)")
         }
         AdminError::KeepWarm => "it is kept warm at this time of day".to_owned(),
     })
 }
 
-/// Gives a server an administrator's word. Says nothing where all is well, as `HAProxy` does.
+/// Sets the administrative state of a server. The answer is empty on success, as in `HAProxy`.
 pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState) -> String {
     let services = running.services();
     match find(&services, name) {
@@ -102,7 +103,7 @@ pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState)
     }
 }
 
-/// Changes how many sessions a service has at most.
+/// Changes the session limit of a service.
 pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
     let services = running.services();
     match (services.iter().find(|service| service.name == name), Cap::new(value)) {
@@ -110,15 +111,15 @@ pub(super) fn set_maxconn(running: &Running, name: &str, value: u32) -> String {
         (Some(_), None) => "Value out of range.\n".to_owned(),
         (Some(service), Some(cap)) => {
             service.admission.set_cap(cap);
-            let wanted = running.pool.wanted(services.iter().map(|service| &service.admission));
-            let budget = raise_limit(wanted, running.beside());
-            running.pool.grow(budget.sessions);
+            let wanted = running.fd_limits.sessions_wanted(services.iter().map(|service| &service.admission));
+            let budget = raise_fd_limit(wanted, running.fd_reservation());
+            running.fd_limits.grow(budget.sessions);
             String::new()
         }
     }
 }
 
-/// Changes a server's share of the sessions; a percentage is of what is configured.
+/// Changes the weight of a server; a percentage refers to the configured weight.
 pub(super) fn set_weight(running: &Running, name: &ServerName, weight: Weight) -> String {
     let services = running.services();
     let server = match find(&services, name) {
@@ -137,7 +138,7 @@ pub(super) fn set_weight(running: &Running, name: &ServerName, weight: Weight) -
     String::new()
 }
 
-/// Tells a server's share of the sessions.
+/// Returns the weight of a server.
 pub(super) fn weight(running: &Running, name: &ServerName) -> String {
     match find(&running.services(), name) {
         Ok((_, server)) => format!("{} (initial {})\n", server.weight(), server.configured_weight),
@@ -145,7 +146,7 @@ pub(super) fn weight(running: &Running, name: &ServerName) -> String {
     }
 }
 
-/// Changes how many sessions a server has at most; 0 is no limit.
+/// Changes the session limit of a server; 0 is no limit.
 pub(super) fn set_server_maxconn(running: &Running, name: &ServerName, value: u32) -> String {
     let services = running.services();
     let handle = match find(&services, name) {
@@ -161,16 +162,16 @@ pub(super) fn set_server_maxconn(running: &Running, name: &ServerName, value: u3
     }
 }
 
-/// The end of all sessions that a server has now.
+/// The shutdown of all present sessions of a server.
 #[derive(Debug)]
 pub(super) struct Shutdown {
     name: ServerName,
-    /// The sessions after this number are left to be looked at, up to the last.
+    /// The sessions after this number, up to `last`, are still to be checked.
     after: u64,
     last: u64,
 }
 
-/// So many sessions are looked at at once.
+/// The number of sessions per step.
 const PIECE: usize = 128;
 
 impl Shutdown {
@@ -178,18 +179,18 @@ impl Shutdown {
     ///
     /// # Errors
     /// When there is no such server.
-    pub(super) fn of(running: &Running, name: ServerName) -> Result<Self, Missing> {
+    pub(super) fn of(running: &Running, name: ServerName) -> Result<Self, NotFound> {
         find(&running.services(), &name)?;
         Ok(Self { name, after: 0, last: running.sessions().map_or(0, |sessions| sessions.last()) })
     }
 
-    /// Ends some more of them; false if there are no more.
+    /// Ends the next sessions. Returns false after the last.
     pub(super) fn go_on(&mut self, running: &Running) -> bool {
         let Some(sessions) = running.sessions() else { return false };
         let entries = sessions.after(self.after, PIECE);
         for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
-            let is_its = entry.server().is_some_and(|server| server.name == self.name.server);
-            if is_its && *entry.service == *self.name.backend {
+            let is_selected = entry.server().is_some_and(|server| server.name == self.name.server);
+            if is_selected && *entry.service == *self.name.backend {
                 entry.kill();
             }
         }

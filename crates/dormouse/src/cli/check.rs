@@ -1,4 +1,4 @@
-//! `dormouse check`: all that is wrong with a configuration, or what it would do.
+//! `dormouse check`: reports the errors of a configuration, or what it would do.
 
 mod pool;
 
@@ -9,66 +9,91 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, command_line};
-use dormouse_config::Surroundings;
+use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
 use dormouse_config::proxy_protocol::Sources;
 use dormouse_core::address::Target;
+use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 
 use super::flags::{self, Definition, Stop};
-use super::{Told, out};
+use super::{ProblemList, out};
+
+/// A flag of `dormouse check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckFlag {
+    Config,
+    Help,
+}
 
 /// The flags of `dormouse check`.
-pub(crate) const CHECK: &[Definition<()>] = &[flags::for_help(())];
+pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
+    Definition {
+        flag: CheckFlag::Config,
+        spec: OptSpec { short: None, long: "config", arg: Arg::Required, tier: Tier::Extension },
+        value: "FILE",
+        help: &["Check this file, as the argument FILE does", "[default: /etc/dormouse/dormouse.toml]"],
+        manual: "Check this file, as the argument FILE does. [default: /etc/dormouse/dormouse.toml and services.d/*.toml \
+                 beside it]",
+    },
+    flags::for_help(CheckFlag::Help),
+];
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let mut files = match flags::read("dormouse check", CHECK, args, |(), _| Err(Stop::Help)) {
-        Ok(files) => files.into_iter().map(PathBuf::from),
+    let mut files = Vec::new();
+    let words = flags::read("dormouse check", CHECK, args, |flag, value| match flag {
+        CheckFlag::Config => {
+            files.push(PathBuf::from(value));
+            Ok(())
+        }
+        CheckFlag::Help => Err(Stop::Help),
+    });
+    match words {
+        Ok(words) => files.extend(words.into_iter().map(PathBuf::from)),
         Err(stop) => return stop.tell(&help()),
-    };
-    let file = files.next();
-    if files.next().is_some() {
-        return out::fail("One file is checked at a time; see dormouse check --help.");
     }
-    let outcome = dormouse_config::load(file.as_deref(), Surroundings::here());
+    if files.len() > 1 {
+        return out::fail("dormouse check takes one file; see dormouse check --help.");
+    }
+    let file = files.pop();
+    let outcome = dormouse_config::load(file.as_deref(), Environment::current());
     for warning in &outcome.warnings {
         out::complain(format_args!("{warning} (warning)"));
     }
     match outcome.result {
         Ok(config) => {
             let code = out::print(describe(&config));
-            tell_of_quadlets(&config);
+            warn_of_quadlets(&config);
             code
         }
-        Err(problems) => out::fail(Told(&problems)),
+        Err(problems) => out::fail(ProblemList(&problems)),
     }
 }
 
 fn help() -> String {
     format!(
-        "dormouse check [FILE]\n\n\
-         Say all that is wrong with a configuration (/etc/dormouse/dormouse.toml and services.d/*.toml beside it unless\n\
-         told), or what would be opened, started and stopped. Nothing is opened or started.\n\n\
+        "dormouse check [OPTIONS...] [FILE]\n\n\
+         Check a configuration and show what it would do: listen, start and stop. Nothing is opened or started, and no\n\
+         server is contacted. Without FILE check /etc/dormouse/dormouse.toml and services.d/*.toml beside it.\n\n\
          {}\n\
          See dormouse-check(8), dormouse.toml(5).\n",
         flags::help(CHECK)
     )
 }
 
-/// What would be opened, started and stopped.
+/// Describes what would be opened, started and stopped.
 fn describe(config: &Config) -> String {
     let mut text = String::new();
-    // A String takes whatever is written to it.
-    if let Some(control) = config.oversight.control.listen() {
-        let _ = writeln!(text, "takes commands at {}", listen_on(&control));
+    // Writing to a String cannot fail.
+    if let Some(control) = config.admin.control.listen() {
+        let _ = writeln!(text, "takes commands on {}", listen_on(&control));
     }
-    if let Some(http) = config.oversight.http {
-        let _ = writeln!(text, "shows the page and the metrics at http://{http}/");
+    if let Some(http) = config.admin.http {
+        let _ = writeln!(text, "serves the page and the metrics on http://{http}/");
     }
     for service in &config.services {
-        // A String takes whatever is written to it.
         let _ = writeln!(text, "service {}", service.name);
         for (what, how) in lines(service) {
             let _ = writeln!(text, "  {what:12} {how}");
@@ -82,17 +107,14 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     lines.extend(service.listen.iter().map(|listen| ("listens on", listen_on(listen))));
     match &service.accept_proxy {
         None => {}
-        Some(Sources::Everybody) => lines.push(("believes", "the PROXY headers of everybody".to_owned())),
+        Some(Sources::Everybody) => lines.push(("trusts", "the PROXY headers of all clients".to_owned())),
         Some(Sources::Networks(networks)) => {
             let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
-            lines.push((
-                "believes",
-                format!("the PROXY headers of {} and local clients", networks.join(", ")),
-            ));
+            lines.push(("trusts", format!("the PROXY headers of {} and local clients", networks.join(", "))));
         }
     }
-    let told = service.servers.iter().filter(|server| server.behind().is_some());
-    lines.extend(told.map(|server| ("goes to", server_at(server))));
+    let known = service.servers.iter().filter(|server| server.behind().is_some());
+    lines.extend(known.map(|server| ("goes to", server_at(server))));
     let limit = match service.at_limit {
         AtLimit::Refuse => "further ones are turned away",
         AtLimit::Queue => "further ones wait in the backlog",
@@ -103,7 +125,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         AtLimit::Queue => "further ones wait in the backlog",
     };
     let (max, hold) = (service.hold.max, service.hold.timeout);
-    lines.push(("holds", format!("{max} clients for {hold} while nobody answers, {overflow}")));
+    lines.push(("holds", format!("{max} clients for {hold} while the server does not answer, {overflow}")));
     lines.extend(pool::lines(service));
     if service.servers.iter().all(|server| server.wake.is_none()) {
         return lines;
@@ -114,7 +136,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         WakeOn::Data => "the first byte of a client",
     };
     let from = match &waking.allow {
-        None => "anybody".to_owned(),
+        None => "any client".to_owned(),
         Some(networks) => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     lines.push(("woken by", format!("{by}, from {from}")));
@@ -143,7 +165,11 @@ fn listen_on(listen: &Listen) -> String {
                 format!("{text}, {name}{space}{value}")
             })
         }
-        Listen::Inherited(name) => format!("the sockets passed in as {name}"),
+        Listen::Inherited(name) => {
+            format!(
+                "the sockets of a socket unit with FileDescriptorName={name}; without one dormouse does not start"
+            )
+        }
     }
 }
 
@@ -152,22 +178,25 @@ fn server_at(server: &ServerConfig) -> String {
     if let Target::Slot { source, .. } = to {
         let name = name.strip_suffix("-1").unwrap_or(name);
         return format!(
-            "{source} ({name}), what the DNS says, {SLOTS} servers at a time{}",
+            "{source} ({name}), as the DNS answers, at most {SLOTS} servers{}",
             pool::rules(server)
         );
     }
-    let how = wake.as_ref().map_or_else(|| "is there".to_owned(), ActivatorConfig::summary);
+    let how = wake.as_ref().map_or_else(
+        || "not started by dormouse and not contacted by this check".to_owned(),
+        ActivatorConfig::summary,
+    );
     format!("{to} ({name}), {how}{}", pool::rules(server))
 }
 
 fn readiness(ready: &Ready) -> String {
     match ready {
-        Ready::Connect => "it takes a connection".to_owned(),
-        Ready::Notify => "it says so".to_owned(),
-        Ready::Healthy => "its health check says so".to_owned(),
+        Ready::Connect => "it accepts a connection".to_owned(),
+        Ready::Notify => "it reports so (READY=1)".to_owned(),
+        Ready::Healthy => "its health check passes".to_owned(),
         Ready::File(path) => format!("{} exists", path.display()),
         Ready::Command(argv) => format!("this command succeeds: {}", command_line(argv)),
-        Ready::Expect { send, expect } if send.is_empty() => format!("it says {}", bytes(expect)),
+        Ready::Expect { send, expect } if send.is_empty() => format!("it sends {}", bytes(expect)),
         Ready::Expect { send, expect } => format!("it answers {} with {}", bytes(send), bytes(expect)),
     }
 }
@@ -187,23 +216,22 @@ fn sleep(service: &ServiceConfig) -> String {
     }
     let mut text = format!("{} without a session", steps.join(", "));
     if let Some(quiet) = idle.quiet {
-        // A String takes whatever is written to it.
         let _ = write!(text, " that moved a byte in the last {}", TimeSpan::Finite(quiet));
     }
     if !idle.minimum_uptime.is_zero() {
-        let _ = write!(text, ", not before it ran for {}", TimeSpan::Finite(idle.minimum_uptime));
+        let _ = write!(text, ", not before it has run for {}", TimeSpan::Finite(idle.minimum_uptime));
     }
     for window in &idle.keep_warm {
         let _ = write!(text, ", awake at {window}");
     }
     if !service.waking.stop_foreign {
-        text.push_str(", if it was started here");
+        text.push_str("; only if dormouse started it (wake.stop_foreign)");
     }
     text
 }
 
-/// A container that a unit makes is better woken as that unit.
-fn tell_of_quadlets(config: &Config) {
+/// Warns of containers that a Quadlet unit creates: starting the unit is better.
+fn warn_of_quadlets(config: &Config) {
     let servers = config.services.iter().flat_map(|service| {
         let name = &service.name;
         service.servers.iter().filter_map(move |server| Some((name, server.wake.as_ref()?)))
@@ -217,11 +245,11 @@ fn tell_of_quadlets(config: &Config) {
     }
 }
 
-/// Asks the engine, and for no longer than it takes to be sure that it does not answer.
+/// Asks the container engine for the Quadlet unit of a container.
 fn unit_of(workload: &ActivatorConfig) -> Option<String> {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let unit = runtime.block_on(async { tokio::time::timeout(PATIENCE, workload.owning_unit()).await });
+    let unit = runtime.block_on(async { tokio::time::timeout(TIMEOUT, workload.owning_unit()).await });
     runtime.shutdown_background();
     unit.ok().flatten()
 }

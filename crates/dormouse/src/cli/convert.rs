@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dormouse_config::Surroundings;
+use dormouse_config::Environment;
 use dormouse_convert::{FindingKind, convert};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
@@ -104,7 +104,7 @@ fn convert_file(file: &Path, output: Option<&Path>) -> Result<bool, String> {
     }
     let result = output.unwrap_or_else(|| Path::new("the result"));
     let outcome =
-        dormouse_config::read(&[dormouse_config::single(result, &converted.toml)], Surroundings::here());
+        dormouse_config::read(&[dormouse_config::single(result, &converted.toml)], Environment::current());
     for problem in outcome.result.err().unwrap_or_default() {
         complete = false;
         let _ = writeln!(messages, "{problem} (dormouse check)");

@@ -1,4 +1,4 @@
-//! The command line: which command is meant, and under which name.
+//! The command line: selects the command and runs it.
 
 mod check;
 mod completion;
@@ -6,7 +6,9 @@ mod convert;
 mod flags;
 mod manual;
 mod out;
+mod plain;
 mod proxy;
+mod proxy_flags;
 mod reload;
 mod run;
 mod run_flags;
@@ -20,38 +22,40 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dormouse_config::Problem;
-use dormouse_proxy::listener::Received;
+use dormouse_config::suggest::nearest;
 
-/// The name under which the program behaves as the one that it takes the place of.
-const ORIGINAL: &str = "systemd-socket-proxyd";
+use dormouse_proxy::listener::PassedFds;
 
-/// The commands and what they do, as they are told and completed.
+/// The program name under which dormouse behaves as `dormouse proxy`.
+const SOCKET_PROXYD: &str = "systemd-socket-proxyd";
+
+/// The commands and their summaries, as the help and the completion list them.
 const COMMANDS: &[(&str, &str)] = &[
-    ("run", "Serve what sleeps until somebody connects"),
-    ("reload", "Have a running one read its configuration anew"),
-    ("check", "Say all that is wrong with a configuration, or what it would do"),
-    ("convert", "Turn a configuration of HAProxy for TCP into one for run"),
-    ("status", "Show what sleeps, what is awake, and until when"),
-    ("top", "Show services and sessions live in a terminal, and steer them by keys"),
-    ("wake", "Wake a service now; it sleeps again by its rules"),
-    ("sleep", "Put a service to sleep now, if nobody uses it"),
-    ("freeze", "Freeze a service now, if nobody uses it"),
+    ("run", "Start services on the first connection and stop them when idle"),
+    ("reload", "Make a running dormouse read its configuration again"),
+    ("check", "Check a configuration and show what it would do"),
+    ("convert", "Convert an HAProxy configuration in TCP mode to one for dormouse run"),
+    ("status", "Show the services, their states and what happens next"),
+    ("top", "Show services and sessions live in a terminal, and control them by keys"),
+    ("wake", "Start or thaw a service now; its idle rules still apply"),
+    ("sleep", "Stop a service now, unless it is in use"),
+    ("freeze", "Freeze a service now, unless it is in use"),
     ("thaw", "Thaw a frozen service"),
-    ("drain", "Give a service no new sessions; it sleeps when the last one ends"),
-    ("explain", "Say why a service is awake, who woke it, and what happens next"),
-    ("demo", "Show a service that sleeps and wakes, with nothing to configure"),
-    ("proxy", "Pass connections on to one target, in the place of systemd-socket-proxyd"),
-    ("help", "Show this help, or that of the command whose name follows"),
+    ("drain", "Send a service no new sessions, and stop it after the last one"),
+    ("explain", "Explain why a service is awake, what woke it, and what happens next"),
+    ("demo", "Start a built-in service on demand, with nothing to configure"),
+    ("proxy", "Forward connections to one target, in place of systemd-socket-proxyd"),
+    ("help", "Show this help, or the help of a command"),
     ("version", "Show the version"),
-    ("manual", "Print a manual page (proxy, run, reload, check, convert, status, top, toml), for man(1)"),
-    ("completion", "Print the completion for bash"),
+    ("manual", "List the manual pages, or print one for man(1)"),
+    ("completion", "Print the completion script for bash"),
 ];
 
-/// Runs the program with these arguments (the first is its name) and these descriptors.
-pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCode {
+/// Runs the program with these arguments, of which the first is its name, and the descriptors that it inherited.
+pub fn run(args: impl IntoIterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let mut args = args.into_iter();
     let argv0 = args.next().unwrap_or_else(|| "dormouse".into());
-    if Path::new(&argv0).file_name() == Some(OsStr::new(ORIGINAL)) {
+    if Path::new(&argv0).file_name() == Some(OsStr::new(SOCKET_PROXYD)) {
         return proxy::run(&argv0, args, passed);
     }
     let Some(command) = args.next() else {
@@ -66,30 +70,32 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: Received) -> ExitCo
         Some("top") => top::run(args),
         Some(verb) if steer::VERBS.contains(&verb) => steer::run(verb, args),
         Some("proxy") => proxy::run(&argv0, args, passed),
-        Some("demo") => end(crate::demo::run(passed)),
-        // Not for people: what the demo starts, and what stands between us and a program that we start.
+        Some("demo") => plain::demo(args, passed),
+        // Internal: the demo starts its server, and dormouse its guard processes, with these two.
         Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
         Some("guard") => dormouse_activate::exec::guard::main(args),
-        Some("help") => match args.next() {
-            Some(command) if explains_itself(&command) => run([argv0, command, "--help".into()], passed),
-            _ => out::print(usage()),
+        Some("help" | "-h" | "--help") => match plain::help(args) {
+            Ok(command) => run([argv0, command, "--help".into()], passed),
+            Err(code) => code,
         },
-        Some("-h" | "--help") => out::print(usage()),
-        Some("-V" | "--version" | "version") => out::print(format_args!("{}\n", version())),
-        Some("manual") => print_page(args.next().as_deref()),
-        Some("completion") => out::print(completion::bash()),
-        _ => out::fail(format_args!(
-            "Unknown command {}.\nKnown: {}. To take the place of {ORIGINAL}: dormouse proxy TARGET",
-            command.to_string_lossy(),
-            COMMANDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-        )),
+        Some("-V" | "--version" | "version") => plain::version(args),
+        Some("manual") => plain::manual(args),
+        Some("completion") => plain::completion(args),
+        _ => out::fail(unknown_command(&command)),
     }
 }
 
-/// Whether this command takes `--help`.
-fn explains_itself(command: &OsStr) -> bool {
-    const COMMANDS: [&str; 7] = ["run", "reload", "check", "convert", "status", "top", "proxy"];
-    command.to_str().is_some_and(|command| COMMANDS.contains(&command) || steer::VERBS.contains(&command))
+/// Returns the message for a command that does not exist.
+fn unknown_command(command: &OsStr) -> String {
+    let command = command.to_string_lossy();
+    let names = || COMMANDS.iter().map(|(name, _)| *name);
+    let hint = match nearest(&command, names()) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("choose one of {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    format!(
+        "Unknown command {command:?}; {hint}\nTo use it in place of {SOCKET_PROXYD}: dormouse proxy TARGET"
+    )
 }
 
 fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
@@ -99,20 +105,10 @@ fn end(result: Result<(), impl fmt::Display>) -> ExitCode {
     }
 }
 
-/// Prints the page of this name; without one, that of `dormouse proxy`.
-fn print_page(name: Option<&OsStr>) -> ExitCode {
-    let name = name.map_or("proxy".into(), OsStr::to_string_lossy);
-    if let Some(page) = manual::page(&name) {
-        return out::print(page);
-    }
-    let known = manual::names().collect::<Vec<_>>().join(", ");
-    out::fail(format_args!("No page {name:?}. Known: {known}."))
-}
+/// Problems of a configuration, one per line.
+struct ProblemList<'a>(&'a [Problem]);
 
-/// Everything that is wrong, a line each.
-struct Told<'a>(&'a [Problem]);
-
-impl fmt::Display for Told<'_> {
+impl fmt::Display for ProblemList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for problem in self.0 {
@@ -127,11 +123,12 @@ fn usage() -> String {
     let commands: Vec<_> = COMMANDS.iter().map(|(name, does)| format!("  {name:11} {does}\n")).collect();
     let commands = commands.concat();
     format!(
-        "{}\n\nUsage: dormouse COMMAND [OPTIONS...]\n\nCommands:\n{commands}",
+        "{}\n\nUsage: dormouse COMMAND [OPTIONS...]\n\nCommands:\n{commands}\n\
+         See dormouse COMMAND --help for the options of a command, and dormouse manual for the manual pages.\n",
         env!("CARGO_PKG_DESCRIPTION")
     )
 }
 
 fn version() -> String {
-    format!("dormouse {} (in the place of {ORIGINAL} 261)", env!("CARGO_PKG_VERSION"))
+    format!("dormouse {} (in the place of {SOCKET_PROXYD} 261)", env!("CARGO_PKG_VERSION"))
 }

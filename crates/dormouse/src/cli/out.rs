@@ -1,19 +1,19 @@
-//! What a command says. `print!` and `eprintln!` panic where nothing can be written: a full disk, a reader that left.
+//! The output of commands. `print!` and `eprintln!` panic if writing fails, as on a full disk or a closed pipe.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
-/// Writes this on standard output, whole.
+/// Writes a text to standard output.
 ///
 /// # Errors
-/// When not all of it could be written.
+/// Not everything could be written.
 pub(super) fn write(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush())
 }
 
-/// The same, as all that a command does.
+/// Writes a text to standard output and returns the exit status.
 pub(super) fn print(text: impl Display) -> ExitCode {
     match write(text) {
         Ok(()) => ExitCode::SUCCESS,
@@ -21,22 +21,22 @@ pub(super) fn print(text: impl Display) -> ExitCode {
     }
 }
 
-/// That this is why it could not be written.
+/// Reports an error of standard output and returns the exit status.
 pub(super) fn unwritten(error: &io::Error) -> ExitCode {
     match error.kind() {
-        // Whoever left knows.
+        // The reader closed the pipe.
         ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => fail(format_args!("Failed to write to standard output: {error}")),
     }
 }
 
-/// Says this on standard error.
+/// Writes a line to standard error.
 pub(super) fn complain(text: impl Display) {
-    // Nobody can be told that nobody can be told.
+    // There is nowhere to report a failure.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The same, as the end of a command.
+/// Writes an error to standard error and returns the exit status.
 pub(super) fn fail(error: impl Display) -> ExitCode {
     complain(error);
     ExitCode::FAILURE

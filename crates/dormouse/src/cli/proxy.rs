@@ -1,4 +1,4 @@
-//! `dormouse proxy`: the original's command line, to the letter, and ours beside it.
+//! `dormouse proxy`: the command line of systemd-socket-proxyd to the letter, with the additions of dormouse.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -12,17 +12,18 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::say;
-use dormouse_log::{Level, say_as};
-use dormouse_proxy::listener::Received;
+use dormouse_log::write_stderr;
+use dormouse_log::{Level, write_stderr_at};
+use dormouse_proxy::listener::PassedFds;
 use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
 
-use super::flags::{self, Flag};
+use super::flags;
+use super::proxy_flags::{Flag, PROXY};
 use super::{out, version};
 use crate::proxy::{self, Settings};
 
-pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
+pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     match parse(argv0, args) {
         Ok(Request::Help) => out::print(help()),
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),
@@ -30,22 +31,22 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: R
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail_with(&error, error.errno(), 1),
         },
-        // The original has the C library say it, which does not know of priorities.
+        // In systemd-socket-proxyd the C library prints this message, without a priority.
         Err(error @ UsageError::Option(_)) => {
-            say(format!("{error}\n"));
+            write_stderr(format!("{error}\n"));
             failed(Errno::INVAL, 1)
         }
         Err(error) => fail_with(&error, Errno::INVAL, 1),
     }
 }
 
-/// Says why, to whoever reads and to the service manager.
+/// Reports an error on standard error and its number to the service manager.
 pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
-    say_as(Level::Err, error);
+    write_stderr_at(Level::Err, error);
     failed(errno, status)
 }
 
-/// The end, when it has been said why.
+/// Reports the number of an error to the service manager, and returns the exit status.
 fn failed(errno: Errno, status: u8) -> ExitCode {
     if let Some(manager) = Notifier::from_env() {
         manager.send_blocking(&format!("ERRNO={}", errno.raw_os_error()));
@@ -60,7 +61,7 @@ enum Request {
     Serve(Box<Settings>),
 }
 
-/// What is wrong with the command line. The first five are the original's words.
+/// An error of the command line. The messages of the first five are those of systemd-socket-proxyd.
 #[derive(Debug)]
 enum UsageError {
     Option(GetoptError),
@@ -70,6 +71,7 @@ enum UsageError {
     LimitTooLow,
     Target { text: String, reason: dormouse_core::address::AddressError },
     Listen { text: String, reason: dormouse_core::address::AddressError },
+    ListenOptions(String),
     ListenTwice(ListenAddress),
 }
 
@@ -85,19 +87,24 @@ impl fmt::Display for UsageError {
             Self::Listen { text, reason } => {
                 write!(f, "Failed to parse --listen= argument: {text}: {reason}")
             }
-            Self::ListenTwice(address) => write!(f, "--listen={address} is there twice; keep one"),
+            Self::ListenOptions(text) => write!(
+                f,
+                "Failed to parse --listen= argument: {text}: dormouse proxy takes no options behind a path; use a \
+                 socket unit with SocketMode=, or dormouse run --listen=/PATH?mode=0660"
+            ),
+            Self::ListenTwice(address) => write!(f, "--listen={address} is given twice; keep one"),
         }
     }
 }
 
 fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
-    let specs: Vec<OptSpec> = flags::PROXY.iter().map(|definition| definition.spec).collect();
+    let specs: Vec<OptSpec> = PROXY.iter().map(|definition| definition.spec).collect();
     let mut getopt = Getopt::new(argv0, &specs, args);
     let mut settings = Partial::default();
-    // In the order in which they stand, as getopt does: a --help before a mistake still helps.
+    // From left to right, as getopt does: a --help before a mistake still prints the help.
     for option in getopt.by_ref() {
         let option = option.map_err(UsageError::Option)?;
-        let Some(definition) = flags::PROXY.get(option.index) else { continue };
+        let Some(definition) = PROXY.get(option.index) else { continue };
         let value = option.value.unwrap_or_default();
         match definition.flag {
             Flag::Help => return Ok(Request::Help),
@@ -115,7 +122,7 @@ fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request,
     Ok(Request::Serve(Box::new(settings.complete(parsed))))
 }
 
-/// The settings as far as they were given.
+/// The settings that the command line contains.
 #[derive(Default)]
 struct Partial {
     connections_max: Option<Cap>,
@@ -162,6 +169,9 @@ impl Partial {
             Flag::HalfCloseTimeout => self.half_close_timeout = Some(span()?),
             Flag::DrainTimeout => self.drain_timeout = Some(span()?),
             Flag::Listen => {
+                if text.starts_with('/') && text.contains(['?', ',']) {
+                    return Err(UsageError::ListenOptions(text.to_owned()));
+                }
                 let listen = ListenAddress::parse(text)
                     .map_err(|reason| UsageError::Listen { text: text.to_owned(), reason })?;
                 if !Listen::at(listen.clone()).is_any_port() && self.listen.contains(&listen) {
@@ -205,12 +215,12 @@ fn help() -> String {
     format!(
         "dormouse proxy [OPTIONS...] HOST:PORT\n\
          dormouse proxy [OPTIONS...] /PATH | @ABSTRACT | vsock:CID:PORT\n\n\
-         Pass connections on to a socket elsewhere, and hold them while nobody listens there yet.\n\
-         Takes the place of systemd-socket-proxyd: its options mean what they mean there.\n\n\
+         Forward connections to one target, and hold them while the target does not answer yet.\n\
+         Takes the place of systemd-socket-proxyd: its options have the same meaning here.\n\n\
          {}\n\
-         A SPAN is a time span as in systemd.time(7), \"1min 30s\" for example; a number alone is seconds.\n\
+         A SPAN is a time span as in systemd.time(7), for example \"1min 30s\"; a plain number is in seconds.\n\
          See dormouse-proxy(8), systemd.socket(5).\n",
-        flags::help(flags::PROXY)
+        flags::help(PROXY)
     )
 }
 
@@ -268,7 +278,7 @@ mod tests {
     fn a_listener_that_is_there_twice_is_no_other_program() {
         for (one, other, address) in [("*:80", "[::]:80", "[::]:80"), ("@a", "@a", "@a")] {
             let message = parsed(&["--listen", one, "--listen", other, "/x"]).unwrap_err();
-            assert_eq!(message, format!("--listen={address} is there twice; keep one"));
+            assert_eq!(message, format!("--listen={address} is given twice; keep one"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! `dormouse reload`: has a `dormouse run` read its configuration anew.
+//! `dormouse reload`: makes `dormouse run` read its configuration again.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::flags::{self, Definition, Stop};
 
-/// What a flag says.
+/// A flag of `dormouse reload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReloadFlag {
     Pid,
@@ -26,9 +26,9 @@ pub(crate) const RELOAD: &[Definition<ReloadFlag>] = &[
         flag: ReloadFlag::Pid,
         spec: OptSpec { short: None, long: "pid", arg: Arg::Required, tier: Tier::Extension },
         value: "PID",
-        help: &["The process that is meant (the only dormouse run there is)"],
-        manual: "The process that is meant. Unless told it is the one that MAINPID names, as in ExecReload=, or the only \
-                 dormouse run of this user.",
+        help: &["Signal this process [default: the only dormouse run of this user]"],
+        manual: "Signal this process. [default: that of MAINPID, which is set in ExecReload=, or else the only dormouse run of \
+                 this user]",
     },
     flags::for_help(ReloadFlag::Help),
 ];
@@ -44,7 +44,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     super::end(told.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
 }
 
-/// The process that was named, if one was.
+/// Returns the process that the command line names.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
     let mut told = None;
     let words = flags::read("dormouse reload", RELOAD, args, |flag, value| {
@@ -52,7 +52,11 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
             ReloadFlag::Help => return Err(Stop::Help),
             ReloadFlag::Pid => {
                 let pid = value.to_str().and_then(parse_pid);
-                let wrong = || Stop::Wrong(format!("--pid: {value:?} is no process; give its number"));
+                let wrong = || {
+                    Stop::Wrong(format!(
+                        "--pid: {value:?} is not a process number; write for example --pid=1234"
+                    ))
+                };
                 told = Some(pid.ok_or_else(wrong)?);
             }
         }
@@ -60,7 +64,9 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Pid>, Stop> {
     })?;
     match words.first() {
         None => Ok(told),
-        Some(word) => Err(Stop::Wrong(format!("{word:?} follows no flag; see dormouse reload --help"))),
+        Some(word) => Err(Stop::Wrong(format!(
+            "Unexpected argument {word:?}: dormouse reload takes none; see dormouse reload --help."
+        ))),
     }
 }
 
@@ -68,46 +74,46 @@ fn parse_pid(text: &str) -> Option<Pid> {
     text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
 }
 
-/// Why nothing was reloaded.
+/// The reason why nothing was reloaded.
 #[derive(Debug)]
 enum ReloadError {
-    /// There is none, as far as we see.
+    /// No process was found.
     None,
-    /// There are several.
+    /// Several processes were found.
     Several(Vec<Pid>),
-    /// It is something else.
+    /// The process is another program.
     Other(Pid),
-    /// It cannot be told.
+    /// The signal cannot be sent.
     Signal(Pid, Errno),
-    /// Processes cannot be looked at.
+    /// Processes cannot be listed.
     Proc(io::Error),
 }
 
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("No dormouse run was found. Start one, or name it with --pid=PID."),
+            Self::None => {
+                f.write_str("No dormouse run is running as this user; start one, or name it with --pid=PID.")
+            }
             Self::Several(pids) => {
                 let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "Several processes are a dormouse run: {}. Name one with --pid=PID.",
-                    pids.join(", ")
-                )
+                write!(f, "Several processes are dormouse run: {}; name one with --pid=PID.", pids.join(", "))
             }
-            Self::Other(pid) => write!(f, "Process {pid} is no dormouse run, and a signal might end it."),
+            Self::Other(pid) => {
+                write!(f, "Process {pid} is not dormouse run, and the signal could end it; check the number.")
+            }
             Self::Signal(pid, Errno::PERM) => {
-                write!(f, "Process {pid} is another user's. Run this as root, or use systemctl reload.")
+                write!(f, "Process {pid} belongs to another user; run this as root, or use systemctl reload.")
             }
-            Self::Signal(pid, error) => write!(f, "Process {pid} cannot be told: {error}"),
+            Self::Signal(pid, error) => write!(f, "Process {pid} cannot be signalled: {error}"),
             Self::Proc(error) => {
-                write!(f, "Processes cannot be looked for: {error}. Name one with --pid=PID.")
+                write!(f, "Processes cannot be listed: {error}; name one with --pid=PID.")
             }
         }
     }
 }
 
-/// The process that is meant when none is named.
+/// Returns the process to signal if none is named.
 fn find() -> Result<Pid, ReloadError> {
     if let Some(main) = std::env::var("MAINPID").ok().as_deref().and_then(parse_pid) {
         return Ok(main);
@@ -117,7 +123,7 @@ fn find() -> Result<Pid, ReloadError> {
     for entry in fs::read_dir("/proc").map_err(ReloadError::Proc)?.flatten() {
         use std::os::unix::fs::MetadataExt;
         let pid = entry.file_name().to_str().and_then(parse_pid);
-        // Root serves for all; others have their own.
+        // Each user, also root, has their own processes.
         let mine = entry.metadata().is_ok_and(|metadata| metadata.uid() == ours);
         found.extend(pid.filter(|pid| mine && is_run(*pid)));
     }
@@ -128,7 +134,7 @@ fn find() -> Result<Pid, ReloadError> {
     }
 }
 
-/// Whether this process was started as `dormouse run`.
+/// Returns whether the process was started as `dormouse run`.
 fn is_run(pid: Pid) -> bool {
     let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     let mut words = line.split(|byte| *byte == 0);
@@ -138,12 +144,12 @@ fn is_run(pid: Pid) -> bool {
 
 fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
     let failed = |error| ReloadError::Signal(pid, error);
-    // Held, so that the number stays its own while we look at it.
+    // The pidfd keeps the number from being reused during the check.
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
     if !is_run(pid) {
         return Err(ReloadError::Other(pid));
     }
-    // Before the signal, so that it comes before the other's word that it is done.
+    // Before the signal, so that it precedes the READY=1 of the other process.
     let tell = |state| manager.into_iter().for_each(|manager| manager.send_blocking(state));
     tell("RELOADING=1");
     pidfd_send_signal(&process, Signal::HUP).map_err(|error| {
@@ -155,8 +161,8 @@ fn hang_up(pid: Pid, manager: Option<&Notifier>) -> Result<(), ReloadError> {
 fn help() -> String {
     format!(
         "dormouse reload [--pid=PID]\n\n\
-         Have a dormouse run read its configuration anew (SIGHUP). What is the same is not touched; if something is\n\
-         wrong, nothing changes, and its log says what.\n\n\
+         Make a running dormouse read its configuration again (SIGHUP). What did not change is not interrupted. If the\n\
+         configuration has errors, nothing changes, and the log of the process reports them.\n\n\
          {}\n\
          See dormouse-run(8).\n",
         flags::help(RELOAD)
@@ -168,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_dormouse_is_told() {
+    fn only_dormouse_is_signalled() {
         let own = rustix::process::getpid();
         assert!(matches!(hang_up(own, None), Err(ReloadError::Other(pid)) if pid == own));
     }

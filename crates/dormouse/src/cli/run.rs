@@ -1,51 +1,67 @@
 //! `dormouse run`: services from a file, or one from flags.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dormouse_config::near::nearest;
 use dormouse_config::report::{Place, Report};
+use dormouse_config::suggest::nearest;
 use dormouse_config::tree::{Node, Value};
-use dormouse_config::{Beside, Outcome, Surroundings};
-use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Problem as Wrong};
-use dormouse_log::{Level, say_as};
-use dormouse_proxy::listener::Received;
+use dormouse_config::{Environment, Outcome, Overrides};
+use dormouse_core::getopt::{Getopt, GetoptError, Problem as Wrong};
+use dormouse_log::{Level, write_stderr_at};
+use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
 use super::proxy::fail_with;
-use super::run_flags::{RUN, RunFlag};
-use super::{Told, out};
-use crate::supervisor::{Reread, exit};
+use super::run_flags::{self, RUN, RunFlag};
+use super::{ProblemList, out};
+use crate::supervisor::{LoadedConfig, exit};
 
-pub(super) fn run(args: impl Iterator<Item = OsString>, passed: Received) -> ExitCode {
+pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let outcome = match parse(args.clone().into_iter(), Surroundings::here()) {
+    let outcome = match parse(args.clone().into_iter(), Environment::current()) {
         Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
     let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)")).collect();
     if !warnings.is_empty() {
-        say_as(Level::Warning, &warnings.join("\n"));
+        write_stderr_at(Level::Warning, &warnings.join("\n"));
     }
     match outcome.result {
-        Ok(config) => match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail_with(&error, error.errno(), error.exit_status()),
-        },
-        Err(problems) => fail_with(&Told(&problems), Errno::INVAL, exit::CONFIG),
+        Ok(config) => {
+            let names: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
+            match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
+                Ok(()) => {
+                    // The log of a service manager reports the end itself.
+                    if io::stderr().is_terminal() {
+                        out::complain(format_args!(
+                            "dormouse has ended, and stopped what it had started. No longer served: {}.",
+                            names.join(", ")
+                        ));
+                    }
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail_with(&error, error.errno(), error.exit_status()),
+            }
+        }
+        Err(problems) => fail_with(&ProblemList(&problems), Errno::INVAL, exit::CONFIG),
     }
 }
 
-/// Reads again what was said at the start, and the file that it names.
-fn reread(args: &[OsString]) -> Reread {
-    let Request::Serve(outcome) = parse(args.iter().cloned(), Surroundings::here()) else {
-        return Reread { result: Err("only help was asked for".to_owned()), warnings: Vec::new() };
+/// Reads the arguments and the file that they name again.
+fn reread(args: &[OsString]) -> LoadedConfig {
+    let Request::Serve(outcome) = parse(args.iter().cloned(), Environment::current()) else {
+        return LoadedConfig {
+            result: Err("the command line only asks for the help".to_owned()),
+            warnings: Vec::new(),
+        };
     };
-    Reread {
-        result: outcome.result.map_err(|problems| Told(&problems).to_string()),
+    LoadedConfig {
+        result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()),
         warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
     }
 }
@@ -56,14 +72,14 @@ enum Request {
     Serve(Box<Outcome>),
 }
 
-fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Request {
-    let specs: Vec<OptSpec> = RUN.iter().map(|definition| definition.spec).collect();
+fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Request {
+    let specs = run_flags::specs();
     let mut getopt = Getopt::new("dormouse run", &specs, args);
     let mut given = Given::default();
     for option in getopt.by_ref() {
         match option {
             Ok(option) => {
-                let Some(definition) = RUN.get(option.index) else { continue };
+                let Some(definition) = run_flags::by_index(option.index) else { continue };
                 if definition.flag == RunFlag::Help {
                     return Request::Help;
                 }
@@ -74,18 +90,19 @@ fn parse(args: impl Iterator<Item = OsString>, surroundings: Surroundings) -> Re
     }
     for word in getopt.positionals() {
         let word = word.to_string_lossy();
-        let message =
-            format!("{word:?} follows no flag; write --config={word} for a file, --to={word} for a server");
+        let message = format!(
+            "unexpected argument {word:?}; write --config={word} for a file, --to={word} for a server"
+        );
         given.report.error(&Place::flag(""), message);
     }
-    Request::Serve(Box::new(given.finish(surroundings)))
+    Request::Serve(Box::new(given.finish(environment)))
 }
 
 fn refuse(report: Report) -> Outcome {
     Outcome { result: Err(report.errors), warnings: report.warnings }
 }
 
-/// getopt's words, and what was probably meant.
+/// Returns the message of getopt with the flag that was probably meant.
 fn unknown(error: &GetoptError) -> String {
     let Wrong::Unrecognized(given) = &error.problem else { return error.to_string() };
     let name = given.split('=').next().unwrap_or_default();
@@ -95,12 +112,12 @@ fn unknown(error: &GetoptError) -> String {
     }
 }
 
-/// What flags said.
+/// The settings that the flags contain.
 #[derive(Default)]
 struct Given {
     config: Option<PathBuf>,
     name: Option<String>,
-    /// Flags that say something of the service.
+    /// The flags that belong to the service.
     service_flags: Vec<&'static str>,
     service: Vec<(String, Node)>,
     general: Vec<(String, Node)>,
@@ -143,30 +160,32 @@ impl Given {
         }
     }
 
-    fn finish(mut self, surroundings: Surroundings) -> Outcome {
+    fn finish(mut self, environment: Environment) -> Outcome {
         let Some(flag) = self.service_flags.first() else {
-            return self.read_file(surroundings);
+            return self.read_file(environment);
         };
         if self.config.is_some() {
-            let message = format!("says what is served, and so does --{flag}; use one of them");
+            let message = format!(
+                "conflicts with --{flag}: services come either from a file or from flags; keep one of them"
+            );
             self.report.error(&Place::flag("--config"), message);
             return refuse(self.report);
         }
         let service = Node { place: Place::flag(""), value: Value::Table(self.service) };
         let name = self.name.as_deref().unwrap_or(dormouse_config::UNNAMED);
-        dormouse_config::read_flags(name, &service, self.general, surroundings, self.report)
+        dormouse_config::read_flags(name, &service, self.general, environment, self.report)
     }
 
-    fn read_file(mut self, surroundings: Surroundings) -> Outcome {
+    fn read_file(mut self, environment: Environment) -> Outcome {
         if !self.report.errors.is_empty() {
-            // Perhaps a file was not meant at all.
-            Beside::read(self.general, &mut self.report);
+            // A mistaken flag may be one of a service, without a file.
+            Overrides::read(self.general, &mut self.report);
             return refuse(self.report);
         }
-        let mut outcome = dormouse_config::load(self.config.as_deref(), surroundings);
-        let beside = Beside::read(self.general, &mut self.report);
+        let mut outcome = dormouse_config::load(self.config.as_deref(), environment);
+        let overrides = Overrides::read(self.general, &mut self.report);
         match &mut outcome.result {
-            Ok(config) => beside.apply(config, &mut self.report),
+            Ok(config) => overrides.apply(config, &mut self.report),
             Err(problems) => self.report.errors.append(problems),
         }
         outcome.warnings.append(&mut self.report.warnings);
@@ -177,7 +196,7 @@ impl Given {
     }
 }
 
-/// Sets a key in a table, or in one of its tables. What is said twice counts as said last; lists grow.
+/// Sets a key in a table or in one of its tables. The last value counts; lists grow.
 fn set(table: &mut Vec<(String, Node)>, path: &str, node: Node) {
     let (name, inner) = match path.split_once('.') {
         Some((name, inner)) => (name, Some(inner)),
@@ -200,13 +219,13 @@ fn help() -> String {
     format!(
         "dormouse run [--config=FILE] [--log-level=LEVEL] [--control=PATH] [--http=ADDRESS]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
-         Serve what sleeps until somebody connects: hold the client, wake what is behind, pass the client on the\n\
-         moment it answers, put it to sleep again when nobody needs it.\n\n\
+         Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
+         as soon as the workload answers, and stop the workload when no client needs it.\n\n\
          {}\n\
-         A SPAN is a time span as in systemd.time(7), \"1min 30s\" for example; a number alone is seconds.\n\
-         A COMMAND is split as a shell would, but no shell runs it.\n\
+         A SPAN is a time span as in systemd.time(7), for example \"1min 30s\"; a plain number is in seconds.\n\
+         A COMMAND is split into words as a shell does, but no shell runs it.\n\
          See dormouse-run(8), dormouse.toml(5).\n",
-        flags::help(RUN)
+        flags::help_with(RUN, Definition::default)
     )
 }
 
@@ -223,12 +242,12 @@ mod tests {
     fn config(args: &[&str]) -> Config {
         match outcome(args).result {
             Ok(config) => config,
-            Err(problems) => panic!("{}", Told(&problems)),
+            Err(problems) => panic!("{}", ProblemList(&problems)),
         }
     }
 
     fn outcome(args: &[&str]) -> Outcome {
-        match parse(args.iter().map(OsString::from), Surroundings { root: false }) {
+        match parse(args.iter().map(OsString::from), Environment { root: false }) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }
@@ -272,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_last_counts() {
+    fn the_last_value_counts() {
         let config = config(&["--listen=@a", "--to=@b", "--unit=a", "--unit=b", "--user", "--system"]);
         let Some(ActivatorConfig::Unit(unit)) = &config.services[0].servers[0].wake else { panic!() };
         assert_eq!((unit.name.as_str(), unit.manager), ("b.service", Manager::System));
@@ -288,7 +307,7 @@ mod tests {
             ),
             (
                 &["--exec=a", "--hold-max=0"],
-                "--hold-max: at least 1 is held; to turn clients away at once write --hold=0",
+                "--hold-max: must be at least 1; to turn clients away at once, write --hold=0",
             ),
             (
                 &["--exec=a", "--maxconn=many"],
@@ -300,27 +319,30 @@ mod tests {
             ),
             (
                 &["--exec=a", "--ready=healthy"],
-                "--ready: only a container is healthy; wake one (--container=NAME), or use connect",
+                "--ready: healthy requires a container; add --container=NAME, or use connect",
             ),
             (
                 &["--exec=a", "--freeze=5min"],
-                "--freeze: it would be stopped before it is frozen; stay below --idle, which is 5min",
+                "--freeze: must be less than --idle (5min), because a stopped workload cannot be frozen",
             ),
-            (&["--exec=a", "--unit=b"], "--exec: is another way to wake than --unit; keep one of them"),
-            (&["--stop=a"], "--stop: belongs to --start, which is missing; add it or take this out"),
+            (&["--exec=a", "--unit=b"], "--exec: conflicts with --unit; keep only one"),
+            (&["--stop=a"], "--stop-command: requires --start-command; add it, or remove this setting"),
             (
                 &["--exec=a && b"],
-                "--exec: \"a && b\": no shell runs here that knows '&'; quote it in '…', or run sh -c '…'",
+                "--exec: \"a && b\": '&' needs a shell, and none runs; put it in quotes, or use sh -c '…'",
             ),
             (
                 &["--idle=5min"],
-                "--idle: means nothing without something to wake; add --exec=, --unit= or another, or take it out",
+                "--idle: requires a workload; add --exec=, --unit= or another, or remove this setting",
             ),
             (
                 &["--exec=a", "--to=@c"],
-                "--to: one thing that is woken is one server; give one; several servers, each with its own wake, stand in a file (--config)",
+                "--to: several servers cannot share a workload; give one, or write [[services.NAME.servers]] in a file (--config)",
             ),
-            (&["--start=a", "--idle=5min"], "--idle: nothing says how to stop it; add --stop"),
+            (
+                &["--start=a", "--idle=5min"],
+                "--idle: requires a command that stops the workload; add --stop-command",
+            ),
             (
                 &["--exec=a", "--keep-warm=25:00-26:00"],
                 "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
@@ -328,14 +350,17 @@ mod tests {
             (&["--idel=5min"], "dormouse run: unrecognized option '--idel=5min'; did you mean --idle?"),
             (
                 &["x.toml"],
-                "\"x.toml\" follows no flag; write --config=x.toml for a file, --to=x.toml for a server",
+                "unexpected argument \"x.toml\"; write --config=x.toml for a file, --to=x.toml for a server",
             ),
-            (&["--config=x.toml"], "--config: says what is served, and so does --listen; use one of them"),
+            (
+                &["--config=x.toml"],
+                "--config: conflicts with --listen: services come either from a file or from flags; keep one of them",
+            ),
             (
                 &["--config=x.toml", "--hold=30x"],
-                "--config: says what is served, and so does --listen; use one of them",
+                "--config: conflicts with --listen: services come either from a file or from flags; keep one of them",
             ),
-            (&["--name=a b"], "\"a b\" is no name; it is made of letters, digits, '-', '_' and '.'"),
+            (&["--name=a b"], "\"a b\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'"),
         ] {
             assert_eq!(errors(&[&base[..], more].concat()), [expected]);
         }
@@ -349,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_flag_was_not_understood_nothing_is_missing() {
+    fn an_unknown_flag_hides_messages_about_missing_flags() {
         for (args, expected) in [
             (&["--bogus"][..], "dormouse run: unrecognized option '--bogus'; see dormouse run --help"),
             (&["--listen"], "dormouse run: option '--listen' requires an argument"),
@@ -359,7 +384,7 @@ mod tests {
             ),
             (
                 &["--config=/nonexistent/x.toml", "--hold=1s"],
-                "--config: says what is served, and so does --hold; use one of them",
+                "--config: conflicts with --hold: services come either from a file or from flags; keep one of them",
             ),
         ] {
             assert_eq!(errors(args), [expected]);
@@ -367,19 +392,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_flags_is_told_beside_what_is_wrong_with_the_file() {
+    fn errors_of_the_flags_are_reported_with_those_of_the_file() {
         let errors = errors(&["--config=/nonexistent/x.toml", "--log-level=loud"]);
         assert_eq!(
             errors,
             [
-                "--log-level: \"loud\": not a level; write err, warning, notice, info or debug",
+                "--log-level: \"loud\": not a log level; write err, warning, notice, info or debug",
                 "/nonexistent/x.toml: cannot be read: No such file or directory (os error 2); check the name",
             ]
         );
     }
 
     #[test]
-    fn a_flag_beside_a_file_does_not_take_a_services_place() {
+    fn a_flag_beside_a_file_must_not_use_the_address_of_a_service() {
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/dormouse.toml");
         let file = format!("--config={example}");
         let listen = config(&[&file]).services.into_iter().find_map(|service| {
@@ -390,7 +415,7 @@ mod tests {
         let (name, address) = listen.unwrap();
         assert_eq!(
             errors(&[&file, &format!("--http={address}")]),
-            [format!("--http: {address} is where {name} listens; choose another address")]
+            [format!("--http: {address} is already used by service {name}; choose another address")]
         );
         let looked_at = outcome(&[&file, "--http=0.0.0.0:9180"]);
         assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 1, "{looked_at:?}");

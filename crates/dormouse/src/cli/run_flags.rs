@@ -1,32 +1,32 @@
-//! The flags of `dormouse run`: other names for keys of one service, and a few of their own.
+//! The flags of `dormouse run`: most stand for a configuration key of one service.
 
 use dormouse_config::keys::{self, Key};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 
 use super::flags::Definition;
 
-/// What a flag says.
+/// The meaning of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunFlag {
     Help,
-    /// The file to be read.
+    /// The configuration file.
     Config,
-    /// The service's name.
+    /// The name of the service.
     Name,
     /// A key at the top of a file.
     General(&'static str),
     /// A key of the service.
     Key(&'static str),
-    /// A key of the service that may be said several times.
+    /// A key of the service, which may be given several times.
     Repeated(&'static str),
-    /// A key of the service, and its word.
+    /// A key of the service, with this value.
     Word(&'static str, &'static str),
-    /// A key of the service that is switched.
+    /// A switch of the service, with this value.
     Switch(&'static str, bool),
 }
 
 impl RunFlag {
-    /// The definition of the key that it stands for.
+    /// Returns the definition of the key that the flag stands for.
     pub(crate) fn key(self) -> Option<&'static Key> {
         match self {
             Self::General(name) => keys::TOP.iter().find(|key| key.path == name),
@@ -39,11 +39,28 @@ impl RunFlag {
 }
 
 impl Definition<RunFlag> {
-    /// What the manual says: of itself, or what it says of the key.
-    pub(crate) fn description(&self) -> &'static str {
-        match self.flag.key() {
+    /// Returns the text for the manual: that of the flag, or else that of its key, with the default.
+    pub(crate) fn description(&self) -> String {
+        let text = match self.flag.key() {
             Some(key) if self.manual.is_empty() => key.manual,
             _ => self.manual,
+        };
+        match self.default() {
+            Some(default) => format!("{text} [default: {default}]"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Returns the value that applies without the flag, if the key has one.
+    pub(crate) fn default(&self) -> Option<String> {
+        match self.flag {
+            RunFlag::Switch(..) => Some("off".to_owned()),
+            // The texts of these contain it.
+            RunFlag::Word(..) | RunFlag::Help | RunFlag::Config | RunFlag::Name => None,
+            RunFlag::General(_) | RunFlag::Key(_) | RunFlag::Repeated(_) => {
+                let default = self.flag.key()?.default.replace('"', "");
+                Some(default).filter(|default| !default.is_empty())
+            }
         }
     }
 }
@@ -77,224 +94,249 @@ const fn key(
 /// The flags of `dormouse run`.
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
-        manual: "Read the services from this file, /etc/dormouse/dormouse.toml and services.d/*.toml beside it unless \
-                 told. See dormouse.toml(5). Beside it only --log-level=, --log=, --control=, --http= and \
-                 --drain-timeout= are taken, and count more than what the file says.",
+        manual: "Read the services from this file. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
         ..flag(
             RunFlag::Config,
             "config",
             "FILE",
-            &["Read the services from this file", "(/etc/dormouse/dormouse.toml)"],
+            &["Read the services from this file [default: /etc/dormouse/dormouse.toml]"],
         )
     },
     Definition {
-        manual: "The service's name in the log, main unless told.",
-        ..flag(RunFlag::Name, "name", "NAME", &["Call the service so in the log (main)"])
+        manual: "The name of the service in the log and on the control socket. [default: main]",
+        ..flag(RunFlag::Name, "name", "NAME", &["Set the name of the service in the log [default: main]"])
     },
     flag(
         RunFlag::Repeated("listen"),
         "listen",
         "ADDRESS",
         &[
-            "Listen here: HOST:PORT, *:PORT, /path, unix:/path?mode=0660,",
-            "@abstract, vsock:CID:PORT, fd:NAME for passed sockets; may be",
-            "given several times",
+            "Listen on HOST:PORT, *:PORT, /path, unix:/path?mode=0660, @abstract, vsock:CID:PORT, or fd:NAME for sockets of a socket unit; may be given several times",
         ],
     ),
     Definition {
-        manual: "Where clients go: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. May be given several \
-                 times where nothing is woken.",
+        manual: "The server that clients are forwarded to: HOST:PORT, /PATH or unix:/PATH, @ABSTRACT or vsock:CID:PORT. May be given several times where nothing is started on demand.",
         ..flag(
             RunFlag::Repeated("to"),
             "to",
             "ADDRESS",
-            &["Pass clients on to this server: HOST:PORT, /path, @abstract,", "vsock:CID:PORT"],
+            &["Forward clients to this server: HOST:PORT, /path, @abstract, vsock:CID:PORT"],
         )
     },
-    key("wake.exec", "exec", "COMMAND", &["Wake it by starting this program"]),
-    key("wake.unit", "unit", "NAME", &["Wake it by starting this systemd unit"]),
+    key("wake.exec", "exec", "COMMAND", &["Start this program on demand"]),
+    key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"]),
     Definition {
-        manual: "The unit is the user's service manager's. Unless told, it is when dormouse does not run as root.",
+        manual: "Look for the unit in the user's service manager. This is the default unless dormouse runs as root.",
         ..flag(
             RunFlag::Word("wake.manager", "user"),
             "user",
             "",
-            &["The unit is one of the user's service manager"],
+            &["Look for the unit in the user's service manager [default: unless root]"],
         )
     },
     Definition {
-        manual: "The unit is the system's service manager's. Unless told, it is when dormouse runs as root.",
+        manual: "Look for the unit in the system's service manager. This is the default if dormouse runs as root.",
         ..flag(
             RunFlag::Word("wake.manager", "system"),
             "system",
             "",
-            &["The unit is one of the system's service manager"],
+            &["Look for the unit in the system's service manager [default: as root]"],
         )
     },
-    key("wake.container", "container", "NAME", &["Wake it by starting this container of Podman or Docker"]),
-    key("wake.engine", "engine", "PATH", &["The container engine's API socket"]),
-    key("wake.start", "start", "COMMAND", &["Wake it by this command"]),
-    key("wake.stop", "stop", "COMMAND", &["Stop by this command what --start started"]),
-    key("wake.freeze", "freeze-command", "COMMAND", &["Freeze it by this command"]),
-    key("wake.thaw", "thaw", "COMMAND", &["Thaw it by this command"]),
-    key("wake.status", "status", "COMMAND", &["Ends with 0 while it runs"]),
-    key("wake.wol", "wol", "MAC", &["Wake it by a Wake-on-LAN packet to this hardware address"]),
+    key("wake.container", "container", "NAME", &["Start this container of Podman or Docker on demand"]),
+    key("wake.engine", "engine", "PATH", &["Set the API socket of the container engine"]),
+    key("wake.start", "start-command", "COMMAND", &["Start the workload by this command"]),
+    key("wake.stop", "stop-command", "COMMAND", &["Stop by this command what --start-command started"]),
+    key("wake.freeze", "freeze-command", "COMMAND", &["Freeze the workload by this command"]),
+    key("wake.thaw", "thaw-command", "COMMAND", &["Thaw the workload by this command"]),
     key(
-        "ready",
-        "ready",
-        "KIND",
-        &["When it is ready: connect, notify, healthy, file:PATH,", "command:COMMAND, expect:TEXT (connect)"],
+        "wake.status",
+        "status-command",
+        "COMMAND",
+        &["Ask by this command whether the workload runs (exit status 0)"],
     ),
-    key("settle", "settle", "SPAN", &["How long it must have been ready (0)"]),
-    key("idle.stop", "idle", "SPAN", &["Stop it after so long without a session (5min)"]),
-    key("idle.freeze", "freeze", "SPAN", &["Freeze it after so long without a session (infinity)"]),
+    key("wake.wol", "wol", "MAC", &["Wake the machine with this hardware address by a Wake-on-LAN packet"]),
     key(
-        "idle.quiet",
-        "quiet",
+        "ready",
+        "ready",
+        "connect|notify|healthy|file:PATH|command:COMMAND|expect:TEXT",
+        &[
+            "Decide when a started workload is ready: connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT",
+        ],
+    ),
+    key("settle", "settle", "SPAN", &["Forward clients only after the workload has been ready this long"]),
+    key("idle.stop", "idle", "SPAN", &["Stop the workload after this long without a session"]),
+    key("idle.freeze", "freeze", "SPAN", &["Freeze the workload after this long without a session"]),
+    key("idle.quiet", "quiet", "SPAN", &["Ignore sessions without traffic for this long"]),
+    key(
+        "idle.minimum_uptime",
+        "minimum-uptime",
         "SPAN",
-        &["A session that moved no byte for so long does not count", "(infinity)"],
+        &["Keep a started workload running at least this long"],
     ),
-    key("idle.minimum_uptime", "minimum-uptime", "SPAN", &["Let it run for so long at least (60s)"]),
     flag(
         RunFlag::Repeated("idle.keep_warm"),
         "keep-warm",
         "WINDOW",
-        &["Keep it awake at these times (\"Mon-Fri 08:00-18:00\"); may be", "given several times"],
+        &["Keep the workload awake at these times (\"Mon-Fri 08:00-18:00\"); may be given several times"],
     ),
     key(
         "hold.timeout",
         "hold",
         "SPAN",
-        &["Hold a client for so long while it starts (30s; 0 turns it", "away at once)"],
+        &["Hold a client for at most this long while the workload starts; 0 turns it away at once"],
     ),
-    key("hold.max", "hold-max", "N", &["Hold so many clients at most (1024)"]),
+    key("hold.max", "hold-max", "N", &["Hold at most this many clients"]),
     key(
         "hold.overflow",
         "overflow",
         "refuse|queue",
-        &["Turn the next one away (refuse), or leave it in the backlog"],
+        &["Beyond --hold-max turn clients away (refuse) or leave them in the backlog (queue)"],
     ),
     key(
         "wake.on",
         "wake-on",
         "connect|data",
-        &["Wake on a connection, or on a client's first byte (connect)"],
+        &["Start the workload on a connection, or on the first byte of a client"],
     ),
     flag(
         RunFlag::Repeated("wake.allow"),
         "wake-allow",
         "CIDR",
-        &["Let only clients from this range wake it; may be given", "several times"],
+        &["Let only clients from this range start the workload; may be given several times"],
     ),
-    key("wake.start_timeout", "start-timeout", "SPAN", &["Let a start take so long at most (120s)"]),
-    key("wake.stop_timeout", "stop-timeout", "SPAN", &["Enforce a stop after so long (10s)"]),
+    key("wake.start_timeout", "start-timeout", "SPAN", &["Give up on a start that takes longer than this"]),
+    key("wake.stop_timeout", "stop-timeout", "SPAN", &["Kill the workload if a stop takes longer than this"]),
     flag(
         RunFlag::Switch("wake.stop_foreign", true),
         "stop-foreign",
         "",
-        &["Stop also what somebody else has started"],
+        &["Also freeze and stop what dormouse did not start"],
     ),
     Definition {
-        manual: "Do not try a connection again that ends before the server's first byte while it starts, and do not send \
-                 again what the client said: for protocols in which that does harm.",
+        manual: "During a start do not try a connection again that ends before the first byte of the server, and do not send the bytes of the client again. Use it for protocols where a repetition does harm.",
         ..flag(
             RunFlag::Switch("replay", false),
             "no-replay",
             "",
             &[
-                "Do not send again what a client said when a connection ends",
-                "without an answer during a start",
+                "Do not send the first bytes of a client again when a connection ends without an answer during a start",
             ],
         )
     },
-    key("maxconn", "maxconn", "N", &["Serve at most so many sessions at once (4096)"]),
+    key("maxconn", "maxconn", "N", &["Serve at most this many sessions at once"]),
     key(
         "at_limit",
         "at-limit",
         "refuse|queue",
-        &["At the limit turn clients away (refuse) or leave them in", "the backlog (queue)"],
+        &["Beyond --maxconn turn clients away (refuse) or leave them in the backlog (queue)"],
     ),
     Definition {
-        manual: "Take a PROXY protocol header that says who the client really is from clients of this range, and from \
-                 local ones; the others are plain clients. May be given several times. all: everybody begins with one; \
-                 then whoever can reach the listener can claim any address.",
+        manual: "Accept a PROXY protocol header, which names the real client, from clients in this range and from local ones; all others are plain clients. May be given several times. all: every client must send one; then every client can claim any address.",
         ..flag(
             RunFlag::Repeated("accept_proxy"),
             "accept-proxy",
             "CIDR|all",
-            &["Take PROXY headers from clients of this range; may be given", "several times"],
+            &["Accept PROXY headers from clients in this range; may be given several times"],
         )
     },
     key(
         "proxy_protocol",
         "proxy-protocol",
         "v1|v2",
-        &["Tell the server the client's address by a PROXY header"],
+        &["Send the server a PROXY header with the address of the client"],
     ),
-    key("timeout.connect", "connect-timeout", "SPAN", &["Give up on an address after so long (5s)"]),
-    key("timeout.idle", "idle-timeout", "SPAN", &["End a session that moved no byte for so long (infinity)"]),
+    key(
+        "timeout.connect",
+        "connect-timeout",
+        "SPAN",
+        &["Give up on an address of the server after this long"],
+    ),
+    key("timeout.idle", "idle-timeout", "SPAN", &["Close sessions without traffic for this long"]),
     key(
         "timeout.half_close",
         "half-close-timeout",
         "SPAN",
-        &["End a session of which one side has ended and the other", "moved no byte for so long (60s)"],
+        &["Close sessions of which one side has ended and the other sent nothing for this long"],
     ),
     key(
         "timeout.client",
         "client-timeout",
         "SPAN",
-        &["End a session in which the client is waited for for so long", "(infinity)"],
+        &["Close sessions whose client is inactive for this long"],
     ),
     key(
         "timeout.server",
         "server-timeout",
         "SPAN",
-        &["End a session in which the server is waited for for so long", "(infinity)"],
+        &["Close sessions whose server is inactive for this long"],
     ),
     key(
         "timeout.tunnel",
         "tunnel-timeout",
         "SPAN",
-        &["In the place of both: end a session that moved no byte for so", "long (infinity)"],
+        &["In place of both: close sessions without traffic for this long"],
     ),
-    key(
-        "timeout.session",
-        "session-timeout",
-        "SPAN",
-        &["End a session after so long, whatever moves (infinity)"],
-    ),
+    key("timeout.session", "session-timeout", "SPAN", &["Close sessions after this long, even with traffic"]),
     flag(
         RunFlag::General("drain_timeout"),
         "drain-timeout",
         "SPAN",
-        &["On SIGTERM let open sessions go on for so long (0)"],
+        &["On SIGTERM let open sessions go on for this long"],
     ),
     flag(
         RunFlag::General("log_level"),
         "log-level",
         "err|warning|notice|info|debug",
-        &["What is logged (info); debug: a line for each session"],
+        &["Log lines up to this level; debug logs a line for each session"],
     ),
     flag(
         RunFlag::General("log"),
         "log",
         "text|tcplog|json",
-        &["What lines of the log look like (text); tcplog and json:", "a line for each session"],
+        &["Set the format of the log; tcplog and json log a line for each session"],
     ),
     flag(
         RunFlag::General("control"),
         "control",
         "PATH",
-        &["Take commands at this UNIX socket; none: nowhere"],
+        &["Take commands on this UNIX socket; none disables it"],
     ),
     flag(
         RunFlag::General("http"),
         "http",
         "ADDRESS",
-        &["Show a page and metrics at this address, such as", "127.0.0.1:9180; none: nowhere"],
+        &["Serve a status page and metrics on this address, such as 127.0.0.1:9180; none disables it"],
     ),
     super::flags::for_help(RunFlag::Help),
 ];
+
+/// Earlier spellings of flags, which are still accepted, and the flags that they stand for.
+pub(crate) const ALIASES: &[(&str, &str)] = &[
+    ("start", "start-command"),
+    ("stop", "stop-command"),
+    ("thaw", "thaw-command"),
+    ("status", "status-command"),
+];
+
+/// Returns the specifications of all flags, those of the aliases last.
+pub(crate) fn specs() -> Vec<OptSpec> {
+    let alias = |(long, _): &(&'static str, _)| OptSpec {
+        short: None,
+        long,
+        arg: Arg::Required,
+        tier: Tier::Extension,
+    };
+    RUN.iter().map(|definition| definition.spec).chain(ALIASES.iter().map(alias)).collect()
+}
+
+/// Returns the flag with this place in [`specs`]; for an alias the flag that it stands for.
+pub(crate) fn by_index(index: usize) -> Option<&'static Definition<RunFlag>> {
+    RUN.get(index).or_else(|| {
+        let (_, long) = ALIASES.get(index.checked_sub(RUN.len())?)?;
+        RUN.iter().find(|definition| definition.spec.long == *long)
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -302,7 +344,7 @@ mod tests {
     use crate::cli::flags;
 
     #[test]
-    fn flags_and_keys_know_each_other() {
+    fn flags_and_keys_refer_to_each_other() {
         for definition in RUN {
             assert!(
                 !definition.description().is_empty() && !definition.help.is_empty(),
@@ -323,8 +365,16 @@ mod tests {
     }
 
     #[test]
+    fn aliases_stand_for_flags() {
+        for index in RUN.len()..specs().len() {
+            assert!(by_index(index).is_some_and(|definition| definition.spec.long.ends_with("-command")));
+        }
+        assert!(by_index(specs().len()).is_none());
+    }
+
+    #[test]
     fn the_help_fits_a_terminal() {
-        for line in flags::help(RUN).lines() {
+        for line in flags::help_with(RUN, Definition::default).lines() {
             assert!(line.len() <= 100, "{line}");
         }
     }

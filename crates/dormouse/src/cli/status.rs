@@ -1,4 +1,4 @@
-//! `dormouse status`: what sleeps, what is awake, and until when.
+//! `dormouse status`: shows services and their states.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -41,19 +41,19 @@ pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
     flag(
         StatusFlag::Json,
         "json",
-        &["Write all that is known, as JSON"],
-        "Write all that is known as one JSON object: process and services.",
+        &["Print everything as JSON"],
+        "Print everything as one JSON object, with the process and the services.",
     ),
     flag(
         StatusFlag::Watch,
         "watch",
-        &["Show it anew each second"],
-        "Show it anew each second, until interrupted.",
+        &["Repeat every second until interrupted"],
+        "Repeat every second until interrupted.",
     ),
     flags::for_help(StatusFlag::Help),
 ];
 
-/// How often it is shown anew.
+/// The interval of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -79,7 +79,7 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
     let mut missing = None;
     loop {
         let mut status = client.ask_json("show services json")?;
-        // Those that go away while they are watched are missed by whoever watches.
+        // A service that disappears during --watch is not an error.
         let missing = missing.get_or_insert_with(|| missing_in(&status, names));
         if watch && !missing.is_empty() {
             return Err(Trouble::Missing(std::mem::take(missing)));
@@ -98,11 +98,11 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
                 Err(Trouble::Missing(std::mem::take(missing)))
             };
         }
-        // A terminal is cleared, anything else gets one after the other.
+        // Only a terminal is cleared.
         let clear = if !json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         match out::write(format_args!("{clear}{text}")) {
             Ok(()) => {}
-            // Whoever watched has seen enough.
+            // The reader closed the pipe.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             Err(error) => return Ok(out::unwritten(&error)),
         }
@@ -110,10 +110,10 @@ fn show(control: Option<PathBuf>, names: &[String], json: bool, watch: bool) -> 
     }
 }
 
-/// Why not all was shown.
+/// The reason why the output is incomplete.
 enum Trouble {
     Client(ClientError),
-    /// There are none of these names.
+    /// These names do not exist.
     Missing(Vec<String>),
 }
 
@@ -135,19 +135,19 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// That there is none of this name.
+/// Returns the message for a name that does not exist.
 pub(super) fn no_such(name: &str) -> String {
     let what = if name.contains('/') { "server" } else { "service" };
-    format!("No such {what}: {name}.")
+    format!("No such {what}: {name}; dormouse status shows the names.")
 }
 
-/// Whether one of the names means the server, or its service; all are meant if there are none.
+/// Returns whether the names select the server or its service. Without names everything is selected.
 fn is_meant(names: &[String], service: &Value, server: &Value) -> bool {
     let (service, server) = (text(service, "name"), text(server, "name"));
     names.is_empty() || names.iter().any(|name| *name == service || *name == format!("{service}/{server}"))
 }
 
-/// The names that mean nothing.
+/// Returns the names that do not exist.
 fn missing_in(status: &Value, names: &[String]) -> Vec<String> {
     let means = |name: &&String| {
         list(status, "services").iter().any(|service| {
@@ -157,7 +157,7 @@ fn missing_in(status: &Value, names: &[String]) -> Vec<String> {
     names.iter().filter(|name| !means(name)).cloned().collect()
 }
 
-/// Keeps what is meant by these names.
+/// Removes everything that the names do not select.
 fn keep(status: &mut Value, names: &[String]) {
     let Some(Value::Array(services)) = status.get_mut("services") else { return };
     services.retain_mut(|service| {
@@ -168,7 +168,7 @@ fn keep(status: &mut Value, names: &[String]) {
     });
 }
 
-/// The table: a line for each service, and for each server where there are several.
+/// Returns the table: a line for each service, and for each server if there are several.
 fn table(status: &Value, names: &[String]) -> String {
     let head = ["SERVICE", "STATE", "SINCE", "SESSIONS", "WAITING", "LAST START", "NEXT"];
     let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
@@ -228,7 +228,7 @@ fn aligned(rows: &[[String; 7]]) -> String {
     for row in rows {
         let cells: Vec<String> =
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     text
@@ -242,7 +242,7 @@ fn last_start(server: &Value) -> String {
 fn help() -> String {
     format!(
         "dormouse status [OPTIONS...] [NAME...]\n\n\
-         Show what sleeps, what is awake, since when, who waits, and what happens next.\n\
+         Show the services: their states and since when, sessions, waiting clients, and what happens next.\n\
          A NAME is a service, or SERVICE/SERVER.\n\n\
          {}\n\
          See dormouse-status(8).\n",

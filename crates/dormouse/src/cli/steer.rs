@@ -1,4 +1,4 @@
-//! `dormouse wake|sleep|freeze|thaw|drain|explain NAME`: a word to the control socket.
+//! `dormouse wake|sleep|freeze|thaw|drain|explain NAME`: commands on the control socket.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,7 +37,9 @@ pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode 
         Err(stop) => return stop.tell(&help(verb)),
     };
     if names.is_empty() {
-        return out::fail(format_args!("Which service? dormouse {verb} NAME (dormouse status names them)."));
+        return out::fail(format_args!(
+            "dormouse {verb} needs the name of a service; dormouse status shows the names."
+        ));
     }
     let client = match Client::new(control) {
         Ok(client) => client,
@@ -59,7 +61,7 @@ pub(super) fn run(verb: &str, args: impl Iterator<Item = OsString>) -> ExitCode 
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether it was not done.
+/// Returns whether the answer reports a failure.
 fn is_refusal(answer: &str) -> bool {
     let refused = |line: &str| line.starts_with("No such ") || line.starts_with("Require ");
     answer.lines().any(|line| refused(line) || line.contains(": not done: "))
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_done_fails() {
+    fn a_refusal_is_recognised() {
         assert!(is_refusal("web: not done: 3 sessions use it"));
         assert!(is_refusal("No such backend."));
         assert!(!is_refusal("web: starting"));

@@ -26,13 +26,13 @@ pub(crate) const TOP: &[Definition<TopFlag>] = &[
         flag: TopFlag::Interval,
         spec: OptSpec { short: None, long: "interval", arg: Arg::Required, tier: Tier::Extension },
         value: "SPAN",
-        help: &["Show it anew after so long (1s; 100ms to 1h)"],
-        manual: "Show it anew after so long, one second unless told; from 100ms to 1h.",
+        help: &["Refresh after this long, from 100ms to 1h [default: 1s]"],
+        manual: "Refresh after this long, from 100ms to 1h. [default: 1s]",
     },
     flags::for_help(TopFlag::Help),
 ];
 
-/// How often it is shown anew unless told.
+/// The default of `--interval`.
 const INTERVAL: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -49,7 +49,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     match words {
         Ok(words) => {
             if let Some(word) = words.first() {
-                return out::fail(format_args!("{word:?} is not expected; dormouse top takes no names."));
+                return out::fail(format_args!(
+                    "Unexpected argument {word:?}: dormouse top takes none; see dormouse top --help."
+                ));
             }
         }
         Err(stop) => return stop.tell(&help()),
@@ -60,14 +62,16 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn span(text: &str) -> Result<Duration, Stop> {
     let span = text.parse::<TimeSpan>().ok().and_then(TimeSpan::finite);
     span.filter(|span| (SHORTEST..=LONGEST).contains(span)).ok_or_else(|| {
-        Stop::Wrong(format!("--interval={text} is not a time span from 100ms to 1h, for example 2s."))
+        Stop::Wrong(format!(
+            "--interval={text} is not a time span from 100ms to 1h; write for example --interval=2s."
+        ))
     })
 }
 
 fn help() -> String {
     format!(
         "dormouse top [OPTIONS...]\n\n\
-         Show services and their sessions live in a terminal, and steer them by keys; h tells which.\n\n\
+         Show services and their sessions live in a terminal, and control them by keys; h shows the keys.\n\n\
          {}\n\
          See dormouse-top(8).\n",
         flags::help(TOP)

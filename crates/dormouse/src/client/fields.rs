@@ -1,4 +1,4 @@
-//! The fields of a JSON answer of the control socket, as texts and numbers.
+//! Access to the fields of a JSON answer of the control socket.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 
 pub(crate) fn text(value: &Value, name: &str) -> String {
     let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
-    // It goes to a terminal.
+    // The text goes to a terminal.
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// The state of this, and what an administrator wants of the server, where there is one.
+/// Returns the state, with the administrative state of the server unless it is ready.
 pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
     let admin = |server| (server, text(server, "admin"));
     match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
@@ -37,7 +37,7 @@ pub(crate) fn next(server: &Value) -> String {
     }
 }
 
-/// The two largest units.
+/// Returns a time span in seconds with its two largest units.
 pub(crate) fn span(seconds: u64) -> String {
     let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {

@@ -1,4 +1,4 @@
-//! The client's side of the control socket, for `dormouse status` and its kin.
+//! The client of the control socket, for `dormouse status`, `top` and the control commands.
 
 pub(crate) mod fields;
 
@@ -12,74 +12,80 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-/// How long it may take from the call to the whole answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest answer that is read.
-const LONGEST: usize = 64 << 20;
+/// The longest time from the call to the whole answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ClientError {
-    /// No socket was named, and none is where they usually are.
-    Nowhere(Vec<PathBuf>),
-    /// Nobody answers there.
+    /// No socket is named, and none exists at the default paths.
+    NotFound(Vec<PathBuf>),
+    /// The connection fails.
     Unreachable(PathBuf, io::Error),
-    /// The connection broke while we did this.
+    /// The connection broke during this operation.
     Broken(PathBuf, &'static str, io::Error),
-    /// Somebody is there, and there was no whole answer for so long.
-    Silent(PathBuf, Duration),
-    /// The answer is none that we understand.
-    Nonsense(PathBuf, String),
+    /// There was no whole answer in this time.
+    TimedOut(PathBuf, Duration),
+    /// The answer is not valid.
+    Invalid(PathBuf, String),
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nowhere(places) => {
+            Self::NotFound(places) => {
                 let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
                 write!(
                     f,
-                    "No control socket at {}. Is dormouse running, with control = \"unix:PATH\" in its configuration? \
-                     Name the socket with --control=PATH.",
+                    "No control socket at {}; start dormouse run with control = \"unix:PATH\" in its configuration (or \
+                     --control=PATH), and give the same path here with --control=PATH",
                     places.join(" or ")
                 )
             }
             Self::Unreachable(path, error) => {
                 write!(f, "Failed to connect to the control socket {}: {error}", path.display())?;
                 match error.kind() {
-                    ErrorKind::PermissionDenied => f.write_str(" (only the user who runs dormouse may)"),
-                    ErrorKind::ConnectionRefused => f.write_str(" (dormouse is not running)"),
+                    ErrorKind::PermissionDenied => {
+                        f.write_str("; only root or the user that runs dormouse may connect")
+                    }
+                    ErrorKind::ConnectionRefused => f.write_str("; dormouse is not running"),
                     _ => Ok(()),
                 }
             }
             Self::Broken(path, doing, error) => {
                 write!(f, "Failed to {doing} the control socket {}: {error}", path.display())
             }
-            Self::Silent(path, patience) => write!(
+            Self::TimedOut(path, timeout) => write!(
                 f,
-                "The control socket {} does not answer within {} s (dormouse is stopped, or all its places are taken)",
+                "The control socket {} does not answer within {} s; dormouse hangs, or ten other clients are connected",
                 path.display(),
-                patience.as_secs_f64()
+                timeout.as_secs_f64()
             ),
-            Self::Nonsense(path, error) => {
-                write!(f, "The answer from {} is not understood: {error}", path.display())
+            Self::Invalid(path, error) => {
+                write!(
+                    f,
+                    "The answer of the control socket {} is not valid: {error}; does dormouse listen there?",
+                    path.display()
+                )
             }
         }
     }
 }
 
-/// Where commands go.
+/// A client of one control socket.
 #[derive(Debug)]
 pub(crate) struct Client {
     path: PathBuf,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Client {
-    /// The socket that was named, or the first that is where they usually are.
+    /// Uses this socket, or the first that exists at the default paths.
     pub(crate) fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
         if let Some(path) = named {
-            // As the configuration writes it.
+            // The form of the configuration is accepted, too.
             let plain = path.to_str().and_then(|text| text.strip_prefix("unix:"));
             let plain = plain.map(|text| text.split_once('?').map_or(text, |(path, _)| path));
             return Ok(Self::at(plain.map_or_else(|| path.clone(), PathBuf::from)));
@@ -87,15 +93,15 @@ impl Client {
         let places = crate::admin::places(|name| std::env::var_os(name));
         match places.iter().find(|place| place.exists()) {
             Some(path) => Ok(Self::at(path.clone())),
-            None => Err(ClientError::Nowhere(places)),
+            None => Err(ClientError::NotFound(places)),
         }
     }
 
     fn at(path: PathBuf) -> Self {
-        Self { path, patience: PATIENCE }
+        Self { path, timeout: TIMEOUT }
     }
 
-    /// Says a line, and gives the answer without the empty line behind it.
+    /// Sends a line and returns the answer without its final empty line.
     pub(crate) fn ask(&self, line: &str) -> Result<String, ClientError> {
         let call = Call { client: self, began: Instant::now() };
         let broken = |doing| move |error| call.broken(doing, error);
@@ -108,7 +114,7 @@ impl Client {
         socket.shutdown(Shutdown::Write).map_err(broken("write to"))?;
         let mut answer = Vec::new();
         let mut piece = vec![0; 64 << 10];
-        while answer.len() < LONGEST {
+        while answer.len() < MAX_ANSWER {
             socket.set_read_timeout(Some(call.left()?)).map_err(broken("read from"))?;
             match socket.read(&mut piece) {
                 Ok(0) => break,
@@ -117,23 +123,23 @@ impl Client {
                 Err(error) => return Err(call.broken("read from", error)),
             }
         }
-        let answer = String::from_utf8(answer).map_err(|error| self.nonsense(&error.to_string()))?;
+        let answer = String::from_utf8(answer).map_err(|error| self.invalid(&error.to_string()))?;
         Ok(answer.trim_end_matches('\n').to_owned())
     }
 
-    /// That an answer is not what it should be.
-    pub(crate) fn nonsense(&self, why: &str) -> ClientError {
-        ClientError::Nonsense(self.path.clone(), why.to_owned())
+    /// Returns the error for an answer that is not valid.
+    pub(crate) fn invalid(&self, why: &str) -> ClientError {
+        ClientError::Invalid(self.path.clone(), why.to_owned())
     }
 
-    /// Says a line whose answer is JSON.
+    /// Sends a line whose answer is JSON.
     pub(crate) fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
-        serde_json::from_str(&answer).map_err(|error| self.nonsense(&error.to_string()))
+        serde_json::from_str(&answer).map_err(|error| self.invalid(&error.to_string()))
     }
 }
 
-/// One question, which has to be answered in time.
+/// A request with its deadline.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     client: &'a Client,
@@ -141,23 +147,23 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Connects; where nobody accepts and many wait already, that takes its time as well.
+    /// Connects, which waits as well if the backlog is full.
     fn connect(self) -> io::Result<UnixStream> {
         let address = SocketAddrUnix::new(&self.client.path)?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        set_socket_timeout(&socket, Timeout::Send, Some(self.client.patience))?;
+        set_socket_timeout(&socket, Timeout::Send, Some(self.client.timeout))?;
         connect(&socket, &address)?;
         Ok(socket.into())
     }
 
-    /// How long it may still take.
+    /// Returns the time that is left.
     fn left(self) -> Result<Duration, ClientError> {
-        let left = self.client.patience.saturating_sub(self.began.elapsed());
+        let left = self.client.timeout.saturating_sub(self.began.elapsed());
         if left.is_zero() { Err(self.silent()) } else { Ok(left) }
     }
 
     fn silent(self) -> ClientError {
-        ClientError::Silent(self.client.path.clone(), self.client.patience)
+        ClientError::TimedOut(self.client.path.clone(), self.client.timeout)
     }
 
     fn broken(self, doing: &'static str, error: io::Error) -> ClientError {
@@ -168,7 +174,7 @@ impl Call<'_> {
     }
 }
 
-/// A word as the socket takes it, whatever is in it.
+/// Escapes a word for the control socket.
 pub(crate) fn escaped(word: &str) -> String {
     let special = |c: char| c.is_ascii_whitespace() || ";\\".contains(c);
     word.chars()
@@ -197,9 +203,9 @@ mod tests {
             Self(std::env::temp_dir().join(name))
         }
 
-        /// What somebody without much patience is told there.
+        /// What somebody without much timeout is told there.
         fn told(&self) -> String {
-            let client = Client { path: self.0.clone(), patience: Duration::from_millis(200) };
+            let client = Client { path: self.0.clone(), timeout: Duration::from_millis(200) };
             let (send, told) = mpsc::channel();
             thread::spawn(move || send.send(client.ask("show info").unwrap_err().to_string()));
             told.recv_timeout(SOON).unwrap()
@@ -208,7 +214,7 @@ mod tests {
         fn does_not_answer(&self) -> String {
             let path = self.0.display();
             format!(
-                "The control socket {path} does not answer within 0.2 s (dormouse is stopped, or all its places are taken)"
+                "The control socket {path} does not answer within 0.2 s; dormouse hangs, or ten other clients are connected"
             )
         }
     }
@@ -220,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_nobody_lets_in_is_told() {
+    fn a_full_backlog_is_reported() {
         let socket = Socket::new("full");
         let address = SocketAddrUnix::new(&socket.0).unwrap();
         let new = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
@@ -242,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn who_hears_nothing_is_told() {
+    fn silence_is_reported() {
         let socket = Socket::new("silent");
         let _listener = UnixListener::bind(&socket.0).unwrap();
         assert_eq!(socket.told(), socket.does_not_answer());
     }
 
     #[test]
-    fn an_answer_that_does_not_end_is_none() {
+    fn an_answer_without_end_is_reported() {
         let socket = Socket::new("slow");
         let listener = UnixListener::bind(&socket.0).unwrap();
         let talker = thread::spawn(move || {
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_is_called_by_its_name() {
+    fn an_error_names_the_operation() {
         let socket = Socket::new("gone");
         let refused = format!("Failed to connect to the control socket {}: No such file", socket.0.display());
         assert!(socket.told().starts_with(&refused), "{}", socket.told());

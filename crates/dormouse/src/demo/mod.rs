@@ -1,56 +1,56 @@
-//! `dormouse demo`: a service that sleeps until somebody connects, with everything built in.
+//! `dormouse demo`: a service that starts on demand, with everything built in.
 
 mod server;
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_activate::ActivatorConfig;
 use dormouse_activate::exec::Exec;
-use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_config::limit::Cap;
 use dormouse_config::listen_options::ListenOptions;
-use dormouse_config::model::{
-    Config, Control, Hold, Idle, Listen, Oversight, Queue, Ready, ServerConfig, ServiceConfig, Timeouts,
-    WakeOn, Waking,
-};
+use dormouse_config::model::{AdminConfig, Config, Control, Idle, Listen, ServerConfig, ServiceConfig};
 use dormouse_core::address::{AddressError, ListenAddress, Target};
-use dormouse_core::pool::Balance;
-use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
-use dormouse_proxy::listener::Received;
-use dormouse_relay::Limits;
+use dormouse_proxy::listener::PassedFds;
 
-use crate::supervisor::{RunError, run_and_tell};
+use crate::supervisor::{RunError, run_with};
 pub use server::serve;
 
 /// The hidden command that the demo starts: its server.
 pub const SERVER: &str = "demo-server";
 
-/// It sleeps after so long without a session.
+/// The time without a session after which the server stops.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Why there is no demo.
+/// The reason why the demo failed.
 #[derive(Debug)]
 pub enum DemoError {
-    /// No place for the server's socket.
+    /// The directory for the socket of the server cannot be created.
     Directory(PathBuf, io::Error),
-    /// Its name cannot be an address.
+    /// The path of the directory cannot be an address.
     Address(AddressError),
-    /// It did not run.
+    /// The supervisor failed.
     Run(RunError),
 }
 
 impl fmt::Display for DemoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path, error) => write!(f, "Failed to make {}: {error}", path.display()),
+            Self::Directory(path, error) => write!(
+                f,
+                "Failed to create {}: {error}; set TMPDIR to a directory that you may write to",
+                path.display()
+            ),
             Self::Address(error) => {
-                write!(f, "The temporary directory's name is no good for a socket: {error}")
+                write!(
+                    f,
+                    "The path of the temporary directory is unsuitable for a socket: {error}; set TMPDIR to a shorter path"
+                )
             }
             Self::Run(error) => write!(f, "{error}"),
         }
@@ -63,14 +63,19 @@ impl std::error::Error for DemoError {}
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(passed: Received) -> Result<(), DemoError> {
+pub fn run(passed: PassedFds) -> Result<(), DemoError> {
     let directory = std::env::temp_dir().join(format!("dormouse-demo-{}", std::process::id()));
     let made = fs::DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|error| DemoError::Directory(directory.clone(), error))?;
     let result = config(&directory)
         .map_err(DemoError::Address)
-        .and_then(|config| run_and_tell(config, None, passed, tell).map_err(DemoError::Run));
-    // What is left in the directory is the socket of a server that was killed.
+        .and_then(|config| run_with(config, None, passed, tell).map_err(DemoError::Run));
+    if result.is_ok() {
+        // The demo has ended whether or not the message can be written.
+        let _ =
+            writeln!(io::stdout(), "The demo has ended: its web server is stopped and its port is closed.");
+    }
+    // Only the socket of a killed server is left in the directory.
     let _ = fs::remove_dir_all(&directory);
     result
 }
@@ -79,10 +84,10 @@ fn tell(listeners: &[String]) {
     // Whoever does not read it sees the listener in the log.
     let _ = writeln!(
         io::stdout(),
-        "A web server sleeps behind this address; it takes a second to start.\n\
+        "dormouse listens on this address; the first connection starts a web server, which takes a second.\n\
          In another terminal:\n\n    \
          curl http://{}/\n\n\
-         It goes back to sleep {} s after the last session. Ctrl-C ends the demo.\n",
+         The web server stops {} s after the last session. Ctrl-C ends the demo.\n",
         listeners.first().map_or("", String::as_str),
         IDLE.as_secs()
     );
@@ -99,54 +104,17 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
     let to = Target::parse(socket.as_os_str())?;
     let server = ServerConfig::new("demo".to_owned(), to, Some(ActivatorConfig::Exec(exec)));
     let listen = ListenAddress::parse("127.0.0.1:0")?;
+    let listen = Listen::Open { address: listen, options: ListenOptions::default() };
     let service = ServiceConfig {
-        name: "demo".to_owned(),
-        listen: vec![Listen::Open { address: listen, options: ListenOptions::default() }],
-        servers: vec![server],
-        dns: Vec::new(),
-        balance: Balance::First { soft: None },
-        queue: Queue { timeout: TimeSpan::from_secs(30), max: NonZeroU32::MIN.saturating_add(1023) },
-        retries: 3,
-        redispatch: true,
-        fail_open: false,
-        ready: Ready::Connect,
-        settle: Duration::ZERO,
-        hold: Hold {
-            timeout: TimeSpan::from_secs(30),
-            max: NonZeroU32::MIN.saturating_add(1023),
-            overflow: AtLimit::Refuse,
-        },
-        idle: Idle {
-            stop: Some(IDLE),
-            freeze: None,
-            quiet: None,
-            minimum_uptime: Duration::ZERO,
-            keep_warm: Vec::new(),
-        },
-        waking: Waking {
-            on: WakeOn::Connect,
-            allow: None,
-            stop_foreign: false,
-            start_timeout: Duration::from_secs(120),
-            stop_timeout: Duration::from_secs(10),
-        },
-        exclusive: None,
-        replay: true,
+        idle: Idle { stop: Some(IDLE), minimum_uptime: Duration::ZERO, ..Idle::default() },
         maxconn: Cap::DEFAULT,
-        at_limit: AtLimit::Queue,
-        proxy_protocol: None,
-        accept_proxy: None,
-        timeouts: Timeouts {
-            connect: Some(Duration::from_secs(5)),
-            proxy_header: Duration::from_secs(5),
-            limits: Limits { half_close: Some(Duration::from_secs(60)), ..Limits::default() },
-        },
+        ..ServiceConfig::new("demo".to_owned(), vec![listen], vec![server])
     };
     // Every session is to be seen.
     Ok(Config {
         log_level: Some(Level::Debug),
         drain_timeout: None,
-        oversight: Oversight { control: Control::Off, ..Oversight::default() },
+        admin: AdminConfig { control: Control::Off, ..AdminConfig::default() },
         services: vec![service],
     })
 }

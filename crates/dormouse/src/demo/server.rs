@@ -5,12 +5,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What a real program does before it listens.
+/// The time that a real program needs before it listens.
 const START: Duration = Duration::from_secs(1);
-/// A client that says nothing is not waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Nor is more kept of what one says: a line may have no end.
-const LONGEST: u64 = 64 << 10;
+/// A silent client is disconnected after this time.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest request, in bytes: a line may have no end.
+const MAX_REQUEST: u64 = 64 << 10;
 
 /// Serves until killed.
 ///
@@ -18,7 +18,7 @@ const LONGEST: u64 = 64 << 10;
 /// When it cannot listen.
 pub fn serve(socket: &Path) -> io::Result<()> {
     std::thread::sleep(START);
-    // The one before may have been killed.
+    // The previous server may have been killed.
     let _ = std::fs::remove_file(socket);
     let listener = UnixListener::bind(socket)?;
     let awake = Instant::now();
@@ -30,9 +30,9 @@ pub fn serve(socket: &Path) -> io::Result<()> {
 }
 
 fn answer(client: &UnixStream, count: u64, awake: Duration) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
-    for line in BufReader::new(client.take(LONGEST)).lines().take(100) {
+    client.set_read_timeout(Some(TIMEOUT))?;
+    client.set_write_timeout(Some(TIMEOUT))?;
+    for line in BufReader::new(client.take(MAX_REQUEST)).lines().take(100) {
         if line?.is_empty() {
             break;
         }
@@ -53,11 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_without_an_end_is_answered_where_it_is_too_long() {
+    fn a_request_that_is_too_long_is_answered() {
         let (mut client, server) = UnixStream::pair().unwrap();
-        client.set_write_timeout(Some(PATIENCE)).unwrap();
-        client.write_all(&vec![b'a'; usize::try_from(LONGEST).unwrap()]).unwrap();
-        // The client has not ended its stream: whoever goes on reading runs out of patience.
+        client.set_write_timeout(Some(TIMEOUT)).unwrap();
+        client.write_all(&vec![b'a'; usize::try_from(MAX_REQUEST).unwrap()]).unwrap();
+        // The client has not ended its stream: further reading would time out.
         answer(&server, 1, Duration::ZERO).unwrap();
         drop(server);
         let mut said = String::new();

@@ -1,4 +1,4 @@
-//! `dormouse proxy`: one service that has nothing to wake, between the sockets passed in and one target.
+//! `dormouse proxy`: one service without a workload, between the passed sockets and one target.
 
 mod serve;
 
@@ -12,59 +12,59 @@ use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
-use dormouse_proxy::listener::{self, Listener, OpenError, PassedError, Received};
+use dormouse_proxy::listener::{self, Listener, OpenError, PassedError, PassedFds};
 use dormouse_proxy::server::block_on;
 use dormouse_sys::notify::Notifier;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
-/// What the command line asks for.
+/// The settings from the command line.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where sessions go.
+    /// The target of all sessions.
     pub target: Target,
-    /// Where to listen when nothing is passed in; none of them takes in another.
+    /// The addresses to listen on if no socket is passed; none covers another.
     pub listen: Vec<ListenAddress>,
-    /// How many sessions at once.
+    /// The maximum number of sessions.
     pub cap: Cap,
-    /// What happens to the next one.
+    /// The handling of clients beyond it.
     pub at_limit: AtLimit,
-    /// Exit after so long without a session.
+    /// The time without a session after which the process exits.
     pub exit_idle_time: Option<Duration>,
-    /// The header that the server gets.
+    /// The version of the PROXY header for the target.
     pub proxy_protocol: Option<Version>,
-    /// How long a client is held.
+    /// The longest time to hold a client.
     pub wait: TimeSpan,
-    /// How long an address may take to answer.
+    /// The longest time for an address to answer.
     pub connect_timeout: Option<Duration>,
-    /// How long a session may be silent.
+    /// The longest time without traffic in a session.
     pub idle_timeout: Option<Duration>,
-    /// How long it may be silent when half of it is closed.
+    /// The same after one side has ended.
     pub half_close_timeout: Option<Duration>,
-    /// How long open sessions may go on after SIGTERM.
+    /// The time that open sessions have after SIGTERM.
     pub drain_timeout: TimeSpan,
-    /// What is logged; `None`: as the environment says.
+    /// The log level; `None`: that of the environment.
     pub log_level: Option<Level>,
 }
 
-/// Why the proxy did not start, or did not go on.
+/// The reason why the proxy failed.
 #[derive(Debug)]
 pub enum ProxyError {
-    /// What was passed in is of no use.
+    /// The passed descriptors are unusable.
     Passed(PassedError),
-    /// Nothing was passed in, and there is nowhere to listen.
+    /// No socket was passed, and there is no address to listen on.
     NoSockets,
-    /// We cannot listen.
+    /// A listener cannot be opened.
     Open(OpenError),
-    /// The target cannot be completed.
+    /// The name service of the target cannot be resolved.
     Target(ResolveError),
-    /// The system gives us no event loop.
+    /// The event loop cannot be created.
     Runtime(io::Error),
-    /// A listener died.
+    /// A listener failed.
     Listener {
-        /// Which.
+        /// Its name.
         name: String,
-        /// What the kernel said.
+        /// The error.
         error: io::Error,
     },
 }
@@ -87,7 +87,7 @@ impl fmt::Display for ProxyError {
 impl std::error::Error for ProxyError {}
 
 impl ProxyError {
-    /// The kernel's number for it, as the service manager is told (`ERRNO=`, `sd_notify(3)`).
+    /// Returns the error number for the service manager (`ERRNO=`, `sd_notify(3)`).
     pub fn errno(&self) -> Errno {
         let error = match self {
             Self::Open(error) => &error.error,
@@ -98,20 +98,20 @@ impl ProxyError {
     }
 }
 
-/// What is served.
+/// The source of sessions.
 enum Source {
     Listeners(Vec<Listener>),
     Connected(std::os::fd::OwnedFd),
 }
 
-/// Serves until idle, told to stop, or failed.
+/// Serves until the proxy is idle, stopped by a signal, or fails.
 ///
 /// # Errors
-/// When it cannot start, or a listener dies.
-pub fn run(settings: Settings, passed: Received) -> Result<(), ProxyError> {
-    let source = match listener::sort(passed).map_err(ProxyError::Passed)? {
+/// The proxy cannot start, or a listener fails.
+pub fn run(settings: Settings, passed: PassedFds) -> Result<(), ProxyError> {
+    let source = match listener::classify(passed).map_err(ProxyError::Passed)? {
         listener::Passed::Listeners(listeners) => {
-            Source::Listeners(listeners.into_iter().map(Listener::or_by_address).collect())
+            Source::Listeners(listeners.into_iter().map(Listener::named_by_address).collect())
         }
         listener::Passed::Connected(socket) => Source::Connected(socket),
         listener::Passed::Nothing if settings.listen.is_empty() => return Err(ProxyError::NoSockets),

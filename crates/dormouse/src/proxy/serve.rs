@@ -8,14 +8,15 @@ use std::sync::Arc;
 use dormouse_config::proxy_protocol::SendProxy;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
-use dormouse_proxy::admission::{Admission, Beside, Pool, raise_limit};
+use dormouse_proxy::admission::{Admission, FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::client::Client;
 use dormouse_proxy::connect::{Route, options};
 use dormouse_proxy::server::{
-    Guests, Life, ListenerDied, Open, READY, Signals, drain, end_sessions, watchdog,
+    ListenerFailed, ListeningService, OpenSessions, READY, ServeOptions, Signals, drain, end_sessions,
+    watchdog,
 };
-use dormouse_proxy::session::{self, Shared};
-use dormouse_proxy::stats::Ledger;
+use dormouse_proxy::session::{self, ServiceContext};
+use dormouse_proxy::stats::Stats;
 use dormouse_proxy::upstream::Service;
 use dormouse_relay::{Limits, Pipes, StreamKind};
 use dormouse_sys::notify::Notifier;
@@ -30,7 +31,7 @@ pub(super) async fn serve(
 ) -> Result<(), ProxyError> {
     let log = Log::new(settings.log_level);
     let listeners = if let Source::Listeners(listeners) = &source { listeners.len() } else { 0 };
-    let budget = raise_limit(settings.cap.get(), Beside { listeners, ..Beside::default() });
+    let budget = raise_fd_limit(settings.cap.get(), FdReservation { listeners, ..FdReservation::default() });
     if budget.sessions < usize::try_from(settings.cap.get()).unwrap_or(usize::MAX) {
         log.line(
             Level::Warning,
@@ -45,14 +46,14 @@ pub(super) async fn serve(
     }
     let route = Route::new(&settings.target, settings.connect_timeout).map_err(ProxyError::Target)?;
     let mut signals = Signals::register().map_err(ProxyError::Runtime)?;
-    let pool = Pool::new(budget.sessions);
+    let pool = FdLimits::new(budget.sessions);
     // Where sessions have lines in the log they are known, so that they have them at the end, too.
-    let admit = if log.wants_sessions() { Admission::of_mortals } else { Admission::new };
+    let admit = if log.logs_sessions() { Admission::with_tracked_sessions } else { Admission::new };
     let admission = admit(settings.cap, settings.at_limit, &pool);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ServiceContext {
         label: String::new(),
         service: Service::always_there(route, settings.wait),
-        ledger: Arc::new(Ledger::new(log.clone())),
+        stats: Arc::new(Stats::new(log.clone())),
         servers: Vec::new(),
         limits: Arc::new(Limits {
             half_close: settings.half_close_timeout,
@@ -71,51 +72,55 @@ pub(super) async fn serve(
             Ok(())
         }
         Source::Listeners(listeners) => {
-            let life = Life {
+            let options = ServeOptions {
                 exit_idle_time: settings.exit_idle_time,
                 drain_timeout: settings.drain_timeout,
-                pool: &pool,
-                ledger: &shared.ledger,
+                fd_limits: &pool,
+                stats: &shared.stats,
                 log: &log,
                 manager: manager.as_ref(),
             };
-            let open = Open {
+            let open = ListeningService {
                 listeners,
                 admission: Arc::clone(&admission),
-                shared: Arc::clone(&shared),
+                context: Arc::clone(&shared),
                 behind: settings.target.to_string(),
                 announce: !settings.listen.is_empty(),
             };
-            let served = life.serve(open, &mut signals).await;
-            served.map(drop).map_err(|ListenerDied { name, error }| ProxyError::Listener { name, error })
+            let served = options.serve(open, &mut signals).await;
+            served.map(drop).map_err(|ListenerFailed { name, error }| ProxyError::Listener { name, error })
         }
     };
     shared.pipes.set_process_exiting();
     if let Some(manager) = &manager {
         manager.send_blocking("STOPPING=1\nSTATUS=Shutting down...");
     }
-    let ledger = Arc::clone(&shared.ledger);
-    end_sessions(vec![Guests { admission, ledger }], &pool, &log).await;
+    let stats = Arc::clone(&shared.stats);
+    end_sessions(vec![OpenSessions { admission, stats }], &pool, &log).await;
     log.flush();
     result
 }
 
 /// The session of an Accept=yes connection.
-fn take_up(socket: OwnedFd, admission: &Arc<Admission>, shared: &Arc<Shared>) -> impl Future<Output = ()> {
+fn take_up(
+    socket: OwnedFd,
+    admission: &Arc<Admission>,
+    shared: &Arc<ServiceContext>,
+) -> impl Future<Output = ()> {
     // It works without; a socket that cannot be made non-blocking fails at its first use.
     let _ = rustix::io::ioctl_fionbio(&socket, true);
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
-    session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.enter())
+    session::serve(Arc::clone(shared), Client { socket, kind }, None, admission.admit())
 }
 
 /// Serves one session, to its end or ours.
 async fn serve_one(
     session: impl Future<Output = ()>,
-    shared: &Shared,
+    shared: &ServiceContext,
     granted: TimeSpan,
-    pool: &Pool,
+    pool: &FdLimits,
     manager: Option<&Notifier>,
     signals: &mut Signals,
 ) {
@@ -128,7 +133,7 @@ async fn serve_one(
         () = signals.next() => {}
         () = watchdog(manager) => {}
     }
-    shared.ledger.end_soon();
+    shared.stats.begin_shutdown();
     tokio::select! {
         () = session.as_mut() => {}
         _ = drain(granted, pool, manager, signals) => {}

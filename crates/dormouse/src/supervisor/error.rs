@@ -1,4 +1,4 @@
-//! Why `dormouse run` did not start, or did not go on.
+//! The errors of `dormouse run`, with their exit statuses.
 
 use std::fmt;
 use std::io;
@@ -7,54 +7,54 @@ use dormouse_proxy::listener::{OpenError, PassedError};
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
-/// Exit statuses of sysexits.h, as far as they are used. systemd knows them by name (`systemd.exec(5)`).
+/// The exit statuses of sysexits.h that dormouse uses. systemd has names for them (`systemd.exec(5)`).
 pub mod exit {
-    /// What is needed is not to be had now.
+    /// Something that is needed is not available now.
     pub const UNAVAILABLE: u8 = 69;
-    /// The system has nothing left: descriptors, memory.
+    /// The system has no descriptors or memory left.
     pub const OSERR: u8 = 71;
-    /// A socket cannot be made.
+    /// A socket cannot be created.
     pub const CANTCREAT: u8 = 73;
-    /// A socket failed that had worked.
+    /// A socket failed that worked before.
     pub const IOERR: u8 = 74;
-    /// It may not be done by this user.
+    /// This user lacks a permission.
     pub const NOPERM: u8 = 77;
-    /// The configuration is wrong. Starting again does not help.
+    /// The configuration is wrong. A restart does not help.
     pub const CONFIG: u8 = 78;
 }
 
-/// Why it did not start, or did not go on.
+/// The reason why `dormouse run` did not start, or ended.
 #[derive(Debug)]
 pub enum RunError {
-    /// What was passed in is of no use.
+    /// The passed sockets cannot be used.
     Passed(PassedError),
-    /// One connected socket was passed in.
+    /// A connected socket was passed instead of a listener.
     Connected,
-    /// A service is to have a socket that was not passed in.
+    /// A service needs a socket that was not passed.
     NotPassed {
         /// The service.
         service: String,
         /// The socket's name.
         name: String,
-        /// Names that were passed in and are not taken.
+        /// The names of the passed sockets that no service uses.
         known: Vec<String>,
     },
-    /// We cannot listen.
+    /// A listener cannot be opened.
     Open(OpenError),
-    /// A server's address cannot be completed.
+    /// A server's address cannot be resolved.
     Target {
         /// The service.
         service: String,
-        /// Why not.
+        /// The resolver's error.
         error: ResolveError,
     },
-    /// The system gives us no event loop.
+    /// The event loop cannot be created.
     Runtime(io::Error),
-    /// A listener died.
+    /// A listener failed.
     Listener {
-        /// Which.
+        /// The listener.
         name: String,
-        /// What the kernel said.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -88,7 +88,7 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 impl RunError {
-    /// The exit status for it, of sysexits.h, as service managers know them (`RestartPreventExitStatus=`).
+    /// Returns the exit status, for settings such as `RestartPreventExitStatus=`.
     pub fn exit_status(&self) -> u8 {
         let error = match self {
             Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => return exit::CONFIG,
@@ -98,13 +98,13 @@ impl RunError {
         };
         match error.kind() {
             io::ErrorKind::PermissionDenied => exit::NOPERM,
-            // Who listens there may end, and an address may come.
+            // These may pass: the other listener may close, and the address may be assigned.
             io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => exit::UNAVAILABLE,
             _ => exit::CANTCREAT,
         }
     }
 
-    /// The kernel's number for it, as the service manager is told (`ERRNO=`, `sd_notify(3)`).
+    /// Returns the error number for the service manager (`ERRNO=`, `sd_notify(3)`).
     pub fn errno(&self) -> Errno {
         let error = match self {
             Self::Open(error) => &error.error,

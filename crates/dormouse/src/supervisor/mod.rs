@@ -1,124 +1,135 @@
-//! `dormouse run`: services, each with its listeners, its servers and what wakes them.
+//! `dormouse run`: serves the services of a configuration and applies new configurations while it runs.
+//!
+//! - `state`: what is being served ([`Supervisor`]), and its shutdown.
+//! - `plan`: the difference between two configurations, without I/O.
+//! - `prepare`, `open`, `conflict`: everything that can fail, before anything changes.
+//! - `apply`: the change itself.
+//! - `service`: one service that is active, and one that drains.
+//! - `sockets`, `fd_store`, `fd_name`, `wake_state`: what survives a restart.
 
+mod apply;
+mod conflict;
 mod error;
-mod fdname;
-mod memory;
+mod fd_name;
+mod fd_store;
+mod open;
 mod plan;
 mod prepare;
 mod reload;
-mod serving;
+mod service;
 mod sockets;
-mod standing;
-mod store;
+mod state;
+mod wake_state;
 
 use dormouse_config::model::Config;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Log;
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::server::{
-    Ended, Hangups, ListenerDied, READY, Remark, Signals, ask_for_time, background, block_on, drain,
-    end_sessions, report_status_and, watchdog,
+    DrainEnd, HangupSignals, ListenerFailed, READY, Signals, StatusNote, background, block_on, drain,
+    end_sessions, extend_stop_timeout, report_status_and, watchdog,
 };
 use dormouse_sys::notify::Notifier;
 
 pub use error::{RunError, exit};
 use reload::Reload;
-pub use reload::{Read, Reread};
-use serving::Serving;
+pub use reload::{ConfigLoader, LoadedConfig};
+use state::Supervisor;
 
-/// Serves until told to stop, or failed. `read` gives the configuration as it is then, at each SIGHUP.
+/// Serves this configuration until a signal ends the process. SIGHUP applies what `load` returns then.
 ///
 /// # Errors
-/// When it cannot start, or a listener dies.
-pub fn run(config: Config, read: Read, passed: Received) -> Result<(), RunError> {
-    run_and_tell(config, Some(read), passed, |_| {})
+/// When the start fails, or a listener fails later.
+pub fn run(config: Config, load: ConfigLoader, passed: PassedFds) -> Result<(), RunError> {
+    run_with(config, Some(load), passed, |_| {})
 }
 
-/// The same; `ready` is told the names of all listeners when everything is set up. Without `read` SIGHUP ends it, as
-/// it does with whoever knows nothing of it.
+/// Serves this configuration and calls `ready` with the names of all listeners once they accept. Without `load`, SIGHUP
+/// ends the process, which is the default action of that signal.
 ///
 /// # Errors
-/// When it cannot start, or a listener dies.
-pub fn run_and_tell(
+/// When the start fails, or a listener fails later.
+pub fn run_with(
     config: Config,
-    read: Option<Read>,
-    passed: Received,
+    load: Option<ConfigLoader>,
+    passed: PassedFds,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
-    block_on(serve(config, read, passed, ready)).map_err(RunError::Runtime)?
+    block_on(serve(config, load, passed, ready)).map_err(RunError::Runtime)?
 }
 
 async fn serve(
     config: Config,
-    read: Option<Read>,
-    passed: Received,
+    load: Option<ConfigLoader>,
+    passed: PassedFds,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), RunError> {
     let manager = Notifier::from_env();
-    let log = Log::formatted(config.log_level, config.oversight.format);
+    let log = Log::with_format(config.log_level, config.admin.format);
     let mut signals = Signals::register_with_soft_stop().map_err(RunError::Runtime)?;
-    let rereads = read.map(|read| Ok((read, Hangups::register()?))).transpose().map_err(RunError::Runtime)?;
-    let mut serving = Serving::new(&config, passed, Notifier::from_env(), &log)?;
-    serving.begin(config).await?;
-    ready(&serving.listeners());
+    let reloads =
+        load.map(|load| Ok((load, HangupSignals::register()?))).transpose().map_err(RunError::Runtime)?;
+    let mut supervisor = Supervisor::new(&config, passed, Notifier::from_env(), &log)?;
+    supervisor.start(config).await?;
+    ready(&supervisor.listener_names());
     let _background = background();
     if let Some(manager) = &manager {
         manager.send_blocking(READY);
     }
-    let served = attend(&mut serving, rereads, &mut signals, manager.as_ref()).await;
-    // Whoever comes now waits in the service manager's socket.
-    serving.close().await;
+    let served = run_until_stopped(&mut supervisor, reloads, &mut signals, manager.as_ref()).await;
+    // From here on new clients wait in the backlog of the socket that the service manager holds.
+    supervisor.close_listeners().await;
     let ended = match &served {
         Ok(()) => {
-            let (granted, pool) =
-                (serving.config.drain_timeout.unwrap_or(TimeSpan::ZERO), serving.pool.clone());
+            let (timeout, fd_limits) =
+                (supervisor.config.drain_timeout.unwrap_or(TimeSpan::ZERO), supervisor.fd_limits.clone());
             tokio::select! {
-                ended = drain(granted, &pool, manager.as_ref(), &mut signals) => ended,
-                // What is woken and put to sleep meanwhile is written down. No listener is left that could die.
-                _ = serving.watch() => Ended::InGoodOrder,
+                ended = drain(timeout, &fd_limits, manager.as_ref(), &mut signals) => ended,
+                // This keeps the wake state up to date. No listener is left that could fail.
+                _ = supervisor.watch() => DrainEnd::Completed,
             }
         }
-        Err(_) => Ended::InGoodOrder,
+        Err(_) => DrainEnd::Completed,
     };
-    serving.pipes.set_process_exiting();
+    supervisor.pipes.set_process_exiting();
     if let Some(manager) = &manager {
         manager.send_blocking("STOPPING=1\nSTATUS=Putting services to sleep...");
     }
-    let (guests, pool) = (serving.guests(), serving.pool.clone());
-    // What is not waited for is ended by its guards, or stays as it is.
-    if ended == Ended::InGoodOrder {
-        let longest = serving.longest_stop();
+    let (sessions, fd_limits) = (supervisor.open_sessions(), supervisor.fd_limits.clone());
+    // If this is cut short, the guards end the processes, and units and containers stay as they are.
+    if ended == DrainEnd::Completed {
+        let longest = supervisor.longest_stop_timeout();
         tokio::select! {
-            () = serving.end() => {}
+            () = supervisor.stop_workloads() => {}
             () = signals.next() => {}
             () = watchdog(manager.as_ref()) => {}
-            () = ask_for_time(manager.as_ref(), longest) => {}
+            () = extend_stop_timeout(manager.as_ref(), longest) => {}
         }
     }
-    end_sessions(guests, &pool, &log).await;
+    end_sessions(sessions, &fd_limits, &log).await;
     log.flush();
-    served.map_err(|ListenerDied { name, error }| RunError::Listener { name, error })
+    served.map_err(|ListenerFailed { name, error }| RunError::Listener { name, error })
 }
 
-/// Until it is told to end, or a listener died.
-async fn attend(
-    serving: &mut Serving,
-    rereads: Option<(Read, Hangups)>,
+/// Serves and reloads until a signal asks for the end, or a listener fails.
+async fn run_until_stopped(
+    supervisor: &mut Supervisor,
+    reloads: Option<(ConfigLoader, HangupSignals)>,
     signals: &mut Signals,
     manager: Option<&Notifier>,
-) -> Result<(), ListenerDied> {
-    let (ledger, remark) = (serving.ledger.clone(), Remark::default());
-    let beside = async {
-        tokio::join!(report_status_and(manager, &ledger, &remark), watchdog(manager));
+) -> Result<(), ListenerFailed> {
+    let (stats, note) = (supervisor.stats.clone(), StatusNote::default());
+    let reports = async {
+        tokio::join!(report_status_and(manager, &stats, &note), watchdog(manager));
     };
-    tokio::pin!(beside);
-    let mut reload = Reload::new(rereads, manager, &remark);
+    tokio::pin!(reports);
+    let mut reload = Reload::new(reloads, manager, &note);
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
-            died = serving.watch() => return Err(died),
-            found = reload.next() => reload.finish(found, serving).await,
-            () = &mut beside => {}
+            failed = supervisor.watch() => return Err(failed),
+            loaded = reload.next() => reload.finish(loaded, supervisor).await,
+            () = &mut reports => {}
         }
     }
 }

@@ -1,48 +1,48 @@
-//! What a new configuration changes: what is kept, moved, opened and closed. No I/O.
+//! The difference between two configurations: which services and listeners are kept, moved, opened and closed. No I/O.
 
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 
-/// The way from one configuration to another.
+/// The steps from one configuration to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// A step for each service of the new configuration, in its order.
+    /// One step for each service of the new configuration, in its order.
     pub(super) steps: Vec<Step>,
-    /// The old services that are in the new configuration no more.
-    pub(super) gone: Vec<usize>,
+    /// The old services that the new configuration does not contain.
+    pub(super) removed: Vec<usize>,
 }
 
-/// What becomes of a service. Numbers are places in the old configuration.
+/// What happens to one service. Numbers are indices into the old configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It stays as it is; nothing of it is touched.
+    /// The service is equal in both configurations and is not touched.
     Keep(usize),
-    /// It is set up: anew, or in the place of an old one, which ends.
+    /// The service is new, or replaces an old one of the same name, which drains.
     SetUp {
-        /// The old one of its name.
-        before: Option<usize>,
-        /// For each of its listeners, in their order.
+        /// The old service of the same name.
+        previous: Option<usize>,
+        /// The origin of each of its listeners, in their order.
         listeners: Vec<Origin>,
     },
 }
 
-/// Where a listener comes from.
+/// The origin of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It is open already, for this service as this listener of it, and moves over.
+    /// An old service has it open; the socket moves over.
     Moved {
         /// The old service.
         service: usize,
-        /// Its listener.
+        /// The listener of that service.
         listener: usize,
     },
     /// It is opened.
     Opened,
-    /// It is opened when those that nobody wants any more have been closed: one of them takes its place.
+    /// It is opened after old listeners are closed, because one of them uses its address.
     OpenedAfter,
 }
 
 impl Plan {
-    /// Whether this listener of the old configuration stays open, wherever it moves to.
+    /// Returns whether this listener of the old configuration stays open, for whichever service.
     pub(super) fn keeps(&self, service: usize, listener: usize) -> bool {
         self.steps.iter().any(|step| match step {
             Step::Keep(number) => *number == service,
@@ -51,15 +51,15 @@ impl Plan {
     }
 }
 
-/// Plans the way. `beside`: what else was open and is closed.
-pub(super) fn plan(old: &Config, new: &Config, beside: &[Listen]) -> Plan {
-    let before = |service: &ServiceConfig| old.services.iter().position(|other| other.name == service.name);
+/// Plans the change from `old` to `new`. `also_closed` are other listeners that the change closes.
+pub(super) fn plan(old: &Config, new: &Config, also_closed: &[Listen]) -> Plan {
+    let previous = |service: &ServiceConfig| old.services.iter().position(|other| other.name == service.name);
     let kept: Vec<Option<usize>> = new
         .services
         .iter()
-        .map(|service| before(service).filter(|place| old.services.get(*place) == Some(service)))
+        .map(|service| previous(service).filter(|place| old.services.get(*place) == Some(service)))
         .collect();
-    // Listeners of services that stay as they are are not to be had.
+    // The listeners of the old services that change.
     let mut free: Vec<(usize, usize, &Listen)> = Vec::new();
     for (number, service) in
         old.services.iter().enumerate().filter(|(number, _)| !kept.contains(&Some(*number)))
@@ -68,16 +68,16 @@ pub(super) fn plan(old: &Config, new: &Config, beside: &[Listen]) -> Plan {
     }
     let mut moved: Vec<Vec<Option<(usize, usize)>>> =
         new.services.iter().map(|service| vec![None; service.listen.len()]).collect();
-    // First a service's own, then those of others: of two that ask the kernel for a port each keeps its own.
+    // A service gets its own old listeners first: of two services with port 0 each keeps its port.
     for own in [true, false] {
         for ((service, places), kept) in new.services.iter().zip(&mut moved).zip(&kept) {
             if kept.is_some() {
                 continue;
             }
-            let before = before(service);
+            let previous = previous(service);
             for (listen, place) in service.listen.iter().zip(places).filter(|(_, place)| place.is_none()) {
                 let fits = |(number, _, other): &(usize, usize, &Listen)| {
-                    let whose = if own { Some(*number) == before } else { !listen.is_any_port() };
+                    let whose = if own { Some(*number) == previous } else { !listen.is_any_port() };
                     whose && other.is_same_socket(listen)
                 };
                 if let Some(found) = free.iter().position(fits) {
@@ -92,7 +92,7 @@ pub(super) fn plan(old: &Config, new: &Config, beside: &[Listen]) -> Plan {
         None if free
             .iter()
             .map(|(_, _, other)| *other)
-            .chain(beside)
+            .chain(also_closed)
             .any(|other| other.is_in_the_way_of(listen)) =>
         {
             Origin::OpenedAfter
@@ -104,13 +104,13 @@ pub(super) fn plan(old: &Config, new: &Config, beside: &[Listen]) -> Plan {
             return Step::Keep(*number);
         }
         let listeners = service.listen.iter().zip(places).map(|(listen, place)| origin(listen, place));
-        Step::SetUp { before: before(service), listeners: listeners.collect() }
+        Step::SetUp { previous: previous(service), listeners: listeners.collect() }
     });
     let steps = steps.collect();
     let stays = |service: &ServiceConfig| new.services.iter().any(|other| other.name == service.name);
-    let gone =
+    let removed =
         old.services.iter().enumerate().filter(|(_, service)| !stays(service)).map(|(number, _)| number);
-    Plan { steps, gone: gone.collect() }
+    Plan { steps, removed: removed.collect() }
 }
 
 #[cfg(test)]
@@ -122,9 +122,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use dormouse_config::{self, Surroundings};
+    use dormouse_config::{self, Environment};
 
-    /// Addresses of which some take the place of others.
+    /// Addresses, some of which conflict with each other.
     const ADDRESSES: [&str; 9] = [
         "127.0.0.1:80",
         "127.0.0.2:80",
@@ -148,12 +148,12 @@ mod tests {
                 listen.join(", ")
             );
         }
-        dormouse_config::read(&[dormouse_config::single("x".as_ref(), &text)], Surroundings { root: true })
+        dormouse_config::read(&[dormouse_config::single("x".as_ref(), &text)], Environment { root: true })
             .result
             .ok()
     }
 
-    /// Configurations as they can be: what clashes is none.
+    /// Valid configurations: those with conflicts are filtered out.
     fn configuration() -> impl Strategy<Value = Config> {
         let service = (vec(0..ADDRESSES.len(), 1..3), 1..3u8);
         let services = proptest::collection::btree_map(0..4u8, service, 1..4);
@@ -166,10 +166,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_the_same_is_not_touched(config in configuration()) {
+        fn equal_configurations_keep_all_services(config in configuration()) {
             let plan = plan(&config, &config, &[]);
             let all: Vec<_> = (0..config.services.len()).map(Step::Keep).collect();
-            prop_assert_eq!(plan, Plan { steps: all, gone: Vec::new() });
+            prop_assert_eq!(plan, Plan { steps: all, removed: Vec::new() });
         }
 
         #[test]
@@ -177,34 +177,34 @@ mod tests {
             let plan = plan(&old, &new, &[]);
             prop_assert_eq!(plan.steps.len(), new.services.len());
             for (step, service) in plan.steps.iter().zip(&new.services) {
-                let before = old.services.iter().position(|other| other.name == service.name);
+                let expected = old.services.iter().position(|other| other.name == service.name);
                 match step {
                     Step::Keep(number) => prop_assert_eq!(&old.services[*number], service),
-                    Step::SetUp { before: said, listeners } => {
-                        prop_assert_eq!(*said, before);
+                    Step::SetUp { previous, listeners } => {
+                        prop_assert_eq!(*previous, expected);
                         prop_assert_eq!(listeners.len(), service.listen.len());
-                        prop_assert!(before.is_none_or(|number| old.services[number] != *service));
+                        prop_assert!(expected.is_none_or(|number| old.services[number] != *service));
                     }
                 }
             }
             for (number, service) in old.services.iter().enumerate() {
                 let stays = new.services.iter().any(|other| other.name == service.name);
-                prop_assert_eq!(plan.gone.contains(&number), !stays);
+                prop_assert_eq!(plan.removed.contains(&number), !stays);
             }
         }
 
         #[test]
-        fn every_listener_has_one_place_and_none_is_closed_that_is_wanted(old in configuration(), new in configuration()) {
+        fn a_listener_moves_at_most_once_and_is_not_closed_if_wanted(old in configuration(), new in configuration()) {
             let plan = plan(&old, &new, &[]);
             let mut moved = BTreeSet::new();
             for (step, service) in plan.steps.iter().zip(&new.services) {
-                let Step::SetUp { listeners, before } = step else { continue };
+                let Step::SetUp { listeners, previous } = step else { continue };
                 for (origin, wanted) in listeners.iter().zip(&service.listen) {
                     let Origin::Moved { service, listener } = *origin else { continue };
                     prop_assert!(moved.insert((service, listener)), "moved twice");
                     prop_assert!(listen(&old, service, listener).is_same_socket(wanted));
-                    prop_assert!(!plan.steps.contains(&Step::Keep(service)), "taken from one that stays");
-                    prop_assert!(Some(service) == *before || !wanted.is_any_port(), "another's port");
+                    prop_assert!(!plan.steps.contains(&Step::Keep(service)), "taken from a service that is kept");
+                    prop_assert!(Some(service) == *previous || !wanted.is_any_port(), "the port of another service");
                 }
             }
             for (number, service) in old.services.iter().enumerate() {
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_opened_at_once_has_its_place_free(old in configuration(), new in configuration()) {
+        fn a_listener_waits_only_for_a_conflicting_one(old in configuration(), new in configuration()) {
             let plan = plan(&old, &new, &[]);
             for (step, service) in plan.steps.iter().zip(&new.services) {
                 let Step::SetUp { listeners, .. } = step else { continue };
@@ -232,7 +232,7 @@ mod tests {
                     let clash = old.services.iter().flat_map(|service| &service.listen).find(in_the_way);
                     match origin {
                         Origin::Moved { .. } => {}
-                        Origin::OpenedAfter => prop_assert!(clash.is_some(), "{wanted} waits for nothing"),
+                        Origin::OpenedAfter => prop_assert!(clash.is_some(), "{wanted} waits without a conflict"),
                         Origin::Opened => prop_assert!(clash.is_none(), "{wanted} is opened beside {clash:?}"),
                     }
                 }

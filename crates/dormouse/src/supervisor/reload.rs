@@ -1,90 +1,91 @@
-//! SIGHUP: the configuration is read anew, checked whole, and put into effect or not at all.
+//! SIGHUP: loads the configuration again, checks all of it, and applies all of it or nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::model::Config;
 use dormouse_log::Level;
-use dormouse_proxy::server::{Hangups, Remark};
+use dormouse_proxy::server::{HangupSignals, StatusNote};
 use dormouse_sys::blocking::{self, BlockingTask};
 use dormouse_sys::notify::Notifier;
 use tokio::time::{Instant, timeout_at};
 
-use super::serving::Serving;
+use super::state::Supervisor;
 
-/// Gives the configuration as it is now. It is called in a thread of its own, since files may be slow.
-pub type Read = Arc<dyn Fn() -> Reread + Send + Sync>;
+/// Loads the configuration. It runs in a thread of its own, because files may be slow.
+pub type ConfigLoader = Arc<dyn Fn() -> LoadedConfig + Send + Sync>;
 
-/// What came of reading the configuration anew.
+/// The result of loading the configuration.
 #[derive(Debug, Clone)]
-pub struct Reread {
-    /// The configuration, or all that is wrong, a line each.
+pub struct LoadedConfig {
+    /// The configuration, or all problems in it, one line each.
     pub result: Result<Config, String>,
-    /// What somebody should look at.
+    /// Warnings that do not prevent the reload.
     pub warnings: Vec<String>,
 }
 
-/// A file system that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A load that takes longer counts as failed: the file system hangs.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is read anew, and when.
+/// The reloads of one process.
 pub(super) struct Reload<'a> {
-    rereads: Option<(Read, Hangups)>,
+    reloads: Option<(ConfigLoader, HangupSignals)>,
     manager: Option<&'a Notifier>,
-    remark: &'a Remark,
-    /// It is being read.
-    reading: Option<(BlockingTask<Reread>, Instant)>,
+    /// The note in the status line of the service manager.
+    note: &'a StatusNote,
+    /// The load that is running, with its deadline.
+    loading: Option<(BlockingTask<LoadedConfig>, Instant)>,
 }
 
 impl<'a> Reload<'a> {
     pub(super) fn new(
-        rereads: Option<(Read, Hangups)>,
+        reloads: Option<(ConfigLoader, HangupSignals)>,
         manager: Option<&'a Notifier>,
-        remark: &'a Remark,
+        note: &'a StatusNote,
     ) -> Self {
-        Self { rereads, manager, remark, reading: None }
+        Self { reloads, manager, note, loading: None }
     }
 
-    /// Waits for SIGHUP, then rereads. Nothing is lost when this is given up and called again.
-    pub(super) async fn next(&mut self) -> Reread {
-        let Some((read, hangups)) = &mut self.rereads else { return std::future::pending().await };
-        if self.reading.is_none() {
+    /// Waits for SIGHUP, then loads the configuration. This is cancel safe.
+    pub(super) async fn next(&mut self) -> LoadedConfig {
+        let Some((load, hangups)) = &mut self.reloads else { return std::future::pending().await };
+        if self.loading.is_none() {
             hangups.next().await;
             if let Some(manager) = self.manager {
                 manager.send_blocking(&reloading());
             }
         }
-        let (reading, deadline) = self.reading.get_or_insert_with(|| {
-            let read = Arc::clone(read);
-            (blocking::spawn("reload", move || read()), Instant::now() + PATIENCE)
+        let (loading, deadline) = self.loading.get_or_insert_with(|| {
+            let load = Arc::clone(load);
+            (blocking::spawn("reload", move || load()), Instant::now() + LOAD_TIMEOUT)
         });
-        let failed = |reason: String| Reread { result: Err(reason), warnings: Vec::new() };
-        let found = match timeout_at(*deadline, reading.result()).await {
-            Ok(Ok(found)) => found,
+        let failed = |reason: String| LoadedConfig { result: Err(reason), warnings: Vec::new() };
+        let loaded = match timeout_at(*deadline, loading.result()).await {
+            Ok(Ok(loaded)) => loaded,
             Ok(Err(error)) => failed(format!("reading it failed: {error}")),
             Err(_) => failed(format!(
                 "it could not be read within {} s; see what its file system does",
-                PATIENCE.as_secs()
+                LOAD_TIMEOUT.as_secs()
             )),
         };
-        self.reading = None;
-        found
+        self.loading = None;
+        loaded
     }
 
-    /// Puts into effect what was found, if nothing is wrong with it.
-    pub(super) async fn finish(&mut self, found: Reread, serving: &mut Serving) {
-        let log = serving.log.clone();
-        for warning in &found.warnings {
+    /// Applies a loaded configuration, logs the outcome, and reports the end of the reload to the service manager.
+    pub(super) async fn finish(&mut self, loaded: LoadedConfig, supervisor: &mut Supervisor) {
+        let log = supervisor.log.clone();
+        for warning in &loaded.warnings {
             log.line(Level::Warning, format_args!("{warning}"));
         }
-        let turned = match found.result {
-            Ok(config) => serving.turn_to(config).await.map_err(|error| error.to_string()),
+        let applied = match loaded.result {
+            Ok(config) => supervisor.apply(config).await.map_err(|error| error.to_string()),
             Err(problems) => Err(problems),
         };
-        match turned {
+        match applied {
             Ok(changes) => {
                 log.line(Level::Info, format_args!("The configuration was reloaded: {changes}."));
-                self.remark.set("");
+                self.note.set("");
             }
             Err(problems) => {
                 for problem in problems.lines() {
@@ -96,7 +97,7 @@ impl<'a> Reload<'a> {
                         "The configuration was not reloaded, nothing has changed. Mend it, and reload again."
                     ),
                 );
-                self.remark.set(&format!("the configuration was not reloaded: {problems}"));
+                self.note.set(&format!("the configuration was not reloaded: {problems}"));
             }
         }
         if let Some(manager) = self.manager {
@@ -105,7 +106,7 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// What `Type=notify-reload` waits for, with the time that tells it from an older one (`sd_notify(3)`).
+/// The message that `Type=notify-reload` requires. Its time tells this reload from an earlier one (`sd_notify(3)`).
 fn reloading() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;

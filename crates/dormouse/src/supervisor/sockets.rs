@@ -1,4 +1,4 @@
-//! The sockets of services: passed in under a name, or opened.
+//! Where listening sockets come from: the service manager's socket units, its descriptor store, or a new socket.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -7,56 +7,61 @@ use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 use dormouse_log::{Level, Log};
-use dormouse_proxy::listener::Received;
+use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::listener::{self, Listener, OpenError};
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
-use super::store::Stored;
+use super::fd_store::StoredListeners;
 
-/// What the service manager passed, while no service has it.
+/// The passed and stored sockets that no service has taken yet.
 #[derive(Debug)]
 pub(super) struct Sockets {
     passed: Vec<Listener>,
-    /// What we had opened before we were started again.
-    stored: Stored,
-    /// Until then, an address may be taken only because what was in the way is still being closed.
-    closing: Option<Instant>,
+    /// The listeners that an earlier process of dormouse opened.
+    stored: StoredListeners,
+    /// Until then an address in use may become free, because its old listener is being closed.
+    closing_until: Option<Instant>,
 }
 
-/// Our own tasks close a listener when they have their turn, and a service manager may do it beside its other work.
-const CLOSING: Duration = Duration::from_millis(250);
-const PAUSE: Duration = Duration::from_millis(1);
+/// How long the close of a listener may take in a task of this process, or in the service manager.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
+/// The pause between two attempts to bind such an address.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Sockets {
-    /// Knows which is which.
-    pub(super) fn new(passed: Received, stored: Stored) -> Result<Self, RunError> {
-        let passed = match listener::sort(passed).map_err(RunError::Passed)? {
+    /// Sorts the passed sockets.
+    ///
+    /// # Errors
+    /// When one of them is not a listener that dormouse can use.
+    pub(super) fn new(passed: PassedFds, stored: StoredListeners) -> Result<Self, RunError> {
+        let passed = match listener::classify(passed).map_err(RunError::Passed)? {
             listener::Passed::Nothing => Vec::new(),
             listener::Passed::Listeners(listeners) => listeners,
             listener::Passed::Connected(_) => return Err(RunError::Connected),
         };
-        Ok(Self { passed, stored, closing: None })
+        Ok(Self { passed, stored, closing_until: None })
     }
 
-    /// Lets go of what came back and no service wants.
-    pub(super) fn forget_stored(&mut self) {
-        self.stored = Stored::default();
+    /// Closes the stored listeners that are left.
+    pub(super) fn drop_stored(&mut self) {
+        self.stored = StoredListeners::default();
     }
 
-    /// Closes what came back and no service of this configuration wants. Gives the names.
-    pub(super) fn unwanted(&mut self, config: &Config) -> Vec<String> {
-        self.stored.unwanted(config)
+    /// Closes the stored listeners that this configuration does not use. Returns their names in the store.
+    pub(super) fn take_unused(&mut self, config: &Config) -> Vec<String> {
+        self.stored.take_unused(config)
     }
 
-    /// What was in the way is being closed.
-    pub(super) fn expect_room(&mut self) {
-        self.closing = Some(Instant::now() + CLOSING);
+    /// Makes `open` retry for a while where an address is in use.
+    pub(super) fn expect_addresses_to_become_free(&mut self) {
+        self.closing_until = Some(Instant::now() + CLOSE_TIMEOUT);
     }
-}
 
-impl Sockets {
-    /// The sockets that are meant by one of a service's listeners.
+    /// Takes the sockets of one configured listener, or opens one.
+    ///
+    /// # Errors
+    /// When no socket of that name was passed, or the socket cannot be opened.
     pub(super) async fn take(
         &mut self,
         service: &ServiceConfig,
@@ -88,7 +93,10 @@ impl Sockets {
         }
     }
 
-    /// Listens, as soon as what is being closed is out of the way.
+    /// Opens a listener. Where the old listener of that address is being closed, it waits for that.
+    ///
+    /// # Errors
+    /// When the system refuses the socket or the address.
     pub(super) async fn open(
         &self,
         address: &ListenAddress,
@@ -97,14 +105,14 @@ impl Sockets {
         loop {
             let opened = listener::open(address, options);
             let taken = opened.as_ref().is_err_and(|error| error.error.kind() == ErrorKind::AddrInUse);
-            if !taken || self.closing.is_none_or(|until| until <= Instant::now()) {
+            if !taken || self.closing_until.is_none_or(|until| until <= Instant::now()) {
                 return opened;
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// Takes back what a service does not need any more: what was passed is kept for another one, what was opened is
+    /// Takes back sockets that a service no longer needs. Passed sockets are kept for another service, others are
     /// closed.
     pub(super) fn put_back(&mut self, listen: &Listen, listeners: impl IntoIterator<Item = Listener>) {
         if matches!(listen, Listen::Inherited(_)) {
@@ -112,7 +120,8 @@ impl Sockets {
         }
     }
 
-    pub(super) fn warn_of_the_rest(&self, log: &Log) {
+    /// Logs a warning for each passed socket that no service uses.
+    pub(super) fn warn_about_unused(&self, log: &Log) {
         for socket in &self.passed {
             log.line(
                 Level::Warning,

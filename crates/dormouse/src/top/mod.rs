@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_proxy::server::{Hangups, Signals};
+use dormouse_proxy::server::{HangupSignals, Signals};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
@@ -22,10 +22,10 @@ use self::snapshot::Snapshot;
 use self::terminal::Terminal;
 use crate::client::{Client, ClientError};
 
-/// With more sessions than these the list is not asked for: at 256 bytes each it would keep both sides busy.
+/// With more sessions the list is not requested: at 256 bytes each it would load both sides.
 const MOST: u64 = 10_000;
 
-/// Why it could not go on.
+/// The reason why `dormouse top` failed.
 #[derive(Debug)]
 pub(crate) enum TopError {
     Client(ClientError),
@@ -62,22 +62,22 @@ pub(crate) fn run(control: Option<PathBuf>, interval: Duration) -> Result<(), To
         return Err(TopError::NoTerminal);
     }
     let client = Arc::new(Client::new(control)?);
-    // What cannot be asked once is told as it is, not on a screen that goes away.
+    // The first error is printed normally, not on the screen that is restored at the end.
     let model = Model::new(fetch(&client)?, interval);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TopError::Runtime)?;
     let result = runtime.block_on(live(&client, model, interval));
-    // An answer that is still awaited concerns nobody any more.
+    // An answer that is still outstanding is discarded.
     runtime.shutdown_background();
     result
 }
 
-/// What a thread of its own is asking; it ends within the client's patience.
+/// What a thread of its own is asking; it ends within the client's timeout.
 type Asked<T> = Option<JoinHandle<Result<T, ClientError>>>;
 
 async fn live(client: &Arc<Client>, mut model: Model, interval: Duration) -> Result<(), TopError> {
     let mut signals = Signals::register().map_err(TopError::Runtime)?;
-    let mut hangups = Hangups::register().map_err(TopError::Runtime)?;
+    let mut hangups = HangupSignals::register().map_err(TopError::Runtime)?;
     let mut resized = signal(SignalKind::window_change()).map_err(TopError::Runtime)?;
     let mut terminal = Terminal::open().map_err(TopError::Terminal)?;
     let mut ticks = tokio::time::interval(interval);
@@ -122,7 +122,7 @@ async fn live(client: &Arc<Client>, mut model: Model, interval: Duration) -> Res
     }
 }
 
-/// Waits for the answer, if one is awaited.
+/// Waits for the answer, if there is a request.
 async fn answered<T>(asked: &mut Asked<T>) -> Result<T, String> {
     let Some(handle) = asked else { return std::future::pending().await };
     let outcome = handle.await;
@@ -136,7 +136,7 @@ async fn answered<T>(asked: &mut Asked<T>) -> Result<T, String> {
 fn fetch(client: &Client) -> Result<Snapshot, ClientError> {
     let told = client.ask_json("show services json")?;
     let Some(mut snapshot) = Snapshot::read(&told, Instant::now()) else {
-        return Err(client.nonsense("it names no process and no services"));
+        return Err(client.invalid("the process or the services are missing"));
     };
     if snapshot.open <= MOST {
         snapshot.sessions = Some(snapshot::sessions(&client.ask("show sess")?));

@@ -1,4 +1,4 @@
-//! One connection from several addresses: each gets a head start over the next (RFC 8305).
+//! One connection to several addresses: each gets a head start over the next (Happy Eyeballs, RFC 8305).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,25 +18,35 @@ use rustix::net::{
 };
 use tokio::time::{sleep, timeout};
 
+use super::endpoint::Endpoint;
+use super::error::{AddressFailed, ConnectError};
 use super::options::{is_within, prepare_fresh};
-use super::{AddressFailed, ConnectError, Endpoint, Refusals};
 
-/// RFC 8305, section 5, "Connection Attempt Delay": what a dead first address costs.
+/// The connection attempt delay of RFC 8305, section 5: the cost of a dead first address.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// So many addresses at once, to bound the descriptors that one session can take.
+/// The maximum number of concurrent attempts, which bounds the descriptors of a session.
 const MAX_AT_ONCE: usize = 4;
+
+/// What to do when one of several addresses refuses while another has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// Do not try the address again.
+    GiveUp,
+    /// Try the address again: a server may be about to listen.
+    Retry,
+}
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, AddressFailed>> + Send + 'a>>;
 
-/// Connects to the first of these that answers.
+/// Connects to the first endpoint that answers.
 pub(super) async fn race(
     endpoints: &[Endpoint],
-    patience: Option<Duration>,
-    says_first: bool,
-    refusals: Refusals,
+    connect_timeout: Option<Duration>,
+    client_has_data: bool,
+    on_refused: OnRefused,
 ) -> Result<Stream, ConnectError> {
     if let [only] = endpoints {
-        return dial(only, patience, says_first)
+        return dial(only, connect_timeout, client_has_data)
             .await
             .map_err(|failed| ConnectError::AllFailed(vec![failed]));
     }
@@ -51,7 +61,7 @@ pub(super) async fn race(
             let due = running.is_empty() || head_start.as_mut().poll(cx).is_ready();
             if due && running.len() < MAX_AT_ONCE {
                 if let Some(endpoint) = waiting.pop_front() {
-                    running.push(Box::pin(dial(endpoint, patience, says_first)));
+                    running.push(Box::pin(dial(endpoint, connect_timeout, client_has_data)));
                     head_start = Box::pin(sleep(HEAD_START));
                     continue;
                 }
@@ -77,11 +87,11 @@ pub(super) async fn race(
                 return Poll::Ready(Ok(stream));
             }
             if running.len() != before {
-                // An address that failed makes room for the next at once.
+                // After a failure the next address is tried at once.
                 head_start = Box::pin(sleep(Duration::ZERO));
                 continue;
             }
-            let is_worth_it = refusals == Refusals::MayPass && waiting.is_empty();
+            let is_worth_it = on_refused == OnRefused::Retry && waiting.is_empty();
             let refused = |endpoint: &&Endpoint| {
                 failures.iter().any(|failed| failed.is_refused() && failed.address == **endpoint)
             };
@@ -100,22 +110,22 @@ pub(super) async fn race(
     .await
 }
 
-/// Connects to one address.
+/// Connects to one endpoint.
 async fn dial(
     endpoint: &Endpoint,
-    patience: Option<Duration>,
-    says_first: bool,
+    connect_timeout: Option<Duration>,
+    client_has_data: bool,
 ) -> Result<Stream, AddressFailed> {
     let failed = |error: Errno| AddressFailed { address: endpoint.clone(), error };
     let ours = |error: std::io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    let Opened { socket, reusable, delayed } = open(endpoint, says_first).map_err(failed)?;
+    let Opened { socket, reusable, delayed } = open(endpoint, client_has_data).map_err(failed)?;
     let kind = endpoint.kind();
     let connected = |socket| Stream::new(socket, kind, false).map_err(ours);
-    let stream = match begin(&socket, &endpoint.to_any()).map_err(failed)? {
+    let stream = match start_connect(&socket, &endpoint.to_any()).map_err(failed)? {
         Progress::Connected => connected(socket),
-        Progress::OnItsWay => match patience {
+        Progress::InProgress => match connect_timeout {
             None => established(socket, kind).await.map_err(ours),
-            Some(patience) => match timeout(patience, established(socket, kind)).await {
+            Some(connect_timeout) => match timeout(connect_timeout, established(socket, kind)).await {
                 Ok(stream) => stream.map_err(ours),
                 Err(_) => Err(failed(Errno::TIMEDOUT)),
             },
@@ -123,15 +133,15 @@ async fn dial(
     };
     let stream = stream?;
     if stream.socket().is_some_and(|socket| is_its_own_peer(socket, endpoint)) {
-        // By a reset, so that it does not keep the server's port in TIME-WAIT.
+        // A reset does not leave the server's port in TIME-WAIT.
         stream.socket().into_iter().for_each(reset_on_close);
         return Err(failed(Errno::CONNREFUSED));
     }
     Ok(stream.with_delayed_acks(delayed).reusable(reusable))
 }
 
-/// Whether a socket met itself: where nobody listens on a port of the range that the kernel connects from, it may pick
-/// that very port, and a TCP socket can open a connection with itself (RFC 9293, section 3.5, "simultaneous open").
+/// Returns whether a socket is connected to itself. The kernel may choose the destination port as the local port if no
+/// program listens there, and a TCP socket can then connect to itself (RFC 9293, section 3.5, "simultaneous open").
 fn is_its_own_peer(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
     let Endpoint::Inet(server) = endpoint else { return false };
     let inet = |address: SocketAddrAny| SocketAddr::try_from(address).ok();
@@ -142,13 +152,13 @@ fn is_its_own_peer(socket: BorrowedFd<'_>, endpoint: &Endpoint) -> bool {
 /// A socket that is not connected yet.
 struct Opened {
     socket: OwnedFd,
-    /// The family whose sessions may have it after this one.
+    /// The address family in which the socket may be reused.
     reusable: Option<AddressFamily>,
-    /// The handshake's last acknowledgement travels with the client's bytes instead of before them.
+    /// Whether the last acknowledgement of the handshake travels with the client's bytes.
     delayed: bool,
 }
 
-fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
+fn open(endpoint: &Endpoint, client_has_data: bool) -> Result<Opened, Errno> {
     let family = endpoint.family();
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fresh = || socket_reuse::open_or_make_room(|| socket_with(family, SocketType::STREAM, flags, None));
@@ -156,41 +166,41 @@ fn open(endpoint: &Endpoint, says_first: bool) -> Result<Opened, Errno> {
         return Ok(Opened { socket: fresh()?, reusable: None, delayed: false });
     };
     let server = address.ip();
-    // An IPv6 socket that spoke IPv4 once does so for ever.
+    // An IPv6 socket that connected to IPv4 once can never connect to IPv6 again.
     let mapped = server.to_canonical() != server;
     let within = (is_within(server) && !mapped).then_some(family);
     let (socket, reusable) = if let Some(socket) = within.and_then(socket_reuse::take) {
         (socket, within)
     } else {
         let socket = fresh()?;
-        // Without the options it is only less well; a socket that refuses them is still a socket.
+        // The options only improve performance; a failure is ignored.
         let prepared = prepare_fresh(&socket, server).is_ok();
         (socket, within.filter(|_| prepared))
     };
-    let delayed = says_first && sockopt::set_tcp_quickack(&socket, false).is_ok();
+    let delayed = client_has_data && sockopt::set_tcp_quickack(&socket, false).is_ok();
     Ok(Opened { socket, reusable, delayed })
 }
 
 enum Progress {
     Connected,
-    OnItsWay,
+    InProgress,
 }
 
-fn begin(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
+fn start_connect(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, Errno> {
     match connect(socket, address) {
         Ok(()) => return Ok(Progress::Connected),
         Err(Errno::INPROGRESS | Errno::INTR) => {}
         Err(error) => return Err(error),
     }
-    // On this very machine the handshake is over by the time the call returns, and asking again tells.
+    // On loopback the handshake is complete when the call returns, and a second call reports it.
     match connect(socket, address) {
         Ok(()) | Err(Errno::ISCONN) => Ok(Progress::Connected),
-        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::OnItsWay),
+        Err(Errno::ALREADY | Errno::INPROGRESS | Errno::INTR) => Ok(Progress::InProgress),
         Err(error) => Err(error),
     }
 }
 
-/// Waits for a connection that is on its way.
+/// Waits for a connection in progress.
 async fn established(socket: OwnedFd, kind: StreamKind) -> std::io::Result<Stream> {
     let fd = register(socket, Stream::READ_WRITE)?;
     fd.writable().await?.retain_ready();
@@ -234,16 +244,18 @@ mod tests {
         let (dead, _kept) = black_hole();
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false, Refusals::Final).await.unwrap();
+        race(&[dead, endpoint(&live)], Some(Duration::from_secs(20)), false, OnRefused::GiveUp)
+            .await
+            .unwrap();
         assert!(began.elapsed() >= HEAD_START / 2, "the first address was tried first");
         assert!(began.elapsed() < HEAD_START * 4, "{:?}", began.elapsed());
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_costs_nothing() {
+    async fn an_address_that_refuses_causes_no_delay() {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        race(&[refusing(), refusing(), endpoint(&live)], None, false, Refusals::Final).await.unwrap();
+        race(&[refusing(), refusing(), endpoint(&live)], None, false, OnRefused::GiveUp).await.unwrap();
         assert!(began.elapsed() < HEAD_START, "{:?}", began.elapsed());
     }
 
@@ -260,9 +272,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_error_tells_of_every_address() {
+    async fn the_error_contains_every_address() {
         let (dead, _kept) = black_hole();
-        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, Refusals::MayPass)
+        let error = race(&[dead, refusing()], Some(Duration::from_millis(300)), false, OnRefused::Retry)
             .await
             .unwrap_err();
         let ConnectError::AllFailed(failures) = error else { panic!("{error}") };

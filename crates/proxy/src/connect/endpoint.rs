@@ -11,19 +11,19 @@ use dormouse_sys::vsock::VsockAddr;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// Something that can be connected to.
+/// The address of a socket of any family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// TCP.
     Inet(SocketAddr),
     /// A UNIX socket.
     Unix(SocketAddrUnix),
-    /// A virtual machine's port.
+    /// A vsock address.
     Vsock(VsockAddr),
 }
 
 impl Endpoint {
-    /// Its family.
+    /// Returns the address family.
     pub fn family(&self) -> AddressFamily {
         match self {
             Self::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
@@ -33,12 +33,12 @@ impl Endpoint {
         }
     }
 
-    /// What its sockets can do.
+    /// Returns the kind of its sockets.
     pub fn kind(&self) -> StreamKind {
         if self.family() == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other }
     }
 
-    /// As the kernel wants it.
+    /// Returns the address for system calls.
     pub fn to_any(&self) -> SocketAddrAny {
         match self {
             Self::Inet(address) => address.as_any(),
@@ -47,7 +47,7 @@ impl Endpoint {
         }
     }
 
-    /// Its path in the file system.
+    /// Returns the path in the file system, if it has one.
     pub fn path(&self) -> Option<&Path> {
         let Self::Unix(address) = self else { return None };
         address.path_bytes().map(|path| Path::new(OsStr::from_bytes(path)))

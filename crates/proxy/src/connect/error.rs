@@ -5,58 +5,58 @@ use std::fmt;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 
 /// No address of a target took the connection.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// Its name has no address.
+    /// The name has no address.
     Unresolved(ResolveError),
-    /// What each address said.
+    /// The error of each address.
     AllFailed(Vec<AddressFailed>),
 }
 
-/// What one address said.
+/// The error of one address.
 #[derive(Debug)]
 pub struct AddressFailed {
     /// The address.
     pub address: Endpoint,
-    /// The kernel's word; `ETIMEDOUT` also when our own patience ended.
+    /// The error of the kernel; `ETIMEDOUT` also after dormouse's own timeout.
     pub error: Errno,
 }
 
 impl AddressFailed {
-    /// Whether nobody listens there, and the kernel says so at once.
+    /// Returns whether the connection was refused.
     pub fn is_refused(&self) -> bool {
         self.error == Errno::CONNREFUSED
     }
 
-    fn is_forbidden(&self) -> bool {
+    fn is_permission_denied(&self) -> bool {
         self.error == Errno::ACCESS && self.address.path().is_some()
     }
 }
 
 impl ConnectError {
-    /// Whether this can pass while the server starts or restarts: it is not there yet, or is busy. What needs an
-    /// administrator (a socket of another kind) does not pass by waiting; of permissions see [`Self::is_forbidden`].
-    pub fn may_pass(&self) -> bool {
+    /// Returns whether the error may pass while the server starts or restarts. Errors that need an administrator (a socket
+    /// of another type) do not pass; for permissions see [`Self::is_permission_denied`].
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unresolved(_) => true,
             Self::AllFailed(failures) => {
-                failures.iter().any(|failure| may_pass(failure.error) || failure.is_forbidden())
+                failures.iter().any(|failure| is_transient(failure.error) || failure.is_permission_denied())
             }
         }
     }
 
-    /// Whether all that may pass is a permission that is missing. A server that starts has its socket, or the directory,
-    /// before it lets others in (`bind()`, then `chmod()`); that passes soon or never.
-    pub fn is_forbidden(&self) -> bool {
+    /// Returns whether the only transient error is a missing permission. A starting server has its socket or directory
+    /// before it sets the permissions (`bind()`, then `chmod()`), so this passes soon or never.
+    pub fn is_permission_denied(&self) -> bool {
         let Self::AllFailed(failures) = self else { return false };
-        failures.iter().any(AddressFailed::is_forbidden)
-            && !failures.iter().any(|failure| may_pass(failure.error))
+        failures.iter().any(AddressFailed::is_permission_denied)
+            && !failures.iter().any(|failure| is_transient(failure.error))
     }
 
-    /// Whether the server took the connection and reset it at once: that is for the client to know.
+    /// Returns whether the server reset the connection immediately; the reset is passed to the client.
     pub fn is_reset(&self) -> bool {
         match self {
             Self::Unresolved(_) => false,
@@ -64,7 +64,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether somebody is there and too busy to take it: a UNIX socket's full backlog.
+    /// Returns whether the server is busy: the backlog of its UNIX socket is full.
     pub fn is_busy(&self) -> bool {
         match self {
             Self::Unresolved(_) => false,
@@ -72,13 +72,13 @@ impl ConnectError {
         }
     }
 
-    /// Whether it is a limit of ours, and not the server, that failed.
-    pub fn is_ours(&self) -> bool {
+    /// Returns whether a local limit, and not the server, is the reason.
+    pub fn is_local_limit(&self) -> bool {
         self.each(|error| lacks_resources(error) || error == Errno::ADDRNOTAVAIL)
     }
 
-    /// Whether the process or the system lacks what the end of a session, whichever, gives back. That this machine has no
-    /// address to connect from is no such thing.
+    /// Returns whether the process or the system lacks resources that the end of any session frees. A missing local address
+    /// is not such a resource.
     pub fn lacks_resources(&self) -> bool {
         self.each(lacks_resources)
     }
@@ -95,7 +95,7 @@ fn lacks_resources(error: Errno) -> bool {
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
 }
 
-fn may_pass(error: Errno) -> bool {
+fn is_transient(error: Errno) -> bool {
     matches!(
         error,
         Errno::CONNREFUSED
@@ -131,7 +131,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// The kernel's word, as far as it means something else to a reader than to the kernel.
+/// Returns the text of an error, in clearer words where the kernel's are misleading.
 fn text(error: Errno) -> String {
     match error {
         Errno::AGAIN => "its backlog is full".to_owned(),

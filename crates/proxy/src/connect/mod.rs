@@ -1,13 +1,13 @@
-//! From a target to a connected socket: its addresses, tried in the resolver's order with a head start each, and the
-//! options that the socket gets.
+//! Connecting to a target: its addresses, tried in the resolver's order with a delay between them, and the socket
+//! options.
 
 mod dial;
 mod endpoint;
 mod error;
 pub mod options;
-pub mod pace;
+pub mod path_watch;
 mod resolve;
-pub mod watch;
+pub mod retry_pace;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,37 +19,21 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::sync::watch as watch_channel;
 
+pub use dial::OnRefused;
 pub use endpoint::Endpoint;
 pub use error::{AddressFailed, ConnectError};
-use resolve::NameCache;
+use resolve::Addresses;
 
-/// How to reach a server: its addresses, or the way to them.
+/// How to reach a server: its addresses, or where they come from.
 #[derive(Debug)]
 pub struct Route {
     addresses: Addresses,
     timeout: Option<Duration>,
 }
 
-#[derive(Debug)]
-enum Addresses {
-    Fixed(Vec<Endpoint>),
-    Named(NameCache),
-    /// Whoever has the slot now.
-    Slot(watch_channel::Receiver<Option<SocketAddr>>),
-}
-
-/// What it means that one of several addresses refuses while another has not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusals {
-    /// It is out.
-    Final,
-    /// A server may be about to listen there: it is asked again.
-    MayPass,
-}
-
 impl Route {
-    /// Prepares the way to a target. Literals and UNIX names are completed here, once; names are resolved when they
-    /// are needed. `timeout`: for each address.
+    /// Creates a route to a target. IP addresses and UNIX paths are completed here; names are resolved when they are needed.
+    /// `timeout` applies to each address.
     ///
     /// # Errors
     /// When a zone is no interface of this machine, or a service has no port.
@@ -65,18 +49,18 @@ impl Route {
                 fixed(dormouse_sys::vsock::VsockAddr { cid: *cid, port: *port }.into())
             }
             Target::Tcp { host, port } => resolve::prepare(host, port)?,
-            // Nobody has it until somebody gives it a server.
+            // A slot has no server until the DNS assigns one.
             Target::Slot { .. } => Addresses::Fixed(Vec::new()),
         };
         Ok(Self { addresses, timeout })
     }
 
-    /// The way to whoever has a slot at the time.
+    /// Creates a route to the current server of a slot.
     pub fn to_slot(slot: watch_channel::Receiver<Option<SocketAddr>>, timeout: Option<Duration>) -> Self {
         Self { addresses: Addresses::Slot(slot), timeout }
     }
 
-    /// The path of the server's socket in the file system, if it has one: its appearance can be watched.
+    /// Returns the path of the server's UNIX socket, which can be watched.
     pub fn path(&self) -> Option<&std::path::Path> {
         match &self.addresses {
             Addresses::Fixed(endpoints) => endpoints.first().and_then(Endpoint::path),
@@ -84,31 +68,37 @@ impl Route {
         }
     }
 
-    /// Connects, once, to the first address that answers. `says_first`: bytes of the client are already here, so
-    /// that the handshake's last packet may carry them.
+    /// Connects to the first address that answers. If `client_has_data`, the last packet of the handshake may carry the
+    /// client's bytes.
     ///
     /// # Errors
-    /// When no address took the connection, with what each of them said.
-    pub async fn connect(&self, says_first: bool, refusals: Refusals) -> Result<Stream, ConnectError> {
+    /// When no address took the connection, with the error of each.
+    pub async fn connect(
+        &self,
+        client_has_data: bool,
+        on_refused: OnRefused,
+    ) -> Result<Stream, ConnectError> {
         match &self.addresses {
-            Addresses::Fixed(endpoints) => dial::race(endpoints, self.timeout, says_first, refusals).await,
+            Addresses::Fixed(endpoints) => {
+                dial::race(endpoints, self.timeout, client_has_data, on_refused).await
+            }
             Addresses::Named(cache) => {
                 let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
-                dial::race(&endpoints, self.timeout, says_first, refusals).await
+                dial::race(&endpoints, self.timeout, client_has_data, on_refused).await
             }
-            // Boxed: those who go to a fixed address would carry it.
-            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, says_first, refusals)).await,
+            // Boxed, so that connections to fixed addresses do not carry it.
+            Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, client_has_data, on_refused)).await,
         }
     }
 
-    /// What there is to say when nobody waits for an answer any longer.
+    /// Returns the error for a connection that timed out.
     pub fn unanswered(&self) -> ConnectError {
         match &self.addresses {
             Addresses::Fixed(endpoints) => unanswered(endpoints),
             Addresses::Named(cache) => ConnectError::Unresolved(cache.unanswered()),
             Addresses::Slot(slot) => match *slot.borrow() {
                 Some(address) => unanswered(&[Endpoint::Inet(address)]),
-                None => ConnectError::Unresolved(vacant()),
+                None => ConnectError::Unresolved(empty_slot()),
             },
         }
     }
@@ -116,12 +106,12 @@ impl Route {
     async fn connect_to_slot(
         &self,
         slot: &watch_channel::Receiver<Option<SocketAddr>>,
-        says_first: bool,
-        refusals: Refusals,
+        client_has_data: bool,
+        on_refused: OnRefused,
     ) -> Result<Stream, ConnectError> {
         let address = *slot.borrow();
-        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(vacant()))?);
-        dial::race(&[endpoint], self.timeout, says_first, refusals).await
+        let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(empty_slot()))?);
+        dial::race(&[endpoint], self.timeout, client_has_data, on_refused).await
     }
 }
 
@@ -130,6 +120,6 @@ fn unanswered(endpoints: &[Endpoint]) -> ConnectError {
     ConnectError::AllFailed(endpoints.iter().map(failed).collect())
 }
 
-fn vacant() -> ResolveError {
+fn empty_slot() -> ResolveError {
     ResolveError { query: "a server by name".to_owned(), reason: "it is gone".to_owned() }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use rustix::io;
 use rustix::net::{AddressFamily, getsockname, sockopt};
 
-/// The first probe after so long a silence, and the next ones so far apart.
+/// The time before the first keepalive probe, and between probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// A peer that leaves so many unanswered is dead.
+/// The number of unanswered probes after which a peer is dead.
 const PROBES: u32 = 3;
 
-/// No delay for small messages, and dead peers are noticed after a minute. Sockets accepted from a listener inherit
-/// it from there. A listener whose keepalive is on already was configured by somebody: that stays.
+/// Disables Nagle's algorithm, and enables keepalive so that dead peers are noticed after a minute. Accepted sockets
+/// inherit the options of the listener. A listener with keepalive enabled keeps its settings.
 ///
 /// # Errors
 /// When the socket refuses; it works all the same.
@@ -31,7 +31,7 @@ pub fn prepare(socket: impl AsFd, family: AddressFamily) -> io::Result<()> {
     keep_alive(&socket)
 }
 
-/// The same for a fresh socket of our own, of which nothing has to be asked.
+/// Sets the same options on a new socket, without reading its state.
 ///
 /// # Errors
 /// When the socket refuses; it works all the same.
@@ -41,16 +41,16 @@ pub(super) fn prepare_fresh(socket: impl AsFd, server: IpAddr) -> io::Result<()>
     keep_alive(&socket)
 }
 
-/// Whether this is an address of this very machine.
+/// Returns whether an address is a loopback address.
 pub(super) fn is_within(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Within a machine there is nothing to congest. The simplest control costs the least there; one that paces (bbr)
-/// halves what the loopback carries. To and from other machines the administrator's choice counts.
+/// Selects the cheapest congestion control on loopback, where pacing (bbr) halves the throughput. For other machines the
+/// administrator's choice applies.
 fn expect_no_congestion(socket: impl AsFd, address: IpAddr) {
     if is_within(address) {
-        // Every kernel has this one, and lets everybody use it.
+        // Every kernel has reno and permits it to all users.
         let _ = sockopt::set_tcp_congestion(socket, "reno");
     }
 }

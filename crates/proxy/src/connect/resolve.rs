@@ -1,5 +1,5 @@
-//! Names to addresses, off the data path: asked once for all sessions that wait, kept for a while, and kept on when
-//! the resolver fails later.
+//! Name resolution off the data path: one query for all waiting sessions, cached for a time, and kept while the resolver
+//! fails.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,30 @@ use std::time::Duration;
 use dormouse_core::address::{Host, Port};
 use dormouse_sys::blocking;
 use dormouse_sys::resolve::{ResolveError, lookup, lookup_numeric};
+use tokio::sync::watch as watch_channel;
 use tokio::time::{Instant, timeout};
 
-use super::{Addresses, Endpoint};
+use super::endpoint::Endpoint;
 
 /// How long an answer is fresh (`hold valid` of haproxy).
 const FRESH: Duration = Duration::from_secs(10);
-/// How long a failed question is not asked again.
+/// How long a failure is cached.
 const FAILED: Duration = Duration::from_secs(1);
-/// A session that has an old answer waits at most so long for a new one.
+/// How long a session with an old answer waits for a new one.
 const PATIENCE_WITH_ANSWER: Duration = Duration::from_millis(250);
-/// And without one so long: the C library's resolver gives up after 5 s × 2 tries × 3 servers at the latest.
+/// How long a session without an answer waits. The C library's resolver gives up after 5 s × 2 tries × 3 servers.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// Completes what needs no resolver; names get a cache.
+/// The addresses of a server, or where they come from.
+#[derive(Debug)]
+pub(super) enum Addresses {
+    Fixed(Vec<Endpoint>),
+    Named(NameCache),
+    /// The current server of a slot.
+    Slot(watch_channel::Receiver<Option<SocketAddr>>),
+}
+
+/// Returns the addresses of hosts that need no resolver, or a cache for a name.
 pub(super) fn prepare(host: &Host, port: &Port) -> Result<Addresses, ResolveError> {
     let service = port.to_string();
     let number = match port {
@@ -54,7 +64,7 @@ fn with_scope(addr: Ipv6Addr, found: SocketAddr) -> SocketAddr {
     SocketAddrV6::new(addr, found.port(), 0, scope).into()
 }
 
-/// A name, and what it last resolved to.
+/// A name and its last answer.
 #[derive(Debug)]
 pub(super) struct NameCache {
     question: Arc<Question>,
@@ -63,22 +73,22 @@ pub(super) struct NameCache {
 
 type Lookup = fn(&str, &str) -> Result<Vec<SocketAddr>, ResolveError>;
 
-/// What outlives whoever asked: an answer counts although nobody waits for it any more.
+/// The state of a query, which outlives the sessions that wait for it.
 #[derive(Debug)]
 struct Question {
     host: String,
     service: String,
     known: Mutex<Known>,
-    /// One question at a time. Whoever asks, in its thread, holds it to the end.
+    /// Locked by the thread of the running query, so that only one query runs.
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Known {
     answer: Vec<Endpoint>,
-    /// When the question began that is being asked.
+    /// When the running query began.
     began: Option<Instant>,
-    /// When the last question ended.
+    /// When the last query ended.
     asked: Option<Instant>,
     failure: Option<ResolveError>,
 }
@@ -89,8 +99,8 @@ impl Known {
         self.asked.is_some_and(|asked| asked.elapsed() < keep)
     }
 
-    /// How long a session waits for an answer. With an old one it does not wait for a question that has taken too long
-    /// already.
+    /// Returns how long a session waits for an answer. With an old answer it does not wait for a query that already takes
+    /// too long.
     fn patience(&self) -> Duration {
         if self.answer.is_empty() {
             return PATIENCE;
@@ -117,7 +127,7 @@ impl NameCache {
         Self { question: Arc::new(Question { host, service, known, asking }), lookup }
     }
 
-    /// The name's addresses, in the resolver's order.
+    /// Returns the addresses in the resolver's order.
     pub(super) async fn addresses(&self) -> Result<Vec<Endpoint>, ResolveError> {
         let known = self.question.known().clone();
         if known.is_fresh() {
@@ -130,7 +140,7 @@ impl NameCache {
         }
     }
 
-    /// What there is to say when nobody waits for an answer any longer.
+    /// Returns the error for a connection that timed out.
     pub(super) fn unanswered(&self) -> ResolveError {
         self.question.failure("neither the resolver nor one of its addresses has answered")
     }
@@ -162,7 +172,7 @@ impl Question {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an answer, or that there is none.
+    /// Caches an answer or a failure.
     fn learn(&self, answer: Result<Vec<SocketAddr>, ResolveError>) -> Known {
         let mut known = self.known();
         (known.began, known.asked) = (None, Some(Instant::now()));
@@ -188,14 +198,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
-    async fn an_answer_in_hand_outlives_a_failing_resolver() {
+    async fn keeps_the_last_answer_while_the_resolver_fails() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
         let answer = knows_from_long_ago(&cache);
         assert_eq!(cache.addresses().await.unwrap(), answer);
     }
 
     #[tokio::test]
-    async fn a_failure_is_told_and_not_asked_again_at_once() {
+    async fn a_failure_is_cached() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
         assert!(cache.addresses().await.is_err());
         assert!(cache.question.known().is_fresh());
@@ -204,7 +214,7 @@ mod tests {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     static ANSWERS: Barrier = Barrier::new(2);
 
-    /// A resolver that answers when it is told to.
+    /// A resolver that answers when the test lets it.
     #[expect(clippy::unnecessary_wraps, reason = "it has to look like one that may fail")]
     fn slow(_: &str, _: &str) -> Result<Vec<SocketAddr>, ResolveError> {
         ASKED.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_resolver_is_asked_once_and_its_answer_counts() {
+    async fn a_slow_resolver_is_queried_once_and_its_answer_is_used() {
         let cache = NameCache::asking(slow, "name".to_owned(), "80".to_owned());
         let old = knows_from_long_ago(&cache);
         for _ in 0..3 {
@@ -221,7 +231,7 @@ mod tests {
         }
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
         assert_eq!(cache.question.known().patience(), Duration::ZERO);
-        // Whoever has no answer waits for the end of the question that is being asked, and asks none.
+        // A session without an answer waits for the running query and starts none.
         cache.question.known().answer.clear();
         let told = tokio::task::spawn_blocking(|| ANSWERS.wait());
         assert_eq!(cache.addresses().await.unwrap(), [Endpoint::Inet("127.0.0.2:80".parse().unwrap())]);
@@ -237,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn services_have_ports() {
+    fn resolves_service_names_to_ports() {
         assert_eq!(service_port("443").unwrap(), 443);
         assert!(service_port("no-such-service-at-all").is_err());
     }

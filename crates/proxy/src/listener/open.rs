@@ -1,4 +1,4 @@
-//! Sockets that we open ourselves.
+//! Listeners that dormouse opens.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,26 +15,27 @@ use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, bind, getsockname, listen, sockopt,
 };
 
-use super::Listener;
-use super::path::{self, Failed};
+use super::handle::Listener;
+use super::path;
 use super::socket::socket;
+use super::socket_file::{SocketFile, StepError, file_remedy};
 
-/// As many as the kernel allows (net.core.somaxconn).
+/// The default backlog, the kernel's maximum (net.core.somaxconn).
 pub(super) const BACKLOG: i32 = 4096;
 
-/// Why we cannot listen somewhere.
+/// Why a listener could not be opened.
 #[derive(Debug)]
 pub struct OpenError {
-    /// Where.
+    /// The address.
     pub address: ListenAddress,
-    /// What was tried.
+    /// The operation that failed.
     pub operation: &'static str,
-    /// What the kernel said.
+    /// The error of the kernel.
     pub error: std::io::Error,
 }
 
 impl OpenError {
-    /// What can be done about it.
+    /// Returns advice for the administrator.
     fn remedy(&self) -> Option<&'static str> {
         use ListenAddress::{Tcp, Unix};
         Some(match (self.operation, self.error.kind(), &self.address) {
@@ -54,18 +55,8 @@ impl OpenError {
             }
             ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
             ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
-            _ => return remedy_of_file(self.operation, &self.error),
+            _ => return file_remedy(self.operation, &self.error),
         })
-    }
-}
-
-/// What can be done where a socket's file cannot be given to somebody.
-pub(super) fn remedy_of_file(operation: &str, error: &std::io::Error) -> Option<&'static str> {
-    match (operation, error.kind()) {
-        ("set the owner", ErrorKind::PermissionDenied) => {
-            Some("only root gives a socket to another user, and everybody else only to a group of theirs")
-        }
-        _ => None,
     }
 }
 
@@ -78,10 +69,10 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Listens.
+/// Opens a listener.
 ///
 /// # Errors
-/// When the kernel does not let us, or somebody else listens there.
+/// When the kernel refuses, or another program listens on the address.
 pub fn open(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, OpenError> {
     listen_at(address, options).map_err(|(operation, error)| OpenError {
         address: address.clone(),
@@ -94,7 +85,7 @@ fn backlog(options: &ListenOptions) -> i32 {
     options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog.get()).unwrap_or(i32::MAX))
 }
 
-fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, Failed> {
+fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, StepError> {
     let failed = |error: Errno| ("bind", error.into());
     let bound = |family, address: &SocketAddrAny| {
         socket(family).and_then(|socket| bind(&socket, address).map(|()| socket)).map_err(failed)
@@ -116,9 +107,9 @@ fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listene
     Ok(Listener::new(listener, name))
 }
 
-/// Listens on with a socket that was opened for this address before; `identity`: the device and inode of its file then.
-/// `None` if it is not that, or its file is gone.
-pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
+/// Adopts a socket that was opened for an address before; `identity` is the device and inode of its file. Returns `None`
+/// if the socket does not match, or its file is gone.
+pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u64)>) -> Option<Listener> {
     let listening = sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
         && sockopt::socket_acceptconn(&socket) == Ok(true);
     let bound = getsockname(&socket).ok().filter(|_| listening)?;
@@ -126,15 +117,15 @@ pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
     let file = match address {
         ListenAddress::Tcp(asked) => {
             let bound = SocketAddr::try_from(bound.clone()).ok()?;
-            // All addresses, when the machine had no IPv6.
+            // The wildcard address, when the machine had no IPv6.
             let all = asked.ip().is_unspecified() && bound.ip().is_unspecified() && bound.is_ipv4();
             let same =
                 (bound.ip() == asked.ip() || all) && (asked.port() == 0 || bound.port() == asked.port());
             return same.then(|| Listener::new(socket, bound.to_string()));
         }
         ListenAddress::Unix(asked) => {
-            let file = path::SocketFile::of(asked.as_path()).ok()?;
-            Some(file.that_is(identity)?)
+            let file = SocketFile::of(asked.as_path()).ok()?;
+            Some(file.matching(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
     };
@@ -143,13 +134,13 @@ pub fn again(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
     Some(listener)
 }
 
-/// The name of what was bound: with the port that the kernel chose.
+/// Returns the bound address, with the port that the kernel chose.
 fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
     SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
 }
 
-/// A socket for this address, and the address that it is to have: all addresses are those of IPv4 where the machine
-/// has no IPv6.
+/// Returns a socket and the address to bind it to. The IPv6 wildcard becomes the IPv4 wildcard where the machine has no
+/// IPv6.
 fn socket_for(
     address: SocketAddr,
     options: &TcpOptions,
@@ -167,7 +158,7 @@ fn socket_for(
     }
 }
 
-fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, Failed> {
+fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, StepError> {
     let TcpOptions { v6only, freebind, defer_accept, fast_open, interface } = options;
     let failed = |operation| move |error: Errno| (operation, error.into());
     let (socket, address) = socket_for(address, options, socket).map_err(failed("open a socket"))?;
@@ -202,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_says_what_to_do() {
+    fn each_error_contains_advice() {
         for (address, operation, error, said) in [
             ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket in"),
             ("127.0.0.1:8080", "bind", Errno::ADDRINUSE, "another program listens there; ss -ltnp"),
@@ -220,7 +211,7 @@ mod tests {
         }
     }
     #[test]
-    fn without_ipv6_all_addresses_are_those_of_ipv4() {
+    fn without_ipv6_the_wildcard_is_ipv4() {
         let without_ipv6 = |family| match family {
             AddressFamily::INET6 => Err(Errno::AFNOSUPPORT),
             family => socket(family),
@@ -237,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_opened_without_ipv6_is_taken_again() {
+    fn adopts_a_socket_that_was_opened_without_ipv6() {
         let any = ListenAddress::parse("0.0.0.0:0").unwrap();
         let opened = open(&any, &ListenOptions::default()).unwrap();
         let asked = ListenAddress::parse("*:0").unwrap();
-        assert!(again(opened.socket.try_clone().unwrap(), &asked, None).is_some());
+        assert!(adopt(opened.socket.try_clone().unwrap(), &asked, None).is_some());
         let other = ListenAddress::parse("127.0.0.1:0").unwrap();
-        assert!(again(opened.socket, &other, None).is_none());
+        assert!(adopt(opened.socket, &other, None).is_none());
     }
 }

@@ -1,23 +1,20 @@
-//! Sockets that the service manager passed.
+//! Sockets that the service manager passes.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
+use rustix::net::{SocketType, sockopt};
 
-use super::Listener;
-use crate::connect::Endpoint;
+use super::handle::{Listener, address_of_nameless};
 
-/// What the service manager passed to the process.
-pub type Received = Result<Vec<PassedFd>, ListenFdsError>;
+/// The descriptors that the service manager passed to the process.
+pub type PassedFds = Result<Vec<PassedFd>, ListenFdsError>;
 
-/// What was passed.
+/// The classified descriptors.
 #[derive(Debug)]
 pub enum Passed {
-    /// Nothing at all.
+    /// No descriptors.
     Nothing,
     /// Listening sockets (Accept=no).
     Listeners(Vec<Listener>),
@@ -25,16 +22,16 @@ pub enum Passed {
     Connected(std::os::fd::OwnedFd),
 }
 
-/// Why what was passed cannot be used. In the original's words, then the reason.
+/// Why the passed descriptors cannot be used: systemd-socket-proxyd's message, then the reason.
 #[derive(Debug)]
 pub enum PassedError {
-    /// The variables promise what is not there.
+    /// The environment variables are invalid.
     Variables(ListenFdsError),
-    /// One of them is something else.
+    /// A descriptor is no stream socket.
     NotAStream {
         /// Its name.
         name: String,
-        /// What it is instead.
+        /// What the descriptor is instead.
         is: &'static str,
     },
 }
@@ -52,11 +49,11 @@ impl fmt::Display for PassedError {
 
 impl std::error::Error for PassedError {}
 
-/// Tells listeners from a connected socket, and refuses everything else.
+/// Classifies the descriptors as listeners or one connected socket, and rejects everything else.
 ///
 /// # Errors
-/// When one of them is neither: nothing is served then, as with the original.
-pub fn sort(passed: Received) -> Result<Passed, PassedError> {
+/// When a descriptor is neither, as in systemd-socket-proxyd.
+pub fn classify(passed: PassedFds) -> Result<Passed, PassedError> {
     let mut passed = passed.map_err(PassedError::Variables)?;
     if passed.is_empty() {
         return Ok(Passed::Nothing);
@@ -68,12 +65,12 @@ pub fn sort(passed: Received) -> Result<Passed, PassedError> {
     }
     let mut listeners = Vec::with_capacity(passed.len());
     for socket in passed {
-        let refused = |is| PassedError::NotAStream { name: called(&socket), is };
+        let refused = |is| PassedError::NotAStream { name: display_name(&socket), is };
         is_stream(&socket).map_err(refused)?;
         if !is_listening(&socket) {
             return Err(refused("not listening"));
         }
-        // Accepting must never wait: another process may share the socket and be faster.
+        // Accept must not block: another process may share the socket and be faster.
         let _ = rustix::io::ioctl_fionbio(&socket.fd, true);
         listeners.push(Listener::new(socket.fd, socket.name));
     }
@@ -94,7 +91,7 @@ fn is_listening(socket: &PassedFd) -> bool {
     sockopt::socket_acceptconn(&socket.fd).unwrap_or(false)
 }
 
-/// Whether it has a peer, or had one that has reset it: then it has an error that nobody has been told of yet.
+/// Returns whether a socket has a peer, or a pending error because its peer reset it.
 fn is_connected(socket: &PassedFd) -> bool {
     let was_reset = || {
         let mut polled = [PollFd::new(&socket.fd, PollFlags::empty())];
@@ -105,20 +102,7 @@ fn is_connected(socket: &PassedFd) -> bool {
     rustix::net::getpeername(&socket.fd).is_ok() || was_reset()
 }
 
-/// What people can know it by: the name that the manager gave it, or where it listens.
-fn called(socket: &PassedFd) -> String {
+/// Returns the name that the manager gave, or the address.
+fn display_name(socket: &PassedFd) -> String {
     address_of_nameless(&socket.fd, &socket.name).unwrap_or_else(|| socket.name.clone())
-}
-
-/// Where a socket of this name listens, if that is no name and it has an address.
-pub(super) fn address_of_nameless(socket: impl AsFd, name: &str) -> Option<String> {
-    if !matches!(name, "" | "unknown") {
-        return None;
-    }
-    let address = getsockname(socket).ok()?;
-    if let Ok(address) = SocketAddr::try_from(address.clone()) {
-        return Some(address.to_string());
-    }
-    let address = SocketAddrUnix::try_from(address).ok()?;
-    Some(Endpoint::from(address).to_string())
 }

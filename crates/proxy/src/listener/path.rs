@@ -1,26 +1,27 @@
-//! UNIX sockets in the file system: a name that works as soon as it is there, and that is taken from nobody.
+//! UNIX sockets in the file system. The path works as soon as it exists, and is not taken from a live listener.
+
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dormouse_config::listen_options::FileOptions;
-use rustix::fs::{CWD, Gid, RenameFlags, Uid, chown, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
 
-use super::Listener;
+use super::handle::Listener;
 use super::socket::socket;
+use super::socket_file::{SocketFile, StepError, set_permissions_of};
 use crate::connect::Endpoint;
 
-/// What was tried, and what came of it.
-pub(super) type Failed = (&'static str, io::Error);
-
-/// Listens under a temporary name first and then moves it, so that nobody meets the name before it works. A file
-/// that a dead program left is replaced; one that somebody listens on is not.
-pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, Failed> {
+/// Listens under a temporary name and then renames it, so that no client finds a path that refuses connections. The file
+/// of a dead program is replaced; that of a live listener is not.
+pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, StepError> {
     let target = SocketAddrUnix::new(path).map_err(|error| ("bind", error.into()))?;
     let stale = match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(("bind", Errno::EXIST.into())),
@@ -29,12 +30,12 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
         }
         found => found.is_ok(),
     };
-    let temporary = Temporary::beside(path);
+    let temporary = TemporaryName::next_to(path);
     let socket = socket(AddressFamily::UNIX).map_err(|error| ("open a socket", error.into()))?;
-    // The longer name may not fit where the name itself does; then it is bound in its place.
+    // The temporary name may be too long where the path fits; then the path is bound directly.
     if let Ok(address) = SocketAddrUnix::new(&temporary.0) {
         prepare(&socket, &temporary.0, &address, options, backlog)?;
-        put(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
+        move_into_place(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
     } else {
         let _ = fs::remove_file(path);
         prepare(&socket, path, &target, options, backlog).inspect_err(|(operation, _)| {
@@ -49,45 +50,30 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     Ok(listener)
 }
 
-/// Binds and listens. Whoever may not connect never could: before it listens it refuses everybody.
+/// Binds and listens. The permissions are set before listen(2), so that no unauthorized client can connect.
 fn prepare(
     socket: &OwnedFd,
     path: &Path,
     address: &SocketAddrUnix,
     options: &FileOptions,
     backlog: i32,
-) -> Result<(), Failed> {
+) -> Result<(), StepError> {
     bind(socket, address).map_err(|error| ("bind", error.into()))?;
-    admit(path, options)?;
+    set_permissions_of(path, options)?;
     listen(socket, backlog).map_err(|error| ("listen", error.into()))
 }
 
-/// Says who may use a socket's file.
-fn admit(path: &Path, options: &FileOptions) -> Result<(), Failed> {
-    let FileOptions { mode, owner, group } = options;
-    if let Some(mode) = *mode {
-        let permissions = fs::Permissions::from_mode(mode);
-        fs::set_permissions(path, permissions).map_err(|error| ("set the mode", error))?;
-    }
-    if owner.is_some() || group.is_some() {
-        let (uid, gid) = (owner.as_ref().map(|it| it.id), group.as_ref().map(|it| it.id));
-        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
-            .map_err(|error| ("set the owner", error.into()))?;
-    }
-    Ok(())
-}
-
-/// Moves a socket to its name, where there is nothing, or a file that a dead program left (`stale`).
-fn put(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
+/// Renames a socket to its path, which is free or has the file of a dead program (`stale`).
+fn move_into_place(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
     let rename = |flags| renameat_with(CWD, temporary, CWD, path, flags);
     let moved = match rename(if stale { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE }) {
-        // Whoever has left it has taken it away.
-        Err(Errno::NOENT) if stale => return put(temporary, path, false),
+        // The stale file was removed meanwhile.
+        Err(Errno::NOENT) if stale => return move_into_place(temporary, path, false),
         moved => moved,
     };
     match moved {
         Ok(()) if stale => {
-            // Somebody may have taken the dead one's place since it was looked at.
+            // A live listener may have replaced the stale file meanwhile.
             if SocketAddrUnix::new(temporary).is_ok_and(|address| is_alive(&address).unwrap_or(false)) {
                 rename(RenameFlags::EXCHANGE)?;
                 return Err(Errno::ADDRINUSE.into());
@@ -96,13 +82,13 @@ fn put(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
         }
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE.into()),
-        // Not every file system knows these ways.
+        // Not every file system supports these flags.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(temporary, path),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether somebody listens there.
+/// Returns whether a program listens on an address.
 fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
     match connect(&socket(AddressFamily::UNIX)?, address) {
         Ok(()) | Err(Errno::AGAIN) => Ok(true),
@@ -111,220 +97,22 @@ fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
     }
 }
 
-/// A name beside another that is gone at the end, unless it was moved.
-struct Temporary(PathBuf);
+/// A temporary name in the same directory, removed on drop unless it was renamed.
+struct TemporaryName(PathBuf);
 
-impl Temporary {
-    fn beside(path: &Path) -> Self {
+impl TemporaryName {
+    fn next_to(path: &Path) -> Self {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = Self(name.into());
-        // A process of the same number may have died before it could.
+        // A process with the same number may have died before it removed the file.
         let _ = fs::remove_file(&temporary.0);
         temporary
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryName {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// The file of a socket of ours.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    pub(super) path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
-
-    /// Only if it is this one; another one is left alone.
-    pub(super) fn that_is(self, identity: Option<(u64, u64)>) -> Option<Self> {
-        if identity == Some(self.identity) {
-            return Some(self);
-        }
-        self.leave();
-        None
-    }
-
-    pub(super) fn identity(&self) -> (u64, u64) {
-        self.identity
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        identity(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// Does not remove it in the end.
-    pub(super) fn leave(mut self) {
-        self.path.clear();
-    }
-
-    /// Somebody may have put another in its place: that one is not ours to change.
-    fn is_ours(&self) -> bool {
-        identity(&self.path).is_ok_and(|identity| identity == self.identity)
-    }
-
-    pub(super) fn set(&self, options: &FileOptions) -> Result<(), Failed> {
-        if self.is_ours() { admit(&self.path, options) } else { Ok(()) }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_ours() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::listener::open::BACKLOG;
-    use dormouse_config::listen_options::Owner;
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("dormouse-path-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
-
-    fn open_plainly(path: &Path) -> Result<Listener, Failed> {
-        open(path, &FileOptions::default(), BACKLOG)
-    }
-
-    fn names_in(directory: &Path) -> Vec<String> {
-        let names = fs::read_dir(directory).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn a_stale_file_is_replaced_a_live_one_is_not_and_ours_is_removed() {
-        let directory = directory("stale");
-        let path = directory.join("s");
-        drop(UnixListener::bind(&path).unwrap());
-        let ours = open_plainly(&path).unwrap();
-        UnixStream::connect(&path).unwrap();
-        let (_, error) = open_plainly(&path).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(names_in(&directory), ["s"]);
-        drop(ours);
-        assert!(!path.exists());
-        fs::write(&path, "precious").unwrap();
-        open_plainly(&path).unwrap_err();
-        assert_eq!(fs::read(&path).unwrap(), b"precious");
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn whoever_takes_a_stale_name_first_keeps_it() {
-        let directory = directory("race");
-        let (path, temporary) = (directory.join("s"), directory.join("t"));
-        for stale in [true, false] {
-            // Since it was found to be stale, or absent, another has come.
-            let theirs = UnixListener::bind(&path).unwrap();
-            let _ours = UnixListener::bind(&temporary).unwrap();
-            let error = put(&temporary, &path, stale).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            UnixStream::connect(&path).unwrap();
-            theirs.set_nonblocking(true).unwrap();
-            theirs.accept().expect("it is still theirs");
-            fs::remove_file(&path).unwrap();
-            fs::remove_file(&temporary).unwrap();
-        }
-        // And if the stale one is gone meanwhile, nothing is in the way.
-        let _ours = UnixListener::bind(&temporary).unwrap();
-        put(&temporary, &path, true).unwrap();
-        UnixStream::connect(&path).unwrap();
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_somebody_put_in_the_place_of_ours_stays() {
-        let directory = directory("replaced");
-        let path = directory.join("s");
-        let ours = open_plainly(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let _theirs = UnixListener::bind(&path).unwrap();
-        drop(ours);
-        assert!(path.exists());
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    /// Runs this where it is not root's, whoever runs the tests.
-    fn without_rights<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-        let run = || {
-            if rustix::process::geteuid().is_root() {
-                let nobody = Uid::from_raw(65_534);
-                // Of this thread only.
-                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
-            }
-            run()
-        };
-        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
-    }
-
-    /// Where only root gets on.
-    fn of_a_foreign_group() -> FileOptions {
-        let group = Owner { name: "2000000000".to_owned(), id: 2_000_000_000 };
-        FileOptions { mode: Some(0o600), owner: None, group: Some(group) }
-    }
-
-    #[test]
-    fn what_cannot_be_finished_leaves_nothing_behind() {
-        let directory = directory("undone");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
-        let path = directory.join("s");
-        let opened = without_rights(|| open(&path, &of_a_foreign_group(), BACKLOG));
-        let (operation, error) = opened.unwrap_err();
-        assert_eq!((operation, error.kind()), ("set the owner", io::ErrorKind::PermissionDenied));
-        assert!(names_in(&directory).is_empty());
-        // There is nothing else that keeps it from being opened.
-        drop(without_rights(|| open_plainly(&path)).unwrap());
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn who_may_connect_cannot_be_changed_without_a_word() {
-        let directory = directory("unchanged");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
-        let path = directory.join("s");
-        let said = without_rights(|| {
-            let listener = open_plainly(&path).unwrap();
-            let said = listener.set_file(&of_a_foreign_group()).unwrap_err().to_string();
-            fs::remove_file(&path).unwrap();
-            let _theirs = UnixListener::bind(&path).unwrap();
-            // That one is not ours to change.
-            listener.set_file(&of_a_foreign_group()).unwrap();
-            said
-        });
-        let expected = format!("Failed to change who may connect to {}: set the owner: ", path.display());
-        assert!(said.starts_with(&expected) && said.contains("only root gives a socket"), "{said}");
-        fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn a_name_as_long_as_a_name_may_be_is_bound_in_its_place() {
-        let directory = directory("long");
-        let room = 107 - directory.as_os_str().len() - 1;
-        let path = directory.join("x".repeat(room));
-        drop(UnixListener::bind(&path).unwrap());
-        let ours = open_plainly(&path).unwrap();
-        UnixStream::connect(&path).unwrap();
-        drop(ours);
-        assert!(names_in(&directory).is_empty());
-        fs::remove_dir_all(directory).unwrap();
     }
 }

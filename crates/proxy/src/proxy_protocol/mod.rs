@@ -1,5 +1,4 @@
-//! PROXY headers of sessions: the one with which a trusted proxy says who its client is, and the one with which we say
-//! it to the server.
+//! PROXY headers: reading those of trusted proxies, and writing the one for the server.
 
 mod receive;
 mod send;
@@ -7,12 +6,12 @@ mod send;
 use dormouse_config::proxy_protocol::SendProxy;
 
 use crate::client::Peer;
-pub use receive::{AcceptProxy, HeaderFault, ReadHeaderError};
-pub use send::header;
+pub use receive::{AcceptProxy, HeaderError, ReadHeaderError};
+pub use send::encode_header;
 
-/// Gives a client's session the name that it has for the server, if it is to have one.
-pub fn name(peer: &mut Peer, send: Option<SendProxy>) {
+/// Sets the unique ID of a session, if the PROXY header to the server contains one.
+pub fn assign_unique_id(peer: &mut Peer, send: Option<SendProxy>) {
     if let Some(SendProxy::V2(additions)) = send {
-        send::give_name(additions, peer);
+        send::assign_unique_id(additions, peer);
     }
 }

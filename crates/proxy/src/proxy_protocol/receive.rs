@@ -1,4 +1,4 @@
-//! The header that a trusted proxy begins with.
+//! Reading the PROXY header of a trusted proxy.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::client::{Client, Peer};
 /// The longest header: the fixed part of version 2, and what it may carry.
 const LONGEST: usize = 16 + MAX_V2_PAYLOAD;
 
-/// Whose headers are believed, and how long they may take.
+/// The proxies whose headers are accepted, and the timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptProxy {
-    /// Who begins with a header.
+    /// The clients that send a header.
     pub from: Sources,
-    /// How long it may take to come.
-    pub patience: Duration,
+    /// The time within which the header must arrive.
+    pub timeout: Duration,
 }
 
-/// Whether this client must begin with a header.
+/// Returns whether a client must send a header.
 fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
     match sources {
         Sources::Everybody => true,
@@ -34,32 +34,32 @@ fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
 }
 
 impl AcceptProxy {
-    /// Takes a trusted client's header, and learns from it who the client really is.
+    /// Reads the header of a trusted proxy, and sets the client's addresses from it.
     ///
     /// # Errors
-    /// When it does not come, in time or at all, or is none.
-    pub async fn hear(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
+    /// When no valid header arrives in time.
+    pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
         if !include(&self.from, peer, client.kind) {
             return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
         let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
-        let fault = match timeout(self.patience, stream.take_prefix(LONGEST, judge)).await {
+        let problem = match timeout(self.timeout, stream.take_prefix(LONGEST, try_decode)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
-                peer.learn(addresses, tlvs);
+                peer.set_proxied(addresses, tlvs);
                 return Ok(());
             }
-            // Somebody who only looked whether the port is open.
+            // A port check: connect and close.
             Ok(Err(PeekError::Ended { after: 0 } | PeekError::Failed(_))) => {
                 return Err(ReadHeaderError::ClientLeft);
             }
-            Ok(Err(PeekError::Ended { .. })) => Fault::CutShort,
-            Ok(Err(PeekError::TooLong)) => Fault::None,
-            Ok(Ok(Err(fault))) => fault,
-            Err(_) => Fault::Late(self.patience),
+            Ok(Err(PeekError::Ended { .. })) => Problem::CutShort,
+            Ok(Err(PeekError::TooLong)) => Problem::None,
+            Ok(Ok(Err(problem))) => problem,
+            Err(_) => Problem::Late(self.timeout),
         };
-        Err(ReadHeaderError::Header(Box::new(HeaderFault { peer: peer.clone(), fault })))
+        Err(ReadHeaderError::Header(Box::new(HeaderError { peer: peer.clone(), problem })))
     }
 }
 
@@ -68,10 +68,10 @@ impl AcceptProxy {
 pub enum ReadHeaderError {
     /// The client closed the connection, or the connection failed, before the first byte.
     ClientLeft,
-    /// The client's socket cannot be watched: a limit of ours.
+    /// The client's socket cannot be watched because of a local limit.
     Unwatchable(std::io::Error),
-    /// The client had to begin with a header and did not.
-    Header(Box<HeaderFault>),
+    /// The client had to send a header and did not.
+    Header(Box<HeaderError>),
 }
 
 impl fmt::Display for ReadHeaderError {
@@ -79,52 +79,52 @@ impl fmt::Display for ReadHeaderError {
         match self {
             Self::ClientLeft => f.write_str("the client left before its first byte"),
             Self::Unwatchable(error) => write!(f, "Failed to watch the client's socket: {error}"),
-            Self::Header(fault) => write!(f, "{fault}"),
+            Self::Header(problem) => write!(f, "{problem}"),
         }
     }
 }
 
 impl std::error::Error for ReadHeaderError {}
 
-/// What a header says of the client.
-type Told = (Addresses, Vec<Tlv>);
+/// The content of a header.
+type Header = (Addresses, Vec<Tlv>);
 
-/// What the bytes that have come are, once that is known.
-fn judge(bytes: &[u8]) -> Option<(usize, Result<Told, Fault>)> {
+/// Decodes the bytes so far. Returns `None` if more are needed.
+fn try_decode(bytes: &[u8]) -> Option<(usize, Result<Header, Problem>)> {
     match decode(bytes) {
         Decoded::NeedMore => None,
         Decoded::Header { addresses, tlvs, consumed, .. } => Some((consumed, Ok((addresses, tlvs)))),
-        // None of it is taken; the socket is closed with it.
-        Decoded::NotProxy => Some((0, Err(Fault::None))),
-        Decoded::Invalid(error) => Some((0, Err(Fault::Invalid(error)))),
+        // No byte is consumed, because the socket is closed anyway.
+        Decoded::NotProxy => Some((0, Err(Problem::None))),
+        Decoded::Invalid(error) => Some((0, Err(Problem::Invalid(error)))),
     }
 }
 
-/// Why a client that had to begin with a header was turned away.
+/// Why the header of a client was rejected.
 #[derive(Debug)]
-pub struct HeaderFault {
+pub struct HeaderError {
     peer: Peer,
-    fault: Fault,
+    problem: Problem,
 }
 
 #[derive(Debug)]
-enum Fault {
-    /// It says something else.
+enum Problem {
+    /// The client sent something else.
     None,
     Invalid(DecodeError),
-    /// Its stream ended in the middle of it.
+    /// The stream ended in the middle of the header.
     CutShort,
     Late(Duration),
 }
 
-impl fmt::Display for HeaderFault {
+impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Turned {} away: ", self.peer)?;
-        match &self.fault {
-            Fault::None => f.write_str("it does not begin with a PROXY header"),
-            Fault::Invalid(error) => write!(f, "{error}"),
-            Fault::CutShort => f.write_str("its PROXY header is cut short"),
-            Fault::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
+        match &self.problem {
+            Problem::None => f.write_str("it does not begin with a PROXY header"),
+            Problem::Invalid(error) => write!(f, "{error}"),
+            Problem::CutShort => f.write_str("its PROXY header is cut short"),
+            Problem::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
         }?;
         f.write_str(" (have it send one, as send-proxy-v2 of HAProxy does, or take it out of accept_proxy)")
     }
@@ -143,7 +143,7 @@ mod tests {
 
     fn accept(networks: &[&str]) -> AcceptProxy {
         let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-        AcceptProxy { from: Sources::Networks(networks), patience: PATIENCE }
+        AcceptProxy { from: Sources::Networks(networks), timeout: PATIENCE }
     }
 
     fn client(socket: OwnedFd, kind: StreamKind) -> Client {
@@ -158,19 +158,19 @@ mod tests {
         (far, client(near.into(), StreamKind::Other))
     }
 
-    async fn hear(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
+    async fn read_header(accept: AcceptProxy, client: &Client) -> Result<Box<Peer>, ReadHeaderError> {
         let mut peer = Box::new(Peer::of(&client.socket));
-        accept.hear(client, &mut peer).await.map(|()| peer)
+        accept.read_header(client, &mut peer).await.map(|()| peer)
     }
 
     #[tokio::test]
-    async fn only_a_trusted_proxy_is_asked() {
+    async fn reads_headers_of_trusted_proxies_only() {
         let (mut far, near) = tcp();
         far.write_all(LINE).unwrap();
         let itself = far.local_addr().unwrap();
-        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["10.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.to_string(), itself.to_string(), "a plain client's words are its own");
-        let peer = hear(accept(&["127.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["127.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.ip(), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(peer.to_string(), "192.0.2.7:4711");
     }
@@ -181,22 +181,22 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let near = client(near.into(), StreamKind::Unix);
         far.write_all(LINE).unwrap();
-        let peer = hear(accept(&["10.0.0.0/8"]), &near).await.unwrap();
+        let peer = read_header(accept(&["10.0.0.0/8"]), &near).await.unwrap();
         assert_eq!(peer.to_string(), "192.0.2.7:4711");
     }
 
     #[tokio::test]
-    async fn a_proxy_that_speaks_for_itself_is_the_client() {
+    async fn a_local_header_keeps_the_address_of_the_proxy() {
         for local in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
             let (mut far, near) = tcp();
             far.write_all(local).unwrap();
-            let peer = hear(accept(&["127.0.0.1"]), &near).await.unwrap();
+            let peer = read_header(accept(&["127.0.0.1"]), &near).await.unwrap();
             assert_eq!(peer.to_string(), far.local_addr().unwrap().to_string());
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_header_says_why() {
+    async fn reports_why_a_header_is_invalid() {
         for (words, why) in [
             (&b"GET / HTTP/1.1\r\n"[..], "it does not begin with a PROXY header"),
             (b"PROXY TCP4 a b c d\r\n", "invalid PROXY header: malformed line"),
@@ -204,7 +204,7 @@ mod tests {
         ] {
             let (mut far, near) = tcp();
             far.write_all(words).unwrap();
-            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
             assert!(
                 matches!(refusal, ReadHeaderError::Header(_)) && refusal.to_string().contains(why),
                 "{refusal}"
@@ -213,27 +213,27 @@ mod tests {
         let (mut far, near) = tcp();
         far.write_all(b"PROXY TCP4").unwrap();
         drop(far);
-        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
         assert!(refusal.to_string().contains("cut short"), "{refusal}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_header_that_does_not_come_is_not_waited_for_for_ever() {
+    async fn a_missing_header_times_out() {
         for words in [&b""[..], b"PROXY"] {
             let (mut far, near) = tcp();
             far.write_all(words).unwrap();
             let began = tokio::time::Instant::now();
-            let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+            let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
             assert!(refusal.to_string().contains("no PROXY header within 5 s"), "{refusal}");
             assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
         }
     }
 
     #[tokio::test]
-    async fn whoever_leaves_without_a_word_is_nobodys_fault() {
+    async fn a_client_that_leaves_without_data_is_no_fault() {
         let (far, near) = tcp();
         drop(far);
-        let refusal = hear(accept(&["127.0.0.1"]), &near).await.unwrap_err();
+        let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
         assert!(matches!(refusal, ReadHeaderError::ClientLeft), "{refusal}");
     }
 }

@@ -1,4 +1,4 @@
-//! The header that the server gets.
+//! Writing the PROXY header for the server.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
@@ -15,18 +15,18 @@ use crate::client::Peer;
 /// The types of TLVs, as the protocol's specification names them.
 const PP2_TYPE_NOOP: u8 = 0x04;
 const PP2_TYPE_UNIQUE_ID: u8 = 0x05;
-/// From here on types are the application's own. Ours: a local client's user, group and process, 4 bytes each in network
-/// order.
+/// The first of the application-specific types. Dormouse uses three for a local client's user, group and process, 4 bytes
+/// each in network order.
 const PP2_TYPE_MIN_CUSTOM: u8 = 0xe0;
 const UID: u8 = PP2_TYPE_MIN_CUSTOM;
 const GID: u8 = PP2_TYPE_MIN_CUSTOM + 1;
 const PID: u8 = PP2_TYPE_MIN_CUSTOM + 2;
 
-/// The longest name that the specification knows, in bytes.
+/// The maximum length of a unique ID in bytes.
 const LONGEST_NAME: usize = 128;
 
-/// Writes the header for a client.
-pub fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
+/// Returns the header for a client.
+pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
     let (version, addresses) = (send.version(), peer.proxy_addresses());
     if matches!((version, &addresses), (_, Addresses::Unknown) | (Version::V1, Addresses::Unix { .. })) {
         log.recurring(
@@ -43,7 +43,7 @@ pub fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u
     let passed = if additions.pass { passed_on(peer) } else { Vec::new() };
     let own = own(additions, client, peer, &passed);
     let all = [passed, own.clone()].concat();
-    // What others have to say may leave no room for what is ours; ours alone always fits.
+    // The passed TLVs may leave no room for dormouse's own, which always fit alone.
     if encode_v2(&addresses, &all, &mut header).is_err() && encode_v2(&addresses, &own, &mut header).is_err()
     {
         encode(version, &addresses, &mut header);
@@ -51,13 +51,13 @@ pub fn header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u
     header
 }
 
-/// What the proxy before us told, but for what only fills its header.
+/// Returns the TLVs of the previous proxy without padding.
 fn passed_on(peer: &Peer) -> Vec<Tlv> {
     peer.tlvs().iter().filter(|tlv| tlv.kind != PP2_TYPE_NOOP).cloned().collect()
 }
 
-/// Gives the session of a client its name, if it is to have one. It keeps the one that it has from where it began.
-pub(super) fn give_name(additions: Additions, peer: &mut Peer) {
+/// Sets the unique ID of a session, if it is enabled. The ID of a previous proxy is kept.
+pub(super) fn assign_unique_id(additions: Additions, peer: &mut Peer) {
     if additions.unique_id {
         let theirs = passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
         let name = theirs.map(|tlv| {
@@ -75,7 +75,7 @@ fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Ve
         tlvs.extend(name.map(|id| Tlv { kind: PP2_TYPE_UNIQUE_ID, value: id.as_bytes().to_vec() }));
     }
     // The credentials of a proxy are not its client's.
-    let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_told();
+    let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_proxied();
     if let Some(Ok(found)) = client.socket().filter(|_| asked).map(peer_credentials) {
         let Credentials { uid, gid, pid } = found;
         let number = |kind, value: u32| Tlv { kind, value: value.to_be_bytes().to_vec() };
@@ -85,7 +85,7 @@ fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Ve
     tlvs
 }
 
-/// A name that no other session has: of this process or, in all likelihood, any other.
+/// Returns an ID that is unique in this process and very likely globally.
 fn unique_id() -> String {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     static SESSIONS: AtomicU64 = AtomicU64::new(0);
@@ -109,8 +109,8 @@ mod tests {
     }
 
     fn written(additions: Additions, client: &Stream, peer: &mut Peer) -> (Addresses, Vec<Tlv>) {
-        give_name(additions, peer);
-        let bytes = header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
+        assign_unique_id(additions, peer);
+        let bytes = encode_header(SendProxy::V2(additions), client, peer, &Log::new(Some(Level::Err)));
         match decode(&bytes) {
             Decoded::Header { addresses, tlvs, consumed, .. } => {
                 assert_eq!(consumed, bytes.len());
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_local_client_is_told_by_its_user_group_and_process() {
+    async fn sends_user_group_and_process_of_a_local_client() {
         let (_far, near, mut peer) = local();
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert!(matches!(addresses, Addresses::Unix { .. }));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_session_has_a_name_of_its_own() {
+    async fn each_session_has_a_unique_id() {
         let (_far, near, mut peer) = local();
         let mut name = || {
             let (_, tlvs) = written(ALL, &near, &mut peer);
@@ -153,12 +153,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_proxy_before_us_said_is_passed_on() {
+    async fn passes_on_the_tlvs_of_the_previous_proxy() {
         let (_far, near, mut peer) = local();
         let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
         let told =
             vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
-        peer.learn(remote(), told);
+        peer.set_proxied(remote(), told);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
         assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")]);
@@ -168,9 +168,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_leaves_no_room_is_left_out() {
+    async fn omits_passed_tlvs_that_leave_no_room() {
         let (_far, near, mut peer) = local();
-        peer.learn(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
+        peer.set_proxied(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
         assert!(value(&tlvs, PP2_TYPE_UNIQUE_ID).is_some() && value(&tlvs, 0xee).is_none());

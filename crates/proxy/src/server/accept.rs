@@ -1,4 +1,4 @@
-//! Accepting: several clients a wake-up, never dying, never spinning.
+//! The accept loop: several clients for each wake-up, without ending or spinning on errors.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,59 +14,59 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use crate::admission::{Admission, Room};
+use crate::admission::{Admission, Decision};
 use crate::client::{Client, Peer};
 use crate::connect::options;
-use crate::listener::Waiting;
-use crate::session::{self, Shared};
+use crate::listener::AcceptSocket;
+use crate::session::{self, ServiceContext};
 
-/// After so many clients the others have their turn.
+/// The number of clients after which the loop yields to other tasks.
 const BATCH: usize = 64;
-/// A system-wide limit may be lifted by somebody else's doing, of which nobody tells us.
+/// The pause after a system limit, which another process may lift without notice.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Accepts clients and starts their sessions, for as long as the socket listens.
 ///
 /// # Errors
-/// When the listener cannot be used any more, for example because somebody shut it down.
+/// When the listener is unusable, for example after a shutdown(2).
 pub async fn accept_all(
-    Waiting { socket, family, path }: Waiting,
+    AcceptSocket { socket, family, path }: AcceptSocket,
     admission: Arc<Admission>,
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
 ) -> io::Result<()> {
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
-    // Those that came before we were there inherited nothing from the listener.
+    // Clients that connected before the listener got its options did not inherit them.
     let mut inherits = false;
     let socket = register(socket, Interest::READABLE)?;
     loop {
         let mut ready = socket.readable().await?;
         let mut drained = false;
         for _ in 0..BATCH {
-            if !shared.service.has_room(admission.open()) {
+            if !context.service.has_room(admission.open()) {
                 tokio::select! {
-                    () = shared.service.room_changed() => {}
+                    () = context.service.room_changed() => {}
                     () = admission.session_ended() => {}
                 }
                 continue;
             }
-            let room = admission.room();
-            if room == Room::Wait {
+            let room = admission.decide();
+            if room == Decision::Wait {
                 admission.session_ended().await;
                 continue;
             }
-            match accept(&socket, &shared) {
-                Accepted::Client(socket) if room == Room::Free => {
+            match accept(&socket, &context) {
+                Accepted::Client(socket) if room == Decision::Accept => {
                     if !inherits {
-                        // Without the options it is only less well.
+                        // The options only improve performance.
                         let _ = options::prepare(&socket, family);
                     }
-                    let peer = path.as_ref().filter(|_| shared.asks_who());
-                    let peer = peer.map(|path| Box::new(Peer::at(&socket, path)));
+                    let peer = path.as_ref().filter(|_| context.needs_client());
+                    let peer = peer.map(|path| Box::new(Peer::of_unix_path(&socket, path)));
                     let client = Client { socket, kind };
-                    let session = session::start(Arc::clone(&shared), client, peer, admission.enter());
-                    admission.register(|| session.abort_handle());
+                    let session = session::start(Arc::clone(&context), client, peer, admission.admit());
+                    admission.track_task(|| session.abort_handle());
                 }
-                Accepted::Client(_) => shared.ledger.refuse(),
+                Accepted::Client(_) => context.stats.refuse(),
                 Accepted::Gone => {}
                 Accepted::Nobody => {
                     ready.clear_ready();
@@ -86,24 +86,23 @@ pub async fn accept_all(
     }
 }
 
-/// What came of accepting once.
+/// The result of one accept(2).
 #[derive(Debug)]
 enum Accepted {
     Client(OwnedFd),
-    /// The client left before it was accepted, or its network failed: the next one, please (accept(2), "Error
-    /// handling").
+    /// The client left before it was accepted, or its network failed: accept the next one (accept(2), "Error handling").
     Gone,
     Nobody,
-    /// It would come to the same at once: a limit of the system, or somebody forbids it.
+    /// An immediate retry would fail too: a system limit or a security policy.
     Paused,
     Dead(Errno),
 }
 
-fn accept(socket: &AsyncFd<OwnedFd>, shared: &Shared) -> Accepted {
+fn accept(socket: &AsyncFd<OwnedFd>, context: &ServiceContext) -> Accepted {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     match socket_reuse::open_or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
-        Err(error) => failed(error, &shared.ledger.log),
+        Err(error) => failed(error, &context.stats.log),
     }
 }
 
@@ -135,7 +134,7 @@ fn failed(error: Errno, log: &Log) -> Accepted {
                 }
                 Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
                 Errno::NOBUFS | Errno::NOMEM => "The system has no memory for it.",
-                // A security module refuses before there is a client.
+                // A security module refuses before a client is accepted.
                 Errno::PERM | Errno::ACCESS => {
                     "The system's security policy forbids it; its audit log tells why."
                 }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_one_client_lost_is_followed_by_the_next_at_once() {
+    fn only_errors_of_one_client_continue_without_a_pause() {
         let log = Log::new(Some(Level::Err));
         for number in 1..134 {
             let error = Errno::from_raw_os_error(number);

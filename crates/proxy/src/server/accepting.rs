@@ -1,60 +1,70 @@
-//! The tasks that accept clients, one for each listener, which can be closed one by one.
+//! The tasks that accept clients: one for each listener, each of which can be closed.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::ListenerDied;
 use super::accept::accept_all;
 use crate::admission::Admission;
-use crate::listener::{Listener, Waiting};
-use crate::session::Shared;
+use crate::listener::{AcceptSocket, Listener};
+use crate::session::ServiceContext;
 
-/// All that accept.
+/// The accept tasks of all listeners.
 #[derive(Debug, Default)]
-pub struct Accepting(JoinSet<(String, io::Result<()>)>);
+pub struct AcceptTasks(JoinSet<(String, io::Result<()>)>);
 
-/// A listener that clients are accepted on. Dropping it closes both.
+/// A listener and its accept task. Dropping it ends both.
 #[derive(Debug)]
 pub struct OpenListener {
-    /// `None` only while it is taken apart.
+    /// `None` only after [`Self::close`].
     listener: Option<Listener>,
     accepting: AbortHandle,
 }
 
-impl Accepting {
-    /// Lets clients in. `waiting` is of the same listener.
+/// A listener that failed.
+#[derive(Debug)]
+pub struct ListenerFailed {
+    /// The name of the listener.
+    pub name: String,
+    /// The error of the kernel.
+    pub error: io::Error,
+}
+
+impl AcceptTasks {
+    /// Starts to accept clients. `accept_socket` is of the same listener.
     pub fn open(
         &mut self,
         listener: Listener,
-        waiting: Waiting,
+        accept_socket: AcceptSocket,
         admission: Arc<Admission>,
-        shared: Arc<Shared>,
+        context: Arc<ServiceContext>,
     ) -> OpenListener {
         let name = listener.to_string();
-        let accepted = accept_all(waiting, admission, shared);
+        let accepted = accept_all(accept_socket, admission, context);
         let accepting = self.0.spawn(async move { (name, accepted.await) });
         OpenListener { listener: Some(listener), accepting }
     }
 
-    /// Waits until a listener cannot be used any more.
-    pub async fn died(&mut self) -> ListenerDied {
+    /// Waits until a listener fails.
+    pub async fn failed(&mut self) -> ListenerFailed {
         loop {
             match self.0.join_next().await {
-                Some(Ok((name, Err(error)))) => return ListenerDied { name, error },
-                Some(Ok((name, Ok(())))) => return ListenerDied { name, error: io::ErrorKind::Other.into() },
-                // It was closed.
+                Some(Ok((name, Err(error)))) => return ListenerFailed { name, error },
+                Some(Ok((name, Ok(())))) => {
+                    return ListenerFailed { name, error: io::ErrorKind::Other.into() };
+                }
+                // The listener was closed.
                 Some(Err(error)) if error.is_cancelled() => {}
                 Some(Err(error)) => {
-                    return ListenerDied { name: "a listener".to_owned(), error: error.into() };
+                    return ListenerFailed { name: "a listener".to_owned(), error: error.into() };
                 }
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Closes what is still open, and waits until nobody accepts any more.
+    /// Ends all accept tasks.
     pub async fn shutdown(mut self) {
         self.0.shutdown().await;
     }
@@ -66,7 +76,7 @@ impl OpenListener {
         self.listener.as_ref()
     }
 
-    /// Lets nobody in any more; who comes now waits in the listener's backlog.
+    /// Stops accepting. New clients wait in the backlog.
     pub fn close(mut self) -> Option<Listener> {
         self.listener.take()
     }

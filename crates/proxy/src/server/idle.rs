@@ -1,28 +1,28 @@
-//! The exit when nobody was connected for a while.
+//! The exit after a time without sessions.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::admission::Pool;
+use crate::admission::FdLimits;
 
-/// Waits until no session was open for so long, from the start on. A limit of zero means "right after the last
-/// session", so it does not run before the first.
-pub async fn idle_exit(limit: Option<Duration>, pool: &Pool) {
+/// Waits until no session was open for `limit`, counted from the start. A limit of zero means "right after the last
+/// session", so it does not end before the first one.
+pub async fn idle_exit(limit: Option<Duration>, fd_limits: &FdLimits) {
     let Some(limit) = limit else { return std::future::pending().await };
     if limit.is_zero() {
-        pool.became_idle().await;
+        fd_limits.became_idle().await;
     }
     loop {
-        while pool.open() > 0 {
-            pool.became_idle().await;
+        while fd_limits.open() > 0 {
+            fd_limits.became_idle().await;
         }
         let Some(deadline) = Instant::now().checked_add(limit) else { return std::future::pending().await };
         tokio::select! {
-            // A session came and went: the silence begins anew.
-            () = pool.became_idle() => {}
+            // A session came and went: the time starts again.
+            () = fd_limits.became_idle() => {}
             () = sleep_until(deadline) => {
-                if pool.open() == 0 {
+                if fd_limits.open() == 0 {
                     return;
                 }
             }
@@ -39,33 +39,33 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn runs_from_the_start_and_anew_after_each_session() {
-        let pool = Pool::new(256);
-        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &pool);
+    async fn counts_from_the_start_and_after_each_session() {
+        let fd_limits = FdLimits::new(256);
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &fd_limits);
         let start = Instant::now();
-        idle_exit(Some(LIMIT), &pool).await;
+        idle_exit(Some(LIMIT), &fd_limits).await;
         assert_eq!(start.elapsed().as_secs(), 10);
 
         let start = Instant::now();
-        let permit = admission.enter();
+        let permit = admission.admit();
         let later = async {
             tokio::time::sleep(LIMIT * 5).await;
             drop(permit);
         };
-        tokio::join!(later, idle_exit(Some(LIMIT), &pool));
+        tokio::join!(later, idle_exit(Some(LIMIT), &fd_limits));
         assert_eq!(start.elapsed().as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]
     async fn zero_waits_for_the_first_session() {
-        let pool = Pool::new(256);
-        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &pool);
+        let fd_limits = FdLimits::new(256);
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &fd_limits);
         let start = Instant::now();
         let visit = async {
             tokio::time::sleep(LIMIT).await;
-            drop(admission.enter());
+            drop(admission.admit());
         };
-        tokio::join!(visit, idle_exit(Some(Duration::ZERO), &pool));
+        tokio::join!(visit, idle_exit(Some(Duration::ZERO), &fd_limits));
         assert_eq!(start.elapsed().as_secs(), 10);
     }
 }

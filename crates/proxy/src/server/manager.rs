@@ -1,4 +1,4 @@
-//! What the service manager is told while we live.
+//! Notifications to the service manager.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -8,63 +8,63 @@ use dormouse_sys::notify::Notifier;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::admission::Pool;
-use crate::stats::Ledger;
+use crate::admission::FdLimits;
+use crate::stats::Stats;
 
-/// The manager's `STATUS=` is renewed at most so often.
+/// The minimum time between two `STATUS=` notifications.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
-/// So much time is asked for at once: if we hang, the manager notices within it.
+/// The time that one request extends the stop timeout by. The manager notices a hang within it.
 const EXTENSION: Duration = Duration::from_secs(10);
-/// What lies between the last session's end and ours.
+/// The time between the end of the last session and the exit.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Tells the manager the totals whenever they changed. Never ends.
-pub async fn report_status(manager: Option<&Notifier>, ledger: &Ledger) {
-    report_status_and(manager, ledger, &Remark::default()).await;
+/// Sends the totals whenever they change. Never returns.
+pub async fn report_status(manager: Option<&Notifier>, stats: &Stats) {
+    report_status_and(manager, stats, &StatusNote::default()).await;
 }
 
-/// The same, with a remark behind the totals while there is one. Never ends.
-pub async fn report_status_and(manager: Option<&Notifier>, ledger: &Ledger, remark: &Remark) {
+/// Sends the totals and a note whenever they change. Never returns.
+pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark: &StatusNote) {
     let Some(manager) = manager else { return std::future::pending().await };
-    let mut told = None;
-    let mut heard = true;
+    let mut sent = None;
+    let mut delivered = true;
     loop {
         tokio::select! {
-            () = ledger.changed() => {}
-            () = remark.changed.notified() => told = None,
-            // Its queue was full; nothing may change for long, and the old status would stay.
-            () = std::future::ready(()), if !heard => {}
+            () = stats.changed() => {}
+            () = remark.changed.notified() => sent = None,
+            // The manager's queue was full: try again.
+            () = std::future::ready(()), if !delivered => {}
         }
-        let totals = ledger.totals();
-        if told != Some(totals) {
-            heard = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
-            told = heard.then_some(totals);
+        let totals = stats.totals();
+        if sent != Some(totals) {
+            delivered = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            sent = delivered.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
     }
 }
 
-/// Tells the manager that the end has begun, and that so many sessions are waited for.
+/// Notifies the manager of the stop and of the number of open sessions.
 pub fn begin_drain(manager: Option<&Notifier>, open: usize) {
     if let Some(manager) = manager {
         manager.send_blocking(&format!("STOPPING=1\nSTATUS={}", Left(open)));
     }
 }
 
-/// Tells the manager how many are left, whenever these are others than it was told. Never ends.
-pub async fn report_drain(manager: Option<&Notifier>, pool: &Pool, mut told: usize) {
+/// Sends the number of open sessions whenever it changes. Never returns.
+pub async fn report_drain(manager: Option<&Notifier>, fd_limits: &FdLimits, mut sent: usize) {
     let Some(manager) = manager else { return std::future::pending().await };
     loop {
         sleep(STATUS_PERIOD).await;
-        let left = pool.open();
-        if left != told && manager.try_send(&format!("STATUS={}", Left(left))) {
-            told = left;
+        let left = fd_limits.open();
+        if left != sent && manager.try_send(&format!("STATUS={}", Left(left))) {
+            sent = left;
         }
     }
 }
 
-/// Sessions that are waited for.
+/// The number of open sessions, as a status text.
 struct Left(usize);
 
 impl fmt::Display for Left {
@@ -74,8 +74,8 @@ impl fmt::Display for Left {
     }
 }
 
-/// Asks the manager again and again for more time to stop than its `TimeoutStopSec=`, for so long. Never ends.
-pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
+/// Extends `TimeoutStopSec=` repeatedly, up to `longest`. Never returns.
+pub async fn extend_stop_timeout(manager: Option<&Notifier>, longest: Duration) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut ticks = interval(EXTENSION / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,16 +91,15 @@ pub async fn ask_for_time(manager: Option<&Notifier>, longest: Duration) {
     }
 }
 
-/// What the manager's status says besides the totals.
+/// A note that follows the totals in the status.
 #[derive(Debug, Default)]
-pub struct Remark {
+pub struct StatusNote {
     text: Mutex<String>,
     changed: Notify,
 }
 
-impl Remark {
-    /// Says this from now on; nothing more if it is empty. Line ends and what follows them are left out: they would end
-    /// the status.
+impl StatusNote {
+    /// Sets the note; an empty text removes it. Only the first line is kept, because a line break would end the status.
     pub fn set(&self, text: &str) {
         let line = text.lines().next().unwrap_or_default();
         let line = if line.is_empty() { String::new() } else { format!("; {line}") };
@@ -113,7 +112,7 @@ impl Remark {
     }
 }
 
-/// Tells the manager that the event loop turns, twice in the time that it grants (`WATCHDOG_USEC`). Never ends.
+/// Notifies the watchdog of the manager, twice in each `WATCHDOG_USEC`. Never returns.
 pub async fn watchdog(manager: Option<&Notifier>) {
     let (Some(manager), Some(granted)) = (manager, granted()) else { return std::future::pending().await };
     let mut ticks = interval(granted / 2);
@@ -124,7 +123,7 @@ pub async fn watchdog(manager: Option<&Notifier>) {
     }
 }
 
-/// The time that the manager grants between two signs of life, if it wants any of this very process.
+/// Returns the watchdog timeout, if the watchdog is enabled for this process.
 fn granted() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let granted = number("WATCHDOG_USEC").filter(|granted| *granted > 1)?;
@@ -142,29 +141,29 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test(start_paused = true)]
-    async fn a_status_that_met_a_full_queue_is_said_again() {
+    async fn a_status_is_sent_again_after_a_full_queue() {
         let name = format!("dormouse-test-status-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         manager.set_nonblocking(true).unwrap();
         let notifier = Notifier::to(&format!("@{name}").into()).unwrap();
         while notifier.try_send("STATUS=busy") {}
-        let heard = || -> Vec<String> {
+        let delivered = || -> Vec<String> {
             let mut room = [0; 200];
-            let heard =
+            let delivered =
                 std::iter::from_fn(|| manager.recv(&mut room).ok().map(|length| room[..length].to_vec()));
-            heard
+            delivered
                 .map(|state| String::from_utf8(state).unwrap())
                 .filter(|state| state != "STATUS=busy")
                 .collect()
         };
 
-        let (ledger, remark) = (Ledger::new(Log::new(None)), Remark::default());
-        let mut report = Box::pin(report_status_and(Some(&notifier), &ledger, &remark));
+        let (stats, remark) = (Stats::new(Log::new(None)), StatusNote::default());
+        let mut report = Box::pin(report_status_and(Some(&notifier), &stats, &remark));
         remark.set("look here");
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
-        assert_eq!(heard(), [""; 0]);
+        assert_eq!(delivered(), [""; 0]);
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
-        let said = heard();
+        let said = delivered();
         assert!(said.len() == 1 && said[0].ends_with("; look here"), "{said:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The process's own life: its start and end towards the service manager, signals, the exit when idle.
+//! The lifecycle of the process: accepting clients, signals, notifications to the service manager, drain, exit when idle.
 
 mod accept;
 mod accepting;
@@ -9,11 +9,13 @@ mod serve;
 mod signals;
 
 pub use accept::accept_all;
-pub use accepting::{Accepting, OpenListener};
+pub use accepting::{AcceptTasks, ListenerFailed, OpenListener};
 pub use idle::idle_exit;
 pub use manager::{
-    Remark, ask_for_time, begin_drain, report_drain, report_status, report_status_and, watchdog,
+    StatusNote, begin_drain, extend_stop_timeout, report_drain, report_status, report_status_and, watchdog,
 };
 pub use runtime::block_on;
-pub use serve::{Ended, Guests, Life, ListenerDied, Open, READY, after, background, drain, end_sessions};
-pub use signals::{Hangups, Signals};
+pub use serve::{
+    DrainEnd, ListeningService, OpenSessions, READY, ServeOptions, background, drain, end_sessions, sleep_for,
+};
+pub use signals::{HangupSignals, Signals};

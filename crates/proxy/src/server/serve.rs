@@ -1,6 +1,5 @@
-//! Serving: from the listeners' first client to the last session's end.
+//! Serving: from opening the listeners to the end of the last session.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,109 +11,120 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{
-    Accepting, OpenListener, Signals, ask_for_time, begin_drain, idle_exit, report_drain, report_status,
-    watchdog,
-};
-use crate::admission::{Admission, Pool};
+use super::accepting::{AcceptTasks, ListenerFailed, OpenListener};
+use super::idle::idle_exit;
+use super::manager::{begin_drain, extend_stop_timeout, report_drain, report_status, watchdog};
+use super::signals::Signals;
+use crate::admission::{Admission, FdLimits};
 use crate::busy_poll;
 use crate::listener::Listener;
-use crate::session::Shared;
-use crate::stats::Ledger;
+use crate::session::ServiceContext;
+use crate::stats::Stats;
 
-/// What the service manager is told when everything works.
+/// The notification that the start is complete.
 pub const READY: &str = "READY=1\nSTATUS=Processing requests...";
 
-/// The start is over after so long, and what only it needed may go.
+/// The time after which the start is over and its memory can be released.
 const STARTED: Duration = Duration::from_millis(100);
 
 /// A service with its listeners.
 #[derive(Debug)]
-pub struct Open {
+pub struct ListeningService {
     /// Where clients arrive.
     pub listeners: Vec<Listener>,
-    /// Who is let in.
+    /// The session limit.
     pub admission: Arc<Admission>,
-    /// What its sessions share.
-    pub shared: Arc<Shared>,
-    /// What is behind, for the log.
+    /// The state that the sessions share.
+    pub context: Arc<ServiceContext>,
+    /// The target, for the log.
     pub behind: String,
-    /// Whether an administrator who reads the log does not know the addresses.
+    /// Whether to log the listeners at info level.
     pub announce: bool,
 }
 
-/// How the process serves.
+/// The options of serving.
 #[derive(Debug)]
-pub struct Life<'a> {
-    /// Exit after so long without a session.
+pub struct ServeOptions<'a> {
+    /// Exit after this time without a session.
     pub exit_idle_time: Option<Duration>,
-    /// How long open sessions may go on after the end was asked for.
+    /// How long open sessions may continue after the stop signal.
     pub drain_timeout: TimeSpan,
-    /// All sessions.
-    pub pool: &'a Pool,
-    /// What the status is made from.
-    pub ledger: &'a Ledger,
-    /// Where lines go.
+    /// The sessions of the process.
+    pub fd_limits: &'a FdLimits,
+    /// The stats that the status shows.
+    pub stats: &'a Stats,
+    /// The log.
     pub log: &'a Log,
     /// The service manager.
     pub manager: Option<&'a Notifier>,
 }
 
-impl Life<'_> {
-    /// Serves until idle, told to end, or a listener died.
+impl ServeOptions<'_> {
+    /// Serves until the exit when idle, a stop signal, or the failure of a listener.
     ///
     /// # Errors
-    /// When a listener dies, or cannot be duplicated; with its name.
-    pub async fn serve(&self, service: Open, signals: &mut Signals) -> Result<Ended, ListenerDied> {
-        let Open { listeners: opened, admission, shared, behind, announce } = service;
-        let (mut accepting, mut listeners) = (Accepting::default(), Vec::new());
-        let mut ahead = JoinSet::new();
-        ahead.spawn(shared.limits.keep_timer_ahead());
+    /// When a listener fails or cannot be duplicated; with its name.
+    pub async fn serve(
+        &self,
+        service: ListeningService,
+        signals: &mut Signals,
+    ) -> Result<DrainEnd, ListenerFailed> {
+        let ListeningService { listeners: opened, admission, context, behind, announce } = service;
+        let (mut accepting, mut listeners) = (AcceptTasks::default(), Vec::new());
+        let mut timers = JoinSet::new();
+        timers.spawn(context.limits.keep_timer_ahead());
         let level = if announce { Level::Info } else { Level::Debug };
         for listener in opened {
             let name = listener.to_string();
             self.log.line(level, format_args!("Listening on {name} for {behind}."));
-            let waiting = listener.waiting().map_err(|error| ListenerDied { name, error })?;
-            listeners.push(accepting.open(listener, waiting, Arc::clone(&admission), Arc::clone(&shared)));
+            let accept_socket = listener.accept_socket().map_err(|error| ListenerFailed { name, error })?;
+            listeners.push(accepting.open(
+                listener,
+                accept_socket,
+                Arc::clone(&admission),
+                Arc::clone(&context),
+            ));
         }
         let _background = background();
         if let Some(manager) = self.manager {
             manager.send_blocking(READY);
         }
-        let why = tokio::select! {
-            () = self.until_idle(&listeners) => Why::Idle,
-            () = signals.next() => Why::Told,
-            died = accepting.died() => Why::Died(died),
-            () = report_status(self.manager, self.ledger) => Why::Idle,
-            () = watchdog(self.manager) => Why::Idle,
+        let reason = tokio::select! {
+            () = self.until_idle(&listeners) => StopReason::Idle,
+            () = signals.next() => StopReason::Signalled,
+            failed = accepting.failed() => StopReason::Failed(failed),
+            () = report_status(self.manager, self.stats) => StopReason::Idle,
+            () = watchdog(self.manager) => StopReason::Idle,
         };
-        self.ledger.end_soon();
-        // Whoever comes now waits in the service manager's socket.
+        self.stats.begin_shutdown();
+        // New clients wait in the service manager's socket.
         drop(listeners);
         accepting.shutdown().await;
-        match why {
-            Why::Idle => Ok(Ended::InGoodOrder),
-            Why::Told => Ok(drain(self.drain_timeout, self.pool, self.manager, signals).await),
-            Why::Died(died) => Err(died),
+        match reason {
+            StopReason::Idle => Ok(DrainEnd::Completed),
+            StopReason::Signalled => {
+                Ok(drain(self.drain_timeout, self.fd_limits, self.manager, signals).await)
+            }
+            StopReason::Failed(failed) => Err(failed),
         }
     }
 
-    /// Waits until it is idle, and nobody has just come.
+    /// Waits until the process is idle and no client is in a backlog.
     async fn until_idle(&self, listeners: &[OpenListener]) {
         loop {
-            idle_exit(self.exit_idle_time, self.pool).await;
-            if !anybody_waits(listeners) {
+            idle_exit(self.exit_idle_time, self.fd_limits).await;
+            if !has_pending_client(listeners) {
                 return;
             }
-            // The accept loops are about to take it, and the silence begins anew.
+            // The accept loops take the client, and the idle time starts again.
         }
     }
 }
 
-/// What goes on beside the sessions for as long as this lives.
+/// Starts the background tasks, which end when the set is dropped.
 pub fn background() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(busy_poll::keep());
+    tasks.spawn(busy_poll::run());
     tasks.spawn(dormouse_relay::socket_reuse::close_unused());
     tasks.spawn(async {
         sleep(STARTED).await;
@@ -123,93 +133,84 @@ pub fn background() -> JoinSet<()> {
     tasks
 }
 
-/// Lets open sessions go on for as long as was granted, or until the next signal.
+/// Waits for open sessions until the timeout or the next signal.
 pub async fn drain(
-    granted: TimeSpan,
-    pool: &Pool,
+    limit: TimeSpan,
+    fd_limits: &FdLimits,
     manager: Option<&Notifier>,
     signals: &mut Signals,
-) -> Ended {
-    let open = pool.open();
-    if granted.is_zero() || open == 0 {
-        return Ended::InGoodOrder;
+) -> DrainEnd {
+    let open = fd_limits.open();
+    if limit.is_zero() || open == 0 {
+        return DrainEnd::Completed;
     }
     begin_drain(manager, open);
     let ended = async {
-        while pool.open() > 0 {
-            pool.became_idle().await;
+        while fd_limits.open() > 0 {
+            fd_limits.became_idle().await;
         }
     };
     tokio::select! {
-        () = ended => Ended::InGoodOrder,
-        () = after(granted) => Ended::InGoodOrder,
-        () = signals.next() => Ended::AtOnce,
-        () = watchdog(manager) => Ended::InGoodOrder,
-        () = report_drain(manager, pool, open) => Ended::InGoodOrder,
-        () = ask_for_time(manager, granted.finite().unwrap_or(Duration::MAX)) => Ended::InGoodOrder,
+        () = ended => DrainEnd::Completed,
+        () = sleep_for(limit) => DrainEnd::Completed,
+        () = signals.next() => DrainEnd::Interrupted,
+        () = watchdog(manager) => DrainEnd::Completed,
+        () = report_drain(manager, fd_limits, open) => DrainEnd::Completed,
+        () = extend_stop_timeout(manager, limit.finite().unwrap_or(Duration::MAX)) => DrainEnd::Completed,
     }
 }
 
-/// The sessions of a service that can be ended, and what counts them.
+/// The open sessions of a service, and its stats.
 #[derive(Debug)]
-pub struct Guests {
-    /// Where they are known.
+pub struct OpenSessions {
+    /// The admission that tracks the sessions.
     pub admission: Arc<Admission>,
-    /// What is told of them.
-    pub ledger: Arc<Ledger>,
+    /// The stats of the service.
+    pub stats: Arc<Stats>,
 }
 
-/// Sessions that are told to end have their turn within this time.
+/// The time in which aborted sessions end.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Ends what sessions are open, so that each has its line in the log. Where lines of sessions are not written they end
-/// with the process.
-pub async fn end_sessions(guests: Vec<Guests>, pool: &Pool, log: &Log) {
-    if !log.wants_sessions() || pool.open() == 0 {
+/// Aborts the open sessions, so that each gets its line in the access log. Without an access log they end with the
+/// process.
+pub async fn end_sessions(open_sessions: Vec<OpenSessions>, fd_limits: &FdLimits, log: &Log) {
+    if !log.logs_sessions() || fd_limits.open() == 0 {
         return;
     }
-    // A task of its own: it has its turn after those of clients that were let in just before.
+    // A separate task runs after those of clients that were just admitted.
     let ending = tokio::spawn(async move {
-        for Guests { admission, ledger } in guests {
-            ledger.cut(admission.end_all());
+        for OpenSessions { admission, stats } in open_sessions {
+            stats.count_aborted(admission.abort_all());
         }
     });
     let ended = async {
         let _ = ending.await;
-        while pool.open() > 0 {
-            pool.became_idle().await;
+        while fd_limits.open() > 0 {
+            fd_limits.became_idle().await;
         }
     };
-    // Who does not end in time has no line.
+    // A session that does not end in time gets no line.
     let _ = timeout(TURN, ended).await;
 }
 
-/// How serving has ended.
+/// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// There is time for what is left to do.
-    InGoodOrder,
-    /// A second signal came: there is none.
-    AtOnce,
+pub enum DrainEnd {
+    /// The sessions ended, or the timeout passed.
+    Completed,
+    /// Another signal came: exit at once.
+    Interrupted,
 }
 
-/// A listener that cannot be used any more.
-#[derive(Debug)]
-pub struct ListenerDied {
-    /// Which.
-    pub name: String,
-    /// What the kernel said.
-    pub error: io::Error,
-}
-
-/// Why serving ends.
-enum Why {
+/// Why serving stops.
+enum StopReason {
     Idle,
-    Told,
-    Died(ListenerDied),
+    Signalled,
+    Failed(ListenerFailed),
 }
 
-fn anybody_waits(listeners: &[OpenListener]) -> bool {
+fn has_pending_client(listeners: &[OpenListener]) -> bool {
     let listeners = listeners.iter().filter_map(OpenListener::listener);
     let mut polled: Vec<PollFd<'_>> = listeners
         .map(|listener| PollFd::from_borrowed_fd(listener.socket().as_fd(), PollFlags::IN))
@@ -218,8 +219,8 @@ fn anybody_waits(listeners: &[OpenListener]) -> bool {
     poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-/// Waits so long.
-pub async fn after(span: TimeSpan) {
+/// Sleeps for a span; forever if it is infinite.
+pub async fn sleep_for(span: TimeSpan) {
     match span.finite().and_then(|span| Instant::now().checked_add(span)) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -1,10 +1,10 @@
-//! Signals that end the process.
+//! Signals that stop or reload the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, from their registration on; SIGUSR1, where it was registered for.
+/// SIGTERM and SIGINT, and SIGUSR1 if it was registered.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -12,12 +12,12 @@ pub struct Signals {
     soft_stop: Option<Signal>,
 }
 
-/// SIGHUP, from its registration on.
+/// SIGHUP.
 #[derive(Debug)]
-pub struct Hangups(Signal);
+pub struct HangupSignals(Signal);
 
-impl Hangups {
-    /// Registers for it: from now on it does not kill.
+impl HangupSignals {
+    /// Registers the signal, which then no longer kills the process.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -25,7 +25,7 @@ impl Hangups {
         signal(SignalKind::hangup()).map(Self)
     }
 
-    /// Waits for the next one; several that come together are one.
+    /// Waits for the next signal. Signals that arrive together count as one.
     pub async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -34,7 +34,7 @@ impl Hangups {
 }
 
 impl Signals {
-    /// Registers for them: from now on they do not kill.
+    /// Registers the signals, which then no longer kill the process.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -43,7 +43,7 @@ impl Signals {
         Ok(Self { terminate, interrupt, soft_stop: None })
     }
 
-    /// The same with SIGUSR1, by which `HAProxy` is told to end softly.
+    /// Also registers SIGUSR1, `HAProxy`'s signal for a soft stop.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -51,7 +51,7 @@ impl Signals {
         Ok(Self { soft_stop: Some(signal(SignalKind::user_defined1())?), ..Self::register()? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         let came = tokio::select! {
             came = self.terminate.recv() => came,
@@ -59,7 +59,7 @@ impl Signals {
             came = soft_stop(&mut self.soft_stop) => came,
         };
         if came.is_none() {
-            // The runtime will deliver no more; then none can end us.
+            // The runtime delivers no more signals.
             std::future::pending::<()>().await;
         }
     }

@@ -1,66 +1,66 @@
-//! Counting, for the one thread that serves: a plain load and a plain store. Others may read at any time.
+//! Counters for the one thread that serves: a plain load and a plain store. Other threads may only read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A number that only grows, or that goes up and down.
+/// A number that one thread changes.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Count {
-    /// The number now.
+impl Counter {
+    /// Returns the number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// One more.
-    pub fn up(&self) {
+    /// Adds one.
+    pub fn inc(&self) {
         self.add(1);
     }
 
-    /// One less.
-    pub fn down(&self) {
+    /// Subtracts one.
+    pub fn dec(&self) {
         self.set(self.get().saturating_sub(1));
     }
 
-    /// So many more.
+    /// Adds a number.
     pub fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
     }
 
-    /// Not less than this.
-    pub fn at_least(&self, value: u64) {
+    /// Raises the number to a minimum.
+    pub fn raise_to(&self, value: u64) {
         if self.get() < value {
             self.set(value);
         }
     }
 
-    /// This, from now on.
+    /// Sets the number.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
 
-/// How often in a second: what happened in this one, and the share of the last one that is less than a second ago
-/// (as `HAProxy`'s frequency counters reckon).
+/// Events per second: those of the current second, plus the share of the previous one that is less than a second old
+/// (like `HAProxy`'s frequency counters).
 #[derive(Debug, Default)]
 pub struct Rate {
-    /// Which second this is, since the first event.
-    second: Count,
-    current: Count,
-    previous: Count,
-    most: Count,
+    /// The current second since the start.
+    second: Counter,
+    current: Counter,
+    previous: Counter,
+    max: Counter,
 }
 
 impl Rate {
-    /// Something happened so long after the beginning of all.
+    /// Counts an event; `at` is the time since the start.
     pub fn event(&self, at: Duration) {
-        self.turn(at);
-        self.current.up();
-        self.most.at_least(self.current.get());
+        self.advance(at);
+        self.current.inc();
+        self.max.raise_to(self.current.get());
     }
 
-    /// How often in the last second, so long after the beginning of all.
+    /// Returns the rate; `at` is the time since the start.
     pub fn now(&self, at: Duration) -> u64 {
         let (current, previous) = match at.as_secs().saturating_sub(self.second.get()) {
             0 => (self.current.get(), self.previous.get()),
@@ -71,18 +71,18 @@ impl Rate {
         current + previous * rest / 1_000
     }
 
-    /// The most in a second.
-    pub fn most(&self) -> u64 {
-        self.most.get()
+    /// Returns the maximum.
+    pub fn max(&self) -> u64 {
+        self.max.get()
     }
 
-    /// The most begins anew, so long after the beginning of all: with this second, if something happened in it.
-    pub fn forget_most(&self, at: Duration) {
-        self.turn(at);
-        self.most.set(self.current.get());
+    /// Resets the maximum to the count of the current second; `at` is the time since the start.
+    pub fn reset_max(&self, at: Duration) {
+        self.advance(at);
+        self.max.set(self.current.get());
     }
 
-    fn turn(&self, at: Duration) {
+    fn advance(&self, at: Duration) {
         let passed = at.as_secs().saturating_sub(self.second.get());
         if passed > 0 {
             self.previous.set(if passed == 1 { self.current.get() } else { 0 });
@@ -92,34 +92,34 @@ impl Rate {
     }
 }
 
-/// The upper bounds of the buckets of all spans, in seconds.
+/// The upper bounds of histogram buckets, in seconds.
 pub const BOUNDS: [f64; 14] =
     [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// How long something took: how many times it took at most so long.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// One for each bound, and one for what took longer.
-    buckets: [Count; BOUNDS.len() + 1],
-    /// In microseconds.
-    sum: Count,
-    most: Count,
+    /// One bucket for each bound, and one for longer durations.
+    buckets: [Counter; BOUNDS.len() + 1],
+    /// The sum in microseconds.
+    sum: Counter,
+    max: Counter,
 }
 
 impl Histogram {
-    /// Something took so long.
+    /// Adds a duration.
     pub fn add(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         if let Some(bucket) = self.buckets.get(bucket) {
-            bucket.up();
+            bucket.inc();
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.sum.add(micros);
-        self.most.at_least(micros);
+        self.max.raise_to(micros);
     }
 
-    /// How many times it took at most each of [`BOUNDS`], and how many times at all.
+    /// Returns the number of durations up to each of [`BOUNDS`], and the number of all.
     pub fn cumulative(&self) -> [u64; BOUNDS.len() + 1] {
         let mut sum = 0;
         self.buckets.each_ref().map(|bucket| {
@@ -128,50 +128,50 @@ impl Histogram {
         })
     }
 
-    /// How many times.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(Count::get).sum()
+        self.buckets.iter().map(Counter::get).sum()
     }
 
-    /// How long, all together.
+    /// Returns the sum.
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.sum.get())
     }
 
-    /// The longest.
-    pub fn most(&self) -> Duration {
-        Duration::from_micros(self.most.get())
+    /// Returns the maximum.
+    pub fn max(&self) -> Duration {
+        Duration::from_micros(self.max.get())
     }
 
-    /// The longest begins anew.
-    pub fn forget_most(&self) {
-        self.most.set(0);
+    /// Resets the maximum.
+    pub fn reset_max(&self) {
+        self.max.set(0);
     }
 
-    /// On average.
+    /// Returns the mean.
     pub fn mean(&self) -> Duration {
         let count = u32::try_from(self.count()).unwrap_or(u32::MAX);
         self.sum().checked_div(count).unwrap_or_default()
     }
 }
 
-/// Since when everything is counted.
+/// The time at which counting started.
 #[derive(Debug, Clone, Copy)]
-pub struct Beginning(Instant);
+pub struct StartTime(Instant);
 
-impl Beginning {
+impl StartTime {
     /// Now.
     pub fn now() -> Self {
         Self(Instant::now())
     }
 
-    /// How long ago that was.
+    /// Returns the time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 
-    /// How long before this moment it was.
-    pub fn until(self, moment: Instant) -> Duration {
+    /// Returns the time from the start to a moment.
+    pub fn since_start(self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.0)
     }
 }
@@ -190,27 +190,27 @@ mod tests {
         assert_eq!(rate.now(Duration::from_millis(6_500)), 5);
         assert_eq!(rate.now(Duration::from_secs(8)), 0);
         rate.event(Duration::from_secs(6));
-        assert_eq!((rate.now(Duration::from_millis(6_500)), rate.most()), (6, 10));
+        assert_eq!((rate.now(Duration::from_millis(6_500)), rate.max()), (6, 10));
         rate.event(Duration::from_secs(60));
         assert_eq!(rate.now(Duration::from_secs(60)), 1);
     }
 
     #[test]
-    fn the_most_is_forgotten_but_for_this_second() {
+    fn a_reset_keeps_the_count_of_the_current_second() {
         let rate = Rate::default();
         for _ in 0..3 {
             rate.event(Duration::from_millis(5_100));
         }
-        rate.forget_most(Duration::from_millis(5_900));
-        assert_eq!(rate.most(), 3);
-        rate.forget_most(Duration::from_secs(6));
-        assert_eq!((rate.most(), rate.now(Duration::from_millis(6_500))), (0, 1));
+        rate.reset_max(Duration::from_millis(5_900));
+        assert_eq!(rate.max(), 3);
+        rate.reset_max(Duration::from_secs(6));
+        assert_eq!((rate.max(), rate.now(Duration::from_millis(6_500))), (0, 1));
         rate.event(Duration::from_millis(6_500));
-        assert_eq!(rate.most(), 1);
+        assert_eq!(rate.max(), 1);
     }
 
     #[test]
-    fn a_histogram_loses_nothing() {
+    fn a_histogram_counts_every_duration() {
         let histogram = Histogram::default();
         for millis in [0, 1, 2, 30, 700, 3_600_000] {
             histogram.add(Duration::from_millis(millis));
@@ -219,10 +219,10 @@ mod tests {
         assert_eq!((buckets[0], buckets[2], buckets[BOUNDS.len()]), (1, 2, 6));
         assert_eq!(histogram.count(), 6);
         assert_eq!(histogram.sum(), Duration::from_millis(3_600_733));
-        assert_eq!(histogram.most(), Duration::from_secs(3600));
+        assert_eq!(histogram.max(), Duration::from_secs(3600));
         let mean = Duration::from_micros(600_122_166) + Duration::from_nanos(666);
         assert_eq!(histogram.mean(), mean);
-        histogram.forget_most();
-        assert_eq!((histogram.most(), histogram.mean(), histogram.count()), (Duration::ZERO, mean, 6));
+        histogram.reset_max();
+        assert_eq!((histogram.max(), histogram.mean(), histogram.count()), (Duration::ZERO, mean, 6));
     }
 }

@@ -1,334 +1,121 @@
-//! Why sessions end, and what is counted of a server.
+//! The counters of a server, and the counts of how sessions ended.
 
 use std::time::Duration;
 
-use dormouse_core::activation::Refusal as Asleep;
-use dormouse_relay::{AbortReason, End, Operation, Side};
+use super::cause::Cause;
+use super::count::{Counter, Histogram, Rate};
 
-use super::Outcome;
-use super::count::{Count, Rate};
-use crate::refusal::Refusal;
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// In good order.
-    Finished,
-    /// A side went away.
-    Gone(Side),
-    /// A side reset the connection.
-    Reset(Side),
-    /// Reading from a side, or writing to it, failed.
-    Failed(Side),
-    /// A side's socket could not be watched.
-    Unwatchable(Side),
-    /// This side had ended its stream, and the other was silent for too long.
-    HalfCloseTimeout(Side),
-    /// Both sides were silent for too long.
-    IdleTimeout,
-    /// Somebody asked for it.
-    Killed,
-    /// No server could be connected to.
-    Unreachable,
-    /// No server was there in time.
-    HoldTimeout,
-    /// Too many were held.
-    Overflow,
-    /// The server could not be started.
-    StartFailed,
-    /// It could not be started before, and was not tried again.
-    Backoff,
-    /// It slept, and this client may not wake it.
-    NotAllowed,
-    /// The server ended connections before its first byte.
-    Dropped,
-    /// The client left while it was held.
-    ClientLeft,
-    /// The client said nothing.
-    Silent,
-    /// All servers are drained or in maintenance.
-    Maintenance,
-    /// Its server went down, and its sessions were to end with it.
-    ServerDown,
-    /// All servers were down.
-    NoServer,
-    /// This side was silent for too long.
-    SideTimeout(Side),
-    /// It lasted for as long as a session may.
-    SessionTimeout,
-    /// A trusted proxy did not begin with its header.
-    Header,
-    /// All servers had as many sessions as they may, for too long.
-    QueueTimeout,
-    /// So they had, and as many clients waited as may.
-    QueueFull,
-    /// A limit of ours.
-    Internal,
-}
-
-impl Cause {
-    /// All of them: those of sessions that had a server first.
-    pub const ALL: [Self; 32] = [
-        Self::Finished,
-        Self::Gone(Side::Downstream),
-        Self::Gone(Side::Upstream),
-        Self::Reset(Side::Downstream),
-        Self::Reset(Side::Upstream),
-        Self::Failed(Side::Downstream),
-        Self::Failed(Side::Upstream),
-        Self::Unwatchable(Side::Downstream),
-        Self::Unwatchable(Side::Upstream),
-        Self::HalfCloseTimeout(Side::Downstream),
-        Self::HalfCloseTimeout(Side::Upstream),
-        Self::IdleTimeout,
-        Self::Killed,
-        Self::Unreachable,
-        Self::HoldTimeout,
-        Self::Overflow,
-        Self::StartFailed,
-        Self::Backoff,
-        Self::NotAllowed,
-        Self::Dropped,
-        Self::ClientLeft,
-        Self::Silent,
-        Self::Maintenance,
-        Self::ServerDown,
-        Self::NoServer,
-        Self::QueueTimeout,
-        Self::QueueFull,
-        Self::SideTimeout(Side::Downstream),
-        Self::SideTimeout(Side::Upstream),
-        Self::SessionTimeout,
-        Self::Header,
-        Self::Internal,
-    ];
-
-    /// Of a session that went like this.
-    pub fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Killed { .. } => Self::Killed,
-            Outcome::Relayed(report) => match report.end {
-                End::Finished => Self::Finished,
-                End::Gone(side) => Self::Gone(side),
-                End::Reset(side) => Self::Reset(side),
-                End::Failed { side, operation: Operation::Watch, .. } => Self::Unwatchable(side),
-                End::Failed { side, .. } => Self::Failed(side),
-                End::HalfCloseTimeout(side, _) => Self::HalfCloseTimeout(side),
-                End::IdleTimeout(_) => Self::IdleTimeout,
-                End::SideTimeout(side, _) => Self::SideTimeout(side),
-                End::SessionTimeout(_) => Self::SessionTimeout,
-                End::Aborted(AbortReason::ServerDown) => Self::ServerDown,
-            },
-            Outcome::Unserved(refusal) => Self::of_refusal(refusal),
-        }
-    }
-
-    fn of_refusal(refusal: &Refusal) -> Self {
-        if refusal.is_ours() {
-            return Self::Internal;
-        }
-        match refusal {
-            Refusal::Unreachable(_) => Self::Unreachable,
-            Refusal::HoldTimeout(..) | Refusal::Asleep(Asleep::HoldTimeout, _) => Self::HoldTimeout,
-            Refusal::Asleep(Asleep::QueueFull, _) => Self::Overflow,
-            Refusal::Asleep(Asleep::StartFailed, _) => Self::StartFailed,
-            Refusal::Asleep(Asleep::Backoff, _) => Self::Backoff,
-            Refusal::Asleep(Asleep::WakeNotAllowed, _) => Self::NotAllowed,
-            Refusal::Dropped(_) => Self::Dropped,
-            Refusal::NoServer(_) => Self::NoServer,
-            Refusal::QueueTimeout(_) => Self::QueueTimeout,
-            Refusal::QueueFull => Self::QueueFull,
-            Refusal::ClientLeft => Self::ClientLeft,
-            Refusal::Silent(_) => Self::Silent,
-            Refusal::Header(_) => Self::Header,
-            Refusal::Maintenance => Self::Maintenance,
-            Refusal::Unwatchable(_) => Self::Internal,
-        }
-    }
-
-    /// Its name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Gone(_) => "gone",
-            Self::Reset(_) => "reset",
-            Self::Failed(_) => "failed",
-            Self::Unwatchable(_) => "unwatchable",
-            Self::HalfCloseTimeout(_) => "half_close_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::Killed => "killed",
-            Self::Unreachable => "unreachable",
-            Self::HoldTimeout => "hold_timeout",
-            Self::Overflow => "overflow",
-            Self::StartFailed => "start_failed",
-            Self::Backoff => "backoff",
-            Self::NotAllowed => "not_allowed",
-            Self::Dropped => "dropped",
-            Self::ClientLeft => "client_left",
-            Self::Silent => "silent",
-            Self::Maintenance => "maintenance",
-            Self::ServerDown => "server_down",
-            Self::NoServer => "no_server",
-            Self::SideTimeout(_) => "side_timeout",
-            Self::SessionTimeout => "session_timeout",
-            Self::Header => "header",
-            Self::QueueTimeout => "queue_timeout",
-            Self::QueueFull => "queue_full",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Whose doing it was: `client`, `server`, or ours.
-    pub fn side(self) -> &'static str {
-        match self {
-            Self::Gone(side)
-            | Self::Reset(side)
-            | Self::Failed(side)
-            | Self::Unwatchable(side)
-            | Self::SideTimeout(side) => word(side),
-            // It is the other side that said nothing.
-            Self::HalfCloseTimeout(side) => word(side.other()),
-            Self::ClientLeft | Self::Silent | Self::NotAllowed | Self::Header => "client",
-            Self::ServerDown
-            | Self::NoServer
-            | Self::QueueTimeout
-            | Self::Unreachable
-            | Self::StartFailed
-            | Self::Backoff
-            | Self::Dropped
-            | Self::HoldTimeout => "server",
-            Self::Finished | Self::IdleTimeout | Self::SessionTimeout => "none",
-            Self::Killed | Self::Overflow | Self::Maintenance | Self::Internal | Self::QueueFull => "proxy",
-        }
-    }
-
-    /// Whether the session had a server.
-    pub fn had_server(self) -> bool {
-        matches!(
-            self,
-            Self::Finished
-                | Self::Gone(_)
-                | Self::Reset(_)
-                | Self::Failed(_)
-                | Self::Unwatchable(_)
-                | Self::HalfCloseTimeout(_)
-                | Self::IdleTimeout
-                | Self::ServerDown
-                | Self::SideTimeout(_)
-                | Self::SessionTimeout
-        )
-    }
-
-    /// `HAProxy`'s two letters for it: what ended the session, and in which phase (its configuration manual,
-    /// "Session state at disconnection").
-    pub fn termination(self, had_server: bool) -> &'static str {
-        match self {
-            Self::Finished => "--",
-            Self::Gone(Side::Downstream) | Self::Reset(Side::Downstream) | Self::Failed(Side::Downstream) => {
-                "CD"
-            }
-            Self::Gone(Side::Upstream)
-            | Self::Reset(Side::Upstream)
-            | Self::Failed(Side::Upstream)
-            | Self::Dropped => "SD",
-            Self::HalfCloseTimeout(Side::Downstream) | Self::SideTimeout(Side::Upstream) => "sD",
-            Self::HalfCloseTimeout(Side::Upstream)
-            | Self::SideTimeout(Side::Downstream)
-            | Self::IdleTimeout => "cD",
-            Self::SessionTimeout => "LD",
-            Self::Killed if had_server => "KD",
-            Self::Killed => "KC",
-            Self::Unreachable | Self::StartFailed | Self::Backoff | Self::Maintenance | Self::NoServer => {
-                "SC"
-            }
-            Self::HoldTimeout | Self::QueueTimeout => "sQ",
-            Self::Overflow | Self::QueueFull => "PQ",
-            Self::ServerDown => "DD",
-            Self::NotAllowed | Self::Header => "PR",
-            Self::ClientLeft => "CQ",
-            Self::Silent => "cR",
-            Self::Unwatchable(_) => "RD",
-            Self::Internal => "RC",
-        }
-    }
-
-    /// Where it is counted.
-    fn index(self) -> usize {
-        Self::ALL.iter().position(|cause| *cause == self).unwrap_or(Self::ALL.len() - 1)
-    }
-}
-
-fn word(side: Side) -> &'static str {
-    match side {
-        Side::Downstream => "client",
-        Side::Upstream => "server",
-    }
-}
-
-/// How sessions ended, by cause.
+/// The number of ended sessions by cause.
 #[derive(Debug, Default)]
-pub struct Ends([Count; Cause::ALL.len()]);
+pub struct CauseCounts([Counter; Cause::ALL.len()]);
 
-impl Ends {
-    /// One ended so.
+impl CauseCounts {
+    /// Counts a session.
     pub(super) fn add(&self, cause: Cause) {
         if let Some(count) = self.0.get(cause.index()) {
-            count.up();
+            count.inc();
         }
     }
 
-    /// How many ended so.
+    /// Returns the number of sessions with a cause.
     pub fn get(&self, cause: Cause) -> u64 {
-        self.0.get(cause.index()).map_or(0, Count::get)
+        self.0.get(cause.index()).map_or(0, Counter::get)
     }
 }
 
-/// What is counted of a server.
+/// The counters of a server.
 #[derive(Debug, Default)]
 pub struct ServerCounters {
-    /// Sessions that it has now.
-    pub open: Count,
-    /// The most that it had at once.
-    pub most: Count,
-    /// Sessions that it got.
-    pub sessions: Count,
-    /// How often it gets one.
+    /// Open sessions.
+    pub open: Counter,
+    /// The maximum of open sessions.
+    pub max: Counter,
+    /// Sessions since the start.
+    pub sessions: Counter,
+    /// Sessions per second.
     pub rate: Rate,
-    /// Bytes that it got.
-    pub bytes_in: Count,
-    /// Bytes that came from it.
-    pub bytes_out: Count,
-    /// Sessions that its end, reset or failure ended.
-    pub aborted: Count,
-    /// Sessions that the client's did.
-    pub aborted_by_client: Count,
-    /// Milliseconds after the beginning of all when it last got one, and one more; 0 if it never did.
-    pub last: Count,
+    /// Bytes sent to the server.
+    pub bytes_in: Counter,
+    /// Bytes received from the server.
+    pub bytes_out: Counter,
+    /// Sessions that the server aborted.
+    pub aborted: Counter,
+    /// Sessions that the client aborted.
+    pub aborted_by_client: Counter,
+    /// The time of the last session in milliseconds after the start, plus one; 0 if there was none.
+    pub last: Counter,
 }
 
 impl ServerCounters {
-    /// A session got it.
+    /// Counts a new session.
     pub fn begin(&self, at: Duration) {
-        self.open.up();
-        self.most.at_least(self.open.get());
-        self.sessions.up();
+        self.open.inc();
+        self.max.raise_to(self.open.get());
+        self.sessions.inc();
         self.rate.event(at);
         self.last.set(u64::try_from(at.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
     }
 
-    /// So many bytes went to it, and came from it.
+    /// Counts bytes sent and received.
     pub fn moved(&self, up: u64, down: u64) {
         self.bytes_in.add(up);
         self.bytes_out.add(down);
     }
 
-    /// Its session ended.
+    /// Counts the end of a session.
     pub fn end(&self, cause: Cause) {
-        self.open.down();
+        self.open.dec();
         match cause.side() {
-            "client" => self.aborted_by_client.up(),
-            "server" => self.aborted.up(),
+            "client" => self.aborted_by_client.inc(),
+            "server" => self.aborted.inc(),
             _ => {}
         }
+    }
+}
+
+/// The stats of a server.
+#[derive(Debug)]
+pub struct ServerStats {
+    /// The name of the server in its service.
+    pub name: String,
+    /// The counters.
+    pub counters: ServerCounters,
+}
+
+/// The counters of a service or of the process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Open sessions.
+    pub open: Counter,
+    /// Open sessions that have a server; for a service only.
+    pub served: Counter,
+    /// The maximum number of clients that waited for a server when another arrived; for a service only.
+    pub max_waiting: Counter,
+    /// The maximum of open sessions.
+    pub max: Counter,
+    /// Sessions since the start.
+    pub accepted: Counter,
+    /// Sessions per second.
+    pub rate: Rate,
+    /// Sessions that no server took.
+    pub unserved: Counter,
+    /// Clients refused at the limit.
+    pub refused: Counter,
+    /// Bytes from clients to servers.
+    pub bytes_in: Counter,
+    /// Bytes from servers to clients.
+    pub bytes_out: Counter,
+    /// Ended sessions by cause; for a service only.
+    pub ends: CauseCounts,
+    /// The time until a session had a server; only while an admin interface is open.
+    pub reached: Histogram,
+    /// The duration of sessions; only while an admin interface is open.
+    pub lasted: Histogram,
+}
+
+impl Counters {
+    /// Returns the number of clients that wait for a server.
+    pub fn waiting(&self) -> u64 {
+        self.open.get().saturating_sub(self.served.get())
     }
 }

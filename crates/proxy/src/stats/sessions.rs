@@ -1,5 +1,4 @@
-//! The sessions that are open, one by one: for whoever asks on the control socket. There are never more than are
-//! admitted.
+//! The table of open sessions, for the control socket. Its size is bounded by the session limits.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,49 +7,49 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::ServerEntry;
-use super::count::Count;
+use super::ServerStats;
+use super::count::Counter;
 use crate::client::Peer;
 
-/// The sessions that are open.
+/// The table of open sessions.
 #[derive(Debug, Default)]
-pub struct Sessions {
-    open: Mutex<BTreeMap<u64, Arc<Entry>>>,
+pub struct SessionTable {
+    open: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
     last: AtomicU64,
 }
 
-/// One of them.
+/// An open session.
 #[derive(Debug)]
-pub struct Entry {
-    /// Its number, never used twice.
+pub struct SessionEntry {
+    /// The unique number of the session.
     pub id: u64,
-    /// Its service.
+    /// The name of the service.
     pub service: Arc<str>,
-    /// Who it is.
+    /// The client.
     pub client: Peer,
-    /// When it was accepted.
+    /// The time of the accept.
     pub began: Instant,
-    /// Which server it has; none while it is held.
-    server: OnceLock<Arc<ServerEntry>>,
+    /// The server; none while the session is held.
+    server: OnceLock<Arc<ServerStats>>,
     /// Bytes to the server and to the client so far.
-    up: Count,
-    down: Count,
+    up: Counter,
+    down: Counter,
     killed: AtomicBool,
     kill: Notify,
 }
 
-impl Sessions {
-    /// A session begins. It stays here until the entry is taken out again by [`Self::end`].
-    pub fn begin(&self, service: &Arc<str>, client: Peer, began: Instant) -> Arc<Entry> {
+impl SessionTable {
+    /// Adds a session, which stays in the table until [`Self::end`].
+    pub fn begin(&self, service: &Arc<str>, client: Peer, began: Instant) -> Arc<SessionEntry> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(SessionEntry {
             id,
             service: Arc::clone(service),
             client,
             began,
             server: OnceLock::new(),
-            up: Count::default(),
-            down: Count::default(),
+            up: Counter::default(),
+            down: Counter::default(),
             killed: AtomicBool::new(false),
             kill: Notify::new(),
         });
@@ -58,50 +57,50 @@ impl Sessions {
         entry
     }
 
-    /// A session has ended.
-    pub fn end(&self, entry: &Entry) {
+    /// Removes a session.
+    pub fn end(&self, entry: &SessionEntry) {
         self.lock().remove(&entry.id);
     }
 
-    /// The session of this number.
-    pub fn get(&self, id: u64) -> Option<Arc<Entry>> {
+    /// Returns the session with a number.
+    pub fn get(&self, id: u64) -> Option<Arc<SessionEntry>> {
         self.lock().get(&id).cloned()
     }
 
-    /// The number of the session that began last.
+    /// Returns the highest number so far.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// The next sessions after this number, in the order in which they began.
-    pub fn after(&self, id: u64, most: usize) -> Vec<Arc<Entry>> {
+    /// Returns up to `most` sessions after a number, in the order of their start.
+    pub fn after(&self, id: u64, most: usize) -> Vec<Arc<SessionEntry>> {
         let beyond = (std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded);
         self.lock().range(beyond).take(most).map(|(_, entry)| Arc::clone(entry)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<SessionEntry>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
-    /// Which server it has.
-    pub fn server(&self) -> Option<&Arc<ServerEntry>> {
+impl SessionEntry {
+    /// Returns the server.
+    pub fn server(&self) -> Option<&Arc<ServerStats>> {
         self.server.get()
     }
 
-    /// It got a server.
-    pub fn served(&self, server: &Arc<ServerEntry>) {
+    /// Sets the server.
+    pub fn served(&self, server: &Arc<ServerStats>) {
         // A session gets one server.
         let _ = self.server.set(Arc::clone(server));
     }
 
-    /// Bytes to the server and to the client so far.
+    /// Returns the bytes to the server and to the client so far.
     pub fn bytes(&self) -> (u64, u64) {
         (self.up.get(), self.down.get())
     }
 
-    /// So many bytes were moved by now; gives those that were not known yet.
+    /// Sets the bytes moved so far, and returns the difference to the last call.
     pub fn moved(&self, up: u64, down: u64) -> (u64, u64) {
         let news = (up.saturating_sub(self.up.get()), down.saturating_sub(self.down.get()));
         self.up.set(up);
@@ -109,13 +108,13 @@ impl Entry {
         news
     }
 
-    /// Ends it.
+    /// Asks the session to end.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.kill.notify_one();
     }
 
-    /// Waits until it is to end. For the session itself.
+    /// Waits until [`Self::kill`] is called. For the session itself.
     pub async fn killed(&self) {
         while !self.killed.load(Ordering::Acquire) {
             self.kill.notified().await;
@@ -128,8 +127,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_open_is_found_in_order_and_ends_once_asked_to() {
-        let sessions = Sessions::default();
+    async fn lists_sessions_in_order_and_kills_them() {
+        let sessions = SessionTable::default();
         let service = Arc::from("web");
         let begin = || sessions.begin(&service, Peer::unknown(), Instant::now());
         let (first, second, third) = (begin(), begin(), begin());

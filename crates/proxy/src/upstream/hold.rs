@@ -12,9 +12,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Server;
-use crate::admission::{Permit, Starving};
-use crate::connect::pace::Pace;
-use crate::connect::{ConnectError, Refusals};
+use crate::admission::{FdPressure, Permit};
+use crate::connect::retry_pace::RetryPace;
+use crate::connect::{ConnectError, OnRefused};
 use crate::refusal::Refusal;
 
 /// A server that starts lets others in sooner than this after its socket is there.
@@ -37,33 +37,33 @@ impl Turn {
 struct Failure<'a> {
     permit: &'a Permit,
     /// Bytes of the client are at hand.
-    says_first: bool,
+    client_has_data: bool,
     error: ConnectError,
     /// Since when nothing but a permission is missing.
     forbidden: Option<Instant>,
     /// While it lacks a descriptor that a newcomer might take.
-    _starving: Option<Starving<'a>>,
+    _fd_pressure: Option<FdPressure<'a>>,
 }
 
 impl<'a> Failure<'a> {
-    fn new(permit: &'a Permit, says_first: bool, error: ConnectError) -> Self {
-        let starving = error.lacks_resources().then(|| permit.starve());
-        let forbidden = error.is_forbidden().then(Instant::now);
-        Self { permit, says_first, forbidden, _starving: starving, error }
+    fn new(permit: &'a Permit, client_has_data: bool, error: ConnectError) -> Self {
+        let fd_pressure = error.lacks_resources().then(|| permit.report_fd_pressure());
+        let forbidden = error.is_permission_denied().then(Instant::now);
+        Self { permit, client_has_data, forbidden, _fd_pressure: fd_pressure, error }
     }
 
     /// Whether another try is worth it after this one.
-    fn may_pass(&self, error: &ConnectError) -> bool {
-        let waited = self.forbidden.filter(|_| error.is_forbidden()).map(|since| since.elapsed());
-        error.may_pass() && waited.is_none_or(|waited| waited < FORBIDDEN)
+    fn is_transient(&self, error: &ConnectError) -> bool {
+        let waited = self.forbidden.filter(|_| error.is_permission_denied()).map(|since| since.elapsed());
+        error.is_transient() && waited.is_none_or(|waited| waited < FORBIDDEN)
     }
 
     /// Keeps the failure of a try, if another try is worth it.
     fn or_again(&mut self, tried: Result<Stream, ConnectError>) -> Option<Result<Stream, ConnectError>> {
         match tried {
-            Err(error) if self.may_pass(&error) => {
+            Err(error) if self.is_transient(&error) => {
                 let since = self.forbidden;
-                *self = Self::new(self.permit, self.says_first, error);
+                *self = Self::new(self.permit, self.client_has_data, error);
                 self.forbidden = self.forbidden.map(|now| since.unwrap_or(now));
                 None
             }
@@ -121,11 +121,11 @@ impl Server {
     pub(super) async fn connect_for(
         &self,
         client: &mut Stream,
-        says_first: bool,
+        client_has_data: bool,
         patience: Patience,
     ) -> Result<Result<Stream, ConnectError>, Refusal> {
-        let refusals = if patience.is_none() { Refusals::Final } else { Refusals::MayPass };
-        let mut connecting = pin!(self.route.connect(says_first, refusals));
+        let on_refused = if patience.is_none() { OnRefused::GiveUp } else { OnRefused::Retry };
+        let mut connecting = pin!(self.route.connect(client_has_data, on_refused));
         let at_once = poll_fn(|cx| {
             Poll::Ready(match connecting.as_mut().poll(cx) {
                 Poll::Ready(connected) => Some(connected),
@@ -161,12 +161,12 @@ impl Server {
     pub(super) async fn hold(
         &self,
         client: &mut Stream,
-        says_first: bool,
+        client_has_data: bool,
         permit: &Permit,
         first: ConnectError,
         patience: Patience,
     ) -> Result<Stream, Refusal> {
-        let mut failure = Failure::new(permit, says_first, first);
+        let mut failure = Failure::new(permit, client_has_data, first);
         let outcome = tokio::select! {
             biased;
             connected = self.await_server(&mut failure) => Some(connected),
@@ -192,7 +192,7 @@ impl Server {
                 _ = found.changed() => {}
             }
             if let Some(result) =
-                failure.or_again(self.route.connect(failure.says_first, Refusals::MayPass).await)
+                failure.or_again(self.route.connect(failure.client_has_data, OnRefused::Retry).await)
             {
                 return result;
             }
@@ -201,11 +201,11 @@ impl Server {
 
     /// Tries until the server is there, as soon as something tells of it and otherwise with growing delays.
     async fn poll_server(&self, failure: &mut Failure<'_>) -> Result<Stream, ConnectError> {
-        let mut pace = Pace::new(self.route.path());
+        let mut pace = RetryPace::new(self.route.path());
         loop {
             pace.watch(failure.error.lacks_resources());
             if let Some(result) =
-                failure.or_again(self.route.connect(failure.says_first, Refusals::MayPass).await)
+                failure.or_again(self.route.connect(failure.client_has_data, OnRefused::Retry).await)
             {
                 return result;
             }
@@ -217,9 +217,9 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, Pool, Room};
+    use crate::admission::{Admission, Decision, FdLimits};
     use crate::connect::{AddressFailed, Endpoint, Route};
-    use crate::upstream::{Service, Visitor};
+    use crate::upstream::{Service, UpstreamRequest};
     use dormouse_config::limit::{AtLimit, Cap};
     use dormouse_core::address::Target;
     use dormouse_relay::{Pipes, StreamKind};
@@ -234,21 +234,21 @@ mod tests {
     }
 
     fn permit() -> Permit {
-        Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
+        Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256)).admit()
     }
 
     #[test]
     fn only_who_lacks_what_a_newcomer_might_take_keeps_newcomers_out() {
-        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256));
-        let permit = admission.enter();
-        for (error, room) in [(Errno::MFILE, Room::Wait), (Errno::ADDRNOTAVAIL, Room::Free)] {
+        let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256));
+        let permit = admission.admit();
+        for (error, room) in [(Errno::MFILE, Decision::Wait), (Errno::ADDRNOTAVAIL, Decision::Accept)] {
             let address = Endpoint::Inet("[::1]:80".parse().unwrap());
             let error = ConnectError::AllFailed(vec![AddressFailed { address, error }]);
-            assert!(error.is_ours() && error.may_pass());
+            assert!(error.is_local_limit() && error.is_transient());
             let held = Failure::new(&permit, false, error);
-            assert_eq!(admission.room(), room, "{}", held.error);
+            assert_eq!(admission.decide(), room, "{}", held.error);
         }
-        assert_eq!(admission.room(), Room::Free);
+        assert_eq!(admission.decide(), Decision::Accept);
     }
 
     fn directory(name: &str) -> PathBuf {
@@ -275,7 +275,7 @@ mod tests {
                 let (_far, mut near) = client();
                 let place = permit();
                 service
-                    .lease(Visitor::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+                    .lease(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
                     .await
                     .map(drop)
             });
@@ -300,14 +300,15 @@ mod tests {
         let (first, second) = (permit(), permit());
         let gone = tokio::sync::Notify::new();
         let leaving = async {
-            let left =
-                service.lease(Visitor::new(&mut near, false, &first, &Pipes::new(0)), Vec::new()).await;
+            let left = service
+                .lease(UpstreamRequest::new(&mut near, false, &first, &Pipes::new(0)), Vec::new())
+                .await;
             gone.notify_one();
             left
         };
         let (_far, mut near) = client();
         let pipes = Pipes::new(0);
-        let staying = service.lease(Visitor::new(&mut near, false, &second, &pipes), Vec::new());
+        let staying = service.lease(UpstreamRequest::new(&mut near, false, &second, &pipes), Vec::new());
         let meanwhile = async {
             drop(far);
             gone.notified().await;
@@ -328,7 +329,7 @@ mod tests {
         let began = Instant::now();
         let place = permit();
         let refusal = service
-            .lease(Visitor::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+            .lease(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
             .await
             .unwrap_err();
         assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");

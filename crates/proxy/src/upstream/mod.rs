@@ -6,7 +6,6 @@
 //! wake has none of that, only the hold.
 
 mod admin;
-mod claim;
 mod dormitory;
 mod driver;
 mod group;
@@ -14,6 +13,7 @@ mod hold;
 mod named;
 mod pool;
 mod ready;
+mod server_guard;
 pub mod sleeper;
 mod tasks;
 mod wake;
@@ -35,7 +35,6 @@ use crate::connect::Route;
 use crate::refusal::Refusal;
 use admin::AdminCell;
 pub use admin::Words;
-pub use claim::Claim;
 pub use dormitory::{Dormitory, Woken};
 use dormitory::{Key, Wanted};
 use driver::Habits;
@@ -44,6 +43,7 @@ use named::Named;
 use pool::{Checker, Pool};
 pub use pool::{LastCheck, Outages, ServerHandle, ServerView, Tally};
 use ready::Readiness;
+pub use server_guard::ServerGuard;
 use sleeper::Sleeper;
 use tasks::Tasks;
 
@@ -112,9 +112,9 @@ struct Rules {
 
 /// A client that asks for a server.
 #[derive(Debug)]
-pub struct Visitor<'a> {
+pub struct UpstreamRequest<'a> {
     client: &'a mut Stream,
-    says_first: bool,
+    client_has_data: bool,
     permit: &'a Permit,
     pipes: &'a Pipes,
     address: Option<IpAddr>,
@@ -122,24 +122,24 @@ pub struct Visitor<'a> {
 
 /// What a client gets.
 #[derive(Debug)]
-pub struct Leased {
+pub struct UpstreamConn {
     /// A connection to the server.
     pub server: Stream,
     /// The client's hold on a server that sleeps, or is one of several.
-    pub claim: Option<Claim>,
+    pub guard: Option<ServerGuard>,
     /// What the server gets before anything that is read from the client.
     pub first: Vec<u8>,
     /// Bytes that it got already.
     pub sent: u64,
 }
 
-impl<'a> Visitor<'a> {
-    /// A client; `says_first`: it has bytes waiting already. `permit` is its place, `pipes` are those of its session.
-    pub fn new(client: &'a mut Stream, says_first: bool, permit: &'a Permit, pipes: &'a Pipes) -> Self {
-        Self { client, says_first, permit, pipes, address: None }
+impl<'a> UpstreamRequest<'a> {
+    /// A client; `client_has_data`: it has bytes waiting already. `permit` is its place, `pipes` are those of its session.
+    pub fn new(client: &'a mut Stream, client_has_data: bool, permit: &'a Permit, pipes: &'a Pipes) -> Self {
+        Self { client, client_has_data, permit, pipes, address: None }
     }
 
-    /// Where it comes from, as far as that matters ([`Service::asks_who`]).
+    /// Where it comes from, as far as that matters ([`Service::needs_client`]).
     #[must_use]
     pub fn from(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
@@ -239,30 +239,30 @@ impl Service {
     ///
     /// # Errors
     /// When the client gets none, and why.
-    pub async fn lease(&self, visitor: Visitor<'_>, first: Vec<u8>) -> Result<Leased, Refusal> {
+    pub async fn lease(&self, request: UpstreamRequest<'_>, first: Vec<u8>) -> Result<UpstreamConn, Refusal> {
         let ([server @ Server { sleeper: None, .. }], None) = (self.servers.as_slice(), &self.pool) else {
             // Boxed: those who have one server that is there would carry it.
-            return Box::pin(self.wake_and_lease(visitor, first)).await;
+            return Box::pin(self.wake_and_lease(request, first)).await;
         };
         if !server.admin.takes_sessions() {
             return Err(Refusal::Maintenance);
         }
-        let Visitor { client, says_first, permit, .. } = visitor;
+        let UpstreamRequest { client, client_has_data, permit, .. } = request;
         let patience = Patience::new(self.rules.wait);
-        let server = match server.connect_for(client, says_first, patience).await? {
+        let server = match server.connect_for(client, client_has_data, patience).await? {
             Ok(connected) => connected,
-            Err(error) if patience.is_none() || !error.may_pass() => {
+            Err(error) if patience.is_none() || !error.is_transient() => {
                 return Err(Refusal::Unreachable(error));
             }
             // Boxed: most sessions never come here.
-            Err(error) => Box::pin(server.hold(client, says_first, permit, error, patience)).await?,
+            Err(error) => Box::pin(server.hold(client, client_has_data, permit, error, patience)).await?,
         };
-        Ok(Leased { server, claim: None, first, sent: 0 })
+        Ok(UpstreamConn { server, guard: None, first, sent: 0 })
     }
 
     /// Whether it matters where a client comes from.
-    pub fn asks_who(&self) -> bool {
-        self.rules.allow.is_some() || self.pool.as_ref().is_some_and(|pool| pool.asks_who())
+    pub fn needs_client(&self) -> bool {
+        self.rules.allow.is_some() || self.pool.as_ref().is_some_and(|pool| pool.needs_client())
     }
 
     /// Whether one more client may be accepted while so many are here: not while as many wait as may, and more are to

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_config::model::{ServerConfig, ServiceConfig};
 use dormouse_core::address::Target;
 use dormouse_core::dns::{Server, SlotChange, Slots, Source};
-use dormouse_dns::{Servers, Whom, follow};
+use dormouse_dns::{Resolvers, Servers, follow};
 use dormouse_log::{Level, Log};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -59,9 +59,10 @@ impl Named {
         config: &ServiceConfig,
         log: Log,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let whom = if config.dns.is_empty() { Whom::System } else { Whom::These(config.dns.clone()) };
+        let resolvers =
+            if config.dns.is_empty() { Resolvers::System } else { Resolvers::Servers(config.dns.clone()) };
         let label = format!("{}: ", config.name);
-        let (servers, following) = follow(self.source.clone(), whom, label.clone(), log.clone());
+        let (servers, following) = follow(self.source.clone(), resolvers, label.clone(), log.clone());
         async move {
             tokio::select! {
                 () = following => {}

@@ -15,8 +15,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::connect::pace::Pace;
-use crate::connect::{Refusals, Route};
+use crate::connect::retry_pace::RetryPace;
+use crate::connect::{OnRefused, Route};
 
 /// How to find out.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Readiness {
             Ready::Connect | Ready::Expect { .. } => route.path(),
             Ready::Command(_) => None,
         };
-        let mut pace = if asked { Pace::new(path) } else { Pace::unasked(path) };
+        let mut pace = if asked { RetryPace::new(path) } else { RetryPace::background(path) };
         loop {
             pace.watch(false);
             if let Some(found) = self.once(route, context).await {
@@ -89,11 +89,11 @@ impl Readiness {
     async fn once(&self, route: &Route, context: &ActivatorContext) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
-            Ready::Connect => route.connect(false, Refusals::Final).await.ok().map(Some),
+            Ready::Connect => route.connect(false, OnRefused::GiveUp).await.ok().map(Some),
             Ready::File(path) => Path::exists(path).then_some(None),
             Ready::Command(argv) => succeeds(argv, context, PATIENCE).await.then_some(None),
             Ready::Expect { send, expect } => {
-                let server = route.connect(false, Refusals::Final).await.ok()?;
+                let server = route.connect(false, OnRefused::GiveUp).await.ok()?;
                 let heard = timeout(PATIENCE, exchange(server, send, expect)).await;
                 (heard == Ok(true)).then_some(None)
             }

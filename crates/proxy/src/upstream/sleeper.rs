@@ -18,7 +18,7 @@ use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::stats::sleep::{SleepCounters, WokenBy};
+use crate::stats::wake::{WakeCounters, WokenBy};
 pub use lease::Lease;
 pub(super) use lease::Ticket;
 
@@ -29,7 +29,7 @@ pub struct Sleeper {
     name: String,
     log: Log,
     /// What is counted of it.
-    pub counters: SleepCounters,
+    pub counters: WakeCounters,
     inner: Mutex<Inner>,
     /// The driver has something to do.
     pub(super) nudge: Notify,
@@ -106,7 +106,7 @@ impl Sleeper {
         Arc::new(Self {
             name,
             log,
-            counters: SleepCounters::default(),
+            counters: WakeCounters::default(),
             inner: Mutex::new(inner),
             nudge: Notify::new(),
             run,
@@ -321,7 +321,7 @@ impl Sleeper {
         let due = inner.machine.deadline();
         nudge |= due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed));
         let freed = inner.machine.held() < held || inner.machine.is_up();
-        self.counters.most_held.at_least(u64::try_from(inner.machine.held()).unwrap_or(u64::MAX));
+        self.counters.max_held.raise_to(u64::try_from(inner.machine.held()).unwrap_or(u64::MAX));
         inner.tell_state(&self.name, &self.log, &self.counters, now);
         let ours = inner.is_ours();
         let woken = std::mem::replace(&mut inner.ours, ours) != ours;
@@ -349,7 +349,7 @@ impl Inner {
         &mut self,
         now: Instant,
         action: Action,
-        counters: &SleepCounters,
+        counters: &WakeCounters,
         by: WokenBy,
         further: &mut Vec<Action>,
     ) -> bool {
@@ -368,7 +368,7 @@ impl Inner {
             }
             Action::Refuse(waiter, refusal) => {
                 if let Some((tell, _)) = self.waiters.remove(&waiter) {
-                    counters.holds_in_vain.up();
+                    counters.failed_holds.inc();
                     // Whoever has just left needs no answer.
                     let _ = tell.send(Err(refusal));
                 }
@@ -392,7 +392,7 @@ impl Inner {
         true
     }
 
-    fn tell_state(&mut self, name: &str, log: &Log, counters: &SleepCounters, now: Instant) {
+    fn tell_state(&mut self, name: &str, log: &Log, counters: &WakeCounters, now: Instant) {
         let (before, state) = (self.told, self.machine.state());
         if state == before {
             return;
@@ -422,7 +422,7 @@ impl Inner {
             State::Failed | State::Stopping
                 if before == State::Starting || state == State::Failed && before != State::Stopping =>
             {
-                counters.failed_starts.up();
+                counters.failed_starts.inc();
                 let waited = now.duration_since(self.began).as_secs_f64();
                 let late = || format!("it did not answer within {waited:.1} s").into();
                 let reason = self.reason.get_or_insert_with(late);

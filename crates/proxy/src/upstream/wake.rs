@@ -6,10 +6,10 @@ use dormouse_core::backoff::Backoff;
 use dormouse_relay::{Outcome, Replay, ReplayBuffer, Stream, StreamKind};
 use tokio::time::sleep;
 
-use super::claim::Claim;
 use super::hold::Patience;
+use super::server_guard::ServerGuard;
 use super::sleeper::{Asked, Lease, Sleeper};
-use super::{Leased, Server, Service, Visitor};
+use super::{Server, Service, UpstreamConn, UpstreamRequest};
 use crate::refusal::Refusal;
 
 /// A client that met the end of so many runs of a server, each before the first byte, is not tried again: what it says
@@ -29,24 +29,24 @@ pub(super) enum Missed {
 impl Service {
     pub(super) async fn wake_and_lease(
         &self,
-        mut visitor: Visitor<'_>,
+        mut request: UpstreamRequest<'_>,
         first: Vec<u8>,
-    ) -> Result<Leased, Refusal> {
+    ) -> Result<UpstreamConn, Refusal> {
         let patience = Patience::new(self.rules.wait);
         if self.rules.on == WakeOn::Data && !self.servers.iter().any(Server::is_up) {
-            first_word(&mut visitor, patience).await?;
+            first_word(&mut request, patience).await?;
         }
         let mut said = ReplayBuffer::new(first);
         let mut backoff = Backoff::READINESS;
         let (mut falls, mut fell) = (0, None);
         loop {
-            let (mut server, mut claim) = match &self.pool {
-                Some(pool) => self.lease_of_pool(pool, &mut visitor, patience).await?,
-                None => self.lease_only(&mut visitor, patience).await?,
+            let (mut server, mut guard) = match &self.pool {
+                Some(pool) => self.lease_of_pool(pool, &mut request, patience).await?,
+                None => self.lease_only(&mut request, patience).await?,
             };
-            let lease = claim.lease();
-            if self.is_on_trial(lease, visitor.client, &server) {
-                let mut trial = Replay::new(&mut said, visitor.client, &mut server, visitor.pipes);
+            let lease = guard.lease();
+            if self.is_on_trial(lease, request.client, &server) {
+                let mut trial = Replay::new(&mut said, request.client, &mut server, request.pipes);
                 let verdict = tokio::select! {
                     verdict = trial.outcome() => verdict,
                     () = patience.over() => Outcome::NotReplayable,
@@ -60,7 +60,7 @@ impl Service {
                         let run = lease.map(|lease| (lease.sleeper().name().to_owned(), lease.run()));
                         falls += u32::from(fell != run);
                         fell = run;
-                        drop((server, claim));
+                        drop((server, guard));
                         if falls >= FALLS {
                             return Err(Refusal::Dropped(patience.since.elapsed()));
                         }
@@ -72,9 +72,9 @@ impl Service {
                     }
                 }
             }
-            claim.settle();
+            guard.settle();
             let sent = u64::try_from(said.sent()).unwrap_or(u64::MAX);
-            return Ok(Leased { server, claim: Some(claim), first: said.into_unsent(), sent });
+            return Ok(UpstreamConn { server, guard: Some(guard), first: said.into_unsent(), sent });
         }
     }
 
@@ -88,9 +88,9 @@ impl Service {
     /// Gets a connection from the one server.
     async fn lease_only(
         &self,
-        visitor: &mut Visitor<'_>,
+        request: &mut UpstreamRequest<'_>,
         patience: Patience,
-    ) -> Result<(Stream, Claim), Refusal> {
+    ) -> Result<(Stream, ServerGuard), Refusal> {
         let Some(server) = self.servers.first() else {
             return Err(Refusal::Asleep(Asleep::StartFailed, None));
         };
@@ -98,8 +98,8 @@ impl Service {
             if !server.admin.takes_sessions() {
                 return Err(Refusal::Maintenance);
             }
-            match self.lease_from(server, visitor, patience).await {
-                Ok((connected, lease)) => return Ok((connected, Claim::Lease(lease))),
+            match self.lease_from(server, request, patience).await {
+                Ok((connected, lease)) => return Ok((connected, ServerGuard::Lease(lease))),
                 Err(Missed::Refused(refusal) | Missed::Next(refusal)) => return Err(refusal),
                 Err(Missed::Gone) => {}
             }
@@ -110,27 +110,27 @@ impl Service {
     pub(super) async fn lease_from(
         &self,
         server: &Server,
-        visitor: &mut Visitor<'_>,
+        request: &mut UpstreamRequest<'_>,
         patience: Patience,
     ) -> Result<(Stream, Lease), Missed> {
         let Some(sleeper) = &server.sleeper else {
             return Err(Missed::Next(Refusal::Asleep(Asleep::StartFailed, None)));
         };
-        let (lease, first) = self.await_lease(sleeper, visitor, patience).await?;
+        let (lease, first) = self.await_lease(sleeper, request, patience).await?;
         let connected = if let Some(connected) = first {
             Ok(connected)
         } else {
-            let connected = server.connect_for(visitor.client, visitor.says_first, patience).await;
+            let connected = server.connect_for(request.client, request.client_has_data, patience).await;
             connected.map_err(Missed::Refused)?
         };
         let error = match connected {
             Ok(connected) => return Ok((connected, lease)),
-            Err(error) if !error.may_pass() => return Err(Missed::Next(Refusal::Unreachable(error))),
+            Err(error) if !error.is_transient() => return Err(Missed::Next(Refusal::Unreachable(error))),
             Err(error) => error,
         };
         // It was awake a moment ago. Either it comes back by itself, or it is known soon that it went away.
         tokio::select! {
-            held = server.hold(visitor.client, visitor.says_first, visitor.permit, error, patience) => match held {
+            held = server.hold(request.client, request.client_has_data, request.permit, error, patience) => match held {
                 Ok(connected) => Ok((connected, lease)),
                 Err(refusal) => Err(Missed::Refused(refusal)),
             },
@@ -142,15 +142,15 @@ impl Service {
     async fn await_lease(
         &self,
         sleeper: &std::sync::Arc<Sleeper>,
-        visitor: &mut Visitor<'_>,
+        request: &mut UpstreamRequest<'_>,
         patience: Patience,
     ) -> Result<(Lease, Option<Stream>), Missed> {
         let asleep = |refusal| Refusal::Asleep(refusal, sleeper.reason());
-        let mut ticket = match sleeper.ask(self.may_wake(visitor)) {
+        let mut ticket = match sleeper.ask(self.may_wake(request)) {
             Asked::Granted(lease) => return Ok((lease, None)),
             Asked::Held(ticket) => {
                 if ticket.woke() {
-                    ticket.tell_who(visitor.client);
+                    ticket.tell_who(request.client);
                 }
                 ticket
             }
@@ -165,7 +165,7 @@ impl Service {
                 Asleep::StartFailed | Asleep::Backoff => Missed::Next(asleep(refusal)),
                 _ => Missed::Refused(asleep(refusal)),
             }),
-            () = visitor.client.wait_for_departure() => Err(Missed::Refused(Refusal::ClientLeft)),
+            () = request.client.wait_for_departure() => Err(Missed::Refused(Refusal::ClientLeft)),
             () = patience.over() => Err(Missed::Refused(asleep(Asleep::HoldTimeout))),
         }
     }
@@ -173,22 +173,22 @@ impl Service {
     /// Who comes to a UNIX socket is let through by its mode, unless a header says where it comes from. Whoever else
     /// has no address may not: a virtual machine, a client of a UNIX socket of another proxy that reached us over IP, and
     /// one that has gone so soon that nobody knows who it was.
-    fn may_wake(&self, visitor: &Visitor<'_>) -> bool {
-        match (&self.rules.allow, visitor.address) {
+    fn may_wake(&self, request: &UpstreamRequest<'_>) -> bool {
+        match (&self.rules.allow, request.address) {
             (None, _) => true,
             (Some(allowed), Some(address)) => allowed.iter().any(|network| network.contains(address)),
-            (Some(_), None) => visitor.client.kind() == StreamKind::Unix,
+            (Some(_), None) => request.client.kind() == StreamKind::Unix,
         }
     }
 }
 
 /// Waits until the client says something.
-async fn first_word(visitor: &mut Visitor<'_>, patience: Patience) -> Result<(), Refusal> {
-    if visitor.says_first {
+async fn first_word(request: &mut UpstreamRequest<'_>, patience: Patience) -> Result<(), Refusal> {
+    if request.client_has_data {
         return Ok(());
     }
     tokio::select! {
-        says = visitor.client.wait_for_data() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
+        says = request.client.wait_for_data() => if says { Ok(()) } else { Err(Refusal::ClientLeft) },
         () = patience.over() => Err(Refusal::Silent(patience.since.elapsed())),
     }
 }

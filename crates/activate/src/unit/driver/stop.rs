@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Driver, LastReported, ManagerError, Phase, UnitState, reason};
+use super::super::state::UnitState;
+use super::{Driver, LastReported, ManagerError, Phase, reason};
 use crate::{Event, Operation};
 
 /// The time that a unit may take to end after SIGKILL.

@@ -1,4 +1,4 @@
-//! What would be done with several servers, in words.
+//! Describes how sessions are distributed over several servers.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use dormouse_config::model::{CheckConfig, ServerConfig, ServiceConfig};
 use dormouse_core::pool::CheckSettings;
 use dormouse_core::timespan::TimeSpan;
 
-/// What is to be said of a service's servers together.
+/// Describes the servers of a service together.
 pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if service.servers.len() > 1 {
@@ -28,16 +28,16 @@ fn checks(CheckConfig { rules, timeout, expect, ends_sessions, .. }: &CheckConfi
     let what = if expect.is_empty() { "a connection" } else { "an exchange" };
     let end = if *ends_sessions { ", which ends its sessions" } else { "" };
     format!(
-        "by {what} every {} that takes at most {}; {fall} failures are down{end}, {rise} successes up",
+        "by {what} every {} with a timeout of {}; down after {fall} failures{end}, up after {rise} successes",
         span(*inter),
         span(*timeout)
     )
 }
 
-/// What is to be said of one server.
+/// Describes the rules of one server.
 pub(super) fn rules(server: &ServerConfig) -> String {
     let mut text = String::new();
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     if server.weight != 1 {
         let _ = write!(text, ", weight {}", server.weight);
     }

@@ -11,11 +11,12 @@ use dormouse_config::keys::{self, Key};
 
 use super::check::CHECK;
 use super::convert::CONVERT;
-use super::flags::{Definition, PROXY};
+use super::flags::Definition;
+use super::proxy_flags::PROXY;
 use super::reload::RELOAD;
 use super::run_flags::RUN;
 
-/// The names by which pages are asked for, and the files that they are.
+/// The short names of the pages and their files.
 const PAGES: [(&str, &str); 8] = [
     ("proxy", "dormouse-proxy.8"),
     ("run", "dormouse-run.8"),
@@ -32,18 +33,35 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     PAGES.iter().map(|(name, _)| *name)
 }
 
-/// The page of this name (or file name), for man(1).
+/// Returns the list of the pages with what they describe, and how to read them.
+pub(super) fn overview() -> String {
+    let mut text = String::from("Read a manual page with: dormouse manual PAGE | man -l -\n\nPages:\n");
+    for (name, file) in PAGES {
+        let title = page(name).unwrap_or_default();
+        let title = title.lines().skip_while(|line| *line != ".SH NAME").nth(1).unwrap_or_default();
+        let title = title.replace('\\', "");
+        let (_, about) = title.split_once(" - ").unwrap_or_default();
+        let (page, section) = file.rsplit_once('.').unwrap_or((file, ""));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:8} {:20} {about}", format!("{page}({section})"));
+    }
+    text
+}
+
+/// Returns the page with this short name or file name, as source for man(1).
 pub(super) fn page(name: &str) -> Option<String> {
     let stem = |file: &'static str| file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let (name, _) = PAGES.iter().find(|(short, file)| [*short, *file, stem(file)].contains(&name))?;
     Some(match *name {
-        "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual)),
+        "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual.to_owned())),
         "run" => around(pages::RUN, &options(RUN, Definition::description)),
-        "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual)),
-        "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual)),
-        "status" => around(status::STATUS, &options(super::status::STATUS, |definition| definition.manual)),
-        "top" => around(top::PAGE, &options(super::top::TOP, |definition| definition.manual)),
-        "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual)),
+        "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual.to_owned())),
+        "convert" => around(convert::PAGE, &options(CONVERT, |definition| definition.manual.to_owned())),
+        "status" => {
+            around(status::STATUS, &options(super::status::STATUS, |definition| definition.manual.to_owned()))
+        }
+        "top" => around(top::PAGE, &options(super::top::TOP, |definition| definition.manual.to_owned())),
+        "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual.to_owned())),
         _ => around(pages::TOML, &configuration()),
     })
 }
@@ -52,14 +70,14 @@ fn around((head, tail): (&str, &str), middle: &str) -> String {
     format!("{head}{middle}{tail}")
 }
 
-fn options<F>(definitions: &[Definition<F>], description: impl Fn(&Definition<F>) -> &'static str) -> String {
+fn options<F>(definitions: &[Definition<F>], description: impl Fn(&Definition<F>) -> String) -> String {
     let mut text = String::new();
     for definition in definitions {
         let Definition { spec, value, .. } = definition;
         let short = spec.short.map_or_else(String::new, |short| format!(", \\fB\\-{short}\\fR"));
         let equals = if value.is_empty() { String::new() } else { format!("=\\fI{}\\fR", roff(value)) };
-        let manual = roff(description(definition));
-        // A String takes whatever is written to it.
+        let manual = roff(&description(definition));
+        // Writing to a String cannot fail.
         let _ = writeln!(text, ".TP\n\\fB\\-\\-{}\\fR{equals}{short}\n{manual}", roff(spec.long));
     }
     text
@@ -74,7 +92,7 @@ fn configuration() -> String {
     let tables =
         keys::SERVICE.iter().filter(|key| keys::SERVICE.iter().any(|inner| inner.table() == key.path));
     for table in tables {
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, ".SS \"The table {}\"", roff(table.path));
         text.extend(keys::SERVICE.iter().filter(|key| key.table() == table.path).map(described));
     }

@@ -1,24 +1,23 @@
-//! What stands around the flags of dormouse-top(8).
+//! The fixed parts of dormouse-top(8).
 
 pub(super) const PAGE: (&str, &str) = (
     r#".TH DORMOUSE\-TOP 8 "" "dormouse" "dormouse"
 .SH NAME
-dormouse\-top \- services and sessions, live in a terminal
+dormouse\-top \- show services and sessions live in a terminal
 .SH SYNOPSIS
 .B dormouse top
 [\fIOPTIONS\fR...]
 .SH DESCRIPTION
-Shows the services of a running \fBdormouse\-run\fR(8), as it tells them at its control socket (control in
-\fBdormouse.toml\fR(5)): state and since when, sessions, clients that wait, sessions and bytes in a second from clients
-(IN/S) and to them (OUT/S), and what happens next if nobody comes. Below are the sessions of the selected service:
-client, server, age, bytes and bytes in a second. Where the terminal is narrow, the columns that matter less are left
-out.
+Shows the services of a running \fBdormouse\-run\fR(8), as its control socket reports them (control in
+\fBdormouse.toml\fR(5)): state and for how long, sessions, waiting clients, sessions and bytes per second from clients
+(IN/S) and to them (OUT/S), and what happens next without a client. Below are the sessions of the selected service:
+client, server, age, bytes and bytes per second. A narrow terminal shows the most important columns.
 .PP
-Rates are what was counted between the last two looks; '\-' where there is only one. With more than 10000 sessions the
-services are shown alone.
+Rates are measured between the last two refreshes; '\-' stands for a missing one. With more than 10000 sessions only
+the services are shown.
 .PP
-When nobody answers any more, what was known stays, and the last line says why. The terminal is put back as it was at
-the end, also after SIGTERM, SIGINT and SIGHUP.
+If the control socket stops answering, the last state stays on the screen, and the last line shows the error. The
+terminal is restored at the end, also after SIGTERM, SIGINT and SIGHUP.
 .SH OPTIONS
 "#,
     r".SH KEYS
@@ -27,25 +26,25 @@ Up, Down, k, j
 Select.
 .TP
 Enter, Tab
-From the services to the sessions, and back.
+Switch between services and sessions.
 .TP
 s
-Change the order: by name, by sessions, by rate (bytes in a second, both ways). Sessions stand by age, or by rate.
+Change the order: by name, by sessions, by rate (bytes per second, both ways). Sessions are ordered by age or by rate.
 .TP
 w, z, f, t, d
-Wake the selected service, put it to sleep, freeze, thaw or drain it, as the commands in \fBdormouse\-status\fR(8) do.
-The last line tells the answer.
+Wake, sleep, freeze, thaw or drain the selected service, as the commands in \fBdormouse\-status\fR(8) do. The last line
+shows the answer.
 .TP
 x
-End the selected session, if y follows.
+End the selected session, after y confirms it.
 .TP
 h, ?
-Tell the keys.
+Show the keys.
 .TP
 q, Ctrl\-C
 Quit.
 .SH EXIT STATUS
-0 when told to quit. 1 if nobody answers at the start, or there is no terminal.
+0 after quitting. 1 if the control socket does not answer at the start, or there is no terminal.
 .SH SEE ALSO
 \fBdormouse\-status\fR(8), \fBdormouse\-run\fR(8), \fBdormouse.toml\fR(5)
 ",

@@ -9,8 +9,8 @@ use dormouse_core::pool::{CheckResult, Health};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{LastCheck, Pool};
-use crate::connect::watch::PathWatch;
-use crate::connect::{Refusals, Route};
+use crate::connect::path_watch::PathWatch;
+use crate::connect::{OnRefused, Route};
 use crate::upstream::ready::exchange;
 use crate::upstream::sleeper::Sleeper;
 
@@ -89,8 +89,8 @@ impl Checker {
     /// One check. What it says is why it failed, or could not be made.
     async fn look(&self) -> Result<(), (CheckResult, String)> {
         let looked = timeout(self.check.timeout, async {
-            let server = self.route.connect(false, Refusals::Final).await.map_err(|error| {
-                let neither = error.is_ours() || error.is_busy();
+            let server = self.route.connect(false, OnRefused::GiveUp).await.map_err(|error| {
+                let neither = error.is_local_limit() || error.is_busy();
                 (if neither { CheckResult::Inconclusive } else { CheckResult::Failed }, error.to_string())
             })?;
             if self.check.expect.is_empty() && self.check.send.is_empty() {

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{Asked, Place, Pool, Tries, Trouble};
 use crate::connect::ConnectError;
 use crate::refusal::Refusal;
-use crate::upstream::claim::Claim;
 use crate::upstream::hold::Patience;
+use crate::upstream::server_guard::ServerGuard;
 use crate::upstream::wake::Missed;
-use crate::upstream::{Server, Service, Visitor};
+use crate::upstream::{Server, Service, UpstreamRequest};
 
 /// One client's tries.
 struct Way<'a> {
@@ -43,14 +43,14 @@ impl Service {
     pub(in crate::upstream) async fn lease_of_pool(
         &self,
         pool: &Arc<Pool>,
-        visitor: &mut Visitor<'_>,
+        request: &mut UpstreamRequest<'_>,
         patience: Patience,
-    ) -> Result<(Stream, Claim), Refusal> {
-        let client = client_hash(visitor.address);
+    ) -> Result<(Stream, ServerGuard), Refusal> {
+        let client = client_hash(request.address);
         let mut way = Way { pool, patience, client, at: None, tried: Vec::new(), failures: 0 };
-        let leased = self.lease_on(&mut way, visitor).await;
+        let leased = self.lease_on(&mut way, request).await;
         if let (Err(refusal), Some(server)) = (&leased, way.at) {
-            if refusal.is_of_server() {
+            if refusal.is_server_failure() {
                 pool.count(server, Trouble::Failed);
             }
         }
@@ -60,20 +60,20 @@ impl Service {
     async fn lease_on(
         &self,
         way: &mut Way<'_>,
-        visitor: &mut Visitor<'_>,
-    ) -> Result<(Stream, Claim), Refusal> {
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<(Stream, ServerGuard), Refusal> {
         let (pool, patience) = (way.pool, way.patience);
-        let mut place = way.place(visitor).await?;
+        let mut place = way.place(request).await?;
         loop {
             way.at = Some(place.server());
             let Some(server) = self.servers.get(place.server()) else {
                 return Err(Refusal::NoServer(patience.since.elapsed()));
             };
             if server.sleeper.is_some() {
-                match self.lease_from(server, visitor, patience).await {
+                match self.lease_from(server, request, patience).await {
                     Ok((connected, lease)) => {
                         pool.observed(place.server(), true);
-                        return Ok((connected, Claim::pooled(Some(lease), place)));
+                        return Ok((connected, ServerGuard::pooled(Some(lease), place)));
                     }
                     Err(Missed::Gone) => {}
                     Err(Missed::Refused(refusal)) => return Err(refusal),
@@ -86,24 +86,26 @@ impl Service {
             }
             let connected = tokio::select! {
                 // Another server may be quicker than this one: that is decided when this try has failed.
-                connected = server.connect_for(visitor.client, visitor.says_first, patience.endless()) => connected?,
+                connected = server.connect_for(request.client, request.client_has_data, patience.endless()) => connected?,
                 () = pool.went_down(place.server()) => {
                     drop(place);
-                    place = way.place(visitor).await?;
+                    place = way.place(request).await?;
                     continue;
                 }
             };
             let error = match connected {
                 Ok(connected) => {
                     pool.observed(place.server(), true);
-                    return Ok((connected, Claim::pooled(None, place)));
+                    return Ok((connected, ServerGuard::pooled(None, place)));
                 }
                 Err(error) => error,
             };
-            match way.after(server, visitor, place, error).await? {
-                Next::Connected(connected, place) => return Ok((connected, Claim::pooled(None, place))),
+            match way.after(server, request, place, error).await? {
+                Next::Connected(connected, place) => {
+                    return Ok((connected, ServerGuard::pooled(None, place)));
+                }
                 Next::Try(next) => place = next,
-                Next::Ask => place = way.place(visitor).await?,
+                Next::Ask => place = way.place(request).await?,
             }
         }
     }
@@ -111,7 +113,7 @@ impl Service {
 
 impl Way<'_> {
     /// Waits for a place at a server as long as the client and the rules have patience.
-    async fn place(&mut self, visitor: &mut Visitor<'_>) -> Result<Place, Refusal> {
+    async fn place(&mut self, request: &mut UpstreamRequest<'_>) -> Result<Place, Refusal> {
         self.tried.clear();
         self.at = None;
         let mut queued = match self.pool.ask(self.client) {
@@ -122,7 +124,7 @@ impl Way<'_> {
         tokio::select! {
             biased;
             place = queued.granted() => Ok(place),
-            () = visitor.client.wait_for_departure() => Err(Refusal::ClientLeft),
+            () = request.client.wait_for_departure() => Err(Refusal::ClientLeft),
             refusal = self.pool.lose_patience(self.patience) => Err(refusal),
         }
     }
@@ -131,14 +133,14 @@ impl Way<'_> {
     async fn after(
         &mut self,
         server: &Server,
-        visitor: &mut Visitor<'_>,
+        request: &mut UpstreamRequest<'_>,
         place: Place,
         error: ConnectError,
     ) -> Result<Next, Refusal> {
         let (index, Tries { retries, turn_around, .. }) = (place.server(), self.pool.tries);
         self.failures = self.failures.saturating_add(1);
         let exhausted = self.failures > retries;
-        if !error.is_ours() && !error.is_busy() {
+        if !error.is_local_limit() && !error.is_busy() {
             self.pool.observed(index, false);
         }
         self.mark(index);
@@ -148,7 +150,7 @@ impl Way<'_> {
                 return Ok(Next::Try(place));
             }
         }
-        if exhausted && (self.patience.is_over() || !error.may_pass() || error.is_forbidden()) {
+        if exhausted && (self.patience.is_over() || !error.is_transient() || error.is_permission_denied()) {
             let held = self.patience.is_over() && !self.patience.is_none();
             return Err(if held {
                 Refusal::HoldTimeout(self.patience.since.elapsed(), error)
@@ -162,7 +164,7 @@ impl Way<'_> {
         self.pool.count(index, Trouble::Retried);
         let round = self.patience.round(turn_around, exhausted);
         let waited = tokio::select! {
-            waited = wait(server, visitor, error, round) => waited,
+            waited = wait(server, request, error, round) => waited,
             _ = changes.changed() => None,
         };
         self.tried.clear();
@@ -183,11 +185,11 @@ impl Way<'_> {
         let Tries { retries, redispatch, .. } = self.pool.tries;
         let there_is_reason = self.failures >= retries
             || error.is_busy()
-            || !error.may_pass()
-            || error.is_forbidden()
+            || !error.is_transient()
+            || error.is_permission_denied()
             || self.pool.balance().redispatches_at_once()
             || !self.pool.takes_sessions(server);
-        redispatch && !error.is_ours() && there_is_reason
+        redispatch && !error.is_local_limit() && there_is_reason
     }
 
     fn mark(&mut self, server: usize) {
@@ -210,15 +212,17 @@ impl Way<'_> {
 /// Waits until the server takes the connection after all; for what does not pass by waiting it only waits.
 async fn wait(
     server: &Server,
-    visitor: &mut Visitor<'_>,
+    request: &mut UpstreamRequest<'_>,
     error: ConnectError,
     round: Patience,
 ) -> Option<Result<Stream, Refusal>> {
-    if error.may_pass() {
-        return Some(server.hold(visitor.client, visitor.says_first, visitor.permit, error, round).await);
+    if error.is_transient() {
+        return Some(
+            server.hold(request.client, request.client_has_data, request.permit, error, round).await,
+        );
     }
     tokio::select! {
-        () = visitor.client.wait_for_departure() => Some(Err(Refusal::ClientLeft)),
+        () = request.client.wait_for_departure() => Some(Err(Refusal::ClientLeft)),
         () = round.over() => None,
     }
 }

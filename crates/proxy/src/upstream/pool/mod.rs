@@ -29,7 +29,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::Words;
 use super::sleeper::Sleeper;
-use crate::stats::sleep::WokenBy;
+use crate::stats::wake::WokenBy;
 pub(super) use check::Checker;
 pub(super) use slot::{Place, Queued};
 pub use trouble::Tally;
@@ -203,7 +203,7 @@ impl Pool {
     }
 
     /// Whether the choice depends on where a client comes from.
-    pub(super) fn asks_who(&self) -> bool {
+    pub(super) fn needs_client(&self) -> bool {
         self.balance().uses_client_address()
     }
 

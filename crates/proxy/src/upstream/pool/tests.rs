@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::limit::{AtLimit, Cap};
-use dormouse_config::{Surroundings, read, single};
+use dormouse_config::{Environment, read, single};
 use dormouse_core::pool::{AdminState, Status};
 use dormouse_log::{Level, Log};
 use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
 use tokio::time::{Instant, timeout};
 
-use crate::admission::{Admission, Permit, Pool};
+use crate::admission::{Admission, FdLimits, Permit};
 use crate::refusal::Refusal;
-use crate::upstream::{Dormitory, Leased, Routes, Service, Tally, Visitor, Words};
+use crate::upstream::{Dormitory, Routes, Service, Tally, UpstreamConn, UpstreamRequest, Words};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -39,7 +39,7 @@ impl Scene {
             )
             .unwrap();
         }
-        let config = read(&[single(Path::new("d"), &text)], Surroundings { root: false }).result.unwrap();
+        let config = read(&[single(Path::new("d"), &text)], Environment { root: false }).result.unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
         let routes = Routes::of(config).unwrap();
         let service = Service::new(config, routes, &Words::default(), &log, &mut Dormitory::default());
@@ -50,23 +50,23 @@ impl Scene {
         UnixListener::bind(self.directory.join(server)).unwrap()
     }
 
-    async fn lease(&self) -> Result<Leased, Refusal> {
+    async fn lease(&self) -> Result<UpstreamConn, Refusal> {
         let (_far, mut near) = client();
         timeout(
             SOON,
-            self.service.lease(Visitor::new(&mut near, false, &permit(), &Pipes::new(0)), Vec::new()),
+            self.service.lease(UpstreamRequest::new(&mut near, false, &permit(), &Pipes::new(0)), Vec::new()),
         )
         .await
         .unwrap()
     }
 
     /// A client in a task of its own; its far end decides how long it stays.
-    fn come(&self) -> (UnixStream, tokio::task::JoinHandle<Result<Leased, Refusal>>) {
+    fn come(&self) -> (UnixStream, tokio::task::JoinHandle<Result<UpstreamConn, Refusal>>) {
         let (far, mut near) = client();
         let service = Arc::clone(&self.service);
         let task = tokio::spawn(async move {
             let permit = permit();
-            service.lease(Visitor::new(&mut near, false, &permit, &Pipes::new(0)), Vec::new()).await
+            service.lease(UpstreamRequest::new(&mut near, false, &permit, &Pipes::new(0)), Vec::new()).await
         });
         (far, task)
     }
@@ -110,7 +110,7 @@ fn client() -> (UnixStream, Stream) {
 }
 
 fn permit() -> Permit {
-    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &Pool::new(256)).enter()
+    Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256)).admit()
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn sessions_end_with_their_server_where_that_was_asked_for() {
     let server = scene.listen("a");
     let mut leased = scene.lease().await.unwrap();
     drop(server);
-    let claim = leased.claim.as_mut().unwrap();
-    let cut = std::future::poll_fn(|cx| claim.poll_cut(cx));
+    let guard = leased.guard.as_mut().unwrap();
+    let cut = std::future::poll_fn(|cx| guard.poll_cut(cx));
     assert_eq!(timeout(SOON, cut).await.unwrap(), AbortReason::ServerDown);
 }

@@ -1,6 +1,6 @@
 //! What clients met at a server instead of a connection, counted as `HAProxy` counts it.
 
-use crate::stats::count::Count;
+use crate::stats::count::Counter;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(super) enum Trouble {
 /// How often it happened at a server.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
-    retried: Count,
-    left: Count,
-    failed: Count,
+    retried: Counter,
+    left: Counter,
+    failed: Counter,
 }
 
 /// How often clients met trouble at a server, so far.
@@ -36,9 +36,9 @@ impl Troubles {
     /// Once more.
     pub(super) fn count(&self, trouble: Trouble) {
         match trouble {
-            Trouble::Retried => self.retried.up(),
-            Trouble::Left => self.left.up(),
-            Trouble::Failed => self.failed.up(),
+            Trouble::Retried => self.retried.inc(),
+            Trouble::Left => self.left.inc(),
+            Trouble::Failed => self.failed.inc(),
         }
     }
 

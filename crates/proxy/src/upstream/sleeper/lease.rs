@@ -64,7 +64,7 @@ impl Drop for Ticket<'_> {
             if granted {
                 inner.machine.release(now, true, out);
             } else if inner.waiters.remove(&waiter).is_some() {
-                self.sleeper.counters.holds_in_vain.up();
+                self.sleeper.counters.failed_holds.inc();
                 inner.machine.cancel(waiter);
             }
         });

@@ -1,0 +1,139 @@
+use super::*;
+use crate::listener::open::BACKLOG;
+use dormouse_config::listen_options::Owner;
+use rustix::fs::Uid;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+fn directory(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("dormouse-path-{name}-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn open_plainly(path: &Path) -> Result<Listener, StepError> {
+    open(path, &FileOptions::default(), BACKLOG)
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap();
+    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn replaces_a_stale_file_but_no_live_one_and_removes_its_own() {
+    let directory = directory("stale");
+    let path = directory.join("s");
+    drop(UnixListener::bind(&path).unwrap());
+    let ours = open_plainly(&path).unwrap();
+    UnixStream::connect(&path).unwrap();
+    let (_, error) = open_plainly(&path).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(names_in(&directory), ["s"]);
+    drop(ours);
+    assert!(!path.exists());
+    fs::write(&path, "precious").unwrap();
+    open_plainly(&path).unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_first_to_replace_a_stale_file_keeps_it() {
+    let directory = directory("race");
+    let (path, temporary) = (directory.join("s"), directory.join("t"));
+    for stale in [true, false] {
+        // Another program listens since the file was found stale or absent.
+        let theirs = UnixListener::bind(&path).unwrap();
+        let _ours = UnixListener::bind(&temporary).unwrap();
+        let error = move_into_place(&temporary, &path, stale).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        UnixStream::connect(&path).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        theirs.accept().expect("it is still theirs");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&temporary).unwrap();
+    }
+    // If the stale file was removed meanwhile, the path is free.
+    let _ours = UnixListener::bind(&temporary).unwrap();
+    move_into_place(&temporary, &path, true).unwrap();
+    UnixStream::connect(&path).unwrap();
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn does_not_remove_a_file_that_replaced_its_own() {
+    let directory = directory("replaced");
+    let path = directory.join("s");
+    let ours = open_plainly(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let _theirs = UnixListener::bind(&path).unwrap();
+    drop(ours);
+    assert!(path.exists());
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// Runs a closure without root privileges.
+fn without_rights<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let run = || {
+        if rustix::process::geteuid().is_root() {
+            let nobody = Uid::from_raw(65_534);
+            // Of this thread only.
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        }
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+/// Options that only root can set.
+fn of_a_foreign_group() -> FileOptions {
+    let group = Owner { name: "2000000000".to_owned(), id: 2_000_000_000 };
+    FileOptions { mode: Some(0o600), owner: None, group: Some(group) }
+}
+
+#[test]
+fn a_failed_open_leaves_no_file() {
+    let directory = directory("undone");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let path = directory.join("s");
+    let opened = without_rights(|| open(&path, &of_a_foreign_group(), BACKLOG));
+    let (operation, error) = opened.unwrap_err();
+    assert_eq!((operation, error.kind()), ("set the owner", io::ErrorKind::PermissionDenied));
+    assert!(names_in(&directory).is_empty());
+    // Without the options the open succeeds.
+    drop(without_rights(|| open_plainly(&path)).unwrap());
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_failed_change_of_permissions_is_reported() {
+    let directory = directory("unchanged");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let path = directory.join("s");
+    let said = without_rights(|| {
+        let listener = open_plainly(&path).unwrap();
+        let said = listener.set_file_permissions(&of_a_foreign_group()).unwrap_err().to_string();
+        fs::remove_file(&path).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        // The file of another program is not changed.
+        listener.set_file_permissions(&of_a_foreign_group()).unwrap();
+        said
+    });
+    let expected = format!("Failed to change who may connect to {}: set the owner: ", path.display());
+    assert!(said.starts_with(&expected) && said.contains("only root gives a socket"), "{said}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn binds_a_path_of_maximum_length_directly() {
+    let directory = directory("long");
+    let room = 107 - directory.as_os_str().len() - 1;
+    let path = directory.join("x".repeat(room));
+    drop(UnixListener::bind(&path).unwrap());
+    let ours = open_plainly(&path).unwrap();
+    UnixStream::connect(&path).unwrap();
+    drop(ours);
+    assert!(names_in(&directory).is_empty());
+    fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,97 @@
+//! The documents: the files, functions and pages that they name exist.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directory of the workspace.
+const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+
+/// The folders with documents, relative to the workspace.
+const FOLDERS: [&str; 5] = [".", "docs", "docs/architecture", "docs/contributing", "docs/decisions"];
+
+/// Returns each document with its text.
+fn documents() -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        let Ok(entries) = fs::read_dir(Path::new(TOP).join(folder)) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path)?;
+                found.push((path, text));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the pieces of a text in back quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Returns the items of a document: its paragraphs, and the entries of its lists.
+fn items(text: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    for line in text.lines() {
+        let starts =
+            line.is_empty() || line.starts_with("- ") || line.starts_with(|c: char| c.is_ascii_digit());
+        if starts {
+            items.push(String::new());
+        }
+        if let Some(item) = items.last_mut() {
+            item.push_str(line);
+            item.push('\n');
+        }
+    }
+    items
+}
+
+#[test]
+fn links_lead_to_files() -> Result<(), Box<dyn Error>> {
+    let mut broken = Vec::new();
+    for (path, text) in documents()? {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            let folder = path.parent().unwrap_or(Path::new(TOP));
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                broken.push(format!("{}: {link}", path.display()).replace(TOP, ""));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links without a file:\n{}", broken.join("\n"));
+    Ok(())
+}
+
+/// A path in back quotes that begins with `crates/` is a file or a folder. A function that the same item names, such as
+/// `accept_all()`, is defined in one of the files that the item names.
+#[test]
+fn sources_and_functions_exist() -> Result<(), Box<dyn Error>> {
+    let mut missing = Vec::new();
+    for (path, text) in documents()? {
+        for item in items(&text) {
+            let mut sources = String::new();
+            for source in quoted(&item).filter(|piece| piece.starts_with("crates/")) {
+                let file = Path::new(TOP).join(source);
+                if !file.exists() {
+                    missing.push(format!("{}: {source}", path.display()));
+                } else if file.is_file() {
+                    sources.push_str(&fs::read_to_string(file)?);
+                }
+            }
+            if sources.is_empty() {
+                continue;
+            }
+            for name in quoted(&item).filter_map(|piece| piece.strip_suffix("()")) {
+                let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                let defined = [format!("fn {name}("), format!("fn {name}<")];
+                if is_name && !defined.iter().any(|definition| sources.contains(definition)) {
+                    missing.push(format!("{}: {name}()", path.display()));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in the source:\n{}", missing.join("\n").replace(TOP, ""));
+    Ok(())
+}
