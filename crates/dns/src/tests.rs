@@ -141,10 +141,10 @@ async fn servers_come_and_go_as_the_records_change() {
     becomes(&mut servers, &["10.0.0.1:80", "10.0.0.2:81"]).await;
     // The name is without records for a moment; the servers stay.
     dns.remove(name).unwrap();
-    let asked = dns.services_asked().unwrap();
+    let asked = dns.srv_queries().unwrap();
     // A second query shows that the first answer arrived.
     let heard = async {
-        while dns.services_asked().unwrap() < asked + 2 {
+        while dns.srv_queries().unwrap() < asked + 2 {
             sleep(Duration::from_millis(20)).await;
         }
     };

@@ -65,11 +65,15 @@ fn links_lead_to_files() -> Result<(), Box<dyn Error>> {
 }
 
 /// A path in back quotes that begins with `crates/` is a file or a folder. A function that the same item names, such as
-/// `accept_all()`, is defined in one of the files that the item names.
+/// `accept_all()`, is defined in one of the files that the item names. The guides for extensions also name files that the
+/// reader is to write.
 #[test]
 fn sources_and_functions_exist() -> Result<(), Box<dyn Error>> {
     let mut missing = Vec::new();
     for (path, text) in documents()? {
+        if path.parent().is_some_and(|folder| folder.ends_with("contributing")) {
+            continue;
+        }
         for item in items(&text) {
             let mut sources = String::new();
             for source in quoted(&item).filter(|piece| piece.starts_with("crates/")) {

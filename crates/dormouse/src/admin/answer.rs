@@ -89,7 +89,7 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             for service in running.services().iter() {
                 service.stats().reset_max();
                 for sleeper in service.servers().filter_map(|server| server.sleeper()) {
-                    sleeper.counters.reset_max(sleeper.outlook().held);
+                    sleeper.counters.reset_max(sleeper.snapshot().held);
                 }
             }
             String::new()

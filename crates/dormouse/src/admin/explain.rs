@@ -8,7 +8,7 @@ use dormouse_core::control::{AdminState, Selector};
 use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Utc;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 
 use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
@@ -88,10 +88,10 @@ fn of_workload(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
-    sleeper: &Sleeper,
+    sleeper: &WakeableServer,
 ) -> Vec<String> {
     let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
-    let outlook = sleeper.outlook();
+    let outlook = sleeper.snapshot();
     let since = now.saturating_duration_since(since);
     let mut sentences = vec![format!("has been {} for {}", state, span(since))];
     if server.is_down() {

@@ -15,7 +15,7 @@ use dormouse_proxy::stats::Stats;
 use dormouse_proxy::stats::count::StartTime;
 use dormouse_proxy::stats::counters::ServerCounters;
 use dormouse_proxy::stats::sessions::SessionTable;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 use dormouse_proxy::upstream::{ServerHandle, ServerView, Service};
 
 /// The running process with its services.
@@ -87,13 +87,13 @@ pub struct RunningServer<'a> {
 
 impl<'a> RunningServer<'a> {
     /// Returns its workload, if dormouse starts it.
-    pub fn sleeper(&self) -> Option<&'a Arc<Sleeper>> {
-        self.service.sleeper(self.index)
+    pub fn sleeper(&self) -> Option<&'a Arc<WakeableServer>> {
+        self.service.wakeable(self.index)
     }
 
     /// Returns whether a server has the slot.
     pub fn presence(&self) -> SlotState {
-        self.view.as_ref().map(|view| view.presence).unwrap_or_default()
+        self.view.as_ref().map(|view| view.slot_state).unwrap_or_default()
     }
 
     /// Returns its administrative state. A vacant slot is in maintenance.

@@ -89,7 +89,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
     let (Some(sleeper), Some(object)) = (server.sleeper(), value.as_object_mut()) else { return value };
     let now = Instant::now();
     let (state, _, cold_start) = sleeper.state();
-    let outlook = sleeper.outlook();
+    let outlook = sleeper.snapshot();
     let counters = &sleeper.counters;
     let woken = counters.woken();
     let next = next_action(&outlook, state, now);

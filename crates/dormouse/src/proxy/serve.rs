@@ -52,7 +52,7 @@ pub(super) async fn serve(
     let admission = admit(settings.cap, settings.at_limit, &pool);
     let shared = Arc::new(ServiceContext {
         label: String::new(),
-        service: Service::always_there(route, settings.wait),
+        service: Service::unmanaged(route, settings.wait),
         stats: Arc::new(Stats::new(log.clone())),
         servers: Vec::new(),
         limits: Arc::new(Limits {

@@ -10,7 +10,7 @@ use dormouse_proxy::admission::Admission;
 use dormouse_proxy::proxy_protocol::AcceptProxy;
 use dormouse_proxy::session::ServiceContext;
 use dormouse_proxy::stats::Stats;
-use dormouse_proxy::upstream::{Service, Words};
+use dormouse_proxy::upstream::{AdminOverrides, Service};
 
 use super::RunError;
 use super::open::PreparedService;
@@ -37,7 +37,7 @@ impl Supervisor {
         }
         self.apply(config).await?;
         self.sockets.drop_stored();
-        self.registry.forget();
+        self.registry.forget_restored();
         self.sockets.warn_about_unused(&self.log);
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Supervisor {
         changes.removed = plan.removed.into_iter().filter_map(name).collect();
         self.reserve_fds();
         self.config = config;
-        self.registry.sweep();
+        self.registry.remove_unused();
         self.publish();
         if let Some(store) = &mut self.fd_store {
             store.keep_listeners(&self.active, &self.log);
@@ -126,8 +126,8 @@ impl Supervisor {
         let stats = || {
             Stats::for_service(Arc::clone(&self.stats), self.log.for_service(&service.name), &service.name)
         };
-        let (stats, overrides) =
-            previous.map_or_else(|| (Arc::new(stats()), Words::default()), PreviousService::inherited);
+        let (stats, overrides) = previous
+            .map_or_else(|| (Arc::new(stats()), AdminOverrides::default()), PreviousService::inherited);
         let context = Arc::new(ServiceContext {
             label: format!("{}: ", service.name),
             service: Service::new(service, routes, &overrides, &stats.log, &mut self.registry),

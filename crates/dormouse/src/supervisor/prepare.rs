@@ -47,8 +47,8 @@ impl Supervisor {
         service: &ServiceConfig,
         origins: &[Origin],
     ) -> Result<PreparedService, RunError> {
-        let routes =
-            Routes::of(service).map_err(|error| RunError::Target { service: service.name.clone(), error })?;
+        let routes = Routes::prepare(service)
+            .map_err(|error| RunError::Target { service: service.name.clone(), error })?;
         let mut listeners: Vec<PreparedListener> = Vec::with_capacity(origins.len());
         for (listen, origin) in service.listen.iter().zip(origins) {
             let listener = match *origin {

@@ -11,7 +11,7 @@ use dormouse_proxy::listener::Listener;
 use dormouse_proxy::server::{OpenListener, OpenSessions, sleep_for};
 use dormouse_proxy::session::ServiceContext;
 use dormouse_proxy::stats::Stats;
-use dormouse_proxy::upstream::Words;
+use dormouse_proxy::upstream::AdminOverrides;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
@@ -50,12 +50,12 @@ pub(super) struct PreviousService {
     pub(super) listeners: Vec<(Listen, Vec<Listener>)>,
     stats: Arc<Stats>,
     /// The settings that an administrator made on its servers.
-    overrides: Words,
+    overrides: AdminOverrides,
 }
 
 impl PreviousService {
     /// Returns the counters and the administrator's settings, for the service of the same name.
-    pub(super) fn inherited(&self) -> (Arc<Stats>, Words) {
+    pub(super) fn inherited(&self) -> (Arc<Stats>, AdminOverrides) {
         (Arc::clone(&self.stats), self.overrides.clone())
     }
 
@@ -77,7 +77,7 @@ impl ActiveService {
         let sockets = |listeners: Vec<OpenListener>| {
             listeners.into_iter().filter_map(OpenListener::close).collect::<Vec<_>>()
         };
-        let overrides = context.service.words(&config);
+        let overrides = context.service.admin_overrides(&config);
         let listeners = config.listen.into_iter().zip(listeners.into_iter().map(sockets)).collect();
         let previous = PreviousService { listeners, stats: Arc::clone(&context.stats), overrides };
         let draining = DrainingService { name: config.name, admission, context, _timer_guard: timer_guard };
@@ -131,7 +131,7 @@ impl DrainingService {
 
     /// Retires the service's DNS and health-check tasks once each of its sessions has a server. Never returns.
     async fn retire_when_settled(&self) {
-        while self.context.service.settled() < self.admission.open() {
+        while self.context.service.established_sessions() < self.admission.open() {
             sleep(CHECK_INTERVAL).await;
         }
         self.context.service.retire();

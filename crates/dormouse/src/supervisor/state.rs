@@ -9,7 +9,7 @@ use dormouse_proxy::admission::{FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::listener::{Listener, PassedError, PassedFds};
 use dormouse_proxy::server::{AcceptTasks, ListenerFailed, OpenListener, OpenSessions};
 use dormouse_proxy::stats::Stats;
-use dormouse_proxy::upstream::Dormitory;
+use dormouse_proxy::upstream::Registry;
 use dormouse_relay::Pipes;
 use dormouse_sys::notify::Notifier;
 use tokio::task::JoinSet;
@@ -32,7 +32,7 @@ pub(super) struct Supervisor {
     pub(super) drain_tasks: JoinSet<()>,
     pub(super) draining: Vec<Weak<DrainingService>>,
     pub(super) accepting: AcceptTasks,
-    pub(super) registry: Dormitory,
+    pub(super) registry: Registry,
     pub(super) sockets: Sockets,
     pub(super) fd_limits: Arc<FdLimits>,
     pub(super) pipes: Arc<Pipes>,
@@ -64,8 +64,8 @@ impl Supervisor {
             store.set_stored(&stored);
         }
         let (wake_state, woken) = WakeState::open(saved, fd_store.as_mut(), log);
-        let mut registry = Dormitory::default();
-        registry.remember(woken);
+        let mut registry = Registry::default();
+        registry.restore(woken);
         let listeners = config.services.iter().map(|service| service.listen.len()).sum();
         let reservation =
             FdReservation { listeners, activators: wakeable_servers(&config.services), admin_clients: 0 };
@@ -140,7 +140,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 failed = self.accepting.failed() => return failed,
-                Some(_) = self.drain_tasks.join_next() => self.registry.sweep(),
+                Some(_) = self.drain_tasks.join_next() => self.registry.remove_unused(),
                 () = self.registry.changed() => self.wake_state.save(&self.registry.woken()),
             }
         }
@@ -173,7 +173,7 @@ impl Supervisor {
 
     /// Stops the workloads that dormouse started.
     pub(super) async fn stop_workloads(mut self) {
-        self.registry.end().await;
+        self.registry.shut_down().await;
         self.wake_state.save(&[]);
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use dormouse_log::{Level, Log};
-use dormouse_proxy::upstream::Woken;
+use dormouse_proxy::upstream::WokenServer;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
 use super::fd_name;
@@ -34,7 +34,11 @@ pub(super) struct WakeState {
 impl WakeState {
     /// Opens the file that came back from the descriptor store, a new one there, or one in `RUNTIME_DIRECTORY`. Returns
     /// the state that was saved in it, too.
-    pub(super) fn open(state: Option<OwnedFd>, store: Option<&mut FdStore>, log: &Log) -> (Self, Vec<Woken>) {
+    pub(super) fn open(
+        state: Option<OwnedFd>,
+        store: Option<&mut FdStore>,
+        log: &Log,
+    ) -> (Self, Vec<WokenServer>) {
         let file = match (state, store) {
             (Some(state), _) => Ok(Some(File::from(state))),
             (None, Some(store)) => in_store(store, log).map(Some),
@@ -52,7 +56,7 @@ impl WakeState {
     }
 
     /// Saves the list.
-    pub(super) fn save(&mut self, woken: &[Woken]) {
+    pub(super) fn save(&mut self, woken: &[WokenServer]) {
         let Some(file) = &self.file else { return };
         let text = format(woken);
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -80,16 +84,16 @@ fn in_runtime_directory() -> Option<io::Result<File>> {
     Some(opened.map(File::from).map_err(Into::into))
 }
 
-fn read(file: &File) -> Vec<Woken> {
+fn read(file: &File) -> Vec<WokenServer> {
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(MAX_SIZE).min(MAX_SIZE)];
     let text = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| String::from_utf8(bytes).ok());
     text.and_then(|text| parse(&text)).unwrap_or_default()
 }
 
-fn format(woken: &[Woken]) -> String {
+fn format(woken: &[WokenServer]) -> String {
     let mut lines = vec![HEADER.to_owned()];
-    lines.extend(woken.iter().map(|Woken { service, to, number, wake }| {
+    lines.extend(woken.iter().map(|WokenServer { service, to, number, wake }| {
         format!("{} {} {number} {}", fd_name::encode(service), fd_name::encode(to), fd_name::encode(wake))
     }));
     lines.extend([END.to_owned(), String::new()]);
@@ -97,7 +101,7 @@ fn format(woken: &[Woken]) -> String {
 }
 
 /// Returns `None` for a file that was not written completely, or that another version wrote.
-fn parse(text: &str) -> Option<Vec<Woken>> {
+fn parse(text: &str) -> Option<Vec<WokenServer>> {
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
         return None;
@@ -110,7 +114,7 @@ fn parse(text: &str) -> Option<Vec<Woken>> {
         let mut words = line.split(' ');
         let mut word = || words.next().and_then(fd_name::decode);
         let (service, to) = (word()?, word()?);
-        woken.push(Woken { service, to, number: word()?.parse().ok()?, wake: word()? });
+        woken.push(WokenServer { service, to, number: word()?.parse().ok()?, wake: word()? });
     }
     None
 }
@@ -122,9 +126,9 @@ mod tests {
 
     use super::*;
 
-    fn woken() -> impl Strategy<Value = Vec<Woken>> {
+    fn woken() -> impl Strategy<Value = Vec<WokenServer>> {
         let one = (any::<String>(), any::<String>(), any::<usize>(), any::<String>());
-        vec(one.prop_map(|(service, to, number, wake)| Woken { service, to, number, wake }), 0..5)
+        vec(one.prop_map(|(service, to, number, wake)| WokenServer { service, to, number, wake }), 0..5)
     }
 
     proptest! {
@@ -162,7 +166,7 @@ mod tests {
         let again = file.try_clone().unwrap();
         let log = Log::new(Some(Level::Err));
         let mut state = WakeState { file: Some(file), log };
-        let woken = |name: &str| Woken {
+        let woken = |name: &str| WokenServer {
             service: name.to_owned(),
             to: "127.0.0.1:1".to_owned(),
             number: 0,

@@ -42,9 +42,9 @@ pub async fn accept_all(
         let mut ready = socket.readable().await?;
         let mut drained = false;
         for _ in 0..BATCH {
-            if !context.service.has_room(admission.open()) {
+            if !context.service.has_capacity(admission.open()) {
                 tokio::select! {
-                    () = context.service.room_changed() => {}
+                    () = context.service.capacity_changed() => {}
                     () = admission.session_ended() => {}
                 }
                 continue;

@@ -52,7 +52,7 @@ impl Future for TrackedRelay<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
         busy_poll::record_event();
-        if let Some(Poll::Ready(why)) = self.guard.as_mut().map(|guard| guard.poll_cut(cx)) {
+        if let Some(Poll::Ready(why)) = self.guard.as_mut().map(|guard| guard.poll_abort(cx)) {
             return Poll::Ready(self.relay.abort(why));
         }
         Pin::new(&mut self.relay).poll(cx)
@@ -77,11 +77,11 @@ async fn relay_with_inactivity_timer(
         let TrackedRelay { relay, guard: Some(guard), .. } = &mut session else { return done };
         if relay.bytes_moved() != moved {
             moved = relay.bytes_moved();
-            guard.busy();
+            guard.mark_active();
             silence.as_mut().reset(tokio::time::Instant::now() + quiet);
         }
         if silence.as_mut().poll(cx).is_ready() {
-            guard.quiet();
+            guard.mark_idle();
         }
         done
     })

@@ -1,28 +1,23 @@
-//! What an administrator wants of servers.
+//! What an administrator has set for servers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use dormouse_config::model::{ServerConfig, ServiceConfig};
-use dormouse_core::activation::Eviction;
-use dormouse_core::address::Target;
+use dormouse_config::model::ServerConfig;
 use dormouse_core::control::AdminState;
 
-use super::Service;
-use super::sleeper::Sleeper;
-
-/// An administrator's word on a server: it takes sessions until told otherwise.
+/// The administrative state of the only server of a service.
 #[derive(Debug, Default)]
 pub(super) struct AdminCell(AtomicU8);
 
 impl AdminCell {
-    pub(super) fn new(admin: AdminState) -> Self {
-        let state = Self::default();
-        state.set(admin);
-        state
+    pub(super) fn new(state: AdminState) -> Self {
+        let cell = Self::default();
+        cell.set(state);
+        cell
     }
 
-    fn get(&self) -> AdminState {
+    pub(super) fn get(&self) -> AdminState {
         match self.0.load(Ordering::Relaxed) {
             0 => AdminState::Ready,
             1 => AdminState::Drain,
@@ -30,8 +25,8 @@ impl AdminCell {
         }
     }
 
-    fn set(&self, admin: AdminState) {
-        let code = match admin {
+    pub(super) fn set(&self, state: AdminState) {
+        let code = match state {
             AdminState::Ready => 0,
             AdminState::Drain => 1,
             AdminState::Maint => 2,
@@ -39,89 +34,54 @@ impl AdminCell {
         self.0.store(code, Ordering::Relaxed);
     }
 
-    /// Whether it takes new sessions.
+    /// Returns whether the server takes new sessions.
     pub(super) fn takes_sessions(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 }
 
-/// What an administrator has said of servers that is not what is configured of them, by their names: it goes on for
-/// those of the same names when the service is another one.
+/// What an administrator has changed of the configured servers, by their names. A service that replaces another one
+/// takes the overrides over.
 #[derive(Debug, Clone, Default)]
-pub struct Words(HashMap<String, Word>);
+pub struct AdminOverrides(HashMap<String, ServerOverride>);
 
+/// What an administrator has changed of one server.
 #[derive(Debug, Clone, Copy)]
-struct Word {
-    admin: Option<AdminState>,
-    weight: Option<Reweighed>,
+pub(super) struct ServerOverride {
+    pub(super) state: Option<AdminState>,
+    pub(super) weight: Option<WeightOverride>,
 }
 
-/// A weight that is not the configured one.
+/// A weight that differs from the configured one.
 #[derive(Debug, Clone, Copy)]
-struct Reweighed {
-    configured: u32,
-    now: u32,
+pub(super) struct WeightOverride {
+    pub(super) configured: u32,
+    pub(super) current: u32,
 }
 
-impl Words {
-    /// What counts for a server.
-    pub(super) fn admin(&self, server: &ServerConfig) -> AdminState {
-        self.0.get(&server.name).and_then(|word| word.admin).unwrap_or_else(|| configured(server))
+impl AdminOverrides {
+    /// Collects the overrides of servers. Servers without an override are left out.
+    pub(super) fn collect(overrides: impl Iterator<Item = (String, ServerOverride)>) -> Self {
+        Self(overrides.filter(|(_, change)| change.state.is_some() || change.weight.is_some()).collect())
     }
 
-    /// Its share of the sessions. Where another one is configured than when the administrator spoke, that counts, as
-    /// with `HAProxy`'s state file.
+    /// Returns the administrative state of a server.
+    pub(super) fn state(&self, server: &ServerConfig) -> AdminState {
+        let state = self.0.get(&server.name).and_then(|change| change.state);
+        state.unwrap_or_else(|| configured_state(server))
+    }
+
+    /// Returns the weight of a server. A configured weight that has changed since the override replaces it, as with
+    /// `HAProxy`'s state file.
     pub(super) fn weight(&self, server: &ServerConfig) -> u32 {
-        let said = self.0.get(&server.name).and_then(|word| word.weight);
-        said.filter(|said| said.configured == server.weight).map_or(server.weight, |said| said.now)
+        let weight = self.0.get(&server.name).and_then(|change| change.weight);
+        weight
+            .filter(|weight| weight.configured == server.weight)
+            .map_or(server.weight, |weight| weight.current)
     }
 }
 
-impl Service {
-    /// What an administrator wants of the server of this number.
-    pub fn admin(&self, index: usize) -> AdminState {
-        match &self.pool {
-            Some(pool) => pool.admin(index),
-            None => self.servers.get(index).map(|server| server.admin.get()).unwrap_or_default(),
-        }
-    }
-
-    /// What an administrator wants of it from now on. Drained, or in maintenance, it sleeps as soon as nobody uses it.
-    pub fn set_admin(&self, index: usize, admin: AdminState) {
-        if let Some(pool) = &self.pool {
-            pool.set_admin(index, admin);
-        } else if let Some(server) = self.servers.get(index) {
-            server.admin.set(admin);
-        }
-        if let Some(sleeper) = self.sleeper(index) {
-            tell(sleeper, admin);
-        }
-    }
-
-    /// What an administrator has said of these servers, which are configured so.
-    pub fn words(&self, config: &ServiceConfig) -> Words {
-        let said = config.servers.iter().enumerate().map(|(index, server)| {
-            let admin = Some(self.admin(index)).filter(|admin| *admin != configured(server));
-            (server.name.clone(), Word { admin, weight: self.reweighed(index, server) })
-        });
-        Words(said.filter(|(_, Word { admin, weight })| admin.is_some() || weight.is_some()).collect())
-    }
-
-    fn reweighed(&self, index: usize, server: &ServerConfig) -> Option<Reweighed> {
-        // Whoever has a slot brings its weight along.
-        if matches!(server.to, Target::Slot { .. }) {
-            return None;
-        }
-        let (configured, now) = (server.weight, self.pool.as_ref()?.weight(index)?);
-        (configured != now).then_some(Reweighed { configured, now })
-    }
-}
-
-/// Tells what sleeps whether it still gets sessions.
-pub(super) fn tell(sleeper: &Sleeper, admin: AdminState) {
-    sleeper.evict(Eviction::Admin, admin != AdminState::Ready);
-}
-
-fn configured(server: &ServerConfig) -> AdminState {
+/// Returns the administrative state that is configured for a server.
+pub(super) fn configured_state(server: &ServerConfig) -> AdminState {
     if server.disabled { AdminState::Maint } else { AdminState::Ready }
 }

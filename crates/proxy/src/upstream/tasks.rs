@@ -1,37 +1,36 @@
-//! What goes on beside the sessions of a service with several servers: checks, and questions to the DNS.
+//! The background tasks of a service with several servers: health checks and DNS queries.
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Service;
-
-/// They end with the service.
+/// The background tasks of a service. They end with the service.
 #[derive(Debug, Default)]
-pub(super) struct Tasks {
+pub(super) struct BackgroundTasks {
     all: JoinSet<()>,
-    /// Those that only matter to who has no server yet.
-    choice: Vec<AbortHandle>,
+    /// The tasks that end when the service is retired.
+    until_retired: Vec<AbortHandle>,
 }
 
-impl Tasks {
-    /// Runs one. `lasting`: it matters to who has a server, too.
-    pub(super) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static, lasting: bool) {
+/// How long a background task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    /// Until no further client asks for a server: the task only matters to the choice of a server.
+    UntilRetired,
+    /// Until the last session has ended: the task may end sessions.
+    UntilDropped,
+}
+
+impl BackgroundTasks {
+    /// Starts a task.
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static, lifetime: Lifetime) {
         let handle = self.all.spawn(task);
-        if !lasting {
-            self.choice.push(handle);
+        if lifetime == Lifetime::UntilRetired {
+            self.until_retired.push(handle);
         }
     }
-}
 
-impl Service {
-    /// How many sessions have their server, where it is chosen among several.
-    pub fn settled(&self) -> usize {
-        self.pool.as_ref().map_or(0, |pool| pool.settled())
-    }
-
-    /// Nobody will ask it for a server any more: it looks after its servers no further, but for checks that end
-    /// sessions.
-    pub fn retire(&self) {
-        for task in &self.tasks.choice {
+    /// Ends the tasks that only matter to the choice of a server.
+    pub(super) fn retire(&self) {
+        for task in &self.until_retired {
             task.abort();
         }
     }

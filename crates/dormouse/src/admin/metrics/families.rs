@@ -6,7 +6,7 @@ use dormouse_core::activation::State;
 use dormouse_core::control::AdminState;
 use dormouse_proxy::stats::cause::Cause;
 use dormouse_proxy::stats::wake::WokenBy;
-use dormouse_proxy::upstream::sleeper::Sleeper;
+use dormouse_proxy::upstream::WakeableServer;
 
 use super::super::running::{RunningServer, RunningService};
 use super::exposition::{Exposition, Kind};
@@ -115,19 +115,21 @@ pub(super) const FAMILIES: &[Family] = &[
         "dormouse_server_retries",
         Kind::Counter,
         "How often a server was tried once more by the same client.",
-        |service, out| each_server(service, out, |server| Some(server.view.as_ref()?.tally.retries)),
+        |service, out| each_server(service, out, |server| Some(server.view.as_ref()?.retry_counts.retries)),
     ),
     family(
         "dormouse_server_redispatches",
         Kind::Counter,
         "How often a client that a server did not take tried another.",
-        |service, out| each_server(service, out, |server| Some(server.view.as_ref()?.tally.redispatches)),
+        |service, out| {
+            each_server(service, out, |server| Some(server.view.as_ref()?.retry_counts.redispatches))
+        },
     ),
     family(
         "dormouse_server_failed_connections",
         Kind::Counter,
         "Clients that were sent away because a server did not take them.",
-        |service, out| each_server(service, out, |server| Some(server.view.as_ref()?.tally.failures)),
+        |service, out| each_server(service, out, |server| Some(server.view.as_ref()?.retry_counts.failures)),
     ),
     family(
         "dormouse_server_ready",
@@ -213,7 +215,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |service, out| {
         each_workload(service, out, |labels, sleeper, out| {
-            out.number(labels, u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX));
+            out.number(labels, u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX));
         });
     }),
 ];
@@ -243,7 +245,7 @@ fn each_server(
 fn each_workload(
     service: &RunningService,
     out: &mut Exposition,
-    write: impl Fn(&str, &Sleeper, &mut Exposition),
+    write: impl Fn(&str, &WakeableServer, &mut Exposition),
 ) {
     for server in service.servers() {
         if let Some(sleeper) = server.sleeper() {

@@ -17,7 +17,7 @@ pub(super) fn backend(service: &RunningService, iid: u32) -> Row {
     // The maximum does not contain a single waiting client; the present number does.
     row.u32("qmax", max_held.chain([counters.max_waiting.get(), counters.waiting()]).max().unwrap_or(0));
     row.traffic(service);
-    let tallies = || service.servers().filter_map(|server| Some(server.view?.tally));
+    let tallies = || service.servers().filter_map(|server| Some(server.view?.retry_counts));
     let retries = tallies().map(|tally| tally.retries).sum();
     row.failures(unconnected(stats), retries, tallies().map(|tally| tally.redispatches).sum());
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);

@@ -19,7 +19,7 @@ pub(super) fn server(service: &RunningService, iid: u32, server: &RunningServer<
     let mut hold_time = 0;
     if let Some(sleeper) = server.sleeper() {
         let (workload_state, ..) = sleeper.state();
-        held = u64::try_from(sleeper.outlook().held).unwrap_or(u64::MAX);
+        held = u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX);
         max_held = sleeper.counters.max_held.get();
         hold_time = mean_millis(&sleeper.counters.holds);
         row.text("last_chk", &workload_state.to_string());
@@ -46,7 +46,11 @@ pub(super) fn server(service: &RunningService, iid: u32, server: &RunningServer<
     }
     row.zeros(&["dresp", "eresp", "wrew", "reuse", "eint"]);
     match &server.view {
-        Some(view) => row.failures(view.tally.failures, view.tally.retries, view.tally.redispatches),
+        Some(view) => row.failures(
+            view.retry_counts.failures,
+            view.retry_counts.retries,
+            view.retry_counts.redispatches,
+        ),
         // With one server all failures are its own.
         None => row.failures(unconnected(stats), 0, 0),
     }

@@ -1,4 +1,4 @@
-//! Sessions and several servers, with real sockets.
+//! Sessions and several servers, with real UNIX sockets.
 
 use std::fmt::Write as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,7 +15,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::{Admission, FdLimits, Permit};
 use crate::refusal::Refusal;
-use crate::upstream::{Dormitory, Routes, Service, Tally, UpstreamConn, UpstreamRequest, Words};
+use crate::upstream::{
+    AdminOverrides, Registry, RetryCounts, Routes, Service, UpstreamConn, UpstreamRequest,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -25,7 +27,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A service with servers at these names, each with these rules.
+    /// Returns a service with servers at these names, each with these rules.
     fn new(name: &str, keys: &str, servers: &[(&str, &str)]) -> Self {
         let directory = std::env::temp_dir().join(format!("dormouse-pool-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -41,8 +43,9 @@ impl Scene {
         }
         let config = read(&[single(Path::new("d"), &text)], Environment { root: false }).result.unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
-        let routes = Routes::of(config).unwrap();
-        let service = Service::new(config, routes, &Words::default(), &log, &mut Dormitory::default());
+        let routes = Routes::prepare(config).unwrap();
+        let service =
+            Service::new(config, routes, &AdminOverrides::default(), &log, &mut Registry::default());
         Self { service: Arc::new(service), directory }
     }
 
@@ -60,8 +63,8 @@ impl Scene {
         .unwrap()
     }
 
-    /// A client in a task of its own; its far end decides how long it stays.
-    fn come(&self) -> (UnixStream, tokio::task::JoinHandle<Result<UpstreamConn, Refusal>>) {
+    /// Starts a client in a task of its own. The client stays until its far end is dropped.
+    fn connect(&self) -> (UnixStream, tokio::task::JoinHandle<Result<UpstreamConn, Refusal>>) {
         let (far, mut near) = client();
         let service = Arc::clone(&self.service);
         let task = tokio::spawn(async move {
@@ -88,8 +91,8 @@ impl Scene {
         self.service.servers().iter().map(|server| server.sessions).collect()
     }
 
-    fn tallies(&self) -> Vec<Tally> {
-        self.service.servers().iter().map(|server| server.tally).collect()
+    fn retry_counts(&self) -> Vec<RetryCounts> {
+        self.service.servers().iter().map(|server| server.retry_counts).collect()
     }
 
     fn status(&self, server: usize) -> Status {
@@ -114,13 +117,13 @@ fn permit() -> Permit {
 }
 
 #[tokio::test]
-async fn one_plain_server_has_no_pool() {
+async fn one_server_without_rules_has_no_pool() {
     assert!(Scene::new("plain", "", &[("a", "")]).service.servers().is_empty());
     assert_eq!(Scene::new("limited", "", &[("a", "maxconn = 1")]).service.servers().len(), 1);
 }
 
 #[tokio::test]
-async fn sessions_are_counted_from_the_place_to_its_end() {
+async fn a_session_counts_until_its_guard_is_dropped() {
     let scene = Scene::new("counted", "balance = 'leastconn'", &[("a", ""), ("b", "")]);
     let _servers = [scene.listen("a"), scene.listen("b")];
     let mut leased = Vec::new();
@@ -133,15 +136,15 @@ async fn sessions_are_counted_from_the_place_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_queue_is_served_in_turn_and_whoever_leaves_it_is_gone_at_once() {
+async fn the_queue_is_served_in_order_and_a_client_that_leaves_is_removed_at_once() {
     let scene = Scene::new("queue", "", &[("a", "maxconn = 1")]);
     let _server = scene.listen("a");
     let first = scene.lease().await.unwrap();
-    let (_second, second) = scene.come();
+    let (_second, second) = scene.connect();
     scene.queued(1).await;
-    let (leaves, left) = scene.come();
+    let (leaves, left) = scene.connect();
     scene.queued(2).await;
-    let (_last, last) = scene.come();
+    let (_last, last) = scene.connect();
     scene.queued(3).await;
     drop(leaves);
     assert!(matches!(timeout(SOON, left).await.unwrap().unwrap(), Err(Refusal::ClientLeft)));
@@ -154,13 +157,13 @@ async fn the_queue_is_served_in_turn_and_whoever_leaves_it_is_gone_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_a_length_and_an_end() {
+async fn the_queue_has_a_maximum_length_and_a_timeout() {
     let keys = "hold = { timeout = '60s' }\nqueue = { timeout = '5s', max = 1 }";
     let scene = Scene::new("limits", keys, &[("a", "maxconn = 1")]);
     let _server = scene.listen("a");
     let _first = scene.lease().await.unwrap();
     let began = Instant::now();
-    let (_far, waits) = scene.come();
+    let (_far, waits) = scene.connect();
     scene.queued(1).await;
     assert!(matches!(scene.lease().await, Err(Refusal::QueueFull)));
     let refusal = waits.await.unwrap().unwrap_err();
@@ -170,7 +173,7 @@ async fn the_queue_has_a_length_and_an_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_is_passed_over_at_once_where_sessions_go_in_turn() {
+async fn roundrobin_tries_another_server_at_once() {
     let scene = Scene::new("passed", "balance = 'roundrobin'", &[("a", ""), ("b", ""), ("c", "")]);
     let _server = scene.listen("c");
     let began = Instant::now();
@@ -178,34 +181,34 @@ async fn a_server_that_refuses_is_passed_over_at_once_where_sessions_go_in_turn(
         scene.lease().await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
-    let tallies = scene.tallies();
-    let moved_on: u64 = tallies.iter().map(|tally| tally.redispatches).sum();
-    assert!(moved_on >= 6, "{tallies:?}");
-    let none = Tally { retries: 0, redispatches: 0, failures: 0 };
-    assert_eq!(tallies[2], none, "{tallies:?}");
-    assert!(tallies.iter().all(|tally| tally.retries + tally.failures == 0), "{tallies:?}");
+    let counts = scene.retry_counts();
+    let redispatches: u64 = counts.iter().map(|one| one.redispatches).sum();
+    assert!(redispatches >= 6, "{counts:?}");
+    let none = RetryCounts { retries: 0, redispatches: 0, failures: 0 };
+    assert_eq!(counts[2], none, "{counts:?}");
+    assert!(counts.iter().all(|one| one.retries + one.failures == 0), "{counts:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_server_gets_the_last_retry_and_after_all_retries_the_client_is_held() {
+async fn the_last_retry_goes_to_another_server_and_then_the_client_is_held() {
     let scene = Scene::new("retries", "balance = 'first'\nhold.timeout = '20s'", &[("a", ""), ("b", "")]);
     let began = Instant::now();
     let refusal = scene.lease().await.unwrap_err();
     assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
     assert_eq!(began.elapsed().as_secs(), 20);
-    let before = scene.tallies();
-    assert_eq!(before.iter().map(|tally| tally.failures).sum::<u64>(), 1, "{before:?}");
+    let before = scene.retry_counts();
+    assert_eq!(before.iter().map(|one| one.failures).sum::<u64>(), 1, "{before:?}");
     let _server = scene.listen("b");
     let began = Instant::now();
     scene.lease().await.unwrap();
-    // Two more tries of a second each, then the other.
+    // Two more attempts of a second each, then the other server.
     assert_eq!(began.elapsed().as_secs(), 2);
-    let (before, now) = (before[0], scene.tallies()[0]);
+    let (before, now) = (before[0], scene.retry_counts()[0]);
     assert_eq!((now.retries - before.retries, now.redispatches - before.redispatches), (2, 1), "{now:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_hold_only_the_retries_are_left() {
+async fn without_a_hold_the_client_is_refused_after_the_retries() {
     let scene = Scene::new(
         "nohold",
         "balance = 'first'\nredispatch = false\nhold.timeout = 0",
@@ -219,11 +222,11 @@ async fn without_hold_only_the_retries_are_left() {
 }
 
 #[tokio::test]
-async fn a_check_takes_a_server_down_and_up_and_whoever_waits_is_served() {
+async fn a_check_takes_a_server_down_and_up_and_waiting_clients_are_served() {
     let check = "check = { inter = '20ms', fall = 2 }";
     let scene = Scene::new("checked", check, &[("a", "")]);
     scene.until(|| scene.status(0) == Status::Down).await;
-    let (_far, waits) = scene.come();
+    let (_far, waits) = scene.connect();
     scene.queued(1).await;
     let _server = scene.listen("a");
     timeout(SOON, waits).await.unwrap().unwrap().unwrap();
@@ -233,7 +236,7 @@ async fn a_check_takes_a_server_down_and_up_and_whoever_waits_is_served() {
 }
 
 #[tokio::test]
-async fn while_all_are_down_a_client_waits_as_long_as_it_may() {
+async fn while_all_servers_are_down_a_client_waits_until_its_deadline() {
     let keys = "check = { inter = '20ms', fall = 1 }\nhold.timeout = '400ms'\nqueue.timeout = '50ms'";
     let scene = Scene::new("down", keys, &[("a", "")]);
     scene.until(|| scene.status(0) == Status::Down).await;
@@ -244,7 +247,7 @@ async fn while_all_are_down_a_client_waits_as_long_as_it_may() {
 }
 
 #[tokio::test]
-async fn a_full_backlog_is_busy_and_not_down() {
+async fn a_server_with_a_full_backlog_is_busy_and_not_down() {
     let scene = Scene::new("busy", "check = { inter = '10ms', fall = 1, timeout = '1s' }", &[("a", "")]);
     let listener = scene.listen("a");
     rustix::net::listen(&listener, 0).unwrap();
@@ -252,9 +255,9 @@ async fn a_full_backlog_is_busy_and_not_down() {
     listener.set_nonblocking(true).unwrap();
     scene.until(|| scene.status(0) == Status::Up && scene.service.servers()[0].last_check.is_some()).await;
     for _ in 0..8 {
-        clients.push(scene.come());
+        clients.push(scene.connect());
     }
-    // One is in the backlog, the others try; checks find it full.
+    // One client is in the backlog, the others try. Checks find the backlog full.
     let busy = |text: &str| text.contains("backlog");
     scene
         .until(|| scene.service.servers()[0].last_check.as_ref().is_some_and(|check| busy(&check.text)))
@@ -274,7 +277,7 @@ async fn a_full_backlog_is_busy_and_not_down() {
 }
 
 #[tokio::test]
-async fn an_administrator_takes_servers_out() {
+async fn a_drained_server_and_one_of_weight_0_get_no_sessions() {
     let scene = Scene::new("admin", "balance = 'roundrobin'", &[("a", ""), ("b", "")]);
     let _servers = [scene.listen("a"), scene.listen("b")];
     assert!(scene.service.server("c").is_none());
@@ -286,20 +289,20 @@ async fn an_administrator_takes_servers_out() {
     assert_eq!((scene.sessions(), scene.status(0)), (vec![0, 4], Status::Drain));
     let b = scene.service.server("b").unwrap();
     b.set_weight(0);
-    let (_far, waits) = scene.come();
+    let (_far, waits) = scene.connect();
     scene.queued(1).await;
     scene.service.set_admin(0, AdminState::Ready);
     timeout(SOON, waits).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn sessions_end_with_their_server_where_that_was_asked_for() {
+async fn sessions_end_with_their_server_if_so_configured() {
     let check = "check = { inter = '20ms', fall = 2, on_marked_down = 'shutdown-sessions' }";
     let scene = Scene::new("ended", check, &[("a", "")]);
     let server = scene.listen("a");
     let mut leased = scene.lease().await.unwrap();
     drop(server);
     let guard = leased.guard.as_mut().unwrap();
-    let cut = std::future::poll_fn(|cx| guard.poll_cut(cx));
-    assert_eq!(timeout(SOON, cut).await.unwrap(), AbortReason::ServerDown);
+    let abort = std::future::poll_fn(|cx| guard.poll_abort(cx));
+    assert_eq!(timeout(SOON, abort).await.unwrap(), AbortReason::ServerDown);
 }

@@ -1,4 +1,4 @@
-//! Servers by name: who has which slot of the pool.
+//! Servers that the DNS finds: which server has which slot of the pool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,53 +7,54 @@ use std::time::Duration;
 use dormouse_config::model::{ServerConfig, ServiceConfig};
 use dormouse_core::address::Target;
 use dormouse_core::dns::{Server, SlotChange, Slots, Source};
+use dormouse_core::pool::SlotState;
 use dormouse_dns::{Resolvers, Servers, follow};
 use dormouse_log::{Level, Log};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::pool::Pool;
+use super::select::Pool;
 use crate::connect::Route;
 
-/// A name, and the slots that its servers have.
+/// A name, and the slots of its servers in the pool.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct NamedServers {
     source: Source,
-    /// Of the first slot, in the pool.
+    /// The number of the first slot in the pool.
     first: usize,
-    /// Who has them, for those who connect.
+    /// The address of the server in each slot, for connections.
     slots: Vec<watch::Sender<Option<SocketAddr>>>,
-    /// What is configured of all of them.
-    server: ServerConfig,
+    /// The configuration of all servers of the name.
+    config: ServerConfig,
 }
 
-/// Where somebody leaves, it is looked again so often whether the last session has ended.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time between two looks at whether the last session of a server that leaves has ended.
+const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The way to a server that has a slot, if it is one; the slot is added to those of its name.
-pub(super) fn slot(
-    named: &mut Vec<Named>,
+/// Returns the route to the server of a slot, and adds the slot to its name. `None`: the server has a fixed address.
+pub(super) fn add_slot(
+    names: &mut Vec<NamedServers>,
     number: usize,
     server: &ServerConfig,
     timeout: Option<Duration>,
 ) -> Option<Route> {
     let Target::Slot { source, slot } = &server.to else { return None };
     if *slot == 0 {
-        named.push(Named {
+        names.push(NamedServers {
             source: source.clone(),
             first: number,
             slots: Vec::new(),
-            server: server.clone(),
+            config: server.clone(),
         });
     }
     let (sender, receiver) = watch::channel(None);
-    named.last_mut()?.slots.push(sender);
+    names.last_mut()?.slots.push(sender);
     Some(Route::to_slot(receiver, timeout))
 }
 
-impl Named {
-    /// Follows the name for as long as it runs.
-    pub(super) fn run(
+impl NamedServers {
+    /// Follows the name for ever, and gives its servers slots of the pool.
+    pub(super) fn follow(
         self,
         pool: Arc<Pool>,
         config: &ServiceConfig,
@@ -66,18 +67,18 @@ impl Named {
         async move {
             tokio::select! {
                 () = following => {}
-                () = self.fill(servers, &pool, &label, &log) => {}
+                () = self.assign_slots(servers, &pool, &label, &log) => {}
             }
         }
     }
 
-    async fn fill(&self, mut servers: Servers, pool: &Arc<Pool>, label: &str, log: &Log) {
+    async fn assign_slots(&self, mut servers: Servers, pool: &Arc<Pool>, label: &str, log: &Log) {
         let mut slots = Slots::new(self.slots.len());
         loop {
             let now: Arc<[Server]> = Arc::clone(&servers.borrow_and_update());
             let before = slots.unassigned();
-            for order in slots.assign(&now, |slot| pool.sessions(self.first + slot)) {
-                self.carry_out(order, pool);
+            for change in slots.assign(&now, |slot| pool.sessions(self.first + slot)) {
+                self.apply(change, pool);
             }
             if slots.unassigned() > before {
                 let (name, out, count) = (&self.source, slots.unassigned(), self.slots.len());
@@ -90,33 +91,33 @@ impl Named {
             }
             tokio::select! {
                 changed = servers.changed() => if changed.is_err() { return },
-                () = sleep(LOOK), if slots.has_draining() || slots.unassigned() > 0 => {}
+                () = sleep(DRAIN_INTERVAL), if slots.has_draining() || slots.unassigned() > 0 => {}
             }
         }
     }
 
-    fn carry_out(&self, order: SlotChange, pool: &Arc<Pool>) {
-        match order {
+    fn apply(&self, change: SlotChange, pool: &Arc<Pool>) {
+        match change {
             SlotChange::Assign { slot, server, backup } => {
-                self.tell(slot, Some(server.address));
-                // Those who asked for a weight of their own get it; it is alike for all addresses of a name.
+                self.set_address(slot, Some(server.address));
+                // The addresses of a name all have the configured weight. A service record has a weight of its own.
                 let weight = match self.source {
-                    Source::Addresses { .. } => self.server.weight,
+                    Source::Addresses { .. } => self.config.weight,
                     Source::Services { .. } => u32::from(server.weight),
                 };
-                pool.fill_slot(self.first + slot, server.address, weight, backup || self.server.backup);
+                pool.assign(self.first + slot, server.address, weight, backup || self.config.backup);
             }
-            SlotChange::Drain(slot) => pool.drain_slot(self.first + slot),
+            SlotChange::Drain(slot) => pool.set_slot_state(self.first + slot, SlotState::Draining),
             SlotChange::Free(slot) => {
-                pool.clear_slot(self.first + slot);
-                self.tell(slot, None);
+                pool.set_slot_state(self.first + slot, SlotState::Empty);
+                self.set_address(slot, None);
             }
         }
     }
 
-    fn tell(&self, slot: usize, address: Option<SocketAddr>) {
-        if let Some(place) = self.slots.get(slot) {
-            place.send_replace(address);
+    fn set_address(&self, slot: usize, address: Option<SocketAddr>) {
+        if let Some(sender) = self.slots.get(slot) {
+            sender.send_replace(address);
         }
     }
 }

@@ -1,0 +1,313 @@
+//! The task that owns a wakeable server: it carries out what the machine decides, and records what came of it.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_activate::{Activator, ActivatorContext, Event as ActivatorEvent, LogLine, Request};
+use dormouse_core::activation::{Event, Eviction};
+use dormouse_core::schedule::is_open;
+use dormouse_log::{Level, Log};
+use dormouse_relay::Stream;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
+
+use super::group::{GroupEvent, Membership};
+use super::readiness::{Probe, Urgency};
+use super::settings::ActivationSettings;
+use crate::upstream::wakeable::WakeableServer;
+
+/// What a driver starts with.
+pub(super) struct Driver {
+    pub(super) server: Arc<WakeableServer>,
+    /// The settings, which may change at any time.
+    pub(super) settings: watch::Receiver<Arc<ActivationSettings>>,
+    pub(super) log: Log,
+    /// Closed when the driver of the removed server of the same identity has ended.
+    pub(super) predecessor: Option<oneshot::Receiver<()>>,
+    /// Whether dormouse had started, before its own restart, what is found running at first.
+    pub(super) started_by_us: bool,
+    /// Dropped when the driver has ended.
+    pub(super) ended: oneshot::Sender<()>,
+}
+
+/// The time between two looks at the time of day.
+const KEEP_WARM_INTERVAL: Duration = Duration::from_secs(20);
+
+impl Driver {
+    /// Drives the server until `end` is notified, then stops what dormouse has started.
+    pub(super) async fn run(mut self, end: Arc<Notify>) {
+        if let Some(predecessor) = self.predecessor.take() {
+            // The predecessor has ended with either result.
+            let _ = predecessor.await;
+        }
+        let settings = Arc::clone(&self.settings.borrow_and_update());
+        let context = self.context(&settings, self.started_by_us);
+        let mut running = RunningDriver {
+            activator: dormouse_activate::spawn(settings.activator.clone(), context),
+            outdated: false,
+            driver: self,
+            settings,
+            ready_reported: Arc::new(Notify::new()),
+            probe: None,
+            group: Membership::default(),
+            found_owned: false,
+            keep_warm_timer: Box::pin(sleep(Duration::ZERO)),
+        };
+        tokio::select! {
+            () = running.run() => {}
+            () = end.notified() => {}
+        }
+        running.end().await;
+    }
+
+    fn context(&self, settings: &ActivationSettings, started_by_us: bool) -> ActivatorContext {
+        let (name, log) = (self.server.name().to_owned(), self.log.clone());
+        let write = Arc::new(move |line: LogLine<'_>| match line {
+            LogLine::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
+            LogLine::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
+            LogLine::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
+        });
+        ActivatorContext {
+            name: self.server.name().to_owned(),
+            stop_timeout: settings.stop_timeout,
+            started_by_us,
+            log: write,
+        }
+    }
+}
+
+/// A driver with its activator.
+struct RunningDriver {
+    driver: Driver,
+    settings: Arc<ActivationSettings>,
+    activator: Activator,
+    /// The activator has former settings. It is replaced when the workload does not run.
+    outdated: bool,
+    /// Notified when the workload reports that it is ready.
+    ready_reported: Arc<Notify>,
+    /// Tries whether the server is ready.
+    probe: Option<Probe>,
+    group: Membership,
+    /// Dormouse had started the workload that was found running.
+    found_owned: bool,
+    /// Expires when the time of day is looked at next.
+    keep_warm_timer: Pin<Box<Sleep>>,
+}
+
+impl RunningDriver {
+    async fn run(&mut self) {
+        let server = Arc::clone(&self.driver.server);
+        loop {
+            let due = server.tick();
+            while let Some(request) = server.next_request() {
+                self.handle_request(request).await;
+            }
+            tokio::select! {
+                () = server.driver_wakeup.notified() => {}
+                event = self.activator.events.recv() => match event {
+                    Some(event) => self.handle_event(event),
+                    None => self.replace_failed_activator(),
+                },
+                conn = ready(&mut self.probe) => {
+                    self.probe = None;
+                    server.mark_ready(conn);
+                    if std::mem::take(&mut self.found_owned) {
+                        server.mark_owned();
+                    }
+                }
+                event = self.group.next_event() => match event {
+                    GroupEvent::Entered => self.send(Request::Start).await,
+                    GroupEvent::Contended(contended) => {
+                        server.set_eviction(Eviction::ExclusiveGroup, contended);
+                    }
+                },
+                () = at(due) => {}
+                () = &mut self.keep_warm_timer, if !self.settings.keep_warm.is_empty() => {
+                    let (day, minute) = dormouse_sys::local_time::weekday_and_minute();
+                    server.set_keep_warm(is_open(&self.settings.keep_warm, day, minute));
+                    self.keep_warm_timer = Box::pin(sleep(KEEP_WARM_INTERVAL));
+                }
+                // The sender lives as long as the server is registered.
+                Ok(()) = self.driver.settings.changed() => self.apply_settings(),
+            }
+        }
+    }
+
+    /// Applies new settings. A running workload keeps running. Another activator counts from the next start on, and the
+    /// workload is stopped for it as soon as it is not in use.
+    fn apply_settings(&mut self) {
+        let settings = Arc::clone(&self.driver.settings.borrow_and_update());
+        let before = std::mem::replace(&mut self.settings, settings);
+        let server = Arc::clone(&self.driver.server);
+        if before.keep_warm != self.settings.keep_warm {
+            self.keep_warm_timer = Box::pin(sleep(Duration::ZERO));
+            if self.settings.keep_warm.is_empty() {
+                server.set_keep_warm(false);
+            }
+        }
+        let other_activator = before.activator != self.settings.activator;
+        if !other_activator && before.stop_timeout == self.settings.stop_timeout {
+            return;
+        }
+        self.outdated = true;
+        if server.is_stopped() {
+            self.start_activator();
+            server.reset_backoff();
+        } else if other_activator && server.is_foreign() {
+            // Dormouse has not started this workload, and the new activator means another one.
+            self.workload_ended();
+            server.record_event(Event::Exited { failed: false }, None);
+        } else if other_activator {
+            server.set_eviction(Eviction::ConfigChanged, true);
+        }
+    }
+
+    /// Starts an activator with the present settings. The one before ends because its requests are closed.
+    fn start_activator(&mut self) {
+        self.outdated = false;
+        let context = self.driver.context(&self.settings, false);
+        self.activator = dormouse_activate::spawn(self.settings.activator.clone(), context);
+    }
+
+    async fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Start => {
+                self.ready_reported = Arc::new(Notify::new());
+                if self.group.enter(self.settings.group.as_ref()) {
+                    return;
+                }
+            }
+            Request::Stop if self.group.is_entering() => {
+                // The workload was never started.
+                self.group.cancel();
+                self.driver.server.record_event(Event::Stopped, None);
+                return;
+            }
+            Request::Stop => self.probe = None,
+            Request::Freeze | Request::Thaw => {}
+        }
+        self.send(request).await;
+    }
+
+    async fn send(&mut self, request: Request) {
+        // An activator receives its requests at once. One that has failed is replaced when its events end.
+        let _ = self.activator.requests.send(request).await;
+    }
+
+    fn handle_event(&mut self, event: ActivatorEvent) {
+        let server = Arc::clone(&self.driver.server);
+        match event {
+            ActivatorEvent::Launched { foreign } => {
+                if foreign {
+                    server.mark_foreign();
+                }
+                self.start_probe(Urgency::Requested);
+            }
+            ActivatorEvent::Running { foreign } => {
+                self.found_owned = !foreign;
+                self.start_probe(Urgency::Background);
+            }
+            ActivatorEvent::Ready => self.ready_reported.notify_one(),
+            ActivatorEvent::StartFailed(error) => {
+                self.workload_ended();
+                server.record_event(Event::StartFailed, Some(error.to_string()));
+            }
+            ActivatorEvent::Exited(result) => {
+                let event = Event::Exited { failed: result.is_err() };
+                let reason = match result {
+                    Err(error) => Some(error.to_string()),
+                    Ok(()) if server.is_starting() => {
+                        Some(self.settings.activator.properties().ended_early.to_owned())
+                    }
+                    Ok(()) => None,
+                };
+                self.workload_ended();
+                server.record_event(event, reason);
+            }
+            ActivatorEvent::Stopped => {
+                // After a stop that took too long and was given up, the group's slot belongs to the next start.
+                if !server.is_starting() || self.group.is_entering() {
+                    self.workload_ended();
+                }
+                server.record_event(Event::Stopped, None);
+            }
+            ActivatorEvent::Frozen => server.record_event(Event::Frozen, None),
+            ActivatorEvent::FreezeFailed(error) => {
+                let name = server.name();
+                self.driver.log.line(Level::Warning, format_args!("{name}: {error}"));
+                server.record_event(Event::FreezeFailed, None);
+            }
+            ActivatorEvent::Thawed => server.record_event(Event::Thawed, None),
+        }
+    }
+
+    fn start_probe(&mut self, urgency: Urgency) {
+        let ActivationSettings { readiness, route, .. } = &*self.settings;
+        let context = self.driver.context(&self.settings, false);
+        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context));
+    }
+
+    /// Cleans up after the workload has ended.
+    fn workload_ended(&mut self) {
+        self.probe = None;
+        self.group.release();
+        self.found_owned = false;
+        if self.outdated {
+            self.start_activator();
+        }
+    }
+
+    /// Replaces an activator whose task has ended unexpectedly.
+    fn replace_failed_activator(&mut self) {
+        let name = self.driver.server.name();
+        self.driver
+            .log
+            .line(Level::Err, format_args!("{name}: the waker ended unexpectedly, starting it anew."));
+        self.start_activator();
+        self.workload_ended();
+        self.driver
+            .server
+            .record_event(Event::Exited { failed: true }, Some("its waker ended unexpectedly".to_owned()));
+    }
+
+    /// Stops what dormouse has started, and lets the activator end.
+    async fn end(mut self) {
+        let limit = self.settings.stop_timeout + Duration::from_secs(1);
+        if self.driver.server.is_owned() {
+            self.send(Request::Stop).await;
+            let stopped = async {
+                while let Some(event) = self.activator.events.recv().await {
+                    if matches!(event, ActivatorEvent::Stopped) {
+                        break;
+                    }
+                }
+            };
+            let _ = timeout(limit, stopped).await;
+        }
+        drop(self.activator.requests);
+        let mut events = self.activator.events;
+        let ended = async { while events.recv().await.is_some() {} };
+        let _ = timeout(limit, ended).await;
+        self.activator.task.abort();
+        drop(self.driver.ended);
+    }
+}
+
+async fn ready(probe: &mut Option<Probe>) -> Option<Stream> {
+    match probe {
+        Some(probe) => probe.await,
+        None => pending().await,
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The task that checks the health of one server.
+
+use std::future::pending;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_config::model::CheckConfig;
+use dormouse_core::pool::CheckResult;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::Pool;
+use crate::connect::path_watch::PathWatch;
+use crate::connect::{OnRefused, Route};
+use crate::upstream::exchange::exchange;
+use crate::upstream::wakeable::WakeableServer;
+
+/// What the task needs to check one server.
+pub(in crate::upstream) struct HealthChecker {
+    pub(in crate::upstream) pool: Arc<Pool>,
+    pub(in crate::upstream) server: usize,
+    pub(in crate::upstream) route: Arc<Route>,
+    pub(in crate::upstream) wakeable: Option<Arc<WakeableServer>>,
+    pub(in crate::upstream) check: CheckConfig,
+}
+
+/// The number of checks after a socket's path has changed. The path appears before the server listens.
+const PATH_CHECKS: u32 = 10;
+const PATH_CHECK_INTERVAL: Duration = Duration::from_millis(2);
+
+impl HealthChecker {
+    /// Checks the server for ever. A server that sleeps is not checked.
+    pub(in crate::upstream) async fn run(self) {
+        let path = self.route.path();
+        let mut watch = path.and_then(PathWatch::new);
+        loop {
+            let due = self.pool.arm_check(self.server);
+            let mut path_changed = false;
+            tokio::select! {
+                () = at(due) => {}
+                () = self.rescheduled() => continue,
+                () = changed(&mut watch) => path_changed = true,
+            }
+            if path_changed && self.is_awake() {
+                let began = Instant::now();
+                if self.finds_listener(path).await {
+                    self.pool.record_check(self.server, CheckResult::Passed, "", began);
+                } else {
+                    self.pool.expedite_check(self.server);
+                }
+                continue;
+            }
+            if self.is_awake() {
+                let began = Instant::now();
+                let (result, reason) =
+                    self.check().await.err().unwrap_or((CheckResult::Passed, String::new()));
+                // A server that fell asleep meanwhile was not checked.
+                if self.is_awake() {
+                    self.pool.record_check(self.server, result, &reason, began);
+                    continue;
+                }
+            }
+            self.pool.mark_asleep(self.server);
+        }
+    }
+
+    async fn rescheduled(&self) {
+        match self.pool.servers.get(self.server) {
+            Some(server) => server.check_rescheduled.notified().await,
+            None => pending().await,
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        self.wakeable.as_ref().is_none_or(|wakeable| wakeable.is_up())
+    }
+
+    /// Returns whether a server listens at the path. A server that has just made the socket gets the time to listen.
+    async fn finds_listener(&self, path: Option<&Path>) -> bool {
+        for _ in 0..PATH_CHECKS {
+            if !path.is_some_and(Path::exists) {
+                return false;
+            }
+            if self.check().await.is_ok() {
+                return true;
+            }
+            sleep(PATH_CHECK_INTERVAL).await;
+        }
+        false
+    }
+
+    /// Makes one check.
+    ///
+    /// # Errors
+    /// The result, and why the check failed or was not possible.
+    async fn check(&self) -> Result<(), (CheckResult, String)> {
+        let checked = timeout(self.check.timeout, async {
+            let server = self.route.connect(false, OnRefused::GiveUp).await.map_err(|error| {
+                let inconclusive = error.is_local_limit() || error.is_busy();
+                let result = if inconclusive { CheckResult::Inconclusive } else { CheckResult::Failed };
+                (result, error.to_string())
+            })?;
+            if self.check.expect.is_empty() && self.check.send.is_empty() {
+                return Ok(());
+            }
+            if exchange(server, &self.check.send, &self.check.expect).await {
+                Ok(())
+            } else {
+                Err((CheckResult::Failed, "it did not answer a check as expected".to_owned()))
+            }
+        });
+        checked.await.unwrap_or_else(|_| {
+            let waited = self.check.timeout.as_secs_f64();
+            let missed = if self.check.expect.is_empty() {
+                "it took no connection"
+            } else {
+                "it did not answer a check as expected"
+            };
+            Err((CheckResult::Failed, format!("{missed} within {waited} s")))
+        })
+    }
+}
+
+async fn changed(watch: &mut Option<PathWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => pending().await,
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

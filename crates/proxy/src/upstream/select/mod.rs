@@ -1,0 +1,370 @@
+//! The pool: several servers of one service, or one that is checked or limited. It chooses a server for each session,
+//! queues clients while all servers are full or down, and records what health checks and sessions find.
+//!
+//! The core's machine (`dormouse_core::pool`) decides. A session gets its slot here without waiting for another task.
+//! The lock is never held over a wait.
+
+mod check;
+mod outages;
+mod pool_server;
+mod retry;
+mod slot;
+mod state;
+mod view;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use dormouse_config::model::ServiceConfig;
+use dormouse_core::control::AdminState;
+use dormouse_core::pool::{
+    Assignment, Balance, CheckResult, Grant, Health, HealthChange, Member, Pick, SlotState, Status,
+};
+use dormouse_log::{Level, Log};
+use dormouse_relay::AbortReason;
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::admin::AdminOverrides;
+use super::wakeable::WakeableServer;
+use crate::stats::wake::WokenBy;
+pub(super) use check::HealthChecker;
+pub use outages::Outages;
+use pool_server::PoolServer;
+pub use retry::RetryCounts;
+pub(super) use retry::{RetryEvent, RetryRules};
+pub(super) use slot::{ConnectionSlot, QueuedClient};
+use state::PoolState;
+pub use view::{LastCheck, ServerHandle, ServerView};
+
+/// Several servers of one service.
+#[derive(Debug)]
+pub(super) struct Pool {
+    name: String,
+    log: Log,
+    state: Mutex<PoolState>,
+    servers: Vec<PoolServer>,
+    /// Counts the changes of servers' health and administrative state.
+    changes: watch::Sender<u64>,
+    /// The number of sessions that keep their server to their end.
+    established: AtomicUsize,
+    /// Notified when a waiting slot becomes free.
+    capacity: Arc<Notify>,
+    retry_rules: RetryRules,
+}
+
+/// The answer to a request for a slot.
+pub(super) enum SlotReply {
+    /// A server has a free slot.
+    Granted(ConnectionSlot),
+    /// The client waits in the queue.
+    Queued(QueuedClient),
+    /// The queue is full.
+    Refused,
+}
+
+impl Pool {
+    /// Returns the pool of a service, if it needs one: it has several servers, or one with rules.
+    pub(super) fn for_service(
+        config: &ServiceConfig,
+        overrides: &AdminOverrides,
+        wakeables: impl IntoIterator<Item = Option<Arc<WakeableServer>>>,
+        capacity: &Arc<Notify>,
+        log: &Log,
+    ) -> Option<Arc<Self>> {
+        if matches!(config.servers.as_slice(), [only] if !only.has_rules()) {
+            return None;
+        }
+        let state = PoolState::new(config, overrides, RandomState::new().hash_one(&config.name));
+        Some(Arc::new(Self {
+            name: config.name.clone(),
+            log: log.clone(),
+            state: Mutex::new(state),
+            servers: config
+                .servers
+                .iter()
+                .zip(wakeables)
+                .map(|(server, wakeable)| PoolServer::new(server, wakeable))
+                .collect(),
+            changes: watch::Sender::new(0),
+            established: AtomicUsize::new(0),
+            capacity: Arc::clone(capacity),
+            retry_rules: RetryRules::new(config),
+        }))
+    }
+
+    /// Requests a slot at any server. `client_hash` stands for the client.
+    pub(super) fn request_slot(self: &Arc<Self>, client_hash: u64) -> SlotReply {
+        self.step(|state, now, _| {
+            let context = state.pick_context(client_hash);
+            match state.machine.request(now, context) {
+                Assignment::Granted(pick) => SlotReply::Granted(self.take_slot(pick)),
+                Assignment::Queued(id) => {
+                    let (sender, pick) = oneshot::channel();
+                    state.waiters.insert(id, sender);
+                    SlotReply::Queued(QueuedClient::new(Arc::clone(self), id, pick))
+                }
+                Assignment::Refused => SlotReply::Refused,
+            }
+        })
+    }
+
+    /// Returns a slot at a server that is not among those tried, if one has capacity.
+    pub(super) fn other_slot(self: &Arc<Self>, client_hash: u64, tried: &[bool]) -> Option<ConnectionSlot> {
+        self.step(|state, now, _| {
+            let context = state.pick_context(client_hash);
+            state.machine.pick_other(now, context, tried).map(|pick| self.take_slot(pick))
+        })
+    }
+
+    /// Makes a slot of a server that the machine has picked, and wakes the server that the machine wants awake.
+    fn take_slot(self: &Arc<Self>, pick: Pick) -> ConnectionSlot {
+        let wakeable = pick.wake.and_then(|server| self.servers.get(server)?.wakeable.as_ref());
+        if let Some(wakeable) = wakeable {
+            wakeable.wake(WokenBy::Load);
+        }
+        ConnectionSlot::new(Arc::clone(self), pick.server)
+    }
+
+    /// Returns the number of sessions that keep their server to their end.
+    pub(super) fn established(&self) -> usize {
+        self.established.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the queue takes further clients.
+    pub(super) fn can_queue(&self) -> bool {
+        self.lock().machine.can_queue()
+    }
+
+    /// Returns the number of clients in the queue.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.lock().machine.waiting()
+    }
+
+    /// Returns whether the choice depends on the client's address.
+    pub(super) fn needs_client(&self) -> bool {
+        self.balance().uses_client_address()
+    }
+
+    /// Returns the algorithm that chooses a server.
+    pub(super) fn balance(&self) -> Balance {
+        self.lock().machine.balance()
+    }
+
+    /// Returns how often and how long servers are tried.
+    pub(super) fn retry_rules(&self) -> RetryRules {
+        self.retry_rules
+    }
+
+    /// Returns whether a server takes sessions, full or not.
+    pub(super) fn has_usable_server(&self) -> bool {
+        self.lock().machine.has_usable_server()
+    }
+
+    /// Returns whether this server takes sessions.
+    pub(super) fn takes_sessions(&self, server: usize) -> bool {
+        self.lock().machine.takes_sessions(server)
+    }
+
+    /// Returns whether health checks look after this server.
+    pub(super) fn is_checked(&self, server: usize) -> bool {
+        self.servers.get(server).is_some_and(|server| server.is_checked)
+    }
+
+    /// Returns the status of a server.
+    pub(super) fn status(&self, server: usize) -> Option<Status> {
+        Some(self.lock().machine.members().get(server)?.status())
+    }
+
+    /// Returns a receiver that changes with servers' health and administrative state.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Returns when no server took sessions.
+    pub(super) fn outages(&self) -> Outages {
+        self.lock().outages
+    }
+
+    /// Returns the servers as they are now.
+    pub(super) fn view(&self) -> Vec<ServerView> {
+        let (now, state) = (Instant::now(), self.lock());
+        let members = state.machine.members().iter().zip(&self.servers).zip(&state.last_checks);
+        members
+            .map(|((member, server), last_check)| ServerView::new(member, server, last_check.clone(), now))
+            .collect()
+    }
+
+    /// Counts what happened to a client at a server.
+    pub(super) fn count(&self, server: usize, event: RetryEvent) {
+        if let Some(server) = self.servers.get(server) {
+            server.retries.count(event);
+        }
+    }
+
+    /// Records for the server's health whether a session got a connection.
+    pub(super) fn record_session(&self, server: usize, connected: bool) {
+        if self.is_checked(server) {
+            self.update_health(server, "sessions do not get through", |health, now| {
+                health.record_session(now, connected)
+            });
+        }
+    }
+
+    /// Returns when the next check of a server is due. An earlier time is notified from now on.
+    fn arm_check(&self, server: usize) -> Option<Instant> {
+        self.lock().arm_check(server)
+    }
+
+    /// Records the result of a check that began at `began`. `reason`: why it failed or was not possible.
+    fn record_check(&self, server: usize, result: CheckResult, reason: &str, began: Instant) {
+        let last = LastCheck { at: began, took: began.elapsed(), finding: result, text: reason.to_owned() };
+        if self.lock().keep_check(server, last) {
+            self.update_health(server, reason, |health, now| health.record_check(now, result));
+        }
+    }
+
+    /// Makes the next check of a server due now.
+    fn expedite_check(&self, server: usize) {
+        self.update_health(server, "", |health, now| {
+            health.expedite_check(now);
+            None
+        });
+    }
+
+    /// Records that a server sleeps, so that it is not checked.
+    fn mark_asleep(&self, server: usize) {
+        self.update_health(server, "it sleeps", Health::mark_asleep);
+    }
+
+    /// Changes a server's health. `reason`: why it may have become worse.
+    fn update_health(
+        &self,
+        server: usize,
+        reason: &str,
+        act: impl FnOnce(&mut Health, Instant) -> Option<HealthChange>,
+    ) {
+        let before = self.status(server);
+        let change = self
+            .step(|state, now, out| state.machine.update_health(now, server, out, |health| act(health, now)));
+        let aborted = self
+            .servers
+            .get(server)
+            .filter(|server| change == Some(HealthChange::Down) && server.ends_sessions);
+        if let Some(server) = aborted {
+            server.abort_sessions.send_replace(Some(AbortReason::ServerDown));
+        }
+        self.report_change(server, before, reason);
+    }
+
+    /// Returns the administrative state of a server.
+    pub(super) fn admin(&self, server: usize) -> AdminState {
+        self.lock().machine.members().get(server).map(|member| member.health().admin()).unwrap_or_default()
+    }
+
+    /// Sets the administrative state of a server.
+    pub(super) fn set_admin(&self, server: usize, admin: AdminState) {
+        let before = self.status(server);
+        self.step(|state, now, out| state.machine.set_admin(now, server, admin, out));
+        self.report_change(server, before, "by an administrator");
+    }
+
+    /// Returns the weight of a server.
+    pub(super) fn weight(&self, server: usize) -> Option<u32> {
+        self.lock().machine.members().get(server).map(Member::weight)
+    }
+
+    /// Returns the number of sessions of a server.
+    pub(super) fn sessions(&self, server: usize) -> u32 {
+        self.lock().machine.members().get(server).map_or(0, Member::sessions)
+    }
+
+    /// Gives a place in the list to a server that the DNS found, or changes the one that has it.
+    pub(super) fn assign(&self, server: usize, address: SocketAddr, weight: u32, backup: bool) {
+        if let Some(server) = self.servers.get(server) {
+            server.set_address(address);
+        }
+        self.step(|state, now, out| {
+            state.machine.set_weight(now, server, weight, out);
+            state.machine.set_backup(now, server, backup, out);
+        });
+        self.set_slot_state(server, SlotState::Active);
+    }
+
+    /// Changes whether a place in the list has a server. A place that becomes empty forgets its last check.
+    pub(super) fn set_slot_state(&self, server: usize, slot_state: SlotState) {
+        self.step(|state, now, out| {
+            state.machine.set_slot_state(now, server, slot_state, out);
+            if let (SlotState::Empty, Some(last)) = (slot_state, state.last_checks.get_mut(server)) {
+                *last = None;
+            }
+        });
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+
+    /// Reports the status of a server, if it has changed.
+    fn report_change(&self, server: usize, before: Option<Status>, reason: &str) {
+        if let (Some(before), Some(after)) = (before, self.status(server)) {
+            if before != after {
+                self.log_change(server, before, after, reason);
+                self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+            }
+        }
+    }
+
+    fn log_change(&self, server: usize, before: Status, after: Status, reason: &str) {
+        let Some(PoolServer { name, .. }) = self.servers.get(server) else { return };
+        let (left, sessions, waiting) = {
+            let state = self.lock();
+            let members = state.machine.members();
+            let left = members.iter().filter(|member| member.takes_sessions()).count();
+            (left, members.get(server).map_or(0, Member::sessions), state.machine.waiting())
+        };
+        let level = if after == Status::Down { Level::Warning } else { Level::Notice };
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        self.log.line(
+            level,
+            format_args!(
+                "{}/{name}: {before} → {after}{reason}; {sessions} sessions on it, {left} of {} servers take more, {waiting} waiting.",
+                self.name,
+                self.servers.len(),
+            ),
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one step of the machine, and carries out all that follows from it.
+    fn step<R>(&self, act: impl FnOnce(&mut PoolState, Instant, &mut Vec<Grant>) -> R) -> R {
+        let now = Instant::now();
+        let mut state = self.lock();
+        for (index, server) in self.servers.iter().enumerate() {
+            if let Some(wakeable) = &server.wakeable {
+                state.machine.set_awake(index, wakeable.is_up());
+            }
+        }
+        let (waiting, mut out) = (state.machine.waiting(), Vec::new());
+        let result = act(&mut state, now, &mut out);
+        state.grant(now, out);
+        for (index, server) in self.servers.iter().enumerate() {
+            if state.rearm_check(index) {
+                server.check_rescheduled.notify_one();
+            }
+        }
+        state.note_outage(now);
+        let freed = state.machine.waiting() < waiting;
+        drop(state);
+        if freed {
+            self.capacity.notify_waiters();
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! One server of a service, and a client's connection to it if it has to be woken first.
+
+use std::sync::Arc;
+
+use dormouse_core::activation::Refusal as WakeRefusal;
+use dormouse_core::control::AdminState;
+use dormouse_relay::Stream;
+
+use super::UpstreamRequest;
+use super::activation::KeepAlive;
+use super::admin::AdminCell;
+use super::deadline::Deadline;
+use super::hold::HeldRoute;
+use super::wakeable::{Lease, LeaseReply, WakeableServer};
+use crate::connect::Route;
+use crate::refusal::Refusal;
+
+/// One server of a service.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) target: HeldRoute,
+    /// `None`: dormouse does not start this server.
+    pub(super) wakeable: Option<Arc<WakeableServer>>,
+    /// Keeps the wakeable server in its registry.
+    _keep_alive: Option<KeepAlive>,
+    /// The administrative state, used where no pool keeps it.
+    pub(super) admin: AdminCell,
+}
+
+/// Why an attempt at one server failed.
+#[derive(Debug)]
+pub(super) enum AttemptError {
+    /// No server helps this client.
+    Refused(Refusal),
+    /// This server failed; another may work.
+    ServerFailed(Refusal),
+    /// The server stopped during the attempt. The client asks again.
+    ServerStopped,
+}
+
+impl Server {
+    /// Returns a server that dormouse does not start.
+    pub(super) fn unmanaged(route: Route) -> Self {
+        Self::new(Arc::new(route), None, AdminState::default())
+    }
+
+    /// Returns a server, with its wakeable server if dormouse starts it.
+    pub(super) fn new(
+        route: Arc<Route>,
+        wakeable: Option<(Arc<WakeableServer>, KeepAlive)>,
+        admin: AdminState,
+    ) -> Self {
+        let (wakeable, keep_alive) = wakeable.unzip();
+        Self {
+            target: HeldRoute::new(route),
+            wakeable,
+            _keep_alive: keep_alive,
+            admin: AdminCell::new(admin),
+        }
+    }
+
+    /// Returns whether a client that arrives now does not have to wait for a start.
+    pub(super) fn is_up(&self) -> bool {
+        self.wakeable.as_ref().is_none_or(|wakeable| wakeable.is_up())
+    }
+
+    /// Connects to a wakeable server: waits for a lease, then for the connection. `may_wake`: the client may wake the
+    /// server.
+    pub(super) async fn wake_and_connect(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+        may_wake: bool,
+        deadline: Deadline,
+    ) -> Result<(Stream, Lease), AttemptError> {
+        let Some(wakeable) = &self.wakeable else {
+            return Err(AttemptError::ServerFailed(Refusal::Asleep(WakeRefusal::StartFailed, None)));
+        };
+        let (lease, ready_conn) = await_lease(wakeable, request, may_wake, deadline).await?;
+        let connected = if let Some(connected) = ready_conn {
+            Ok(connected)
+        } else {
+            let connected = self.target.connect(request.client, request.client_has_data, deadline).await;
+            connected.map_err(AttemptError::Refused)?
+        };
+        let error = match connected {
+            Ok(connected) => return Ok((connected, lease)),
+            Err(error) if !error.is_transient() => {
+                return Err(AttemptError::ServerFailed(Refusal::Unreachable(error)));
+            }
+            Err(error) => error,
+        };
+        // The server was awake a moment ago. Either it takes connections again, or the lease is lost soon.
+        let UpstreamRequest { client, client_has_data, permit, .. } = request;
+        tokio::select! {
+            held = self.target.hold(client, *client_has_data, permit, error, deadline) => match held {
+                Ok(connected) => Ok((connected, lease)),
+                Err(refusal) => Err(AttemptError::Refused(refusal)),
+            },
+            () = lease.lost() => Err(AttemptError::ServerStopped),
+        }
+    }
+}
+
+/// Waits for a lease until the client's deadline. The first lease after a start comes with the connection that showed
+/// that the server is ready.
+async fn await_lease(
+    wakeable: &Arc<WakeableServer>,
+    request: &mut UpstreamRequest<'_>,
+    may_wake: bool,
+    deadline: Deadline,
+) -> Result<(Lease, Option<Stream>), AttemptError> {
+    let asleep = |refusal| Refusal::Asleep(refusal, wakeable.reason());
+    let mut waiter = match wakeable.request_lease(may_wake) {
+        LeaseReply::Granted(lease) => return Ok((lease, None)),
+        LeaseReply::Held(waiter) => {
+            if waiter.has_woken() {
+                waiter.record_client(request.client);
+            }
+            waiter
+        }
+        LeaseReply::Refused(refusal @ (WakeRefusal::QueueFull | WakeRefusal::WakeNotAllowed)) => {
+            return Err(AttemptError::Refused(asleep(refusal)));
+        }
+        LeaseReply::Refused(refusal) => return Err(AttemptError::ServerFailed(asleep(refusal))),
+    };
+    tokio::select! {
+        biased;
+        granted = waiter.granted() => granted.map_err(|refusal| match refusal {
+            WakeRefusal::StartFailed | WakeRefusal::Backoff => AttemptError::ServerFailed(asleep(refusal)),
+            _ => AttemptError::Refused(asleep(refusal)),
+        }),
+        () = request.client.wait_for_departure() => Err(AttemptError::Refused(Refusal::ClientLeft)),
+        () = deadline.expired() => Err(AttemptError::Refused(asleep(WakeRefusal::HoldTimeout))),
+    }
+}

@@ -1,0 +1,116 @@
+//! What a client has of a wakeable server: a place among the waiting clients, then a lease.
+
+use std::sync::Arc;
+
+use dormouse_core::activation::{Refusal, WaiterId};
+use dormouse_relay::Stream;
+use tokio::sync::oneshot;
+
+use super::WakeableServer;
+use super::state::LeaseAnswer;
+use crate::client::Peer;
+
+/// A client's lease on a server that is awake. Dropping it reports the end of the session to the server.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) server: Arc<WakeableServer>,
+    /// The run of the server that the lease is for.
+    pub(super) run: u32,
+    /// Whether the session counts as use of the server.
+    pub(super) active: bool,
+}
+
+/// A client that waits for a lease. Dropping it gives up the wait.
+#[derive(Debug)]
+pub(in crate::upstream) struct Waiter<'a> {
+    pub(super) server: &'a Arc<WakeableServer>,
+    pub(super) id: WaiterId,
+    /// Whether this client has woken the server.
+    pub(super) woke: bool,
+    pub(super) answer: oneshot::Receiver<LeaseAnswer>,
+}
+
+impl Waiter<'_> {
+    /// Returns whether this client has woken the server.
+    pub(in crate::upstream) fn has_woken(&self) -> bool {
+        self.woke
+    }
+
+    /// Records the client's address as the reason why the server was woken.
+    pub(in crate::upstream) fn record_client(&self, client: &Stream) {
+        if let Some(socket) = client.socket() {
+            self.server.counters.woken_by(Peer::of(socket).to_string());
+        }
+    }
+
+    /// Waits for a lease. The first lease after a start comes with the connection that showed that the server is ready.
+    ///
+    /// # Errors
+    /// The reason why the server was not woken.
+    pub(in crate::upstream) async fn granted(&mut self) -> Result<(Lease, Option<Stream>), Refusal> {
+        match (&mut self.answer).await {
+            Ok(Ok((run, ready_conn))) => {
+                Ok((Lease { server: Arc::clone(self.server), run, active: true }, ready_conn))
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            // The machine answers every waiter. Should it not, the client is refused.
+            Err(_) => Err(Refusal::StartFailed),
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        let id = self.id;
+        // A lease that was granted after the last poll is given back.
+        let granted = matches!(self.answer.try_recv(), Ok(Ok(_)));
+        self.server.step(|state, now, out| {
+            if granted {
+                state.machine.release(now, true, out);
+            } else if state.waiters.remove(&id).is_some() {
+                self.server.counters.failed_holds.inc();
+                state.machine.cancel(id);
+            }
+        });
+    }
+}
+
+impl Lease {
+    /// Returns the server.
+    pub fn server(&self) -> &Arc<WakeableServer> {
+        &self.server
+    }
+
+    /// Marks the session as idle: it no longer counts as use of the server.
+    pub fn mark_idle(&mut self) {
+        if std::mem::replace(&mut self.active, false) {
+            self.server.step(|state, now, out| state.machine.session_idle(now, out));
+        }
+    }
+
+    /// Marks the session as active: it moves bytes again.
+    pub fn mark_active(&mut self) {
+        if !std::mem::replace(&mut self.active, true) {
+            self.server.step(|state, now, out| state.machine.session_active(now, out));
+        }
+    }
+
+    /// Returns the number of the server's run that the lease is for.
+    pub(in crate::upstream) fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Waits until the run of this lease has ended. Returns at once if it already has.
+    pub(in crate::upstream) async fn lost(&self) {
+        // The sender lives as long as the server.
+        let _ = self.server.run.subscribe().wait_for(|run| *run != self.run).await;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let active = self.active;
+        self.server.step(|state, now, out| state.machine.release(now, active, out));
+    }
+}
