@@ -37,7 +37,7 @@ const SESSIONS: u64 = if cfg!(feature = "system") { 10_000 } else { 1_000 };
 
 /// The longest time without progress of a session. The pauses of a session are far shorter; a busy machine may
 /// delay it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const STALL_LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
 fn all_bytes_arrive_through_the_program() {
@@ -51,7 +51,7 @@ fn all_bytes_arrive_through_the_program() {
         let each = count(SESSIONS).unwrap().div_ceil(FamilyPair::ALL.len() as u64);
         (Sessions::Random { seed, count: each }, FamilyPair::ALL.to_vec())
     };
-    let wanted = Run { path: Path::Program(Subject::Dormouse), pairs, sessions, patience: PATIENCE };
+    let wanted = Run { path: Path::Program(Subject::Dormouse), pairs, sessions, stall_limit: STALL_LIMIT };
     let report = run(&wanted).unwrap();
     println!("{report}");
     report.assert_clean();
@@ -61,13 +61,14 @@ fn all_bytes_arrive_through_the_program() {
 #[test]
 fn all_bytes_arrive_over_a_direct_connection() {
     let report =
-        run_some(Path::Direct, &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX], 500, PATIENCE).unwrap();
+        run_some(Path::Direct, &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX], 500, STALL_LIMIT)
+            .unwrap();
     report.assert_clean();
 }
 
-fn run_some(path: Path, pairs: &[FamilyPair], count: u64, patience: Duration) -> Result<Report> {
+fn run_some(path: Path, pairs: &[FamilyPair], count: u64, stall_limit: Duration) -> Result<Report> {
     let sessions = Sessions::Random { seed: seed()?, count };
-    run(&Run { path, pairs: pairs.to_vec(), sessions, patience })
+    run(&Run { path, pairs: pairs.to_vec(), sessions, stall_limit })
 }
 
 fn count(default: u64) -> Result<u64> {

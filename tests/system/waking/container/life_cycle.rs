@@ -105,9 +105,9 @@ fn quadlet(machine: &Machine) -> Result<()> {
 
 /// Sends a request and checks the state; an open connection keeps the container running meanwhile.
 fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
-    let visitor = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
+    let client = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
     expect(podman, "running")?;
-    drop(visitor);
+    drop(client);
     Ok(())
 }
 
