@@ -4,11 +4,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use dormouse_tests::wait::SOON;
+use dormouse_tests::wait::{LIMIT, SOON};
 use dormouse_tests::{Ending, Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
 
 /// How long "nothing happens" is watched for.
-pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
+pub(crate) const A_WHILE: Duration = Duration::from_millis(400);
 
 /// A subject about to be put between a front and a backend.
 pub(crate) struct Plan {
@@ -171,6 +171,12 @@ impl Rig {
         begun.map_err(|failure| self.subject.with_log(&failure))
     }
 
+    /// `still running` if it serves another session, or how it has ended.
+    pub(crate) fn state_after_next_session(&mut self) -> Result<String> {
+        let state = self.beginning()?;
+        Ok(if state == "serves" { "still running".to_owned() } else { state })
+    }
+
     /// `still running`, or how it has ended, after `limit`.
     pub(crate) fn state_after(&mut self, limit: Duration) -> Result<String> {
         match self.subject.wait(limit) {
@@ -178,6 +184,15 @@ impl Rig {
             Err(_) if self.subject.is_running()? => Ok("still running".to_owned()),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// Returns how long an event is waited for that dormouse must cause and the original may not cause: for dormouse the
+/// common deadline, for the original a shorter time.
+pub(crate) fn patience(subject: Subject) -> Duration {
+    match subject {
+        Subject::Ours => LIMIT,
+        Subject::Original => Duration::from_secs(2),
     }
 }
 

@@ -16,7 +16,7 @@ use dormouse_tests::cpu::{self, Idling};
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::raise_own_nofile;
 use dormouse_tests::wait::{Deadline, LIMIT, SOON};
-use dormouse_tests::{Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
+use dormouse_tests::{Failure, Family, Launch, Listener, Result, Running, Stream, Subject, scaled, wait};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
@@ -24,7 +24,7 @@ use rustix::net::{
 
 use crate::case::Expect::{ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, Rig, exchange};
+use crate::rig::{A_WHILE, Plan, Rig, exchange, patience};
 
 /// Room for some sessions: the original takes six or eight descriptors each, so that none is left over.
 const ROOM: usize = 24;
@@ -226,7 +226,7 @@ fn soft_limit(subject: Subject) -> Result<String> {
 /// A small message in two writes, answered when both are there: Nagle's algorithm holds the second back until
 /// the first is acknowledged, which the receiver delays.
 fn nagle(subject: Subject) -> Result<String> {
-    const ROUNDS: usize = 21;
+    const ROUNDS: usize = scaled(11, 21);
     let rig = Plan::new(subject).start()?;
     let (client, server) = rig.session()?;
     client.options().set_tcp_nodelay(true).doing(|| "set TCP_NODELAY".to_owned())?;
@@ -314,18 +314,9 @@ fn fill_queue(listener: &Listener) -> Result<Vec<Stream>> {
     }
 }
 
-/// How long the end of a session is waited for: long for dormouse, which must end it, and shorter for the original,
-/// which must not.
-fn patience(subject: Subject) -> Duration {
-    match subject {
-        Subject::Ours => LIMIT,
-        Subject::Original => A_WHILE * 2,
-    }
-}
-
 fn half_open(subject: Subject) -> Result<String> {
-    let limit = Duration::from_secs(2);
-    let rig = Plan::new(subject).ours(["--half-close-timeout=2s"]).start()?;
+    let limit = Duration::from_millis(500);
+    let rig = Plan::new(subject).ours(["--half-close-timeout=500ms"]).start()?;
     let (client, server) = rig.session()?;
     exchange(&client, &server)?;
     let begun = Instant::now();

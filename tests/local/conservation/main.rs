@@ -1,14 +1,14 @@
 //! Bytes are conserved: whatever two peers do to each other, each gets what the other sent, byte for byte and in order,
 //! and learns how the other ended.
 //!
-//! Ten thousand random sessions a run (a thousand without the feature `system`) go through one running program for each pair of socket families. What a session
+//! Ten thousand random sessions a run (400 without the feature `system`) go through one running program for each pair of socket families. What a session
 //! does follows from its seed alone (`plan`); each side does it and watches what arrives (`side`); then what each has
 //! seen is held against what the other has done (`judge`).
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `DORMOUSE_SEED` | the seed of the run; without it a new one, which is printed |
-//! | `DORMOUSE_SESSIONS` | how many sessions, over all pairs of families (10000, or 1000 without the feature `system`) |
+//! | `DORMOUSE_SESSIONS` | how many sessions, over all pairs of families (10000, or 400 without the feature `system`) |
 //! | `DORMOUSE_SESSION` | only this session, such as `tcp-unix:0x1f`, as a failure prints it |
 //!
 //! With `DORMOUSE_SESSION`, `DORMOUSE_SESSIONS` says how many times it is repeated (1).
@@ -24,7 +24,7 @@ mod under_test;
 
 use std::{env, time::Duration};
 
-use dormouse_tests::{Failure, Result, Subject, rng::seed};
+use dormouse_tests::{Failure, Result, Subject, rng::seed, scaled};
 
 use self::{
     run::{Report, Run, Sessions, run},
@@ -32,7 +32,7 @@ use self::{
 };
 
 /// How many sessions a run has, unless `DORMOUSE_SESSIONS` contains another number.
-const SESSIONS: u64 = if cfg!(feature = "system") { 10_000 } else { 1_000 };
+const SESSIONS: u64 = scaled(400, 10_000) as u64;
 
 /// How long a session may stand still. It never does for longer than some pauses; a busy machine may make it wait.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +58,9 @@ fn all_bytes_arrive_through_the_program() {
 /// What the sessions demand is no more than what the kernel gives.
 #[test]
 fn all_bytes_arrive_without_a_program_between() {
-    let report = run_some(Through::Nothing, &[Way::TCP_TO_TCP, Way::UNIX_TO_UNIX], 500, PATIENCE).unwrap();
+    let report =
+        run_some(Through::Nothing, &[Way::TCP_TO_TCP, Way::UNIX_TO_UNIX], scaled(50, 500) as u64, PATIENCE)
+            .unwrap();
     report.assert_clean();
 }
 

@@ -10,13 +10,15 @@ use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
-use dormouse_tests::{Failure, Result, process, wait};
+use dormouse_tests::{Failure, Result, process, scaled, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// So many are held unless told otherwise.
-const HELD: usize = 1024;
+/// The number of clients that dormouse holds in the tests of the limit.
+const HELD: usize = scaled(100, 1024);
+/// The number of clients that come at once in the tests of the limit.
+const CROWD: usize = 5 * HELD;
 /// Long enough for a crowd on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -158,9 +160,9 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
 
 #[test]
 fn beyond_what_is_held_clients_are_turned_away_and_that_is_said() {
-    let scene = Scene::new(&["--overflow=refuse"]).unwrap();
+    let scene = Scene::new(&["--overflow=refuse", &format!("--hold-max={HELD}")]).unwrap();
     let told = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
-    let (crowd, ()) = scene.crowd_at_the_gate(5000, || Ok(told().then_some(()))).unwrap();
+    let (crowd, ()) = scene.crowd_at_the_gate(CROWD, || Ok(told().then_some(()))).unwrap();
     // Whoever comes when the server is there already is served, too.
     expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
@@ -168,10 +170,10 @@ fn beyond_what_is_held_clients_are_turned_away_and_that_is_said() {
 
 #[test]
 fn beyond_what_is_held_clients_wait_in_the_backlog_where_that_is_wanted() {
-    let scene = Scene::new(&["--overflow=queue"]).unwrap();
+    let scene = Scene::new(&["--overflow=queue", &format!("--hold-max={HELD}")]).unwrap();
     // While it starts, no more than are held have a descriptor.
-    let (crowd, most) = scene.crowd_at_the_gate(5000, || scene.holds(HELD)).unwrap();
+    let (crowd, most) = scene.crowd_at_the_gate(CROWD, || scene.holds(HELD)).unwrap();
     expect(&scene, most <= HELD + 100, &format!("{most} descriptors while it starts"));
-    expect(&scene, crowd.right == 5000, &format!("{crowd:?}"));
+    expect(&scene, crowd.right == CROWD, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
 }

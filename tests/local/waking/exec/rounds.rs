@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::rng::{self, Rng};
+use dormouse_tests::scaled;
 
 use super::scene::{LIMIT, Scene};
 
 /// How often it is woken; `DORMOUSE_ROUNDS` says another number.
-const ROUNDS: usize = if cfg!(feature = "system") { 100 } else { 10 };
+const ROUNDS: usize = scaled(5, 100);
 /// How many knock at the same time.
 const CLIENTS: u64 = 3;
 
