@@ -36,24 +36,28 @@ cases! {
     tail: "the server sends much and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || server.send(&pattern(MUCH), SOON));
+        let expected = pattern(MUCH);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || server.send(&sent, SOON));
         // The first bytes show that the rest is on its way.
         let mut bytes = client.receive(1, SOON)?;
         let rest = client.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     upload_tail: "the client sends much and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || client.send(&pattern(MUCH), SOON));
+        let expected = pattern(MUCH);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || client.send(&sent, SOON));
         let mut bytes = server.receive(1, SOON)?;
         let rest = server.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(MUCH) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     close_by_client: "the client closes" => Same("Fin at the server"), |s| {

@@ -29,19 +29,22 @@ use crate::rig::{A_WHILE, Plan, Rig, exchange, patience};
 /// Room for some sessions: the original takes six or eight descriptors each, so that none is left over.
 const ROOM: usize = 24;
 
+/// The number of clients or servers that read nothing.
+const READERS: usize = scaled(4, 20);
+
 /// A user that has no other process.
 const NOBODY_ELSE: u32 = 54_321;
 
 cases! {
-    #[alone] slow_reader_unix: "20 readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
+    #[alone] slow_reader_unix: "readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
         difference: "slow-readers",
         original: "spins",
         ours: "rests",
     }, |s| {
         let rig = Plan::new(s).between(Family::Unix, Family::Unix).start()?;
-        slow_readers(&rig, 20, 1)
+        slow_readers(&rig, READERS, 1)
     };
-    #[alone] slow_reader_tcp: "20 readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
+    #[alone] slow_reader_tcp: "readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
         difference: "slow-readers",
         original: "spins",
         ours: "rests",
@@ -49,7 +52,7 @@ cases! {
         let rig = Plan::new(s).between(Family::Tcp4, Family::Tcp4).start()?;
         rig.front.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
         rig.back.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
-        slow_readers(&rig, 20, 100)
+        slow_readers(&rig, READERS, 100)
     };
     #[alone] out_of_descriptors: "a low limit of descriptors, and clients queue" => Differs {
         difference: "out-of-descriptors",
@@ -388,7 +391,7 @@ fn small_session_beside_bulk() {
 
 fn small_exchanges_beside_bulk() -> Result<()> {
     const STREAMS: usize = 2;
-    const EXCHANGES: usize = 200;
+    const EXCHANGES: usize = scaled(50, 200);
     /// What the others may move during one exchange, in nine exchanges of ten: the measure does not depend on how busy
     /// the machine is, which makes all of them slower.
     const BESIDE: u64 = 256 << 20;
