@@ -28,3 +28,8 @@ pub use failure::{Failure, Result};
 pub use net::{Address, Ending, Family, Listener, Stream};
 pub use process::{Launch, ListenPid, Running};
 pub use subject::Subject;
+
+/// Returns the number of repetitions or the size of a test: `quick` by default, `full` with the feature `system`.
+pub const fn scaled(quick: usize, full: usize) -> usize {
+    if cfg!(feature = "system") { full } else { quick }
+}
