@@ -238,7 +238,7 @@ fn waiting(control: &Path) -> Result<(String, String)> {
 #[test]
 fn a_session_with_a_server_does_not_count_as_waiting_after_reloads() {
     let (place, echo, other) = (Place::new(0).unwrap(), Echo::start().unwrap(), Echo::start().unwrap());
-    let (control, nobody) = (place.path("control"), place.path("nobody"));
+    let (control, missing) = (place.path("control"), place.path("missing"));
     let file = |control: &str, server: &str, to: &str| {
         format!(
             "control = '{control}'\nlog_level = 'info'\n[services.web]\nlisten = '127.0.0.1:0'\n\
@@ -260,7 +260,7 @@ fn a_session_with_a_server_does_not_count_as_waiting_after_reloads() {
     assert_eq!(stat(&control, "BACKEND", "scur").unwrap(), "2");
     assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
     // A client without a server waits.
-    scene.reload(&file(&control_is, "three", &nobody.display().to_string())).unwrap();
+    scene.reload(&file(&control_is, "three", &missing.display().to_string())).unwrap();
     let _held = scene.client_of("web").unwrap();
     let wanted = ("1".to_owned(), "1".to_owned());
     let waits = wait::until("a waiting client", SOON, || Ok((waiting(&control)? == wanted).then_some(())));

@@ -7,7 +7,7 @@ use dormouse_tests::messages;
 use dormouse_tests::{Result, Stream, wait};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, front};
+use super::podman::{Podman, REQUEST_LIMIT, front};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -118,7 +118,7 @@ case!(User, a_container_stopped_by_others_is_woken_again, LIMIT, |machine| {
     podman.ask()?;
     podman.wait("running")?;
     // The same during a session.
-    let held = Stream::connect(&front(), PATIENCE)?;
+    let held = Stream::connect(&front(), REQUEST_LIMIT)?;
     podman.run(&["stop", "web"])?;
     podman.ask()?;
     drop(held);
