@@ -159,7 +159,7 @@ fn run_tells_the_same_and_does_not_start() {
     assert_eq!(
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
-         --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
+         --listen: \"8080\": address is missing; write 127.0.0.1:8080, or *:8080 for all addresses\n\
          --wol: conflicts with --exec; keep only one\n"
     );
 }

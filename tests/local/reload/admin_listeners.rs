@@ -66,7 +66,7 @@ fn admin_listeners_move_and_unchanged_ones_are_kept() {
     scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
     admin.expect_answer().unwrap();
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
-    scene.wait_for_log("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
+    scene.wait_for_log(&format!("\"message\":\"{}\"", messages::reloaded("1 unchanged."))).unwrap();
     // Move the control socket.
     scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
     assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));
@@ -97,7 +97,7 @@ fn an_admin_listener_that_cannot_be_opened_changes_nothing() {
     let bad = format!("control = {second:?}\nhttp = '{}'\nlog = 'json'", taken.address());
     scene.reload(&file(&bad, &new)).unwrap();
     scene.wait_for_log(messages::ADDRESS_IN_USE).unwrap();
-    scene.wait_for_log("\nThe configuration was not reloaded").unwrap();
+    scene.wait_for_log(&format!("\nThe configuration {}", messages::NOT_RELOADED)).unwrap();
     assert!(!second.exists(), "the new control socket remained");
     assert!(TcpStream::connect(&new).is_err(), "the new listener remained");
     // A service's address is in use: the new control socket is closed again.

@@ -37,7 +37,7 @@ case!(User, a_process_killed_during_a_session_is_started_again, LIMIT, |machine|
         })?;
         podman.ask()?;
     }
-    podman.wait_for_log("exit code 137")
+    podman.wait_for_log(messages::CONTAINER_KILLED)
 });
 
 case!(User, requests_survive_kills_of_the_engine, LIMIT, killed_engine);
