@@ -173,7 +173,7 @@ cases! {
         rig.subject.signal(Signal::TERM)?;
         ending(&mut rig.subject, SOON)?;
         let log = log_of(&rig.subject);
-        Ok(match (at_start, log.contains(" 8 bytes up, 8 bytes down: ended with the process")) {
+        Ok(match (at_start, log.contains(" 8 bytes up, 8 bytes down: terminated with the process")) {
             (true, _) => "a line at the start".to_owned(),
             (false, true) => "a line at the end, with its bytes".to_owned(),
             (false, false) => log,
