@@ -64,9 +64,9 @@ impl Manager {
     }
 
     fn start(socket: UnixDatagram, name: String, dir: Option<TempDir>) -> Result<Self> {
-        let received = Arc::new(Collected::default());
+        let collected = Arc::new(Collected::default());
         let receiver = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
-        let into = Arc::clone(&received);
+        let into = Arc::clone(&collected);
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A length of 0 is the shutdown of the socket by our own drop.
@@ -76,7 +76,7 @@ impl Manager {
             }
             into.close();
         });
-        Ok(Self { socket, name, received, reader: Some(reader), _dir: dir })
+        Ok(Self { socket, name, received: collected, reader: Some(reader), _dir: dir })
     }
 
     /// The value for `NOTIFY_SOCKET`.

@@ -22,7 +22,7 @@ pub(crate) struct Definition<F> {
 }
 
 impl<F> Definition<F> {
-    /// Returns the fixed words that the argument may be. AdminOverrides in capitals are placeholders.
+    /// Returns the fixed words that the argument may be. Words in capitals are placeholders.
     pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
         let word = |word: &&str| self.value.contains('|') && !word.contains(|c: char| c.is_ascii_uppercase());
         self.value.split('|').filter(word)

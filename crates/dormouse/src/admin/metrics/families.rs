@@ -122,7 +122,7 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Counter,
         "How often a client that a server did not take tried another.",
         |service, out| {
-            each_server(service, out, |server| Some(server.view.as_ref()?.retry_counts.redispatches))
+            each_server(service, out, |server| Some(server.view.as_ref()?.retry_counts.redispatches));
         },
     ),
     family(
