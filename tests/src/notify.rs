@@ -64,19 +64,19 @@ impl Manager {
     }
 
     fn start(socket: UnixDatagram, name: String, dir: Option<TempDir>) -> Result<Self> {
-        let collected = Arc::new(Collected::default());
-        let receiver = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
-        let into = Arc::clone(&collected);
+        let received = Arc::new(Collected::default());
+        let reader_socket = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
+        let into = Arc::clone(&received);
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A length of 0 is the shutdown of the socket by our own drop.
-            while let Ok(length @ 1..) = receiver.recv(&mut buffer) {
+            while let Ok(length @ 1..) = reader_socket.recv(&mut buffer) {
                 let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
                 into.push(Message { at: Instant::now(), text });
             }
             into.close();
         });
-        Ok(Self { socket, name, received: collected, reader: Some(reader), _dir: dir })
+        Ok(Self { socket, name, received, reader: Some(reader), _dir: dir })
     }
 
     /// The value for `NOTIFY_SOCKET`.

@@ -9,8 +9,6 @@
 mod client;
 mod dns_log;
 mod resolv_conf;
-#[cfg(test)]
-mod tests;
 pub mod wire;
 
 use std::net::{IpAddr, SocketAddr};

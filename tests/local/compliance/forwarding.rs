@@ -4,23 +4,25 @@ use std::thread;
 
 use dormouse_tests::net::tcp_timer;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Failure, Family, Listener, Result, Stream, Subject, wait};
+use dormouse_tests::{Failure, Family, Listener, Result, Stream, Subject, scaled, wait};
 
 use crate::case::Expect::{Changed, ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, exchange};
+use crate::rig::{A_WHILE, Plan, exchange, patience};
 
 /// More bytes than all buffers on the path can hold.
 const BULK: usize = 24 << 20;
+/// Many more bytes than one buffer on the path can hold.
+const EACH_WAY: usize = scaled(3 << 20, BULK);
 
 cases! {
-    tcp_to_tcp: "24 MiB each way at once, TCP to TCP" => Same("all arrived"),
+    tcp_to_tcp: "megabytes each way at once, TCP to TCP" => Same("all arrived"),
         |s| both_ways(s, Family::Tcp4, Family::Tcp4);
-    tcp_to_unix: "24 MiB each way at once, TCP to UNIX" => Same("all arrived"),
+    tcp_to_unix: "megabytes each way at once, TCP to UNIX" => Same("all arrived"),
         |s| both_ways(s, Family::Tcp6, Family::Unix);
-    unix_to_tcp: "24 MiB each way at once, UNIX to TCP" => Same("all arrived"),
+    unix_to_tcp: "megabytes each way at once, UNIX to TCP" => Same("all arrived"),
         |s| both_ways(s, Family::Unix, Family::Tcp6);
-    unix_to_unix: "24 MiB each way at once, UNIX to UNIX" => Same("all arrived"),
+    unix_to_unix: "megabytes each way at once, UNIX to UNIX" => Same("all arrived"),
         |s| both_ways(s, Family::Abstract, Family::Abstract);
 
     client_half_close: "the client ends its stream and reads the answer" => Changed {
@@ -34,24 +36,28 @@ cases! {
     tail: "the server sends 24 MiB and closes; the client reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || server.send(&pattern(BULK), SOON));
+        let expected = pattern(BULK);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || server.send(&sent, SOON));
         // The first bytes show that the sender has started.
         let mut bytes = client.receive(1, SOON)?;
         let rest = client.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     upload_tail: "the client sends 24 MiB and closes; the server reads late" => Same("all arrived, then Fin"), |s| {
         let rig = Plan::new(s).start()?;
         let (client, server) = rig.session()?;
-        let sender = thread::spawn(move || client.send(&pattern(BULK), SOON));
+        let expected = pattern(BULK);
+        let sent = expected.clone();
+        let sender = thread::spawn(move || client.send(&sent, SOON));
         let mut bytes = server.receive(1, SOON)?;
         let rest = server.receive_to_end(SOON)?;
         sender.join().map_err(|_| Failure::Unexpected("the sender panicked".to_owned()))??;
         bytes.extend(rest.bytes);
-        let all = if bytes == pattern(BULK) { "all arrived" } else { "bytes are wrong" };
+        let all = if bytes == expected { "all arrived" } else { "bytes are wrong" };
         Ok(format!("{all}, then {:?}", rest.ending))
     };
     close_by_client: "the client closes" => Same("Fin at the server"), |s| {
@@ -150,7 +156,7 @@ cases! {
         let (client, server) = rig.session()?;
         exchange(&client, &server)?;
         let (client, server) = rig.session()?;
-        keepalive(&client, &server)
+        keepalive(s, &client, &server)
     };
     keepalive_early: "the same for a client that connected before the program started" => Differs {
         difference: "socket-options",
@@ -162,7 +168,7 @@ cases! {
         let client = Stream::connect(front.address(), SOON)?;
         let rig = Plan::new(s).start_between(front, back)?;
         let server = rig.back.accept(SOON).map_err(|failure| rig.subject.with_log(&failure))?;
-        keepalive(&client, &server)
+        keepalive(s, &client, &server)
     };
 }
 
@@ -181,11 +187,11 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 fn both_ways(subject: Subject, front: Family, back: Family) -> Result<String> {
     let rig = Plan::new(subject).between(front, back).start()?;
     let (client, server) = rig.session()?;
-    let bytes = pattern(BULK);
+    let bytes = pattern(EACH_WAY);
     let limit = SOON * 3;
     let arrived = thread::scope(|scope| {
         let senders = [&client, &server].map(|from| scope.spawn(|| from.send(&bytes, limit)));
-        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(BULK, limit)? == bytes)));
+        let readers = [&client, &server].map(|to| scope.spawn(|| Ok(to.receive(EACH_WAY, limit)? == bytes)));
         let sent = senders.map(|sender| sender.join().unwrap_or_else(|_| Err(panicked())));
         let read = readers.map(|reader| reader.join().unwrap_or_else(|_| Err(panicked())));
         sent.into_iter().collect::<Result<()>>()?;
@@ -257,12 +263,13 @@ fn descriptors(subject: Subject) -> Result<String> {
     }
 }
 
-fn keepalive(client: &Stream, server: &Stream) -> Result<String> {
+fn keepalive(subject: Subject, client: &Stream, server: &Stream) -> Result<String> {
     exchange(client, server)?;
     let sides = [("client", client), ("server", server)].map(|(side, stream)| {
         // The table shows the retransmission timer until the last bytes are acknowledged.
+        let limit = patience(subject);
         let on =
-            wait::until("keepalive timer", A_WHILE, || Ok(tcp_timer(stream)?.is_keepalive().then_some(())));
+            wait::until("keepalive timer", limit, || Ok(tcp_timer(stream)?.is_keepalive().then_some(())));
         match on {
             Ok(()) => Ok(format!("{side} side: on")),
             Err(failure) if failure.is_timeout() => Ok(format!("{side} side: off")),

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::{LIMIT, SOON};
-use dormouse_tests::{Family, Listener, Result, Subject};
+use dormouse_tests::{Family, Listener, Result, Subject, scaled};
 
 use crate::case::Expect::{Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, Rig, ending, exchange};
+use crate::rig::{Plan, Rig, ending, exchange};
 
 /// The idle time of most cases.
-const SPAN: Duration = Duration::from_millis(500);
-const IDLE: &str = "--exit-idle-time=500ms";
+const SPAN: Duration = Duration::from_millis(200);
+const IDLE: &str = "--exit-idle-time=200ms";
 
 cases! {
     from_start: "no client ever connects" => Differs {
@@ -25,12 +25,12 @@ cases! {
     not_asked: "the last session ends, without --exit-idle-time" => Same("still running"), |s| {
         let mut rig = Plan::new(s).start()?;
         one_session(&rig)?;
-        rig.state_after(A_WHILE)
+        rig.state_after_next_session()
     };
     infinity: "the last session ends, --exit-idle-time=infinity" => Same("still running"), |s| {
         let mut rig = Plan::new(s).args(["--exit-idle-time=infinity"]).start()?;
         one_session(&rig)?;
-        rig.state_after(A_WHILE)
+        rig.state_after_next_session()
     };
     after_last: "the only session ends" => Same("exit 0 after the idle time"), |s| {
         let (mut rig, client, server) = Plan::new(s).args([IDLE]).start_with_session()?;
@@ -44,20 +44,20 @@ cases! {
         let (mut rig, client, server) = Plan::new(s).args([IDLE]).start_with_session()?;
         let second = rig.session()?;
         drop((client, server));
-        let while_one = rig.state_after(SPAN * 3)?;
+        let while_one = rig.state_after(SPAN * 3 / 2)?;
         exchange(&second.0, &second.1)?;
         drop(second);
         Ok(format!("{while_one}, then {}", rig.state_after(SOON)?))
     };
     silent_session: "an open session without data" => Same("still running"), |s| {
         let (mut rig, _client, _server) = Plan::new(s).args([IDLE]).start_with_session()?;
-        rig.state_after(SPAN * 3)
+        rig.state_after(SPAN * 3 / 2)
     };
     disarmed: "a client connects before the end of the idle time" => Same("still running"), |s| {
         let (mut rig, client, server) = Plan::new(s).args([IDLE]).start_with_session()?;
         drop((client, server));
         let _open = rig.session()?;
-        rig.state_after(SPAN * 3)
+        rig.state_after(SPAN * 3 / 2)
     };
     after_failed_connect: "the only client could not be connected (--wait=0)" => Same("exit 0: *"), |s| {
         let back = Listener::bound(Family::Tcp4)?;
@@ -90,7 +90,7 @@ cases! {
     }, |s| {
         let rig = Plan::new(s).args([IDLE]).start_before(Listener::bound(Family::Tcp4)?)?;
         let client = rig.client()?;
-        if client.ended_within(SPAN * 3)?.is_some() {
+        if client.ended_within(SPAN * 3 / 2)?.is_some() {
             return Ok("dropped".to_owned());
         }
         rig.back.listen(16)?;
@@ -118,13 +118,14 @@ fn no_client_is_lost_at_the_exit() {
 fn race_with_exit() -> Result<()> {
     let mut front = Listener::bind(Family::Unix)?;
     let mut back = Listener::bind(Family::Unix)?;
-    for round in 0..40_u64 {
+    let rounds = scaled(8, 40) as u64;
+    for round in 0..rounds {
         let plan = Plan::new(Subject::Dormouse).args(["--exit-idle-time=20ms"]);
         let (mut rig, client, server) = plan.start_between_with_session(front, back)?;
         drop(client);
         server.receive_to_end(SOON)?;
         // Around the moment of the exit, a little later each round.
-        let aim = Duration::from_micros(18_000 + 100 * round);
+        let aim = Duration::from_micros(18_000 + 4000 * round / rounds);
         let _ = rig.subject.wait(aim);
         let client = rig.client()?;
         let mut next = None;

@@ -8,7 +8,7 @@ use dormouse_tests::{Result, Subject};
 
 use crate::case::Expect::{ChangedAndDiffers, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, ending, exchange};
+use crate::rig::{A_WHILE, Plan, ending, exchange, patience};
 
 cases! {
     ready: "at the start" => ChangedAndDiffers {
@@ -19,7 +19,7 @@ cases! {
     }, |s| {
         let manager = Manager::at_path()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY")
+        notification(&manager, "READY", patience(s))
     };
     ready_abstract: "at the start, to an abstract socket" => ChangedAndDiffers {
         difference: "status-text",
@@ -29,12 +29,12 @@ cases! {
     }, |s| {
         let manager = Manager::at_abstract_name()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY")
+        notification(&manager, "READY", patience(s))
     };
     ready_means_serving: "after READY=1" => Same("serves"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY")?;
+        notification(&manager, "READY", patience(s))?;
         rig.beginning()
     };
     stopping: "at the idle exit" => ChangedAndDiffers {
@@ -48,13 +48,13 @@ cases! {
         let (mut rig, client, server) = plan.start_with_session()?;
         drop((client, server));
         ending(&mut rig.subject, SOON)?;
-        notification(&manager, "STOPPING")
+        notification(&manager, "STOPPING", patience(s))
     };
     error_number: "with an invalid command line" => Same("ERRNO=22*"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).args(["-c0"]).launch(|l| l.notify(&manager)).start()?;
         ending(&mut rig.subject, SOON)?;
-        notification(&manager, "ERRNO")
+        notification(&manager, "ERRNO", SOON)
     };
     no_listener: "NOTIFY_SOCKET without a listener" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.env("NOTIFY_SOCKET", "/run/no-such-directory/n")).start()?.beginning();
@@ -65,7 +65,7 @@ cases! {
         let manager = Manager::at_path()?;
         let launch = |l: dormouse_tests::Launch| l.notify(&manager).env("WATCHDOG_USEC", "200000");
         let _rig = Plan::new(s).launch(launch).start()?;
-        watchdog(&manager)
+        watchdog(&manager, SOON)
     };
     watchdog_of_another: "WATCHDOG_PID of another process" => Same("never"), |s| {
         let manager = Manager::at_path()?;
@@ -73,25 +73,23 @@ cases! {
             l.notify(&manager).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1")
         };
         let _rig = Plan::new(s).launch(launch).start()?;
-        watchdog(&manager)
+        watchdog(&manager, A_WHILE * 2)
     };
 }
 
 /// Returns the message that assigns `key` as one line, or `nothing` if none arrives.
-fn notification(manager: &Manager, key: &str) -> Result<String> {
-    // An expected message arrives far sooner.
-    match manager.wait_until(key, A_WHILE * 2, |message| message.get(key).is_some()) {
+fn notification(manager: &Manager, key: &str, limit: Duration) -> Result<String> {
+    match manager.wait_until(key, limit, |message| message.get(key).is_some()) {
         Ok(message) => Ok(message.text.trim_end().replace('\n', " ")),
         Err(failure) if failure.is_timeout() => Ok("nothing".to_owned()),
         Err(failure) => Err(failure),
     }
 }
 
-fn watchdog(manager: &Manager) -> Result<String> {
+fn watchdog(manager: &Manager, limit: Duration) -> Result<String> {
     let times = |message: &dormouse_tests::notify::Message| message.get("WATCHDOG") == Some("1");
     let third = || manager.messages().iter().filter(|message| times(message)).count() >= 3;
-    let seen =
-        dormouse_tests::wait::until("three watchdog messages", A_WHILE * 2, || Ok(third().then_some(())));
+    let seen = dormouse_tests::wait::until("three watchdog messages", limit, || Ok(third().then_some(())));
     match seen {
         Ok(()) => Ok("repeatedly".to_owned()),
         Err(failure) if failure.is_timeout() => {

@@ -4,11 +4,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use dormouse_tests::wait::SOON;
+use dormouse_tests::wait::{LIMIT, SOON};
 use dormouse_tests::{Ending, Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
 
 /// The time for which a case waits to see that nothing happens.
-pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
+pub(crate) const A_WHILE: Duration = Duration::from_millis(400);
 
 /// The settings for starting the program between a listener and a backend.
 pub(crate) struct Plan {
@@ -172,6 +172,12 @@ impl Rig {
         begun.map_err(|failure| self.subject.with_log(&failure))
     }
 
+    /// Returns `still running` if the program serves another session, or the way in which it ended.
+    pub(crate) fn state_after_next_session(&mut self) -> Result<String> {
+        let state = self.beginning()?;
+        Ok(if state == "serves" { "still running".to_owned() } else { state })
+    }
+
     /// Returns the state after `limit`: `still running`, or the way in which the program ended.
     pub(crate) fn state_after(&mut self, limit: Duration) -> Result<String> {
         match self.subject.wait(limit) {
@@ -179,6 +185,15 @@ impl Rig {
             Err(_) if self.subject.is_running()? => Ok("still running".to_owned()),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+/// The time limit for an event that dormouse must cause and systemd-socket-proxyd must not cause: the common deadline
+/// for dormouse, and a shorter time for systemd-socket-proxyd.
+pub(crate) fn patience(subject: Subject) -> Duration {
+    match subject {
+        Subject::Dormouse => LIMIT,
+        Subject::SocketProxyd => Duration::from_secs(2),
     }
 }
 

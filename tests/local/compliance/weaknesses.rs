@@ -15,7 +15,7 @@ use dormouse_tests::cpu::{self, Idling};
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::raise_own_nofile;
 use dormouse_tests::wait::{Deadline, LIMIT, SOON};
-use dormouse_tests::{Failure, Family, Launch, Listener, Result, Running, Stream, Subject, wait};
+use dormouse_tests::{Failure, Family, Launch, Listener, Result, Running, Stream, Subject, scaled, wait};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
@@ -23,24 +23,27 @@ use rustix::net::{
 
 use crate::case::Expect::{ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, Rig, exchange};
+use crate::rig::{A_WHILE, Plan, Rig, exchange, patience};
 
 /// The descriptors for a few sessions: a multiple of the six or eight that systemd-socket-proxyd needs for each.
 const SESSION_DESCRIPTORS: usize = 24;
+
+/// The number of clients or servers that read nothing.
+const READERS: usize = scaled(4, 20);
 
 /// A user without other processes.
 const UNUSED_UID: u32 = 54_321;
 
 cases! {
-    #[alone] slow_reader_unix: "20 readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
+    #[alone] slow_reader_unix: "readers that read nothing, 1-byte writes, UNIX to UNIX" => Differs {
         difference: "slow-readers",
         socket_proxyd: "spins",
         dormouse: "rests",
     }, |s| {
         let rig = Plan::new(s).between(Family::Unix, Family::Unix).start()?;
-        slow_readers(&rig, 20, 1)
+        slow_readers(&rig, READERS, 1)
     };
-    #[alone] slow_reader_tcp: "20 readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
+    #[alone] slow_reader_tcp: "readers that read nothing, 100-byte writes, TCP to TCP" => Differs {
         difference: "slow-readers",
         socket_proxyd: "spins",
         dormouse: "rests",
@@ -48,7 +51,7 @@ cases! {
         let rig = Plan::new(s).between(Family::Tcp4, Family::Tcp4).start()?;
         rig.front.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
         rig.back.options().set_recv_buffer_size(1 << 16).doing(|| "set SO_RCVBUF".to_owned())?;
-        slow_readers(&rig, 20, 100)
+        slow_readers(&rig, READERS, 100)
     };
     #[alone] out_of_descriptors: "a low limit of descriptors and many clients" => Differs {
         difference: "out-of-descriptors",
@@ -104,7 +107,7 @@ cases! {
         let plan = Plan::new(s).dormouse_args(["--wait=0", "--connect-timeout=300ms"]);
         let rig = plan.start_before(back)?;
         let client = rig.client()?;
-        Ok(if client.ended_within(end_limit(s))?.is_some() { "dropped" } else { "still waiting" }.to_owned())
+        Ok(if client.ended_within(patience(s))?.is_some() { "dropped" } else { "still waiting" }.to_owned())
     };
     idle_session: "a session without data" => Differs {
         difference: "timeouts",
@@ -114,7 +117,7 @@ cases! {
         let rig = Plan::new(s).dormouse_args(["--idle-timeout=300ms"]).start()?;
         let (client, server) = rig.session()?;
         exchange(&client, &server)?;
-        Ok(if client.ended_within(end_limit(s))?.is_some() { "ended" } else { "left open" }.to_owned())
+        Ok(if client.ended_within(patience(s))?.is_some() { "ended" } else { "left open" }.to_owned())
     };
     half_open: "the client has ended its stream, and the server never does" => ChangedAndDiffers {
         difference: "timeouts",
@@ -225,7 +228,7 @@ fn soft_limit(subject: Subject) -> Result<String> {
 /// Sends a small message in two writes and waits for the answer: Nagle's algorithm holds the second write back
 /// until the first is acknowledged, which the receiver delays.
 fn nagle(subject: Subject) -> Result<String> {
-    const ROUNDS: usize = 21;
+    const ROUNDS: usize = scaled(11, 21);
     let rig = Plan::new(subject).start()?;
     let (client, server) = rig.session()?;
     client.options().set_tcp_nodelay(true).doing(|| "set TCP_NODELAY".to_owned())?;
@@ -314,24 +317,15 @@ fn fill_queue(listener: &Listener) -> Result<Vec<Stream>> {
     }
 }
 
-/// The time limit for the end of a session: long for dormouse, which must end it, and shorter for
-/// systemd-socket-proxyd, which must not.
-fn end_limit(subject: Subject) -> Duration {
-    match subject {
-        Subject::Dormouse => LIMIT,
-        Subject::SocketProxyd => A_WHILE * 2,
-    }
-}
-
 fn half_open(subject: Subject) -> Result<String> {
-    let limit = Duration::from_secs(2);
-    let rig = Plan::new(subject).dormouse_args(["--half-close-timeout=2s"]).start()?;
+    let limit = Duration::from_millis(500);
+    let rig = Plan::new(subject).dormouse_args(["--half-close-timeout=500ms"]).start()?;
     let (client, server) = rig.session()?;
     exchange(&client, &server)?;
     let begun = Instant::now();
     client.finish()?;
     server.receive_to_end(SOON)?;
-    let ended = client.ended_within(end_limit(subject))?.is_some();
+    let ended = client.ended_within(patience(subject))?.is_some();
     Ok(match (ended, begun.elapsed()) {
         (false, _) => "left open",
         (true, took) if took < limit * 3 / 4 => "ended at once",
@@ -397,7 +391,7 @@ fn small_session_beside_bulk() {
 
 fn small_exchanges_beside_bulk() -> Result<()> {
     const STREAMS: usize = 2;
-    const EXCHANGES: usize = 200;
+    const EXCHANGES: usize = scaled(50, 200);
     /// The most bytes that the other sessions may move during one exchange, in nine of ten exchanges. This measure
     /// does not depend on the load of the machine, which slows down all sessions.
     const BESIDE: u64 = 256 << 20;

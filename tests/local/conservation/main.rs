@@ -1,7 +1,7 @@
 //! Bytes are conserved: whatever two peers do, each receives exactly the bytes that the other sent, in order, and
 //! the way in which the other ended.
 //!
-//! A run sends ten thousand random sessions (a thousand without the feature `system`) through one process for each
+//! A run sends ten thousand random sessions (400 without the feature `system`) through one process for each
 //! pair of socket families. The seed of a session determines its actions (`plan`); each peer performs them and
 //! checks the received bytes (`peer`); then the observations of each peer are compared with the actions of the
 //! other (`verdict`).
@@ -9,7 +9,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `DORMOUSE_SEED` | the seed of the run (default: a new one, which is printed) |
-//! | `DORMOUSE_SESSIONS` | the number of sessions over all pairs of families (default 10000, or 1000 without the feature `system`) |
+//! | `DORMOUSE_SESSIONS` | the number of sessions over all pairs of families (default 10000, or 400 without the feature `system`) |
 //! | `DORMOUSE_SESSION` | run only this session, such as `tcp-unix:0x1f`, as printed by a failure |
 //!
 //! With `DORMOUSE_SESSION`, `DORMOUSE_SESSIONS` is the number of repetitions (default 1).
@@ -25,7 +25,7 @@ mod verdict;
 
 use std::{env, time::Duration};
 
-use dormouse_tests::{Failure, Result, Subject, rng::seed};
+use dormouse_tests::{Failure, Result, Subject, rng::seed, scaled};
 
 use self::{
     run::{Report, Run, Sessions, run},
@@ -33,7 +33,7 @@ use self::{
 };
 
 /// The number of sessions of a run if `DORMOUSE_SESSIONS` is not set.
-const SESSIONS: u64 = if cfg!(feature = "system") { 10_000 } else { 1_000 };
+const SESSIONS: u64 = scaled(400, 10_000) as u64;
 
 /// The longest time without progress of a session. The pauses of a session are far shorter; a busy machine may
 /// delay it.
@@ -60,8 +60,13 @@ fn all_bytes_arrive_through_the_program() {
 /// The kernel alone meets all requirements of the sessions.
 #[test]
 fn all_bytes_arrive_over_a_direct_connection() {
-    let report =
-        run_some(Path::Direct, &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX], 500, PATIENCE).unwrap();
+    let report = run_some(
+        Path::Direct,
+        &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX],
+        scaled(50, 500) as u64,
+        PATIENCE,
+    )
+    .unwrap();
     report.assert_clean();
 }
 

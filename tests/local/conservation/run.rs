@@ -113,7 +113,7 @@ impl fmt::Display for Report {
 /// Runs all sessions of one pair of families: first those with a header, concurrently, then the others, one by one.
 async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, patience: Duration) -> Result<Report> {
     let begun = Instant::now();
-    let (setup, listener) = Setup::set_up(path, pair)?;
+    let (setup, listener) = Setup::open(path, pair)?;
     let registry = Rc::new(Registry::default());
     let server = tokio::task::spawn_local(serve(listener, pair, Rc::clone(&registry), patience));
 

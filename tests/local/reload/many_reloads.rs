@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Stream};
+use dormouse_tests::{Address, Stream, scaled};
 
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
 
 /// The number of reloads if `DORMOUSE_ROUNDS` is not set.
-const RELOADS: u32 = 200;
+const RELOADS: usize = scaled(30, 200);
 /// The least time between two reloads.
 const PACE: Duration = Duration::from_millis(100);
 /// The clients per second.
@@ -22,7 +22,7 @@ const RATE: u32 = 500;
 fn many_reloads_disturb_no_client_and_no_session() {
     let reloads = env::var("DORMOUSE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(RELOADS);
     let (place, echo) = (Place::new(3).unwrap(), Echo::start().unwrap());
-    let file = |round: u32| {
+    let file = |round: usize| {
         let (to, steady, changing, coming) = (echo.address, place.port(0), place.port(1), place.port(2));
         let mut text = format!(
             "drain_timeout = '10min'\n\

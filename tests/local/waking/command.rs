@@ -78,7 +78,7 @@ impl Commands {
 fn commands_start_and_stop_the_workload() {
     for with_status in [false, true] {
         let commands = Commands::new(&["--idle=300ms"], with_status);
-        for _ in 0..3 {
+        for _ in 0..2 {
             commands.scene.while_served("hello\n", || commands.server()).ended();
             commands.stopped();
         }

@@ -10,13 +10,15 @@ use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
 use dormouse_tests::rig::Dormouse;
 use dormouse_tests::temp::TempDir;
-use dormouse_tests::{Failure, Result, process, wait};
+use dormouse_tests::{Failure, Result, process, scaled, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// The default limit of held clients.
-const HELD: usize = 1024;
+/// The limit of held clients in the tests of that limit.
+const HELD: usize = scaled(100, 1024);
+/// The number of clients in the tests of that limit.
+const CROWD: usize = 5 * HELD;
 /// The time limit for many clients on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -161,9 +163,9 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
 
 #[test]
 fn clients_beyond_the_hold_limit_are_refused_and_reported() {
-    let scene = Scene::new(&["--overflow=refuse"]).unwrap();
+    let scene = Scene::new(&["--overflow=refuse", &format!("--hold-max={HELD}")]).unwrap();
     let told = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
-    let (crowd, ()) = scene.crowd_at_the_gate(5000, || Ok(told().then_some(()))).unwrap();
+    let (crowd, ()) = scene.crowd_at_the_gate(CROWD, || Ok(told().then_some(()))).unwrap();
     // A client that connects when the server already listens is served, too.
     expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
@@ -171,10 +173,10 @@ fn clients_beyond_the_hold_limit_are_refused_and_reported() {
 
 #[test]
 fn clients_beyond_the_hold_limit_wait_in_the_backlog_if_configured() {
-    let scene = Scene::new(&["--overflow=queue"]).unwrap();
+    let scene = Scene::new(&["--overflow=queue", &format!("--hold-max={HELD}")]).unwrap();
     // During the start only held clients have a descriptor.
-    let (crowd, most) = scene.crowd_at_the_gate(5000, || scene.holds(HELD)).unwrap();
+    let (crowd, most) = scene.crowd_at_the_gate(CROWD, || scene.holds(HELD)).unwrap();
     expect(&scene, most <= HELD + 100, &format!("{most} descriptors during the start"));
-    expect(&scene, crowd.right == 5000, &format!("{crowd:?}"));
+    expect(&scene, crowd.right == CROWD, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
 }

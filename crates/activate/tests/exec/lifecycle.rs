@@ -2,13 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use dormouse_activate::{Event, Operation, Request};
 use dormouse_tests::temp::TempDir;
 
-use crate::rig::{Rig, exec, is_guard, needs, shell, until};
+use crate::rig::{Rig, exec, needs, shell};
 
 const SERVER: [&str; 5] = ["python3", "-u", "-m", "http.server", "0"];
 
@@ -79,44 +78,6 @@ async fn a_failed_start_reports_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_daemonized_program_keeps_running() {
-    needs("redis-server", "redis-server");
-    let dir = TempDir::new().unwrap();
-    let socket = dir.join("redis.sock");
-    let pidfile = dir.join("pid");
-    let daemon = || {
-        let mut program =
-            exec(&["redis-server", "--daemonize", "yes", "--port", "0", "--save", "", "--unixsocket"]);
-        program.argv.extend([
-            socket.clone().into(),
-            "--pidfile".into(),
-            pidfile.clone().into(),
-            "--dir".into(),
-        ]);
-        program.argv.push(dir.path().to_owned().into());
-        program
-    };
-    let mut rig = Rig::with_stop_timeout(daemon(), Duration::from_secs(10));
-    let answers = || UnixStream::connect(&socket).is_ok();
-    rig.start().await;
-    until("redis answers", answers);
-    rig.quiet(Duration::from_millis(300)).await;
-    rig.stop().await;
-    assert!(!answers(), "redis still runs");
-    // A killed daemon is a failure, although the first process has exited with code 0.
-    rig.start().await;
-    until("redis answers", answers);
-    let pid = || std::fs::read_to_string(&pidfile).ok()?.trim().parse().ok();
-    until("a pid file", || pid().is_some());
-    let daemon = crate::rig::Watched::new(pid().unwrap());
-    until("its first process has ended", || is_guard(daemon.parent()));
-    rig.quiet(Duration::from_millis(300)).await;
-    daemon.kill();
-    assert_eq!(rig.exited().await.unwrap_err().reason.split(';').next().unwrap(), "it was killed by SIGKILL");
-    rig.close().await;
-}
-
-#[tokio::test]
 async fn descendants_of_a_failed_program_end_before_the_next_start() {
     let script = "[ -e left ] && { echo second; exec sleep 1000; }; touch left
         setsid sh -c 'echo pid $$; exec sleep 1000' & while [ ! -e ready ]; do sleep 0.01; done; exit 4";
@@ -131,25 +92,6 @@ async fn descendants_of_a_failed_program_end_before_the_next_start() {
     rig.start().await;
     assert!(left[0].has_ended());
     rig.line("second").await;
-    rig.close().await;
-}
-
-#[tokio::test]
-async fn a_program_can_report_that_it_is_ready() {
-    needs("systemd-notify", "systemd");
-    let mut program =
-        shell("echo socket $NOTIFY_SOCKET; systemd-notify --ready --status='all well'; exec sleep 1000");
-    program.notify = true;
-    let mut rig = Rig::new(program);
-    rig.start().await;
-    let event = rig.event().await;
-    assert!(matches!(event, Event::Ready), "{event:?}");
-    rig.line("notice: all well").await;
-    let socket = rig.line("socket ").await;
-    assert!(std::fs::exists(&socket).unwrap());
-    rig.stop().await;
-    let directory = std::path::Path::new(&socket).parent().unwrap();
-    assert!(!directory.exists(), "{socket} stays behind");
     rig.close().await;
 }
 

@@ -7,9 +7,10 @@
     reason = "a test's helpers fail as its body does"
 )]
 
+mod daemon;
 mod freeze;
 mod killed;
 mod lifecycle;
-mod limits;
+mod notify;
 mod rig;
 mod stop;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -193,9 +194,17 @@ pub(crate) fn exec(argv: &[&str]) -> Exec {
     }
 }
 
-/// Returns a shell script as a program.
+/// Defines the command `setsid` of util-linux, which may not be installed.
+const SETSID: &str = "setsid() { exec python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' \"$@\"; };";
+
+/// Returns a shell script as a program. The script may use `setsid` in the background.
 pub(crate) fn shell(script: &str) -> Exec {
-    exec(&["/bin/sh", "-c", script])
+    exec(&["/bin/sh", "-c", &format!("{SETSID} {script}")])
+}
+
+/// Returns a Python script as a program.
+pub(crate) fn python(script: &str) -> Exec {
+    exec(&["python3", "-c", script])
 }
 
 /// Returns the path of an example of this crate, which cargo builds together with the tests.
@@ -211,6 +220,53 @@ pub(crate) fn needs(program: &str, package: &str) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     assert!(found, "{program} is missing: install the package {package}");
+}
+
+/// Checks that a daemonized program keeps running. `daemon` returns the program for a directory, in which it creates
+/// `socket` and `pid`.
+pub(crate) async fn check_daemon(daemon: impl Fn(&Path) -> Exec) {
+    let dir = TempDir::new().unwrap();
+    let answers = || UnixStream::connect(dir.join("socket")).is_ok();
+    let mut rig = Rig::with_stop_timeout(daemon(dir.path()), Duration::from_secs(10));
+    rig.start().await;
+    until("the daemon answers", answers);
+    until_first_process_ended(dir.path());
+    rig.stop().await;
+    assert!(!answers(), "the daemon still runs");
+    // A killed daemon is a failure, although the first process has exited with code 0.
+    rig.start().await;
+    until("the daemon answers", answers);
+    let daemon = until_first_process_ended(dir.path());
+    daemon.kill();
+    // The end of the first process would have been reported before.
+    assert_eq!(rig.exited().await.unwrap_err().reason.split(';').next().unwrap(), "it was killed by SIGKILL");
+    rig.close().await;
+}
+
+/// Waits until the guard is the parent of the daemon in the file `pid`, and returns the daemon.
+fn until_first_process_ended(dir: &Path) -> Watched {
+    let pid = || fs::read_to_string(dir.join("pid")).ok()?.trim().parse().ok();
+    until("a pid file", || pid().is_some());
+    let daemon = Watched::new(pid().unwrap());
+    until("the end of the first process", || is_guard(daemon.parent()));
+    daemon
+}
+
+/// Checks that a program becomes ready. The program writes `socket` and the value of `NOTIFY_SOCKET`, and sends
+/// `READY=1` and the status `all well` there.
+pub(crate) async fn check_notification(mut program: Exec) {
+    program.notify = true;
+    let mut rig = Rig::new(program);
+    rig.start().await;
+    let event = rig.event().await;
+    assert!(matches!(event, Event::Ready), "{event:?}");
+    rig.line("notice: all well").await;
+    let socket = rig.line("socket ").await;
+    assert!(fs::exists(&socket).unwrap());
+    rig.stop().await;
+    let directory = Path::new(&socket).parent().unwrap();
+    assert!(!directory.exists(), "{socket} stays behind");
+    rig.close().await;
 }
 
 /// The example `drive` in a process of its own, with its output in a file.
@@ -234,7 +290,8 @@ impl Drive {
         let file = fs::File::create(&out).unwrap();
         let mark = format!("DORMOUSE_TEST={}", dir.path().display());
         let mut command = Command::new("env");
-        command.arg(&mark).args(through).arg(program).args(["exec", "--", "/bin/sh", "-c", script]);
+        command.arg(&mark).args(through).arg(program);
+        command.args(["exec", "--", "/bin/sh", "-c", &format!("{SETSID} {script}")]);
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
         Self { child: command.spawn().unwrap(), out, mark, _dir: dir }
     }

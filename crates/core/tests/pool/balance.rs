@@ -3,7 +3,7 @@
 use dormouse_core::pool::{Balance, Balancer, Candidate, PickContext, hash};
 use proptest::prelude::*;
 
-use super::{Chance, names, number};
+use super::{CASES, Chance, names, number};
 
 fn balancer(balance: Balance, count: usize) -> Balancer {
     Balancer::new(balance, names(count).iter().map(String::as_str))
@@ -37,6 +37,8 @@ fn deviation(got: &[usize], weights: &[u64]) -> f64 {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
     #[test]
     fn roundrobin_and_leastconn_follow_the_weights(
         weights in prop::collection::vec(1u64..=256, 1..8),

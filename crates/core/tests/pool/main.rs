@@ -22,6 +22,9 @@ use dormouse_core::pool::{CheckSettings, InitialState, PickContext, hash};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+/// The number of random cases of a property.
+pub(crate) const CASES: u32 = if cfg!(feature = "system") { 256 } else { 48 };
+
 pub(crate) fn number(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }

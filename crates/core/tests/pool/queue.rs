@@ -9,7 +9,7 @@ use dormouse_core::pool::{
 };
 use proptest::prelude::*;
 
-use super::{Chance, SECOND, checks, names, number};
+use super::{CASES, Chance, SECOND, checks, names, number};
 
 fn member(now: Instant, backup: bool, maxconn: Option<u32>) -> Member {
     let health = Health::new(Some(checks()), AdminState::Ready, now, SECOND);
@@ -255,6 +255,8 @@ impl Simulation {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
     #[test]
     fn the_queue_is_fair_and_no_server_exceeds_its_limit(seed: u64) {
         let mut simulation = Simulation::new(seed);

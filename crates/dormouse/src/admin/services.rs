@@ -38,8 +38,7 @@ pub(super) fn process(running: &Running) -> Value {
 
 /// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let service_stats = service.stats();
-    let counters = &service_stats.counters;
+    let counters = &service.stats().counters;
     let (state, since) = service_state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({
@@ -51,7 +50,7 @@ pub(super) fn service(service: &RunningService) -> Value {
             "current": counters.open.get(),
             "max": counters.max.get(),
             "total": counters.accepted.get(),
-            "rate": counters.rate.now(service_stats.start_time.elapsed()),
+            "rate": counters.rate.now(stats.start_time.elapsed()),
             "rate_max": counters.rate.max(),
             "unserved": counters.unserved.get(),
             "refused": counters.refused.get(),

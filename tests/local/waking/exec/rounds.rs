@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::rng::{self, Rng};
+use dormouse_tests::scaled;
 
 use super::scene::{LIMIT, Scene};
 
 /// The number of wakes if `DORMOUSE_ROUNDS` is not set.
-const ROUNDS: usize = if cfg!(feature = "system") { 100 } else { 10 };
+const ROUNDS: usize = scaled(5, 100);
 /// The number of concurrent clients.
 const CLIENTS: u64 = 3;
 

@@ -115,7 +115,7 @@ fn large_data_is_not_replayed() {
 
 #[test]
 fn replay_ends_with_the_hold() {
-    let (scene, client) = dropped(&[], &["--hold=6s"], b"hello").unwrap();
+    let (scene, client) = dropped(&[], &["--hold=2s"], b"hello").unwrap();
     scene.is_turned_away(&client).unwrap();
     // The hold may end during an attempt to connect; then the end of that attempt ends the session.
     let ends = ["the server takes connections and ends them before its first byte", "0 bytes down: reset by"];

@@ -1,17 +1,22 @@
-//! Tests against a real DNS server whose records change.
+//! Names and services are looked up and followed on a DNS server whose records change. Each test target that contains
+//! this module provides the server `Dns`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use dormouse_tests::dns::{Dns, free};
+use dormouse_core::dns::{Answer, Server, Source};
+use dormouse_dns::{Resolvers, Servers, follow, look_up};
+use dormouse_log::Log;
+use dormouse_tests::dns::free;
 use tokio::time::{sleep, timeout};
 
-use super::*;
+use crate::Dns;
 
 /// Far above what a busy machine needs.
 const SOON: Duration = Duration::from_secs(20);
 
 fn started() -> Dns {
-    Dns::start("").unwrap()
+    crate::start("")
 }
 
 fn add(dns: &Dns, records: &[&str]) {
@@ -95,7 +100,7 @@ async fn srv_records_give_address_port_and_weight() {
 
 #[tokio::test]
 async fn a_truncated_answer_is_queried_over_tcp() {
-    let dns = Dns::start("max-udp-size: 512\n edns-buffer-size: 512").unwrap();
+    let dns = crate::start("max-udp-size: 512\n edns-buffer-size: 512");
     for last in 1..=100 {
         add(&dns, &[&format!("many.example.test. 60 IN A 10.0.0.{last}")]);
     }

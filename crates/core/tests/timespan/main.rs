@@ -1,4 +1,4 @@
-//! Time spans: a table of cases, properties, and systemd as a reference.
+//! Time spans: a table of cases, and properties.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,26 +7,18 @@
     reason = "a test's helpers fail as its body does"
 )]
 
-use std::process::Command;
+mod spans;
+
 use std::time::{Duration, Instant};
 
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, TestRunner};
-
-fn micros(text: &str) -> Option<u64> {
-    match text.parse() {
-        Ok(TimeSpan::Finite(duration)) => Some(u64::try_from(duration.as_micros()).unwrap()),
-        Ok(TimeSpan::Infinite) => Some(u64::MAX),
-        Err(_) => None,
-    }
-}
+use spans::{LAST_YEAR, micros, nearly_a_span};
 
 #[test]
 fn spans_are_parsed_as_systemd_does() {
     let mut cases = 0;
-    for line in include_str!("timespan-cases.tsv").lines().filter(|line| !line.starts_with('#')) {
+    for line in include_str!("cases.tsv").lines().filter(|line| !line.starts_with('#')) {
         let (quoted, expected) = line.split_once('\t').unwrap();
         let text = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap();
         let expected = match expected {
@@ -98,65 +90,6 @@ fn spans_are_printed_as_systemd_does() {
     assert_eq!(TimeSpan::Finite(Duration::from_nanos(1)).to_string(), "0");
 }
 
-/// Texts that are in the grammar or close to it.
-fn nearly_a_span() -> impl Strategy<Value = String> {
-    let number = prop_oneof![
-        8 => "[0-9]{1,4}",
-        4 => "[0-9]{0,3}\\.[0-9]{1,9}",
-        1 => "[0-9]{12,20}",
-        1 => "[+.0-9-]{1,5}",
-    ];
-    let unit = prop_oneof![
-        8 => prop::sample::select(vec![
-            "", "seconds", "second", "sec", "s", "minutes", "minute", "min", "months", "month", "M", "msec", "ms",
-            "m", "hours", "hour", "hr", "h", "days", "day", "d", "weeks", "week", "w", "years", "year", "y", "usec",
-            "us", "\u{3bc}s", "\u{b5}s",
-        ]).prop_map(str::to_owned),
-        1 => "[a-zA-Z]{1,6}",
-    ];
-    let space = || prop::sample::select(vec!["", "", " ", "\t", "\n\r", "\u{b}"]);
-    let component = (space(), number, space(), unit).prop_map(|(a, b, c, d)| format!("{a}{b}{c}{d}"));
-    prop_oneof![
-        20 => prop::collection::vec(component, 1..4).prop_map(|parts| parts.concat()),
-        1 => (space(), space(), "[a-z ]{0,2}").prop_map(|(a, b, c)| format!("{a}infinity{b}{c}")),
-    ]
-}
-
-#[test]
-fn agrees_with_systemd_analyze() {
-    const SPANS: usize = 600;
-    let mut runner = TestRunner::new(Config::default());
-    let texts: Vec<String> =
-        std::iter::repeat_with(|| nearly_a_span().new_tree(&mut runner).unwrap().current())
-            .take(SPANS)
-            .collect();
-
-    let (taken, rejected): (Vec<_>, Vec<_>) = texts.iter().partition(|text| micros(text).is_some());
-    assert!(taken.len() > SPANS / 4, "only {} of {SPANS} spans are valid: poor test data", taken.len());
-    assert!(
-        rejected.len() > SPANS / 10,
-        "only {} of {SPANS} spans are invalid: poor test data",
-        rejected.len()
-    );
-
-    let verdicts = systemd_analyze(&taken);
-    for (text, verdict) in taken.iter().zip(&verdicts) {
-        let ours: TimeSpan = text.parse().unwrap();
-        let expected = Verdict { micros: micros(text).unwrap(), printed: ours.to_string() };
-        assert_eq!(verdict.as_ref(), Some(&expected), "{text:?}");
-    }
-    assert_eq!(verdicts.len(), taken.len());
-
-    // `systemd-analyze` stops at the first invalid text, so invalid texts need one call each.
-    for text in rejected.iter().take(100) {
-        assert_eq!(systemd_analyze(&[text]), [None], "{text:?}");
-    }
-}
-
-/// The last year that 64 bits can hold, but not completely: systemd parses a span that ends in it and prints it, but
-/// cannot parse the printed text.
-const LAST_YEAR: u64 = u64::MAX - u64::MAX % 31_557_600_000_000;
-
 #[test]
 fn the_last_year_is_not_parsed_back_as_with_systemd() {
     let text = "1s 18446744073705s".to_owned();
@@ -166,41 +99,8 @@ fn the_last_year_is_not_parsed_back_as_with_systemd() {
     assert_eq!(span.to_string(), printed);
     assert_eq!(printed.parse::<TimeSpan>(), Err(TimeSpanError::OutOfRange));
 
-    let taken = Verdict { micros: micros(&text).unwrap(), printed: printed.clone() };
-    assert_eq!(systemd_analyze(&[&text]), [Some(taken)]);
-    assert_eq!(systemd_analyze(&[&printed]), [None]);
-
     let before = TimeSpan::Finite(Duration::from_micros(LAST_YEAR - 1));
     assert_eq!(before.to_string().parse(), Ok(before));
-}
-
-#[derive(Debug, PartialEq)]
-struct Verdict {
-    micros: u64,
-    printed: String,
-}
-
-/// One result per text, up to the first invalid text.
-fn systemd_analyze(texts: &[&String]) -> Vec<Option<Verdict>> {
-    let output = Command::new("systemd-analyze")
-        .args(["timespan", "--"])
-        .args(texts)
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .expect("systemd-analyze is needed for this test (Debian package: systemd)");
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let field =
-        |line: &str, name: &str| line.trim_start().strip_prefix(name).map(|rest| rest.trim().to_owned());
-    let micros = stdout.lines().filter_map(|line| field(line, "\u{3bc}s:"));
-    let printed = stdout.lines().filter_map(|line| field(line, "Human:"));
-    let mut verdicts: Vec<_> = micros
-        .zip(printed)
-        .map(|(micros, printed)| Some(Verdict { micros: micros.parse().unwrap(), printed }))
-        .collect();
-    if !output.status.success() {
-        verdicts.push(None);
-    }
-    verdicts
 }
 
 proptest! {
