@@ -218,7 +218,7 @@ fn a_changed_activator_applies_despite_administrative_commands() {
     let rig = Rig::new("", services).unwrap();
     let client = rig.client("main").unwrap();
     rig.reload(|text| text.replace("python3 ", "python3 -u ")).unwrap();
-    explained(&rig, "main", "woken in another way").unwrap();
+    explained(&rig, "main", "a reload changed how it is started").unwrap();
     assert_eq!(rig.ask("enable server main/server1").unwrap(), "\n");
     drop(client);
     rig.is("main", "stopped").unwrap();

@@ -51,7 +51,7 @@ pub(super) fn service(service: &RunningService) -> Value {
             "current": counters.open.get(),
             "max": counters.max.get(),
             "total": counters.accepted.get(),
-            "rate": counters.rate.now(service_stats.start_time.elapsed()),
+            "rate": counters.rate.now(service.stats().start_time.elapsed()),
             "rate_max": counters.rate.max(),
             "unserved": counters.unserved.get(),
             "refused": counters.refused.get(),
