@@ -241,7 +241,7 @@ fn drain(subject: Subject) -> Result<String> {
     drop((client, server));
     let status = rig.subject.wait(SOON)?;
     if rig.back.has_pending(Duration::ZERO)? {
-        return Ok("new_clients are served".to_owned());
+        return Ok("new clients are served".to_owned());
     }
     let next = Launch::new(subject).arg(rig.back.address().to_string()).pass(&rig.front).start()?;
     let server = rig.back.accept(SOON).map_err(|failure| next.with_log(&failure))?;
