@@ -93,11 +93,15 @@ impl Dns {
     fn control(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new("unbound-control");
         command.arg("-c").arg(self.dir.join("unbound.conf")).args(words);
-        let said = command
+        let output = command
             .output()
             .doing(|| "start unbound-control (scripts/test-deps.sh installs it)".to_owned())?;
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        if said.status.success() { Ok(text) } else { Err(Failure::Unexpected(format!("{words:?}: {text}"))) }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            Ok(text)
+        } else {
+            Err(Failure::Unexpected(format!("{words:?}: {text}")))
+        }
     }
 }
 

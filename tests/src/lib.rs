@@ -29,8 +29,7 @@ pub use net::{Address, Ending, Family, Listener, Stream};
 pub use process::{Launch, ListenPid, Running};
 pub use subject::Subject;
 
-/// Returns how often a test repeats something, or with how much: `quick` in the loop of a contributor, `full` with the
-/// feature `system`.
+/// Returns the number of repetitions or the size of a test: `quick` by default, `full` with the feature `system`.
 pub const fn scaled(quick: usize, full: usize) -> usize {
     if cfg!(feature = "system") { full } else { quick }
 }

@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 /// Dormouse listens; an address and a service follow.
 pub const LISTENING: &str = "Listening on";
 /// The address of a listener is taken.
-pub const ADDRESS_IN_USE: &str = "another program listens there";
+pub const ADDRESS_IN_USE: &str = "another program listens on it";
 /// What to do about a TCP address that is taken.
-pub const TCP_ADDRESS_IN_USE: &str = "another program listens there; ss -ltnp tells which";
+pub const TCP_ADDRESS_IN_USE: &str = "another program listens on it; find it with ss -ltnp";
 /// What to do about a UNIX socket that is taken.
-pub const UNIX_ADDRESS_IN_USE: &str = "another program listens there; ss -lxp tells which";
+pub const UNIX_ADDRESS_IN_USE: &str = "another program listens on it; find it with ss -lxp";
 /// The directory of a UNIX socket is missing.
 pub const NO_SOCKET_DIRECTORY: &str = "its directory does not exist; RuntimeDirectory=";
 /// The interface of a listener cannot be bound to.
@@ -103,26 +103,68 @@ pub const GUARD_KILLED: &str = "its guard was killed";
 /// The program of a service cannot be executed.
 pub const CHECK_THE_PATH: &str = "check the path";
 /// The kernel allows no more processes.
-pub const NO_MORE_PROCESSES: &str = "no more processes are allowed";
+pub const NO_MORE_PROCESSES: &str = "the limit of processes is reached";
 /// Another program or person stopped the workload.
-pub const STOPPED_BY_OTHERS: &str = "was stopped, not by us";
+pub const STOPPED_BY_OTHERS: &str = "was stopped by another program";
 /// A process ended before it was ready.
 pub const ENDED_BEFORE_READY: &str =
-    "→ failed: it exited with code 0 before it was ready; exec takes the server itself";
+    "→ failed: it exited with code 0 before it was ready; exec must run the server itself";
 /// The workload must be thawed.
-pub const TO_BE_THAWED: &str = "it was to be thawed";
+pub const TO_BE_THAWED: &str = "cannot thaw it";
 /// The wake state cannot be saved.
 pub const CANNOT_SAVE_WAKE_STATE: &str =
     "What we wake cannot be written down, and is not known after a crash";
 
+/// The main process of a unit was killed by SIGKILL.
+pub const UNIT_KILLED: &str = "killed by signal 9 (SIGKILL)";
+/// A container was killed by SIGKILL.
+pub const CONTAINER_KILLED: &str = "exit code 137";
+/// Another program has paused the container.
+pub const PAUSED_BY_OTHERS: &str = "another program has paused it";
+/// Where to read about the failure of web.service.
+pub const SEE_JOURNAL_OF_WEB: &str = "-u web.service`";
+/// The user's manager has no unit of this name.
+pub const NO_SUCH_UNIT: &str = "no such unit; list units with `systemctl --user list-unit-files`";
+/// What to allow if the manager refuses a request.
+pub const ALLOW_MANAGE_UNITS: &str = "org.freedesktop.systemd1.manage-units";
+/// The unit failed, and the manager restarts it.
+pub const MANAGER_RESTARTS_IT: &str = "the manager restarts it";
+/// The unit did not stop within its stop timeout of one second.
+pub const KILLING_UNIT: &str = "did not stop within 1 s; killing it";
+
+/// A process exited with this code.
+pub fn exit_code(code: i32) -> String {
+    format!("it exited with code {code}")
+}
+
+/// The main process of a unit exited with this code.
+pub fn unit_exited(code: i32) -> String {
+    format!("result exit-code: its main process exited with {code}")
+}
+
+/// The program of this workload cannot be started; the reason follows.
+pub fn start_failed(workload: &str, program: &str) -> String {
+    format!("{workload}: starting → failed: Failed to start {program}")
+}
+
+/// This workload was not ready within this number of seconds.
+pub fn start_timeout(workload: &str, seconds: &str) -> String {
+    format!("{workload}: starting → stopping: it did not answer within {seconds} s")
+}
+
+/// The health check of this server did not get its answer.
+pub fn check_failed(server: &str) -> String {
+    format!("{}: it did not answer a check as expected", down(server))
+}
+
 /// A process exited with this code; its output ended with this text.
 pub fn exited(code: i32, last_output: &str) -> String {
-    format!("ended: it exited with code {code}; it last wrote \"{last_output}\"")
+    format!("ended: it exited with code {code}; its last output was \"{last_output}\"")
 }
 
 /// The start command exited with this code; its output ended with this text.
 pub fn start_command_failed(code: i32, last_output: &str) -> String {
-    format!("the start command failed: it exited with code {code}; it last wrote \"{last_output}\"")
+    format!("the start command failed: it exited with code {code}; its last output was \"{last_output}\"")
 }
 
 // Clients.
@@ -132,7 +174,7 @@ pub const SESSION_FROM: &str = "Session from";
 /// A client was not served; the reason follows.
 pub const NOT_SERVED: &str = "not served";
 /// A client was refused at once.
-pub const TURNED_AWAY: &str = "Turned";
+pub const REFUSED: &str = "Refused";
 /// A client left before it was served.
 pub const CLIENT_LEFT: &str = "client left";
 /// A client that was not served because it left.
@@ -142,17 +184,30 @@ pub const LEFT_WHILE_HELD: &str = "the client left while it was held";
 /// A client that may not wake the service connected while the service was asleep.
 pub const MAY_NOT_WAKE: &str = "this client may not wake it";
 /// A client was held for longer than its hold timeout.
-pub const NOT_READY_IN_TIME: &str = "the service was not ready in time";
+pub const NOT_READY_IN_TIME: &str = "the service was not ready within hold.timeout";
 /// The limit of held clients is reached.
-pub const TOO_MANY_HELD: &str = "too many clients are held already";
+pub const TOO_MANY_HELD: &str = "the hold queue is full";
 /// An administrator ended a session.
-pub const ENDED_BY_ADMINISTRATOR: &str = "ended by an administrator";
+pub const ENDED_BY_ADMINISTRATOR: &str = "terminated by an administrator";
 /// A client does not begin with a PROXY header.
-pub const NO_PROXY_HEADER: &str = "it does not begin with a PROXY header (have it send one";
+pub const NO_PROXY_HEADER: &str = "no PROXY header at the start of the connection (enable the header there";
 /// Log lines were lost because the log sink accepted none.
-pub const LINES_LOST: &str = "log lines were lost";
+pub const LINES_LOST: &str = "lost: the reader is too slow";
 /// The resolver has no free thread.
 pub const NO_THREAD: &str = "no thread";
+
+/// A client sent nothing, and only data wakes the service; the time follows.
+pub const CLIENT_SILENT: &str = "not served: the client sent nothing for";
+
+/// This client was refused before it was served.
+pub fn refused(client: &str) -> String {
+    format!("{NOT_SERVED}: {REFUSED} {client}")
+}
+
+/// A client sent no PROXY header within this number of seconds.
+pub fn no_proxy_header_within(seconds: &str) -> String {
+    format!("no PROXY header within {seconds} s")
+}
 
 /// A session of this client of this service that was held and then reached a server.
 pub fn session_held(service: &str, client: &str) -> String {

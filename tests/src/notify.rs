@@ -65,12 +65,12 @@ impl Manager {
 
     fn start(socket: UnixDatagram, name: String, dir: Option<TempDir>) -> Result<Self> {
         let received = Arc::new(Collected::default());
-        let reader_socket = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
+        let source = socket.try_clone().doing(|| format!("clone the socket {name}"))?;
         let into = Arc::clone(&received);
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A length of 0 is the shutdown of the socket by our own drop.
-            while let Ok(length @ 1..) = reader_socket.recv(&mut buffer) {
+            while let Ok(length @ 1..) = source.recv(&mut buffer) {
                 let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
                 into.push(Message { at: Instant::now(), text });
             }

@@ -66,7 +66,7 @@ macro_rules! kinds {
     };
 }
 
-const ENDED_EARLY: &str = "it ended in good order before it was ready; its own log may say why";
+const ENDED_EARLY: &str = "it exited without an error before it was ready; see its log";
 
 kinds! {
     /// A systemd unit.
@@ -87,7 +87,7 @@ kinds! {
         freeze: Support::Always,
         stop: Support::Always,
         notify: Support::Never(
-            "notify is not what containers do; use healthy (its health check) or connect",
+            "containers do not notify; use healthy (the health check) or connect",
         ),
         health_check: true,
         survives_crash: true,
@@ -102,8 +102,7 @@ kinds! {
         notify: Support::Always,
         health_check: false,
         survives_crash: false,
-        ended_early: "it exited with code 0 before it was ready; exec takes the server itself, what has somebody else \
-                      start it is woken with start (commands), unit or container",
+        ended_early: "it exited with code 0 before it was ready; exec must run the server itself; for a server that another program starts use start (commands), unit or container",
     };
     /// The user's own commands.
     Command: Properties {
@@ -120,8 +119,8 @@ kinds! {
     WakeOnLan: Properties {
         key: "wol",
         options: &["broadcast"],
-        freeze: Support::Never("a machine that a packet wakes cannot be frozen from here"),
-        stop: Support::Never("the machine falls asleep by itself"),
+        freeze: Support::Never("a machine cannot be frozen over the network"),
+        stop: Support::Never("a machine cannot be stopped over the network; it must suspend itself"),
         notify: Support::Never("a machine does not notify; use connect"),
         health_check: false,
         survives_crash: false,
@@ -205,7 +204,7 @@ impl ActivatorConfig {
             Self::Exec(exec) => format!("started and stopped as a process: {}", command_line(&exec.argv)),
             Self::Command(commands) => {
                 let stop = commands.stop.as_ref().map_or_else(
-                    || "; it is not stopped".to_owned(),
+                    || "; never stopped (no wake.stop)".to_owned(),
                     |stop| format!("; stopped by: {}", command_line(stop)),
                 );
                 format!("started by: {}{stop}", command_line(&commands.start))

@@ -140,23 +140,21 @@ pub(crate) fn spawn_failure(program: &OsStr, error: &io::Error) -> String {
         Some(Errno::NOENT) if path => {
             "check the path, and the interpreter in its first line if it is a script"
         }
-        Some(Errno::NOENT) => "no directory of PATH has it: install it, or give its full path",
-        Some(Errno::ACCESS) => {
-            "make it executable (chmod +x) and reachable for the user that dormouse runs as"
-        }
+        Some(Errno::NOENT) => "it is in no directory of PATH; install it or write its full path",
+        Some(Errno::ACCESS) => "make it executable (chmod +x) and accessible to dormouse's user",
         Some(Errno::NOEXEC) => {
-            "it is no program for this machine; a script needs a first line such as #!/bin/sh"
+            "it is not a program for this machine; a script needs a first line such as #!/bin/sh"
         }
         Some(Errno::AGAIN) => {
-            "no more processes are allowed: end some, or raise the limit (TasksMax=, LimitNPROC=, ulimit -u, kernel.pid_max)"
+            "the limit of processes is reached; raise it (TasksMax=, LimitNPROC=, ulimit -u, kernel.pid_max)"
         }
-        Some(Errno::NOMEM) => "there is no memory left for another process: free some, or raise MemoryMax=",
+        Some(Errno::NOMEM) => "out of memory; free some or raise MemoryMax=",
         Some(Errno::MFILE | Errno::NFILE) => {
-            "no descriptors are left: raise the limit (LimitNOFILE=, ulimit -n)"
+            "the limit of descriptors is reached; raise it (LimitNOFILE=, ulimit -n)"
         }
-        Some(Errno::TOOBIG) => "its arguments and environment are too long",
-        Some(Errno::TXTBSY) => "it is being written at this moment; try again when that is done",
-        _ => "see whether it can be started by hand, as the user that dormouse runs as",
+        Some(Errno::TOOBIG) => "shorten its arguments and environment",
+        Some(Errno::TXTBSY) => "its file is open for writing; try again when it is closed",
+        _ => "try to start it by hand as dormouse's user",
     };
     format!("{error}; {remedy}")
 }
@@ -235,7 +233,7 @@ impl LastLine {
 
 impl fmt::Display for LastLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "; it last wrote {:?}", self.0) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "; its last output was {:?}", self.0) }
     }
 }
 

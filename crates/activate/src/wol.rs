@@ -83,14 +83,16 @@ pub(crate) async fn run(
                 packets = None;
                 if !stop_explained {
                     stop_explained = true;
-                    (context.log)(LogLine::Notice(&format!("{machine} is left to fall asleep by itself")));
+                    (context.log)(LogLine::Notice(&format!(
+                        "{machine} cannot be stopped over the network and must suspend itself"
+                    )));
                 }
                 Event::Stopped
             }
             Some(Request::Freeze) => Event::FreezeFailed(failure(
                 &machine,
                 Operation::Freeze,
-                "a machine cannot be frozen over the network; leave idle.freeze out".to_owned(),
+                "a machine cannot be frozen over the network; remove idle.freeze".to_owned(),
             )),
             Some(Request::Thaw) => Event::Thawed,
             None => return,
@@ -132,7 +134,7 @@ impl Packets {
     fn warn(&mut self, machine: &Machine, context: &ActivatorContext, error: &io::Error) {
         if !self.warned {
             self.warned = true;
-            (context.log)(LogLine::Warning(&format!("No packet to {machine}: {}", reason(error))));
+            (context.log)(LogLine::Warning(&format!("Cannot send a packet to {machine}: {}", reason(error))));
         }
     }
 }
@@ -151,7 +153,7 @@ fn packet(mac: [u8; 6]) -> Vec<u8> {
 }
 
 fn reason(error: &io::Error) -> String {
-    format!("{error}; see that the broadcast address belongs to a network that this machine is in")
+    format!("{error}; use the broadcast address of a network of this machine")
 }
 
 fn failure(machine: &Machine, operation: Operation, reason: String) -> ActivationError {

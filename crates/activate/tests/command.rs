@@ -86,7 +86,7 @@ async fn a_failed_start_reports_the_reason() {
     let error = Rig::new("echo no such machine >&2; exit 7", &[]).start_fails().await;
     assert_eq!(
         error.reason,
-        "the start command failed: it exited with code 7; it last wrote \"no such machine\""
+        "the start command failed: it exited with code 7; its last output was \"no such machine\""
     );
     let mut rig = Rig::with(|dir| Commands {
         start: vec![dir.join("nonexistent").into()],

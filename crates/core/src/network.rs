@@ -104,8 +104,10 @@ impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address => f.write_str("not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
-            Self::Prefix { bits } => write!(f, "behind the / stands a number of bits, 0 to {bits}"),
-            Self::HostBits(network) => write!(f, "the range begins at another address (write {network})"),
+            Self::Prefix { bits } => write!(f, "the prefix length after / must be 0 to {bits}"),
+            Self::HostBits(network) => {
+                write!(f, "the address has bits set after the prefix (write {network})")
+            }
         }
     }
 }

@@ -179,9 +179,9 @@ impl fmt::Display for WeeklyWindowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Day(text) => write!(f, "'{text}' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
-            Self::Times(text) => write!(f, "'{text}' is not a time from and until (write 08:00-18:00)"),
-            Self::Time(text) => write!(f, "'{text}' is not a time of the day (00:00 to 24:00)"),
-            Self::Empty => f.write_str("it ends when it begins (write 00:00-24:00 for whole days)"),
+            Self::Times(text) => write!(f, "'{text}' is not a range of times (write 08:00-18:00)"),
+            Self::Time(text) => write!(f, "'{text}' is not a time of day (00:00 to 24:00)"),
+            Self::Empty => f.write_str("start and end are equal (write 00:00-24:00 for whole days)"),
         }
     }
 }

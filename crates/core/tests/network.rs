@@ -32,11 +32,11 @@ fn invalid_networks_are_refused_with_the_reason() {
     for (text, reason) in [
         ("", "not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
         ("localhost", "not an IP address or range (write for example 10.0.0.0/8 or ::1)"),
-        ("10.0.0.0/33", "behind the / stands a number of bits, 0 to 32"),
-        ("10.0.0.0/", "behind the / stands a number of bits, 0 to 32"),
-        ("::/+1", "behind the / stands a number of bits, 0 to 128"),
-        ("10.1.2.3/8", "the range begins at another address (write 10.0.0.0/8)"),
-        ("fd00::1/64", "the range begins at another address (write fd00::/64)"),
+        ("10.0.0.0/33", "the prefix length after / must be 0 to 32"),
+        ("10.0.0.0/", "the prefix length after / must be 0 to 32"),
+        ("::/+1", "the prefix length after / must be 0 to 128"),
+        ("10.1.2.3/8", "the address has bits set after the prefix (write 10.0.0.0/8)"),
+        ("fd00::1/64", "the address has bits set after the prefix (write fd00::/64)"),
     ] {
         assert_eq!(text.parse::<Network>().unwrap_err().to_string(), reason, "{text:?}");
     }

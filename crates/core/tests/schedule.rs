@@ -36,15 +36,15 @@ fn windows_are_printed_in_short_form() {
 #[test]
 fn invalid_windows_are_refused_with_the_reason() {
     for (text, reason) in [
-        ("", "'' is not a time from and until (write 08:00-18:00)"),
-        ("Mon-Fri", "'Mon' is not a time of the day (00:00 to 24:00)"),
+        ("", "'' is not a range of times (write 08:00-18:00)"),
+        ("Mon-Fri", "'Mon' is not a time of day (00:00 to 24:00)"),
         ("Mon-Fry 08:00-18:00", "'Fry' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
-        ("Mon 08:00", "'08:00' is not a time from and until (write 08:00-18:00)"),
-        ("Mon 08:00-25:00", "'25:00' is not a time of the day (00:00 to 24:00)"),
-        ("Mon 8:0-9:00", "'8:0' is not a time of the day (00:00 to 24:00)"),
-        ("Mon +8:00-9:00", "'+8:00' is not a time of the day (00:00 to 24:00)"),
-        ("08:00-08:00", "it ends when it begins (write 00:00-24:00 for whole days)"),
-        ("24:00-08:00", "it ends when it begins (write 00:00-24:00 for whole days)"),
+        ("Mon 08:00", "'08:00' is not a range of times (write 08:00-18:00)"),
+        ("Mon 08:00-25:00", "'25:00' is not a time of day (00:00 to 24:00)"),
+        ("Mon 8:0-9:00", "'8:0' is not a time of day (00:00 to 24:00)"),
+        ("Mon +8:00-9:00", "'+8:00' is not a time of day (00:00 to 24:00)"),
+        ("08:00-08:00", "start and end are equal (write 00:00-24:00 for whole days)"),
+        ("24:00-08:00", "start and end are equal (write 00:00-24:00 for whole days)"),
         (", 08:00-18:00", "'' is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)"),
     ] {
         let said = text.parse::<WeeklyWindow>().map_err(|error| error.to_string());

@@ -45,7 +45,7 @@ pub(super) async fn ask(conf: &ResolvConf, name: &str, query: Query) -> Result<R
     match (refused, absent) {
         (Some(why), _) => Err(why),
         (None, Some(ttl)) => Ok(Reply::NoRecords(ttl)),
-        (None, None) => Err("the name is too long to be asked for".to_owned()),
+        (None, None) => Err("the name is too long".to_owned()),
     }
 }
 
@@ -66,7 +66,7 @@ async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, Strin
             Err(why)
         }
         (refused @ Reply::ServerError(_), _) | (_, refused @ Reply::ServerError(_)) => Ok(refused),
-        _ => Err("this is no answer".to_owned()),
+        _ => Err("unexpected reply".to_owned()),
     }
 }
 
@@ -76,7 +76,7 @@ async fn ask_for_addresses(conf: &ResolvConf, name: &str) -> Result<Reply, Strin
 /// When no resolver answered.
 async fn ask_for(conf: &ResolvConf, name: &str, kind: RecordType) -> Result<Reply, String> {
     let mut refused = None;
-    let mut silent = "there is no resolver".to_owned();
+    let mut silent = "no resolver is configured".to_owned();
     for _ in 0..conf.attempts {
         for server in &conf.servers {
             let asked = timeout(conf.timeout, ask_server(*server, name, kind)).await;
@@ -96,7 +96,7 @@ async fn ask_server(server: SocketAddr, name: &str, kind: RecordType) -> io::Res
         if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     // A new port and a random ID make forged answers unlikely (RFC 5452).
     let id = random();
-    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the name cannot be asked for");
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the name is invalid");
     let question = wire::question(id, name, kind).ok_or_else(no_name)?;
     let socket = UdpSocket::bind::<SocketAddr>(any).await?;
     socket.connect(server).await?;
@@ -121,7 +121,7 @@ async fn ask_over_tcp(
     name: &str,
     kind: RecordType,
 ) -> io::Result<Reply> {
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "the answer over TCP is broken");
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "malformed TCP reply");
     let stream = TcpStream::connect(server).await?;
     let length = u16::try_from(question.len()).map_err(|_| broken())?;
     let message = [&length.to_be_bytes(), question].concat();

@@ -50,14 +50,13 @@ impl DnsLog {
             NameEvent::Changed => {}
             NameEvent::Failing(why) => log.line(
                 Level::Warning,
-                format_args!("{label}{source} cannot be asked for ({why}); its servers stay as they are."),
+                format_args!("{label}{source}: DNS query failed: {why}; keeping its servers."),
             ),
-            NameEvent::Recovered => log.line(Level::Info, format_args!("{label}{source} is answered again.")),
+            NameEvent::Recovered => {
+                log.line(Level::Info, format_args!("{label}{source}: DNS queries succeed again."))
+            }
             NameEvent::NoServers => {
-                log.line(
-                    Level::Warning,
-                    format_args!("{label}{source} has no servers any more, or none yet."),
-                );
+                log.line(Level::Warning, format_args!("{label}{source} has no servers."));
             }
         }
     }

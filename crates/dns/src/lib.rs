@@ -94,7 +94,7 @@ async fn addresses(resolvers: &ResolvConf, name: &str) -> Result<(Vec<IpAddr>, D
     match ask(resolvers, name, Query::Addresses).await? {
         Reply::Addresses(addresses, ttl) => Ok((addresses, ttl)),
         Reply::NoRecords(ttl) => Ok((Vec::new(), ttl)),
-        Reply::Services(..) | Reply::Truncated | Reply::ServerError(_) => Err("this is no answer".to_owned()),
+        Reply::Services(..) | Reply::Truncated | Reply::ServerError(_) => Err("unexpected reply".to_owned()),
     }
 }
 
@@ -103,7 +103,7 @@ async fn services(resolvers: &ResolvConf, name: &str) -> Result<(Vec<Server>, Du
         Reply::Services(records, ttl) => (records, ttl),
         Reply::NoRecords(ttl) => return Ok((Vec::new(), ttl)),
         Reply::Addresses(..) | Reply::Truncated | Reply::ServerError(_) => {
-            return Err("this is no answer".to_owned());
+            return Err("unexpected reply".to_owned());
         }
     };
     let mut found = Vec::with_capacity(records.len());

@@ -98,7 +98,7 @@ pub fn reply(bytes: &[u8], id: u16, name: &str, kind: RecordType) -> Option<Repl
     Some(match packet.rcode() {
         RCODE::NoError => answer(&packet, kind),
         RCODE::NameError => Reply::NoRecords(negative_ttl(&packet)),
-        other => Reply::ServerError(format!("the resolver says {other:?}")),
+        other => Reply::ServerError(format!("the resolver returned {other:?}")),
     })
 }
 

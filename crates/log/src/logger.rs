@@ -171,7 +171,8 @@ impl Log {
         };
         match suppressed {
             0 => self.line(level, text),
-            count => self.line(level, format_args!("{text} ({count} more like this since it was last told)")),
+            1 => self.line(level, format_args!("{text} (1 similar line suppressed)")),
+            count => self.line(level, format_args!("{text} ({count} similar lines suppressed)")),
         }
     }
 
@@ -233,7 +234,8 @@ impl Style {
     /// Returns the line that reports the number of lost lines.
     fn lost_notice(&self, lines: u64) -> String {
         let priority = self.priority(Level::Warning);
-        let text = format!("{lines} log lines were lost, because nobody took them in time");
+        let noun = if lines == 1 { "line" } else { "lines" };
+        let text = format!("{lines} log {noun} lost: the reader is too slow");
         if self.native.is_some() {
             return entry(Level::Warning, text, "");
         }

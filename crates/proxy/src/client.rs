@@ -136,7 +136,7 @@ impl fmt::Display for Peer {
             Some(Addresses::Unix { src, .. }) => return write!(f, "{}", UnixName(src)),
             _ => {}
         }
-        let Some(remote) = &self.remote else { return f.write_str("a client that has gone") };
+        let Some(remote) = &self.remote else { return f.write_str("a disconnected client") };
         if let Ok(address) = SocketAddr::try_from(remote.clone()) {
             return write!(f, "{address}");
         }

@@ -103,7 +103,7 @@ impl fmt::Display for Refusal {
             Self::Asleep(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
             Self::Dropped(after) => write!(
                 f,
-                "Gave up after {} s: the server takes connections and ends them before its first byte",
+                "Gave up after {} s: the server closes connections before its first byte",
                 seconds(*after)
             ),
             Self::NoServer(after) => {
@@ -112,18 +112,16 @@ impl fmt::Display for Refusal {
             Self::QueueTimeout(after) => {
                 write!(
                     f,
-                    "Gave up after {} s in the queue: all servers have as many sessions as they may",
+                    "Gave up after {} s in the queue: all servers are at their session limit",
                     seconds(*after)
                 )
             }
-            Self::QueueFull => {
-                f.write_str("all servers have as many sessions as they may, and the queue is full")
-            }
+            Self::QueueFull => f.write_str("all servers are at their session limit, and the queue is full"),
             Self::ClientLeft => f.write_str("the client left while it was held"),
             Self::Silent(after) => {
                 write!(
                     f,
-                    "the client said nothing for {} s, and only data wakes the service",
+                    "the client sent nothing for {} s, and only data wakes the service",
                     seconds(*after)
                 )
             }

@@ -72,7 +72,7 @@ pub enum AbortReason {
 impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ServerDown => "ended, because the server went down",
+            Self::ServerDown => "aborted: the server went down",
         })
     }
 }
@@ -111,20 +111,20 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => f.write_str("finished"),
-            Self::Gone(side) => write!(f, "the {side} went away"),
+            Self::Gone(side) => write!(f, "closed by the {side}"),
             Self::Reset(side) => write!(f, "reset by the {side}"),
             Self::Failed { side, operation, error } => {
-                write!(f, "{operation} failed on the {side}'s side: {error}")
+                write!(f, "{side}: {operation} failed: {error}")
             }
             Self::HalfCloseTimeout(side, after) => {
-                write!(f, "half-closed by the {side}, then silent for {} s", after.as_secs_f64())
+                write!(f, "half-closed by the {side}, then idle for {} s", after.as_secs_f64())
             }
-            Self::IdleTimeout(after) => write!(f, "silent for {} s", after.as_secs_f64()),
+            Self::IdleTimeout(after) => write!(f, "idle for {} s", after.as_secs_f64()),
             Self::Aborted(reason) => write!(f, "{reason}"),
             Self::SideTimeout(side, after) => {
-                write!(f, "nothing from or to the {side} for {} s", after.as_secs_f64())
+                write!(f, "{side} inactive for {} s", after.as_secs_f64())
             }
-            Self::SessionTimeout(after) => write!(f, "over after {} s", after.as_secs_f64()),
+            Self::SessionTimeout(after) => write!(f, "session limit of {} s reached", after.as_secs_f64()),
         }
     }
 }

@@ -52,9 +52,9 @@ impl fmt::Display for BlockingError {
         match self {
             Self::NoThread(error) => {
                 let error = std::io::Error::from(*error);
-                write!(f, "the system has no thread for it: {error} (see TasksMax= and ulimit -u)")
+                write!(f, "cannot start a thread: {error}; raise TasksMax= or ulimit -u")
             }
-            Self::ThreadEnded => f.write_str("its thread ended"),
+            Self::ThreadEnded => f.write_str("the thread ended without a result"),
         }
     }
 }

@@ -39,7 +39,7 @@ impl fmt::Display for ListenFdsError {
             Self::BadPid(value) => write!(f, "LISTEN_PID={value} is not a process"),
             Self::BadPidfdId(value) => write!(f, "LISTEN_PIDFDID={value} is not a pidfd's inode number"),
             Self::BadCount(value) => write!(f, "LISTEN_FDS={value} is not a positive number of descriptors"),
-            Self::NotPassed(fd) => write!(f, "LISTEN_FDS promises descriptor {fd}, which was not passed"),
+            Self::NotPassed(fd) => write!(f, "LISTEN_FDS includes descriptor {fd}, which was not passed"),
         }
     }
 }

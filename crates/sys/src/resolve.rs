@@ -45,7 +45,7 @@ pub fn lookup_numeric(host: &str, service: &str) -> Result<Vec<SocketAddr>, Reso
 
 fn getaddrinfo(host: &str, service: &str, flags: i32) -> Result<Vec<SocketAddr>, ResolveError> {
     let error = |reason: String| ResolveError { query: format!("{host}:{service}"), reason };
-    let text = |text: &str| CString::new(text).map_err(|_| error("a NUL byte in the name".to_owned()));
+    let text = |text: &str| CString::new(text).map_err(|_| error("the name contains a NUL byte".to_owned()));
     let (node, port) = (text(host)?, text(service)?);
     // SAFETY: `addrinfo` is integers and pointers, for which zero (null) is a value.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };

@@ -22,7 +22,7 @@ pub(crate) struct Request {
 }
 
 /// The time limit of a request.
-const PATIENCE: Duration = Duration::from_secs(20);
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
 /// A thread that sends requests until it is stopped.
 pub(crate) struct Load {
@@ -52,7 +52,7 @@ impl Load {
     /// Waits until this many more requests have finished.
     pub(crate) fn more(&self, count: usize) -> Result<()> {
         let wanted = self.count() + count;
-        wait::until("the end of requests", PATIENCE, || Ok((self.count() >= wanted).then_some(())))
+        wait::until("the end of requests", REQUEST_LIMIT, || Ok((self.count() >= wanted).then_some(())))
     }
 
     /// Starts no more requests, waits for the open ones and returns all.
@@ -80,7 +80,7 @@ async fn send_requests(
         let records = Arc::clone(records);
         open.spawn(async move {
             let began = Instant::now();
-            let answer = match timeout(PATIENCE, request(front)).await {
+            let answer = match timeout(REQUEST_LIMIT, request(front)).await {
                 Ok(answer) => answer,
                 Err(_) => Err("no answer in time".to_owned()),
             };

@@ -37,9 +37,9 @@ pub(crate) async fn recreate_sockets(
     Ok(())
 }
 
-pub(crate) fn report(who: &str, requests: &[Request]) {
+pub(crate) fn report(program: &str, requests: &[Request]) {
     println!(
-        "{who}: {} requests, {} failed; p50 {:?}, p99 {:?}, longest {:?}",
+        "{program}: {} requests, {} failed; p50 {:?}, p99 {:?}, longest {:?}",
         requests.len(),
         requests.iter().filter(|request| request.answer.is_err()).count(),
         percentile(requests, 50),

@@ -1,4 +1,4 @@
-//! `dormouse check` from outside: what it prints where, and how it ends.
+//! `dormouse check`: its output and its exit status.
 
 use std::fs;
 use std::path::Path;
@@ -7,25 +7,25 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Launch, Result};
 
-/// How it ended, and what was on its standard output and error.
-struct Said {
+/// The exit code, the standard output and the standard error of a command.
+struct Outcome {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn dormouse(args: &[&str]) -> Result<Said> {
+fn dormouse(args: &[&str]) -> Result<Outcome> {
     let mut subject = Launch::dormouse().args(args).start()?;
     let code = subject.wait(SOON)?.code();
-    Ok(Said { code, out: subject.stdout().text(), err: subject.stderr().text() })
+    Ok(Outcome { code, out: subject.stdout().text(), err: subject.stderr().text() })
 }
 
-fn check(file: &Path) -> Result<Said> {
+fn check(file: &Path) -> Result<Outcome> {
     dormouse(&["check", &file.to_string_lossy()])
 }
 
 #[test]
-fn a_right_file_says_what_would_be_opened_started_and_stopped() {
+fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
     fs::write(
@@ -80,7 +80,7 @@ fn check_shows_admin_access_before_the_services() {
 }
 
 #[test]
-fn a_wrong_file_says_all_that_is_wrong() {
+fn an_invalid_file_reports_all_errors() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
     fs::write(&file, "[services.web]\nlisten = 8080\nhodl.max = 0\nhold.max = 0\n").unwrap();
@@ -101,7 +101,7 @@ fn a_wrong_file_says_all_that_is_wrong() {
 }
 
 #[test]
-fn a_warning_keeps_nothing_from_starting() {
+fn a_warning_does_not_prevent_a_start() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
     fs::write(&file, "[services.web]\nlisten = '@a'\nto = '@b'\nwake.exec = 'x'\nexclusive = 'gpu'\n")
@@ -153,19 +153,19 @@ fn options_of_a_path_need_the_right_separators() {
 }
 
 #[test]
-fn run_tells_the_same_and_does_not_start() {
+fn run_reports_the_same_errors_and_does_not_start() {
     let said = dormouse(&["run", "--listen=8080", "--hodl=1s", "--exec=x", "--wol=y"]).unwrap();
     assert_eq!((said.code, said.out.as_str()), (Some(78), ""));
     assert_eq!(
         said.err,
         "dormouse run: unrecognized option '--hodl=1s'; did you mean --hold?\n\
-         --listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses\n\
+         --listen: \"8080\": address is missing; write 127.0.0.1:8080, or *:8080 for all addresses\n\
          --wol: conflicts with --exec; keep only one\n"
     );
 }
 
 #[test]
-fn the_shipped_example_is_right() {
+fn the_shipped_example_is_valid() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/dormouse.toml");
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.err);

@@ -15,20 +15,20 @@ use dormouse_tests::{Launch, Result};
 /// The cases: `local/cli/convert/NAME.cfg` becomes `local/cli/convert/NAME.toml`.
 const CASES: [&str; 7] = ["bridge", "pair", "debian", "continued", "cluster", "rules", "names"];
 
-/// How it ended, and what was on its standard output and error.
-struct Said {
+/// The exit code, the standard output and the standard error of a command.
+struct Outcome {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn dormouse(launch: Launch) -> Result<Said> {
+fn dormouse(launch: Launch) -> Result<Outcome> {
     let mut subject = launch.start()?;
     let code = subject.wait(SOON)?.code();
-    Ok(Said { code, out: subject.stdout().text(), err: subject.stderr().text() })
+    Ok(Outcome { code, out: subject.stdout().text(), err: subject.stderr().text() })
 }
 
-fn convert(args: &[&str]) -> Result<Said> {
+fn convert(args: &[&str]) -> Result<Outcome> {
     dormouse(Launch::dormouse().arg("convert").args(args))
 }
 
@@ -37,7 +37,7 @@ fn golden(case: &str) -> (String, String) {
     (format!("local/cli/convert/{case}.cfg"), expected.unwrap_or_default())
 }
 
-/// What `dormouse check` refuses, beside keys and parameters that are not there yet.
+/// Returns the findings of `dormouse check`, without keys and parameters that do not exist yet.
 fn refused(said: &str) -> Vec<&str> {
     let of_check = |line: &&str| line.contains("(dormouse check)") || line.contains(": services.");
     said.lines().filter(of_check).collect()
@@ -75,7 +75,7 @@ fn check_accepts_the_results() {
     assert_eq!(
         fs::read_dir(dir.path()).unwrap().count(),
         CASES.len(),
-        "something was left beside the results"
+        "temporary files remain beside the results"
     );
 }
 
@@ -158,5 +158,5 @@ fn the_result_follows_links_writes_pipes_and_keeps_the_mode() {
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
 
     assert_eq!(convert(&[&case, "-o", &dir.path().to_string_lossy()]).unwrap().code, Some(2));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "something was left beside the results");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "temporary files remain beside the results");
 }

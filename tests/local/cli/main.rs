@@ -1,5 +1,4 @@
-//! The command line is described in full: what `--help` names is in the manual page and in the shell
-//! completion, and nothing is described there that does not exist.
+//! The command line, the manual pages and the shell completion describe the same options.
 
 #![forbid(unsafe_code)]
 
@@ -22,12 +21,12 @@ const COMMANDS: [(&str, &str); 7] = [
     ("status", include_str!("../../../docs/man/dormouse-status.8")),
     ("top", include_str!("../../../docs/man/dormouse-top.8")),
 ];
-/// Commands that have a page together.
-const STEER: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
-const STEER_PAGE: &str = include_str!("../../../docs/man/dormouse-status.8");
+/// The commands that share a manual page.
+const ADMIN: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
+const ADMIN_PAGE: &str = include_str!("../../../docs/man/dormouse-status.8");
 const COMPLETION: &str = include_str!("../../../docs/completions/dormouse.bash");
 
-/// The long options in a text: words that begin with two dashes.
+/// Returns the long options in a text: words that begin with two dashes.
 fn options_in(text: &str) -> BTreeSet<String> {
     let plain = text.replace("\\-", "-").replace("\\fB", " ").replace("\\fR", " ");
     plain
@@ -38,13 +37,13 @@ fn options_in(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The options that a page explains: each begins an item; other programs' may be mentioned elsewhere.
+/// Returns the options that begin an item of a page; the page may mention options of other programs elsewhere.
 fn options_of(page: &str) -> BTreeSet<String> {
     let items: String = page.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
     options_in(&items)
 }
 
-/// What `dormouse COMMAND --help` says.
+/// Returns the output of `dormouse COMMAND --help`.
 fn help(command: &str) -> Result<String> {
     let mut subject = Launch::dormouse().args([command, "--help"]).start()?;
     let status = subject.wait(SOON)?;
@@ -58,8 +57,8 @@ fn help(command: &str) -> Result<String> {
 }
 
 #[test]
-fn help_for_a_command_is_what_the_command_says_itself() {
-    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+fn help_with_a_command_prints_the_help_of_the_command() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(ADMIN) {
         let mut subject = Launch::dormouse().args(["help", command]).start().unwrap();
         assert!(subject.wait(SOON).unwrap().success(), "{command}: {}", subject.stderr().text());
         assert_eq!(subject.stdout().text(), help(command).unwrap(), "{command}");
@@ -132,14 +131,14 @@ fn the_manual_describes_each_option_of_the_help_and_no_other() {
 }
 
 #[test]
-fn what_steers_is_described_in_one_page() {
-    let (synopsis, page) = STEER_PAGE.split_once(".SH DESCRIPTION").unwrap();
+fn the_administrative_commands_share_one_page() {
+    let (synopsis, page) = ADMIN_PAGE.split_once(".SH DESCRIPTION").unwrap();
     let synopsis = synopsis.lines().find(|line| line.contains("\\-\\-control")).unwrap();
-    for verb in STEER {
+    for verb in ADMIN {
         let said = help(verb).unwrap();
         assert!(said.starts_with(&format!("dormouse {verb} ")), "{said}");
         let help = options_in(&said);
-        // What the line of the verbs names, and help, which goes without saying.
+        // The commands in the usage line, and help.
         let named = options_in(synopsis).into_iter().chain(["help".to_owned()]);
         assert_eq!(help, named.collect(), "{verb}");
         assert!(help.is_subset(&options_of(page)), "{verb}");
@@ -148,8 +147,8 @@ fn what_steers_is_described_in_one_page() {
 }
 
 #[test]
-fn the_completion_knows_each_option_of_the_help() {
-    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+fn the_completion_contains_each_option_of_the_help() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(ADMIN) {
         let known: String = COMPLETION
             .lines()
             .filter(|line| line.trim_start().starts_with(&format!("{command}:*)")))
@@ -160,8 +159,8 @@ fn the_completion_knows_each_option_of_the_help() {
 }
 
 #[test]
-fn each_option_of_the_help_is_taken() {
-    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(STEER) {
+fn each_option_of_the_help_is_accepted() {
+    for command in COMMANDS.map(|(command, _)| command).into_iter().chain(ADMIN) {
         for option in options_in(&help(command).unwrap()) {
             let mut subject =
                 Launch::dormouse().args([command, &format!("--{option}"), "127.0.0.1:9"]).start().unwrap();

@@ -1,4 +1,4 @@
-//! Outputs that take nothing: a full disk, a reader that has gone.
+//! Outputs that accept no data: a full disk, a closed pipe.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Result, Subject};
 
-/// Commands that answer on the output, and those that complain on the other.
+/// The commands that print to standard output, and below those that print errors.
 const ANSWERS: [&[&str]; 7] = [
     &["--help"],
     &["--version"],
@@ -36,8 +36,8 @@ fn full() -> Result<Stdio> {
     Ok(file.into())
 }
 
-/// Whoever read it is gone.
-fn left() -> Result<Stdio> {
+/// Returns the write end of a closed connection.
+fn closed() -> Result<Stdio> {
     let (_, writer) = UnixStream::pair().doing(|| "make a pair of sockets".to_owned())?;
     Ok(OwnedFd::from(writer).into())
 }
@@ -52,7 +52,7 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_no_crash() {
     for words in ANSWERS {
         let whole = dormouse(words, |command| command).unwrap();
         assert!(whole.status.success() && !whole.stdout.is_empty(), "{words:?}: {whole:?}");
-        for output in [full, left] {
+        for output in [full, closed] {
             let cut = dormouse(words, |command| command.stdout(output().unwrap())).unwrap();
             assert_eq!(cut.status.code(), Some(1), "{words:?}: {cut:?}");
             assert!(!String::from_utf8_lossy(&cut.stderr).contains("panicked"), "{words:?}: {cut:?}");
@@ -61,30 +61,30 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_no_crash() {
 }
 
 #[test]
-fn a_complaint_that_cannot_be_written_does_not_change_the_exit_status() {
+fn an_error_message_that_cannot_be_written_does_not_change_the_exit_status() {
     for words in COMPLAINTS {
         let whole = dormouse(words, |command| command).unwrap();
         assert!(!whole.status.success() && !whole.stderr.is_empty(), "{words:?}: {whole:?}");
-        for output in [full, left] {
+        for output in [full, closed] {
             let cut = dormouse(words, |command| command.stderr(output().unwrap())).unwrap();
             assert_eq!(cut.status.code(), whole.status.code(), "{words:?}");
         }
     }
 }
 
-/// Answers whoever comes to a control socket with services of nothing.
+/// Answers each client of a control socket with an empty list of services.
 fn answering(listener: &UnixListener) {
     for client in listener.incoming() {
         let Ok(mut client) = client else { return };
         let mut asked = [0; 256];
-        // Whoever says nothing, or leaves, has no test to fail here.
+        // A client that sends nothing or leaves does not fail the test.
         let _ = client.set_read_timeout(Some(SOON)).and_then(|()| client.read(&mut asked));
         let _ = client.write_all(b"{\"process\":{},\"services\":[]}\n\n");
     }
 }
 
 #[test]
-fn a_status_that_cannot_be_written_is_a_failure_unless_who_watched_it_left() {
+fn a_status_that_cannot_be_written_is_a_failure_unless_its_reader_left() {
     let dir = TempDir::new().unwrap();
     let path = dir.join("control");
     let listener = UnixListener::bind(&path).unwrap();
@@ -97,17 +97,17 @@ fn a_status_that_cannot_be_written_is_a_failure_unless_who_watched_it_left() {
     for more in [&[][..], &["--json"], &["--watch"], &["--watch", "--json"]] {
         let output = cut(more, full);
         assert_eq!(output.status.code(), Some(1), "{more:?}: {output:?}");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.starts_with("Failed to write to standard output: "), "{more:?}: {told}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.starts_with("Failed to write to standard output: "), "{more:?}: {message}");
     }
     for (more, code) in [(&[][..], 1), (&["--json"], 1), (&["--watch"], 0), (&["--watch", "--json"], 0)] {
-        let output = cut(more, left);
+        let output = cut(more, closed);
         assert_eq!(output.status.code(), Some(code), "{more:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{more:?}: {output:?}");
     }
 }
 
-/// What a command says that fails, when the journal reads its standard error.
+/// Returns the standard error of a failing command that writes to the journal.
 fn to_the_journal(words: &[&str]) -> Result<String> {
     let dir = TempDir::new()?;
     let path = dir.join("journal");
@@ -123,7 +123,7 @@ fn to_the_journal(words: &[&str]) -> Result<String> {
 }
 
 #[test]
-fn why_it_did_not_start_is_an_error_in_the_journal() {
+fn the_reason_of_a_failed_start_is_an_error_in_the_journal() {
     for words in [
         &["proxy", "127.0.0.1:1"][..],
         &["proxy", "-c", "0", "127.0.0.1:1"],
@@ -133,7 +133,7 @@ fn why_it_did_not_start_is_an_error_in_the_journal() {
         let said = to_the_journal(words).unwrap();
         assert!(!said.is_empty() && said.lines().all(|line| line.starts_with("<3>")), "{words:?}: {said}");
     }
-    // The C library's words, which have no priority with the original either.
+    // The C library's message, which has no priority in systemd-socket-proxyd either.
     let said = to_the_journal(&["proxy", "--no-such-option"]).unwrap();
     assert!(said.ends_with(": unrecognized option '--no-such-option'\n") && !said.starts_with('<'), "{said}");
 }

@@ -8,11 +8,11 @@ use dormouse_tests::{Failure, Family, Listener, Result, Stream, Subject, scaled,
 
 use crate::case::Expect::{Changed, ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, exchange, patience};
+use crate::rig::{A_WHILE, Plan, end_limit, exchange};
 
 /// More bytes than all buffers on the path can hold.
 const BULK: usize = 24 << 20;
-/// Many more bytes than one buffer on the path can hold.
+/// More bytes than one buffer on the path can hold.
 const EACH_WAY: usize = scaled(3 << 20, BULK);
 
 cases! {
@@ -267,7 +267,7 @@ fn keepalive(subject: Subject, client: &Stream, server: &Stream) -> Result<Strin
     exchange(client, server)?;
     let sides = [("client", client), ("server", server)].map(|(side, stream)| {
         // The table shows the retransmission timer until the last bytes are acknowledged.
-        let limit = patience(subject);
+        let limit = end_limit(subject);
         let on =
             wait::until("keepalive timer", limit, || Ok(tcp_timer(stream)?.is_keepalive().then_some(())));
         match on {

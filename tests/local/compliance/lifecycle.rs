@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::case::Expect::{Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, ending, exchange, log_of, patience};
+use crate::rig::{A_WHILE, Plan, end_limit, ending, exchange, log_of};
 
 cases! {
     sigterm: "SIGTERM without sessions" => Differs {
@@ -33,7 +33,7 @@ cases! {
         rig.subject.signal(Signal::TERM)?;
         rig.subject.wait(SOON)?;
         drop(open);
-        let stopping = manager.wait_for("STOPPING", "1", patience(s));
+        let stopping = manager.wait_for("STOPPING", "1", end_limit(s));
         Ok(if stopping.is_ok() { "STOPPING=1" } else { "nothing" }.to_owned())
     };
     sigterm_ends_sessions: "SIGTERM with a session" => Differs {
@@ -202,7 +202,7 @@ cases! {
         |s| Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "loud")).start()?.beginning();
 }
 
-/// Returns how long a line at the start of a session is waited for: the original writes it, dormouse does not.
+/// Returns the time limit for a line at the start of a session, which systemd-socket-proxyd writes and dormouse does not.
 fn told_at_start(subject: Subject) -> Duration {
     match subject {
         Subject::Dormouse => A_WHILE / 2,
@@ -241,7 +241,7 @@ fn drain(subject: Subject) -> Result<String> {
     drop((client, server));
     let status = rig.subject.wait(SOON)?;
     if rig.back.has_pending(Duration::ZERO)? {
-        return Ok("new_clients are served".to_owned());
+        return Ok("new clients are served".to_owned());
     }
     let next = Launch::new(subject).arg(rig.back.address().to_string()).pass(&rig.front).start()?;
     let server = rig.back.accept(SOON).map_err(|failure| next.with_log(&failure))?;

@@ -8,7 +8,7 @@ use dormouse_tests::{Result, Subject};
 
 use crate::case::Expect::{ChangedAndDiffers, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, ending, exchange, patience};
+use crate::rig::{A_WHILE, Plan, end_limit, ending, exchange};
 
 cases! {
     ready: "at the start" => ChangedAndDiffers {
@@ -19,7 +19,7 @@ cases! {
     }, |s| {
         let manager = Manager::at_path()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY", patience(s))
+        notification(&manager, "READY", end_limit(s))
     };
     ready_abstract: "at the start, to an abstract socket" => ChangedAndDiffers {
         difference: "status-text",
@@ -29,12 +29,12 @@ cases! {
     }, |s| {
         let manager = Manager::at_abstract_name()?;
         let _rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY", patience(s))
+        notification(&manager, "READY", end_limit(s))
     };
     ready_means_serving: "after READY=1" => Same("serves"), |s| {
         let manager = Manager::at_path()?;
         let mut rig = Plan::new(s).launch(|l| l.notify(&manager)).start()?;
-        notification(&manager, "READY", patience(s))?;
+        notification(&manager, "READY", end_limit(s))?;
         rig.beginning()
     };
     stopping: "at the idle exit" => ChangedAndDiffers {
@@ -48,7 +48,7 @@ cases! {
         let (mut rig, client, server) = plan.start_with_session()?;
         drop((client, server));
         ending(&mut rig.subject, SOON)?;
-        notification(&manager, "STOPPING", patience(s))
+        notification(&manager, "STOPPING", end_limit(s))
     };
     error_number: "with an invalid command line" => Same("ERRNO=22*"), |s| {
         let manager = Manager::at_path()?;

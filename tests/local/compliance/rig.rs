@@ -172,7 +172,7 @@ impl Rig {
         begun.map_err(|failure| self.subject.with_log(&failure))
     }
 
-    /// Returns `still running` if the program serves another session, or the way in which it ended.
+    /// Returns `still running` if the program serves another session, or the way in which the program ended.
     pub(crate) fn state_after_next_session(&mut self) -> Result<String> {
         let state = self.beginning()?;
         Ok(if state == "serves" { "still running".to_owned() } else { state })
@@ -188,9 +188,9 @@ impl Rig {
     }
 }
 
-/// The time limit for an event that dormouse must cause and systemd-socket-proxyd must not cause: the common deadline
-/// for dormouse, and a shorter time for systemd-socket-proxyd.
-pub(crate) fn patience(subject: Subject) -> Duration {
+/// Returns the time limit for an event that dormouse must cause and systemd-socket-proxyd may not cause: the common
+/// limit for dormouse, and a shorter one for systemd-socket-proxyd.
+pub(crate) fn end_limit(subject: Subject) -> Duration {
     match subject {
         Subject::Dormouse => LIMIT,
         Subject::SocketProxyd => Duration::from_secs(2),

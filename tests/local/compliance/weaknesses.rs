@@ -23,12 +23,12 @@ use rustix::net::{
 
 use crate::case::Expect::{ChangedAndDiffers, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, Rig, exchange, patience};
+use crate::rig::{A_WHILE, Plan, Rig, end_limit, exchange};
 
 /// The descriptors for a few sessions: a multiple of the six or eight that systemd-socket-proxyd needs for each.
 const SESSION_DESCRIPTORS: usize = 24;
 
-/// The number of clients or servers that read nothing.
+/// The number of peers that read nothing.
 const READERS: usize = scaled(4, 20);
 
 /// A user without other processes.
@@ -107,7 +107,7 @@ cases! {
         let plan = Plan::new(s).dormouse_args(["--wait=0", "--connect-timeout=300ms"]);
         let rig = plan.start_before(back)?;
         let client = rig.client()?;
-        Ok(if client.ended_within(patience(s))?.is_some() { "dropped" } else { "still waiting" }.to_owned())
+        Ok(if client.ended_within(end_limit(s))?.is_some() { "dropped" } else { "still waiting" }.to_owned())
     };
     idle_session: "a session without data" => Differs {
         difference: "timeouts",
@@ -117,7 +117,7 @@ cases! {
         let rig = Plan::new(s).dormouse_args(["--idle-timeout=300ms"]).start()?;
         let (client, server) = rig.session()?;
         exchange(&client, &server)?;
-        Ok(if client.ended_within(patience(s))?.is_some() { "ended" } else { "left open" }.to_owned())
+        Ok(if client.ended_within(end_limit(s))?.is_some() { "ended" } else { "left open" }.to_owned())
     };
     half_open: "the client has ended its stream, and the server never does" => ChangedAndDiffers {
         difference: "timeouts",
@@ -325,7 +325,7 @@ fn half_open(subject: Subject) -> Result<String> {
     let begun = Instant::now();
     client.finish()?;
     server.receive_to_end(SOON)?;
-    let ended = client.ended_within(patience(subject))?.is_some();
+    let ended = client.ended_within(end_limit(subject))?.is_some();
     Ok(match (ended, begun.elapsed()) {
         (false, _) => "left open",
         (true, took) if took < limit * 3 / 4 => "ended at once",

@@ -1,10 +1,10 @@
 //! Bytes are conserved: whatever two peers do, each receives exactly the bytes that the other sent, in order, and
 //! the way in which the other ended.
 //!
-//! A run sends ten thousand random sessions (400 without the feature `system`) through one process for each
-//! pair of socket families. The seed of a session determines its actions (`plan`); each peer performs them and
-//! checks the received bytes (`peer`); then the observations of each peer are compared with the actions of the
-//! other (`verdict`).
+//! A run sends ten thousand random sessions (400 without the feature `system`) through one process for each pair of
+//! socket families. The seed of a session determines its actions (`plan`); each peer performs them and checks the
+//! received bytes (`peer`); then the observations of each peer are compared with the actions of the other
+//! (`verdict`).
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -37,7 +37,7 @@ const SESSIONS: u64 = scaled(400, 10_000) as u64;
 
 /// The longest time without progress of a session. The pauses of a session are far shorter; a busy machine may
 /// delay it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const STALL_LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
 fn all_bytes_arrive_through_the_program() {
@@ -51,7 +51,7 @@ fn all_bytes_arrive_through_the_program() {
         let each = count(SESSIONS).unwrap().div_ceil(FamilyPair::ALL.len() as u64);
         (Sessions::Random { seed, count: each }, FamilyPair::ALL.to_vec())
     };
-    let wanted = Run { path: Path::Program(Subject::Dormouse), pairs, sessions, patience: PATIENCE };
+    let wanted = Run { path: Path::Program(Subject::Dormouse), pairs, sessions, stall_limit: STALL_LIMIT };
     let report = run(&wanted).unwrap();
     println!("{report}");
     report.assert_clean();
@@ -64,15 +64,15 @@ fn all_bytes_arrive_over_a_direct_connection() {
         Path::Direct,
         &[FamilyPair::TCP_TO_TCP, FamilyPair::UNIX_TO_UNIX],
         scaled(50, 500) as u64,
-        PATIENCE,
+        STALL_LIMIT,
     )
     .unwrap();
     report.assert_clean();
 }
 
-fn run_some(path: Path, pairs: &[FamilyPair], count: u64, patience: Duration) -> Result<Report> {
+fn run_some(path: Path, pairs: &[FamilyPair], count: u64, stall_limit: Duration) -> Result<Report> {
     let sessions = Sessions::Random { seed: seed()?, count };
-    run(&Run { path, pairs: pairs.to_vec(), sessions, patience })
+    run(&Run { path, pairs: pairs.to_vec(), sessions, stall_limit })
 }
 
 fn count(default: u64) -> Result<u64> {

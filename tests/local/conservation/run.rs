@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) pairs: Vec<FamilyPair>,
     pub(crate) sessions: Sessions,
     /// The longest time without progress of a session.
-    pub(crate) patience: Duration,
+    pub(crate) stall_limit: Duration,
 }
 
 /// The sessions of each pair of families.
@@ -65,8 +65,8 @@ pub(crate) fn run(run: &Run) -> Result<Report> {
     runtime.block_on(LocalSet::new().run_until(async {
         let pairs = run.pairs.iter().enumerate().map(|(index, pair)| {
             let (pair, index) = (*pair, index as u64);
-            let (path, sessions, patience) = (run.path, run.sessions, run.patience);
-            tokio::task::spawn_local(async move { go(path, pair, sessions.seeds(index), patience).await })
+            let (path, sessions, stall_limit) = (run.path, run.sessions, run.stall_limit);
+            tokio::task::spawn_local(async move { go(path, pair, sessions.seeds(index), stall_limit).await })
         });
         let mut report = Report::default();
         for pair in pairs.collect::<Vec<_>>() {
@@ -111,11 +111,11 @@ impl fmt::Display for Report {
 }
 
 /// Runs all sessions of one pair of families: first those with a header, concurrently, then the others, one by one.
-async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, patience: Duration) -> Result<Report> {
+async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, stall_limit: Duration) -> Result<Report> {
     let begun = Instant::now();
-    let (setup, listener) = Setup::open(path, pair)?;
+    let (setup, listener) = Setup::start(path, pair)?;
     let registry = Rc::new(Registry::default());
-    let server = tokio::task::spawn_local(serve(listener, pair, Rc::clone(&registry), patience));
+    let server = tokio::task::spawn_local(serve(listener, pair, Rc::clone(&registry), stall_limit));
 
     let (named, lone): (Vec<_>, Vec<_>) =
         (0..).zip(seeds).partition(|(_, seed): &(u64, u64)| Plan::new(*seed).has_header);
@@ -125,7 +125,7 @@ async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, patience: Duration) -
         let Ok(ticket) = Arc::clone(&gate).acquire_owned().await else { break };
         let (registry, front) = (Rc::clone(&registry), setup.front.clone());
         visits.push(tokio::task::spawn_local(async move {
-            visit(&registry, &front, pair, Session::new(number, seed), patience).await;
+            visit(&registry, &front, pair, Session::new(number, seed), stall_limit).await;
             drop(ticket);
         }));
     }
@@ -133,11 +133,11 @@ async fn go(path: Path, pair: FamilyPair, seeds: Vec<u64>, patience: Duration) -
     for done in visits {
         done.await.map_err(|error| Failure::Unexpected(format!("a client panicked: {error}")))?;
     }
-    settle(&setup, &registry, patience).await;
+    settle(&setup, &registry, stall_limit).await;
     for (number, seed) in lone {
-        visit(&registry, &setup.front, pair, Session::new(number, seed), patience).await;
+        visit(&registry, &setup.front, pair, Session::new(number, seed), stall_limit).await;
     }
-    settle(&setup, &registry, patience).await;
+    settle(&setup, &registry, stall_limit).await;
     server.abort();
 
     let mut report = Report { failures: registry.failures(), lines: Vec::new() };
@@ -163,7 +163,7 @@ fn tail(log: &str) -> String {
 }
 
 /// Waits until all sessions have ended in the process under test and in this process.
-async fn settle(setup: &Setup, registry: &Registry, patience: Duration) {
+async fn settle(setup: &Setup, registry: &Registry, stall_limit: Duration) {
     let quiet = async {
         // A connection may wait for the accept: require the idle state several times in a row.
         let mut quiet = 0;
@@ -174,7 +174,7 @@ async fn settle(setup: &Setup, registry: &Registry, patience: Duration) {
         }
         Ok::<_, Failure>(())
     };
-    match timeout(patience, quiet).await {
+    match timeout(stall_limit, quiet).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => registry.fail(failure),
         Err(_) => registry.fail(format!(
@@ -191,7 +191,7 @@ async fn visit(
     front: &Address,
     pair: FamilyPair,
     session: Rc<Session>,
-    patience: Duration,
+    stall_limit: Duration,
 ) {
     registry.expect(&session);
     session.client.begin();
@@ -206,14 +206,14 @@ async fn visit(
         }
         Ok(())
     };
-    let outcome = unless_stuck(&session, patience, whole).await;
+    let outcome = unless_stuck(&session, stall_limit, whole).await;
     if let Err(failure) = outcome {
         registry.fail(describe(&session, pair, Role::Client, &failure));
     }
 }
 
 /// Runs the server of all sessions.
-async fn serve(listener: ServerListener, pair: FamilyPair, registry: Rc<Registry>, patience: Duration) {
+async fn serve(listener: ServerListener, pair: FamilyPair, registry: Rc<Registry>, stall_limit: Duration) {
     loop {
         let connection = match listener.accept().await {
             Ok(connection) => connection,
@@ -225,15 +225,15 @@ async fn serve(listener: ServerListener, pair: FamilyPair, registry: Rc<Registry
         registry.busy.set(registry.busy.get() + 1);
         let registry = Rc::clone(&registry);
         tokio::task::spawn_local(async move {
-            receive(&registry, pair, connection, patience).await;
+            receive(&registry, pair, connection, stall_limit).await;
             registry.busy.set(registry.busy.get() - 1);
         });
     }
 }
 
-async fn receive(registry: &Rc<Registry>, pair: FamilyPair, connection: Connection, patience: Duration) {
+async fn receive(registry: &Rc<Registry>, pair: FamilyPair, connection: Connection, stall_limit: Duration) {
     let have = Cell::new(0);
-    let session = match timeout(patience, identify(registry, &connection, &have)).await {
+    let session = match timeout(stall_limit, identify(registry, &connection, &have)).await {
         Ok(Ok(Some(session))) => session,
         Ok(Ok(None)) => {
             registry.orphans.set(registry.orphans.get() + 1);
@@ -241,7 +241,7 @@ async fn receive(registry: &Rc<Registry>, pair: FamilyPair, connection: Connecti
         }
         Ok(Err(failure)) => return registry.fail(format!("{pair}: {failure}")),
         Err(_) => {
-            let (have, secs) = (have.get(), patience.as_secs());
+            let (have, secs) = (have.get(), stall_limit.as_secs());
             return registry.fail(format!("{pair}: a connection stayed open for {secs} s with {have} bytes"));
         }
     };
@@ -250,7 +250,7 @@ async fn receive(registry: &Rc<Registry>, pair: FamilyPair, connection: Connecti
         let seen = take_part(&session, Role::Server, connection).await?;
         judge(&session, Role::Server, pair, seen).map_err(Failure::Unexpected)
     };
-    let outcome = unless_stuck(&session, patience, whole).await;
+    let outcome = unless_stuck(&session, stall_limit, whole).await;
     if let Err(failure) = outcome {
         registry.fail(describe(&session, pair, Role::Server, &failure));
     }
@@ -280,17 +280,17 @@ async fn identify(
     Ok(Some(session))
 }
 
-/// Fails when no byte of the session has moved for `patience`. The total duration has no limit, because it depends
+/// Fails when no byte of the session has moved for `stall_limit`. The total duration has no limit, because it depends
 /// on the load of the machine.
 async fn unless_stuck(
     session: &Session,
-    patience: Duration,
+    stall_limit: Duration,
     whole: impl Future<Output = Result<()>>,
 ) -> Result<()> {
     let stuck = async {
         let mut last = session.bytes_moved();
         loop {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(stall_limit).await;
             let now = session.bytes_moved();
             if now == last {
                 return;
@@ -300,11 +300,11 @@ async fn unless_stuck(
     };
     tokio::select! {
         outcome = whole => outcome,
-        () = stuck => Err(hung(session, patience)),
+        () = stuck => Err(hung(session, stall_limit)),
     }
 }
 
-fn hung(session: &Session, patience: Duration) -> Failure {
+fn hung(session: &Session, stall_limit: Duration) -> Failure {
     let state = |role| {
         let peer = session.of(role);
         let (sent, received) = (peer.sent.get(), peer.received.get());
@@ -312,7 +312,7 @@ fn hung(session: &Session, patience: Duration) -> Failure {
     };
     Failure::Unexpected(format!(
         "nothing has moved for {} s: {}; {}",
-        patience.as_secs(),
+        stall_limit.as_secs(),
         state(Role::Client),
         state(Role::Server)
     ))

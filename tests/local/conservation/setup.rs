@@ -88,7 +88,7 @@ const MOST_MEMORY: u64 = 12 << 20;
 
 impl Setup {
     /// Opens the server's listener and starts the program.
-    pub(crate) fn open(path: Path, pair: FamilyPair) -> Result<(Self, ServerListener)> {
+    pub(crate) fn start(path: Path, pair: FamilyPair) -> Result<(Self, ServerListener)> {
         let dir = TempDir::new()?;
         let listener = ServerListener::open(&match pair.back {
             Kind::Tcp => Address::Tcp(([127, 0, 0, 1], 0).into()),

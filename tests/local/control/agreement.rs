@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs this number of sessions, each of which sends its number and receives the echo. Returns the number of bytes
 /// sent.
-fn crowd(rig: &Rig, sessions: usize) -> Result<usize> {
+fn run_sessions(rig: &Rig, sessions: usize) -> Result<usize> {
     process::raise_own_nofile(2_000)?;
     let front = rig.front("main")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -59,7 +59,7 @@ fn finished(done: Option<std::result::Result<Done, tokio::task::JoinError>>) -> 
 #[test]
 fn all_counters_agree_on_thousands_of_sessions() {
     let rig = Rig::new("log = \"tcplog\"", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
-    let bytes = crowd(&rig, SESSIONS).unwrap().to_string();
+    let bytes = run_sessions(&rig, SESSIONS).unwrap().to_string();
     rig.is_empty().unwrap();
     let sessions = SESSIONS.to_string();
 

@@ -68,9 +68,15 @@ fn an_invalid_header_ends_the_client_and_is_reported_once() {
         assert_eq!(client.receive_to_end(SOON).unwrap().bytes, b"", "{words:?}");
     }
     // The access log has a line for each session; the warning is logged once.
-    scene.wait_for_log("not served: Turned 127.0.0.1:").unwrap();
+    scene.wait_for_log(&messages::refused("127.0.0.1:")).unwrap();
     let log = scene.log();
-    assert_eq!(log.lines().filter(|line| line.starts_with("main: Turned 127.0.0.1:")).count(), 1, "{log}");
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.starts_with(&format!("main: {} 127.0.0.1:", messages::REFUSED)))
+            .count(),
+        1,
+        "{log}"
+    );
     assert!(log.contains(messages::NO_PROXY_HEADER), "{log}");
     assert!(scene.server_gets_no_connection().unwrap());
 }
@@ -85,7 +91,7 @@ fn a_late_header_ends_the_client() {
         assert!(matches!(client.receive_to_end(SOON).unwrap().ending, Ending::Fin | Ending::Reset));
     }
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
-    scene.wait_for_log("no PROXY header within 0.3 s").unwrap();
+    scene.wait_for_log(&messages::no_proxy_header_within("0.3")).unwrap();
     assert!(scene.server_gets_no_connection().unwrap());
 }
 
@@ -94,7 +100,7 @@ fn a_client_that_leaves_without_data_is_not_reported() {
     let scene = Scene::new("accept_proxy = true").unwrap();
     drop(scene.client().unwrap());
     scene.wait_for_log(messages::NOT_SERVED_LEFT).unwrap();
-    assert!(!scene.log().contains(messages::TURNED_AWAY), "{}", scene.log());
+    assert!(!scene.log().contains(messages::REFUSED), "{}", scene.log());
 }
 
 #[test]

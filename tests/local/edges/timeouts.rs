@@ -43,7 +43,7 @@ fn a_session_with_an_inactive_client_ends() {
     let scene = scene("client = SPAN, server = \"1h\"");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
-    let took = ends(&scene, last, &[&client, &server], "nothing from or to the client for 0.4 s");
+    let took = ends(&scene, last, &[&client, &server], "client inactive for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -52,7 +52,7 @@ fn a_session_with_an_inactive_server_ends() {
     let scene = scene("client = \"1h\", server = SPAN");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
-    let took = ends(&scene, last, &[&client, &server], "nothing from or to the server for 0.4 s");
+    let took = ends(&scene, last, &[&client, &server], "server inactive for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -65,7 +65,7 @@ fn data_defers_the_timeout() {
     while began.elapsed() < SPAN * 3 {
         last = talk(&client, &server);
     }
-    let took = ends(&scene, last, &[&client, &server], "nothing from or to the client for 0.4 s");
+    let took = ends(&scene, last, &[&client, &server], "client inactive for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -76,7 +76,7 @@ fn a_client_that_does_not_read_counts_as_inactive() {
     let bulk = vec![7; 1 << 20];
     // The buffers between the peers may take longer to fill than the client timeout.
     while server.is_writable_within(SPAN / 4).unwrap() && server.send_nonblocking(&bulk).is_ok() {}
-    scene.wait_for_log(&messages::session_ended("nothing from or to the client for 0.4 s")).unwrap();
+    scene.wait_for_log(&messages::session_ended("client inactive for 0.4 s")).unwrap();
     // A stream with undelivered bytes does not end with an orderly close.
     assert_eq!(client.receive_to_end(SOON).unwrap().ending, Ending::Reset);
 }
@@ -86,7 +86,7 @@ fn the_tunnel_timeout_replaces_both_inactivity_timeouts() {
     let scene = scene("client = \"100ms\", server = \"100ms\", tunnel = \"800ms\"");
     let (client, server) = scene.session().unwrap();
     let last = talk(&client, &server);
-    let took = ends(&scene, last, &[&client, &server], "silent for 0.8 s");
+    let took = ends(&scene, last, &[&client, &server], "idle for 0.8 s");
     assert!(took >= NEARLY * 2, "{took:?}");
 }
 
@@ -97,7 +97,7 @@ fn a_client_that_stays_open_after_the_servers_fin_is_ended() {
     talk(&client, &server);
     let began = Instant::now();
     server.finish().unwrap();
-    let took = ends(&scene, began, &[&client, &server], "half-closed by the server, then silent for 0.4 s");
+    let took = ends(&scene, began, &[&client, &server], "half-closed by the server, then idle for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 
@@ -108,7 +108,7 @@ fn a_server_that_stays_open_after_the_clients_fin_is_ended() {
     talk(&client, &server);
     let began = Instant::now();
     client.finish().unwrap();
-    let took = ends(&scene, began, &[&client, &server], "half-closed by the client, then silent for 0.4 s");
+    let took = ends(&scene, began, &[&client, &server], "half-closed by the client, then idle for 0.4 s");
     assert!(took >= NEARLY, "{took:?}");
 }
 

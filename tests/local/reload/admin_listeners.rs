@@ -66,7 +66,7 @@ fn admin_listeners_move_and_unchanged_ones_are_kept() {
     scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
     admin.expect_answer().unwrap();
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
-    scene.wait_for_log("\"message\":\"The configuration was reloaded: 1 unchanged.\"").unwrap();
+    scene.wait_for_log(&format!("\"message\":\"{}\"", messages::reloaded("1 unchanged."))).unwrap();
     // Move the control socket.
     scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
     assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));
@@ -97,7 +97,7 @@ fn an_admin_listener_that_cannot_be_opened_changes_nothing() {
     let bad = format!("control = {second:?}\nhttp = '{}'\nlog = 'json'", taken.address());
     scene.reload(&file(&bad, &new)).unwrap();
     scene.wait_for_log(messages::ADDRESS_IN_USE).unwrap();
-    scene.wait_for_log("\nThe configuration was not reloaded").unwrap();
+    scene.wait_for_log(&format!("\nThe configuration {}", messages::NOT_RELOADED)).unwrap();
     assert!(!second.exists(), "the new control socket remained");
     assert!(TcpStream::connect(&new).is_err(), "the new listener remained");
     // A service's address is in use: the new control socket is closed again.
@@ -238,7 +238,7 @@ fn waiting(control: &Path) -> Result<(String, String)> {
 #[test]
 fn a_session_with_a_server_does_not_count_as_waiting_after_reloads() {
     let (place, echo, other) = (Place::new(0).unwrap(), Echo::start().unwrap(), Echo::start().unwrap());
-    let (control, nobody) = (place.path("control"), place.path("nobody"));
+    let (control, missing) = (place.path("control"), place.path("missing"));
     let file = |control: &str, server: &str, to: &str| {
         format!(
             "control = '{control}'\nlog_level = 'info'\n[services.web]\nlisten = '127.0.0.1:0'\n\
@@ -260,7 +260,7 @@ fn a_session_with_a_server_does_not_count_as_waiting_after_reloads() {
     assert_eq!(stat(&control, "BACKEND", "scur").unwrap(), "2");
     assert_eq!(waiting(&control).unwrap(), ("0".to_owned(), "0".to_owned()));
     // A client without a server waits.
-    scene.reload(&file(&control_is, "three", &nobody.display().to_string())).unwrap();
+    scene.reload(&file(&control_is, "three", &missing.display().to_string())).unwrap();
     let _held = scene.client_of("web").unwrap();
     let wanted = ("1".to_owned(), "1".to_owned());
     let waits = wait::until("a waiting client", SOON, || Ok((waiting(&control)? == wanted).then_some(())));

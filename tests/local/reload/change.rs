@@ -206,7 +206,7 @@ fn a_removed_service_drains_and_its_workload_stops() {
     let session = scene.client_of("web").unwrap();
     scene.echo(&session, "awake").unwrap();
     scene.reload(&other).unwrap();
-    scene.wait_for_log("1 unchanged, 1 removed (web)").unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged, 1 removed (web)")).unwrap();
     let refused = Stream::connect(&Address::Tcp(front.parse().unwrap()), SOON);
     scene.expect(refused.is_err(), "the listener still accepts");
     // Without a drain timeout the session continues.
@@ -240,7 +240,7 @@ fn old_sessions_end_with_the_drain_timeout() {
     let ending = old.ended_within(SOON).unwrap();
     scene.expect(ending == Some(Ending::Reset), &format!("the terminated session ended by {ending:?}"));
     scene.expect(reloaded.elapsed() >= Duration::from_secs(3), "the session ended too soon");
-    scene.wait_for_log("web: 1 session from before the reload was ended after 3s").unwrap();
+    scene.wait_for_log(&format!("web: {} after 3s", messages::OLD_SESSION_ENDED)).unwrap();
     scene.echo(&new, "under new rules").unwrap();
     let status = scene.manager.wait_until("a status without the old session", SOON, |message| {
         message.get("STATUS").is_some_and(|status| status.contains("1 open, 2 accepted, 0 not served"))

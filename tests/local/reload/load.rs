@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The time limit of one client.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// The most clients at a time: more do not fit into the backlog.
 const MOST_CLIENTS: usize = 2000;
@@ -127,7 +127,7 @@ async fn connect_clients(
             }
         }
         let Some((address, number)) = numbered.next() else { break };
-        clients.spawn(timeout(PATIENCE, run_client(*address, number)));
+        clients.spawn(timeout(REQUEST_LIMIT, run_client(*address, number)));
         while let Some(done) = clients.try_join_next() {
             tally.count(done);
         }

@@ -15,9 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// The limit of held clients in the tests of that limit.
+/// The number of clients that dormouse holds in the tests of the limit.
 const HELD: usize = scaled(100, 1024);
-/// The number of clients in the tests of that limit.
+/// The number of concurrent clients in the tests of the limit.
 const CROWD: usize = 5 * HELD;
 /// The time limit for many clients on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ impl Scene {
 
     /// Connects this number of clients during the start, waits until `seen` returns a value, and then lets the
     /// server listen.
-    fn crowd_at_the_gate<T>(
+    fn clients_during_the_start<T>(
         &self,
         clients: usize,
         seen: impl Fn() -> Result<Option<T>>,
@@ -101,9 +101,9 @@ impl Scene {
             let mut crowd = Crowd::default();
             while let Some(done) = all.join_next().await {
                 match done {
-                    Ok(Ok(Ok(heard))) if heard.is_empty() => crowd.turned_away += 1,
+                    Ok(Ok(Ok(received))) if received.is_empty() => crowd.refused += 1,
                     Ok(Ok(Ok(_))) => crowd.right += 1,
-                    Ok(Ok(Err(error))) if error.kind() != ErrorKind::InvalidData => crowd.turned_away += 1,
+                    Ok(Ok(Err(error))) if error.kind() != ErrorKind::InvalidData => crowd.refused += 1,
                     // Another client's data, or neither data nor the end of the stream.
                     _ => crowd.lost += 1,
                 }
@@ -130,7 +130,7 @@ struct Crowd {
     /// Clients that received the echo of their data.
     right: usize,
     /// Clients whose connection ended without data.
-    turned_away: usize,
+    refused: usize,
     /// Clients with any other result.
     lost: usize,
 }
@@ -140,9 +140,9 @@ async fn converse(address: String, number: usize) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let words = format!("client {number}\n");
     stream.write_all(words.as_bytes()).await?;
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await?;
-    if heard.is_empty() || heard == words { Ok(heard) } else { Err(ErrorKind::InvalidData.into()) }
+    let mut received = String::new();
+    stream.read_to_string(&mut received).await?;
+    if received.is_empty() || received == words { Ok(received) } else { Err(ErrorKind::InvalidData.into()) }
 }
 
 #[track_caller]
@@ -153,7 +153,7 @@ fn expect(scene: &Scene, holds: bool, what: &str) {
 #[test]
 fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
     let scene = Scene::new(&[]).unwrap();
-    let (crowd, _) = scene.crowd_at_the_gate(1000, || scene.holds(1000)).unwrap();
+    let (crowd, _) = scene.clients_during_the_start(1000, || scene.holds(1000)).unwrap();
     expect(&scene, crowd.right == 1000, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
     let peak = scene.peak().unwrap();
@@ -164,10 +164,10 @@ fn a_thousand_clients_make_one_start_and_get_a_thousand_answers() {
 #[test]
 fn clients_beyond_the_hold_limit_are_refused_and_reported() {
     let scene = Scene::new(&["--overflow=refuse", &format!("--hold-max={HELD}")]).unwrap();
-    let told = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
-    let (crowd, ()) = scene.crowd_at_the_gate(CROWD, || Ok(told().then_some(()))).unwrap();
+    let refused = || scene.dormouse.stderr().text().contains(messages::TOO_MANY_HELD);
+    let (crowd, ()) = scene.clients_during_the_start(CROWD, || Ok(refused().then_some(()))).unwrap();
     // A client that connects when the server already listens is served, too.
-    expect(&scene, crowd.right >= HELD && crowd.turned_away > 0 && crowd.lost == 0, &format!("{crowd:?}"));
+    expect(&scene, crowd.right >= HELD && crowd.refused > 0 && crowd.lost == 0, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);
 }
 
@@ -175,7 +175,7 @@ fn clients_beyond_the_hold_limit_are_refused_and_reported() {
 fn clients_beyond_the_hold_limit_wait_in_the_backlog_if_configured() {
     let scene = Scene::new(&["--overflow=queue", &format!("--hold-max={HELD}")]).unwrap();
     // During the start only held clients have a descriptor.
-    let (crowd, most) = scene.crowd_at_the_gate(CROWD, || scene.holds(HELD)).unwrap();
+    let (crowd, most) = scene.clients_during_the_start(CROWD, || scene.holds(HELD)).unwrap();
     expect(&scene, most <= HELD + 100, &format!("{most} descriptors during the start"));
     expect(&scene, crowd.right == CROWD, &format!("{crowd:?}"));
     assert_eq!(scene.starts().unwrap(), 1);

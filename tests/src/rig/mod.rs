@@ -170,7 +170,7 @@ impl Dormouse {
     ///
     /// # Errors
     /// When the client received a byte, or the connection did not end in time; the failure contains the log.
-    pub fn is_turned_away(&self, client: &Stream) -> Result<()> {
+    pub fn is_refused(&self, client: &Stream) -> Result<()> {
         let received = client.receive_to_end(LIMIT).map_err(|failure| self.with_log(&failure))?;
         if received.bytes.is_empty() {
             return Ok(());

@@ -36,10 +36,10 @@ use self::setup::{FamilyPair, Path};
 /// and every release turns a reset into an orderly end.
 #[test]
 fn sessions_detect_the_known_faults_of_socket_proxyd() {
-    let patience = Duration::from_secs(5);
+    let stall_limit = Duration::from_secs(5);
     let sessions = Sessions::Random { seed: seed().unwrap(), count: 300 };
     let path = Path::Program(Subject::SocketProxyd);
-    let report = run(&Run { path, pairs: vec![FamilyPair::TCP_TO_TCP], sessions, patience }).unwrap();
+    let report = run(&Run { path, pairs: vec![FamilyPair::TCP_TO_TCP], sessions, stall_limit }).unwrap();
     assert!(report.failures.iter().any(|failure| failure.contains("instead of a reset")), "{report}");
     if Subject::systemd_release().unwrap() < 261 {
         assert!(report.failures.iter().any(|failure| failure.contains("bytes are missing")), "{report}");

@@ -210,11 +210,11 @@ impl Server {
     fn at(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
         let ends = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ends);
+        let stop = Arc::clone(&ends);
         let thread = thread::spawn(move || {
             for client in listener.incoming() {
                 drop(client);
-                if told.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) {
                     return;
                 }
             }

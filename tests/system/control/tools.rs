@@ -75,9 +75,9 @@ print(families['dormouse_server_cold_start_seconds'].type)
         .unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
-    let (fine, said) = filter("/usr/bin/python3", &["-c", CHECK], body).unwrap();
-    assert!(fine, "python3-prometheus-client is missing (run scripts/test-deps.sh), or: {said}\n{body}");
-    assert_eq!(said, "counter [1.0]\nhistogram\n");
+    let (success, output) = filter("/usr/bin/python3", &["-c", CHECK], body).unwrap();
+    assert!(success, "python3-prometheus-client is missing (run scripts/test-deps.sh), or: {output}\n{body}");
+    assert_eq!(output, "counter [1.0]\nhistogram\n");
 }
 
 /// The Prometheus exporter for `HAProxy` reads `show stat` and `show info` from the socket.
@@ -147,8 +147,8 @@ fn socat_gets_the_same_answer_as_a_client_of_the_test() {
     let rig = Rig::new("", ONE).unwrap();
     let address = format!("UNIX-CONNECT:{}", rig.control().display());
     for lines in ["show version\n", "show version; show backend\n", "prompt\nshow version\n\nquit\n"] {
-        let (fine, answer) = filter("socat", &["-t30", "-", &address], lines).unwrap();
-        assert!(fine, "{answer}");
+        let (success, answer) = filter("socat", &["-t30", "-", &address], lines).unwrap();
+        assert!(success, "{answer}");
         assert_eq!(answer, rig.socat(lines).unwrap(), "{lines}");
     }
 }

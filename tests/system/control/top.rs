@@ -73,7 +73,7 @@ fn top_shows_and_controls_services() {
 /// Waits until the other side has ended.
 fn ended(client: &Stream) -> Result<()> {
     match client.receive(1, SOON) {
-        Ok(heard) if !heard.is_empty() => Err(Failure::Unexpected(format!("{heard:?}"))),
+        Ok(received) if !received.is_empty() => Err(Failure::Unexpected(format!("{received:?}"))),
         // A FIN or a reset.
         _ => Ok(()),
     }

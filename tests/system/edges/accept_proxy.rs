@@ -61,6 +61,6 @@ fn a_haproxy_check_is_a_session_of_haproxy_itself() {
     for _ in 0..2 {
         scene.server.accept(SOON).unwrap();
     }
-    scene.wait_for_log("main: Session from 127.0.0.1:").unwrap();
-    assert!(!scene.log().contains(messages::TURNED_AWAY), "{}", scene.log());
+    scene.wait_for_log(&format!("main: {}", messages::session_from("127.0.0.1:"))).unwrap();
+    assert!(!scene.log().contains(messages::REFUSED), "{}", scene.log());
 }

@@ -17,8 +17,8 @@ fn a_tcp_self_connect_is_detected() {
         connect_from(40000..=40009)?;
         let client = Stream::connect(front.address(), SOON)?;
         client.send(b"any data", SOON)?;
-        let heard = client.receive_to_end(SOON)?;
-        assert!(heard.bytes.is_empty(), "{heard:?}");
+        let received = client.receive_to_end(SOON)?;
+        assert!(received.bytes.is_empty(), "{received:?}");
         // No connection remains on the server's port.
         Listener::bind_at(&Address::Tcp("127.0.0.1:40000".parse().unwrap()))?;
         Ok(())

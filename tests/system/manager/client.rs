@@ -7,14 +7,14 @@ use dormouse_tests::{Address, Ending, Failure, Result, Stream, failure::Doing};
 use super::machine::ensure;
 
 /// The time limit of a request, including the wake.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Requests `number` and fails unless the answer is complete and correct and ends with an orderly close.
 ///
 /// # Errors
 /// When the connection is refused or reset, or the answer is wrong.
 pub(crate) fn ask(at: &Address, number: u64) -> Result<()> {
-    let stream = Stream::connect(at, PATIENCE)?;
+    let stream = Stream::connect(at, REQUEST_LIMIT)?;
     send_request(&stream, number)?;
     receive_answer(&stream, number)
 }
@@ -24,9 +24,9 @@ pub(crate) fn ask(at: &Address, number: u64) -> Result<()> {
 /// # Errors
 /// As [`ask`].
 pub(crate) fn ask_and_stay(at: &Address, number: u64) -> Result<Stream> {
-    let stream = Stream::connect(at, PATIENCE)?;
+    let stream = Stream::connect(at, REQUEST_LIMIT)?;
     send_request(&stream, number)?;
-    let stays = Stream::connect(at, PATIENCE)?;
+    let stays = Stream::connect(at, REQUEST_LIMIT)?;
     receive_answer(&stream, number)?;
     Ok(stays)
 }
@@ -36,7 +36,7 @@ pub(crate) fn ask_and_stay(at: &Address, number: u64) -> Result<Stream> {
 /// # Errors
 /// When the connection is gone.
 pub(crate) fn send_request(stream: &Stream, number: u64) -> Result<()> {
-    stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), PATIENCE)
+    stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), REQUEST_LIMIT)
 }
 
 /// Receives the answer to the request for `number`, and the end of the stream.
@@ -44,7 +44,7 @@ pub(crate) fn send_request(stream: &Stream, number: u64) -> Result<()> {
 /// # Errors
 /// When the answer or the end is wrong.
 pub(crate) fn receive_answer(stream: &Stream, number: u64) -> Result<()> {
-    let received = stream.receive_to_end(PATIENCE)?;
+    let received = stream.receive_to_end(REQUEST_LIMIT)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.starts_with("HTTP/1.1 200 ") && text.ends_with(&format!("\r\n\r\n{number}\n"));
     ensure(right && received.ending == Ending::Fin, || {
@@ -69,9 +69,9 @@ pub(crate) fn curl_unix(socket: &Path, url: &str) -> Result<String> {
 }
 
 fn run_curl(args: &[&str]) -> Result<String> {
-    let patience = PATIENCE.as_secs().to_string();
+    let seconds = REQUEST_LIMIT.as_secs().to_string();
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--globoff", "--max-time", &patience])
+        .args(["--silent", "--show-error", "--fail", "--globoff", "--max-time", &seconds])
         .args(args)
         .output()
         .doing(|| "run curl".to_owned())?;

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 use dormouse_tests::{Address, Result, Stream, failure::Doing};
 
 use super::{
-    client::{PATIENCE, ask, curl, curl_unix},
+    client::{REQUEST_LIMIT, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, case, ensure, write},
     nginx::{self, Start},
 };
@@ -84,7 +84,7 @@ TriggerLimitIntervalSec=0
     for round in 0..2 {
         let answer = curl("http://127.0.0.1:8080/?n=tcp")?;
         ensure(answer == "tcp\n", || format!("over TCP the answer is {answer:?}"))?;
-        let held = Stream::connect(&front, PATIENCE)?;
+        let held = Stream::connect(&front, REQUEST_LIMIT)?;
         let answer = curl_unix(Path::new("/run/front"), "http://web/?n=unix")?;
         ensure(answer == "unix\n", || format!("over the UNIX socket the answer is {answer:?}"))?;
         ask(&front, round)?;
@@ -99,7 +99,7 @@ TriggerLimitIntervalSec=0
 
 /// Asserts that proxy and backend share a network that process 1 is not in, and that the proxy has no privileges.
 fn expect_isolation(machine: &Machine) -> Result<()> {
-    let direct = Stream::connect(&Address::Tcp(([127, 0, 0, 1], 8081).into()), PATIENCE);
+    let direct = Stream::connect(&Address::Tcp(([127, 0, 0, 1], 8081).into()), REQUEST_LIMIT);
     ensure(direct.is_err(), || "the backend can be reached from outside its network".to_owned())?;
 
     let proxy = machine.number("proxy.service", "MainPID")?;

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use dormouse_tests::{Address, Failure, Result, Stream, failure::Doing, wait};
 
 use super::{
-    client::{PATIENCE, ask, receive_answer, send_request},
+    client::{REQUEST_LIMIT, ask, receive_answer, send_request},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
 };
@@ -65,7 +65,7 @@ fn ready_and_status(machine: &Machine) -> Result<()> {
     let while_idle = machine.property("proxy.service", "StatusText")?;
     ensure(!while_idle.is_empty(), || "there is no status text".to_owned())?;
 
-    let held = Stream::connect(&front(), PATIENCE)?;
+    let held = Stream::connect(&front(), REQUEST_LIMIT)?;
     let with_one = wait::until("status text with a session", SETTLE, || {
         let text = machine.property("proxy.service", "StatusText")?;
         Ok((text != while_idle && text.contains('1')).then_some(text))
@@ -118,7 +118,7 @@ TriggerLimitIntervalSec=0
         ask(&at, number as u64)?;
     }
     // Two connections at the same time are two instances.
-    let sessions = [Stream::connect(&front(), PATIENCE)?, Stream::connect(&front(), PATIENCE)?];
+    let sessions = [Stream::connect(&front(), REQUEST_LIMIT)?, Stream::connect(&front(), REQUEST_LIMIT)?];
     wait::until("two instances", SETTLE, || Ok((instances(machine, "active")? == 2).then_some(())))?;
     for (number, session) in sessions.iter().enumerate() {
         send_request(session, number as u64)?;

@@ -177,17 +177,17 @@ fn one_round(
         *number
     };
     // The open session keeps the proxy awake during these checks.
-    let visitor = ask_and_stay(&lane.front, fresh())?;
+    let client = ask_and_stay(&lane.front, fresh())?;
     let process = machine.number(&lane.proxy, "ExecMainPID")?;
-    drop(visitor);
+    drop(client);
     let answered = Instant::now();
 
     // Half of the rounds aim at the exit itself, the others at any time from before it to the end of nginx's stop.
     let window = if rng.chance(50) { Duration::from_millis(6) } else { Duration::from_millis(60) };
     let start = if window < IDLE { IDLE.saturating_sub(window / 3) } else { Duration::ZERO };
     let at = answered + start + rng.duration(window);
-    let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
-    let visitors: Vec<_> = (0..crowd)
+    let extra = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
+    let clients: Vec<_> = (0..extra)
         .map(|_| {
             let (front, number) = (lane.front.clone(), fresh());
             let at = at + rng.duration(Duration::from_micros(500));
@@ -198,8 +198,8 @@ fn one_round(
         })
         .collect();
     let mut stay = Vec::new();
-    for visitor in visitors {
-        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
+    for client in clients {
+        stay.push(client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     if machine.number(&lane.proxy, "ExecMainPID")? == process {
         tally.awake += 1;

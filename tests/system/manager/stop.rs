@@ -9,7 +9,7 @@ use std::{
 use dormouse_tests::{Address, Failure, Result, Stream};
 
 use super::{
-    client::{PATIENCE, ask, receive_answer},
+    client::{REQUEST_LIMIT, ask, receive_answer},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
 };
@@ -56,22 +56,22 @@ const FIRST_HALF: &[u8] = b"GET /?n=7 HTTP/1.0\r\n";
 fn drains(machine: &Machine) -> Result<()> {
     let front = set_up(machine, "--drain-timeout=1min")?;
     ask(&front, 1)?;
-    let open = Stream::connect(&front, PATIENCE)?;
-    open.send(FIRST_HALF, PATIENCE)?;
+    let open = Stream::connect(&front, REQUEST_LIMIT)?;
+    open.send(FIRST_HALF, REQUEST_LIMIT)?;
     // This connection was accepted later, so that the first session has been accepted.
     ask(&front, 2)?;
     let process = machine.number("proxy.service", "MainPID")?;
 
     machine.systemctl(&["stop", "--no-block", "proxy.service"])?;
     machine.wait("proxy.service", "ActiveState", "deactivating", SETTLE)?;
-    let early = Stream::connect(&front, PATIENCE)?;
-    early.send(b"GET /?n=8 HTTP/1.0\r\n\r\n", PATIENCE)?;
+    let early = Stream::connect(&front, REQUEST_LIMIT)?;
+    early.send(b"GET /?n=8 HTTP/1.0\r\n\r\n", REQUEST_LIMIT)?;
     ensure(early.ended_within(Duration::from_millis(300))?.is_none(), || {
         "a client that connected during the drain was refused".to_owned()
     })?;
     machine.expect("proxy.service", "MainPID", &process.to_string())?;
 
-    open.send(b"\r\n", PATIENCE)?;
+    open.send(b"\r\n", REQUEST_LIMIT)?;
     receive_answer(&open, 7)?;
     receive_answer(&early, 8)?;
     machine.expect("proxy.service", "Result", "success")?;
@@ -83,13 +83,13 @@ fn drains(machine: &Machine) -> Result<()> {
 fn stops_draining_in_time(machine: &Machine) -> Result<()> {
     let front = set_up(machine, "--drain-timeout=300ms")?;
     ask(&front, 1)?;
-    let open = Stream::connect(&front, PATIENCE)?;
-    open.send(FIRST_HALF, PATIENCE)?;
+    let open = Stream::connect(&front, REQUEST_LIMIT)?;
+    open.send(FIRST_HALF, REQUEST_LIMIT)?;
     ask(&front, 2)?;
 
     machine.systemctl(&["stop", "proxy.service"])?;
     machine.expect("proxy.service", "Result", "success")?;
-    let received = open.receive_to_end(PATIENCE)?;
+    let received = open.receive_to_end(REQUEST_LIMIT)?;
     ensure(received.bytes.is_empty(), || format!("the terminated session received {:?}", received.bytes))?;
     ask(&front, 3)
 }
@@ -102,13 +102,13 @@ fn restarts_under_load(machine: &Machine) -> Result<()> {
     ask(&front, 0)?;
     let over = AtomicBool::new(false);
     let served: u64 = thread::scope(|scope| {
-        let visitors: Vec<_> = (0..CLIENTS)
-            .map(|visitor| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
                 let (front, over) = (&front, &over);
                 scope.spawn(move || {
                     let mut served = 0;
                     while !over.load(Ordering::Relaxed) {
-                        ask(front, visitor * 1_000_000 + served)?;
+                        ask(front, client * 1_000_000 + served)?;
                         served += 1;
                     }
                     Ok::<_, Failure>(served)
@@ -119,8 +119,8 @@ fn restarts_under_load(machine: &Machine) -> Result<()> {
             (0..RESTARTS).map(|_| machine.systemctl(&["restart", "proxy.service"])).collect();
         over.store(true, Ordering::Relaxed);
         let mut served = 0;
-        for visitor in visitors {
-            served += visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??;
+        for client in clients {
+            served += client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??;
         }
         restarted.map(|_| served)
     })?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dormouse_tests::{Address, Result, Stream};
 
 use super::{
-    client::{PATIENCE, ask, curl, curl_unix},
+    client::{REQUEST_LIMIT, ask, curl, curl_unix},
     machine::{DORMOUSE, Machine, SETTLE, case, ensure},
     nginx::{self, Start, Upstream, WEB_SERVICE},
 };
@@ -70,7 +70,7 @@ ExecStart={DORMOUSE} proxy --exit-idle-time=300ms {}
         })?;
 
         // An open session keeps both units awake while other clients connect and leave.
-        let held = Stream::connect(&front, PATIENCE)?;
+        let held = Stream::connect(&front, REQUEST_LIMIT)?;
         let answer = curl("http://[::1]:8080/?n=v6")?;
         ensure(answer == "v6\n", || format!("over IPv6 the answer is {answer:?}"))?;
         let answer = curl_unix(&unix, "http://web/?n=unix")?;

@@ -45,10 +45,10 @@ fn a_process_limit_is_reported_with_a_remedy_and_recovers() {
     // First no additional process, then only the guard.
     for more in [0, 1] {
         limit(threads + more);
-        let told = scene.log().matches(messages::NO_MORE_PROCESSES).count();
+        let before = scene.log().matches(messages::NO_MORE_PROCESSES).count();
         let failed = until("a failed start", LIMIT, || {
             scene.refused("hello\n");
-            Ok((scene.log().matches(messages::NO_MORE_PROCESSES).count() > told).then_some(()))
+            Ok((scene.log().matches(messages::NO_MORE_PROCESSES).count() > before).then_some(()))
         });
         failed.unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
     }
@@ -74,7 +74,7 @@ fn limit_processes(scene: &Scene, uid: u32, most: u64) {
 fn pong(scene: &Scene) -> Result<TcpStream> {
     let mut client = scene.connect()?;
     client.write_all(b"PING\r\n").doing(|| "send".to_owned())?;
-    let mut heard = [0; 7];
-    client.read_exact(&mut heard).doing(|| "receive".to_owned())?;
+    let mut answer = [0; 7];
+    client.read_exact(&mut answer).doing(|| "receive".to_owned())?;
     Ok(client)
 }

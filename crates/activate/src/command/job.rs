@@ -39,9 +39,9 @@ impl Outcome {
         match self {
             Self::Success => None,
             Self::Failed(_, reason) => Some(format!("the {purpose} command failed: {reason}")),
-            Self::NotRun(reason) => Some(format!("the {purpose} command cannot be run: {reason}")),
+            Self::NotRun(reason) => Some(format!("cannot run the {purpose} command: {reason}")),
             Self::TimedOut(limit) => Some(format!(
-                "the {purpose} command was killed, as it took longer than {} s",
+                "the {purpose} command was killed: it took longer than {} s",
                 limit.as_secs_f32()
             )),
         }
@@ -69,7 +69,7 @@ impl Job {
         log_output: bool,
     ) -> Result<Self, Outcome> {
         let Some((program, arguments)) = argv.split_first() else {
-            return Err(Outcome::NotRun("it is empty; name a program".to_owned()));
+            return Err(Outcome::NotRun("the command is empty; name a program".to_owned()));
         };
         let mut command = new_command(program, &context.name);
         command.args(arguments).process_group(0).stdin(Stdio::null());
@@ -104,7 +104,7 @@ impl Job {
         match termination {
             Ok(termination) if termination.is_success() => Outcome::Success,
             Ok(termination) => Outcome::Failed(termination, format!("{termination}{}", self.last_line)),
-            Err(error) => Outcome::NotRun(format!("its end was not told: {error}")),
+            Err(error) => Outcome::NotRun(format!("cannot wait for its end: {error}")),
         }
     }
 
@@ -169,7 +169,9 @@ impl Job {
         while readers.try_join_next().is_some() {}
         let Some(mut lines) = self.output.take() else { return };
         if readers.len() >= MAX_READERS {
-            (context.log)(LogLine::Warning("The output of what a command left behind is not followed"));
+            (context.log)(LogLine::Warning(
+                "The output of the background processes of a command is no longer logged",
+            ));
             return;
         }
         let log = context.log.clone();

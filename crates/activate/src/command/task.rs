@@ -136,7 +136,7 @@ impl Task {
         self.thaw_if_frozen().await;
         self.set_stopped();
         if self.commands.stop.is_none() {
-            self.log(&LogLine::Notice(&format!("{} has no stop command and is left running", self.commands)));
+            self.log(&LogLine::Notice(&format!("{} has no stop command and keeps running", self.commands)));
             return self.send(Event::Stopped).await;
         }
         let deadline = Instant::now() + self.context.stop_timeout;
@@ -149,7 +149,7 @@ impl Task {
 
     async fn freeze(&mut self) -> bool {
         let (Some(freeze), true) = (self.commands.freeze.clone(), self.commands.thaw.is_some()) else {
-            let reason = "it has no freeze and thaw commands; add them, or leave idle.freeze out".to_owned();
+            let reason = "it has no freeze and thaw commands; add them or remove idle.freeze".to_owned();
             return self.send(Event::FreezeFailed(self.error(Operation::Freeze, reason))).await;
         };
         self.frozen = true;
@@ -202,7 +202,7 @@ impl Task {
             return;
         };
         if self.state == State::Stopped {
-            let text = format!("{}: in case that it is frozen it was to be thawed: {reason}", self.commands);
+            let text = format!("{}: cannot thaw it: {reason}", self.commands);
             self.log(&LogLine::Notice(&text));
         } else {
             self.log(&LogLine::Warning(&format!("{}: {reason}", self.commands)));

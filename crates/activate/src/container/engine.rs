@@ -165,7 +165,7 @@ async fn read_all(body: &mut Incoming) -> Result<Vec<u8>, EngineError> {
     let mut all = Vec::new();
     while let Some(chunk) = next_chunk(body).await? {
         if all.len() + chunk.len() > MAX_RESPONSE {
-            return Err(EngineError::InvalidResponse(format!("an answer of more than {MAX_RESPONSE} bytes")));
+            return Err(EngineError::InvalidResponse(format!("more than {MAX_RESPONSE} bytes")));
         }
         all.extend_from_slice(&chunk);
     }

@@ -69,30 +69,34 @@ impl fmt::Display for EngineError {
                 let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
                 write!(
                     f,
-                    "no container engine: there is none of {}; {}, or name the socket of another",
+                    "no container engine: no socket at {}; {}, or set the engine's socket",
                     paths.join(", "),
                     enable(user_id() == 0)
                 )
             }
             Self::Unreachable(socket, error) => {
-                write!(f, "the container engine's socket {} takes no connection: {error}", socket.display())?;
+                write!(
+                    f,
+                    "the container engine's socket {} cannot be connected to: {error}",
+                    socket.display()
+                )?;
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => {
-                        f.write_str("; let this user use it, or run a rootless engine")
+                        f.write_str("; give this user access to it or run a rootless engine")
                     }
                     _ => write!(f, "; {}", remedy(socket)),
                 }
             }
-            Self::Disconnected(error) => write!(f, "the container engine broke off: {error}"),
+            Self::Disconnected(error) => write!(f, "the container engine closed the connection: {error}"),
             Self::Timeout(limit) => {
                 write!(f, "the container engine did not answer within {} s", limit.as_secs())
             }
             Self::Rejected(status, message) if message.is_empty() => {
-                write!(f, "the container engine says {status}")
+                write!(f, "the container engine returned {status}")
             }
             Self::Rejected(_, message) => f.write_str(message),
             Self::InvalidResponse(what) => {
-                write!(f, "the container engine's answer is not to be understood: {what}")
+                write!(f, "invalid response of the container engine: {what}")
             }
         }
     }
@@ -100,7 +104,7 @@ impl fmt::Display for EngineError {
 
 fn remedy(socket: &Path) -> &'static str {
     if socket.file_name().is_some_and(|name| name == "docker.sock") {
-        "start it with \"systemctl start docker.socket\""
+        "start it: \"systemctl start docker.socket\""
     } else {
         enable(socket.starts_with("/run/podman") || user_id() == 0)
     }
@@ -108,8 +112,8 @@ fn remedy(socket: &Path) -> &'static str {
 
 fn enable(system: bool) -> &'static str {
     if system {
-        "start one with \"systemctl enable --now podman.socket\""
+        "start one: \"systemctl enable --now podman.socket\""
     } else {
-        "start one with \"systemctl --user enable --now podman.socket\""
+        "start one: \"systemctl --user enable --now podman.socket\""
     }
 }

@@ -129,7 +129,7 @@ impl Inspection {
         let state = &self.state;
         let error = if state.error.is_empty() { String::new() } else { format!(": {}", state.error) };
         if state.out_of_memory {
-            return Err(format!("it was killed because memory ran out{error}"));
+            return Err(format!("it was killed: out of memory{error}"));
         }
         match state.exit_code {
             0 if error.is_empty() => Ok(()),

@@ -71,20 +71,19 @@ impl Operations {
                 Err(StartError::Engine(error)) if retry.allows(&error, requested) => {
                     self.clean_up(&error, &mut retry).await;
                     if retry.wait(&mut cancelled).await {
-                        return Err(self.error(Operation::Start, &"it was given up"));
+                        return Err(self.error(Operation::Start, &"the start was cancelled"));
                     }
                 }
                 Err(StartError::Engine(error)) if error.is_not_found() => {
                     let remedy = format!(
-                        "{error}; make it with \"create --name {}\", and without --rm, which removes it at each stop",
+                        "{error}; create it with \"create --name {}\" and without --rm, which removes it at each stop",
                         self.container.name
                     );
                     return Err(self.error(Operation::Start, &remedy));
                 }
                 Err(StartError::Engine(error)) => return Err(self.error(Operation::Start, &error)),
                 Err(StartError::NoHealthCheck) => {
-                    let reason = "it is to be healthy, but has no health check; create it with --health-cmd, or wait \
-                                  for something else";
+                    let reason = "ready = \"healthy\" needs a health check; create the container with --health-cmd or use another `ready`";
                     return Err(self.error(Operation::Start, &reason));
                 }
             }
@@ -124,7 +123,7 @@ impl Operations {
         }
         if !std::mem::replace(&mut retry.explained, true) {
             self.notice(&format!(
-                "not yet: {error}; its last run has left something behind, so it is tried again"
+                "the start failed: {error}; retrying, because its last run is not cleaned up yet"
             ));
         }
         // The engine has created the process and lost the start. Only a stop resolves this state.

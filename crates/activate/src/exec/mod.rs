@@ -71,7 +71,7 @@ pub(crate) async fn run(
             },
             Some(Request::Stop) => Event::Stopped,
             Some(Request::Freeze) => {
-                Event::FreezeFailed(failure(&exec, Operation::Freeze, "it does not run".to_owned()))
+                Event::FreezeFailed(failure(&exec, Operation::Freeze, "it is not running".to_owned()))
             }
             Some(Request::Thaw) => Event::Thawed,
             None => return,

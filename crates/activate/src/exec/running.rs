@@ -72,12 +72,12 @@ impl<'a> Running<'a> {
         if let Some(directory) = exec.directory.as_ref().filter(|directory| !directory.is_dir()) {
             let directory = directory.display();
             return Err(failed(format!(
-                "its directory {directory} does not exist; create it, or name another"
+                "its directory {directory} does not exist; create it or set another"
             )));
         }
         let notify_socket = exec.notify.then(NotifySocket::open).transpose().map_err(|error| {
             failed(format!(
-                "no socket for its notifications: {error}; see that /tmp or RuntimeDirectory= can be written"
+                "cannot create its notification socket: {error}; make /tmp or RuntimeDirectory= writable"
             ))
         })?;
         let mut environment = environment(&context.name);
@@ -85,7 +85,10 @@ impl<'a> Running<'a> {
         environment.extend(exec.environment.iter().cloned());
         let (guard, output) =
             GuardHandle::start(exec, environment, context.stop_timeout).map_err(|error| {
-                failed(format!("its guard: {}", spawn_failure("/proc/self/exe".as_ref(), &error)))
+                failed(format!(
+                    "cannot start cannot start its guard: {}",
+                    spawn_failure("/proc/self/exe".as_ref(), &error)
+                ))
             })?;
         Ok(Self {
             exec,
@@ -166,7 +169,7 @@ impl<'a> Running<'a> {
             }
             (Some(Request::Freeze), Phase::Frozen) => self.send(Event::Frozen).await,
             (Some(Request::Freeze), Phase::Starting | Phase::Stopping | Phase::CleaningUp) => {
-                let reason = "it does not run".to_owned();
+                let reason = "it is not running".to_owned();
                 self.send(Event::FreezeFailed(failure(self.exec, Operation::Freeze, reason))).await;
             }
             (Some(Request::Thaw), Phase::Frozen | Phase::Freezing) => {

@@ -60,7 +60,7 @@ impl UnitClient {
     /// Connects to the manager, and subscribes to the signals of the unit.
     pub(super) async fn connect(unit: &Unit) -> Result<Self, ManagerError> {
         let connection = ManagerConnection::shared(unit.manager).await.map_err(|reason| {
-            ManagerError::Unreachable(format!("it is not there ({reason}); {}", remedy(unit.manager)))
+            ManagerError::Unreachable(format!("cannot connect to it ({reason}); {}", remedy(unit.manager)))
         })?;
         let row = list_unit(&connection, &unit.name).await?;
         let signals = Arc::new(UnitSignals {
@@ -89,7 +89,7 @@ impl UnitClient {
             {
                 let mut received = self.signals.lock();
                 if received.lost {
-                    return Err(ManagerError::Unreachable("the connection to it is lost".to_owned()));
+                    return Err(ManagerError::Unreachable("the connection to it was lost".to_owned()));
                 }
                 if std::mem::take(&mut received.changed) {
                     return Ok(());
@@ -218,7 +218,7 @@ async fn list_unit(connection: &ManagerConnection, name: &str) -> Result<UnitRow
     } else {
         Err(ManagerError::Rejected {
             name: "org.freedesktop.systemd1.NoSuchUnit".to_owned(),
-            text: "no unit can have this name".to_owned(),
+            text: "invalid unit name".to_owned(),
         })
     }
 }
@@ -253,15 +253,14 @@ fn means_unreachable(error: &str) -> bool {
 }
 
 fn malformed(_: Malformed) -> ManagerError {
-    ManagerError::Unreachable("its answer cannot be read".to_owned())
+    ManagerError::Unreachable("malformed reply".to_owned())
 }
 
 fn remedy(manager: Manager) -> &'static str {
     match manager {
-        Manager::System => "is systemd running here?",
+        Manager::System => "check that systemd runs here",
         Manager::User => {
-            "is `systemctl --user` working for the user that dormouse runs as? `loginctl enable-linger USER` starts \
-             the manager without a login"
+            "check that `systemctl --user` works for dormouse's user; `loginctl enable-linger USER` starts the manager without a login"
         }
     }
 }

@@ -180,7 +180,7 @@ impl Driver {
                 let reason = reason::unrequested_end(client, &self.unit).await?;
                 if let Err(reason) = reason {
                     self.log_warning(&format!(
-                        "{}; its manager starts it again",
+                        "{}; the manager restarts it",
                         self.error(Operation::Run, reason)
                     ));
                 }
@@ -195,7 +195,7 @@ impl Driver {
                     reason => reason,
                 };
                 if reason.is_ok() {
-                    self.log_notice(&format!("{} was stopped, not by us", self.unit));
+                    self.log_notice(&format!("{} was stopped by another program", self.unit));
                 }
                 self.owned = false;
                 self.report_exit(reason).await;

@@ -236,7 +236,7 @@ fn unescape(text: &str) -> Option<String> {
 
 fn disconnected(error: &Error) -> CallError {
     CallError::Disconnected(match error.kind() {
-        ErrorKind::NotFound => "there is no such socket".to_owned(),
+        ErrorKind::NotFound => "no such socket".to_owned(),
         _ => error.to_string(),
     })
 }

@@ -16,10 +16,10 @@ pub(super) fn rejection(unit: &Unit, error: &str, text: &str) -> String {
         ),
         "NoSuchUnit" => not_found(unit),
         "NotSupported" => {
-            format!("{text}; freezing needs systemd 246 and the unified cgroup hierarchy: leave `freeze` out")
+            format!("{text}; freezing needs systemd 246 and the unified cgroup hierarchy; remove `freeze`")
         }
-        "UnknownMethod" => format!("this systemd is too old for that ({text})"),
-        "OnlyByDependency" => format!("{text}; take RefuseManualStart= out of the unit"),
+        "UnknownMethod" => format!("this version of systemd does not support it ({text})"),
+        "OnlyByDependency" => format!("{text}; remove RefuseManualStart= from the unit"),
         "ShuttingDown" | "TransactionIsDestructive" => format!("{text}; the manager may be shutting down"),
         _ if text.is_empty() => error.to_owned(),
         _ => text.to_owned(),
@@ -41,7 +41,7 @@ pub(super) async fn not_loaded(
                 Some(Value::Pair(_, text)) if !text.is_empty() => text,
                 _ => state.to_owned(),
             };
-            format!("its file is not right ({text}); `systemd-analyze{} verify {name}` says more", flag(unit))
+            format!("invalid unit file ({text}); check it with `systemd-analyze{} verify {name}`", flag(unit))
         }
     })
 }
@@ -54,25 +54,25 @@ pub(super) async fn start_failure(
     result: &str,
 ) -> Result<String, ManagerError> {
     let what = match result {
-        "canceled" => "somebody else has cancelled the start".to_owned(),
+        "canceled" => "another program has cancelled the start".to_owned(),
         "dependency" => {
             let dependencies = systemctl(unit);
             return Ok(format!(
-                "a unit that it needs could not be started; `{dependencies} list-dependencies {}` shows which",
+                "a required unit could not be started; `{dependencies} list-dependencies {}` lists them",
                 unit.name
             ));
         }
         "timeout" => "its start job has timed out".to_owned(),
-        "assert" => "an Assert…= of the unit does not hold".to_owned(),
-        "unsupported" => "units of its kind are not supported here".to_owned(),
-        "once" => "it is started once only, and has been".to_owned(),
+        "assert" => "an Assert…= of the unit failed".to_owned(),
+        "unsupported" => "units of its type are not supported here".to_owned(),
+        "once" => "the unit can start only once, and has been started".to_owned(),
         "done" | "skipped" if client.property(UNIT, "ConditionResult").await? == Some(Value::Number(0)) => {
-            "a Condition…= of the unit does not hold".to_owned()
+            "a Condition…= of the unit failed".to_owned()
         }
         "done" | "skipped" if state.active != "failed" => return Ok(ended_early(unit, state)),
         _ => match failure(client, unit).await? {
             Some(how) => how,
-            None => "its manager does not say why".to_owned(),
+            None => "the manager reports no reason".to_owned(),
         },
     };
     Ok(with_journal_hint(&what, unit))
@@ -81,9 +81,9 @@ pub(super) async fn start_failure(
 /// Describes an end in good order before the unit was active.
 pub(super) fn ended_early(unit: &Unit, state: &UnitState) -> String {
     let what = if state.has_stop_job() {
-        "somebody else has stopped it"
+        "another program has stopped it"
     } else {
-        "it has ended before it was up (Type=oneshot needs RemainAfterExit=yes)"
+        "it ended before it was active (Type=oneshot needs RemainAfterExit=yes)"
     };
     with_journal_hint(what, unit)
 }
@@ -111,7 +111,7 @@ async fn failure(client: &UnitClient, unit: &Unit) -> Result<Option<String>, Man
     let text = describe_result(&result, number(code.as_ref()), number(status.as_ref()), unit);
     Ok(Some(match number(client.property(&interface, "NRestarts").await?.as_ref()) {
         0 => text,
-        restarts => format!("{text}, after {restarts} restarts by its manager"),
+        restarts => format!("{text}, after {restarts} restarts by the manager"),
     }))
 }
 
@@ -135,15 +135,17 @@ fn describe_result(result: &str, code: i64, status: i64, unit: &Unit) -> String 
     };
     match result {
         "start-limit-hit" => format!(
-            "result start-limit-hit{process}; it was restarted too often; `{} reset-failed {}` allows it again",
+            "result start-limit-hit{process}; it was started too often; `{} reset-failed {}` allows it again",
             systemctl(unit),
             unit.name
         ),
         "timeout" => {
-            format!("result timeout: it did not start or stop in the time that its unit gives it{process}")
+            format!(
+                "result timeout: it did not start or stop within the unit's TimeoutStartSec= or TimeoutStopSec={process}"
+            )
         }
-        "protocol" => format!("result protocol: it did not do what its Type= asks for{process}"),
-        "resources" => "result resources: a file, a process or a mount could not be had".to_owned(),
+        "protocol" => format!("result protocol: it did not follow the protocol of its Type={process}"),
+        "resources" => "result resources: a file, a process or a mount could not be set up".to_owned(),
         result => format!("result {result}{process}"),
     }
 }
@@ -151,12 +153,12 @@ fn describe_result(result: &str, code: i64, status: i64, unit: &Unit) -> String 
 /// Explains the exit codes of systemd itself, from before it executes the program; see systemd.exec(5).
 fn explain_status(status: i64) -> &'static str {
     match status {
-        200 => " (200/CHDIR: its directory is not there)",
-        203 => " (203/EXEC: the program could not be executed)",
-        216 => " (216/GROUP: there is no such group)",
-        217 => " (217/USER: there is no such user)",
+        200 => " (200/CHDIR: cannot change to its directory)",
+        203 => " (203/EXEC: cannot execute its program)",
+        216 => " (216/GROUP: no such group)",
+        217 => " (217/USER: no such user)",
         218 => " (218/CAPABILITIES)",
-        226 => " (226/NAMESPACE: its mounts could not be made)",
+        226 => " (226/NAMESPACE: cannot set up its mounts)",
         _ => "",
     }
 }
@@ -176,7 +178,7 @@ fn not_found(unit: &Unit) -> String {
         Manager::User => "is it a unit of the system's manager?",
     };
     format!(
-        "there is no such unit; `{} list-unit-files` shows all, `{0} daemon-reload` reads new ones; {whose}",
+        "no such unit; list units with `{} list-unit-files`, load new ones with `{0} daemon-reload`; {whose}",
         systemctl(unit)
     )
 }

@@ -44,7 +44,7 @@ async fn a_crash_reports_the_exit_code_and_the_last_line() {
     rig.start().await;
     let error = rig.exited().await.unwrap_err();
     assert_eq!(error.operation, Operation::Run);
-    assert_eq!(error.reason, "it exited with code 3; it last wrote \"cannot bind\"");
+    assert_eq!(error.reason, "it exited with code 3; its last output was \"cannot bind\"");
     let mut rig = Rig::new(shell("kill -SEGV $$"));
     rig.start().await;
     assert_eq!(rig.exited().await.unwrap_err().reason, "it was killed by SIGSEGV");

@@ -16,7 +16,7 @@ fn a_process_limit_reports_what_to_do() {
         drive.send("start");
         drive.wait_for_text("StartFailed");
         let text = drive.text();
-        assert!(text.contains("no more processes are allowed"), "{text}");
+        assert!(text.contains("the limit of processes is reached"), "{text}");
         assert_eq!(number == 0, text.contains("its guard"), "{text}");
     }
 }

@@ -33,7 +33,7 @@ fn an_invalid_file_is_reported_with_a_remedy() {
         ),
         (
             "control = '/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n[services.web]\nlisten='@a'\nto='@b'",
-            "d.toml:1: control: \"/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"…: path has 115 bytes, a UNIX socket's path at most 107",
+            "d.toml:1: control: \"/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"…: path has 115 bytes; a UNIX socket's path has at most 107",
         ),
         (
             "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
@@ -61,7 +61,7 @@ fn an_invalid_file_is_reported_with_a_remedy() {
         ),
         (
             "[services.web]\nlisten = '8080'\nto = '@b'",
-            "d.toml:2: services.web.listen: \"8080\": does not say where to listen; write 127.0.0.1:8080, or *:8080 for all addresses",
+            "d.toml:2: services.web.listen: \"8080\": address is missing; write 127.0.0.1:8080, or *:8080 for all addresses",
         ),
         (
             "[services.web]\nlisten = 'fd:'\nto = '@b'",
@@ -154,7 +154,7 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ),
         (
             "accept_proxy = ['10.0.0.1/8']",
-            "services.web.accept_proxy: \"10.0.0.1/8\": the range begins at another address (write 10.0.0.0/8)",
+            "services.web.accept_proxy: \"10.0.0.1/8\": the address has bits set after the prefix (write 10.0.0.0/8)",
         ),
         (
             "accept_proxy = 1",
@@ -263,11 +263,11 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ),
         (
             "wake.wol = 'aa:bb:cc:dd:ee:ff'\nidle.freeze = '1s'",
-            "services.web.idle.freeze: a machine that a packet wakes cannot be frozen from here",
+            "services.web.idle.freeze: a machine cannot be frozen over the network",
         ),
         (
             "wake = { unit = 'a', allow = ['10.1.2.3/8'] }",
-            "services.web.wake.allow: \"10.1.2.3/8\": the range begins at another address (write 10.0.0.0/8)",
+            "services.web.wake.allow: \"10.1.2.3/8\": the address has bits set after the prefix (write 10.0.0.0/8)",
         ),
         (
             "wake = { unit = 'a', allow = [] }",
@@ -291,7 +291,7 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ),
         (
             "wake.container = 'a'\nready = 'notify'",
-            "services.web.ready: notify is not what containers do; use healthy (its health check) or connect",
+            "services.web.ready: containers do not notify; use healthy (the health check) or connect",
         ),
         (
             "wake = { start = 'a' }\nready = 'notify'",
@@ -331,11 +331,11 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ),
         (
             "wake.unit = 'a'\nidle.keep_warm = 'Fri'",
-            "services.web.idle.keep_warm: \"Fri\": 'Fri' is not a time from and until (write 08:00-18:00)",
+            "services.web.idle.keep_warm: \"Fri\": 'Fri' is not a range of times (write 08:00-18:00)",
         ),
         (
             "wake.unit = 'a'\nidle.keep_warm = '08:00-08:00'",
-            "services.web.idle.keep_warm: \"08:00-08:00\": it ends when it begins (write 00:00-24:00 for whole days)",
+            "services.web.idle.keep_warm: \"08:00-08:00\": start and end are equal (write 00:00-24:00 for whole days)",
         ),
         (
             "wake.start = 'a'\nidle = '5min'",

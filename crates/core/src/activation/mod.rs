@@ -134,10 +134,12 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::QueueFull => "too many clients are held already",
-            Self::HoldTimeout => "the service was not ready in time",
+            Self::QueueFull => "the hold queue is full",
+            Self::HoldTimeout => {
+                "the service was not ready within hold.timeout (its start may take up to start_timeout)"
+            }
             Self::StartFailed => "the service could not be started",
-            Self::Backoff => "the service could not be started a moment ago and is not tried again yet",
+            Self::Backoff => "a start failed recently; the next attempt waits for the backoff",
             Self::WakeNotAllowed => "the service sleeps, and this client may not wake it",
         })
     }

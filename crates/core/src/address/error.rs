@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub enum AddressError {
     /// The text is empty.
     Empty,
-    /// The name of a UNIX socket contains a zero byte.
+    /// The the name of a UNIX socket contains a NUL byte.
     ZeroByte,
     /// The path does not fit into a socket address.
     UnixPathTooLong {
@@ -125,20 +125,20 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("address is empty"),
-            Self::ZeroByte => f.write_str("name of a UNIX socket contains a zero byte"),
+            Self::ZeroByte => f.write_str("the name of a UNIX socket contains a NUL byte"),
             Self::UnixPathTooLong { length } => {
-                write!(f, "path has {length} bytes, a UNIX socket's path at most 107")
+                write!(f, "path has {length} bytes; a UNIX socket's path has at most 107")
             }
             Self::UnixPathIsDirectory => f.write_str("path ends with '/' and cannot be a socket"),
             Self::AbstractNameEmpty => f.write_str("nothing follows the '@' of the abstract socket"),
             Self::AbstractNameTooLong { length } => {
-                write!(f, "abstract name has {length} bytes, at most 107 are possible")
+                write!(f, "abstract name has {length} bytes; at most 107 are possible")
             }
             Self::RelativePath { path } => {
                 write!(f, "'{path}' is not an absolute path; write /run/{}", last_component(path))
             }
-            Self::Url => f.write_str("URLs are not taken; write HOST:PORT"),
-            Self::UnsupportedPrefix { address } => write!(f, "prefix is not taken here; write {address}"),
+            Self::Url => f.write_str("URLs are not supported; write HOST:PORT"),
+            Self::UnsupportedPrefix { address } => write!(f, "prefix is not supported here; write {address}"),
             Self::VsockWithoutCid { port } => {
                 write!(
                     f,
@@ -147,7 +147,7 @@ impl fmt::Display for AddressError {
                 )
             }
             Self::VsockCidMissing { port } => {
-                write!(f, "vsock target needs a CID; write vsock:2:{port} for the host of this machine")
+                write!(f, "vsock target needs a CID; write vsock:2:{port} for this machine's host")
             }
             Self::VsockCid(cid) => write!(f, "'{cid}' is not a vsock CID (0 to 4294967294)"),
             Self::VsockPort(port) => write!(f, "'{port}' is not a vsock port (0 to 4294967294)"),
@@ -171,26 +171,23 @@ impl fmt::Display for AddressError {
             Self::Ipv6WithoutPort { addr } => write!(f, "IPv6 address without a port; write [{addr}]:PORT"),
             Self::IpUnusable { addr, problem } => write!(f, "{addr} cannot be used with TCP: {problem}"),
             Self::ZoneMissing(addr) => {
-                write!(f, "link-local address needs its interface; write [{addr}%INTERFACE]:PORT")
+                write!(f, "a link-local address needs an interface; write [{addr}%INTERFACE]:PORT")
             }
             Self::ZoneInvalid(zone) => write!(f, "'{zone}' is not a network interface"),
             Self::BracketUnclosed => f.write_str("']' is missing after the IPv6 address"),
-            Self::BracketTrailing(rest) => write!(f, "'{rest}' follows ']' where only :PORT may"),
+            Self::BracketTrailing(rest) => write!(f, "'{rest}' follows ']'; only :PORT may follow it"),
             Self::PortMissing => f.write_str("port is missing; write HOST:PORT"),
             Self::PortOutOfRange(port) => write!(f, "{port} is not a port (1 to 65535)"),
             Self::PortInvalid(port) => write!(f, "'{port}' is neither a port nor the name of a service"),
             Self::ListenPortOnly { port } => {
-                write!(
-                    f,
-                    "does not say where to listen; write 127.0.0.1:{port}, or *:{port} for all addresses"
-                )
+                write!(f, "address is missing; write 127.0.0.1:{port}, or *:{port} for all addresses")
             }
             Self::ListenHost(host) => {
                 write!(f, "'{host}' is not an address to listen on; write an IP address, localhost or *")
             }
             Self::ListenPortName(port) => write!(f, "'{port}' is not a port number"),
             Self::ListenZoneName(zone) => {
-                write!(f, "interface '{zone}' has to be given by its number (as in ip link)")
+                write!(f, "interface '{zone}' must be a number (see ip link)")
             }
         }
     }
@@ -202,8 +199,8 @@ impl fmt::Display for IpProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ThisNetwork => "no host has an address in 0.0.0.0/8",
-            Self::Multicast => "it is a multicast address",
-            Self::Broadcast => "it is the broadcast address",
+            Self::Multicast => "the address is a multicast address",
+            Self::Broadcast => "the address is the broadcast address",
         })
     }
 }

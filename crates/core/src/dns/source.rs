@@ -36,13 +36,13 @@ impl fmt::Display for SourceError {
         match self {
             Self::Name(name) => write!(
                 f,
-                "{name:?} is no name of the DNS; it is made of letters, digits, '-' and '_', with dots between, 253 at most"
+                "{name:?} is not a DNS name; use letters, digits, '-' and '_' in labels separated by dots, at most 253 characters"
             ),
             Self::Port(port) => {
-                write!(f, "{port:?} is no port; write dns:NAME:PORT, with a number from 1 to 65535")
+                write!(f, "{port:?} is not a port; write dns:NAME:PORT, with a port from 1 to 65535")
             }
             Self::ServicePort => {
-                f.write_str("service records have ports of their own; write srv:NAME without one")
+                f.write_str("service records contain the port; write srv:NAME without a port")
             }
         }
     }

@@ -57,8 +57,8 @@ macro_rules! algorithms {
 
 // Each word and each description stands only here. Reader, manual, `check`, `show backend` and `convert` use this table.
 algorithms! {
-    first: Balance::RoundRobin, Balance::RoundRobin => "roundrobin", "each in turn by its weight";
-    next: Balance::LeastConn, Balance::LeastConn => "leastconn", "the one with the fewest sessions for its weight";
+    first: Balance::RoundRobin, Balance::RoundRobin => "roundrobin", "each server in turn, by weight";
+    next: Balance::LeastConn, Balance::LeastConn => "leastconn", "the server with the fewest sessions for its weight";
     next: Balance::First { .. }, Balance::First { soft: None } => "first", "the first with free capacity, so that the last ones can stay stopped";
     next: Balance::Source, Balance::Source => "source",
         "the same for each client address, and another only while that one is unavailable or full";
@@ -71,7 +71,7 @@ impl Balance {
         self.texts().0
     }
 
-    /// What the algorithm chooses, as the end of a sentence: `each in turn by its weight`.
+    /// What the algorithm chooses, as the end of a sentence: `each server in turn, by weight`.
     pub fn description(self) -> &'static str {
         self.texts().1
     }

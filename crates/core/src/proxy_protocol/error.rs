@@ -42,12 +42,12 @@ impl fmt::Display for DecodeError {
             Self::MalformedLine => f.write_str("malformed line"),
             Self::VersionOrCommand(byte) => write!(f, "unknown version or command {byte:#04x}"),
             Self::Family(byte) => write!(f, "unknown address family or protocol {byte:#04x}"),
-            Self::TooLong { length } => write!(f, "{length} bytes are more than {MAX_V2_PAYLOAD}"),
+            Self::TooLong { length } => write!(f, "{length} bytes exceed the limit of {MAX_V2_PAYLOAD}"),
             Self::AddressesCutShort { length } => {
                 write!(f, "{length} bytes are too few for the addresses")
             }
-            Self::TlvCutShort => f.write_str("a TLV is cut short"),
-            Self::Checksum => f.write_str("the checksum (CRC-32C) is wrong"),
+            Self::TlvCutShort => f.write_str("truncated TLV"),
+            Self::Checksum => f.write_str("wrong checksum (CRC-32C)"),
         }
     }
 }

@@ -150,7 +150,7 @@ async fn queries_the_next_resolver_after_an_error() {
         let conf = ResolvConf { timeout: SOON, ..ResolvConf::with_servers(&[lame.address, good.address]) };
         assert_eq!(addresses(&conf, "db.example").await.unwrap(), ["10.0.0.1"]);
         let error = addresses(&ResolvConf::with_servers(&[lame.address]), "db.example").await.unwrap_err();
-        assert!(error.starts_with(&format!("{}: the resolver says", lame.address)), "{error}");
+        assert!(error.starts_with(&format!("{}: the resolver returned", lame.address)), "{error}");
     }
 }
 
@@ -184,7 +184,7 @@ async fn an_error_for_one_name_does_not_hide_the_others() {
             _ => FakeAnswer::Nothing,
         })
         .await;
-        assert!(addresses(&fake.searched(), "db").await.unwrap_err().contains("the resolver says"));
+        assert!(addresses(&fake.searched(), "db").await.unwrap_err().contains("the resolver returned"));
         assert_eq!(fake.asked(), ["db.x", "db.y", "db"]);
     }
 }

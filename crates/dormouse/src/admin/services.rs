@@ -38,7 +38,8 @@ pub(super) fn process(running: &Running) -> Value {
 
 /// Returns one service.
 pub(super) fn service(service: &RunningService) -> Value {
-    let counters = &service.stats().counters;
+    let service_stats = service.stats();
+    let counters = &service_stats.counters;
     let (state, since) = service_state(service);
     let servers: Vec<Value> = service.servers().map(|server| server_value(&server)).collect();
     json!({

@@ -345,7 +345,7 @@ mod tests {
             ),
             (
                 &["--exec=a", "--keep-warm=25:00-26:00"],
-                "--keep-warm: \"25:00-26:00\": '25:00' is not a time of the day (00:00 to 24:00)",
+                "--keep-warm: \"25:00-26:00\": '25:00' is not a time of day (00:00 to 24:00)",
             ),
             (&["--idel=5min"], "dormouse run: unrecognized option '--idel=5min'; did you mean --idle?"),
             (

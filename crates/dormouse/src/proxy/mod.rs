@@ -78,8 +78,8 @@ impl fmt::Display for ProxyError {
             ),
             Self::Open(error) => write!(f, "{error}"),
             Self::Target(error) => write!(f, "{error}"),
-            Self::Runtime(error) => write!(f, "Failed to set up the event loop: {error}"),
-            Self::Listener { name, error } => write!(f, "Failed to accept on {name}: {error}"),
+            Self::Runtime(error) => write!(f, "cannot set up the event loop: {error}"),
+            Self::Listener { name, error } => write!(f, "{name}: cannot accept clients: {error}"),
         }
     }
 }

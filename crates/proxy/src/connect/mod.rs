@@ -121,5 +121,5 @@ fn unanswered(endpoints: &[Endpoint]) -> ConnectError {
 }
 
 fn empty_slot() -> ResolveError {
-    ResolveError { query: "a server by name".to_owned(), reason: "it is gone".to_owned() }
+    ResolveError { query: "a DNS server slot".to_owned(), reason: "no server is in the slot".to_owned() }
 }

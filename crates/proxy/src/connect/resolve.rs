@@ -55,7 +55,7 @@ pub(super) fn prepare(host: &Host, port: &Port) -> Result<Addresses, ResolveErro
 
 fn service_port(service: &str) -> Result<u16, ResolveError> {
     let addresses = lookup_numeric("127.0.0.1", service)?;
-    let none = || ResolveError { query: service.to_owned(), reason: "the service has no port".to_owned() };
+    let none = || ResolveError { query: service.to_owned(), reason: "unknown service name".to_owned() };
     addresses.first().map(SocketAddr::port).ok_or_else(none)
 }
 
@@ -135,14 +135,14 @@ impl NameCache {
         }
         match timeout(known.patience(), self.ask()).await {
             Ok(known) => known.result(),
-            Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver does not answer")),
+            Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver did not answer")),
             Err(_) => Ok(known.answer),
         }
     }
 
     /// Returns the error for a connection that timed out.
     pub(super) fn unanswered(&self) -> ResolveError {
-        self.question.failure("neither the resolver nor one of its addresses has answered")
+        self.question.failure("neither the resolver nor any of its addresses answered")
     }
 
     async fn ask(&self) -> Known {

@@ -104,8 +104,8 @@ pub struct SetFileError {
 impl fmt::Display for SetFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, operation, error } = self;
-        write!(f, "Failed to change who may connect to {}: {operation}: {error}", path.display())?;
-        file_remedy(operation, error).map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+        write!(f, "cannot set the permissions of {}: {operation}: {error}", path.display())?;
+        file_remedy(operation, error).map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
 

@@ -39,22 +39,20 @@ impl OpenError {
     fn remedy(&self) -> Option<&'static str> {
         use ListenAddress::{Tcp, Unix};
         Some(match (self.operation, self.error.kind(), &self.address) {
-            (_, ErrorKind::AddrInUse, Tcp(_)) => "another program listens there; ss -ltnp tells which",
-            (_, ErrorKind::AddrInUse, _) => "another program listens there; ss -lxp tells which",
+            (_, ErrorKind::AddrInUse, Tcp(_)) => "another program listens on it; find it with ss -ltnp",
+            (_, ErrorKind::AddrInUse, _) => "another program listens on it; find it with ss -lxp",
             ("bind", ErrorKind::PermissionDenied, Tcp(address)) if address.port() < 1024 => {
-                "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that passes the socket in, which a \
-                 service of dormouse run then takes as fd:NAME"
+                "ports below 1024 need CAP_NET_BIND_SERVICE, or a socket unit that passes the socket (fd:NAME in dormouse run)"
             }
             ("bind", ErrorKind::AddrNotAvailable, Tcp(_)) => {
-                "no interface of this machine has this address; behind it, ?freebind lets a service of dormouse run \
-                 listen before one has"
+                "no interface has this address; in dormouse run, append ?freebind to listen before one has it"
             }
-            ("bind to the interface", _, _) => "ip link tells the interfaces that there are",
+            ("bind to the interface", _, _) => "list the interfaces with ip link",
             ("bind", ErrorKind::NotFound, Unix(_)) => {
-                "its directory does not exist; RuntimeDirectory= of the unit makes one below /run"
+                "its directory does not exist; RuntimeDirectory= of the unit creates one below /run"
             }
-            ("bind", ErrorKind::AlreadyExists, Unix(_)) => "there is a file that is no socket; take it away",
-            ("bind", ErrorKind::PermissionDenied, Unix(_)) => "we may not write to its directory",
+            ("bind", ErrorKind::AlreadyExists, Unix(_)) => "the path is a file and not a socket; remove it",
+            ("bind", ErrorKind::PermissionDenied, Unix(_)) => "no permission to write to its directory",
             _ => return file_remedy(self.operation, &self.error),
         })
     }
@@ -62,8 +60,8 @@ impl OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failed to listen on {}: {}: {}", self.address, self.operation, self.error)?;
-        self.remedy().map_or(Ok(()), |remedy| write!(f, " ({remedy})"))
+        write!(f, "cannot listen on {}: {}: {}", self.address, self.operation, self.error)?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
 
@@ -195,19 +193,24 @@ mod tests {
     #[test]
     fn each_error_contains_advice() {
         for (address, operation, error, said) in [
-            ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket in"),
-            ("127.0.0.1:8080", "bind", Errno::ADDRINUSE, "another program listens there; ss -ltnp"),
-            ("@x", "bind", Errno::ADDRINUSE, "another program listens there; ss -lxp"),
+            ("0.0.0.0:80", "bind", Errno::ACCESS, "a socket unit that passes the socket"),
+            (
+                "127.0.0.1:8080",
+                "bind",
+                Errno::ADDRINUSE,
+                "another program listens on it; find it with ss -ltnp",
+            ),
+            ("@x", "bind", Errno::ADDRINUSE, "another program listens on it; find it with ss -lxp"),
             ("192.0.2.1:1", "bind", Errno::ADDRNOTAVAIL, "?freebind"),
             ("*:1", "bind to the interface", Errno::NODEV, "ip link"),
             ("/a", "bind", Errno::NOENT, "RuntimeDirectory="),
-            ("/a", "bind", Errno::ACCESS, "may not write to its directory"),
-            ("/a", "bind", Errno::EXIST, "no socket; take it away"),
-            ("/a", "set the owner", Errno::PERM, "only root gives a socket to another user"),
+            ("/a", "bind", Errno::ACCESS, "no permission to write to its directory"),
+            ("/a", "bind", Errno::EXIST, "not a socket; remove it"),
+            ("/a", "set the owner", Errno::PERM, "only root can set another owner"),
         ] {
             let address = ListenAddress::parse(address).unwrap();
             let error = OpenError { address, operation, error: error.into() }.to_string();
-            assert!(error.starts_with("Failed to listen on ") && error.contains(said), "{error}");
+            assert!(error.starts_with("cannot listen on ") && error.contains(said), "{error}");
         }
     }
     #[test]

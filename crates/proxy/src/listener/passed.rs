@@ -83,7 +83,7 @@ fn is_stream(socket: &PassedFd) -> Result<(), &'static str> {
         Ok(SocketType::DGRAM) => Err("a datagram socket"),
         Ok(SocketType::SEQPACKET) => Err("a seqpacket socket"),
         Ok(_) => Err("a socket of another type"),
-        Err(_) => Err("no socket"),
+        Err(_) => Err("not a socket"),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     let target = SocketAddrUnix::new(path).map_err(|error| ("bind", error.into()))?;
     let stale = match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(("bind", Errno::EXIST.into())),
-        Ok(_) if is_alive(&target).map_err(|error| ("look who listens", error))? => {
+        Ok(_) if is_alive(&target).map_err(|error| ("check for another listener", error))? => {
             return Err(("bind", Errno::ADDRINUSE.into()));
         }
         found => found.is_ok(),
@@ -35,7 +35,7 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     // The temporary name may be too long where the path fits; then the path is bound directly.
     if let Ok(address) = SocketAddrUnix::new(&temporary.0) {
         prepare(&socket, &temporary.0, &address, options, backlog)?;
-        move_into_place(&temporary.0, path, stale).map_err(|error| ("give it its name", error))?;
+        move_into_place(&temporary.0, path, stale).map_err(|error| ("rename it", error))?;
     } else {
         let _ = fs::remove_file(path);
         prepare(&socket, path, &target, options, backlog).inspect_err(|(operation, _)| {
@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
             }
         })?;
     }
-    let file = SocketFile::of(path).map_err(|error| ("look at its file", error))?;
+    let file = SocketFile::of(path).map_err(|error| ("inspect its file", error))?;
     let mut listener = Listener::new(socket, Endpoint::from(target).to_string());
     listener.file = Some(file);
     Ok(listener)

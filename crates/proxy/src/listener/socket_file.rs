@@ -30,7 +30,7 @@ pub(super) fn set_permissions_of(path: &Path, options: &FileOptions) -> Result<(
 pub(super) fn file_remedy(operation: &str, error: &io::Error) -> Option<&'static str> {
     match (operation, error.kind()) {
         ("set the owner", io::ErrorKind::PermissionDenied) => {
-            Some("only root gives a socket to another user, and everybody else only to a group of theirs")
+            Some("only root can set another owner; other users can set only a group they belong to")
         }
         _ => None,
     }

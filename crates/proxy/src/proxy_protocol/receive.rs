@@ -119,14 +119,14 @@ enum Problem {
 
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Turned {} away: ", self.peer)?;
+        write!(f, "Refused {}: ", self.peer)?;
         match &self.problem {
-            Problem::None => f.write_str("it does not begin with a PROXY header"),
+            Problem::None => f.write_str("no PROXY header at the start of the connection"),
             Problem::Invalid(error) => write!(f, "{error}"),
-            Problem::CutShort => f.write_str("its PROXY header is cut short"),
+            Problem::CutShort => f.write_str("truncated PROXY header"),
             Problem::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
         }?;
-        f.write_str(" (have it send one, as send-proxy-v2 of HAProxy does, or take it out of accept_proxy)")
+        f.write_str(" (enable the header there, for example send-proxy-v2 in HAProxy, or remove the address from accept_proxy)")
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn reports_why_a_header_is_invalid() {
         for (words, why) in [
-            (&b"GET / HTTP/1.1\r\n"[..], "it does not begin with a PROXY header"),
+            (&b"GET / HTTP/1.1\r\n"[..], "no PROXY header at the start of the connection"),
             (b"PROXY TCP4 a b c d\r\n", "invalid PROXY header: malformed line"),
             (b"\r\n\r\n\0\r\nQUIT\n\x31", "invalid PROXY header: unknown version or command 0x31"),
         ] {

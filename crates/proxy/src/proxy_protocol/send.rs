@@ -32,7 +32,7 @@ pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -
         log.recurring(
             Recurring::ClientUnknown,
             Level::Warning,
-            format_args!("The PROXY header {version} has no form for {peer}, sending it as unknown."),
+            format_args!("PROXY header {version} cannot express {peer}; sending UNKNOWN."),
         );
     }
     let mut header = Vec::new();

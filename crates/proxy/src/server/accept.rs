@@ -123,28 +123,28 @@ fn failed(error: Errno, log: &Log) -> Accepted {
             log.recurring(
                 Recurring::AcceptFailed,
                 Level::Notice,
-                format_args!("A client was lost while it was accepted: {}.", io::Error::from(error)),
+                format_args!("Failed to accept a client: {}.", io::Error::from(error)),
             );
             Accepted::Gone
         }
         _ => {
             let remedy = match error {
                 Errno::MFILE => {
-                    "Raise LimitNOFILE=, or let fewer in (maxconn; --connections-max= of dormouse proxy)."
+                    "Raise LimitNOFILE=, or lower the session limit (maxconn; --connections-max= of dormouse proxy)."
                 }
                 Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
-                Errno::NOBUFS | Errno::NOMEM => "The system has no memory for it.",
+                Errno::NOBUFS | Errno::NOMEM => "The system is out of memory.",
                 // A security module refuses before a client is accepted.
-                Errno::PERM | Errno::ACCESS => {
-                    "The system's security policy forbids it; its audit log tells why."
-                }
+                Errno::PERM | Errno::ACCESS => "The system's security policy forbids it; see its audit log.",
                 _ => "It is tried again.",
             };
             let cause = io::Error::from(error);
             log.recurring(
                 Recurring::AcceptPaused,
                 Level::Warning,
-                format_args!("Accepting pauses for a while, or until a session ends: {cause}. {remedy}"),
+                format_args!(
+                    "Cannot accept clients: {cause}; retrying in 500 ms or when a session ends. {remedy}"
+                ),
             );
             Accepted::Paused
         }

@@ -40,9 +40,9 @@ pub enum TerminatedBy {
 impl fmt::Display for TerminatedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Administrator => "ended by an administrator",
-            Self::Service => "ended with its service (drain_timeout)",
-            Self::Process => "ended with the process",
+            Self::Administrator => "terminated by an administrator",
+            Self::Service => "terminated with its service (drain_timeout)",
+            Self::Process => "terminated with the process",
         })
     }
 }

@@ -52,7 +52,7 @@ impl fmt::Display for Woken {
         match (self.by, &self.who) {
             (WokenBy::Client, Some(who)) => write!(f, "the client {who}"),
             (WokenBy::Client, None) => f.write_str("a client"),
-            (WokenBy::KeepWarm, _) => f.write_str("the time of day (keep_warm)"),
+            (WokenBy::KeepWarm, _) => f.write_str("a keep_warm window"),
             (WokenBy::Load, _) => f.write_str("the load of the other servers (soft)"),
             (WokenBy::Control, _) => f.write_str("an administrator"),
         }

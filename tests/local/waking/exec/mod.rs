@@ -100,10 +100,10 @@ fn a_workload_killed_during_a_session_ends_it_and_is_woken_by_the_next_client() 
     let scene = Scene::new("lasting", &[]).unwrap();
     let mut client = scene.hello().unwrap();
     scene.server(1).kill();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     // A FIN or a reset, but no hang.
-    let ended = client.read_to_end(&mut heard);
-    assert!(heard.is_empty(), "{ended:?} {heard:?}");
+    let ended = client.read_to_end(&mut received);
+    assert!(received.is_empty(), "{ended:?} {received:?}");
     scene.wait_for_log(messages::KILLED).unwrap();
     until("an answer", LIMIT, || Ok(scene.hello().ok()))
         .unwrap_or_else(|failure| panic!("{failure}\n{}", scene.log()));
@@ -116,9 +116,9 @@ fn a_workload_killed_during_its_start_ends_held_clients_and_is_woken_by_the_next
     let mut client = scene.connect().unwrap();
     client.write_all(b"hello\n").unwrap();
     scene.server(1).kill();
-    let mut heard = Vec::new();
-    let ended = client.read_to_end(&mut heard);
-    assert!(heard.is_empty(), "{ended:?} {heard:?}");
+    let mut received = Vec::new();
+    let ended = client.read_to_end(&mut received);
+    assert!(received.is_empty(), "{ended:?} {received:?}");
     scene.wait_for_log(messages::KILLED).unwrap();
 }
 
@@ -163,8 +163,8 @@ impl Scene {
     fn hello(&self) -> Result<TcpStream> {
         let mut client = self.connect()?;
         client.write_all(b"hello\n").doing(|| "send".to_owned())?;
-        let mut heard = [0; 6];
-        client.read_exact(&mut heard).doing(|| "receive".to_owned())?;
+        let mut received = [0; 6];
+        client.read_exact(&mut received).doing(|| "receive".to_owned())?;
         Ok(client)
     }
 }

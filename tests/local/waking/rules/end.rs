@@ -31,11 +31,11 @@ fn ends_in_good_order(options: &[&str], flags: &[&str], state: &str) {
     let client = scene.client().unwrap();
     client.send(b"hello", SOON).unwrap();
     scene.wait_for_log(state).unwrap();
-    let told = Instant::now();
+    let signalled = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     let status = scene.dormouse.wait(SOON).unwrap();
     scene.expect(status.success(), "the exit status is not success");
-    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
+    scene.expect(signalled.elapsed() < Duration::from_secs(20), "the exit took too long");
     let left = processes(&scene);
     scene.expect(left.iter().all(|process| !process.exists()), "a server still runs");
     assert!(!left.is_empty());
@@ -106,10 +106,10 @@ fn a_second_sigterm_ends_dormouse_at_once() {
     scene.echo(&client, "hello").unwrap();
     scene.dormouse.signal(Signal::TERM).unwrap();
     scene.wait_for_log(&messages::output("main", "ignores SIGTERM")).unwrap();
-    let told = Instant::now();
+    let signalled = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     wait::until("end of dormouse", SOON, || Ok((!scene.dormouse.is_running()?).then_some(()))).unwrap();
-    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
+    scene.expect(signalled.elapsed() < Duration::from_secs(20), "the exit took too long");
     // The guard still waits for the server's stop timeout; the test need not.
     for process in processes(&scene) {
         let pid = process.file_name().unwrap().to_owned();
@@ -126,10 +126,10 @@ fn a_second_sigterm_ends_the_drain_and_the_sessions() {
     scene.dormouse.signal(Signal::TERM).unwrap();
     // The session is still served: the first SIGTERM only stops new clients.
     scene.echo(&client, "still here").unwrap();
-    let told = Instant::now();
+    let signalled = Instant::now();
     scene.dormouse.signal(Signal::TERM).unwrap();
     assert!(scene.dormouse.wait(SOON).unwrap().success());
-    scene.expect(told.elapsed() < Duration::from_secs(20), "the exit took too long");
+    scene.expect(signalled.elapsed() < Duration::from_secs(20), "the exit took too long");
     none_is_left(&scene).unwrap();
 }
 

@@ -103,7 +103,7 @@ fn a_client_that_stopped_waiting_does_not_count() {
     let first = scene.client_of("a").unwrap();
     scene.echo(&first, "hello").unwrap();
     let second = scene.client_of("b").unwrap();
-    scene.is_turned_away(&second).unwrap();
+    scene.is_refused(&second).unwrap();
     scene.wait_for_log(&messages::state_of("b", "stopping", "failed")).unwrap();
     drop(first);
     scene.visit_of("a", "hello").unwrap();

@@ -12,7 +12,7 @@ fn a_client_is_held_at_most_for_the_hold_timeout() {
     let scene = Scene::new(&["start"], &["--hold=2s"]).unwrap();
     let client = scene.client().unwrap();
     let connected = Instant::now();
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.expect(connected.elapsed() >= Duration::from_millis(1900), "the hold ended too early");
     scene.wait_for_log("main: the service was not ready in time").unwrap();
     // The start continues and serves the next client.
@@ -25,7 +25,7 @@ fn a_client_is_held_at_most_for_the_hold_timeout() {
 #[test]
 fn without_a_hold_timeout_a_client_is_refused_at_once_and_still_wakes_the_service() {
     let scene = Scene::new(&[], &["--hold=0"]).unwrap();
-    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.is_refused(&scene.client().unwrap()).unwrap();
     scene.wait_for_log(&messages::idle("main")).unwrap();
     scene.visit("hello").unwrap();
 }
@@ -67,7 +67,7 @@ fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
     let opened = Instant::now();
     scene.place.open("start").unwrap();
     for client in &waiting {
-        scene.is_turned_away(client).unwrap();
+        scene.is_refused(client).unwrap();
     }
     scene
         .wait_for_log(
@@ -75,7 +75,7 @@ fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
         )
         .unwrap();
     // During the pause clients are refused at once and start nothing.
-    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.is_refused(&scene.client().unwrap()).unwrap();
     scene
         .wait_for_log(
             "main: the service could not be started a moment ago and is not tried again yet: python3 ended",
@@ -109,7 +109,7 @@ fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
 #[test]
 fn a_start_that_is_impossible_is_reported_with_a_remedy() {
     let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
-    scene.is_turned_away(&scene.client().unwrap()).unwrap();
+    scene.is_refused(&scene.client().unwrap()).unwrap();
     scene.wait_for_log("main: starting → failed: Failed to start /nonexistent/program").unwrap();
     scene.wait_for_log(messages::CHECK_THE_PATH).unwrap();
 }
@@ -118,7 +118,7 @@ fn a_start_that_is_impossible_is_reported_with_a_remedy() {
 fn a_start_that_never_gets_ready_is_killed() {
     let scene = Scene::new(&["start", "pids"], &["--start-timeout=2s"]).unwrap();
     let client = scene.client().unwrap();
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.wait_for_log("main: starting → stopping: it did not answer within 2.0 s").unwrap();
     scene.wait_for_log(&messages::state_of("main", "stopping", "failed")).unwrap();
     let pids = String::from_utf8(scene.place.read("pids")).unwrap();
@@ -145,7 +145,7 @@ fn the_limit_of_held_clients_is_kept() {
     // Wait until the clients are held.
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let third = scene.client().unwrap();
-    scene.is_turned_away(&third).unwrap();
+    scene.is_refused(&third).unwrap();
     scene.wait_for_log("main: too many clients are held already").unwrap();
     scene.place.open("start").unwrap();
     for client in &held {

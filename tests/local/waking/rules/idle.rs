@@ -59,7 +59,7 @@ fn an_inactive_session_does_not_keep_the_workload_awake() {
         let _ = client.is_readable_within(MOMENT / 3).unwrap();
     }
     scene.expect(scene.count_in_log(messages::STOPPING) == 0, "the workload was stopped during a session");
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.expect(spoke.elapsed() >= Duration::from_secs(1), "the workload was stopped too early");
     scene.wait_for_log(&messages::state_of("main", "idle", "stopping")).unwrap();
 }

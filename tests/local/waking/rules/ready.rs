@@ -31,8 +31,8 @@ fn waits_for_the_gate(way: usize) {
     scene.expect(!client.is_readable_within(MOMENT).unwrap(), "the client reached the server too early");
     scene.expect(scene.count_in_log(messages::READY) == 0, "the workload was ready too early");
     scene.place.open(gate).unwrap();
-    let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
-    scene.receives(&client, heard).unwrap();
+    let answer = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
+    scene.receives(&client, answer).unwrap();
     scene.wait_for_log(&messages::ready("main")).unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
@@ -48,8 +48,8 @@ fn settles(way: usize) {
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let opened = Instant::now();
     scene.place.open(gate).unwrap();
-    let heard = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
-    scene.receives(&client, heard).unwrap();
+    let answer = if ready.starts_with("expect") { "+PONGhello" } else { "hello" };
+    scene.receives(&client, answer).unwrap();
     scene.expect(opened.elapsed() >= SETTLE, "the settle time was not kept");
 }
 

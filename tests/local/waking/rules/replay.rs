@@ -77,7 +77,7 @@ fn without_replay_the_client_receives_the_drop() {
     let scene = Scene::new(&["serve", "record"], &["--no-replay"]).unwrap();
     let client = scene.client().unwrap();
     client.send(b"not twice", SOON).unwrap();
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.place.open("serve").unwrap();
     scene.visit("again").unwrap();
     assert_eq!(scene.place.read("record"), b"again");
@@ -107,7 +107,7 @@ fn large_data_is_not_replayed() {
     let client = scene.client().unwrap();
     // A send to a closed session fails sooner or later.
     let _ = client.send(&vec![b'x'; 300_000], SOON);
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.place.open("serve").unwrap();
     scene.visit("again").unwrap();
     assert_eq!(scene.place.read("record"), b"again");
@@ -116,7 +116,7 @@ fn large_data_is_not_replayed() {
 #[test]
 fn replay_ends_with_the_hold() {
     let (scene, client) = dropped(&[], &["--hold=2s"], b"hello").unwrap();
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     // The hold may end during an attempt to connect; then the end of that attempt ends the session.
     let ends = ["the server takes connections and ends them before its first byte", "0 bytes down: reset by"];
     scene.wait_for_one_in_log(&ends).unwrap();

@@ -140,7 +140,7 @@ fn a_server_with_wrong_check_answers_gets_no_sessions_until_they_are_right() {
     scene.wait_for_log(&messages::ready("main/a")).unwrap();
     scene.wait_for_log(&messages::ready("main/b")).unwrap();
     scene.place.shut("pong").unwrap();
-    scene.wait_for_log("main/a: UP → DOWN: it did not answer a check as expected").unwrap();
+    scene.wait_for_log(&messages::check_failed("main/a")).unwrap();
     for _ in 0..5 {
         scene.visit("hello").unwrap();
     }

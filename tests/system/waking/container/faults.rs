@@ -11,7 +11,7 @@ use dormouse_tests::rng::{Rng, seed};
 use dormouse_tests::{Address, Failure, Result, Stream, wait};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, ask, front, start_without_the_engine};
+use super::podman::{Podman, REQUEST_LIMIT, ask, front, start_without_the_engine};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -21,23 +21,23 @@ case!(User, a_process_killed_during_a_session_is_started_again, LIMIT, |machine|
     podman.dormouse("--container=web --idle=1h")?;
     for _ in 0..3 {
         podman.ask()?;
-        let client = Stream::connect(&front(), PATIENCE)?;
-        client.send(b"GET", PATIENCE)?;
+        let client = Stream::connect(&front(), REQUEST_LIMIT)?;
+        client.send(b"GET", REQUEST_LIMIT)?;
         kill(&podman.process()?)?;
         // The session ends in any way; it does not hang.
-        match client.receive_to_end(PATIENCE) {
+        match client.receive_to_end(REQUEST_LIMIT) {
             Err(failure) if failure.is_timeout() => return Err(podman.with_log(failure)),
             _ => {}
         }
         // The process of the session may end before the process that listens. A client that connects between the
         // two is never accepted.
         let server = Address::Tcp(([127, 0, 0, 1], 8081).into());
-        wait::until("the end of its listener", PATIENCE, || {
-            Ok(Stream::connect(&server, PATIENCE).is_err().then_some(()))
+        wait::until("the end of its listener", REQUEST_LIMIT, || {
+            Ok(Stream::connect(&server, REQUEST_LIMIT).is_err().then_some(()))
         })?;
         podman.ask()?;
     }
-    podman.wait_for_log("exit code 137")
+    podman.wait_for_log(messages::CONTAINER_KILLED)
 });
 
 case!(User, requests_survive_kills_of_the_engine, LIMIT, killed_engine);
@@ -76,7 +76,7 @@ case!(User, an_incomplete_start_is_cleaned_up, LIMIT, |machine| {
     let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
     // The state after an engine was killed between starting the process and recording it. The cleanup of the
     // previous stop may still remove the container's files, so that this is retried.
-    wait::until("an incomplete start", PATIENCE, || {
+    wait::until("an incomplete start", REQUEST_LIMIT, || {
         let started = podman.run(&["init", "web"]).and_then(|_| start_without_the_engine(id.trim()));
         Ok(started.ok())
     })?;
@@ -116,7 +116,7 @@ case!(User, a_missing_engine_is_reported, LIMIT, |machine| {
     // dormouse uses the engine when it becomes available.
     podman.create(&["--network=host"], &[])?;
     machine.systemctl(&["start", "podman.socket"])?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + REQUEST_LIMIT;
     while let Err(failure) = ask() {
         ensure(Instant::now() < end, || format!("no answer after the engine has started: {failure}"))?;
         thread::sleep(Duration::from_millis(50));
@@ -127,8 +127,8 @@ case!(User, a_missing_engine_is_reported, LIMIT, |machine| {
 /// Asserts that a client is refused and that the log contains the reason.
 fn expect_refusal(podman: &Podman<'_>, flags: &str, reason: &str) -> Result<()> {
     podman.dormouse(flags)?;
-    let stream = Stream::connect(&front(), PATIENCE)?;
-    match stream.receive_to_end(PATIENCE) {
+    let stream = Stream::connect(&front(), REQUEST_LIMIT)?;
+    match stream.receive_to_end(REQUEST_LIMIT) {
         Ok(received) if received.bytes.is_empty() => {}
         Ok(received) => return Err(Failure::Unexpected(format!("an answer: {:?}", received.bytes))),
         Err(failure) if failure.is_timeout() => return Err(podman.with_log(failure)),

@@ -105,9 +105,9 @@ fn quadlet(machine: &Machine) -> Result<()> {
 
 /// Sends a request and checks the state; an open connection keeps the container running meanwhile.
 fn answers_and_runs(podman: &Podman<'_>) -> Result<()> {
-    let visitor = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
+    let client = ask_and_stay().map_err(|failure| podman.with_log(failure))?;
     expect(podman, "running")?;
-    drop(visitor);
+    drop(client);
     Ok(())
 }
 
@@ -129,9 +129,9 @@ fn warned(podman: &Podman<'_>) -> Result<()> {
     };
     check()?;
     podman.run(&["create", "--name=web", "--label=PODMAN_SYSTEMD_UNIT=web.service", "localhost/web"])?;
-    let told = check();
+    let result = check();
     podman.run(&["rm", "web"])?;
-    told
+    result
 }
 
 /// A rootless container has its own network. Its port forwarder accepts connections before the server listens.

@@ -11,7 +11,7 @@ use dormouse_tests::machine::{DORMOUSE, Machine, Manager, SETTLE, ensure, write}
 use dormouse_tests::{Address, Ending, Failure, Result, Stream, wait};
 
 /// The time limit of a request, including the wake.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// The address of dormouse.
 pub(crate) fn front() -> Address {
@@ -232,19 +232,19 @@ pub(crate) fn ask() -> Result<()> {
 /// As [`ask`].
 pub(crate) fn ask_and_stay() -> Result<Stream> {
     let stream = send_request()?;
-    let stays = Stream::connect(&front(), PATIENCE)?;
+    let stays = Stream::connect(&front(), REQUEST_LIMIT)?;
     receive_answer(&stream)?;
     Ok(stays)
 }
 
 fn send_request() -> Result<Stream> {
-    let stream = Stream::connect(&front(), PATIENCE)?;
-    stream.send(b"GET / HTTP/1.0\r\n\r\n", PATIENCE)?;
+    let stream = Stream::connect(&front(), REQUEST_LIMIT)?;
+    stream.send(b"GET / HTTP/1.0\r\n\r\n", REQUEST_LIMIT)?;
     Ok(stream)
 }
 
 fn receive_answer(stream: &Stream) -> Result<()> {
-    let received = stream.receive_to_end(PATIENCE)?;
+    let received = stream.receive_to_end(REQUEST_LIMIT)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.contains(" 200 OK\r\n") && text.ends_with(&format!("\r\n\r\n{WORDS}"));
     ensure(right && received.ending == Ending::Fin, || {
@@ -281,7 +281,7 @@ fn succeed(command: &mut Command) -> Result<String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(Failure::Unexpected(format!("{command:?}: {} {said}", output.status)))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::Unexpected(format!("{command:?}: {} {stderr}", output.status)))
     }
 }

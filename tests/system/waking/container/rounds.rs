@@ -68,14 +68,14 @@ fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
 /// Sends requests from the first answer until well after the end of the stop, which takes Podman about 0.1 s.
 fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut u64) -> Result<()> {
     // The open session keeps the container awake during these checks.
-    let visitor = ask_and_stay()?;
+    let client = ask_and_stay()?;
     let process = podman.process()?;
-    drop(visitor);
+    drop(client);
     let answered = Instant::now();
     let at = answered + rng.duration(Duration::from_millis(250));
-    let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
-    *requests += 1 + crowd;
-    let visitors: Vec<_> = (0..crowd)
+    let extra = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
+    *requests += 1 + extra;
+    let clients: Vec<_> = (0..extra)
         .map(|_| {
             let at = at + rng.duration(Duration::from_millis(30));
             thread::spawn(move || {
@@ -85,8 +85,8 @@ fn one_round(podman: &Podman<'_>, rng: &mut Rng, requests: &mut u64, awake: &mut
         })
         .collect();
     let mut stay = Vec::new();
-    for visitor in visitors {
-        stay.push(visitor.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
+    for client in clients {
+        stay.push(client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     *awake += u64::from(podman.process()? == process);
     Ok(())

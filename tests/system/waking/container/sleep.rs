@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use dormouse_tests::machine::{Machine, SETTLE, case, ensure};
+use dormouse_tests::messages;
 use dormouse_tests::{Result, Stream, wait};
 
 use super::debian13;
-use super::podman::{PATIENCE, Podman, front};
+use super::podman::{Podman, REQUEST_LIMIT, front};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -113,11 +114,11 @@ case!(User, a_container_stopped_by_others_is_woken_again, LIMIT, |machine| {
     // Until the engine reports the pause, the kernel accepts connections for a paused container, but the server
     // does not answer.
     podman.run(&["pause", "web"])?;
-    podman.wait_for_log("somebody else has paused it")?;
+    podman.wait_for_log(messages::PAUSED_BY_OTHERS)?;
     podman.ask()?;
     podman.wait("running")?;
     // The same during a session.
-    let held = Stream::connect(&front(), PATIENCE)?;
+    let held = Stream::connect(&front(), REQUEST_LIMIT)?;
     podman.run(&["stop", "web"])?;
     podman.ask()?;
     drop(held);

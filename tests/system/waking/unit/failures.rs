@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dormouse_tests::Result;
 use dormouse_tests::machine::{Machine, case, ensure, write};
 
-use super::stage::{NGINX, PATIENCE, Stage, WEB};
+use super::stage::{NGINX, REQUEST_LIMIT, Stage, WEB};
 use dormouse_tests::nginx::Start;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -63,7 +63,7 @@ fn killed_during_session(machine: &Machine) -> Result<()> {
     stage.dormouse("")?;
     let client = stage.client()?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
-    client.receive_to_end(PATIENCE)?;
+    client.receive_to_end(REQUEST_LIMIT)?;
     stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
     stage.ask_until_answered()
 }

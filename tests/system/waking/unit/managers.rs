@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dormouse_tests::Result;
 use dormouse_tests::machine::{Machine, case};
+use dormouse_tests::messages;
 
 use super::stage::{NGINX, Stage, WEB};
 use dormouse_tests::nginx::Start;
@@ -36,7 +37,7 @@ fn reexec(machine: &Machine, lines: &str) -> Result<()> {
     let client = stage.client()?;
     stage.systemctl(&["daemon-reexec"])?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
-    stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
+    stage.wait_for_log(messages::UNIT_KILLED)?;
     drop(client);
     stage.ask_until_answered()
 }
@@ -57,7 +58,7 @@ fn bus_restarted(machine: &Machine) -> Result<()> {
     let client = stage.client()?;
     stage.systemctl(&["restart", "dbus.service"])?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
-    stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
+    stage.wait_for_log(messages::UNIT_KILLED)?;
     drop(client);
     stage.ask_until_answered()
 }

@@ -86,8 +86,8 @@ fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> 
         } else {
             rng.duration(IDLE * 3)
         };
-    let crowd = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
-    let visitors: Vec<_> = (0..crowd)
+    let extra = if rng.chance(70) { 1 } else { 2 + rng.below(7) };
+    let clients: Vec<_> = (0..extra)
         .map(|client| {
             let at = at + rng.duration(Duration::from_millis(3));
             let number = tally.requests + 1 + client;
@@ -97,9 +97,9 @@ fn one_round(stage: &Stage<'_>, rng: &mut Rng, tally: &mut Tally) -> Result<()> 
             })
         })
         .collect();
-    tally.requests += 1 + crowd;
+    tally.requests += 1 + extra;
     let mut stay = Vec::new();
-    for client in visitors {
+    for client in clients {
         stay.push(client.join().map_err(|_| Failure::Unexpected("a client panicked".to_owned()))??);
     }
     tally.awake += u64::from(stage.machine.number(WEB, "MainPID")? == process);

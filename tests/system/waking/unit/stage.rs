@@ -10,7 +10,7 @@ use dormouse_tests::{Address, Ending, Failure, Result, Stream, wait};
 use dormouse_tests::nginx::{self, Start};
 
 /// The time limit of a request, including the wake.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// The unit that dormouse wakes.
 pub(crate) const WEB: &str = "web.service";
@@ -123,9 +123,9 @@ StandardError=append:{}
 
     /// Connects a client, waits for an answer and keeps the connection open.
     pub(crate) fn client(&self) -> Result<Stream> {
-        let stream = Stream::connect(&front(), PATIENCE)?;
-        stream.send(b"GET /?n=7 HTTP/1.1\r\nHost: web\r\n\r\n", PATIENCE)?;
-        stream.receive(12, PATIENCE).map_err(|failure| self.with_log(&failure))?;
+        let stream = Stream::connect(&front(), REQUEST_LIMIT)?;
+        stream.send(b"GET /?n=7 HTTP/1.1\r\nHost: web\r\n\r\n", REQUEST_LIMIT)?;
+        stream.receive(12, REQUEST_LIMIT).map_err(|failure| self.with_log(&failure))?;
         Ok(stream)
     }
 }
@@ -139,19 +139,19 @@ pub(crate) fn ask(number: u64) -> Result<()> {
 /// Like [`ask`], and returns a second connection from before the answer that keeps the server running.
 pub(crate) fn ask_and_stay(number: u64) -> Result<Stream> {
     let stream = send_request(number)?;
-    let stays = Stream::connect(&front(), PATIENCE)?;
+    let stays = Stream::connect(&front(), REQUEST_LIMIT)?;
     receive_answer(&stream, number)?;
     Ok(stays)
 }
 
 fn send_request(number: u64) -> Result<Stream> {
-    let stream = Stream::connect(&front(), PATIENCE)?;
-    stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), PATIENCE)?;
+    let stream = Stream::connect(&front(), REQUEST_LIMIT)?;
+    stream.send(format!("GET /?n={number} HTTP/1.0\r\n\r\n").as_bytes(), REQUEST_LIMIT)?;
     Ok(stream)
 }
 
 fn receive_answer(stream: &Stream, number: u64) -> Result<()> {
-    let received = stream.receive_to_end(PATIENCE)?;
+    let received = stream.receive_to_end(REQUEST_LIMIT)?;
     let text = String::from_utf8_lossy(&received.bytes);
     let right = text.starts_with("HTTP/1.1 200 ") && text.ends_with(&format!("\r\n\r\n{number}\n"));
     ensure(right && received.ending == Ending::Fin, || {

@@ -84,8 +84,10 @@ impl Task {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let text =
-                    format!("{} still runs after its stop command, by its status command", self.commands);
+                let text = format!(
+                    "{}: the status command reports that it still runs after its stop command",
+                    self.commands
+                );
                 return self.log(&LogLine::Warning(&text));
             }
             sleep(pause.min(left)).await;

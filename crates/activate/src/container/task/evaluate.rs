@@ -46,7 +46,7 @@ impl Task {
             }
             (LastReported::Running, RunState::Paused) => {
                 // The next client starts it again.
-                self.operations.notice("somebody else has paused it");
+                self.operations.notice("another program has paused it");
                 self.set_ended_by_itself();
                 Some(Event::Exited(Ok(())))
             }
@@ -66,7 +66,7 @@ impl Task {
             self.inspect_later(MIN_PAUSE);
             return None;
         }
-        let reason = format!("its process {pid} is gone, but its engine says that it runs");
+        let reason = format!("its process {pid} has ended, but the engine reports it as running");
         let error = self.operations.error(Operation::Run, &reason);
         self.set_ended_by_itself();
         Some(Event::Exited(Err(error)))

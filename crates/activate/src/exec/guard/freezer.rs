@@ -71,7 +71,7 @@ impl Freezer {
             self.signalled.extend(&running);
             if let Err(pid) = signal_all(&running, Signal::STOP) {
                 return Progress::Failed(format!(
-                    "process {pid} belongs to somebody else and cannot be stopped"
+                    "process {pid} belongs to another user and cannot be stopped"
                 ));
             }
             running.is_empty()
@@ -80,7 +80,7 @@ impl Freezer {
         if done {
             Progress::Done
         } else if late {
-            Progress::Failed(format!("it still moved after {} s", TIMEOUT.as_secs()))
+            Progress::Failed(format!("it was not frozen within {} s", TIMEOUT.as_secs()))
         } else {
             Progress::Pending
         }

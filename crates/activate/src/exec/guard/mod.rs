@@ -30,11 +30,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let timeout = args.next().and_then(|text| text.to_str()?.parse().ok()).map(Duration::from_millis);
     let (Some(stop_timeout), Some(_), Some(program)) = (timeout, args.next(), args.next()) else {
-        return fail("This is a part of dormouse, and of no use by hand.");
+        return fail("This is an internal command of dormouse; do not run it directly.");
     };
     match guard(stop_timeout, &program, args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("The guard of {} cannot work: {error}", program.to_string_lossy())),
+        Err(error) => fail(&format!("The guard of {} failed: {error}", program.to_string_lossy())),
     }
 }
 

@@ -205,7 +205,7 @@ impl Guard {
                     self.stop = StopState::Killing { since, warned: true };
                     let remaining: Vec<String> = descendants().iter().map(ToString::to_string).collect();
                     self.send(&GuardEvent::Warning(format!(
-                        "SIGKILL does not end process {}: it hangs in the kernel, or belongs to somebody else",
+                        "SIGKILL does not end process {}: it hangs in the kernel or belongs to another user",
                         remaining.join(", ")
                     )));
                 }

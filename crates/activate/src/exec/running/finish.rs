@@ -54,13 +54,13 @@ impl Running<'_> {
                     Phase::Starting => Some(Event::StartFailed(failure(
                         self.exec,
                         Operation::Start,
-                        reason("ended before it could start it; see whether memory or processes are short"),
+                        reason("ended before the program started; check the limits of memory and processes"),
                     ))),
                     _ => Some(Event::Exited(Err(failure(
                         self.exec,
                         Operation::Run,
                         reason(
-                            "was killed, and so was all of it; see who did, the kernel's memory killer for one",
+                            "was killed, and with it all processes; check the log for the kernel's OOM killer",
                         ),
                     )))),
                 }

@@ -24,7 +24,7 @@ pub(super) async fn authenticate(
             Some("OK") => return Ok(()),
             None => return Err(ErrorKind::UnexpectedEof.into()),
             Some(_) => {
-                let reason = format!("it does not accept us: {}", line.trim_end());
+                let reason = format!("authentication failed: {}", line.trim_end());
                 return Err(Error::new(ErrorKind::PermissionDenied, reason));
             }
         }

@@ -102,7 +102,7 @@ impl Connection {
                 let text = message.first_text().unwrap_or_default();
                 Err(CallError::Reply { name: message.error, text })
             }
-            Ok(None) => Err(CallError::Disconnected("the connection to it is lost".to_owned())),
+            Ok(None) => Err(CallError::Disconnected("the connection to it was lost".to_owned())),
             Err(_) => Err(CallError::Disconnected(format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))),
         }
     }

@@ -17,7 +17,7 @@ impl Driver {
         }
         self.backoff.reset();
         let deadline = Instant::now() + if self.was_reachable { limit } else { limit.min(FIRST_TIMEOUT) };
-        let mut last = "it does not answer".to_owned();
+        let mut last = "it did not answer".to_owned();
         loop {
             match timeout_at(deadline, self.connect()).await {
                 Ok(Ok(())) => return Ok(()),
@@ -41,7 +41,7 @@ impl Driver {
                 self.backoff.reset();
                 self.was_reachable = true;
                 if std::mem::take(&mut self.loss_logged) {
-                    self.log_notice(&format!("{} is there again", self.unit.manager));
+                    self.log_notice(&format!("{} is reachable again", self.unit.manager));
                 }
                 Ok(())
             }
@@ -57,14 +57,12 @@ impl Driver {
     pub(super) fn connection_lost(&mut self, reason: &str) {
         self.client = None;
         if !std::mem::replace(&mut self.loss_logged, true) {
-            self.log_notice(&format!("{}: {reason}; trying again", self.unit.manager));
+            self.log_notice(&format!("{}: {reason}; reconnecting", self.unit.manager));
         }
     }
 
     /// Returns the present connection.
     pub(super) fn client(&self) -> Result<&UnitClient, ManagerError> {
-        self.client
-            .as_ref()
-            .ok_or_else(|| ManagerError::Unreachable("there is no connection to it".to_owned()))
+        self.client.as_ref().ok_or_else(|| ManagerError::Unreachable("it is not connected".to_owned()))
     }
 }

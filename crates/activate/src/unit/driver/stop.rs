@@ -21,11 +21,11 @@ impl Driver {
             Err(_) => {
                 let unit = &self.unit;
                 self.log_warning(&format!(
-                    "{unit} has not stopped within {} s: killing it",
+                    "{unit} did not stop within {} s; killing it",
                     limit.as_secs_f32()
                 ));
                 if timeout(KILL_TIMEOUT, self.kill()).await.is_err() {
-                    self.log_warning(&format!("{} has not stopped although it was killed", self.unit));
+                    self.log_warning(&format!("{} did not stop after SIGKILL", self.unit));
                 }
             }
         }

@@ -120,8 +120,8 @@ fn a_failed_change_of_permissions_is_reported() {
         listener.set_file_permissions(&of_a_foreign_group()).unwrap();
         said
     });
-    let expected = format!("Failed to change who may connect to {}: set the owner: ", path.display());
-    assert!(said.starts_with(&expected) && said.contains("only root gives a socket"), "{said}");
+    let expected = format!("cannot set the permissions of {}: set the owner: ", path.display());
+    assert!(said.starts_with(&expected) && said.contains("only root can set another owner"), "{said}");
     fs::remove_dir_all(directory).unwrap();
 }
 

@@ -43,7 +43,7 @@ fn a_silent_client_is_held_only_for_the_timeout() {
     let scene = Scene::new(&[], &["--wake-on=data", "--hold=400ms"]).unwrap();
     let client = scene.client().unwrap();
     let began = Instant::now();
-    scene.is_turned_away(&client).unwrap();
+    scene.is_refused(&client).unwrap();
     scene.expect(began.elapsed() >= Duration::from_millis(300), "the client was ended too early");
     scene.wait_for_log("not served: the client said nothing for").unwrap();
     assert_eq!(scene.place.starts(), 0);
@@ -64,7 +64,7 @@ fn a_client_without_wake_permission_is_served_by_an_awake_service() {
     let scene =
         Scene::new(&["start"], &["--wake-allow=127.0.0.2", "--wake-allow=10.0.0.0/8", "--idle=300ms"])
             .unwrap();
-    scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    scene.is_refused(&from(&scene, may_not)).unwrap();
     scene.wait_for_log("not served: the service sleeps, and this client may not wake it").unwrap();
     assert_eq!(scene.place.starts(), 0);
     let waker = from(&scene, may);
@@ -77,7 +77,7 @@ fn a_client_without_wake_permission_is_served_by_an_awake_service() {
     scene.echo(&from(&scene, may_not), "hello").unwrap();
     drop((waker, other));
     scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
-    scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    scene.is_refused(&from(&scene, may_not)).unwrap();
     assert_eq!(scene.place.starts(), 1);
 }
 
@@ -91,7 +91,7 @@ fn a_client_that_left_before_its_check_wakes_nothing() {
         from(&scene, may_not).reset().unwrap();
     }
     scene.dormouse.signal(Signal::CONT).unwrap();
-    scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    scene.is_refused(&from(&scene, may_not)).unwrap();
     scene.expect(scene.place.starts() == 0 && scene.count_in_log(messages::STARTING) == 0, "woken");
     scene.echo(&from(&scene, may), "hello").unwrap();
     assert_eq!(scene.place.starts(), 1);
@@ -103,7 +103,7 @@ fn a_client_without_wake_permission_does_not_thaw_the_workload() {
     let scene = Scene::new(&[], &["--wake-allow=127.0.0.2", "--freeze=200ms"]).unwrap();
     scene.echo(&from(&scene, may), "hello").unwrap();
     scene.wait_for_log(&messages::state_of("main", "freezing", "frozen")).unwrap();
-    scene.is_turned_away(&from(&scene, may_not)).unwrap();
+    scene.is_refused(&from(&scene, may_not)).unwrap();
     scene.expect(scene.count_in_log("thawing") == 0, "thawed");
     scene.echo(&from(&scene, may), "hello").unwrap();
 }
