@@ -30,7 +30,7 @@ pub fn listening_on(address: &str) -> String {
 
 /// No service listens on the passed socket of this name.
 pub fn unused_socket(name: &str) -> String {
-    format!("Nobody listens on the passed socket \"{name}\"")
+    format!("No service uses the passed socket \"{name}\"")
 }
 
 /// The TCP address in a line about a listener, of `service` if one is given.
@@ -112,8 +112,7 @@ pub const ENDED_BEFORE_READY: &str =
 /// The workload must be thawed.
 pub const TO_BE_THAWED: &str = "cannot thaw it";
 /// The wake state cannot be saved.
-pub const CANNOT_SAVE_WAKE_STATE: &str =
-    "What we wake cannot be written down, and is not known after a crash";
+pub const CANNOT_SAVE_WAKE_STATE: &str = "Cannot save the wake state";
 
 /// The main process of a unit was killed by SIGKILL.
 pub const UNIT_KILLED: &str = "killed by signal 9 (SIGKILL)";
@@ -149,12 +148,12 @@ pub fn start_failed(workload: &str, program: &str) -> String {
 
 /// This workload was not ready within this number of seconds.
 pub fn start_timeout(workload: &str, seconds: &str) -> String {
-    format!("{workload}: starting → stopping: it did not answer within {seconds} s")
+    format!("{workload}: starting → stopping: it was not ready within {seconds} s (start_timeout)")
 }
 
 /// The health check of this server did not get its answer.
 pub fn check_failed(server: &str) -> String {
-    format!("{}: it did not answer a check as expected", down(server))
+    format!("{}: the health check did not get the expected answer", down(server))
 }
 
 /// A process exited with this code; its output ended with this text.
@@ -231,9 +230,9 @@ pub const RELOADED: &str = "The configuration was reloaded";
 /// A reload failed.
 pub const NOT_RELOADED: &str = "was not reloaded";
 /// A reload failed before anything was changed.
-pub const NOTHING_CHANGED: &str = "was not reloaded, nothing has changed";
+pub const NOTHING_CHANGED: &str = "was not reloaded and nothing has changed";
 /// A session of the previous configuration was ended.
-pub const OLD_SESSION_ENDED: &str = "1 session from before the reload was ended";
+pub const OLD_SESSION_ENDED: &str = "closed 1 session from before the reload";
 
 /// A reload is done, with these numbers of services.
 pub fn reloaded(counts: &str) -> String {

@@ -12,6 +12,7 @@ pub mod dns;
 pub mod getopt;
 pub mod network;
 pub mod number;
+pub mod plural;
 pub mod pool;
 pub mod proxy_protocol;
 pub mod schedule;

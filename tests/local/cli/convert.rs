@@ -150,11 +150,11 @@ fn the_result_follows_links_writes_pipes_and_keeps_the_mode() {
 
     let pipe = dir.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let (send, heard) = mpsc::channel();
+    let (send, received) = mpsc::channel();
     let end = pipe.clone();
     thread::spawn(move || send.send(fs::read_to_string(end)));
     written("pipe");
-    assert_eq!(heard.recv_timeout(SOON).unwrap().unwrap(), expected);
+    assert_eq!(received.recv_timeout(SOON).unwrap().unwrap(), expected);
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
 
     assert_eq!(convert(&[&case, "-o", &dir.path().to_string_lossy()]).unwrap().code, Some(2));

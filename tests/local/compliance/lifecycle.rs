@@ -150,7 +150,7 @@ cases! {
         let plan = Plan::new(s).args(["--exit-idle-time=50ms"]);
         let plan = plan.launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
         let (mut rig, client, server) = plan.start_with_session()?;
-        let at_start = rig.subject.stderr().wait_for("New connection from ", told_at_start(s)).is_ok();
+        let at_start = rig.subject.stderr().wait_for("New connection from ", start_line_limit(s)).is_ok();
         let before = log_of(&rig.subject);
         drop((client, server));
         ending(&mut rig.subject, SOON)?;
@@ -169,11 +169,11 @@ cases! {
     }, |s| {
         let plan = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug"));
         let (mut rig, _client, _server) = plan.start_with_session()?;
-        let at_start = rig.subject.stderr().wait_for("New connection from ", told_at_start(s)).is_ok();
+        let at_start = rig.subject.stderr().wait_for("New connection from ", start_line_limit(s)).is_ok();
         rig.subject.signal(Signal::TERM)?;
         ending(&mut rig.subject, SOON)?;
         let log = log_of(&rig.subject);
-        Ok(match (at_start, log.contains(" 8 bytes up, 8 bytes down: ended with the process")) {
+        Ok(match (at_start, log.contains(" 8 bytes up, 8 bytes down: terminated with the process")) {
             (true, _) => "a line at the start".to_owned(),
             (false, true) => "a line at the end, with its bytes".to_owned(),
             (false, false) => log,
@@ -203,7 +203,7 @@ cases! {
 }
 
 /// Returns the time limit for a line at the start of a session, which systemd-socket-proxyd writes and dormouse does not.
-fn told_at_start(subject: Subject) -> Duration {
+fn start_line_limit(subject: Subject) -> Duration {
     match subject {
         Subject::Dormouse => A_WHILE / 2,
         Subject::SocketProxyd => SOON,

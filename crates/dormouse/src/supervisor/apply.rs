@@ -162,7 +162,7 @@ impl Supervisor {
                         {
                             self.log.line(Level::Warning, format_args!("{error}."));
                         }
-                        self.log.line(Level::Debug, format_args!("{listener} is now for {label}."));
+                        self.log.line(Level::Debug, format_args!("{listener} moved to {label}."));
                     }
                     moved
                 }

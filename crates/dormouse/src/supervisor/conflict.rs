@@ -99,10 +99,7 @@ impl Supervisor {
                 Err(error) => {
                     self.log.line(
                         Level::Err,
-                        format_args!(
-                            "{}: {error} Nobody is let in there any more, until a reload can open it again.",
-                            config.name
-                        ),
+                        format_args!("{error}. This listener stays closed until a reload can open it."),
                     );
                     self.forget_listener(service, listener);
                     continue;
@@ -131,7 +128,7 @@ impl Supervisor {
             if let Err(error) = closed.opened(opened, &self.log) {
                 self.log.line(
                     Level::Err,
-                    format_args!("{error} Nobody looks there any more, until a reload can open it again."),
+                    format_args!("{error}. This admin listener stays closed until a reload can open it."),
                 );
             }
         }

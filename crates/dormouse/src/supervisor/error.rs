@@ -40,7 +40,12 @@ pub enum RunError {
         known: Vec<String>,
     },
     /// A listener cannot be opened.
-    Open(OpenError),
+    Open {
+        /// The service; `None` for an admin listener.
+        service: Option<String>,
+        /// The system's error.
+        error: OpenError,
+    },
     /// A server's address cannot be resolved.
     Target {
         /// The service.
@@ -64,23 +69,21 @@ impl fmt::Display for RunError {
         match self {
             Self::Passed(error) => write!(f, "{error}"),
             Self::Connected => f.write_str(
-                "Got a connected socket (Accept=yes), which is for `dormouse proxy`; use Accept=no here.",
+                "the passed socket is a connection (Accept=yes), which only `dormouse proxy` takes; set Accept=no in the socket unit",
             ),
             Self::NotPassed { service, name, known } => {
-                write!(
-                    f,
-                    "Service {service} listens on fd:{name}, but no socket of that name was passed in"
-                )?;
+                write!(f, "{service}: cannot listen on fd:{name}: ")?;
                 match known.as_slice() {
-                    [] => f.write_str(". Start it from a socket unit with "),
-                    known => write!(f, " (only {}). Set ", known.join(", ")),
+                    [] => f.write_str("no socket of that name was passed; start dormouse from a socket unit with "),
+                    known => write!(f, "the passed sockets are {}; set ", known.join(", ")),
                 }?;
-                write!(f, "FileDescriptorName={name}.")
+                write!(f, "FileDescriptorName={name}")
             }
-            Self::Open(error) => write!(f, "{error}"),
-            Self::Target { service, error } => write!(f, "Service {service}: {error}"),
-            Self::Runtime(error) => write!(f, "Failed to set up the event loop: {error}"),
-            Self::Listener { name, error } => write!(f, "Failed to accept on {name}: {error}"),
+            Self::Open { service: Some(service), error } => write!(f, "{service}: {error}"),
+            Self::Open { service: None, error } => write!(f, "{error}"),
+            Self::Target { service, error } => write!(f, "{service}: {error}"),
+            Self::Runtime(error) => write!(f, "cannot set up the event loop: {error}"),
+            Self::Listener { name, error } => write!(f, "{name}: cannot accept clients: {error}"),
         }
     }
 }
@@ -94,7 +97,7 @@ impl RunError {
             Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => return exit::CONFIG,
             Self::Passed(_) | Self::Runtime(_) => return exit::OSERR,
             Self::Listener { .. } => return exit::IOERR,
-            Self::Open(error) => &error.error,
+            Self::Open { error, .. } => &error.error,
         };
         match error.kind() {
             io::ErrorKind::PermissionDenied => exit::NOPERM,
@@ -107,7 +110,7 @@ impl RunError {
     /// Returns the error number for the service manager (`ERRNO=`, `sd_notify(3)`).
     pub fn errno(&self) -> Errno {
         let error = match self {
-            Self::Open(error) => &error.error,
+            Self::Open { error, .. } => &error.error,
             Self::Runtime(error) | Self::Listener { error, .. } => error,
             Self::Passed(_) | Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => {
                 return Errno::INVAL;

@@ -117,7 +117,7 @@ impl FdStore {
         if let Err(error) = waited.await {
             log.line(
                 Level::Warning,
-                format_args!("The service manager does not say whether it has closed listeners: {error}."),
+                format_args!("The service manager did not confirm that it closed stored listeners: {error}."),
             );
         }
         true
@@ -129,7 +129,9 @@ impl FdStore {
             Ok(()) => drop(self.kept.remove(name)),
             Err(error) => log.line(
                 Level::Warning,
-                format_args!("The service manager was not told to close a listener that it keeps: {error}."),
+                format_args!(
+                    "Cannot remove a listener from the service manager's descriptor store: {error}."
+                ),
             ),
         }
         removed.is_ok()
@@ -169,8 +171,7 @@ impl FdStore {
                 log.line(
                     Level::Warning,
                     format_args!(
-                        "The service manager keeps only {} descriptors for us, so some listeners are closed in a \
-                         restart. Raise FileDescriptorStoreMax=.",
+                        "The service manager's descriptor store is full ({} descriptors), so some listeners close during a restart. Raise FileDescriptorStoreMax=.",
                         self.capacity
                     ),
                 );
@@ -181,7 +182,7 @@ impl FdStore {
             Ok(()) => drop(self.kept.insert(name.to_owned())),
             Err(error) => log.line(
                 Level::Warning,
-                format_args!("The service manager did not take a descriptor for a restart: {error}."),
+                format_args!("Cannot store a listener in the service manager's descriptor store: {error}."),
             ),
         }
     }

@@ -44,7 +44,7 @@ impl Supervisor {
     pub(super) async fn open_admin_listeners(&self, changes: &mut Reconfigure) -> Result<(), RunError> {
         while let Some((address, options)) = changes.next_to_open() {
             let opened = self.sockets.open(&address, &options).await;
-            changes.opened(opened, &self.log).map_err(RunError::Open)?;
+            changes.opened(opened, &self.log).map_err(|error| RunError::Open { service: None, error })?;
         }
         Ok(())
     }

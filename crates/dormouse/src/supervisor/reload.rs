@@ -62,9 +62,9 @@ impl<'a> Reload<'a> {
         let failed = |reason: String| LoadedConfig { result: Err(reason), warnings: Vec::new() };
         let loaded = match timeout_at(*deadline, loading.result()).await {
             Ok(Ok(loaded)) => loaded,
-            Ok(Err(error)) => failed(format!("reading it failed: {error}")),
+            Ok(Err(error)) => failed(format!("cannot read it: {error}")),
             Err(_) => failed(format!(
-                "it could not be read within {} s; see what its file system does",
+                "it could not be read within {} s; check its file system",
                 LOAD_TIMEOUT.as_secs()
             )),
         };
@@ -94,7 +94,7 @@ impl<'a> Reload<'a> {
                 log.line(
                     Level::Err,
                     format_args!(
-                        "The configuration was not reloaded, nothing has changed. Mend it, and reload again."
+                        "The configuration was not reloaded and nothing has changed. Correct it and reload again."
                     ),
                 );
                 self.note.set(&format!("the configuration was not reloaded: {problems}"));

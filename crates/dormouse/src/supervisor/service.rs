@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::model::{Listen, ServiceConfig};
+use dormouse_core::plural::counted;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::Admission;
@@ -112,12 +113,11 @@ impl DrainingService {
         self.context.stats.count_aborted(ended);
         if ended > 0 {
             let (name, granted) = (&self.name, timeout.unwrap_or(TimeSpan::ZERO));
-            let sessions = if ended == 1 { "session" } else { "sessions" };
-            let were = if ended == 1 { "was" } else { "were" };
+            let sessions = counted(ended, "session", "sessions");
             log.line(
                 Level::Notice,
                 format_args!(
-                    "{name}: {ended} {sessions} from before the reload {were} ended after {granted} (drain_timeout)."
+                    "{name}: closed {sessions} from before the reload after {granted} (drain_timeout)."
                 ),
             );
         }

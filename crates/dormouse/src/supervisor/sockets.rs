@@ -73,7 +73,10 @@ impl Sockets {
                 if let Some(listener) = self.stored.take(&service.name, listen, log) {
                     return Ok(vec![listener]);
                 }
-                self.open(address, options).await.map(|listener| vec![listener]).map_err(RunError::Open)
+                let opened = self.open(address, options).await;
+                opened
+                    .map(|listener| vec![listener])
+                    .map_err(|error| RunError::Open { service: Some(service.name.clone()), error })
             }
             Listen::Inherited(name) => {
                 let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
@@ -125,7 +128,9 @@ impl Sockets {
         for socket in &self.passed {
             log.line(
                 Level::Warning,
-                format_args!("Nobody listens on the passed socket \"{socket}\": no service has fd:{socket}."),
+                format_args!(
+                    "No service uses the passed socket \"{socket}\": add a service with fd:{socket}."
+                ),
             );
         }
     }

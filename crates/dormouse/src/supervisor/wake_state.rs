@@ -47,7 +47,7 @@ impl WakeState {
         let file = file.unwrap_or_else(|error| {
             log.line(
                 Level::Warning,
-                format_args!("What we wake cannot be written down, and is not known after a crash: {error}."),
+                format_args!("Cannot save the wake state: {error}. Workloads started now will not be recognised after a crash."),
             );
             None
         });
@@ -64,7 +64,7 @@ impl WakeState {
             self.file = None;
             self.log.line(
                 Level::Warning,
-                format_args!("What we wake cannot be written down, and is not known after a crash: {error}."),
+                format_args!("Cannot save the wake state: {error}. Workloads started now will not be recognised after a crash."),
             );
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use dormouse_core::plural::counted;
 use dormouse_sys::notify::Notifier;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -69,8 +70,8 @@ struct Left(usize);
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = if self.0 == 1 { "connection" } else { "connections" };
-        write!(f, "Waiting for {} open {connections} to end...", self.0)
+        let connections = counted(self.0, "open connection", "open connections");
+        write!(f, "Waiting for {connections} to end...")
     }
 }
 

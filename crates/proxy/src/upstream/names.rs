@@ -7,6 +7,7 @@ use std::time::Duration;
 use dormouse_config::model::{ServerConfig, ServiceConfig};
 use dormouse_core::address::Target;
 use dormouse_core::dns::{Server, SlotChange, Slots, Source};
+use dormouse_core::plural::counted;
 use dormouse_core::pool::SlotState;
 use dormouse_dns::{Resolvers, Servers, follow};
 use dormouse_log::{Level, Log};
@@ -81,12 +82,11 @@ impl NamedServers {
                 self.apply(change, pool);
             }
             if slots.unassigned() > before {
-                let (name, out, count) = (&self.source, slots.unassigned(), self.slots.len());
+                let (name, count) = (&self.source, self.slots.len());
+                let out = counted(slots.unassigned(), "server", "servers");
                 log.line(
                     Level::Warning,
-                    format_args!(
-                        "{label}{name} has {out} servers more than the {count} that can serve at a time."
-                    ),
+                    format_args!("{label}{name} has {out} more than the {count} that can be used at a time."),
                 );
             }
             tokio::select! {

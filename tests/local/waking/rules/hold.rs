@@ -14,7 +14,7 @@ fn a_client_is_held_at_most_for_the_hold_timeout() {
     let connected = Instant::now();
     scene.is_refused(&client).unwrap();
     scene.expect(connected.elapsed() >= Duration::from_millis(1900), "the hold ended too early");
-    scene.wait_for_log("main: the service was not ready in time").unwrap();
+    scene.wait_for_log(&format!("main: {}", messages::NOT_READY_IN_TIME)).unwrap();
     // The start continues and serves the next client.
     scene.place.open("start").unwrap();
     scene.wait_for_log(&messages::idle("main")).unwrap();
@@ -36,7 +36,7 @@ fn a_held_client_that_leaves_is_removed_at_once_and_does_not_keep_the_workload_a
     let client = scene.client().unwrap();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     drop(client);
-    scene.wait_for_log("not served: the client left while it was held").unwrap();
+    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_WHILE_HELD)).unwrap();
     scene.expect(
         scene.count_in_log(messages::READY) + scene.count_in_log("idle after") == 0,
         "the client was not held",
@@ -54,7 +54,7 @@ fn a_held_client_that_resets_is_removed_at_once() {
     client.send(b"hello", SOON).unwrap();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     client.reset().unwrap();
-    scene.wait_for_log("not served: the client left while it was held").unwrap();
+    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_WHILE_HELD)).unwrap();
 }
 
 #[test]
@@ -71,15 +71,13 @@ fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
     }
     scene
         .wait_for_log(
-            "starting → failed: python3 ended: it exited with code 3; it last wrote \"the disk is on fire\"",
+            "starting → failed: python3 ended: it exited with code 3; its last output was \"the disk is on fire\"",
         )
         .unwrap();
     // During the pause clients are refused at once and start nothing.
     scene.is_refused(&scene.client().unwrap()).unwrap();
     scene
-        .wait_for_log(
-            "main: the service could not be started a moment ago and is not tried again yet: python3 ended",
-        )
+        .wait_for_log("main: a start failed recently; the next attempt waits for the backoff: python3 ended")
         .unwrap();
     assert_eq!(scene.place.starts(), 1);
     // After the pause clients are served.
@@ -110,7 +108,7 @@ fn a_failed_start_ends_held_clients_and_is_tried_again_after_a_pause() {
 fn a_start_that_is_impossible_is_reported_with_a_remedy() {
     let scene = Scene::new(&[], &["--exec=/nonexistent/program"]).unwrap();
     scene.is_refused(&scene.client().unwrap()).unwrap();
-    scene.wait_for_log("main: starting → failed: Failed to start /nonexistent/program").unwrap();
+    scene.wait_for_log(&messages::start_failed("main", "/nonexistent/program")).unwrap();
     scene.wait_for_log(messages::CHECK_THE_PATH).unwrap();
 }
 
@@ -119,7 +117,7 @@ fn a_start_that_never_gets_ready_is_killed() {
     let scene = Scene::new(&["start", "pids"], &["--start-timeout=2s"]).unwrap();
     let client = scene.client().unwrap();
     scene.is_refused(&client).unwrap();
-    scene.wait_for_log("main: starting → stopping: it did not answer within 2.0 s").unwrap();
+    scene.wait_for_log(&messages::start_timeout("main", "2.0")).unwrap();
     scene.wait_for_log(&messages::state_of("main", "stopping", "failed")).unwrap();
     let pids = String::from_utf8(scene.place.read("pids")).unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", pids.trim()));
@@ -146,7 +144,7 @@ fn the_limit_of_held_clients_is_kept() {
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     let third = scene.client().unwrap();
     scene.is_refused(&third).unwrap();
-    scene.wait_for_log("main: too many clients are held already").unwrap();
+    scene.wait_for_log(&format!("main: {}", messages::TOO_MANY_HELD)).unwrap();
     scene.place.open("start").unwrap();
     for client in &held {
         scene.echo(client, "hello").unwrap();

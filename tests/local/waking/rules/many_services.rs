@@ -95,7 +95,9 @@ fn a_socket_that_was_not_passed_is_an_error_with_its_name() {
     assert!(!dormouse.wait(SOON).unwrap().success());
     let text = dormouse.stderr().text();
     assert!(
-        text.contains("fd:web") && text.contains("only wib") && text.contains("FileDescriptorName=web"),
+        text.contains("fd:web")
+            && text.contains("the passed sockets are wib")
+            && text.contains("FileDescriptorName=web"),
         "{text}"
     );
 }

@@ -45,7 +45,7 @@ fn a_silent_client_is_held_only_for_the_timeout() {
     let began = Instant::now();
     scene.is_refused(&client).unwrap();
     scene.expect(began.elapsed() >= Duration::from_millis(300), "the client was ended too early");
-    scene.wait_for_log("not served: the client said nothing for").unwrap();
+    scene.wait_for_log(messages::CLIENT_SILENT).unwrap();
     assert_eq!(scene.place.starts(), 0);
 }
 
@@ -65,7 +65,13 @@ fn a_client_without_wake_permission_is_served_by_an_awake_service() {
         Scene::new(&["start"], &["--wake-allow=127.0.0.2", "--wake-allow=10.0.0.0/8", "--idle=300ms"])
             .unwrap();
     scene.is_refused(&from(&scene, may_not)).unwrap();
-    scene.wait_for_log("not served: the service sleeps, and this client may not wake it").unwrap();
+    scene
+        .wait_for_log(&format!(
+            "{}: the service sleeps, and {}",
+            messages::NOT_SERVED,
+            messages::MAY_NOT_WAKE
+        ))
+        .unwrap();
     assert_eq!(scene.place.starts(), 0);
     let waker = from(&scene, may);
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();

@@ -118,7 +118,7 @@ fn replay_ends_with_the_hold() {
     let (scene, client) = dropped(&[], &["--hold=2s"], b"hello").unwrap();
     scene.is_refused(&client).unwrap();
     // The hold may end during an attempt to connect; then the end of that attempt ends the session.
-    let ends = ["the server takes connections and ends them before its first byte", "0 bytes down: reset by"];
+    let ends = ["the server closes connections before its first byte", "0 bytes down: reset by"];
     scene.wait_for_one_in_log(&ends).unwrap();
 }
 
@@ -139,5 +139,5 @@ fn a_request_that_crashes_the_server_is_not_replayed_repeatedly() {
     assert_eq!(received.bytes, b"");
     let starts = scene.place.starts();
     scene.expect(starts <= 4, &format!("{starts} starts"));
-    scene.wait_for_log("it exited with code 7").unwrap();
+    scene.wait_for_log(&messages::exit_code(7)).unwrap();
 }

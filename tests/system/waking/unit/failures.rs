@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use dormouse_tests::Result;
 use dormouse_tests::machine::{Machine, case, ensure, write};
+use dormouse_tests::{Result, messages};
 
 use super::stage::{NGINX, REQUEST_LIMIT, Stage, WEB};
 use dormouse_tests::nginx::Start;
@@ -37,8 +37,8 @@ fn fails_at_start(machine: &Machine) -> Result<()> {
     stage.ask_without_answer()?;
     let took = asked.elapsed();
     ensure(took < Duration::from_secs(10), || format!("the client was refused after {took:?}"))?;
-    stage.wait_for_log("result exit-code: its main process exited with 3")?;
-    stage.wait_for_log("-u web.service`")?;
+    stage.wait_for_log(&messages::unit_exited(3))?;
+    stage.wait_for_log(messages::SEE_JOURNAL_OF_WEB)?;
     write(&machine.runtime().join("mended"), "")?;
     stage.ask_until_answered()
 }
@@ -47,14 +47,14 @@ fn not_there(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse_as("--unit=nothing.service", "")?;
     stage.ask_without_answer()?;
-    stage.wait_for_log("there is no such unit; `systemctl --user list-unit-files` shows all")
+    stage.wait_for_log(messages::NO_SUCH_UNIT)
 }
 
 fn not_permitted(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, NGINX, Start::Quick)?;
     stage.dormouse_as("--system --unit=web.service", "User=nobody")?;
     stage.ask_without_answer()?;
-    stage.wait_for_log("org.freedesktop.systemd1.manage-units")?;
+    stage.wait_for_log(messages::ALLOW_MANAGE_UNITS)?;
     machine.expect(WEB, "ActiveState", "inactive")
 }
 
@@ -64,7 +64,7 @@ fn killed_during_session(machine: &Machine) -> Result<()> {
     let client = stage.client()?;
     stage.systemctl(&["kill", "--signal=KILL", WEB])?;
     client.receive_to_end(REQUEST_LIMIT)?;
-    stage.wait_for_log("killed by signal 9 (SIGKILL)")?;
+    stage.wait_for_log(messages::UNIT_KILLED)?;
     stage.ask_until_answered()
 }
 
@@ -79,7 +79,7 @@ fn restarted_by_its_manager(machine: &Machine) -> Result<()> {
         stage.wait("SubState", "auto-restart")?;
         stage.ask(round + 10)?;
     }
-    stage.wait_for_log("its manager starts it again")
+    stage.wait_for_log(messages::MANAGER_RESTARTS_IT)
 }
 
 /// The manager's own start timeout is 90 s.
@@ -101,7 +101,7 @@ fn does_not_stop(machine: &Machine) -> Result<()> {
     stage.dormouse("--idle=10ms --stop-timeout=1s")?;
     for round in 0..2 {
         stage.ask(round)?;
-        stage.wait_for_log_times("has not stopped within 1 s: killing it", round + 1)?;
+        stage.wait_for_log_times(messages::KILLING_UNIT, round + 1)?;
         stage.wait("ActiveState", "failed")?;
     }
     Ok(())

@@ -264,12 +264,13 @@ impl RunningDriver {
         let name = self.driver.server.name();
         self.driver
             .log
-            .line(Level::Err, format_args!("{name}: the waker ended unexpectedly, starting it anew."));
+            .line(Level::Err, format_args!("{name}: the activator ended unexpectedly; restarting it."));
         self.start_activator();
         self.workload_ended();
-        self.driver
-            .server
-            .record_event(Event::Exited { failed: true }, Some("its waker ended unexpectedly".to_owned()));
+        self.driver.server.record_event(
+            Event::Exited { failed: true },
+            Some("its activator ended unexpectedly".to_owned()),
+        );
     }
 
     /// Stops what dormouse has started, and lets the activator end.

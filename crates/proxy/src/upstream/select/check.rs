@@ -106,15 +106,15 @@ impl HealthChecker {
             if exchange(server, &self.check.send, &self.check.expect).await {
                 Ok(())
             } else {
-                Err((CheckResult::Failed, "it did not answer a check as expected".to_owned()))
+                Err((CheckResult::Failed, "the health check did not get the expected answer".to_owned()))
             }
         });
         checked.await.unwrap_or_else(|_| {
             let waited = self.check.timeout.as_secs_f64();
             let missed = if self.check.expect.is_empty() {
-                "it took no connection"
+                "the connection was not established"
             } else {
-                "it did not answer a check as expected"
+                "the health check did not get the expected answer"
             };
             Err((CheckResult::Failed, format!("{missed} within {waited} s")))
         })

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use dormouse_config::model::ServiceConfig;
 use dormouse_core::control::AdminState;
+use dormouse_core::plural::counted;
 use dormouse_core::pool::{
     Assignment, Balance, CheckResult, Grant, Health, HealthChange, Member, Pick, SlotState, Status,
 };
@@ -208,7 +209,7 @@ impl Pool {
     /// Records for the server's health whether a session got a connection.
     pub(super) fn record_session(&self, server: usize, connected: bool) {
         if self.is_checked(server) {
-            self.update_health(server, "sessions do not get through", |health, now| {
+            self.update_health(server, "connections of sessions failed", |health, now| {
                 health.record_session(now, connected)
             });
         }
@@ -237,7 +238,7 @@ impl Pool {
 
     /// Records that a server sleeps, so that it is not checked.
     fn mark_asleep(&self, server: usize) {
-        self.update_health(server, "it sleeps", Health::mark_asleep);
+        self.update_health(server, "the workload is stopped", Health::mark_asleep);
     }
 
     /// Changes a server's health. `reason`: why it may have become worse.
@@ -269,7 +270,7 @@ impl Pool {
     pub(super) fn set_admin(&self, server: usize, admin: AdminState) {
         let before = self.status(server);
         self.step(|state, now, out| state.machine.set_admin(now, server, admin, out));
-        self.report_change(server, before, "by an administrator");
+        self.report_change(server, before, "set by an administrator");
     }
 
     /// Returns the weight of a server.
@@ -321,14 +322,15 @@ impl Pool {
             let state = self.lock();
             let members = state.machine.members();
             let left = members.iter().filter(|member| member.takes_sessions()).count();
-            (left, members.get(server).map_or(0, Member::sessions), state.machine.waiting())
+            let sessions = counted(members.get(server).map_or(0, Member::sessions), "session", "sessions");
+            (left, sessions, counted(state.machine.waiting(), "client waits", "clients wait"))
         };
         let level = if after == Status::Down { Level::Warning } else { Level::Notice };
         let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         self.log.line(
             level,
             format_args!(
-                "{}/{name}: {before} → {after}{reason}; {sessions} sessions on it, {left} of {} servers take more, {waiting} waiting.",
+                "{}/{name}: {before} → {after}{reason}; {sessions} on it; {left} of {} servers take sessions; {waiting}.",
                 self.name,
                 self.servers.len(),
             ),

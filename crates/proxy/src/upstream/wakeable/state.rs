@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
 use dormouse_core::activation::{Action, Policy, Refusal, State, StateMachine, WaiterId};
+use dormouse_core::plural::counted;
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
 use tokio::sync::oneshot;
@@ -145,8 +146,8 @@ impl ServerState {
         let level = if routine { Level::Debug } else { Level::Info };
         match state {
             State::Starting => {
-                let held = self.machine.held();
-                log.line(level, format_args!("{name}: {before} → {state}, {held} waiting."));
+                let clients = counted(self.machine.held(), "client waits", "clients wait");
+                log.line(level, format_args!("{name}: {before} → {state}, {clients}."));
             }
             State::Ready | State::Idle if before == State::Starting => {
                 let took = now.duration_since(self.start_began);
@@ -161,7 +162,7 @@ impl ServerState {
             {
                 counters.failed_starts.inc();
                 let waited = now.duration_since(self.start_began).as_secs_f64();
-                let late = || format!("it did not answer within {waited:.1} s").into();
+                let late = || format!("it was not ready within {waited:.1} s (start_timeout)").into();
                 let reason = self.reason.get_or_insert_with(late);
                 log.line(Level::Err, format_args!("{name}: {before} → {state}: {reason}"));
             }
