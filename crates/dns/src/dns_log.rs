@@ -53,7 +53,7 @@ impl DnsLog {
                 format_args!("{label}{source}: DNS query failed: {why}; keeping its servers."),
             ),
             NameEvent::Recovered => {
-                log.line(Level::Info, format_args!("{label}{source}: DNS queries succeed again."))
+                log.line(Level::Info, format_args!("{label}{source}: DNS queries succeed again."));
             }
             NameEvent::NoServers => {
                 log.line(Level::Warning, format_args!("{label}{source} has no servers."));
