@@ -86,7 +86,7 @@ impl<'a> Running<'a> {
         let (guard, output) =
             GuardHandle::start(exec, environment, context.stop_timeout).map_err(|error| {
                 failed(format!(
-                    "cannot start cannot start its guard: {}",
+                    "cannot start its guard: {}",
                     spawn_failure("/proc/self/exe".as_ref(), &error)
                 ))
             })?;
