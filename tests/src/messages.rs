@@ -193,7 +193,7 @@ pub const NO_PROXY_HEADER: &str = "no PROXY header at the start of the connectio
 /// Log lines were lost because the log sink accepted none.
 pub const LINES_LOST: &str = "lost: the reader is too slow";
 /// The resolver has no free thread.
-pub const NO_THREAD: &str = "no thread";
+pub const NO_THREAD: &str = "cannot start a thread";
 
 /// A client sent nothing, and only data wakes the service; the time follows.
 pub const CLIENT_SILENT: &str = "not served: the client sent nothing for";

@@ -134,5 +134,5 @@ fn the_session_timeout_ends_an_active_session() {
         assert!(began.elapsed() < SOON, "{}", scene.log());
     }
     assert!(began.elapsed() >= NEARLY, "{:?}", began.elapsed());
-    scene.wait_for_log(&messages::session_ended("over after 0.4 s")).unwrap();
+    scene.wait_for_log(&messages::session_ended("session limit of 0.4 s reached")).unwrap();
 }

@@ -111,6 +111,7 @@ async fn failure(client: &UnitClient, unit: &Unit) -> Result<Option<String>, Man
     let text = describe_result(&result, number(code.as_ref()), number(status.as_ref()), unit);
     Ok(Some(match number(client.property(&interface, "NRestarts").await?.as_ref()) {
         0 => text,
+        1 => format!("{text}, after 1 restart by the manager"),
         restarts => format!("{text}, after {restarts} restarts by the manager"),
     }))
 }

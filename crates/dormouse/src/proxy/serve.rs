@@ -37,7 +37,7 @@ pub(super) async fn serve(
         log.line(
             Level::Warning,
             format_args!(
-                "--connections-max={} needs more descriptors than the limit of {}: {} connections fit, more wait in \
+                "--connections-max={} needs more descriptors than the limit of {}: room for {}, more wait in \
                  the backlog. Raise LimitNOFILE=.",
                 settings.cap.get(),
                 budget.limit,

@@ -130,20 +130,20 @@ fn failed(error: Errno, log: &Log) -> Accepted {
         _ => {
             let remedy = match error {
                 Errno::MFILE => {
-                    "Raise LimitNOFILE=, or lower the session limit (maxconn; --connections-max= of dormouse proxy)."
+                    " Raise LimitNOFILE=, or lower the session limit (maxconn; --connections-max= of dormouse proxy)."
                 }
-                Errno::NFILE => "Raise the system's limit: sysctl fs.file-max.",
-                Errno::NOBUFS | Errno::NOMEM => "The system is out of memory.",
+                Errno::NFILE => " Raise the system's limit: sysctl fs.file-max.",
+                Errno::NOBUFS | Errno::NOMEM => " The system is out of memory.",
                 // A security module refuses before a client is accepted.
-                Errno::PERM | Errno::ACCESS => "The system's security policy forbids it; see its audit log.",
-                _ => "It is tried again.",
+                Errno::PERM | Errno::ACCESS => " The system's security policy forbids it; see its audit log.",
+                _ => "",
             };
             let cause = io::Error::from(error);
             log.recurring(
                 Recurring::AcceptPaused,
                 Level::Warning,
                 format_args!(
-                    "Cannot accept clients: {cause}; retrying in 500 ms or when a session ends. {remedy}"
+                    "Cannot accept clients: {cause}; retrying in 500 ms or when a session ends.{remedy}"
                 ),
             );
             Accepted::Paused
