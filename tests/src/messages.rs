@@ -53,6 +53,9 @@ pub fn state_of(workload: &str, from: &str, to: &str) -> String {
     format!("{workload}: {from} → {to}")
 }
 
+/// A stopped workload starts for one client.
+pub const STARTS_FOR_ONE_CLIENT: &str = "stopped → starting, 1 client waits";
+
 /// A workload changes to this state.
 pub fn state_to(to: &str) -> String {
     format!("→ {to}")

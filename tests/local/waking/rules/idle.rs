@@ -146,7 +146,7 @@ fn a_workload_sleeps_outside_its_keep_warm_window() {
     scene.wait_for_log(&messages::state_of("main", "stopping", "stopped")).unwrap();
     assert_eq!(scene.place.starts(), 1);
     let log = scene.log();
-    scene.expect(log.contains("stopped → starting, 1 waiting"), "the workload was woken without a client");
+    scene.expect(log.contains(messages::STARTS_FOR_ONE_CLIENT), "the workload was woken without a client");
 }
 
 const STATUS: &str = "status = \"test -e RUNS\"\nstop = \"rm RUNS\"\nstart = \"touch RUNS\"\n";
