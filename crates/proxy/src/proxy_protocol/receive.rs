@@ -214,7 +214,7 @@ mod tests {
         far.write_all(b"PROXY TCP4").unwrap();
         drop(far);
         let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
-        assert!(refusal.to_string().contains("cut short"), "{refusal}");
+        assert!(refusal.to_string().contains("truncated"), "{refusal}");
     }
 
     #[tokio::test(start_paused = true)]
