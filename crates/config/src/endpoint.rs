@@ -77,7 +77,7 @@ impl To {
     }
 }
 
-/// Removes each listener that another one covers, such as 0.0.0.0:80 beside [::]:80, because it cannot be opened.
+/// Removes each listener that another one covers, such as `0.0.0.0:80` beside `[::]:80`, because it cannot be opened.
 pub fn fold<T>(found: &mut Vec<(Listen, T)>) {
     let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
     found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));

@@ -45,7 +45,7 @@ pub struct SrvRecord {
 pub enum Reply {
     /// Addresses and their TTL.
     Addresses(Vec<IpAddr>, Duration),
-    /// SRV records, at most [`MOST`], and their TTL.
+    /// SRV records, at most [`MAX_SERVERS`], and their TTL.
     Services(Vec<SrvRecord>, Duration),
     /// The name does not exist or has no records of the type; with the negative TTL.
     NoRecords(Duration),

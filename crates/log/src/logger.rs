@@ -152,7 +152,7 @@ impl Log {
         self.write(entry);
     }
 
-    /// Writes a line of a recurring kind: the first one at once, then at most one each [`PERIOD`] with the number of lines
+    /// Writes a line of a recurring kind: the first one at once, then at most one in ten seconds with the number of lines
     /// suppressed since.
     pub fn recurring(&self, kind: Recurring, level: Level, text: fmt::Arguments<'_>) {
         if !self.is_enabled(level) {

@@ -1,6 +1,6 @@
 //! `dormouse run`: serves the services of a configuration and applies new configurations while it runs.
 //!
-//! - `state`: what is being served ([`Supervisor`]), and its shutdown.
+//! - `state`: what is being served (`Supervisor`), and its shutdown.
 //! - `plan`: the difference between two configurations, without I/O.
 //! - `prepare`, `open`, `conflict`: everything that can fail, before anything changes.
 //! - `apply`: the change itself.
