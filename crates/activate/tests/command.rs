@@ -61,8 +61,8 @@ async fn a_running_workload_is_not_started_again() {
     let mut rig =
         Rig::prepared("touch started", &[("status", status)], |rig| asked = Some(rig.fifo("asked")));
     // The first status command finds nothing.
-    let heard = asked.as_mut().unwrap().read_u8();
-    tokio::time::timeout(SOON, heard).await.expect("it is not asked").unwrap();
+    let first_byte = asked.as_mut().unwrap().read_u8();
+    tokio::time::timeout(SOON, first_byte).await.expect("it is not asked").unwrap();
     rig.touch("runs");
     rig.request(Request::Start).await;
     assert!(matches!(rig.event().await, Event::Launched { foreign: true }));

@@ -9,7 +9,7 @@ use dormouse_log::Format;
 use super::endpoint::ListenError;
 use super::model::{AdminConfig, Control, Listen};
 use super::report::{Place, Report};
-use super::sockets::Wanted;
+use super::sockets::RequestedSocket;
 use super::value::Section;
 use super::{endpoint, once};
 
@@ -45,13 +45,13 @@ impl AdminDraft {
     }
 
     /// Returns the sockets to open.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = Wanted<'_>> {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = RequestedSocket<'_>> {
         let control = self.control.as_ref().and_then(|(control, place)| {
             let listen = control.listen()?;
-            Some(Wanted::by_key("control", listen, place))
+            Some(RequestedSocket::by_key("control", listen, place))
         });
         let http = self.http.as_ref().and_then(|(address, place)| {
-            Some(Wanted::by_key("http", Listen::at(ListenAddress::Tcp((*address)?)), place))
+            Some(RequestedSocket::by_key("http", Listen::at(ListenAddress::Tcp((*address)?)), place))
         });
         control.into_iter().chain(http)
     }

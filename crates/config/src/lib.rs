@@ -44,7 +44,7 @@ use model::{AdminConfig, Config};
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
-use sockets::Wanted;
+use sockets::RequestedSocket;
 use tree::{Node, Value};
 use value::{Field, Section};
 
@@ -124,7 +124,7 @@ impl Overrides {
     /// Replaces the settings of the file.
     pub fn apply(self, config: &mut Config, report: &mut Report) {
         let Self(builder) = self;
-        let services = config.services.iter().enumerate().flat_map(Wanted::by_service_of_a_file);
+        let services = config.services.iter().enumerate().flat_map(RequestedSocket::by_service_of_a_file);
         sockets::differ(&services.chain(builder.admin.wanted()).collect::<Vec<_>>(), report);
         config.log_level = builder.log_level.map(|(level, _)| level).or(config.log_level);
         config.drain_timeout = builder.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
@@ -216,7 +216,7 @@ impl Builder {
                 "no service is configured; add for example [services.web] with listen and to",
             );
         }
-        let services = self.services.iter().enumerate().flat_map(Wanted::by_service);
+        let services = self.services.iter().enumerate().flat_map(RequestedSocket::by_service);
         sockets::differ(&services.chain(self.admin.wanted()).collect::<Vec<_>>(), &mut report);
         self.groups_have_members(&mut report);
         let mut admin = AdminConfig::default();

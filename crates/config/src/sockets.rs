@@ -8,7 +8,7 @@ use super::report::{Place, Report};
 use super::service::Draft;
 
 /// A socket to open.
-pub(super) struct Wanted<'a> {
+pub(super) struct RequestedSocket<'a> {
     listen: Cow<'a, Listen>,
     by: By<'a>,
     /// The place in the configuration; without one no error is reported for this socket.
@@ -23,7 +23,7 @@ enum By<'a> {
     Key(&'static str),
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> RequestedSocket<'a> {
     /// Returns the sockets of a service that is being read.
     pub(super) fn by_service((number, draft): (usize, &'a Draft)) -> impl Iterator<Item = Self> {
         let wanted = Self::by_service_of_a_file((number, &draft.config));
@@ -44,7 +44,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl fmt::Display for Wanted<'_> {
+impl fmt::Display for RequestedSocket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.by {
             By::Service(name, _) => write!(f, "service {name}")?,
@@ -55,7 +55,7 @@ impl fmt::Display for Wanted<'_> {
 }
 
 /// Reports each socket that conflicts with an earlier one.
-pub(super) fn differ(wanted: &[Wanted<'_>], report: &mut Report) {
+pub(super) fn differ(wanted: &[RequestedSocket<'_>], report: &mut Report) {
     for (number, one) in wanted.iter().enumerate() {
         let Some(place) = one.place else { continue };
         let ours = &*one.listen;

@@ -75,20 +75,20 @@ mod tests {
         // An earlier process with the same number may have left the file.
         let _ = std::fs::remove_file(&path);
         assert!(Journal::at(&path).is_none());
-        let heard = |ear: &UnixDatagram| {
+        let received = |socket: &UnixDatagram| {
             let mut entry = [0; 16];
-            ear.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let length = ear.recv(&mut entry).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let length = socket.recv(&mut entry).unwrap();
             String::from_utf8_lossy(&entry[..length]).into_owned()
         };
         let first = UnixDatagram::bind(&path).unwrap();
         let journal = Journal::at(&path).unwrap();
-        assert_eq!((journal.send("one"), heard(&first)), (0, "one".to_owned()));
+        assert_eq!((journal.send("one"), received(&first)), (0, "one".to_owned()));
         drop(first);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(journal.send("lost"), 1);
         let second = UnixDatagram::bind(&path).unwrap();
-        assert_eq!((journal.send("two"), heard(&second)), (0, "two".to_owned()));
+        assert_eq!((journal.send("two"), received(&second)), (0, "two".to_owned()));
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -87,8 +87,8 @@ impl Writer {
     }
 
     /// Waits until all lines are written, or until the timeout.
-    pub(super) fn flush(&self, patience: Duration) {
-        drop(self.0.written.wait_timeout_while(self.0.lock(), patience, |state| state.unwritten > 0));
+    pub(super) fn flush(&self, limit: Duration) {
+        drop(self.0.written.wait_timeout_while(self.0.lock(), limit, |state| state.unwritten > 0));
     }
 
     fn start(&self) -> bool {

@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn spans_are_shown_in_milliseconds() {
-        for (nanoseconds, told) in
+        for (nanoseconds, shown) in
             [(1_001_041_525, "1.001 s"), (30_000_000_000, "30 s"), (1_999_999, "0.001 s")]
         {
             let refusal = Refusal::NoServer(Duration::from_nanos(nanoseconds));
-            let expected = format!("Gave up after holding the client for {told}: all servers are down");
+            let expected = format!("Gave up after holding the client for {shown}: all servers are down");
             assert_eq!(refusal.to_string(), expected);
         }
     }

@@ -8,12 +8,12 @@ use super::balance::{Balance, Candidate, Pick, PickContext, hash, mix};
 #[derive(Debug)]
 pub struct Balancer {
     balance: Balance,
-    servers: Vec<Turn>,
+    servers: Vec<ServerState>,
     picks: u64,
 }
 
 #[derive(Debug)]
-struct Turn {
+struct ServerState {
     /// The hash of the server name, so that the order of the list does not matter.
     hash: u64,
     /// The credit since the last choice (the current weight of smooth weighted round robin).
@@ -25,7 +25,7 @@ struct Turn {
 impl Balancer {
     /// Creates a balancer for servers of these names.
     pub fn new<'a>(balance: Balance, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let turn = |name: &str| Turn { hash: hash(name.as_bytes()), credit: 0, last_pick: 0 };
+        let turn = |name: &str| ServerState { hash: hash(name.as_bytes()), credit: 0, last_pick: 0 };
         Self { balance, servers: names.into_iter().map(turn).collect(), picks: 0 }
     }
 

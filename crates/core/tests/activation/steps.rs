@@ -138,7 +138,7 @@ impl Simulation {
                 self.assert(known.is_none(), "a waiter's name is used twice");
                 self.assert(
                     may_wake || !matches!(before, State::Stopped | State::Frozen),
-                    "woken by whom it must not",
+                    "woken by a client that may not wake it",
                 );
             }
             LeaseResponse::Refused(Refusal::QueueFull) => {

@@ -37,7 +37,7 @@ fn agrees_with_systemd_analyze() {
     let verdicts = systemd_analyze(&taken);
     for (text, verdict) in taken.iter().zip(&verdicts) {
         let ours: TimeSpan = text.parse().unwrap();
-        let expected = Verdict { micros: micros(text).unwrap(), printed: ours.to_string() };
+        let expected = SystemdAnswer { micros: micros(text).unwrap(), printed: ours.to_string() };
         assert_eq!(verdict.as_ref(), Some(&expected), "{text:?}");
     }
     assert_eq!(verdicts.len(), taken.len());
@@ -53,19 +53,19 @@ fn the_last_year_is_not_parsed_back_by_systemd() {
     let text = "1s 18446744073705s".to_owned();
     let printed = "584542y 2w 2d 20h 1min 46s".to_owned();
     assert!(micros(&text) > Some(LAST_YEAR));
-    let taken = Verdict { micros: micros(&text).unwrap(), printed: printed.clone() };
+    let taken = SystemdAnswer { micros: micros(&text).unwrap(), printed: printed.clone() };
     assert_eq!(systemd_analyze(&[&text]), [Some(taken)]);
     assert_eq!(systemd_analyze(&[&printed]), [None]);
 }
 
 #[derive(Debug, PartialEq)]
-struct Verdict {
+struct SystemdAnswer {
     micros: u64,
     printed: String,
 }
 
 /// One result per text, up to the first invalid text.
-fn systemd_analyze(texts: &[&String]) -> Vec<Option<Verdict>> {
+fn systemd_analyze(texts: &[&String]) -> Vec<Option<SystemdAnswer>> {
     let output = Command::new("systemd-analyze")
         .args(["timespan", "--"])
         .args(texts)
@@ -79,7 +79,7 @@ fn systemd_analyze(texts: &[&String]) -> Vec<Option<Verdict>> {
     let printed = stdout.lines().filter_map(|line| field(line, "Human:"));
     let mut verdicts: Vec<_> = micros
         .zip(printed)
-        .map(|(micros, printed)| Some(Verdict { micros: micros.parse().unwrap(), printed }))
+        .map(|(micros, printed)| Some(SystemdAnswer { micros: micros.parse().unwrap(), printed }))
         .collect();
     if !output.status.success() {
         verdicts.push(None);

@@ -43,7 +43,7 @@ impl Fake {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = Arc::clone(&asked);
+        let queried = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             let mut bytes = [0; 1500];
             loop {
@@ -55,8 +55,8 @@ impl Fake {
                     QTYPE::TYPE(TYPE::AAAA) => RecordType::Aaaa,
                     _ => RecordType::Srv,
                 };
-                if !heard.lock().unwrap().contains(&name) {
-                    heard.lock().unwrap().push(name.clone());
+                if !queried.lock().unwrap().contains(&name) {
+                    queried.lock().unwrap().push(name.clone());
                 }
                 let datagrams = match say(&question, &name, kind) {
                     FakeAnswer::Raw(datagrams) => datagrams,

@@ -148,12 +148,12 @@ async fn servers_come_and_go_as_the_records_change() {
     dns.remove(name).unwrap();
     let asked = dns.srv_queries().unwrap();
     // A second query shows that the first answer arrived.
-    let heard = async {
+    let second_query = async {
         while dns.srv_queries().unwrap() < asked + 2 {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(SOON, heard).await.unwrap();
+    timeout(SOON, second_query).await.unwrap();
     assert_eq!(addresses_of(&servers.borrow()), ["10.0.0.1:80", "10.0.0.2:81"]);
     add(&dns, &[&format!("{name} 1 IN SRV 0 1 81 b.example.test.")]);
     becomes(&mut servers, &["10.0.0.2:81"]).await;

@@ -16,7 +16,7 @@ const PIECE: usize = 8;
 #[derive(Debug)]
 pub(super) enum Answer {
     /// The whole answer.
-    Whole(String),
+    Complete(String),
     /// A list of services from this index on.
     Services { what: Listing, at: usize, first: bool },
     /// The list of sessions after this one.
@@ -40,11 +40,11 @@ pub(super) enum Listing {
 pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) -> Answer {
     let command = match command {
         Ok(command) => command,
-        Err(CommandError::Unknown(text)) => return Answer::Whole(unknown(&text)),
-        Err(error) => return Answer::Whole(format!("{error}\n")),
+        Err(CommandError::Unknown(text)) => return Answer::Complete(unknown(&text)),
+        Err(error) => return Answer::Complete(format!("{error}\n")),
     };
     let services = |what| Answer::Services { what, at: 0, first: true };
-    Answer::Whole(match command {
+    Answer::Complete(match command {
         Command::ShowStat(form, rows) => return stat_of(running, form, rows),
         Command::ShowServersState(Some(name)) if service(&running.services(), &name).is_none() => {
             "Can't find backend.\n".to_owned()
@@ -88,8 +88,8 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             running.stats.reset_max();
             for service in running.services().iter() {
                 service.stats().reset_max();
-                for sleeper in service.servers().filter_map(|server| server.sleeper()) {
-                    sleeper.counters.reset_max(sleeper.snapshot().held);
+                for wakeable in service.servers().filter_map(|server| server.wakeable()) {
+                    wakeable.counters.reset_max(wakeable.snapshot().held);
                 }
             }
             String::new()
@@ -103,7 +103,7 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
 fn stat_of(running: &Running, form: OutputFormat, rows: StatFilter) -> Answer {
     if let Some(ProxyId::Name(name)) = &rows.proxy {
         if service(&running.services(), name).is_none() {
-            return Answer::Whole("No such proxy.\n".to_owned());
+            return Answer::Complete("No such proxy.\n".to_owned());
         }
     }
     Answer::Services { what: Listing::Stat(form, rows), at: 0, first: true }
@@ -114,7 +114,7 @@ impl Answer {
     pub(super) fn next(&mut self, running: &Running) -> Option<String> {
         match std::mem::replace(self, Self::Done) {
             Self::Done => None,
-            Self::Whole(text) => Some(text),
+            Self::Complete(text) => Some(text),
             Self::Sessions { all, after } => {
                 let (text, last) = session_list::piece(running, after, all)?;
                 *self = Self::Sessions { all, after: last };

@@ -21,7 +21,7 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
         Err(missing) => return format!("{}\n", missing.text()),
     };
     let mut text = String::new();
-    let is_vacant = |server: &RunningServer<'_>| server.presence() == SlotState::Empty;
+    let is_vacant = |server: &RunningServer<'_>| server.slot_state() == SlotState::Empty;
     let (vacant, servers): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_vacant);
     // Several vacant slots share one line.
     let (single_vacant, vacant_count) =
@@ -31,8 +31,8 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             Some(_) => format!("{}/{}", service.name, server.name),
             None => service.name.clone(),
         };
-        let mut sentences = match (server.sleeper(), server.presence()) {
-            (Some(sleeper), _) => of_workload(running, service, &server, sleeper),
+        let mut sentences = match (server.wakeable(), server.slot_state()) {
+            (Some(wakeable), _) => of_workload(running, service, &server, wakeable),
             (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
             (None, _) if server.admin() == AdminState::Maint => {
                 vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
@@ -56,7 +56,7 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
         if let Some(check) = check.filter(|check| server.is_down() && !check.text.is_empty()) {
             sentences.push(format!("its last check: {}", check.text));
         }
-        match (server.admin(), server.presence()) {
+        match (server.admin(), server.slot_state()) {
             (AdminState::Ready, _) | (_, SlotState::Empty) => {}
             (_, SlotState::Draining) => {
                 sentences.push("the DNS name no longer has it: it gets no new sessions".to_owned());
@@ -64,7 +64,7 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             (AdminState::Drain, _) => {
                 sentences.push("an administrator drains it: it gets no new sessions".to_owned());
             }
-            (AdminState::Maint, _) if server.sleeper().is_none() => {}
+            (AdminState::Maint, _) if server.wakeable().is_none() => {}
             (AdminState::Maint, _) => sentences.push("it is in maintenance: it gets no sessions".to_owned()),
         }
         for (number, line) in sentences.iter().enumerate() {
@@ -88,10 +88,10 @@ fn of_workload(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
-    sleeper: &WakeableServer,
+    wakeable: &WakeableServer,
 ) -> Vec<String> {
-    let (now, (state, since, cold_start)) = (Instant::now(), sleeper.state());
-    let outlook = sleeper.snapshot();
+    let (now, (state, since, cold_start)) = (Instant::now(), wakeable.state());
+    let snapshot = wakeable.snapshot();
     let since = now.saturating_duration_since(since);
     let mut sentences = vec![format!("has been {} for {}", state, span(since))];
     if server.is_down() {
@@ -101,22 +101,22 @@ fn of_workload(
             server.address
         ));
     }
-    if let Some(woken) = sleeper.counters.woken() {
+    if let Some(woken) = wakeable.counters.woken() {
         let took = match cold_start {
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
             None => String::new(),
         };
         sentences.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
-    } else if outlook.foreign {
+    } else if snapshot.foreign {
         sentences.push("it was not started by dormouse".to_owned());
     } else if state == State::Stopped {
         sentences.push("it has not been started yet; the next client starts it".to_owned());
     }
-    if let Some(reason) = sleeper.reason() {
+    if let Some(reason) = wakeable.reason() {
         sentences.push(format!("its last start or end: {reason}"));
     }
-    sentences.extend(kept_awake_by(running, service, server, &outlook, state, now));
-    sentences.push(next_step(&outlook, state, server.admin(), now));
+    sentences.extend(kept_awake_by(running, service, server, &snapshot, state, now));
+    sentences.push(next_step(&snapshot, state, server.admin(), now));
     sentences
 }
 
@@ -125,29 +125,29 @@ fn kept_awake_by(
     running: &Running,
     service: &RunningService,
     server: &RunningServer<'_>,
-    outlook: &Snapshot,
+    snapshot: &Snapshot,
     state: State,
     now: Instant,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
-    if outlook.held > 0 {
-        sentences.push(clients(outlook.held));
+    if snapshot.held > 0 {
+        sentences.push(clients(snapshot.held));
     }
-    if outlook.leases > 0 {
-        let quiet = match outlook.leases - outlook.in_use.min(outlook.leases) {
+    if snapshot.leases > 0 {
+        let quiet = match snapshot.leases - snapshot.in_use.min(snapshot.leases) {
             0 => String::new(),
             quiet => format!(", {quiet} of them quiet, which does not count"),
         };
-        sentences.push(format!("{} held by {}{quiet}", is_awake(state), sessions(outlook.leases)));
+        sentences.push(format!("{} held by {}{quiet}", is_awake(state), sessions(snapshot.leases)));
         sentences.extend(oldest(running, service, server));
     }
-    if outlook.keep_warm {
+    if snapshot.keep_warm {
         sentences.push("it is kept warm at this time of day (keep_warm)".to_owned());
     }
-    if !outlook.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
+    if !snapshot.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
         sentences.push("dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set wake.stop_foreign".to_owned());
     }
-    let evicted = |reason| outlook.evictions.contains(reason) && matches!(state, State::Ready | State::Idle);
+    let evicted = |reason| snapshot.evictions.contains(reason) && matches!(state, State::Ready | State::Idle);
     if evicted(Eviction::ExclusiveGroup) {
         sentences.push("another service of its group waits to start (exclusive)".to_owned());
     }
@@ -155,8 +155,8 @@ fn kept_awake_by(
         sentences
             .push("a reload changed how it is started, so it stops as soon as no session uses it".to_owned());
     }
-    if outlook.minimum_uptime_ends > now && state == State::Idle {
-        let left = span(outlook.minimum_uptime_ends.saturating_duration_since(now));
+    if snapshot.minimum_uptime_ends > now && state == State::Idle {
+        let left = span(snapshot.minimum_uptime_ends.saturating_duration_since(now));
         sentences.push(format!("it stays awake for {left} because of its minimum uptime"));
     }
     sentences
@@ -182,18 +182,18 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
 }
 
 /// Returns the sentence about what happens next.
-fn next_step(outlook: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
+fn next_step(snapshot: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next_action(outlook, state, now), state) {
+    match (next_action(snapshot, state, now), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
-            None if !outlook.evictions.is_empty() => {
+            None if !snapshot.evictions.is_empty() => {
                 "next: it stops when the last session has ended".to_owned()
             }
             None => {
                 let after =
-                    after(if next.what == "freezes" { outlook.freeze_after } else { outlook.stop_after });
+                    after(if next.what == "freezes" { snapshot.freeze_after } else { snapshot.stop_after });
                 format!("next: it {} {after} after the last session", next.what)
             }
         },

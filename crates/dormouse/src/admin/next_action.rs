@@ -14,20 +14,20 @@ pub(super) struct NextAction {
 }
 
 /// Returns what happens next to a workload, if that is known.
-pub(super) fn next_action(outlook: &Snapshot, state: State, now: Instant) -> Option<NextAction> {
+pub(super) fn next_action(snapshot: &Snapshot, state: State, now: Instant) -> Option<NextAction> {
     let at = |what, at: Instant| Some(NextAction { what, at: Some(at) });
     match state {
         // Later the next client starts it.
         State::Failed => {
-            let retry = outlook.retry_at.filter(|moment| *moment > now);
+            let retry = snapshot.retry_at.filter(|moment| *moment > now);
             retry.and_then(|moment| at("may start again", moment))
         }
-        State::Starting => outlook.timeout_at.and_then(|due| at("gives up", due)),
+        State::Starting => snapshot.timeout_at.and_then(|due| at("gives up", due)),
         State::Stopped | State::Freezing | State::Thawing | State::Stopping => None,
         State::Ready => {
-            let what = match (outlook.freeze_after, outlook.stop_after) {
-                _ if outlook.keep_warm || !outlook.may_stop => return None,
-                _ if !outlook.evictions.is_empty() => "stops",
+            let what = match (snapshot.freeze_after, snapshot.stop_after) {
+                _ if snapshot.keep_warm || !snapshot.may_stop => return None,
+                _ if !snapshot.evictions.is_empty() => "stops",
                 (Some(freeze), Some(stop)) if freeze <= stop => "freezes",
                 (Some(_), None) => "freezes",
                 (_, Some(_)) => "stops",
@@ -35,7 +35,7 @@ pub(super) fn next_action(outlook: &Snapshot, state: State, now: Instant) -> Opt
             };
             Some(NextAction { what, at: None })
         }
-        State::Idle | State::Frozen => match (outlook.freeze_at, outlook.stop_at) {
+        State::Idle | State::Frozen => match (snapshot.freeze_at, snapshot.stop_at) {
             (Some(freeze), Some(stop)) if freeze < stop => at("freezes", freeze),
             (_, Some(stop)) => at("stops", stop),
             (Some(freeze), None) => at("freezes", freeze),

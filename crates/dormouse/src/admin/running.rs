@@ -87,12 +87,12 @@ pub struct RunningServer<'a> {
 
 impl<'a> RunningServer<'a> {
     /// Returns its workload, if dormouse starts it.
-    pub fn sleeper(&self) -> Option<&'a Arc<WakeableServer>> {
+    pub fn wakeable(&self) -> Option<&'a Arc<WakeableServer>> {
         self.service.wakeable(self.index)
     }
 
     /// Returns whether a server has the slot.
-    pub fn presence(&self) -> SlotState {
+    pub fn slot_state(&self) -> SlotState {
         self.view.as_ref().map(|view| view.slot_state).unwrap_or_default()
     }
 
@@ -130,8 +130,8 @@ impl<'a> RunningServer<'a> {
 
     /// Returns how long it has been in its state: that of checks and administration, or that of its workload.
     pub fn since(&self) -> Duration {
-        match (self.sleeper(), &self.view) {
-            (Some(sleeper), _) if !self.is_down() => sleeper.state().1.elapsed(),
+        match (self.wakeable(), &self.view) {
+            (Some(wakeable), _) if !self.is_down() => wakeable.state().1.elapsed(),
             (_, Some(view)) => view.since.elapsed(),
             _ => self.start_time.elapsed(),
         }

@@ -50,12 +50,12 @@ pub(super) fn status_with_checks(server: &RunningServer<'_>) -> String {
 /// Returns the status of a server.
 pub(super) fn status(server: &RunningServer<'_>) -> Status {
     let checked = server.view.as_ref().is_some_and(|view| view.is_checked);
-    match (server.admin(), server.sleeper()) {
+    match (server.admin(), server.wakeable()) {
         (AdminState::Maint, _) => Status::Maint,
         _ if server.is_down() => Status::Down,
         (AdminState::Drain, _) => Status::Drain,
         (AdminState::Ready, None) if !checked => Status::NoCheck,
-        (AdminState::Ready, Some(sleeper)) if sleeper.state().0 == State::Failed => Status::Down,
+        (AdminState::Ready, Some(wakeable)) if wakeable.state().0 == State::Failed => Status::Down,
         (AdminState::Ready, _) => Status::Up,
     }
 }

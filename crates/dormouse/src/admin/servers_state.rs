@@ -45,7 +45,7 @@ pub(super) fn servers(service: &RunningService, number: usize, text: &mut String
 /// Returns the operational state: 0 stopped, 1 starting, 2 running, 3 stopping. A stopped workload takes clients, so
 /// its server is running.
 fn operational_state(server: &RunningServer<'_>) -> u8 {
-    match (status(server), server.sleeper().map(|sleeper| sleeper.state().0)) {
+    match (status(server), server.wakeable().map(|wakeable| wakeable.state().0)) {
         (Status::Maint | Status::Down, _) => 0,
         (_, Some(State::Starting)) => 1,
         (_, Some(State::Stopping)) => 3,

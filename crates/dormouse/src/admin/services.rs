@@ -86,30 +86,30 @@ fn server_value(server: &RunningServer<'_>) -> Value {
             "out": count(|counters| counters.bytes_out.get()),
         },
     });
-    let (Some(sleeper), Some(object)) = (server.sleeper(), value.as_object_mut()) else { return value };
+    let (Some(wakeable), Some(object)) = (server.wakeable(), value.as_object_mut()) else { return value };
     let now = Instant::now();
-    let (state, _, cold_start) = sleeper.state();
-    let outlook = sleeper.snapshot();
-    let counters = &sleeper.counters;
+    let (state, _, cold_start) = wakeable.state();
+    let snapshot = wakeable.snapshot();
+    let counters = &wakeable.counters;
     let woken = counters.woken();
-    let next = next_action(&outlook, state, now);
+    let next = next_action(&snapshot, state, now);
     let wakes: serde_json::Map<String, Value> =
         WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
     let spent: serde_json::Map<String, Value> =
         State::ALL.iter().map(|state| (state.to_string(), seconds(counters.spent(*state, now)))).collect();
     let more = json!({
-        "waiting": outlook.held,
+        "waiting": snapshot.held,
         "waiting_max": counters.max_held.get(),
-        "in_use": outlook.in_use,
-        "foreign": outlook.foreign,
-        "kept_warm": outlook.keep_warm,
+        "in_use": snapshot.in_use,
+        "foreign": snapshot.foreign,
+        "kept_warm": snapshot.keep_warm,
         "cold_start_seconds": cold_start.map(seconds),
         "starts": counters.cold_starts.count(),
         "failed_starts": counters.failed_starts.get(),
         "freezes": counters.freezes.get(),
         "holds": counters.holds.count(),
         "holds_in_vain": counters.failed_holds.get(),
-        "reason": sleeper.reason().map(|reason| reason.to_string()),
+        "reason": wakeable.reason().map(|reason| reason.to_string()),
         "woken_by": woken.as_ref().map(ToString::to_string),
         "woken_at": woken.as_ref().map(|woken| Utc(woken.at).to_string()),
         "wakes": wakes,

@@ -59,14 +59,14 @@ impl Availability {
     ];
 
     fn of(server: &RunningServer<'_>) -> Self {
-        match (server.admin(), server.sleeper()) {
-            _ if server.presence() == SlotState::Empty => Self::Vacant,
+        match (server.admin(), server.wakeable()) {
+            _ if server.slot_state() == SlotState::Empty => Self::Vacant,
             (AdminState::Maint, None) => Self::Maint,
             (admin, _) if server.is_down() && admin != AdminState::Maint => Self::Down,
             (AdminState::Ready, None) if server.weight() > 0 => Self::Up,
             (_, None) => Self::Drain,
-            (admin, Some(sleeper)) => {
-                let state = sleeper.state().0;
+            (admin, Some(wakeable)) => {
+                let state = wakeable.state().0;
                 let index = Self::STATES.iter().position(|other| *other == state);
                 let index = index.unwrap_or(Self::STATES.len());
                 let takes = admin == AdminState::Ready && server.weight() > 0;
@@ -96,10 +96,10 @@ impl Availability {
 
 /// Returns the state of a server: vacant, down (by health checks), the state of its workload, maint, or up.
 pub(super) fn server_state(server: &RunningServer<'_>) -> String {
-    match server.sleeper() {
-        _ if server.presence() == SlotState::Empty => "vacant".to_owned(),
+    match server.wakeable() {
+        _ if server.slot_state() == SlotState::Empty => "vacant".to_owned(),
         _ if server.is_down() && server.admin() != AdminState::Maint => "down".to_owned(),
-        Some(sleeper) => sleeper.state().0.to_string(),
+        Some(wakeable) => wakeable.state().0.to_string(),
         None if server.admin() == AdminState::Maint => "maint".to_owned(),
         None => "up".to_owned(),
     }

@@ -62,23 +62,23 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         server.set_admin(AdminState::Drain);
         return Ok(());
     }
-    let sleeper = server.sleeper().ok_or("dormouse does not start it")?;
+    let wakeable = server.wakeable().ok_or("dormouse does not start it")?;
     let done = match steer {
         WorkloadCommand::Wake => {
             if !matches!(server.admin(), AdminState::Ready) {
                 return Err(format!("it is in {}", server.admin()));
             }
-            sleeper.wake(WokenBy::Control);
+            wakeable.wake(WokenBy::Control);
             Ok(())
         }
-        WorkloadCommand::Sleep => sleeper.sleep(),
-        WorkloadCommand::Freeze => sleeper.freeze(),
-        WorkloadCommand::Thaw => sleeper.thaw(),
+        WorkloadCommand::Sleep => wakeable.sleep(),
+        WorkloadCommand::Freeze => wakeable.freeze(),
+        WorkloadCommand::Thaw => wakeable.thaw(),
         WorkloadCommand::Drain => Ok(()),
     };
     done.map_err(|error| match error {
-        AdminError::NotAwake => format!("it is {}", sleeper.state().0),
-        AdminError::NotFrozen => format!("it is {}, not frozen", sleeper.state().0),
+        AdminError::NotAwake => format!("it is {}", wakeable.state().0),
+        AdminError::NotFrozen => format!("it is {}, not frozen", wakeable.state().0),
         AdminError::InUse(number) => {
             let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
             let number = if number == 1 { String::new() } else { format!("{number} ") };

@@ -115,10 +115,10 @@ mod tests {
         let path = base.join("later/socket");
         let mut watch = PathWatch::new(&path).unwrap();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let patience = Duration::from_secs(5);
-        tokio::time::timeout(patience, watch.changed()).await.unwrap();
+        let limit = Duration::from_secs(5);
+        tokio::time::timeout(limit, watch.changed()).await.unwrap();
         std::fs::write(&path, "").unwrap();
-        tokio::time::timeout(patience, watch.changed()).await.unwrap();
+        tokio::time::timeout(limit, watch.changed()).await.unwrap();
         std::fs::remove_dir_all(base).unwrap();
     }
 

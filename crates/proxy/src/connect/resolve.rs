@@ -101,7 +101,7 @@ impl Known {
 
     /// Returns how long a session waits for an answer. With an old answer it does not wait for a query that already takes
     /// too long.
-    fn patience(&self) -> Duration {
+    fn limit(&self) -> Duration {
         if self.answer.is_empty() {
             return PATIENCE;
         }
@@ -133,7 +133,7 @@ impl NameCache {
         if known.is_fresh() {
             return known.result();
         }
-        match timeout(known.patience(), self.ask()).await {
+        match timeout(known.limit(), self.ask()).await {
             Ok(known) => known.result(),
             Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver did not answer")),
             Err(_) => Ok(known.answer),
@@ -230,12 +230,12 @@ mod tests {
             assert_eq!(cache.addresses().await.unwrap(), old);
         }
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.question.known().patience(), Duration::ZERO);
+        assert_eq!(cache.question.known().limit(), Duration::ZERO);
         // A session without an answer waits for the running query and starts none.
         cache.question.known().answer.clear();
-        let told = tokio::task::spawn_blocking(|| ANSWERS.wait());
+        let lookup = tokio::task::spawn_blocking(|| ANSWERS.wait());
         assert_eq!(cache.addresses().await.unwrap(), [Endpoint::Inet("127.0.0.2:80".parse().unwrap())]);
-        told.await.unwrap();
+        lookup.await.unwrap();
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
     }
 

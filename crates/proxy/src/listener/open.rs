@@ -177,8 +177,8 @@ fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, StepEr
         bind_to_interface(&socket, interface).map_err(|error| ("bind to the interface", error))?;
     }
     bind(&socket, &address).map_err(failed("bind"))?;
-    if let Some(patience) = *defer_accept {
-        set_defer_accept(&socket, patience).map_err(|error| ("set TCP_DEFER_ACCEPT", error))?;
+    if let Some(span) = *defer_accept {
+        set_defer_accept(&socket, span).map_err(|error| ("set TCP_DEFER_ACCEPT", error))?;
     }
     if let Some(pending) = *fast_open {
         set_fast_open(&socket, pending.get()).map_err(|error| ("set TCP_FASTOPEN", error))?;

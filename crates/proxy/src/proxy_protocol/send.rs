@@ -156,9 +156,9 @@ mod tests {
     async fn passes_on_the_tlvs_of_the_previous_proxy() {
         let (_far, near, mut peer) = local();
         let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
-        let told =
+        let received =
             vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
-        peer.set_proxied(remote(), told);
+        peer.set_proxied(remote(), received);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
         assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")]);

@@ -140,8 +140,8 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family("dormouse_server_state", Kind::Gauge, "1 for the state that a server is in.", |service, out| {
-        each_workload(service, out, |labels, sleeper, out| {
-            let now = sleeper.state().0;
+        each_workload(service, out, |labels, wakeable, out| {
+            let now = wakeable.state().0;
             for state in State::ALL {
                 out.number(&format!("{labels},state=\"{state}\""), u64::from(state == now));
             }
@@ -153,9 +153,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "How long a server was in each state; asleep are stopped and frozen.",
         |service, out| {
             let now = Instant::now();
-            each_workload(service, out, |labels, sleeper, out| {
+            each_workload(service, out, |labels, wakeable, out| {
                 for state in State::ALL {
-                    let spent = sleeper.counters.spent(state, now).as_secs_f64();
+                    let spent = wakeable.counters.spent(state, now).as_secs_f64();
                     out.value(&format!("{labels},state=\"{state}\""), spent);
                 }
             });
@@ -166,9 +166,9 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Counter,
         "How often a server was woken, and by what.",
         |service, out| {
-            each_workload(service, out, |labels, sleeper, out| {
+            each_workload(service, out, |labels, wakeable, out| {
                 for by in WokenBy::ALL {
-                    out.number(&format!("{labels},by=\"{}\"", by.name()), sleeper.counters.wakes(by));
+                    out.number(&format!("{labels},by=\"{}\"", by.name()), wakeable.counters.wakes(by));
                 }
             });
         },
@@ -178,19 +178,19 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Histogram,
         "How long starts took until the server answered.",
         |service, out| {
-            each_workload(service, out, |labels, sleeper, out| {
-                out.histogram(labels, &sleeper.counters.cold_starts);
+            each_workload(service, out, |labels, wakeable, out| {
+                out.histogram(labels, &wakeable.counters.cold_starts);
             });
         },
     ),
     family("dormouse_server_failed_starts", Kind::Counter, "Starts that did not succeed.", |service, out| {
-        each_workload(service, out, |labels, sleeper, out| {
-            out.number(labels, sleeper.counters.failed_starts.get());
+        each_workload(service, out, |labels, wakeable, out| {
+            out.number(labels, wakeable.counters.failed_starts.get());
         });
     }),
     family("dormouse_server_freezes", Kind::Counter, "How often a server was frozen.", |service, out| {
-        each_workload(service, out, |labels, sleeper, out| {
-            out.number(labels, sleeper.counters.freezes.get());
+        each_workload(service, out, |labels, wakeable, out| {
+            out.number(labels, wakeable.counters.freezes.get());
         });
     }),
     family(
@@ -198,8 +198,8 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Histogram,
         "How long clients were held that then got it.",
         |service, out| {
-            each_workload(service, out, |labels, sleeper, out| {
-                out.histogram(labels, &sleeper.counters.holds);
+            each_workload(service, out, |labels, wakeable, out| {
+                out.histogram(labels, &wakeable.counters.holds);
             });
         },
     ),
@@ -208,14 +208,14 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Counter,
         "Clients that were held and did not get it.",
         |service, out| {
-            each_workload(service, out, |labels, sleeper, out| {
-                out.number(labels, sleeper.counters.failed_holds.get());
+            each_workload(service, out, |labels, wakeable, out| {
+                out.number(labels, wakeable.counters.failed_holds.get());
             });
         },
     ),
     family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |service, out| {
-        each_workload(service, out, |labels, sleeper, out| {
-            out.number(labels, u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX));
+        each_workload(service, out, |labels, wakeable, out| {
+            out.number(labels, u64::try_from(wakeable.snapshot().held).unwrap_or(u64::MAX));
         });
     }),
 ];
@@ -248,8 +248,8 @@ fn each_workload(
     write: impl Fn(&str, &WakeableServer, &mut Exposition),
 ) {
     for server in service.servers() {
-        if let Some(sleeper) = server.sleeper() {
-            write(&server_labels(service, &server), sleeper, out);
+        if let Some(wakeable) = server.wakeable() {
+            write(&server_labels(service, &server), wakeable, out);
         }
     }
 }

@@ -11,9 +11,9 @@ pub(super) fn backend(service: &RunningService, iid: u32) -> Row {
     let mut row = Row::new(service, "BACKEND", ('B', "Backend", 1), iid, 0);
     let stats = service.stats();
     let (counters, now) = (&stats.counters, stats.start_time.elapsed());
-    let sleepers = || service.servers().filter_map(|server| server.sleeper());
+    let wakeables = || service.servers().filter_map(|server| server.wakeable());
     row.u32("qcur", counters.waiting());
-    let max_held = sleepers().map(|sleeper| sleeper.counters.max_held.get());
+    let max_held = wakeables().map(|wakeable| wakeable.counters.max_held.get());
     // The maximum does not contain a single waiting client; the present number does.
     row.u32("qmax", max_held.chain([counters.max_waiting.get(), counters.waiting()]).max().unwrap_or(0));
     row.traffic(service);
@@ -43,12 +43,12 @@ pub(super) fn backend(service: &RunningService, iid: u32) -> Row {
     row.set("lastsess", Value::S32(last.unwrap_or(-1)));
     row.u32("rate", counters.rate.now(now));
     row.u32("rate_max", counters.rate.max());
-    let single = sleepers().next().filter(|_| service.servers().nth(1).is_none());
-    row.u32("qtime", single.map_or(0, |sleeper| mean_millis(&sleeper.counters.holds)));
+    let single = wakeables().next().filter(|_| service.servers().nth(1).is_none());
+    row.u32("qtime", single.map_or(0, |wakeable| mean_millis(&wakeable.counters.holds)));
     row.u32("ctime", mean_millis(&counters.reached));
     row.u32("rtime", 0);
     row.u32("ttime", mean_millis(&counters.lasted));
-    row.u32("qtime_max", single.map_or(0, |sleeper| in_millis(sleeper.counters.holds.max())));
+    row.u32("qtime_max", single.map_or(0, |wakeable| in_millis(wakeable.counters.holds.max())));
     row.u32("ctime_max", in_millis(counters.reached.max()));
     row.u32("rtime_max", 0);
     row.u32("ttime_max", in_millis(counters.lasted.max()));

@@ -17,13 +17,13 @@ pub(super) fn server(service: &RunningService, iid: u32, server: &RunningServer<
     let now = stats.start_time.elapsed();
     let (mut held, mut max_held) = (0, 0);
     let mut hold_time = 0;
-    if let Some(sleeper) = server.sleeper() {
-        let (workload_state, ..) = sleeper.state();
-        held = u64::try_from(sleeper.snapshot().held).unwrap_or(u64::MAX);
-        max_held = sleeper.counters.max_held.get();
-        hold_time = mean_millis(&sleeper.counters.holds);
+    if let Some(wakeable) = server.wakeable() {
+        let (workload_state, ..) = wakeable.state();
+        held = u64::try_from(wakeable.snapshot().held).unwrap_or(u64::MAX);
+        max_held = wakeable.counters.max_held.get();
+        hold_time = mean_millis(&wakeable.counters.holds);
         row.text("last_chk", &workload_state.to_string());
-        row.u64("chkfail", sleeper.counters.failed_starts.get());
+        row.u64("chkfail", wakeable.counters.failed_starts.get());
     }
     row.u32("qcur", held);
     row.u32("qmax", max_held);
@@ -90,7 +90,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     if !view.is_checked {
         return;
     }
-    let failed_starts = server.sleeper().map_or(0, |sleeper| sleeper.counters.failed_starts.get());
+    let failed_starts = server.wakeable().map_or(0, |wakeable| wakeable.counters.failed_starts.get());
     row.u64("chkfail", view.failed_checks.saturating_add(failed_starts));
     row.u64("chkdown", view.downs);
     row.u32("downtime", view.downtime.as_secs());
@@ -110,7 +110,7 @@ fn checks(row: &mut Row, server: &RunningServer<'_>, view: &ServerView) {
     if let Some(check) = &view.last_check {
         row.u64("check_duration", in_millis(check.took));
         // For a workload this column shows its state unless checks fail.
-        if server.sleeper().is_none() || server.is_down() {
+        if server.wakeable().is_none() || server.is_down() {
             row.text("last_chk", &check.text);
         }
     }
