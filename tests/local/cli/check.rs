@@ -45,7 +45,7 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          \x20 listens on   the sockets of a socket unit with FileDescriptorName=web; without one dormouse does not start\n\
          \x20 goes to      /run/b.sock (server1), started and stopped as a process: python3 -m http.server\n\
          \x20 serves       4096 sessions at once, further ones wait in the backlog\n\
-         \x20 holds        1024 clients for 30s while the server does not answer, further ones are turned away\n\
+         \x20 holds        1024 clients for 30s while the server does not answer, further ones are refused\n\
          \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
          \x20 ready when   it accepts a connection; within 2min\n\
          \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it has run for 1min, \

@@ -228,7 +228,7 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: defaults::HOLD_OVERFLOW.text,
-        manual: "The treatment of further clients: they are turned away (refuse), or stay in the backlog of the \
+        manual: "The treatment of further clients: they are refused (refuse), or stay in the backlog of the \
                  listener (queue).",
         ..flagged("hold.overflow", "--overflow", "\"refuse\" or \"queue\"", "\"queue\"")
     },
@@ -418,7 +418,7 @@ pub const SERVICE: &[Key] = &[
     Key {
         default: defaults::AT_LIMIT.text,
         manual: "The treatment of further clients: they stay in the backlog of the listener (queue), or are \
-                 turned away (refuse).",
+                 refused (refuse).",
         ..flagged("at_limit", "--at-limit", "\"queue\" or \"refuse\"", "\"queue\"")
     },
     Key {

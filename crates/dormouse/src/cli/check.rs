@@ -116,12 +116,12 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     let known = service.servers.iter().filter(|server| server.behind().is_some());
     lines.extend(known.map(|server| ("goes to", server_at(server))));
     let limit = match service.at_limit {
-        AtLimit::Refuse => "further ones are turned away",
+        AtLimit::Refuse => "further ones are refused",
         AtLimit::Queue => "further ones wait in the backlog",
     };
     lines.push(("serves", format!("{} sessions at once, {limit}", service.maxconn.get())));
     let overflow = match service.hold.overflow {
-        AtLimit::Refuse => "further ones are turned away",
+        AtLimit::Refuse => "further ones are refused",
         AtLimit::Queue => "further ones wait in the backlog",
     };
     let (max, hold) = (service.hold.max, service.hold.timeout);

@@ -143,7 +143,8 @@ fn failed(error: Errno, log: &Log) -> Accepted {
                 Recurring::AcceptPaused,
                 Level::Warning,
                 format_args!(
-                    "Cannot accept clients: {cause}; retrying in 500 ms or when a session ends.{remedy}"
+                    "Cannot accept clients: {cause}; retrying in {} ms or when a session ends.{remedy}",
+                    PAUSE.as_millis()
                 ),
             );
             Accepted::Paused

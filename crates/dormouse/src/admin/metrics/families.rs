@@ -59,7 +59,7 @@ pub(super) const FAMILIES: &[Family] = &[
     family(
         "dormouse_clients_refused",
         Kind::Counter,
-        "Clients that were turned away at the limit.",
+        "Clients that were refused at the limit.",
         |service, out| {
             out.number(&labels(service), service.stats().counters.refused.get());
         },
