@@ -34,13 +34,13 @@ impl Terminal {
     #[track_caller]
     pub(super) fn shows(&self, parts: &[&str]) {
         let shown = wait::until(&format!("a line with {parts:?}"), SOON, || {
-            let screen = self.tmux(&["capture-terminal", "-p"])?;
+            let screen = self.tmux(&["capture-pane", "-p"])?;
             Ok(screen.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(()))
         });
         assert!(
             shown.is_ok(),
             "no {parts:?} in:\n{}",
-            self.tmux(&["capture-terminal", "-p"]).unwrap_or_default()
+            self.tmux(&["capture-pane", "-p"]).unwrap_or_default()
         );
     }
 }
