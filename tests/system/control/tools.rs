@@ -138,7 +138,7 @@ fn hatop_shows_and_controls_servers() {
     }
     let maint =
         wait::until("maintenance", SOON, || Ok(rig.ask("show stat")?.contains(",MAINT,").then_some(())));
-    let screen = || terminal.tmux(&["capture-terminal", "-p"]).unwrap_or_default();
+    let screen = || terminal.tmux(&["capture-pane", "-p"]).unwrap_or_default();
     maint.unwrap_or_else(|failure| panic!("{failure}: {}", screen()));
 }
 

@@ -66,7 +66,7 @@ fn top_shows_and_controls_services() {
     terminal.shows(&["left: 0"]);
     // The terminal is in line mode again and shows its previous screen.
     terminal.shows(&["lines"]);
-    let screen = terminal.tmux(&["capture-terminal", "-p"]).unwrap();
+    let screen = terminal.tmux(&["capture-pane", "-p"]).unwrap();
     assert!(!screen.contains("SERVICE"), "{screen}");
 }
 
