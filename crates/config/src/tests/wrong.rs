@@ -235,11 +235,11 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ("wake.exec = ''", "services.web.wake.exec: \"\": does not name a program"),
         (
             "wake.exec = []",
-            "services.web.wake.exec: does not name a program; for example exec = \"python3 -m http.server 9000\"",
+            "services.web.wake.exec: does not name a program; for example exec = \"python3 -m http.server --bind 127.0.0.1 9000\"",
         ),
         (
             "wake.exec = ['a', 1]",
-            "services.web.wake.exec: takes a command: a string or a list of strings, not a number; for example exec = \"python3 -m http.server 9000\"",
+            "services.web.wake.exec: takes a command: a string or a list of strings, not a number; for example exec = \"python3 -m http.server --bind 127.0.0.1 9000\"",
         ),
         (
             "wake.exec = ['a', \"\\u0000\"]",

@@ -34,9 +34,12 @@ pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
         flag: CheckFlag::Config,
         spec: OptSpec { short: None, long: "config", arg: Arg::Required, tier: Tier::Extension },
         value: "FILE",
-        help: &["Check this file, as the argument FILE does", "[default: /etc/dormouse/dormouse.toml]"],
-        manual: "Check this file, as the argument FILE does. [default: /etc/dormouse/dormouse.toml and services.d/*.toml \
-                 beside it]",
+        help: &[
+            "Check this file alone, as the argument FILE does",
+            "[default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        ],
+        manual: "Check this file alone, as the argument FILE does; services.d is then not read. \
+                 [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
     },
     flags::for_help(CheckFlag::Help),
 ];
