@@ -9,7 +9,7 @@ use std::time::Duration;
 use dormouse_core::number::parse_u32;
 use dormouse_core::timespan::{TimeSpan, TimeSpanError};
 
-use super::keys::Key;
+use super::keys::{Key, TOP};
 use super::quote::quoted;
 use super::report::{Place, Report};
 use super::shell;
@@ -37,11 +37,11 @@ impl<'a> Section<'a> {
         let Value::Table(entries) = &node.value else { return None };
         let known = || keys.iter().filter(|key| key.table() == table).map(Key::name);
         for (name, node) in entries.iter().filter(|(name, _)| !known().any(|known| known == name)) {
-            let advice = match nearest(name, known()) {
+            let advice = above(name, keys).unwrap_or_else(|| match nearest(name, known()) {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => elsewhere(name, keys)
                     .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
-            };
+            });
             report.error(&node.place, format!("unknown key; {advice}"));
         }
         Some(Self { place: &node.place, entries, table, keys })
@@ -53,6 +53,13 @@ impl<'a> Section<'a> {
         let (_, node) = self.entries.iter().find(|(found, _)| found == name)?;
         Some(Field { node, key })
     }
+}
+
+/// Returns where a key of the whole file belongs that is in a service.
+fn above(name: &str, keys: &[Key]) -> Option<String> {
+    let of_the_file = |key: &Key| key.path == name && key.table().is_empty();
+    let misplaced = TOP.iter().any(of_the_file) && !keys.iter().any(of_the_file);
+    misplaced.then(|| "it belongs above the first [services…] table".to_owned())
 }
 
 /// Returns where a key belongs that is in the wrong table.

@@ -75,7 +75,14 @@ impl Global {
                 "every client of the control socket has full rights, as with level admin; write control = \
                  \"PATH?mode=0600\" for administrators, and http = \"127.0.0.1:PORT\" for read-only access",
             ),
-            Ok(address) if address.starts_with('/') => self.control = Some(address),
+            Ok(address) if address.starts_with('/') => {
+                let path = statement.word(2).trim_start_matches("unix@");
+                report.note(
+                    statement,
+                    format!("the directory of the socket must exist; call dormouse status --control={path}"),
+                );
+                self.control = Some(address);
+            }
             Ok(_) => report.omit(
                 statement,
                 "the control socket must be a UNIX socket: control = \"/run/dormouse/control.sock\"; for status over TCP \

@@ -36,6 +36,8 @@ pub(crate) struct Parser {
     global: Global,
     /// The settings of the last defaults section.
     defaults: Settings,
+    /// The first line and the last line number of each defaults section in another mode than tcp.
+    other_modes: Vec<(Statement, usize)>,
     /// The settings of all defaults sections, by name.
     named_defaults: BTreeMap<String, Settings>,
     sections: Vec<Section>,
@@ -82,6 +84,13 @@ impl Parser {
         if !self.has_section {
             let reason = "no section found (global, defaults, listen, …)".to_owned();
             return Err(ParseError { line: 0, reason });
+        }
+        if self.sections.is_empty() {
+            // Otherwise the sections that inherit the mode are reported.
+            for (head, last_line) in &self.other_modes {
+                let reason = "dormouse supports only mode tcp, and no section uses these defaults";
+                self.report.omit_section(head, *last_line, reason);
+            }
         }
         Ok((self.global, self.sections, self.report))
     }
@@ -209,6 +218,9 @@ impl Parser {
             },
             Scope::Section(section, report) if section.kind == SectionKind::Defaults => {
                 self.report.append(report);
+                if !section.is_tcp() {
+                    self.other_modes.push((section.statement.clone(), section.last_line));
+                }
                 self.defaults = section.settings.clone();
                 self.named_defaults.insert(section.name, section.settings);
             }

@@ -354,3 +354,21 @@ fn tcplog_applies_to_all_services() {
     assert!(!converted(&text(" no option tcplog\n")).toml.contains("\nlog = "));
     assert!(!converted(&text(" mode http\n")).toml.contains("\nlog = "));
 }
+
+#[test]
+fn settings_of_tls_and_of_the_control_socket_are_noted() {
+    let text = "global\n ca-base /a\n crt-base /b\n ssl-default-bind-ciphers c\n stats timeout 30s\n\
+                stats socket /run/h.sock level admin\nlisten x\n bind :80\n server a 127.0.0.1:1\n";
+    let converted = converted(text);
+    for line in 2..=6 {
+        assert!(matches!(findings_of(&converted, line).as_slice(), [(FindingKind::Note, _)]), "{line}");
+    }
+    assert!(findings_of(&converted, 6)[0].1.contains("dormouse status --control=/run/h.sock"));
+}
+
+#[test]
+fn defaults_in_another_mode_are_reported_also_alone() {
+    let alone = converted("defaults\n mode http\n");
+    assert!(matches!(findings_of(&alone, 1).as_slice(), [(FindingKind::Omitted, _)]));
+    assert!(!alone.is_complete());
+}

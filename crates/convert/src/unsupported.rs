@@ -11,6 +11,7 @@ const STICKY: Disposition = Omit("dormouse has no stick tables; balance source k
 const KEEPALIVE: Disposition = Omit("keepalive is fixed at 15 s and three probes on all connections");
 const CAPTURE: Disposition = Omit("the log format is fixed");
 const ALERTS: Disposition = Omit("dormouse sends no mail; the log and the metrics report state changes");
+const TLS: Disposition = Note("dormouse does not decrypt TLS; it passes the bytes on");
 const ONE_THREAD: Disposition = Note("dormouse uses one thread");
 const UNIT: Disposition = Note(
     "set it in the unit: User= and Group=, with AmbientCapabilities=CAP_NET_BIND_SERVICE for ports below 1024",
@@ -35,7 +36,7 @@ pub(crate) fn keyword(first: &str, second: &str) -> Option<Disposition> {
 pub(crate) fn global(first: &str, second: &str) -> Option<Disposition> {
     let prefixed = [
         ("tune.", Note("dormouse has no such tuning parameter")),
-        ("ssl-", Ignore),
+        ("ssl-", TLS),
         ("lua-", Omit("dormouse runs no scripts")),
         ("51degrees-", Omit("not supported")),
         ("deviceatlas-", Omit("not supported")),
@@ -127,15 +128,19 @@ const GLOBAL: &[Keyword] = &[
     ("maxcompcpuusage", "", Ignore),
     ("maxzlibmem", "", Ignore),
     ("maxpipes", "", Ignore),
-    ("ca-base", "", Ignore),
-    ("crt-base", "", Ignore),
+    ("ca-base", "", TLS),
+    ("crt-base", "", TLS),
     ("description", "", Ignore),
     ("node", "", Ignore),
     ("localpeer", "", Ignore),
     ("default-path", "", Ignore),
     ("log-tag", "", Note("set it in the unit: SyslogIdentifier=")),
     ("log-send-hostname", "", Ignore),
-    ("stats", "timeout", Ignore),
+    (
+        "stats",
+        "timeout",
+        Note("it is 10 s on the control socket; set timeout cli changes it for one connection"),
+    ),
     ("stats", "maxconn", Ignore),
     ("stats", "bind-process", Ignore),
     ("server-state-base", "", Ignore),

@@ -104,7 +104,7 @@ fn an_invalid_file_reports_all_errors() {
 fn a_warning_does_not_prevent_a_start() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
-    fs::write(&file, "[services.web]\nlisten = '@a'\nto = '@b'\nwake.exec = 'x'\nexclusive = 'gpu'\n")
+    fs::write(&file, "[services.web]\nlisten = '@a'\nto = '@b'\nwake.exec = 'sh'\nexclusive = 'gpu'\n")
         .unwrap();
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0));
@@ -116,6 +116,38 @@ fn a_warning_does_not_prevent_a_start() {
         said.err
     );
     assert!(said.out.contains("runs alone   in the group gpu"), "{}", said.out);
+}
+
+#[test]
+fn check_warns_of_programs_and_directories_that_do_not_exist() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(
+        &file,
+        "[services.web]\nlisten = '/nonexistent/run/a.sock'\nto = '@b'\n\
+         wake = { exec = 'no-such-program', directory = '/nonexistent/srv' }\n\
+         [services.wiki]\nlisten = '@c'\nto = '@d'\nwake.exec = '/nonexistent/wiki'\n",
+    )
+    .unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(
+        said.err,
+        "services.web.listen: the directory /nonexistent/run does not exist; create it (warning)\n\
+         services.web.wake.directory: /nonexistent/srv is not a directory; create it (warning)\n\
+         services.web.wake.exec: no-such-program is not in PATH; install it, or correct the name (warning)\n\
+         services.wiki.wake.exec: /nonexistent/wiki is not a program; install it, or correct the name (warning)\n"
+    );
+}
+
+#[test]
+fn the_readiness_of_a_unit_is_that_of_its_start_job() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(&file, "[services.web]\nlisten = '@a'\nto = '@b'\nwake.unit = 'web'\nready = 'notify'\n")
+        .unwrap();
+    let said = check(&file).unwrap();
+    assert!(said.out.contains("ready when   its start job is done; within 2min"), "{}", said.out);
 }
 
 #[test]

@@ -122,6 +122,11 @@ fn an_input_that_is_not_an_haproxy_configuration_writes_nothing() {
     assert!(said.err.contains("missing.cfg: cannot be read: No such file"), "{}", said.err);
     let said = convert(&["local/cli/convert/bridge.cfg", "-o", "/proc/nowhere/out"]).unwrap();
     assert_eq!(said.code, Some(2), "{}", said.err);
+    let output = dir.join("missing/out.toml");
+    let said = convert(&["local/cli/convert/bridge.cfg", "-o", &output.to_string_lossy()]).unwrap();
+    let parent = dir.join("missing");
+    let remedy = format!("the directory {0} is missing; create it: mkdir -p {0}", parent.display());
+    assert!(said.code == Some(2) && said.err.contains(&remedy), "{}", said.err);
     assert_eq!(convert(&[]).unwrap().code, Some(2));
     assert!(Path::new("local/cli/convert/bridge.cfg").exists());
 }

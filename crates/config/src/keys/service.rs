@@ -111,14 +111,15 @@ pub const SERVICE: &[Key] = &[
     Key {
         manual: "A program, which dormouse starts and stops as a process group. A string is split as by a shell, \
                  but no shell runs.",
-        ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server 9000\"")
+        ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server --bind 127.0.0.1 9000\"")
     },
     Key {
         manual: "Variables to add to the environment of the program of exec.",
         ..key("wake.environment", "a table of strings", "{ PORT = \"9000\" }")
     },
     Key {
-        manual: "The working directory of the program of exec.",
+        default: "the working directory of dormouse (/ under the example unit)",
+        manual: "The working directory of the program of exec. It must exist.",
         ..key("wake.directory", "an absolute path", "\"/srv/web\"")
     },
     Key {
@@ -173,12 +174,13 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: defaults::START_TIMEOUT.text,
-        manual: "The longest time from the start of the workload until it is ready.",
+        manual: "The longest time from the start of the workload until it is ready. After a failed start \
+                 dormouse pauses before the next one, from 1 s up to 60 s; during the pause clients are refused.",
         ..flagged("wake.start_timeout", "--start-timeout", SPAN, "\"120s\"")
     },
     Key {
         default: defaults::STOP_TIMEOUT.text,
-        manual: "The longest time that a stop may take before dormouse kills the workload.",
+        manual: "The longest time that a stop may take before dormouse kills the workload; 0: kill at once.",
         ..flagged("wake.stop_timeout", "--stop-timeout", SPAN, "\"10s\"")
     },
     Key {
@@ -238,13 +240,13 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: defaults::IDLE_STOP.text,
-        manual: "Stop the workload after this time without a session; infinity: never.",
+        manual: "Stop the workload after this time without a session; 0: at once; infinity: never.",
         ..flagged("idle.stop", "--idle", SPAN, "\"5min\"")
     },
     Key {
         default: defaults::UNLIMITED.text,
         manual: "Freeze the workload after this time without a session. It keeps its memory and is thawed at \
-                 once for the next client. infinity: never.",
+                 once for the next client. 0: at once; infinity: never.",
         ..flagged("idle.freeze", "--freeze", SPAN, "\"1min\"")
     },
     Key {
@@ -393,8 +395,8 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: defaults::RETRIES.text,
-        manual: "With several servers, or rules for one: how often to try again a server that did not accept a \
-                 connection, 1 s apart. After that the client is held.",
+        manual: "How often to try again a server that did not accept a connection, 1 s apart. After that the client \
+                 is held. Applies with several servers, or if the server has weight, maxconn or check.",
         ..key("retries", "a number from 0 to 1000", "3")
     },
     Key {

@@ -40,6 +40,14 @@ fn an_invalid_file_is_reported_with_a_remedy() {
             "d.toml:1: http: \"9180\": not an address with a port; write 127.0.0.1:9180, or none",
         ),
         (
+            "[services.web]\nlisten='@a'\nto='@b'\ncontrol = '/run/c.sock'",
+            "d.toml:4: services.web.control: unknown key; it belongs above the first [services…] table",
+        ),
+        (
+            "[services.web]\nlisten='@a'\nto='@b'\nlog = 'json'",
+            "d.toml:4: services.web.log: unknown key; it belongs above the first [services…] table",
+        ),
+        (
             "log = 'xml'\n[services.web]\nlisten='@a'\nto='@b'",
             "d.toml:1: log: takes \"text\", \"tcplog\" or \"json\", not \"xml\"; for example log = \"tcplog\"",
         ),
@@ -235,11 +243,11 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ("wake.exec = ''", "services.web.wake.exec: \"\": does not name a program"),
         (
             "wake.exec = []",
-            "services.web.wake.exec: does not name a program; for example exec = \"python3 -m http.server 9000\"",
+            "services.web.wake.exec: does not name a program; for example exec = \"python3 -m http.server --bind 127.0.0.1 9000\"",
         ),
         (
             "wake.exec = ['a', 1]",
-            "services.web.wake.exec: takes a command: a string or a list of strings, not a number; for example exec = \"python3 -m http.server 9000\"",
+            "services.web.wake.exec: takes a command: a string or a list of strings, not a number; for example exec = \"python3 -m http.server --bind 127.0.0.1 9000\"",
         ),
         (
             "wake.exec = ['a', \"\\u0000\"]",

@@ -1,5 +1,6 @@
 //! `dormouse check`: reports the errors of a configuration, or what it would do.
 
+mod files;
 mod pool;
 
 use std::ffi::OsString;
@@ -34,9 +35,12 @@ pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
         flag: CheckFlag::Config,
         spec: OptSpec { short: None, long: "config", arg: Arg::Required, tier: Tier::Extension },
         value: "FILE",
-        help: &["Check this file, as the argument FILE does", "[default: /etc/dormouse/dormouse.toml]"],
-        manual: "Check this file, as the argument FILE does. [default: /etc/dormouse/dormouse.toml and services.d/*.toml \
-                 beside it]",
+        help: &[
+            "Check this file alone, as the argument FILE does",
+            "[default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        ],
+        manual: "Check this file alone, as the argument FILE does; services.d is then not read. \
+                 [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
     },
     flags::for_help(CheckFlag::Help),
 ];
@@ -65,6 +69,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     match outcome.result {
         Ok(config) => {
             let code = out::print(describe(&config));
+            for warning in files::missing(&config) {
+                out::complain(format_args!("{warning} (warning)"));
+            }
             warn_of_quadlets(&config);
             code
         }
@@ -145,7 +152,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         settle => format!(", for {}", TimeSpan::Finite(settle)),
     };
     let start = TimeSpan::Finite(waking.start_timeout);
-    lines.push(("ready when", format!("{}{settle}; within {start}", readiness(&service.ready))));
+    lines.push(("ready when", format!("{}{settle}; within {start}", readiness(service))));
     lines.push(("sleeps", sleep(service)));
     if let Some(group) = &service.exclusive {
         lines.push(("runs alone", format!("in the group {group}")));
@@ -189,9 +196,11 @@ fn server_at(server: &ServerConfig) -> String {
     format!("{to} ({name}), {how}{}", pool::rules(server))
 }
 
-fn readiness(ready: &Ready) -> String {
-    match ready {
+fn readiness(service: &ServiceConfig) -> String {
+    let is_unit = |server: &ServerConfig| matches!(server.wake, Some(ActivatorConfig::Unit(_)));
+    match &service.ready {
         Ready::Connect => "it accepts a connection".to_owned(),
+        Ready::Notify if service.servers.iter().any(is_unit) => "its start job is done".to_owned(),
         Ready::Notify => "it reports so (READY=1)".to_owned(),
         Ready::Healthy => "its health check passes".to_owned(),
         Ready::File(path) => format!("{} exists", path.display()),

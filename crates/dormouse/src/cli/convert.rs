@@ -147,7 +147,18 @@ fn write(output: &Path, text: &str) -> Result<(), String> {
         Err(error) if error.kind() == ErrorKind::NotFound => fs::write(output, text),
         Err(error) => Err(error),
     };
-    written.map_err(|error| format!("{}: cannot be written: {error}", output.display()))
+    written.map_err(|error| format!("{}: cannot be written: {error}{}", output.display(), advice(output)))
+}
+
+/// Returns the remedy if the directory of the file is missing.
+fn advice(output: &Path) -> String {
+    match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => {
+            let parent = parent.display();
+            format!("; the directory {parent} is missing; create it: mkdir -p {parent}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Writes a temporary file and renames it to `path`. Keeps the owner and the mode of the old file.

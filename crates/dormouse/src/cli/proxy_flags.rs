@@ -59,14 +59,14 @@ pub(crate) const PROXY: &[Definition<Flag>] = &[
     },
     Definition {
         help: &["Send the target a PROXY header with the address of the client [default: none]"],
-        manual: "Send a PROXY protocol header with the address of the client before its bytes. Version 1 sends a client that it has no form for, such as that of a UNIX socket, as UNKNOWN; version 2 has a form for UNIX sockets. [default: none]",
+        manual: "Send a PROXY protocol header with the address of the client before its bytes. Version 1 sends UNKNOWN for clients of a UNIX socket; version 2 has a form for UNIX sockets. [default: none]",
         ..original(Flag::ProxyProtocol, None, "proxy-protocol", "v1|v2")
     },
     Definition {
         help: &[
             "Hold a client for at most this long while the target does not answer; 0 turns it away at once [default: 30s]",
         ],
-        manual: "While the target refuses, is missing, is unreachable or has a full backlog, hold the client for at most this long and forward it as soon as the target answers. The appearance of a UNIX socket is watched; all other targets are tried again after 1 ms growing to 50 ms. If permission is missing, the client is held for 2 s only. This covers a target that starts and one that restarts. A client that leaves with nothing to deliver is dropped at once. 0 turns clients away at once. [default: 30s]",
+        manual: "While the target refuses, is missing, is unreachable or has a full backlog, hold the client for at most this long and forward it as soon as the target answers. The appearance of a UNIX socket is watched; all other targets are tried again after 1 ms growing to 50 ms. If permission is missing, the client is held for 2 s only. This covers a target that starts and one that restarts. A client that closes its connection without having sent data is dropped at once. 0 turns clients away at once. [default: 30s]",
         ..ours(Flag::Wait, "wait", "SPAN")
     },
     Definition {

@@ -217,7 +217,8 @@ fn set(table: &mut Vec<(String, Node)>, path: &str, node: Node) {
 
 fn help() -> String {
     format!(
-        "dormouse run [--config=FILE] [--log-level=LEVEL] [--control=PATH] [--http=ADDRESS]\n\
+        "dormouse run [--config=FILE] [--log-level=LEVEL] [--log=FORMAT] [--control=PATH] [--http=ADDRESS]\n\
+         \x20            [--drain-timeout=SPAN]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
          Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
          as soon as the workload answers, and stop the workload when no client needs it.\n\n\

@@ -38,6 +38,9 @@ impl RunFlag {
     }
 }
 
+/// The sentence of the manual for flags that may be repeated.
+const SEVERAL: &str = "May be given several times";
+
 impl Definition<RunFlag> {
     /// Returns the text for the manual: that of the flag, or else that of its key, with the default.
     pub(crate) fn description(&self) -> String {
@@ -45,9 +48,13 @@ impl Definition<RunFlag> {
             Some(key) if self.manual.is_empty() => key.manual,
             _ => self.manual,
         };
+        let several = match self.flag {
+            RunFlag::Repeated(_) if !text.contains(SEVERAL) => format!(" {SEVERAL}."),
+            _ => String::new(),
+        };
         match self.default() {
-            Some(default) => format!("{text} [default: {default}]"),
-            None => text.to_owned(),
+            Some(default) => format!("{text}{several} [default: {default}]"),
+            None => format!("{text}{several}"),
         }
     }
 
@@ -94,12 +101,14 @@ const fn key(
 /// The flags of `dormouse run`.
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
-        manual: "Read the services from this file. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
         ..flag(
             RunFlag::Config,
             "config",
             "FILE",
-            &["Read the services from this file [default: /etc/dormouse/dormouse.toml]"],
+            &[
+                "Read the services from this file alone [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+            ],
         )
     },
     Definition {
@@ -123,8 +132,14 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
             &["Forward clients to this server: HOST:PORT, /path, @abstract, vsock:CID:PORT"],
         )
     },
-    key("wake.exec", "exec", "COMMAND", &["Start this program on demand"]),
-    key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"]),
+    Definition {
+        manual: "A program, which dormouse starts and stops as a process group. COMMAND is split as by a shell, but no shell runs.",
+        ..key("wake.exec", "exec", "COMMAND", &["Start this program on demand"])
+    },
+    Definition {
+        manual: "The name of a systemd unit; .service is added to a name without a suffix. A unit that dormouse did not start is used, but not stopped unless --stop-foreign is given.",
+        ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])
+    },
     Definition {
         manual: "Look for the unit in the user's service manager. This is the default unless dormouse runs as root.",
         ..flag(
@@ -156,14 +171,17 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         &["Ask by this command whether the workload runs (exit status 0)"],
     ),
     key("wake.wol", "wol", "MAC", &["Wake the machine with this hardware address by a Wake-on-LAN packet"]),
-    key(
-        "ready",
-        "ready",
-        "connect|notify|healthy|file:PATH|command:COMMAND|expect:TEXT",
-        &[
-            "Decide when a started workload is ready: connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT",
-        ],
-    ),
+    Definition {
+        manual: "When a started workload counts as ready: connect (it accepts a connection), notify (the start job of the unit is done, or the program of --exec has sent READY=1 as in sd_notify(3)), healthy (the health check of the container passes), file:PATH (this file exists), command:COMMAND (this command exits with status 0) or expect:TEXT (the workload sends data that contains this text).",
+        ..key(
+            "ready",
+            "ready",
+            "connect|notify|healthy|file:PATH|command:COMMAND|expect:TEXT",
+            &[
+                "Decide when a started workload is ready: connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT",
+            ],
+        )
+    },
     key("settle", "settle", "SPAN", &["Forward clients only after the workload has been ready this long"]),
     key("idle.stop", "idle", "SPAN", &["Stop the workload after this long without a session"]),
     key("idle.freeze", "freeze", "SPAN", &["Freeze the workload after this long without a session"]),
@@ -240,12 +258,15 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
             &["Accept PROXY headers from clients in this range; may be given several times"],
         )
     },
-    key(
-        "proxy_protocol",
-        "proxy-protocol",
-        "v1|v2",
-        &["Send the server a PROXY header with the address of the client"],
-    ),
+    Definition {
+        manual: "Send the server a PROXY protocol header of this version with the address of the client.",
+        ..key(
+            "proxy_protocol",
+            "proxy-protocol",
+            "v1|v2",
+            &["Send the server a PROXY header with the address of the client"],
+        )
+    },
     key(
         "timeout.connect",
         "connect-timeout",
@@ -271,12 +292,15 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "SPAN",
         &["Close sessions whose server is inactive for this long"],
     ),
-    key(
-        "timeout.tunnel",
-        "tunnel-timeout",
-        "SPAN",
-        &["In place of both: close sessions without traffic for this long"],
-    ),
+    Definition {
+        manual: "Close sessions without traffic for this time. Replaces --client-timeout and --server-timeout.",
+        ..key(
+            "timeout.tunnel",
+            "tunnel-timeout",
+            "SPAN",
+            &["In place of both: close sessions without traffic for this long"],
+        )
+    },
     key("timeout.session", "session-timeout", "SPAN", &["Close sessions after this long, even with traffic"]),
     flag(
         RunFlag::General("drain_timeout"),
@@ -361,6 +385,24 @@ mod tests {
         for key in keys::TOP.iter().chain(keys::SERVICE) {
             let Some(flag) = key.flag else { continue };
             assert!(RUN.iter().any(|definition| format!("--{}", definition.spec.long) == flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn the_manual_says_which_flags_may_be_repeated() {
+        for definition in RUN {
+            let repeated = matches!(definition.flag, RunFlag::Repeated(_));
+            assert_eq!(definition.description().contains(SEVERAL), repeated, "{}", definition.spec.long);
+        }
+    }
+
+    #[test]
+    fn the_manual_names_flags_and_not_keys() {
+        for definition in RUN {
+            let text = definition.description();
+            for of_files in ["timeout.client", "timeout.server", "stop_foreign", " table", "A string is"] {
+                assert!(!text.contains(of_files), "{}: {text}", definition.spec.long);
+            }
         }
     }
 

@@ -68,7 +68,8 @@ pub(super) const RUN: (&str, &str) = (
 dormouse\-run \- start services on the first connection and stop them when idle
 .SH SYNOPSIS
 .B dormouse run
-[\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-control=\fIPATH\fR] [\fB\-\-http=\fIADDRESS\fR]
+[\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-log=\fIFORMAT\fR] [\fB\-\-control=\fIPATH\fR]
+[\fB\-\-http=\fIADDRESS\fR] [\fB\-\-drain\-timeout=\fISPAN\fR]
 .br
 .B dormouse run
 \fB\-\-listen=\fIADDRESS\fR \fB\-\-to=\fIADDRESS\fR [\fIOPTIONS\fR...]
@@ -76,8 +77,8 @@ dormouse\-run \- start services on the first connection and stop them when idle
 Listens in place of services that do not run yet. On a connection dormouse holds the client, starts the workload (a
 program, a systemd unit, a container, commands of your own, or a machine that a packet wakes), and forwards the client as
 soon as the workload answers. When no client needs the workload, dormouse freezes or stops it. Only one start is under
-way, however many clients wait. After a failed start the next client starts the workload again, after a pause that grows
-from 1 s to 60 s.
+way, however many clients wait. After a failed start dormouse pauses, from 1 s up to 60 s; during the pause clients are
+refused. The next client after it starts the workload again.
 .PP
 The services are configured in a file, \fBdormouse.toml\fR(5). One service needs no file: flags configure it. All errors
 are reported at once; \fBdormouse\-check\fR(8) reports them without starting anything.

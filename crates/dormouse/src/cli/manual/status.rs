@@ -14,12 +14,27 @@ dormouse\-status \- show and control services
 Connects to a running \fBdormouse\-run\fR(8) on its control socket (control in \fBdormouse.toml\fR(5)).
 .PP
 \fBdormouse status\fR shows a table: services, states, for how long, sessions, waiting clients, how long the last start
-took, and what happens next without a client. Names select services. The state is that of the workload (stopped, starting,
-ready, idle, freezing, frozen, thawing, stopping, failed), or up, and if no server takes new clients: down, drain, maint,
-or vacant, which is a name (dns:, srv:) without servers. Vacant slots are counted in one line.
+took, and what happens next without a client. Names select services. Vacant slots are counted in one line. The states:
+.PP
+.nf
+stopped     the workload does not run; the next client starts it
+starting    the workload starts; clients are held
+ready       the workload is in use
+idle        the workload is awake and unused
+freezing    the workload is being frozen
+frozen      the workload is frozen; the next client thaws it
+thawing     the workload is being thawed
+stopping    the workload stops
+failed      the last start failed
+up          the server takes clients; dormouse does not start it
+down        the health checks of the server fail
+drain       the server takes no new sessions; it stops after the last one
+maint       the server is in maintenance: it is not used and not checked
+vacant      a name (dns:, srv:) has no server here
+.fi
 .TP
 \fBdormouse wake\fR \fINAME\fR
-Start or thaw the service. Its idle rules still apply.
+Start or thaw the service. Its idle rules still apply. The command does not wait until the workload is ready.
 .TP
 \fBdormouse sleep\fR \fINAME\fR
 Stop the service, unless a session uses it or a client waits for it.
@@ -58,8 +73,8 @@ clear counters                  set timeout cli SPAN
 help, prompt, quit
 .fi
 .PP
-A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. One
-server without rules of its own (weight, maxconn, check) has neither.
+A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. A
+single server without weight, maxconn or check has no weight and no maxconn to set.
 .PP
 Each service is a frontend and a backend of the same name. A stopped server would take a client, and is reported as
 UP. A vacant slot of a server by name (dns:, srv:) is reported as MAINT; the administrative state of a slot is kept for the
