@@ -81,6 +81,29 @@ fn a_drained_service_ends_its_sessions_and_sleeps() {
 }
 
 #[test]
+fn a_drain_is_undone() {
+    let rig = Rig::new("", ONE).unwrap();
+    let status = || stat(&rig.ask("show stat").unwrap(), "main", "server1", "status");
+    assert!(rig.dormouse(&["drain", "main"]).unwrap().0);
+    assert_eq!(status(), "DRAIN");
+    let remedy = "dormouse undrain main ends the drain";
+    let (done, answer) = rig.dormouse(&["wake", "main"]).unwrap();
+    assert!(!done && answer == format!("main: not done: it is drained; {remedy}\n"), "{answer}");
+    let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
+    assert!(why.contains(remedy) && why.contains("it stays as it is until the drain ends"), "{why}");
+    assert_eq!(rig.dormouse(&["undrain", "main"]).unwrap(), (true, "main: stopped\n".to_owned()));
+    assert_eq!(status(), "UP");
+    drop(rig.client("main").unwrap());
+    // The service stands for its only server.
+    assert_eq!(rig.ask("disable server main").unwrap(), "\n");
+    assert_eq!(status(), "MAINT");
+    assert_eq!(rig.ask("enable server main").unwrap(), "\n");
+    assert_eq!(status(), "UP");
+    assert_eq!(rig.ask("drain main; undrain main/server1").unwrap().matches("main: ").count(), 2);
+    drop(rig.client("main").unwrap());
+}
+
+#[test]
 fn a_server_in_maintenance_gets_no_clients() {
     let services = "[services.main]\nlisten = LISTEN\nbalance = \"first\"\nsoft = 10\n\
                     [[services.main.servers]]\nname = \"a\"\nECHO(a)\n\
@@ -154,7 +177,16 @@ fn wake_of_a_service_skips_servers_in_maintenance() {
     assert_eq!(rig.dormouse(&["wake", "main"]).unwrap(), (true, "main/b: starting\n".to_owned()));
     assert_eq!(rig.ask("disable server main/b").unwrap(), "\n");
     let (done, answer) = rig.dormouse(&["wake", "main"]).unwrap();
-    assert!(!done && answer == "main/a: not done: it is in maint\n", "{answer}");
+    assert!(
+        !done && answer.starts_with("main/a: not done: it is in maintenance; enable server main/a "),
+        "{answer}"
+    );
+    let (done, answer) = rig.dormouse(&["undrain", "main"]).unwrap();
+    assert!(!done && answer.starts_with("main/a: not done: it is in maintenance; "), "{answer}");
+    // A service with several servers does not stand for one of them.
+    for command in ["enable server main", "disable server main", "enable server other"] {
+        assert_eq!(rig.ask(command).unwrap(), "Require 'backend/server'.\n\n");
+    }
 }
 
 #[test]

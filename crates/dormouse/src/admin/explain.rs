@@ -12,6 +12,7 @@ use dormouse_proxy::upstream::WakeableServer;
 
 use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
+use super::steer::{end_of_drain, end_of_maintenance};
 
 /// Returns the whole answer.
 pub(super) fn explain(running: &Running, selector: &Selector) -> String {
@@ -35,7 +36,10 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             (Some(wakeable), _) => of_workload(running, service, &server, wakeable),
             (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
             (None, _) if server.admin() == AdminState::Maint => {
-                vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
+                vec![
+                    format!("has been in maintenance for {}: it gets no sessions", span(server.since())),
+                    end_of_maintenance(&service.name, &server),
+                ]
             }
             (None, _) if server.is_down() => {
                 vec![format!(
@@ -63,9 +67,13 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             }
             (AdminState::Drain, _) => {
                 sentences.push("an administrator drains it: it gets no new sessions".to_owned());
+                sentences.push(end_of_drain(&name));
             }
             (AdminState::Maint, _) if server.wakeable().is_none() => {}
-            (AdminState::Maint, _) => sentences.push("it is in maintenance: it gets no sessions".to_owned()),
+            (AdminState::Maint, _) => {
+                sentences.push("it is in maintenance: it gets no sessions".to_owned());
+                sentences.push(end_of_maintenance(&service.name, &server));
+            }
         }
         for (number, line) in sentences.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
@@ -204,6 +212,12 @@ fn next_step(snapshot: &Snapshot, state: State, admin: AdminState, now: Instant)
         (None, State::Freezing) => "next: it is frozen".to_owned(),
         (None, State::Thawing) => "next: it is awake".to_owned(),
         (None, State::Stopping) => "next: it is stopped".to_owned(),
+        (None, State::Stopped | State::Failed) => match admin {
+            AdminState::Maint => "next: it stays as it is until the maintenance ends".to_owned(),
+            AdminState::Ready | AdminState::Drain => {
+                "next: it stays as it is until the drain ends".to_owned()
+            }
+        },
         (None, _) => "next: it stays as it is".to_owned(),
     }
 }
