@@ -1,6 +1,7 @@
 //! The administrative commands: wake, sleep, freeze, thaw, drain, explain.
 
 use dormouse_tests::Result;
+use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
 
 use super::rig::{Rig, stat};
@@ -78,6 +79,20 @@ fn a_drained_service_ends_its_sessions_and_sleeps() {
     assert!(!rig.dormouse(&["wake", "main"]).unwrap().0);
     assert_eq!(rig.ask("enable server main/server1").unwrap(), "\n");
     drop(rig.client("main").unwrap());
+}
+
+#[test]
+fn a_client_of_a_unix_socket_is_a_local_client() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.join("listener");
+    let services = format!("[services.main]\nlisten = \"{}\"\nECHO(main)\n", path.display());
+    let rig = Rig::new("", &services).unwrap();
+    let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    rig.is("main", "ready").unwrap();
+    let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();
+    assert!(why.contains("woken by a local client, at "), "{why}");
+    let json = rig.ask("show services json").unwrap();
+    assert!(json.contains("\"woken_by\":\"a local client\""), "{json}");
 }
 
 #[test]
