@@ -1,14 +1,14 @@
 //! `explain NAME`: why a server is awake or asleep, which client woke it, what keeps it awake, and what happens next.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dormouse_core::activation::{Eviction, Snapshot, State};
 use dormouse_core::control::{AdminState, Selector};
 use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::Utc;
 use dormouse_proxy::upstream::WakeableServer;
+use dormouse_sys::local_time::{self, LocalTime};
 
 use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
@@ -101,7 +101,10 @@ fn of_workload(
     let (now, (state, since, cold_start)) = (Instant::now(), wakeable.state());
     let snapshot = wakeable.snapshot();
     let since = now.saturating_duration_since(since);
-    let mut sentences = vec![format!("has been {} for {}", state, span(since))];
+    let mut sentences = vec![match state {
+        State::Failed => format!("failed {} ago", span(since)),
+        _ => format!("has been {state} for {}", span(since)),
+    }];
     if server.is_down() {
         sentences.push(format!(
             "it has been down for {}: health checks of {} fail",
@@ -114,7 +117,7 @@ fn of_workload(
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
             None => String::new(),
         };
-        sentences.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
+        sentences.push(format!("it was last woken by {woken}, at {}{took}", local(woken.at)));
     } else if snapshot.foreign {
         sentences.push("it was not started by dormouse".to_owned());
     } else if state == State::Stopped {
@@ -233,6 +236,17 @@ fn sessions(number: usize) -> String {
 /// Returns the full stop that a sentence lacks. A message of another program may already end with one.
 fn full_stop(sentence: &str) -> &'static str {
     if sentence.ends_with(['.', '?', '!']) { "" } else { "." }
+}
+
+/// Formats a moment in local time, to the second.
+fn local(moment: SystemTime) -> String {
+    let seconds = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match i64::try_from(seconds).ok().and_then(local_time::from_unix) {
+        Some(LocalTime { year, month, day, hour, minute, second }) => {
+            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+        }
+        None => "an unknown time".to_owned(),
+    }
 }
 
 /// Formats a span: the shorter it is, the more precisely.
