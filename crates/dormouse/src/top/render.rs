@@ -27,7 +27,7 @@ const SESSIONS: [Column; 7] = [
     column("OUT/S", 3, 6, true),
 ];
 
-const HELP: [&str; 13] = [
+const HELP: [&str; 14] = [
     "Up, Down, k, j   select",
     "Enter, Tab       switch between services and sessions",
     "s                change the order: name, sessions, rate (bytes per second)",
@@ -35,7 +35,8 @@ const HELP: [&str; 13] = [
     "z                stop it, unless it is in use",
     "f                freeze it, unless it is in use",
     "t                thaw it",
-    "d                drain it: no new sessions",
+    "d, then y        drain it: no new sessions",
+    "d                end the drain of a drained service",
     "x, then y        end the selected session",
     "h, ?             show this help",
     "q                quit",
