@@ -13,6 +13,7 @@ fn wake_freeze_thaw_and_sleep_change_the_state() {
     let rig = Rig::new("", ONE).unwrap();
     let (done, table) = rig.dormouse(&["status"]).unwrap();
     assert!(done && table.contains("SERVICE") && table.contains("main     stopped"), "{table}");
+    assert!(table.ends_with("  starts for a client\n"), "{table}");
     assert_eq!(rig.dormouse(&["wake", "main"]).unwrap(), (true, "main: starting\n".to_owned()));
     rig.is("main", "idle").unwrap();
     let (_, why) = rig.dormouse(&["explain", "main"]).unwrap();

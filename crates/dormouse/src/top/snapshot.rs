@@ -101,7 +101,7 @@ impl Service {
             total: fields::number(sessions, "total"),
             bytes: Bytes { up: fields::number(bytes, "in"), down: fields::number(bytes, "out") },
             is_drained: servers.iter().any(|server| fields::text(server, "admin") == "drain"),
-            next: soonest.map(fields::next).unwrap_or_default(),
+            next: soonest.or(alone).map(fields::next).unwrap_or_default(),
         }
     }
 }
