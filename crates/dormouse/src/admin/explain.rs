@@ -127,7 +127,7 @@ fn of_workload(
         sentences.push(format!("its last start or end: {reason}"));
     }
     sentences.extend(kept_awake_by(running, service, server, &snapshot, state, now));
-    sentences.push(next_step(&snapshot, state, server.admin(), now));
+    sentences.push(next_step(&snapshot, state, server, now));
     sentences
 }
 
@@ -193,14 +193,15 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
 }
 
 /// Returns the sentence about what happens next.
-fn next_step(snapshot: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
+fn next_step(snapshot: &Snapshot, state: State, server: &RunningServer<'_>, now: Instant) -> String {
+    let (admin, stops) = (server.admin(), server.stop_verb);
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next_action(snapshot, state, now), state) {
+    match (next_action(snapshot, state, stops, now), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
             None if !snapshot.evictions.is_empty() => {
-                "next: it stops when the last session has ended".to_owned()
+                format!("next: it {stops} when the last session has ended")
             }
             None => {
                 let after =

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dormouse_activate::{ActivatorConfig, command_line};
+use dormouse_activate::{ActivatorConfig, Support, command_line};
 use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
@@ -209,8 +209,11 @@ fn sleep(service: &ServiceConfig) -> String {
     let idle = &service.idle;
     let after =
         |verb: &str, span: Option<Duration>| Some(format!("{verb} after {}", TimeSpan::Finite(span?)));
+    let mut activators = service.servers.iter().filter_map(|server| server.wake.as_ref());
+    let never_stopped = activators.all(|wake| matches!(wake.properties().stop, Support::Never(_)));
+    let stopped = if never_stopped { "counts as asleep" } else { "stopped" };
     let steps: Vec<_> =
-        [after("frozen", idle.freeze), after("stopped", idle.stop)].into_iter().flatten().collect();
+        [after("frozen", idle.freeze), after(stopped, idle.stop)].into_iter().flatten().collect();
     if steps.is_empty() {
         return "never".to_owned();
     }
@@ -224,7 +227,9 @@ fn sleep(service: &ServiceConfig) -> String {
     for window in &idle.keep_warm {
         let _ = write!(text, ", awake at {window}");
     }
-    if !service.waking.stop_foreign {
+    if never_stopped {
+        text.push_str("; dormouse does not stop a machine");
+    } else if !service.waking.stop_foreign {
         text.push_str("; only if dormouse started it (wake.stop_foreign)");
     }
     text
