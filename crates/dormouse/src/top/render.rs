@@ -41,7 +41,7 @@ const HELP: [&str; 14] = [
     "h, ?             show this help",
     "q                quit",
     "",
-    "Press any key to go back.",
+    "Any other key goes back.",
 ];
 
 /// Returns the lines of a screen of this size, at most `height`.
@@ -249,7 +249,8 @@ h help  q quit  s order  Enter services/s…
         }
         assert_eq!(model.service(), Some("x99"));
         model.help = true;
-        assert!(text(&render(&model, 80, 24)).contains("thaw it"));
+        let help = text(&render(&model, 80, 24));
+        assert!(help.contains("thaw it") && help.contains("Any other key goes back."), "{help}");
         model.message = "a\u{202e}b\x1b[2J".to_owned();
         assert!(text(&render(&model, 80, 24)).ends_with("ab[2J\n"));
     }
