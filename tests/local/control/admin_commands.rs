@@ -1,8 +1,8 @@
 //! The administrative commands: wake, sleep, freeze, thaw, drain, explain.
 
-use dormouse_tests::Result;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
+use dormouse_tests::{Result, messages};
 
 use super::rig::{Rig, stat};
 
@@ -99,6 +99,18 @@ fn a_client_of_a_unix_socket_is_a_local_client() {
     assert_eq!(shape.as_deref(), Some("0000-00-00 00:00:00"), "{why}");
     let json = rig.ask("show services json").unwrap();
     assert!(json.contains("\"woken_by\":\"a local client\""), "{json}");
+}
+
+#[test]
+fn clients_that_may_not_wake_the_service_leave_one_line() {
+    let services = format!("{ONE}wake.allow = \"127.0.0.2\"\n");
+    let rig = Rig::new("", &services).unwrap();
+    for _ in 0..3 {
+        assert!(rig.client_of("main").unwrap().ended_within(SOON).unwrap().is_some());
+    }
+    rig.wait_for_log(&format!("{} 127.0.0.1:", messages::CLIENT_MAY_NOT_WAKE)).unwrap();
+    let lines = rig.log().matches(messages::CLIENT_MAY_NOT_WAKE).count();
+    rig.expect(lines == 1, "the line is not limited");
 }
 
 #[test]
