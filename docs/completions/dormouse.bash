@@ -18,7 +18,7 @@ _dormouse() {
     [ "$word" = = ] && word=
     [ "$before" = = ] && before=${COMP_WORDS[COMP_CWORD-2]}
     if [ "$COMP_CWORD" = 1 ]; then
-        words='run reload check convert status top wake sleep freeze thaw drain explain demo proxy help version manual completion'
+        words='run reload check convert status top wake sleep freeze thaw drain undrain explain demo proxy help version manual completion'
     else
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
@@ -56,9 +56,11 @@ _dormouse() {
         thaw:*) words="--control= --help $(_dormouse_services)" ;;
         drain:--control) ;;
         drain:*) words="--control= --help $(_dormouse_services)" ;;
+        undrain:--control) ;;
+        undrain:*) words="--control= --help $(_dormouse_services)" ;;
         explain:--control) ;;
         explain:*) words="--control= --help $(_dormouse_services)" ;;
-        help:*) words="--help run reload check convert status top wake sleep freeze thaw drain explain demo proxy help version manual completion" ;;
+        help:*) words="--help run reload check convert status top wake sleep freeze thaw drain undrain explain demo proxy help version manual completion" ;;
         version:*) words="--help" ;;
         manual:*) words="--help proxy run reload check convert status top toml" ;;
         completion:*) words="--help bash" ;;

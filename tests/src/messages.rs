@@ -183,6 +183,9 @@ pub const CLIENT_LEFT: &str = "client left";
 pub const NOT_SERVED_LEFT: &str = "not served: the client left";
 /// A client left while it was held.
 pub const LEFT_WHILE_HELD: &str = "the client left while it was held";
+/// The line at the level info about clients that may not wake the service; the address of one follows.
+pub const CLIENT_MAY_NOT_WAKE: &str = "The service sleeps, and the client";
+
 /// A client that may not wake the service connected while the service was asleep.
 pub const MAY_NOT_WAKE: &str = "this client may not wake it";
 /// A client was held for longer than its hold timeout.

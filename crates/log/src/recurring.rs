@@ -15,6 +15,8 @@ pub enum Recurring {
     ClientUnknown,
     /// A trusted proxy's header is missing or wrong.
     Header,
+    /// A client that may not wake the service connected while the service was asleep.
+    WakeNotAllowed,
     /// A local limit prevented a session.
     Internal,
 }

@@ -129,6 +129,21 @@ fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
     }
 }
 
+/// The texts for clients without an address.
+const DISCONNECTED: &str = "a disconnected client";
+const OTHER_FAMILY: &str = "a client of another address family";
+const LOCAL: &str = "a local client";
+
+impl Peer {
+    /// Returns the client as part of a sentence: `the client ADDRESS`, or a text without an address.
+    pub fn phrase(&self) -> String {
+        match self.to_string() {
+            text if [DISCONNECTED, OTHER_FAMILY, LOCAL].contains(&text.as_str()) => text,
+            address => format!("the client {address}"),
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.proxied.as_ref().map(|proxied| &proxied.addresses) {
@@ -136,13 +151,13 @@ impl fmt::Display for Peer {
             Some(Addresses::Unix { src, .. }) => return write!(f, "{}", UnixName(src)),
             _ => {}
         }
-        let Some(remote) = &self.remote else { return f.write_str("a disconnected client") };
+        let Some(remote) = &self.remote else { return f.write_str(DISCONNECTED) };
         if let Ok(address) = SocketAddr::try_from(remote.clone()) {
             return write!(f, "{address}");
         }
         match SocketAddrUnix::try_from(remote.clone()) {
             Ok(address) => write!(f, "{}", UnixName(&unix_name(&address))),
-            Err(_) => f.write_str("a client of another address family"),
+            Err(_) => f.write_str(OTHER_FAMILY),
         }
     }
 }
@@ -153,7 +168,7 @@ struct UnixName<'a>(&'a [u8]);
 impl fmt::Display for UnixName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("a local client"),
+            [] => f.write_str(LOCAL),
             [0, name @ ..] => write!(f, "@{}", String::from_utf8_lossy(name).escape_debug()),
             path => write!(f, "{}", String::from_utf8_lossy(path).escape_debug()),
         }

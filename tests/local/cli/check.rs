@@ -54,6 +54,35 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
 }
 
 #[test]
+fn check_shows_all_addresses_as_an_asterisk() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let text = "[services.web]\nlisten = ['*:8080', '[::]:8081?v6only', '0.0.0.0:8082']\nto = '@b'\n";
+    fs::write(&file, text).unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let listens: Vec<_> =
+        said.out.lines().filter_map(|line| line.trim_start().strip_prefix("listens on   ")).collect();
+    assert_eq!(listens, ["*:8080", "[::]:8081, v6only", "0.0.0.0:8082"]);
+}
+
+#[test]
+fn check_does_not_announce_the_stop_of_a_machine() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let text = "[services.web]\nlisten = '@a'\nto = '192.0.2.1:80'\nwake = { wol = '00:11:22:33:44:55' }\n\
+                idle = { stop = '5min', minimum_uptime = 0 }\n";
+    fs::write(&file, text).unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let sleeps = said.out.lines().find(|line| line.trim_start().starts_with("sleeps"));
+    assert_eq!(
+        sleeps.map(str::trim_start),
+        Some("sleeps       counts as asleep after 5min without a session; dormouse does not stop a machine")
+    );
+}
+
+#[test]
 fn check_shows_admin_access_before_the_services() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");

@@ -22,7 +22,7 @@ const COMMANDS: [(&str, &str); 7] = [
     ("top", include_str!("../../../docs/man/dormouse-top.8")),
 ];
 /// The commands that share a manual page.
-const ADMIN: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
+const ADMIN: [&str; 7] = ["wake", "sleep", "freeze", "thaw", "drain", "undrain", "explain"];
 const ADMIN_PAGE: &str = include_str!("../../../docs/man/dormouse-status.8");
 const COMPLETION: &str = include_str!("../../../docs/completions/dormouse.bash");
 

@@ -39,6 +39,7 @@ pub const HELP: &[CommandHelp] = &[
     help("shutdown sessions server <bk>/<srv>", "kill sessions on a server"),
     help("sleep <service>[/<srv>]", "stop a workload now, unless it is in use"),
     help("thaw <service>[/<srv>]", "thaw a workload now"),
+    help("undrain <service>[/<srv>]", "end a drain: take new sessions again"),
     help("wake <service>[/<srv>]", "wake a workload now; its idle rules apply afterwards"),
     help("help [<command>]", "list matching or all commands"),
     help("prompt", "toggle interactive mode with prompt"),

@@ -41,10 +41,10 @@ pub enum Command {
     },
     /// `explain SERVICE`, `explain SERVICE/SERVER`, a command of dormouse.
     Explain(Selector),
-    /// `wake`, `sleep`, `freeze`, `thaw`, `drain` for a service or a server, commands of dormouse.
+    /// `wake`, `sleep`, `freeze`, `thaw`, `drain`, `undrain` for a service or a server, commands of dormouse.
     Workload(WorkloadCommand, Selector),
-    /// `set server B/S state`, `enable server`, `disable server`.
-    SetState(ServerName, AdminState),
+    /// `set server B/S state`, `enable server`, `disable server`. A service stands for its only server.
+    SetState(Selector, AdminState),
     /// `set server B/S weight`, `set weight B/S`.
     SetWeight(ServerName, Weight),
     /// `get weight B/S`.
@@ -128,6 +128,8 @@ pub enum WorkloadCommand {
     Thaw,
     /// Give the workload no new sessions, and stop it when the last session ends.
     Drain,
+    /// End the drain: give the workload new sessions again.
+    Undrain,
 }
 
 /// Selects a service or one server of it.
@@ -165,6 +167,7 @@ impl fmt::Display for WorkloadCommand {
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Drain => "drain",
+            Self::Undrain => "undrain",
         })
     }
 }

@@ -1,17 +1,18 @@
 //! `explain NAME`: why a server is awake or asleep, which client woke it, what keeps it awake, and what happens next.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dormouse_core::activation::{Eviction, Snapshot, State};
 use dormouse_core::control::{AdminState, Selector};
 use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::Utc;
 use dormouse_proxy::upstream::WakeableServer;
+use dormouse_sys::local_time::{self, LocalTime};
 
 use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
+use super::steer::{end_of_drain, end_of_maintenance};
 
 /// Returns the whole answer.
 pub(super) fn explain(running: &Running, selector: &Selector) -> String {
@@ -35,7 +36,10 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             (Some(wakeable), _) => of_workload(running, service, &server, wakeable),
             (None, SlotState::Empty) => vec!["is vacant: the DNS name has no address for it".to_owned()],
             (None, _) if server.admin() == AdminState::Maint => {
-                vec![format!("has been in maintenance for {}: it gets no sessions", span(server.since()))]
+                vec![
+                    format!("has been in maintenance for {}: it gets no sessions", span(server.since())),
+                    end_of_maintenance(&service.name, &server),
+                ]
             }
             (None, _) if server.is_down() => {
                 vec![format!(
@@ -63,9 +67,13 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
             }
             (AdminState::Drain, _) => {
                 sentences.push("an administrator drains it: it gets no new sessions".to_owned());
+                sentences.push(end_of_drain(&name));
             }
             (AdminState::Maint, _) if server.wakeable().is_none() => {}
-            (AdminState::Maint, _) => sentences.push("it is in maintenance: it gets no sessions".to_owned()),
+            (AdminState::Maint, _) => {
+                sentences.push("it is in maintenance: it gets no sessions".to_owned());
+                sentences.push(end_of_maintenance(&service.name, &server));
+            }
         }
         for (number, line) in sentences.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
@@ -93,7 +101,10 @@ fn of_workload(
     let (now, (state, since, cold_start)) = (Instant::now(), wakeable.state());
     let snapshot = wakeable.snapshot();
     let since = now.saturating_duration_since(since);
-    let mut sentences = vec![format!("has been {} for {}", state, span(since))];
+    let mut sentences = vec![match state {
+        State::Failed => format!("failed {} ago", span(since)),
+        _ => format!("has been {state} for {}", span(since)),
+    }];
     if server.is_down() {
         sentences.push(format!(
             "it has been down for {}: health checks of {} fail",
@@ -106,7 +117,7 @@ fn of_workload(
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
             None => String::new(),
         };
-        sentences.push(format!("it was last woken by {woken}, at {}{took}", Utc(woken.at)));
+        sentences.push(format!("it was last woken by {woken}, at {}{took}", local(woken.at)));
     } else if snapshot.foreign {
         sentences.push("it was not started by dormouse".to_owned());
     } else if state == State::Stopped {
@@ -116,7 +127,7 @@ fn of_workload(
         sentences.push(format!("its last start or end: {reason}"));
     }
     sentences.extend(kept_awake_by(running, service, server, &snapshot, state, now));
-    sentences.push(next_step(&snapshot, state, server.admin(), now));
+    sentences.push(next_step(&snapshot, state, server, now));
     sentences
 }
 
@@ -182,14 +193,15 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
 }
 
 /// Returns the sentence about what happens next.
-fn next_step(snapshot: &Snapshot, state: State, admin: AdminState, now: Instant) -> String {
+fn next_step(snapshot: &Snapshot, state: State, server: &RunningServer<'_>, now: Instant) -> String {
+    let (admin, stops) = (server.admin(), server.stop_verb);
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
-    match (next_action(snapshot, state, now), state) {
+    match (next_action(snapshot, state, stops, now), state) {
         (Some(next), _) => match next.at {
             Some(at) => format!("next: it {} in {}", next.what, span(at.saturating_duration_since(now))),
             None if !snapshot.evictions.is_empty() => {
-                "next: it stops when the last session has ended".to_owned()
+                format!("next: it {stops} when the last session has ended")
             }
             None => {
                 let after =
@@ -204,6 +216,12 @@ fn next_step(snapshot: &Snapshot, state: State, admin: AdminState, now: Instant)
         (None, State::Freezing) => "next: it is frozen".to_owned(),
         (None, State::Thawing) => "next: it is awake".to_owned(),
         (None, State::Stopping) => "next: it is stopped".to_owned(),
+        (None, State::Stopped | State::Failed) => match admin {
+            AdminState::Maint => "next: it stays as it is until the maintenance ends".to_owned(),
+            AdminState::Ready | AdminState::Drain => {
+                "next: it stays as it is until the drain ends".to_owned()
+            }
+        },
         (None, _) => "next: it stays as it is".to_owned(),
     }
 }
@@ -219,6 +237,17 @@ fn sessions(number: usize) -> String {
 /// Returns the full stop that a sentence lacks. A message of another program may already end with one.
 fn full_stop(sentence: &str) -> &'static str {
     if sentence.ends_with(['.', '?', '!']) { "" } else { "." }
+}
+
+/// Formats a moment in local time, to the second.
+fn local(moment: SystemTime) -> String {
+    let seconds = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match i64::try_from(seconds).ok().and_then(local_time::from_unix) {
+        Some(LocalTime { year, month, day, hour, minute, second }) => {
+            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+        }
+        None => "an unknown time".to_owned(),
+    }
 }
 
 /// Formats a span: the shorter it is, the more precisely.

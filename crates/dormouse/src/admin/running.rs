@@ -18,6 +18,8 @@ use dormouse_proxy::stats::sessions::SessionTable;
 use dormouse_proxy::upstream::WakeableServer;
 use dormouse_proxy::upstream::{ServerHandle, ServerView, Service};
 
+use super::next_action::stop_verb;
+
 /// The running process with its services.
 #[derive(Debug)]
 pub struct Running {
@@ -59,6 +61,7 @@ struct StaticServer {
     address: String,
     weight: u32,
     wakes: bool,
+    stop_verb: &'static str,
 }
 
 /// A server of a service with its present state.
@@ -76,6 +79,8 @@ pub struct RunningServer<'a> {
     pub configured_weight: u32,
     /// Whether dormouse starts it.
     pub wakes: bool,
+    /// The verb for its stop.
+    pub stop_verb: &'static str,
     /// Its counters.
     pub counters: Option<&'a ServerCounters>,
     /// Its state in the pool, if there is one.
@@ -197,6 +202,7 @@ impl RunningService {
             address: server.to.to_string(),
             weight: server.weight,
             wakes: server.wake.is_some(),
+            stop_verb: stop_verb(server.wake.as_ref()),
         });
         Self {
             name: config.name.clone(),
@@ -227,6 +233,7 @@ impl RunningService {
                 to: &server.to,
                 configured_weight: server.weight,
                 wakes: server.wakes,
+                stop_verb: server.stop_verb,
                 counters: self.shared.servers.get(index).map(|counted| &counted.counters),
                 view,
                 service: &self.shared.service,
@@ -261,6 +268,8 @@ pub(super) fn service<'a>(services: &'a [RunningService], name: &str) -> Option<
 pub(super) enum NotFound {
     Backend,
     Server,
+    /// The name of the server is missing, and the service has several or does not exist.
+    ServerName,
 }
 
 impl NotFound {
@@ -269,6 +278,7 @@ impl NotFound {
         match self {
             Self::Backend => "No such backend.",
             Self::Server => "No such server.",
+            Self::ServerName => "Require 'backend/server'.",
         }
     }
 }
@@ -280,6 +290,24 @@ pub(super) fn find<'a>(
 ) -> Result<(&'a RunningService, RunningServer<'a>), NotFound> {
     let service = service(services, &name.backend).ok_or(NotFound::Backend)?;
     Ok((service, service.server(&name.server).ok_or(NotFound::Server)?))
+}
+
+/// Returns the server that the name selects: the server with this name, or the only server of a service.
+pub(super) fn find_only<'a>(
+    services: &'a [RunningService],
+    selector: &Selector,
+) -> Result<(&'a RunningService, RunningServer<'a>), NotFound> {
+    match selector {
+        Selector::Server(name) => find(services, name),
+        Selector::Service(name) => {
+            let service = service(services, name).ok_or(NotFound::ServerName)?;
+            let mut servers = service.servers();
+            match (servers.next(), servers.next()) {
+                (Some(server), None) => Ok((service, server)),
+                _ => Err(NotFound::ServerName),
+            }
+        }
+    }
 }
 
 /// Returns the servers that the name selects.

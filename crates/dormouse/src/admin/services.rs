@@ -92,7 +92,7 @@ fn server_value(server: &RunningServer<'_>) -> Value {
     let snapshot = wakeable.snapshot();
     let counters = &wakeable.counters;
     let woken = counters.woken();
-    let next = next_action(&snapshot, state, now);
+    let next = next_action(&snapshot, state, server.stop_verb, now);
     let wakes: serde_json::Map<String, Value> =
         WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
     let spent: serde_json::Map<String, Value> =

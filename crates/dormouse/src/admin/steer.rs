@@ -6,17 +6,18 @@ use std::num::NonZeroU32;
 use dormouse_config::limit::Cap;
 use dormouse_core::activation::AdminError;
 use dormouse_core::control::{AdminState, Selector, ServerName, Weight, WorkloadCommand};
+use dormouse_core::pool::SlotState;
 use dormouse_log::Level;
 use dormouse_proxy::admission::raise_fd_limit;
 use dormouse_proxy::stats::wake::WokenBy;
 
-use super::running::{NotFound, Running, RunningServer, find, servers_of};
+use super::running::{NotFound, Running, RunningServer, find, find_only, servers_of};
 use super::state::state_with_admin;
 
 /// The highest weight of a server.
 const HIGHEST_WEIGHT: u32 = 256;
 
-/// Wakes, puts to sleep, freezes, thaws or drains.
+/// Wakes, puts to sleep, freezes, thaws, drains or ends a drain.
 pub(super) fn steer(running: &Running, steer: WorkloadCommand, selector: &Selector) -> String {
     let services = running.services();
     let (service, servers) = match servers_of(&services, selector) {
@@ -37,7 +38,7 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, selector: &Select
     let is_single = service.servers().nth(1).is_none();
     for server in &servers {
         let name = if is_single { service.name.clone() } else { format!("{}/{}", service.name, server.name) };
-        let done = one(steer, server);
+        let done = one(steer, &service.name, &name, server);
         if done.is_ok() {
             running
                 .log
@@ -56,17 +57,25 @@ pub(super) fn steer(running: &Running, steer: WorkloadCommand, selector: &Select
     text
 }
 
-/// Applies the command to one server.
-fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String> {
-    if steer == WorkloadCommand::Drain {
-        server.set_admin(AdminState::Drain);
-        return Ok(());
+/// Applies the command to one server of a service. `name`: the name of the server in the commands of dormouse.
+fn one(steer: WorkloadCommand, service: &str, name: &str, server: &RunningServer<'_>) -> Result<(), String> {
+    match steer {
+        WorkloadCommand::Drain => {
+            server.set_admin(AdminState::Drain);
+            return Ok(());
+        }
+        WorkloadCommand::Undrain => return undrain(service, server),
+        _ => {}
     }
     let wakeable = server.wakeable().ok_or("dormouse does not start it")?;
     let done = match steer {
         WorkloadCommand::Wake => {
-            if !matches!(server.admin(), AdminState::Ready) {
-                return Err(format!("it is in {}", server.admin()));
+            match server.admin() {
+                AdminState::Ready => {}
+                AdminState::Drain => return Err(format!("it is drained; {}", end_of_drain(name))),
+                AdminState::Maint => {
+                    return Err(format!("it is in maintenance; {}", end_of_maintenance(service, server)));
+                }
             }
             wakeable.wake(WokenBy::Control);
             Ok(())
@@ -74,7 +83,7 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         WorkloadCommand::Sleep => wakeable.sleep(),
         WorkloadCommand::Freeze => wakeable.freeze(),
         WorkloadCommand::Thaw => wakeable.thaw(),
-        WorkloadCommand::Drain => Ok(()),
+        WorkloadCommand::Drain | WorkloadCommand::Undrain => Ok(()),
     };
     done.map_err(|error| match error {
         AdminError::NotAwake => format!("it is {}", wakeable.state().0),
@@ -82,21 +91,46 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
         AdminError::InUse(number) => {
             let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
             let number = if number == 1 { String::new() } else { format!("{number} ") };
-            format!("{number}{sessions} for it; drain it, or end them (shutdown sessions server)")
+            format!(
+                "{number}{sessions} for it; drain it (dormouse drain {name}), or end them (shutdown sessions \
+                 server {service}/{} on the control socket)",
+                server.name
+            )
         }
         AdminError::KeepWarm => "it is kept warm at this time of day".to_owned(),
     })
 }
 
+/// Ends the drain of a server. A vacant slot has no state of its own to report.
+fn undrain(service: &str, server: &RunningServer<'_>) -> Result<(), String> {
+    if server.admin() == AdminState::Maint && server.slot_state() != SlotState::Empty {
+        return Err(format!("it is in maintenance; {}", end_of_maintenance(service, server)));
+    }
+    server.set_admin(AdminState::Ready);
+    Ok(())
+}
+
+/// Returns the command that ends a drain, for a message.
+pub(super) fn end_of_drain(name: &str) -> String {
+    format!("dormouse undrain {name} ends the drain")
+}
+
+/// Returns the command that ends the maintenance of a server, for a message.
+pub(super) fn end_of_maintenance(service: &str, server: &RunningServer<'_>) -> String {
+    format!("enable server {service}/{} on the control socket ends that", server.name)
+}
+
 /// Sets the administrative state of a server. The answer is empty on success, as in `HAProxy`.
-pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState) -> String {
+pub(super) fn set_state(running: &Running, selector: &Selector, admin: AdminState) -> String {
     let services = running.services();
-    match find(&services, name) {
-        Ok((_, server)) => {
+    match find_only(&services, selector) {
+        Ok((service, server)) => {
             server.set_admin(admin);
-            running
-                .log
-                .line(Level::Notice, format_args!("{name}: {admin}, because an administrator asked for it."));
+            let (service, server) = (&service.name, server.name);
+            running.log.line(
+                Level::Notice,
+                format_args!("{service}/{server}: {admin}, because an administrator asked for it."),
+            );
             String::new()
         }
         Err(missing) => format!("{}\n", missing.text()),

@@ -5,16 +5,17 @@ mod pool;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dormouse_activate::{ActivatorConfig, command_line};
+use dormouse_activate::{ActivatorConfig, Support, command_line};
 use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
 use dormouse_config::proxy_protocol::Sources;
-use dormouse_core::address::Target;
+use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
@@ -166,8 +167,15 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
 fn listen_on(listen: &Listen) -> String {
     match listen {
         Listen::Open { address, options } => {
+            let address = match address {
+                // The socket also takes IPv4 clients.
+                ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !options.tcp.v6only => {
+                    format!("*:{}", tcp.port())
+                }
+                _ => address.to_string(),
+            };
             let options = options.words().into_iter();
-            options.fold(address.to_string(), |text, (name, value)| {
+            options.fold(address, |text, (name, value)| {
                 let space = if value.is_empty() { "" } else { " " };
                 format!("{text}, {name}{space}{value}")
             })
@@ -218,8 +226,11 @@ fn sleep(service: &ServiceConfig) -> String {
     let idle = &service.idle;
     let after =
         |verb: &str, span: Option<Duration>| Some(format!("{verb} after {}", TimeSpan::Finite(span?)));
+    let mut activators = service.servers.iter().filter_map(|server| server.wake.as_ref());
+    let never_stopped = activators.all(|wake| matches!(wake.properties().stop, Support::Never(_)));
+    let stopped = if never_stopped { "counts as asleep" } else { "stopped" };
     let steps: Vec<_> =
-        [after("frozen", idle.freeze), after("stopped", idle.stop)].into_iter().flatten().collect();
+        [after("frozen", idle.freeze), after(stopped, idle.stop)].into_iter().flatten().collect();
     if steps.is_empty() {
         return "never".to_owned();
     }
@@ -233,7 +244,9 @@ fn sleep(service: &ServiceConfig) -> String {
     for window in &idle.keep_warm {
         let _ = write!(text, ", awake at {window}");
     }
-    if !service.waking.stop_foreign {
+    if never_stopped {
+        text.push_str("; dormouse does not stop a machine");
+    } else if !service.waking.stop_foreign {
         text.push_str("; only if dormouse started it (wake.stop_foreign)");
     }
     text

@@ -42,6 +42,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("freeze", "Freeze a service now, unless it is in use"),
     ("thaw", "Thaw a frozen service"),
     ("drain", "Send a service no new sessions, and stop it after the last one"),
+    ("undrain", "End a drain: send a service new sessions again"),
     ("explain", "Explain why a service is awake, what woke it, and what happens next"),
     ("demo", "Start a built-in service on demand, with nothing to configure"),
     ("proxy", "Forward connections to one target, in place of systemd-socket-proxyd"),

@@ -291,7 +291,9 @@ one          vacant  0s     0         0
                             "next": "freezes", "next_seconds": 45 }] },
             { "name": "two", "state": "ready", "since_seconds": 3600, "waiting": 1, "sessions": { "current": 3 },
               "servers": [{ "name": "a", "state": "ready", "admin": "ready", "next": "stops", "next_seconds": null },
-                          { "name": "b", "state": "stopped", "admin": "drain" }] },
+                          { "name": "b", "state": "stopped", "admin": "drain" },
+                          { "name": "c", "state": "stopped", "admin": "ready" },
+                          { "name": "d", "state": "idle", "admin": "ready", "next": "stops", "next_seconds": 0 }] },
         ] });
         let expected = "\
 SERVICE  STATE           SINCE     SESSIONS  WAITING  LAST START  NEXT
@@ -299,6 +301,8 @@ web      idle            1min 15s  0         0        0.812 s     freezes in 45s
 two      ready           1h        3         1
   a      ready                     0         0                    stops after the last session
   b      stopped, drain            0         0
+  c      stopped                   0         0                    starts for a client
+  d      idle                      0         0                    stops in <1s
 ";
         assert_eq!(table(&status, &[]), expected);
         let lines = |names: &[&str]| -> Vec<String> {
@@ -311,12 +315,12 @@ two      ready           1h        3         1
                 .map(str::to_owned)
                 .collect()
         };
-        assert_eq!(lines(&["two"]), ["two", "a", "b"]);
+        assert_eq!(lines(&["two"]), ["two", "a", "b", "c", "d"]);
         assert_eq!(lines(&["two/b"]), ["two", "b"]);
         assert_eq!(lines(&["web/server1"]), ["web"]);
-        assert_eq!(lines(&["wbe", "two/c"]), [] as [&str; 0]);
-        let names = ["web", "wbe", "two/b", "two/c"].map(str::to_owned);
-        assert_eq!(missing_in(&status, &names), ["wbe", "two/c"]);
+        assert_eq!(lines(&["wbe", "two/e"]), [] as [&str; 0]);
+        let names = ["web", "wbe", "two/b", "two/e"].map(str::to_owned);
+        assert_eq!(missing_in(&status, &names), ["wbe", "two/e"]);
         keep(&mut status, &["two/b".to_owned()]);
         let [two] = list(&status, "services") else { panic!("{status}") };
         assert_eq!(list(two, "servers").len(), 1);

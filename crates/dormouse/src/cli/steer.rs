@@ -1,4 +1,4 @@
-//! `dormouse wake|sleep|freeze|thaw|drain|explain NAME`: commands on the control socket.
+//! `dormouse wake|sleep|freeze|thaw|drain|undrain|explain NAME`: commands on the control socket.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::status::no_such;
 use crate::client::{Client, escaped};
 
 /// These commands.
-pub(crate) const VERBS: [&str; 6] = ["wake", "sleep", "freeze", "thaw", "drain", "explain"];
+pub(crate) const VERBS: [&str; 7] = ["wake", "sleep", "freeze", "thaw", "drain", "undrain", "explain"];
 
 /// A flag of these commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

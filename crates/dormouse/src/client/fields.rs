@@ -28,10 +28,16 @@ pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
     }
 }
 
+/// Returns what happens next to a server.
 pub(crate) fn next(server: &Value) -> String {
     let what = text(server, "next");
     match server.get("next_seconds").and_then(Value::as_u64) {
-        _ if what.is_empty() => what,
+        _ if what.is_empty() => {
+            let waits = matches!(text(server, "state").as_str(), "stopped" | "failed");
+            let takes = text(server, "admin") == "ready";
+            if waits && takes { "starts for a client".to_owned() } else { what }
+        }
+        Some(0) => format!("{what} in <1s"),
         Some(seconds) => format!("{what} in {}", span(seconds)),
         None => format!("{what} after the last session"),
     }

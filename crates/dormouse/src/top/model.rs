@@ -49,6 +49,15 @@ pub(super) enum Action {
     Send(String),
 }
 
+/// A command that waits for a confirmation.
+#[derive(Debug)]
+struct Unconfirmed {
+    /// The line for the control socket.
+    line: String,
+    /// The message if the user does not confirm it.
+    declined: &'static str,
+}
+
 /// The state of the screen.
 #[derive(Debug)]
 pub(super) struct Model {
@@ -64,8 +73,8 @@ pub(super) struct Model {
     service: Option<String>,
     /// The selected session.
     session: Option<u64>,
-    /// The session to end once the user confirms it.
-    unconfirmed: Option<u64>,
+    /// The command to send once the user confirms it.
+    unconfirmed: Option<Unconfirmed>,
     pub(super) message: String,
     /// The reason why the data is out of date.
     pub(super) error: Option<String>,
@@ -167,12 +176,12 @@ impl Model {
     /// Handles a key.
     pub(super) fn key(&mut self, key: Key) -> Action {
         self.message.clear();
-        if let Some(id) = self.unconfirmed.take() {
+        if let Some(Unconfirmed { line, declined }) = self.unconfirmed.take() {
             return match key {
-                Key::Letter('y') => Action::Send(format!("shutdown session 0x{id:x}")),
+                Key::Letter('y') => Action::Send(line),
                 Key::Interrupt => Action::Quit,
                 _ => {
-                    "The session was not ended.".clone_into(&mut self.message);
+                    declined.clone_into(&mut self.message);
                     Action::None
                 }
             };
@@ -194,8 +203,9 @@ impl Model {
             Key::Letter('h' | '?') => self.help = true,
             Key::Letter('s') => self.sort = self.sort.next(),
             Key::Letter('x') => self.ask_to_end_session(),
+            Key::Letter('d') => return self.drain_or_undrain(),
             Key::Letter(letter) => {
-                let verbs = [('w', "wake"), ('z', "sleep"), ('f', "freeze"), ('t', "thaw"), ('d', "drain")];
+                let verbs = [('w', "wake"), ('z', "sleep"), ('f', "freeze"), ('t', "thaw")];
                 let verb = verbs.iter().find(|(key, _)| *key == letter);
                 if let (Some((_, verb)), Some(service)) = (verb, &self.service) {
                     return Action::Send(format!("{verb} {}", escaped(service)));
@@ -234,7 +244,27 @@ impl Model {
             Some(session) => format!("End the session of {}? Press y to confirm.", session.client),
             None => "No session is selected; press Enter to select one.".to_owned(),
         };
-        self.unconfirmed = session.map(|session| session.id);
+        self.unconfirmed = session.map(|session| Unconfirmed {
+            line: format!("shutdown session 0x{:x}", session.id),
+            declined: "The session was not ended.",
+        });
+    }
+
+    /// Ends the drain of the selected service, or asks the user to confirm that it is to be drained.
+    fn drain_or_undrain(&mut self) -> Action {
+        let selected = self.service_index().and_then(|at| self.services().get(at).copied().cloned());
+        let Some(service) = selected else { return Action::None };
+        let name = escaped(&service.name);
+        if service.is_drained {
+            return Action::Send(format!("undrain {name}"));
+        }
+        self.message = format!(
+            "Drain {}? It gets no new sessions until d is pressed again. Press y to confirm.",
+            service.name
+        );
+        self.unconfirmed =
+            Some(Unconfirmed { line: format!("drain {name}"), declined: "The service was not drained." });
+        Action::None
     }
 }
 
@@ -284,7 +314,7 @@ mod tests {
         let mut model = model();
         assert_eq!(model.key(Key::Letter('w')), send("wake db"));
         model.key(Key::Down);
-        for (key, line) in [('z', "sleep web"), ('f', "freeze web"), ('t', "thaw web"), ('d', "drain web")] {
+        for (key, line) in [('z', "sleep web"), ('f', "freeze web"), ('t', "thaw web")] {
             assert_eq!(model.key(Key::Letter(key)), send(line));
         }
         assert_eq!(model.key(Key::Letter('p')), Action::None);
@@ -295,6 +325,23 @@ mod tests {
         assert_eq!(model.key(Key::Letter('q')), Action::Quit);
         model.show_answer("\n");
         assert_eq!(model.message, "Done.");
+    }
+
+    #[test]
+    fn a_service_is_drained_after_a_confirmation_and_undrained_at_once() {
+        let mut model = model();
+        for (answer, action) in [('d', Action::None), ('y', send("drain db"))] {
+            assert_eq!(model.key(Key::Letter('d')), Action::None);
+            assert!(model.message.starts_with("Drain db? "), "{}", model.message);
+            assert_eq!(model.key(Key::Letter(answer)), action);
+        }
+        let mut drained = model.current.clone();
+        for service in &mut drained.services {
+            service.is_drained = true;
+        }
+        model.update(drained);
+        assert_eq!(model.key(Key::Letter('d')), send("undrain db"));
+        assert_eq!(model.key(Key::Letter('y')), Action::None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const SESSIONS: [Column; 7] = [
     column("OUT/S", 3, 6, true),
 ];
 
-const HELP: [&str; 13] = [
+const HELP: [&str; 14] = [
     "Up, Down, k, j   select",
     "Enter, Tab       switch between services and sessions",
     "s                change the order: name, sessions, rate (bytes per second)",
@@ -35,12 +35,13 @@ const HELP: [&str; 13] = [
     "z                stop it, unless it is in use",
     "f                freeze it, unless it is in use",
     "t                thaw it",
-    "d                drain it: no new sessions",
+    "d, then y        drain it: no new sessions",
+    "d                end the drain of a drained service",
     "x, then y        end the selected session",
     "h, ?             show this help",
     "q                quit",
     "",
-    "Press any key to go back.",
+    "Any other key goes back.",
 ];
 
 /// Returns the lines of a screen of this size, at most `height`.
@@ -248,7 +249,8 @@ h help  q quit  s order  Enter services/s…
         }
         assert_eq!(model.service(), Some("x99"));
         model.help = true;
-        assert!(text(&render(&model, 80, 24)).contains("thaw it"));
+        let help = text(&render(&model, 80, 24));
+        assert!(help.contains("thaw it") && help.contains("Any other key goes back."), "{help}");
         model.message = "a\u{202e}b\x1b[2J".to_owned();
         assert!(text(&render(&model, 80, 24)).ends_with("ab[2J\n"));
     }

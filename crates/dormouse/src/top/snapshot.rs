@@ -34,6 +34,8 @@ pub(super) struct Service {
     /// Sessions since the start.
     pub(super) total: u64,
     pub(super) bytes: Bytes,
+    /// Whether an administrator drains a server of it.
+    pub(super) is_drained: bool,
     /// What happens next without a new client.
     pub(super) next: String,
 }
@@ -98,7 +100,8 @@ impl Service {
             waiting: fields::number(answer, "waiting"),
             total: fields::number(sessions, "total"),
             bytes: Bytes { up: fields::number(bytes, "in"), down: fields::number(bytes, "out") },
-            next: soonest.map(fields::next).unwrap_or_default(),
+            is_drained: servers.iter().any(|server| fields::text(server, "admin") == "drain"),
+            next: soonest.or(alone).map(fields::next).unwrap_or_default(),
         }
     }
 }
@@ -229,6 +232,9 @@ pub(super) mod tests {
         assert_eq!((web.name.as_str(), web.state.as_str(), web.since), ("web", "ready", 80));
         assert_eq!((web.sessions, web.waiting, web.total), (2, 1, 10));
         assert_eq!(web.next, "stops in 45s");
+        assert!(!web.is_drained);
+        let drained = json!({ "name": "web", "servers": [{ "admin": "ready" }, { "admin": "drain" }] });
+        assert!(Service::read(&drained).is_drained);
         let session = &snapshot.sessions.as_ref().unwrap()[1];
         assert_eq!((session.id, session.client.as_str()), (0x2f, "127.0.0.1:1[7m47"));
         assert_eq!((session.server.as_str(), session.age.as_str()), ("<none>", "1m1s"));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dormouse_core::activation::Refusal as WakeRefusal;
 use dormouse_log::{Level, Recurring};
 use dormouse_relay::{Stream, reset_on_close};
 use rustix::io::ioctl_fionread;
@@ -102,7 +103,7 @@ fn run(
 /// Records a session that has ended.
 fn end(context: &ServiceContext, info: Option<&SessionInfo>, began: Instant, outcome: &Outcome) {
     if let Outcome::Unserved(refusal) = outcome {
-        log_refusal(context, refusal);
+        log_refusal(context, info, refusal);
     }
     let (label, stats) = (&context.label, &context.stats);
     if let Some(info) = info {
@@ -185,7 +186,16 @@ async fn relay(
     Outcome::Relayed(report)
 }
 
-fn log_refusal(ServiceContext { label, stats, .. }: &ServiceContext, refusal: &Refusal) {
+fn log_refusal(context: &ServiceContext, info: Option<&SessionInfo>, refusal: &Refusal) {
+    let ServiceContext { label, stats, .. } = context;
+    if let (Refusal::Asleep(WakeRefusal::WakeNotAllowed, _), Some(info)) = (refusal, info) {
+        let client = info.peer.phrase();
+        stats.log.recurring(
+            Recurring::WakeNotAllowed,
+            Level::Info,
+            format_args!("{label}The service sleeps, and {client} may not wake it (wake.allow)."),
+        );
+    }
     if refusal.is_reported() {
         let kind = match refusal {
             Refusal::Header(_) => Recurring::Header,

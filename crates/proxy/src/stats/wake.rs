@@ -41,7 +41,7 @@ impl WokenBy {
 pub struct Woken {
     /// The cause.
     pub by: WokenBy,
-    /// The client, if a client woke it and its address is known.
+    /// The client as part of a sentence, if a client woke it.
     pub who: Option<String>,
     /// The wall-clock time.
     pub at: SystemTime,
@@ -50,7 +50,7 @@ pub struct Woken {
 impl fmt::Display for Woken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.by, &self.who) {
-            (WokenBy::Client, Some(who)) => write!(f, "the client {who}"),
+            (WokenBy::Client, Some(who)) => f.write_str(who),
             (WokenBy::Client, None) => f.write_str("a client"),
             (WokenBy::KeepWarm, _) => f.write_str("a keep_warm window"),
             (WokenBy::Load, _) => f.write_str("the load of the other servers (soft)"),
@@ -146,7 +146,7 @@ impl WakeCounters {
         self.cold_starts.reset_max();
     }
 
-    /// Sets the client that caused the last wake-up.
+    /// Sets the client that caused the last wake-up, as part of a sentence.
     pub fn woken_by(&self, who: String) {
         if let Some(woken) = self.lock().as_mut().filter(|woken| woken.by == WokenBy::Client) {
             woken.who = Some(who);
@@ -206,7 +206,7 @@ mod tests {
     fn remembers_the_client_that_woke_it() {
         let counters = WakeCounters::default();
         counters.wake(WokenBy::Client);
-        counters.woken_by("192.0.2.1:5".to_owned());
+        counters.woken_by("the client 192.0.2.1:5".to_owned());
         assert_eq!(counters.woken().unwrap().to_string(), "the client 192.0.2.1:5");
         counters.wake(WokenBy::Control);
         counters.woken_by("nobody".to_owned());

@@ -9,7 +9,7 @@ dormouse\-status \- show and control services
 [\fIOPTIONS\fR...] [\fINAME\fR...]
 .br
 .B dormouse wake
-| sleep | freeze | thaw | drain | explain [\fB\-\-control=\fIPATH\fR] \fINAME\fR...
+| sleep | freeze | thaw | drain | undrain | explain [\fB\-\-control=\fIPATH\fR] \fINAME\fR...
 .SH DESCRIPTION
 Connects to a running \fBdormouse\-run\fR(8) on its control socket (control in \fBdormouse.toml\fR(5)).
 .PP
@@ -44,7 +44,11 @@ Freeze the service, unless a session uses it or a client waits for it; thaw it.
 .TP
 \fBdormouse drain\fR \fINAME\fR
 Send the service no new sessions, and stop it after the last one, even before its minimum uptime; but not during its
-keep\-warm times, or if dormouse did not start it. "enable server" on the control socket ends the drain.
+keep\-warm times, or if dormouse did not start it.
+.TP
+\fBdormouse undrain\fR \fINAME\fR
+End the drain: the service gets new sessions again, and the next client wakes it. A server in maintenance stays in
+maintenance; "enable server" on the control socket ends both.
 .TP
 \fBdormouse explain\fR \fINAME\fR
 Explain why the service is awake or not, what woke it, what keeps it awake, what happens next and when.
@@ -63,7 +67,7 @@ show info [typed|json]          show sess [ID|all]
 show stat [PROXY KINDS SERVER] [typed|json] [up] [no\-maint]
 show servers state [SERVICE]    show backend
 show version                    show errors
-enable server SERVICE/SERVER    disable server SERVICE/SERVER
+enable server SERVICE[/SERVER]  disable server SERVICE[/SERVER]
 set server SERVICE/SERVER state ready|drain|maint
 set server SERVICE/SERVER weight N|N%
 set weight SERVICE/SERVER N|N%  get weight SERVICE/SERVER
@@ -73,13 +77,14 @@ clear counters                  set timeout cli SPAN
 help, prompt, quit
 .fi
 .PP
-A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. A
-single server without weight, maxconn or check has no weight and no maxconn to set.
+Without SERVER, enable server and disable server mean the only server of the service. A weight is a number from 0 to
+256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. A single server without weight,
+maxconn or check has no weight and no maxconn to set.
 .PP
 Each service is a frontend and a backend of the same name. A stopped server would take a client, and is reported as
 UP. A vacant slot of a server by name (dns:, srv:) is reported as MAINT; the administrative state of a slot is kept for the
 server that has it next. Commands of dormouse alone
-are the words above (wake, sleep, freeze, thaw, drain, explain) and
+are the words above (wake, sleep, freeze, thaw, drain, undrain, explain) and
 .PP
 .nf
 show services [json]

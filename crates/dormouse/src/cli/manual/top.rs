@@ -31,9 +31,12 @@ Switch between services and sessions.
 s
 Change the order: by name, by sessions, by rate (bytes per second, both ways). Sessions are ordered by age or by rate.
 .TP
-w, z, f, t, d
-Wake, sleep, freeze, thaw or drain the selected service, as the commands in \fBdormouse\-status\fR(8) do. The last line
-shows the answer.
+w, z, f, t
+Wake, sleep, freeze or thaw the selected service, as the commands in \fBdormouse\-status\fR(8) do. The last line shows
+the answer.
+.TP
+d
+Drain the selected service, after y confirms it. If the service is drained, end the drain.
 .TP
 x
 End the selected session, after y confirms it.

@@ -39,7 +39,7 @@ impl Waiter<'_> {
     /// Records the client's address as the reason why the server was woken.
     pub(in crate::upstream) fn record_client(&self, client: &Stream) {
         if let Some(socket) = client.socket() {
-            self.server.counters.woken_by(Peer::of(socket).to_string());
+            self.server.counters.woken_by(Peer::of(socket).phrase());
         }
     }
 
