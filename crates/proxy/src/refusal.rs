@@ -26,7 +26,7 @@ pub enum Refusal {
     QueueTimeout(Duration),
     /// All servers were at their session limit, and the queue was full.
     QueueFull,
-    /// The client left while it was held.
+    /// The client left before a server took its session.
     ClientLeft,
     /// The client sent nothing for this time, and only data starts the workload.
     Silent(Duration),
@@ -117,7 +117,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::QueueFull => f.write_str("all servers are at their session limit, and the queue is full"),
-            Self::ClientLeft => f.write_str("the client left while it was held"),
+            Self::ClientLeft => f.write_str("the client left before it was served"),
             Self::Silent(after) => {
                 write!(
                     f,

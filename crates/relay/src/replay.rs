@@ -23,7 +23,7 @@ const MAX_BUFFER: usize = 64 << 10;
 /// The time between two looks at whether the server has acknowledged the last bytes.
 const ACK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What the client has sent so far, after a prefix of our own, and how much of it the current server has received.
+/// What the client has sent so far, after the PROXY header, and how much of it the current server has received.
 #[derive(Debug, Default)]
 pub struct ReplayBuffer {
     bytes: Vec<u8>,

@@ -2,6 +2,7 @@
 
 mod finish;
 
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -15,7 +16,7 @@ use super::{Exec, failure};
 use crate::process::{LastLine, OutputLines, Termination, environment, spawn_failure};
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
-/// When dormouse itself ends, the program has this time beyond its stop timeout. After that the guard stays behind.
+/// When dormouse itself ends, it waits for the stop timeout plus this margin, then exits. The guard continues the stop.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(5);
 
 /// What the activator does after a run.
@@ -83,13 +84,8 @@ impl<'a> Running<'a> {
         let mut environment = environment(&context.name);
         environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
         environment.extend(exec.environment.iter().cloned());
-        let (guard, output) =
-            GuardHandle::start(exec, environment, context.stop_timeout).map_err(|error| {
-                failed(format!(
-                    "cannot start its guard: {}",
-                    spawn_failure("/proc/self/exe".as_ref(), &error)
-                ))
-            })?;
+        let (guard, output) = GuardHandle::start(exec, environment, context.stop_timeout)
+            .map_err(|error| failed(guard_failure(&error)))?;
         Ok(Self {
             exec,
             context,
@@ -249,6 +245,11 @@ impl<'a> Running<'a> {
     }
 }
 
+/// Describes why the guard process could not be started.
+fn guard_failure(error: &io::Error) -> String {
+    format!("cannot start its guard: {}", spawn_failure("/proc/self/exe".as_ref(), error))
+}
+
 async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
     match socket {
         Some(socket) => socket.receive().await,
@@ -267,5 +268,25 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_guard_that_cannot_start_is_described_once() {
+        let error = ActivationError {
+            workload: "python3".to_owned(),
+            operation: Operation::Start,
+            reason: guard_failure(&Errno::MFILE.into()),
+        };
+        assert_eq!(
+            error.to_string(),
+            "Failed to start python3: cannot start its guard: Too many open files (os error 24); \
+             the limit of descriptors is reached; raise it (LimitNOFILE=, ulimit -n)"
+        );
     }
 }

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_what_a_starving_session_waits_for() {
+    fn no_client_is_admitted_while_a_session_lacks_a_descriptor() {
         let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256));
         let permit = admission.admit();
         let fd_pressure = permit.report_fd_pressure();

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dormouse_sys::blocking;
 use dormouse_sys::event_loop::register;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -69,7 +70,7 @@ impl PathWatch {
         Ok(true)
     }
 
-    /// Watches the directories from the deepest that exists upwards by one, since any of them may be replaced.
+    /// Watches the deepest existing directory and its parent, because both of them may be replaced.
     fn watch_nearest(&self) -> Option<()> {
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_TO
@@ -99,7 +100,7 @@ impl Drop for PathWatch {
     fn drop(&mut self) {
         let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
         // If no thread can be started, it is closed here.
-        let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(inotify));
+        let _ = blocking::spawn("close", move || drop(inotify));
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Cause {
     NotAllowed,
     /// The server ended connections before its first byte.
     Dropped,
-    /// The client left while it was held.
+    /// The client left before a server took its session.
     ClientLeft,
     /// The client sent nothing.
     Silent,
@@ -64,7 +64,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All causes; those of sessions with a server come first.
+    /// All causes, in the order of the metrics.
     pub const ALL: [Self; 32] = [
         Self::Finished,
         Self::Gone(Side::Downstream),

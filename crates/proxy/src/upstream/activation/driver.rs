@@ -26,7 +26,7 @@ pub(super) struct Driver {
     pub(super) log: Log,
     /// Closed when the driver of the removed server of the same identity has ended.
     pub(super) predecessor: Option<oneshot::Receiver<()>>,
-    /// Whether dormouse had started, before its own restart, what is found running at first.
+    /// Whether dormouse started the running workload before its own restart.
     pub(super) started_by_us: bool,
     /// Dropped when the driver has ended.
     pub(super) ended: oneshot::Sender<()>,

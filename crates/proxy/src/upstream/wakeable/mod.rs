@@ -175,12 +175,12 @@ impl WakeableServer {
         self.step(|state, now, out| state.machine.reset_backoff(now, out));
     }
 
-    /// Records that dormouse has started what runs.
+    /// Records that dormouse started the running workload.
     pub(super) fn mark_owned(&self) {
         self.step(|state, now, out| state.machine.mark_owned(now, out));
     }
 
-    /// Records that another program has started what runs.
+    /// Records that another program started the running workload.
     pub(super) fn mark_foreign(&self) {
         self.step(|state, _, _| state.machine.mark_foreign());
     }
