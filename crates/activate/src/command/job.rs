@@ -10,7 +10,9 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::process::{LastLine, OutputLines, Termination, new_command, output_pipe, spawn_failure};
+use crate::process::{
+    LastLine, OutputLines, Termination, new_command, next_line, output_pipe, spawn_failure,
+};
 use crate::{ActivatorContext, LogLine};
 
 /// The time that the last output of a command may take to arrive.
@@ -186,12 +188,5 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-    }
-}
-
-async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
-    match output {
-        Some(output) => output.next().await,
-        None => std::future::pending().await,
     }
 }

@@ -5,15 +5,16 @@ mod finish;
 use std::io;
 use std::time::Duration;
 
+use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::finish::RunEnd;
 use super::handle::GuardHandle;
 use super::notify_socket::{Notification, NotifySocket};
 use super::protocol::{GuardEvent, GuardRequest};
 use super::{Exec, failure};
-use crate::process::{LastLine, OutputLines, Termination, environment, spawn_failure};
+use crate::process::{LastLine, OutputLines, Termination, environment, next_line, spawn_failure};
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
 /// When dormouse itself ends, it waits for the stop timeout plus this margin, then exits. The guard continues the stop.
@@ -129,7 +130,7 @@ impl<'a> Running<'a> {
                     Some(line) => self.output_line(&line),
                     None => self.output = None,
                 },
-                () = until(self.end_by) => break RunEnd::TimedOut,
+                () = sleep_until(self.end_by) => break RunEnd::TimedOut,
             }
         };
         self.finish(end).await
@@ -253,20 +254,6 @@ fn guard_failure(error: &io::Error) -> String {
 async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
     match socket {
         Some(socket) => socket.receive().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
-    match output {
-        Some(output) => output.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -68,7 +68,7 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
             if !matches!(server.admin(), AdminState::Ready) {
                 return Err(format!("it is in {}", server.admin()));
             }
-            wakeable.wake(WokenBy::Control);
+            wakeable.wake(WokenBy::Administrator);
             Ok(())
         }
         WorkloadCommand::Sleep => wakeable.sleep(),

@@ -38,7 +38,7 @@ impl PathWatch {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
-            match self.look(inotify.get_ref()) {
+            match self.read_events(inotify.get_ref()) {
                 Ok(true) => break,
                 // The event is about another file in the same directory.
                 Ok(false) => guard.clear_ready(),
@@ -50,7 +50,7 @@ impl PathWatch {
     }
 
     /// Reads all events. Returns whether one of them is about the path or one of its directories.
-    fn look(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
+    fn read_events(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(inotify, &mut space);
         let mut found = false;
@@ -131,11 +131,11 @@ mod tests {
         let watch = PathWatch::new(&path).unwrap();
         let inotify = watch.inotify.as_ref().unwrap().get_ref();
         std::fs::write(base.join("another"), "").unwrap();
-        assert_eq!(watch.look(inotify), Ok(false));
+        assert_eq!(watch.read_events(inotify), Ok(false));
         std::fs::write(&path, "").unwrap();
         std::fs::remove_file(base.join("another")).unwrap();
-        assert_eq!(watch.look(inotify), Ok(true));
-        assert_eq!(watch.look(inotify), Ok(false));
+        assert_eq!(watch.read_events(inotify), Ok(true));
+        assert_eq!(watch.read_events(inotify), Ok(false));
         std::fs::remove_dir_all(base).unwrap();
     }
 }

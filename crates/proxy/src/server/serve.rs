@@ -37,7 +37,7 @@ pub struct ListeningService {
     /// The state that the sessions share.
     pub context: Arc<ServiceContext>,
     /// The target, for the log.
-    pub behind: String,
+    pub target: String,
     /// Whether to log the listeners at info level.
     pub announce: bool,
 }
@@ -69,14 +69,14 @@ impl ServeOptions<'_> {
         service: ListeningService,
         signals: &mut Signals,
     ) -> Result<DrainEnd, ListenerFailed> {
-        let ListeningService { listeners: opened, admission, context, behind, announce } = service;
+        let ListeningService { listeners: opened, admission, context, target, announce } = service;
         let (mut accepting, mut listeners) = (AcceptTasks::default(), Vec::new());
         let mut timers = JoinSet::new();
         timers.spawn(context.limits.keep_timer_ahead());
         let level = if announce { Level::Info } else { Level::Debug };
         for listener in opened {
             let name = listener.to_string();
-            self.log.line(level, format_args!("Listening on {name} for {behind}."));
+            self.log.line(level, format_args!("Listening on {name} for {target}."));
             let accept_socket = listener.accept_socket().map_err(|error| ListenerFailed { name, error })?;
             listeners.push(accepting.open(
                 listener,

@@ -22,7 +22,7 @@ use crate::stats::{Outcome, Record, TerminatedBy};
 use crate::upstream::UpstreamRequest;
 pub use context::ServiceContext;
 use info::{ReachedServer, SessionInfo};
-use tracked_relay::{TrackedRelay, relay_counted, relay_ignoring_inactivity};
+use tracked_relay::{TrackedRelay, relay_counted, relay_marking_idle};
 
 /// Starts a client's session. `peer` overrides the addresses that the kernel reports.
 pub fn start(
@@ -178,7 +178,7 @@ async fn relay(
     let report = if let Some(entry) = entry {
         Box::pin(relay_counted(session, context, entry, context.quiet)).await
     } else if let Some(quiet) = context.quiet {
-        Box::pin(relay_ignoring_inactivity(session, quiet)).await
+        Box::pin(relay_marking_idle(session, quiet)).await
     } else {
         session.await
     };

@@ -60,7 +60,7 @@ impl Future for TrackedRelay<'_> {
 }
 
 /// Relays, and stops counting the session as use of the service after a time without traffic.
-pub(super) async fn relay_ignoring_inactivity(session: TrackedRelay<'_>, quiet: Duration) -> Report {
+pub(super) async fn relay_marking_idle(session: TrackedRelay<'_>, quiet: Duration) -> Report {
     relay_with_inactivity_timer(session, quiet, |_| ()).await
 }
 

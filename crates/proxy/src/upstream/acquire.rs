@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_config::model::WakeOn;
-use dormouse_core::activation::Refusal as WakeRefusal;
+use dormouse_core::activation::LeaseRefusal;
 use dormouse_core::backoff::Backoff;
 use dormouse_relay::{Outcome, Replay, ReplayBuffer, Stream, StreamKind};
 use tokio::time::sleep;
@@ -124,7 +124,7 @@ impl Upstream {
         deadline: Deadline,
     ) -> Result<(Stream, ServerGuard), Refusal> {
         let Some(server) = self.servers.first() else {
-            return Err(Refusal::Asleep(WakeRefusal::StartFailed, None));
+            return Err(Refusal::NotWoken(LeaseRefusal::StartFailed, None));
         };
         loop {
             if !server.admin.takes_sessions() {
@@ -156,7 +156,7 @@ async fn await_first_data(request: &mut UpstreamRequest<'_>, deadline: Deadline)
     }
     tokio::select! {
         has_data = request.client.wait_for_data() => if has_data { Ok(()) } else { Err(Refusal::ClientLeft) },
-        () = deadline.expired() => Err(Refusal::Silent(deadline.waited())),
+        () = deadline.expired() => Err(Refusal::NoFirstData(deadline.waited())),
     }
 }
 

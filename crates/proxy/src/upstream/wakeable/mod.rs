@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
 use dormouse_core::activation::{
-    Action, AdminError, Event, Eviction, LeaseResponse, Policy, Refusal, Snapshot, State,
+    Action, AdminError, Event, Eviction, LeaseRefusal, LeaseResponse, Policy, Snapshot, State,
 };
 use dormouse_log::Log;
 use dormouse_relay::Stream;
@@ -49,7 +49,7 @@ pub(super) enum LeaseReply<'a> {
     /// The client waits for the server.
     Held(Waiter<'a>),
     /// The client gets no lease.
-    Refused(Refusal),
+    Refused(LeaseRefusal),
 }
 
 impl WakeableServer {
@@ -148,7 +148,7 @@ impl WakeableServer {
     /// # Errors
     /// When the server is not frozen.
     pub fn thaw(&self) -> Result<(), AdminError> {
-        self.step_by(WokenBy::Control, |state, now, out| state.machine.thaw(now, out))
+        self.step_by(WokenBy::Administrator, |state, now, out| state.machine.thaw(now, out))
     }
 
     /// Sets whether the time of day keeps the server warm.
