@@ -21,7 +21,7 @@ use crate::limit::AtLimit;
 use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
-fn outcome(text: &str) -> Outcome {
+fn outcome(text: &str) -> ReadResult {
     read(&[single(Path::new("d.toml"), text)], Environment { root: true })
 }
 

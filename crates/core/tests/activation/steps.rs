@@ -103,7 +103,7 @@ impl Simulation {
         let state = self.machine.state();
         let mut out = Vec::new();
         let done = match self.random.below(3) {
-            0 => self.machine.sleep(self.now, &mut out),
+            0 => self.machine.stop_by_admin(self.now, &mut out),
             1 => self.machine.freeze(self.now, &mut out),
             _ => self.machine.thaw(self.now, &mut out),
         };

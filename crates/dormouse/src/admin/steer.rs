@@ -71,7 +71,7 @@ fn one(steer: WorkloadCommand, server: &RunningServer<'_>) -> Result<(), String>
             wakeable.wake(WokenBy::Administrator);
             Ok(())
         }
-        WorkloadCommand::Sleep => wakeable.sleep(),
+        WorkloadCommand::Sleep => wakeable.stop_by_admin(),
         WorkloadCommand::Freeze => wakeable.freeze(),
         WorkloadCommand::Thaw => wakeable.thaw(),
         WorkloadCommand::Drain => Ok(()),

@@ -49,12 +49,12 @@ impl FdLimits {
     /// Returns the number of sessions that may be open at once: the limits of the given services, and the open sessions of
     /// services that are being removed.
     pub fn sessions_wanted<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Admission>>) -> u32 {
-        let (admitted, theirs) =
-            services.into_iter().fold((0, 0), |(admitted, theirs): (usize, usize), one| {
+        let (admitted, open_in_them) =
+            services.into_iter().fold((0, 0), |(admitted, open_in_them): (usize, usize), one| {
                 let open = one.open();
-                (admitted.saturating_add(one.cap().max(open)), theirs.saturating_add(open))
+                (admitted.saturating_add(one.cap().max(open)), open_in_them.saturating_add(open))
             });
-        let others = self.open().saturating_sub(theirs);
+        let others = self.open().saturating_sub(open_in_them);
         u32::try_from(admitted.saturating_add(others)).unwrap_or(u32::MAX)
     }
 }

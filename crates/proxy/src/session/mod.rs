@@ -148,7 +148,7 @@ async fn relay(
         Ok(client) => client,
         Err(error) => return Outcome::Unserved(Refusal::Unwatchable(error)),
     };
-    let first = match (context.proxy_protocol, info) {
+    let prefix = match (context.proxy_protocol, info) {
         (Some(send), Some(info)) => {
             proxy_protocol::encode_header(send, &client, &info.peer, &context.stats.log)
         }
@@ -157,7 +157,7 @@ async fn relay(
     let address = info.filter(|_| context.service.needs_client()).and_then(|info| info.peer.ip());
     let request = UpstreamRequest::new(&mut client, client_has_data, permit, &context.pipes).from(address);
     // Boxed: the session would carry this short-lived future to its end.
-    let upstream = match Box::pin(context.service.lease(request, first)).await {
+    let upstream = match Box::pin(context.service.acquire(request, prefix)).await {
         Ok(upstream) => upstream,
         Err(refusal) => {
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {

@@ -30,9 +30,9 @@ impl<'a> TrackedRelay<'a> {
         info: Option<&'a SessionInfo>,
     ) -> (Self, usize) {
         let index = upstream.guard.as_ref().map_or(0, ServerGuard::server);
-        let UpstreamConn { server, guard, first, sent } = upstream;
+        let UpstreamConn { server, guard, prefix, sent } = upstream;
         let (limits, pipes) = (Arc::clone(&context.limits), Arc::clone(&context.pipes));
-        let relay = Relay::new(client, server, first, limits, pipes);
+        let relay = Relay::new(client, server, prefix, limits, pipes);
         (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), guard, info }, index)
     }
 }

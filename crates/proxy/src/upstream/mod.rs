@@ -1,4 +1,4 @@
-//! How a session gets a server. It sends an [`UpstreamRequest`] to [`Service::lease`] and gets an [`UpstreamConn`], or
+//! How a session gets a server. It sends an [`UpstreamRequest`] to [`Service::acquire`] and gets an [`UpstreamConn`], or
 //! the reason why there is none. In between it may wait.
 //!
 //! In the order of the way:
@@ -64,7 +64,7 @@ pub struct UpstreamConn {
     /// Held until the end of the session. `None`: the only server, which dormouse does not start.
     pub guard: Option<ServerGuard>,
     /// The bytes that the server receives before any that are read from the client.
-    pub first: Vec<u8>,
+    pub prefix: Vec<u8>,
     /// The number of bytes that the server has received already.
     pub sent: u64,
 }

@@ -105,16 +105,16 @@ impl Service {
         Self { upstream: Upstream { servers, pool, rules: ClientRules::new(config) }, capacity, tasks }
     }
 
-    /// Gets a connection to a server for a client. The server receives `first` before the client's bytes.
+    /// Gets a connection to a server for a client. The server receives `prefix` before the client's bytes.
     ///
     /// # Errors
     /// The reason why the client gets no server.
-    pub fn lease(
+    pub fn acquire(
         &self,
         request: UpstreamRequest<'_>,
-        first: Vec<u8>,
+        prefix: Vec<u8>,
     ) -> impl Future<Output = Result<UpstreamConn, Refusal>> {
-        self.upstream.acquire(request, first)
+        self.upstream.acquire(request, prefix)
     }
 
     /// Returns whether a client's address matters to the service.

@@ -131,8 +131,8 @@ impl WakeableServer {
     ///
     /// # Errors
     /// When the server is not awake, or is in use.
-    pub fn sleep(&self) -> Result<(), AdminError> {
-        self.step(|state, now, out| state.machine.sleep(now, out))
+    pub fn stop_by_admin(&self) -> Result<(), AdminError> {
+        self.step(|state, now, out| state.machine.stop_by_admin(now, out))
     }
 
     /// Freezes the server for an administrator.
