@@ -3,7 +3,7 @@
 //!
 //! In the order of the way:
 //!
-//! - `service`: a service as the rest of the program sees it; `rules`: its rules for clients.
+//! - `service`: a service as the rest of the program sees it; `build`: how it is made; `rules`: its rules for clients.
 //! - `acquire`: the whole way of one client, step by step.
 //! - `attempt`: a client's attempts at several servers: retries, and another server where one fails.
 //! - `select`: the pool that chooses among several servers, with its queue and health checks.
@@ -22,6 +22,7 @@ mod acquire;
 mod activation;
 mod admin;
 mod attempt;
+mod build;
 mod deadline;
 mod exchange;
 mod guard;
@@ -41,9 +42,10 @@ use dormouse_relay::{Pipes, Stream};
 use crate::admission::Permit;
 pub use activation::{Registry, WokenServer};
 pub use admin::AdminOverrides;
+pub use build::Routes;
 pub use guard::ServerGuard;
 pub use select::{LastCheck, Outages, RetryCounts, ServerHandle, ServerView};
-pub use service::{Routes, Service};
+pub use service::Service;
 pub use wakeable::{Lease, WakeableServer};
 
 /// A client that needs a server.
