@@ -1,4 +1,4 @@
-//! Whatever a client of the control socket says, in whatever pieces, is answered, and no more than a line is kept.
+//! Every input of an admin client gets an answer, in whatever pieces it arrives, and at most one line is kept.
 #![no_main]
 
 use dormouse_core::control::{Line, LineBuffer, MAX_LINE, parse};

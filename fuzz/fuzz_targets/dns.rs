@@ -13,7 +13,7 @@ const NAME: &str = "_web._tcp.example";
 struct Input {
     kind: u8,
     flags: [u8; 2],
-    /// How many answers, name servers and further records there are said to be.
+    /// The numbers of answers, name servers and further records that the header contains.
     counts: [u8; 3],
     bytes: Vec<u8>,
 }

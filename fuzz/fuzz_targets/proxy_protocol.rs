@@ -89,7 +89,7 @@ fn check_read_back(version: Version, addresses: Addresses, tlvs: Vec<Tlv>, heade
     check_arrival(&[header, b"rest"].concat());
 }
 
-/// A name as the kernel would give it: at most 108 bytes, and no zero bytes where they could not be told from padding.
+/// Returns a name as the kernel reports it: at most 108 bytes, and no zero bytes where they look like padding.
 fn kernel_name(mut name: Vec<u8>) -> Vec<u8> {
     name.truncate(108);
     if name.first() != Some(&0) {

@@ -23,6 +23,9 @@ pub const CANNOT_BIND_TO_INTERFACE: &str = "bind to the interface: ";
 /// The web page and the metrics are served; an address follows.
 pub const PAGE_IS_AT: &str = "The page and the metrics are at";
 
+/// Accepting clients fails and is repeated later; the reason follows.
+pub const CANNOT_ACCEPT: &str = "Cannot accept clients: ";
+
 /// Dormouse listens on this address.
 pub fn listening_on(address: &str) -> String {
     format!("{LISTENING} {address}")
@@ -181,8 +184,8 @@ pub const REFUSED: &str = "Refused";
 pub const CLIENT_LEFT: &str = "client left";
 /// A client that was not served because it left.
 pub const NOT_SERVED_LEFT: &str = "not served: the client left";
-/// A client left while it was held.
-pub const LEFT_WHILE_HELD: &str = "the client left while it was held";
+/// A client left before a server took its session.
+pub const LEFT_UNSERVED: &str = "the client left before it was served";
 /// The line at the level info about clients that may not wake the service; the address of one follows.
 pub const CLIENT_MAY_NOT_WAKE: &str = "The service sleeps, and the client";
 

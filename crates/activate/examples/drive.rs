@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     let context = ActivatorContext {
         name: "drive".to_owned(),
         stop_timeout: Duration::from_secs(5),
-        started_by_us: false,
+        started_by_dormouse: false,
         log,
     };
     let Activator { requests, mut events, task } = dormouse_activate::spawn(config, context);

@@ -37,7 +37,7 @@ pub struct ActivatorContext {
     /// The time that a stop may take before the activator enforces it, for example by SIGKILL.
     pub stop_timeout: Duration,
     /// A workload that runs already was started by dormouse, before a crash or a restart of dormouse.
-    pub started_by_us: bool,
+    pub started_by_dormouse: bool,
     /// Receives lines for the log of dormouse.
     pub log: LogFn,
 }

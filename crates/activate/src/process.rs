@@ -217,6 +217,14 @@ impl OutputLines {
     }
 }
 
+/// Returns the next line of the output; never without one.
+pub(crate) async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
+    match output {
+        Some(output) => output.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The last line that a program wrote, for the error message about its end.
 #[derive(Debug, Default)]
 pub(crate) struct LastLine(String);

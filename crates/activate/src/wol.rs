@@ -183,7 +183,7 @@ mod tests {
         let context = ActivatorContext {
             name: "m".to_owned(),
             stop_timeout: Duration::from_secs(1),
-            started_by_us: false,
+            started_by_dormouse: false,
             log: Arc::new(|_: LogLine<'_>| {}),
         };
         let mut activator = crate::spawn(crate::ActivatorConfig::WakeOnLan(machine), context);

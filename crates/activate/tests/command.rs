@@ -175,7 +175,7 @@ async fn a_workload_frozen_before_a_restart_is_thawed() {
 async fn a_workload_running_before_a_restart_is_not_foreign() {
     let others = [FREEZE, THAW, ("status", "test -e runs")];
     let mut rig = Rig::prepared("touch started", &others, |rig| {
-        rig.started_by_us = true;
+        rig.started_by_dormouse = true;
         rig.touch("runs");
     });
     assert!(matches!(rig.event().await, Event::Running { foreign: false }));
@@ -244,7 +244,8 @@ async fn succeeds_kills_commands_that_are_too_slow() {
     let ask = |script: &str| -> Vec<OsString> { ["/bin/sh", "-c", script].map(Into::into).to_vec() };
     let name = format!("question-{}", std::process::id());
     let log = Arc::new(|_: LogLine<'_>| ());
-    let context = ActivatorContext { name: name.clone(), stop_timeout: SOON, started_by_us: false, log };
+    let context =
+        ActivatorContext { name: name.clone(), stop_timeout: SOON, started_by_dormouse: false, log };
     assert!(succeeds(&ask("test \"$DORMOUSE_SERVICE\""), &context, SOON).await);
     assert!(!succeeds(&ask("exit 1"), &context, SOON).await);
     assert!(!succeeds(&["/nonexistent".into()], &context, SOON).await);
@@ -315,7 +316,7 @@ struct Rig {
     lines: watch::Sender<Vec<String>>,
     dir: PathBuf,
     /// A workload that runs already was started by dormouse.
-    started_by_us: bool,
+    started_by_dormouse: bool,
 }
 
 impl Rig {
@@ -355,7 +356,7 @@ impl Rig {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("dormouse-command-test-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
-        Self { activator: None, lines: watch::Sender::default(), dir, started_by_us: false }
+        Self { activator: None, lines: watch::Sender::default(), dir, started_by_dormouse: false }
     }
 
     fn spawn(&mut self, commands: Commands) {
@@ -365,14 +366,18 @@ impl Rig {
             into.send_modify(|lines| lines.push(text.to_owned()));
         });
         let stop_timeout = Duration::from_secs(1);
-        let context =
-            ActivatorContext { name: "vm".to_owned(), stop_timeout, started_by_us: self.started_by_us, log };
+        let context = ActivatorContext {
+            name: "vm".to_owned(),
+            stop_timeout,
+            started_by_dormouse: self.started_by_dormouse,
+            log,
+        };
         self.activator = Some(dormouse_activate::spawn(ActivatorConfig::Command(commands), context));
     }
 
     /// Prepares a workload that dormouse has started and frozen before a restart.
     fn left_frozen(&mut self) {
-        self.started_by_us = true;
+        self.started_by_dormouse = true;
         self.touch("runs");
         self.touch("frozen");
     }

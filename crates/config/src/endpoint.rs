@@ -93,12 +93,12 @@ impl Listen {
     pub fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {
             (
-                Self::Open { address: ours, options: our_options },
-                Self::Open { address: theirs, options: their_options },
+                Self::Open { address: own, options: own_options },
+                Self::Open { address: other, options: other_options },
             ) => {
                 // The mode and the owners of the file can change later.
-                let set_once = |options: &ListenOptions| (options.backlog, options.tcp.clone());
-                ours == theirs && set_once(our_options) == set_once(their_options)
+                let fixed_options = |options: &ListenOptions| (options.backlog, options.tcp.clone());
+                own == other && fixed_options(own_options) == fixed_options(other_options)
             }
             _ => self == other,
         }
@@ -120,28 +120,28 @@ impl Listen {
     /// Returns whether this listener includes the other: the same socket, or all addresses of its port.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Inherited(ours), Self::Inherited(theirs)) => ours == theirs,
+            (Self::Inherited(own), Self::Inherited(other)) => own == other,
             (
-                Self::Open { address: ListenAddress::Tcp(ours), options: our_options },
-                Self::Open { address: ListenAddress::Tcp(theirs), options: their_options },
+                Self::Open { address: ListenAddress::Tcp(own), options: own_options },
+                Self::Open { address: ListenAddress::Tcp(other), options: other_options },
             ) => {
-                let (our_interface, their_interface) =
-                    (&our_options.tcp.interface, &their_options.tcp.interface);
+                let (own_interface, other_interface) =
+                    (&own_options.tcp.interface, &other_options.tcp.interface);
                 let apart =
-                    our_interface.is_some() && their_interface.is_some() && our_interface != their_interface;
-                !apart && tcp_covers(*ours, our_options, *theirs)
+                    own_interface.is_some() && other_interface.is_some() && own_interface != other_interface;
+                !apart && tcp_covers(*own, own_options, *other)
             }
             (
-                Self::Open { address: ListenAddress::Vsock { cid: None, port: ours }, .. },
-                Self::Open { address: ListenAddress::Vsock { port: theirs, .. }, .. },
-            ) => ours == theirs,
-            (Self::Open { address: ours, .. }, Self::Open { address: theirs, .. }) => ours == theirs,
+                Self::Open { address: ListenAddress::Vsock { cid: None, port: own }, .. },
+                Self::Open { address: ListenAddress::Vsock { port: other, .. }, .. },
+            ) => own == other,
+            (Self::Open { address: own, .. }, Self::Open { address: other, .. }) => own == other,
             _ => false,
         }
     }
 
     /// Returns whether only one of the two can be open.
-    pub fn is_in_the_way_of(&self, other: &Self) -> bool {
+    pub fn conflicts_with(&self, other: &Self) -> bool {
         self.covers(other) || other.covers(self)
     }
 
@@ -153,14 +153,14 @@ impl Listen {
             return false;
         }
         match (address, target) {
-            (ListenAddress::Unix(ours), Target::Unix(theirs)) => ours == theirs,
-            (ListenAddress::Abstract(ours), Target::Abstract(theirs)) => ours == theirs,
-            (ListenAddress::Tcp(ours), Target::Tcp { host, port: Port::Number(port) }) => {
-                let reaches = |ip: IpAddr| tcp_covers(*ours, options, SocketAddr::new(ip, port.get()));
+            (ListenAddress::Unix(own), Target::Unix(other)) => own == other,
+            (ListenAddress::Abstract(own), Target::Abstract(other)) => own == other,
+            (ListenAddress::Tcp(own), Target::Tcp { host, port: Port::Number(port) }) => {
+                let reaches = |ip: IpAddr| tcp_covers(*own, options, SocketAddr::new(ip, port.get()));
                 match host {
                     Host::Ip(ip) => {
                         reaches(*ip)
-                            && (ip.is_loopback() || ip.is_unspecified() || !ours.ip().is_unspecified())
+                            && (ip.is_loopback() || ip.is_unspecified() || !own.ip().is_unspecified())
                     }
                     Host::Loopback => {
                         reaches(IpAddr::from([127, 0, 0, 1])) || reaches(std::net::Ipv6Addr::LOCALHOST.into())
@@ -174,13 +174,13 @@ impl Listen {
     }
 }
 
-/// Returns whether `ours` includes `theirs`. `[::]` includes IPv4 without `v6only`; port 0 never conflicts.
-fn tcp_covers(ours: SocketAddr, options: &ListenOptions, theirs: SocketAddr) -> bool {
-    let every = match ours.ip() {
-        IpAddr::V4(v4) => v4.is_unspecified() && theirs.is_ipv4(),
-        IpAddr::V6(v6) => v6.is_unspecified() && !(options.tcp.v6only && theirs.is_ipv4()),
+/// Returns whether `own` includes `other`. `[::]` includes IPv4 without `v6only`; port 0 never conflicts.
+fn tcp_covers(own: SocketAddr, options: &ListenOptions, other: SocketAddr) -> bool {
+    let every = match own.ip() {
+        IpAddr::V4(v4) => v4.is_unspecified() && other.is_ipv4(),
+        IpAddr::V6(v6) => v6.is_unspecified() && !(options.tcp.v6only && other.is_ipv4()),
     };
-    ours.port() != 0 && ours.port() == theirs.port() && (every || ours == theirs)
+    own.port() != 0 && own.port() == other.port() && (every || own == other)
 }
 
 impl fmt::Display for Listen {

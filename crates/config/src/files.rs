@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::report::{Place, Problem};
-use super::{Environment, Outcome, Source, read};
+use super::{Environment, ReadResult, Source, read};
 
 /// The default file, which is read together with `services.d/*.toml` beside it.
 pub const DEFAULT: &str = "/etc/dormouse/dormouse.toml";
@@ -15,13 +15,13 @@ const DIRECTORY: &str = "services.d";
 const LARGEST: u64 = 1 << 20;
 
 /// Reads this file, or the default file and the files of single services beside it, in the order of their names.
-pub fn load(path: Option<&Path>, environment: Environment) -> Outcome {
+pub fn load(path: Option<&Path>, environment: Environment) -> ReadResult {
     let default = Path::new(DEFAULT);
     let path = path.unwrap_or(default);
     load_from(path, path == default, environment)
 }
 
-fn load_from(path: &Path, with_directory: bool, environment: Environment) -> Outcome {
+fn load_from(path: &Path, with_directory: bool, environment: Environment) -> ReadResult {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let others = if with_directory { single_services(path, &mut problems) } else { Vec::new() };
@@ -118,7 +118,7 @@ mod tests {
             dir
         }
 
-        fn load(&self) -> Outcome {
+        fn load(&self) -> ReadResult {
             load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
         }
 

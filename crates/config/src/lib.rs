@@ -75,7 +75,7 @@ pub struct Source {
 
 /// The result of reading a configuration.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ReadResult {
     /// The configuration, or all errors, of which there is at least one.
     pub result: Result<Config, Vec<Problem>>,
     /// Problems that do not prevent a start.
@@ -83,7 +83,7 @@ pub struct Outcome {
 }
 
 /// Reads files, which together are one configuration.
-pub fn read(sources: &[Source], environment: Environment) -> Outcome {
+pub fn read(sources: &[Source], environment: Environment) -> ReadResult {
     let mut report = Report::default();
     let mut builder = Builder::default();
     for source in sources {
@@ -99,7 +99,7 @@ pub fn read_flags(
     general: Vec<(String, Node)>,
     environment: Environment,
     mut report: Report,
-) -> Outcome {
+) -> ReadResult {
     let mut builder = Builder::default();
     let general = Node { place: service.place.clone(), value: Value::Table(general) };
     let understood = report.errors.is_empty();
@@ -208,7 +208,7 @@ impl Builder {
     }
 
     /// Checks all services together, and returns the configuration.
-    fn finish(self, place: Option<Place>, mut report: Report) -> Outcome {
+    fn finish(self, place: Option<Place>, mut report: Report) -> ReadResult {
         if self.services.is_empty() && report.errors.is_empty() {
             let place = place.unwrap_or_else(|| Place::flag(""));
             report.absence(
@@ -228,7 +228,7 @@ impl Builder {
             admin,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
-        Outcome {
+        ReadResult {
             result: if errors.is_empty() { Ok(config) } else { Err(in_order(errors)) },
             warnings: in_order(warnings),
         }

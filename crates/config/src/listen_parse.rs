@@ -122,7 +122,7 @@ fn owner(
         Some(id) if id != u32::MAX => id,
         _ => match look_up(text) {
             Ok(Some(id)) => id,
-            Ok(None) => return Err(OptionError::Nobody { kind, name: name() }),
+            Ok(None) => return Err(OptionError::UnknownOwner { kind, name: name() }),
             Err(error) => {
                 return Err(OptionError::Database { kind, name: name(), reason: error.to_string() });
             }
@@ -162,7 +162,7 @@ pub(super) enum OptionError {
     NeedsValue(&'static str),
     NoValue(&'static str),
     Mode,
-    Nobody { kind: &'static str, name: String },
+    UnknownOwner { kind: &'static str, name: String },
     Database { kind: &'static str, name: String, reason: String },
     Interface,
     Span(TimeSpanError),
@@ -185,7 +185,7 @@ impl fmt::Display for OptionError {
             Self::NeedsValue(name) => write!(f, "{name} needs a value; write {}", example(name)),
             Self::NoValue(name) => write!(f, "{name} takes no value; write {}", example(name)),
             Self::Mode => f.write_str("the mode is an octal number from 0000 to 0777; write ?mode=0660"),
-            Self::Nobody { kind, name } => {
+            Self::UnknownOwner { kind, name } => {
                 write!(f, "the {kind} {} does not exist; write another name, or a number", quoted(name))
             }
             Self::Database { kind, name, reason } => {

@@ -160,7 +160,7 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// Returns the address for a message; for all servers of a DNS name only the first returns it.
-    pub fn behind(&self) -> Option<String> {
+    pub fn display_address(&self) -> Option<String> {
         match &self.to {
             Target::Slot { source, slot: 0 } => Some(source.to_string()),
             Target::Slot { .. } => None,

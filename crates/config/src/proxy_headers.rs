@@ -32,7 +32,7 @@ pub(super) fn accept(field: &Field<'_>, listen: &[Listen], report: &mut Report) 
             format!("every client that reaches {listen} can claim any address; list the addresses of the proxies: {some}"),
         );
     }
-    Some(Sources::Everybody)
+    Some(Sources::All)
 }
 
 /// Returns whether a flag stands for all clients: a flag has no `true`.

@@ -7,7 +7,7 @@ use dormouse_core::proxy_protocol::Version;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sources {
     /// Every client.
-    Everybody,
+    All,
     /// Clients with these addresses and local clients; all others are plain clients.
     Networks(Vec<Network>),
 }

@@ -61,7 +61,7 @@ pub(super) fn differ(wanted: &[RequestedSocket<'_>], report: &mut Report) {
         let ours = &*one.listen;
         // The reader of a service compares the sockets of that service.
         let mut others = wanted.iter().take(number).filter(|other| other.by != one.by);
-        let clash = others.find(|other| ours.is_in_the_way_of(&other.listen));
+        let clash = others.find(|other| ours.conflicts_with(&other.listen));
         if let Some(other) = clash {
             let theirs = &*other.listen;
             let message = if ours == theirs {

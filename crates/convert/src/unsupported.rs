@@ -8,7 +8,7 @@ type Keyword = (&'static str, &'static str, Disposition);
 
 const HTTP: Disposition = Note("applies to HTTP only");
 const STICKY: Disposition = Omit("dormouse has no stick tables; balance source keeps a client on its server");
-const KEEPALIVE: Disposition = Omit("keepalive is fixed at 15 s and three probes on all connections");
+const KEEPALIVE: Disposition = Omit("dormouse enables keepalive on all connections, with fixed times");
 const CAPTURE: Disposition = Omit("the log format is fixed");
 const ALERTS: Disposition = Omit("dormouse sends no mail; the log and the metrics report state changes");
 const TLS: Disposition = Note("dormouse does not decrypt TLS; it passes the bytes on");

@@ -16,9 +16,9 @@ pub struct Network {
 impl Network {
     /// Whether the network contains an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let theirs = address.to_canonical();
-        self.address.is_ipv4() == theirs.is_ipv4()
-            && network_address(theirs, self.prefix_len) == network_address(self.address, self.prefix_len)
+        let canonical = address.to_canonical();
+        self.address.is_ipv4() == canonical.is_ipv4()
+            && network_address(canonical, self.prefix_len) == network_address(self.address, self.prefix_len)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use dormouse_core::activation::{
-    Action, Event, LeaseResponse, Policy, Refusal, State, StateMachine, WaiterId,
+    Action, Event, LeaseRefusal, LeaseResponse, Policy, State, StateMachine, WaiterId,
 };
 
 fn seconds(seconds: u64) -> Duration {
@@ -50,7 +50,7 @@ fn held_clients_keep_their_deadline_and_later_clients_wait_at_least_as_long() {
     machine.tick(begin + seconds(29), &mut out);
     assert_eq!(out, []);
     machine.tick(begin + seconds(30), &mut out);
-    let late = |waiter| Action::Refuse(waiter, Refusal::HoldTimeout);
+    let late = |waiter| Action::Refuse(waiter, LeaseRefusal::HoldTimeout);
     assert_eq!(out, [late(first), late(second)]);
 }
 

@@ -9,7 +9,7 @@ use dormouse_log::{Level, Log};
 /// The number of lines that may be written in a burst.
 const AT_ONCE: u32 = 5;
 /// The time between two lines after a burst.
-const PERIOD: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs the changes of one name, rate-limited because a resolver may return another subset of the servers each time. A
 /// suppressed change becomes part of the next line, so the lines together give the set of servers.
@@ -19,7 +19,7 @@ pub(super) struct DnsLog {
     log: Log,
     /// The set of servers that the lines so far describe.
     logged: Vec<Server>,
-    /// The time at which the lines so far are used up at a rate of one each [`PERIOD`].
+    /// The time at which the lines so far are used up at a rate of one each [`LINE_INTERVAL`].
     over: Instant,
 }
 
@@ -72,9 +72,9 @@ impl DnsLog {
     }
 
     fn may_write(&mut self, now: Instant) -> bool {
-        let may = self.over.saturating_duration_since(now) <= PERIOD * (AT_ONCE - 1);
+        let may = self.over.saturating_duration_since(now) <= LINE_INTERVAL * (AT_ONCE - 1);
         if may {
-            self.over = self.over.max(now).checked_add(PERIOD).unwrap_or(now);
+            self.over = self.over.max(now).checked_add(LINE_INTERVAL).unwrap_or(now);
         }
         may
     }
@@ -136,8 +136,8 @@ mod tests {
         }
         assert_eq!(dns_log.changed(start, &[server(4), server(5)]), None);
         assert_eq!(dns_log.changed(start, &[server(6), server(7)]), None);
-        let difference = dns_log.changed(start + PERIOD, &[server(6), server(7)]).unwrap();
+        let difference = dns_log.changed(start + LINE_INTERVAL, &[server(6), server(7)]).unwrap();
         assert_eq!(shown(&difference), "new 10.0.0.6:80, 10.0.0.7:80; gone 10.0.0.4:80.");
-        assert_eq!(dns_log.changed(start + PERIOD * 9, &[server(6), server(7)]), None);
+        assert_eq!(dns_log.changed(start + LINE_INTERVAL * 9, &[server(6), server(7)]), None);
     }
 }

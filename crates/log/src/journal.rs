@@ -11,7 +11,7 @@ use crate::Level;
 /// The path of the journal's socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// How long an entry waits for a journal that does not read.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to the journal.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Journal {
         let socket = UnixDatagram::unbound().ok()?;
         // A second socket checks once that the journal listens.
         UnixDatagram::unbound().ok()?.connect(path).ok()?;
-        socket.set_write_timeout(Some(PATIENCE)).ok()?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT)).ok()?;
         Some(Self { socket, at: path.to_owned() })
     }
 

@@ -18,7 +18,7 @@ use crate::sink::{LineWriter, write_stderr};
 use crate::text::{Utc, json_string};
 
 /// The minimum time between two lines of one recurring kind.
-const PERIOD: Duration = Duration::from_secs(10);
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -162,7 +162,8 @@ impl Log {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(recent) = recent.get_mut(kind as usize) else { return };
             let now = Instant::now();
-            if recent.last_written.is_some_and(|last_written| now.duration_since(last_written) < PERIOD) {
+            if recent.last_written.is_some_and(|last_written| now.duration_since(last_written) < MIN_INTERVAL)
+            {
                 recent.suppressed += 1;
                 return;
             }

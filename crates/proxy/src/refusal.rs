@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::activation::Refusal as Asleep;
+use dormouse_core::activation::LeaseRefusal;
 
 use crate::connect::ConnectError;
 use crate::proxy_protocol::{HeaderError, ReadHeaderError};
@@ -17,7 +17,7 @@ pub enum Refusal {
     /// The server was not reachable in time; with the last error.
     HoldTimeout(Duration, ConnectError),
     /// The workload is asleep and was not started, or not in time; with the reason if it is known.
-    Asleep(Asleep, Option<Arc<str>>),
+    NotWoken(LeaseRefusal, Option<Arc<str>>),
     /// The server closed connections before its first byte, until the hold timeout.
     Dropped(Duration),
     /// All servers were down for this time.
@@ -26,10 +26,10 @@ pub enum Refusal {
     QueueTimeout(Duration),
     /// All servers were at their session limit, and the queue was full.
     QueueFull,
-    /// The client left while it was held.
+    /// The client left before a server took its session.
     ClientLeft,
     /// The client sent nothing for this time, and only data starts the workload.
-    Silent(Duration),
+    NoFirstData(Duration),
     /// A trusted proxy did not send a valid PROXY header.
     Header(Box<HeaderError>),
     /// An administrator has drained all servers or put them in maintenance.
@@ -54,9 +54,9 @@ impl Refusal {
         !matches!(
             self,
             Self::ClientLeft
-                | Self::Silent(_)
+                | Self::NoFirstData(_)
                 | Self::Maintenance
-                | Self::Asleep(Asleep::WakeNotAllowed | Asleep::StartFailed, _)
+                | Self::NotWoken(LeaseRefusal::WakeNotAllowed | LeaseRefusal::StartFailed, _)
         )
     }
 
@@ -72,7 +72,10 @@ impl Refusal {
             Self::Unreachable(_)
                 | Self::HoldTimeout(..)
                 | Self::Dropped(_)
-                | Self::Asleep(Asleep::HoldTimeout | Asleep::StartFailed | Asleep::Backoff, _)
+                | Self::NotWoken(
+                    LeaseRefusal::HoldTimeout | LeaseRefusal::StartFailed | LeaseRefusal::Backoff,
+                    _
+                )
         );
         failed && !self.is_local_limit()
     }
@@ -99,8 +102,8 @@ impl fmt::Display for Refusal {
             Self::HoldTimeout(after, error) => {
                 write!(f, "Gave up after holding the client for {} s: {error}", seconds(*after))
             }
-            Self::Asleep(refusal, None) => write!(f, "{refusal}"),
-            Self::Asleep(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
+            Self::NotWoken(refusal, None) => write!(f, "{refusal}"),
+            Self::NotWoken(refusal, Some(reason)) => write!(f, "{refusal}: {reason}"),
             Self::Dropped(after) => write!(
                 f,
                 "Gave up after {} s: the server closes connections before its first byte",
@@ -117,8 +120,8 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::QueueFull => f.write_str("all servers are at their session limit, and the queue is full"),
-            Self::ClientLeft => f.write_str("the client left while it was held"),
-            Self::Silent(after) => {
+            Self::ClientLeft => f.write_str("the client left before it was served"),
+            Self::NoFirstData(after) => {
                 write!(
                     f,
                     "the client sent nothing for {} s, and only data wakes the service",

@@ -25,6 +25,6 @@ pub use limits::Limits;
 pub use peek::PeekError;
 pub use pipes::Pipes;
 pub use relay::Relay;
-pub use replay::{Outcome, Replay, ReplayBuffer};
+pub use replay::{ExchangeEnd, Replay, ReplayBuffer};
 pub use report::{AbortReason, End, Operation, Report, Side};
 pub use stream::{Stream, StreamKind};

@@ -72,7 +72,7 @@ impl Relay {
         self
     }
 
-    /// Returns the bytes that have been moved so far, with this end of the session.
+    /// Returns a report with this end and the bytes that have been moved so far.
     pub fn report(&self, end: End) -> Report {
         Report { upstream_bytes: self.up.bytes_moved, downstream_bytes: self.down.bytes_moved, end }
     }

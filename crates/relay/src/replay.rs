@@ -23,7 +23,7 @@ const MAX_BUFFER: usize = 64 << 10;
 /// The time between two looks at whether the server has acknowledged the last bytes.
 const ACK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What the client has sent so far, after a prefix of our own, and how much of it the current server has received.
+/// What the client has sent so far, after the PROXY header, and how much of it the current server has received.
 #[derive(Debug, Default)]
 pub struct ReplayBuffer {
     bytes: Vec<u8>,
@@ -45,7 +45,7 @@ enum ClientEnd {
 
 /// How a replayable exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ExchangeEnd {
     /// The server has answered. Its first byte waits in the socket.
     Answered,
     /// The connection ended before the first byte. The exchange may be replayed on another connection.
@@ -81,7 +81,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Relays the client's bytes until the server's first byte, or until the exchange ends in another way.
-    pub async fn outcome(&mut self) -> Outcome {
+    pub async fn outcome(&mut self) -> ExchangeEnd {
         self.buffer.exchange(self.client, self.server).await
     }
 
@@ -128,12 +128,12 @@ impl ReplayBuffer {
         self.bytes.split_off(self.sent.min(self.bytes.len()))
     }
 
-    async fn exchange(&mut self, client: &mut Stream, server: &mut Stream) -> Outcome {
+    async fn exchange(&mut self, client: &mut Stream, server: &mut Stream) -> ExchangeEnd {
         let outcome = poll_fn(|cx| self.poll(cx, client, server)).await;
-        if outcome == Outcome::Finished { confirm_delivery(server).await } else { outcome }
+        if outcome == ExchangeEnd::Finished { confirm_delivery(server).await } else { outcome }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, client: &mut Stream, server: &mut Stream) -> Poll<Outcome> {
+    fn poll(&mut self, cx: &mut Context<'_>, client: &mut Stream, server: &mut Stream) -> Poll<ExchangeEnd> {
         loop {
             if let Some(outcome) = self.step(client, server) {
                 return Poll::Ready(outcome);
@@ -142,7 +142,7 @@ impl ReplayBuffer {
             let before = (flags(client), flags(server));
             // Both are watched for a hang-up, because for now nothing may read from them.
             if client.poll_events(cx, true).is_err() || server.poll_events(cx, true).is_err() {
-                return Poll::Ready(Outcome::NotReplayable);
+                return Poll::Ready(ExchangeEnd::NotReplayable);
             }
             if (flags(client), flags(server)) == before {
                 return Poll::Pending;
@@ -151,7 +151,7 @@ impl ReplayBuffer {
     }
 
     /// Moves what can be moved without waiting. Returns the outcome, if there is one.
-    fn step(&mut self, client: &mut Stream, server: &mut Stream) -> Option<Outcome> {
+    fn step(&mut self, client: &mut Stream, server: &mut Stream) -> Option<ExchangeEnd> {
         if let Some(outcome) = self.peek_at_server(server) {
             return Some(outcome);
         }
@@ -159,7 +159,7 @@ impl ReplayBuffer {
             while server.writable && self.has_unsent() {
                 match write(server, self.bytes.get(self.sent..).unwrap_or_default()) {
                     Ok(sent) => self.sent += sent,
-                    Err(failed) => return Some(Outcome::Dropped(failed.error)),
+                    Err(failed) => return Some(ExchangeEnd::Dropped(failed.error)),
                 }
             }
             if self.client_end == ClientEnd::Received && self.sent == self.bytes.len() {
@@ -173,7 +173,7 @@ impl ReplayBuffer {
                 return None;
             }
             if self.bytes.len() >= MAX_BUFFER {
-                return Some(Outcome::NotReplayable);
+                return Some(ExchangeEnd::NotReplayable);
             }
             let mut piece = [0; 4096];
             match read(client, &mut piece) {
@@ -182,25 +182,25 @@ impl ReplayBuffer {
                     self.bytes.extend_from_slice(piece.get(..bytes).unwrap_or_default());
                 }
                 Ok(None) => return None,
-                Err(_) => return Some(Outcome::ClientLeft),
+                Err(_) => return Some(ExchangeEnd::ClientLeft),
             }
         }
     }
 
     /// Looks for the server's first byte or its end, without consuming anything.
-    fn peek_at_server(&self, server: &mut Stream) -> Option<Outcome> {
+    fn peek_at_server(&self, server: &mut Stream) -> Option<ExchangeEnd> {
         while server.readable {
-            let Some(socket) = server.socket() else { return Some(Outcome::Dropped(Errno::BADF)) };
+            let Some(socket) = server.socket() else { return Some(ExchangeEnd::Dropped(Errno::BADF)) };
             match recv(socket, &mut [0; 1], RecvFlags::PEEK) {
-                Ok((0, _)) if self.client_end == ClientEnd::Sent => return Some(Outcome::Finished),
-                Ok((0, _)) => return Some(Outcome::Dropped(Errno::PIPE)),
-                Ok(_) => return Some(Outcome::Answered),
+                Ok((0, _)) if self.client_end == ClientEnd::Sent => return Some(ExchangeEnd::Finished),
+                Ok((0, _)) => return Some(ExchangeEnd::Dropped(Errno::PIPE)),
+                Ok(_) => return Some(ExchangeEnd::Answered),
                 Err(Errno::AGAIN) => server.readable = false,
                 Err(Errno::INTR) => {}
-                Err(error) => return Some(Outcome::Dropped(error)),
+                Err(error) => return Some(ExchangeEnd::Dropped(error)),
             }
         }
-        if server.hung_up { server.take_error().map(Outcome::Dropped) } else { None }
+        if server.hung_up { server.take_error().map(ExchangeEnd::Dropped) } else { None }
     }
 }
 
@@ -208,15 +208,15 @@ impl ReplayBuffer {
 ///
 /// A server that had closed before does not acknowledge them but answers with a reset, which may still be on its way.
 /// No event shows the reset, because the stream has ended already, so the socket is polled.
-async fn confirm_delivery(server: &Stream) -> Outcome {
+async fn confirm_delivery(server: &Stream) -> ExchangeEnd {
     loop {
         // In this order: bytes that were acknowledged are not answered by a reset afterwards.
         let is_acknowledged = server.socket().is_none_or(|socket| unacknowledged(socket).unwrap_or(0) == 0);
         if let Some(error) = server.take_error() {
-            return Outcome::Dropped(error);
+            return ExchangeEnd::Dropped(error);
         }
         if is_acknowledged {
-            return Outcome::Finished;
+            return ExchangeEnd::Finished;
         }
         sleep(ACK_INTERVAL).await;
     }

@@ -22,7 +22,7 @@ use crate::close::{CloseMode, reset_on_close};
 /// Enough for the sessions that begin and end in one turn of the event loop.
 const MAX_IDLE: usize = 32;
 /// A socket that is idle for a whole period is closed.
-const PERIOD: Duration = Duration::from_secs(1);
+const IDLE_PERIOD: Duration = Duration::from_secs(1);
 
 thread_local! {
     static IDLE: RefCell<IdleSockets> = const { RefCell::new(IdleSockets { sockets: Vec::new(), unused: 0 }) };
@@ -64,7 +64,7 @@ pub async fn close_unused() {
     loop {
         FILLED.notified().await;
         while IDLE.with_borrow(|idle| !idle.sockets.is_empty()) {
-            sleep(PERIOD).await;
+            sleep(IDLE_PERIOD).await;
             close_oldest(IDLE.with_borrow(|idle| idle.unused));
             IDLE.with_borrow_mut(|idle| idle.unused = idle.sockets.len());
         }
@@ -234,10 +234,10 @@ mod tests {
         for _ in 0..10 {
             let socket = take(TCP).unwrap();
             IDLE.with_borrow_mut(|idle| idle.sockets.push((TCP, socket)));
-            sleep(PERIOD / 2).await;
+            sleep(IDLE_PERIOD / 2).await;
         }
         assert_eq!(idle_count(), 1);
-        sleep(PERIOD * 3).await;
+        sleep(IDLE_PERIOD * 3).await;
         assert_eq!(idle_count(), 0);
         closing.abort();
     }

@@ -86,6 +86,6 @@ impl SessionTimer {
 /// Adds a span to an instant. A span that the clock cannot represent counts as 30 years, or as an hour if even those
 /// are out of range.
 fn saturating_add(from: Instant, span: Duration) -> Instant {
-    const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    from.checked_add(span.min(LONGEST)).unwrap_or(from + Duration::from_secs(3600))
+    const MAX_SPAN: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    from.checked_add(span.min(MAX_SPAN)).unwrap_or(from + Duration::from_secs(3600))
 }

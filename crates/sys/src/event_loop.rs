@@ -1,10 +1,11 @@
-//! Descriptors in the event loop.
+//! Descriptors and timers in the event loop.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 /// Registers a descriptor in the event loop, for the events of `interest` only. Watching writability without a need
 /// causes wake-ups.
@@ -15,6 +16,14 @@ pub fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>>
     // SAFETY: an OwnedFd stays open while it lives and always returns the same number. The AsyncFd owns it, and leaves
     // the event loop before it closes the descriptor.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+/// Waits until a time; for ever if there is none.
+pub async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

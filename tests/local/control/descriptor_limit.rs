@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Failure, Family, Listener, Result, Stream};
+use dormouse_tests::{Failure, Family, Listener, Result, Stream, messages};
 
 use super::rig::{MOMENT, Rig};
 
@@ -67,7 +67,7 @@ fn at_the_descriptor_limit_all_announced_sessions_and_admin_clients_are_served()
             assert_eq!(reported_session_limit(&rig).unwrap(), limit);
             rig.get("/healthz").unwrap();
         }
-        rig.expect(!rig.log().contains("Accepting pauses"), "dormouse ran out of descriptors");
+        rig.expect(!rig.log().contains(messages::CANNOT_ACCEPT), "dormouse ran out of descriptors");
         // A waiting client gets the slot that becomes free.
         drop(open.pop());
         server.accept(SOON).map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();

@@ -10,7 +10,9 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::process::{LastLine, OutputLines, Termination, new_command, output_pipe, spawn_failure};
+use crate::process::{
+    LastLine, OutputLines, Termination, new_command, next_line, output_pipe, spawn_failure,
+};
 use crate::{ActivatorContext, LogLine};
 
 /// The time that the last output of a command may take to arrive.
@@ -22,7 +24,7 @@ const MAX_READERS: usize = 8;
 
 /// The outcome of a command.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CommandEnd {
     /// It exited with code 0.
     Success,
     /// It ended in another way; the text describes how.
@@ -33,7 +35,7 @@ pub(super) enum Outcome {
     TimedOut(Duration),
 }
 
-impl Outcome {
+impl CommandEnd {
     /// Describes the failure of the command for `purpose` (`start`, `stop`, …); `None` after a success.
     pub(super) fn failure(self, purpose: &str) -> Option<String> {
         match self {
@@ -67,13 +69,13 @@ impl Job {
         argv: &[OsString],
         context: &ActivatorContext,
         log_output: bool,
-    ) -> Result<Self, Outcome> {
+    ) -> Result<Self, CommandEnd> {
         let Some((program, arguments)) = argv.split_first() else {
-            return Err(Outcome::NotRun("the command is empty; name a program".to_owned()));
+            return Err(CommandEnd::NotRun("the command is empty; name a program".to_owned()));
         };
         let mut command = new_command(program, &context.name);
         command.args(arguments).process_group(0).stdin(Stdio::null());
-        let not_run = |error: io::Error| Outcome::NotRun(spawn_failure(program, &error));
+        let not_run = |error: io::Error| CommandEnd::NotRun(spawn_failure(program, &error));
         let mut lines = None;
         if log_output {
             let (write, read) = output_pipe().map_err(not_run)?;
@@ -88,7 +90,11 @@ impl Job {
     }
 
     /// Waits for the end of the command. Cancelling this does not end the command.
-    pub(super) async fn wait(&mut self, context: &ActivatorContext, readers: &mut OutputReaders) -> Outcome {
+    pub(super) async fn wait(
+        &mut self,
+        context: &ActivatorContext,
+        readers: &mut OutputReaders,
+    ) -> CommandEnd {
         let status = loop {
             tokio::select! {
                 status = self.child.wait() => break status,
@@ -102,9 +108,9 @@ impl Job {
         }
         self.detach_output(context, readers);
         match termination {
-            Ok(termination) if termination.is_success() => Outcome::Success,
-            Ok(termination) => Outcome::Failed(termination, format!("{termination}{}", self.last_line)),
-            Err(error) => Outcome::NotRun(format!("cannot wait for its end: {error}")),
+            Ok(termination) if termination.is_success() => CommandEnd::Success,
+            Ok(termination) => CommandEnd::Failed(termination, format!("{termination}{}", self.last_line)),
+            Err(error) => CommandEnd::NotRun(format!("cannot wait for its end: {error}")),
         }
     }
 
@@ -114,14 +120,14 @@ impl Job {
         limit: Duration,
         context: &ActivatorContext,
         readers: &mut OutputReaders,
-    ) -> Outcome {
+    ) -> CommandEnd {
         if let Ok(outcome) = timeout(limit, self.wait(context, readers)).await {
             return outcome;
         }
         self.signal(Signal::KILL);
         // A process that SIGKILL does not end hangs in the kernel. Nothing more can be done about it.
         let _ = timeout(KILL_AFTER, self.wait(context, readers)).await;
-        Outcome::TimedOut(limit)
+        CommandEnd::TimedOut(limit)
     }
 
     /// Sends SIGTERM to the command, and kills it if it does not end.
@@ -186,12 +192,5 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-    }
-}
-
-async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
-    match output {
-        Some(output) => output.next().await,
-        None => std::future::pending().await,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use self::job::{Job, Outcome, OutputReaders};
+use self::job::{CommandEnd, Job, OutputReaders};
 use crate::{ActivatorContext, Event, Operation, Request};
 
 /// The user's own commands. Each is a program with its arguments, and succeeds when it exits with code 0.
@@ -50,7 +50,7 @@ impl fmt::Display for Commands {
 /// caller drops this future.
 pub async fn succeeds(argv: &[OsString], context: &ActivatorContext, limit: Duration) -> bool {
     let Ok(mut job) = Job::start(argv, context, false) else { return false };
-    matches!(job.wait_within(limit, context, &mut OutputReaders::new()).await, Outcome::Success)
+    matches!(job.wait_within(limit, context, &mut OutputReaders::new()).await, CommandEnd::Success)
 }
 
 /// Carries out requests until the channel of requests is closed.

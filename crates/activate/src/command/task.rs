@@ -56,8 +56,8 @@ impl Task {
     ) -> Self {
         let (readers, next_check) = (OutputReaders::new(), Instant::now());
         Self {
-            owned: context.started_by_us,
-            frozen: context.started_by_us && commands.freeze.is_some() && commands.thaw.is_some(),
+            owned: context.started_by_dormouse,
+            frozen: context.started_by_dormouse && commands.freeze.is_some() && commands.thaw.is_some(),
             commands,
             context,
             requests,

@@ -13,7 +13,7 @@ use super::inspect::{Inspection, RunState};
 use crate::{ActivationError, ActivatorContext, LogLine, Operation};
 
 /// The time that a start may take. The engine may have to mount an image and to create a network first.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const API_START_TIMEOUT: Duration = Duration::from_secs(120);
 /// The time to wait for an engine that restarts.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time to wait for an engine whose socket does not exist.
@@ -47,7 +47,7 @@ impl Operations {
         Self {
             engine: Engine::new(container.engine.clone()),
             container,
-            owned: context.started_by_us,
+            owned: context.started_by_dormouse,
             context,
             last_end: None,
         }
@@ -104,7 +104,7 @@ impl Operations {
             }
             RunState::Stopped => {
                 let again = std::mem::replace(requested, true);
-                let status = self.post("start", START_TIMEOUT).await?;
+                let status = self.post("start", API_START_TIMEOUT).await?;
                 Ok(status == StatusCode::NOT_MODIFIED && !again)
             }
         }

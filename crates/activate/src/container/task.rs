@@ -7,9 +7,10 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
+use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch as signal;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::health::HealthWait;
 use super::Container;
@@ -196,8 +197,8 @@ impl Task {
                     self.dirty = self.health.is_some();
                 }
             },
-            () = at(self.inspect_at) => self.dirty = true,
-            () = at(self.linger_until) => {
+            () = sleep_until(self.inspect_at) => self.dirty = true,
+            () = sleep_until(self.linger_until) => {
                 self.linger_until = None;
                 self.watch = None;
             }
@@ -257,13 +258,6 @@ impl Task {
 async fn next_hint(watch: Option<&mut Watch>, engine: &mut Engine) -> Hint {
     match watch {
         Some(watch) => watch.next(engine).await,
-        None => pending().await,
-    }
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
         None => pending().await,
     }
 }

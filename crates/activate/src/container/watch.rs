@@ -27,7 +27,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// The interval of inspections with an engine that rejects requests for events.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest event, in bytes. An event usually has about a thousand bytes.
-const MAX_LINE: usize = 1 << 16;
+const MAX_EVENT: usize = 1 << 16;
 
 /// Watches one container.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Watch {
         let mut hint = None;
         for line in chunk.split_inclusive(|byte| *byte == b'\n') {
             events.partial.extend_from_slice(line);
-            if events.partial.len() > MAX_LINE {
+            if events.partial.len() > MAX_EVENT {
                 events.partial.clear();
                 hint = Some(Hint::Changed);
             } else if line.ends_with(b"\n") {

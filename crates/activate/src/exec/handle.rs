@@ -22,8 +22,8 @@ use crate::process::{self, OutputLines};
 
 /// The program of the guard: this version of dormouse, even if another one was installed meanwhile.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// The longest line that a guard sends, in bytes.
-const MAX_LINE: usize = 4096;
+/// The longest event that a guard sends, in bytes.
+const MAX_EVENT: usize = 4096;
 /// The time that killed processes may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The variable that identifies the program's processes when the guard is gone.
@@ -92,7 +92,7 @@ impl GuardHandle {
                     return Some(event);
                 }
             }
-            if self.received.len() >= MAX_LINE {
+            if self.received.len() >= MAX_EVENT {
                 return None;
             }
             match self.socket.read_buf(&mut self.received).await {

@@ -2,20 +2,22 @@
 
 mod finish;
 
+use std::io;
 use std::time::Duration;
 
+use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::finish::RunEnd;
 use super::handle::GuardHandle;
 use super::notify_socket::{Notification, NotifySocket};
 use super::protocol::{GuardEvent, GuardRequest};
 use super::{Exec, failure};
-use crate::process::{LastLine, OutputLines, Termination, environment, spawn_failure};
+use crate::process::{LastLine, OutputLines, Termination, environment, next_line, spawn_failure};
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
-/// When dormouse itself ends, the program has this time beyond its stop timeout. After that the guard stays behind.
+/// When dormouse itself ends, it waits for the stop timeout plus this margin, then exits. The guard continues the stop.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(5);
 
 /// What the activator does after a run.
@@ -83,13 +85,8 @@ impl<'a> Running<'a> {
         let mut environment = environment(&context.name);
         environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
         environment.extend(exec.environment.iter().cloned());
-        let (guard, output) =
-            GuardHandle::start(exec, environment, context.stop_timeout).map_err(|error| {
-                failed(format!(
-                    "cannot start its guard: {}",
-                    spawn_failure("/proc/self/exe".as_ref(), &error)
-                ))
-            })?;
+        let (guard, output) = GuardHandle::start(exec, environment, context.stop_timeout)
+            .map_err(|error| failed(guard_failure(&error)))?;
         Ok(Self {
             exec,
             context,
@@ -133,7 +130,7 @@ impl<'a> Running<'a> {
                     Some(line) => self.output_line(&line),
                     None => self.output = None,
                 },
-                () = until(self.end_by) => break RunEnd::TimedOut,
+                () = sleep_until(self.end_by) => break RunEnd::TimedOut,
             }
         };
         self.finish(end).await
@@ -249,6 +246,11 @@ impl<'a> Running<'a> {
     }
 }
 
+/// Describes why the guard process could not be started.
+fn guard_failure(error: &io::Error) -> String {
+    format!("cannot start its guard: {}", spawn_failure("/proc/self/exe".as_ref(), error))
+}
+
 async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
     match socket {
         Some(socket) => socket.receive().await,
@@ -256,16 +258,22 @@ async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
     }
 }
 
-async fn next_line(output: Option<&mut OutputLines>) -> Option<String> {
-    match output {
-        Some(output) => output.next().await,
-        None => std::future::pending().await,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
+    #[test]
+    fn a_guard_that_cannot_start_is_described_once() {
+        let error = ActivationError {
+            workload: "python3".to_owned(),
+            operation: Operation::Start,
+            reason: guard_failure(&Errno::MFILE.into()),
+        };
+        assert_eq!(
+            error.to_string(),
+            "Failed to start python3: cannot start its guard: Too many open files (os error 24); \
+             the limit of descriptors is reached; raise it (LimitNOFILE=, ulimit -n)"
+        );
     }
 }

@@ -53,7 +53,7 @@ enum LastReported {
 impl Driver {
     pub(super) fn new(unit: Unit, context: ActivatorContext, events: Sender<Event>) -> Self {
         Self {
-            owned: context.started_by_us,
+            owned: context.started_by_dormouse,
             unit,
             context,
             events,

@@ -24,7 +24,7 @@ pub(super) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
 /// The time that one connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const BUS_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a manager. Dropping the last reference closes it.
 pub(super) struct ManagerConnection {
@@ -115,11 +115,11 @@ impl ManagerConnection {
 async fn with_timeout(
     connecting: impl Future<Output = Result<ManagerConnection, CallError>>,
 ) -> Result<ManagerConnection, String> {
-    match timeout(CONNECT_TIMEOUT, connecting).await {
+    match timeout(BUS_CONNECT_TIMEOUT, connecting).await {
         Ok(Ok(wire)) => Ok(wire),
         Ok(Err(CallError::Disconnected(reason))) => Err(reason),
         Ok(Err(CallError::Reply { name, text })) => Err(format!("{name}: {text}")),
-        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", BUS_CONNECT_TIMEOUT.as_secs())),
     }
 }
 

@@ -46,7 +46,8 @@ impl Rig {
             };
             into.send_modify(|lines: &mut Vec<String>| lines.push(line));
         });
-        let context = ActivatorContext { name: "web".to_owned(), stop_timeout, started_by_us: false, log };
+        let context =
+            ActivatorContext { name: "web".to_owned(), stop_timeout, started_by_dormouse: false, log };
         Self { activator: dormouse_activate::spawn(ActivatorConfig::Exec(exec), context), lines }
     }
 

@@ -39,7 +39,7 @@ pub const SERVICE: &[Key] = &[
         default: "those of /etc/resolv.conf",
         manual: "The DNS servers that are asked for dns:NAME:PORT and srv:NAME, in this order. They are asked \
                  again when the TTL of an answer ends, at least every 10 s. An answer stays valid while no DNS \
-                 server answers; a name without servers is believed after 30 s.",
+                 server answers; an answer without servers takes effect after 30 s.",
         ..key("dns", TEXTS, "\"127.0.0.1:53\"")
     },
     Key {
@@ -156,7 +156,7 @@ pub const SERVICE: &[Key] = &[
     Key {
         default: defaults::WAKE_ON.text,
         manual: "The event that starts the workload: a connection (connect), or the first byte of a client \
-                 (data). With data, a port scanner does not start it. Do not use data where the server speaks \
+                 (data). With data, a port scanner does not start it. Do not use data where the server sends \
                  first.",
         ..flagged("wake.on", "--wake-on", "\"connect\" or \"data\"", "\"data\"")
     },

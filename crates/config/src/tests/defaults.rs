@@ -58,7 +58,7 @@ fn a_service_from_code_has_the_defaults_of_the_reader() {
 
 #[test]
 fn the_example_of_the_version_before_is_read_as_before() {
-    let old = outcome(include_str!("fixtures/example-c62f074.toml"));
+    let old = outcome(include_str!("fixtures/example-before-0.1.toml"));
     assert!(old.warnings.is_empty(), "{:?}", old.warnings);
     let old = old.result.unwrap();
     assert_eq!(old.services.len(), 10);

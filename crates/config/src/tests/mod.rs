@@ -21,7 +21,7 @@ use crate::limit::AtLimit;
 use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
-fn outcome(text: &str) -> Outcome {
+fn outcome(text: &str) -> ReadResult {
     read(&[single(Path::new("d.toml"), text)], Environment { root: true })
 }
 
@@ -190,7 +190,7 @@ fn a_listener_with_v6only_does_not_conflict_with_an_ipv4_server() {
 fn proxy_headers_are_accepted_and_sent_as_configured() {
     let accept = |keys: &str| service(keys).accept_proxy;
     assert_eq!(accept("accept_proxy = false"), None);
-    assert_eq!(accept("accept_proxy = true"), Some(Sources::Everybody));
+    assert_eq!(accept("accept_proxy = true"), Some(Sources::All));
     let networks = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
     assert_eq!(accept("accept_proxy = ['10.0.0.0/8', '::1']"), Some(Sources::Networks(networks)));
     let send = |keys: &str| service(&format!("proxy_protocol = {keys}")).proxy_protocol;

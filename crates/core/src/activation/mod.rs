@@ -113,12 +113,12 @@ pub enum Action {
     /// Give this waiter a lease.
     Grant(WaiterId),
     /// Give this waiter no lease.
-    Refuse(WaiterId, Refusal),
+    Refuse(WaiterId, LeaseRefusal),
 }
 
 /// Why a client gets no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum LeaseRefusal {
     /// The number of held clients is at its limit.
     QueueFull,
     /// The workload was not ready within the hold timeout.
@@ -131,7 +131,7 @@ pub enum Refusal {
     WakeNotAllowed,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for LeaseRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QueueFull => "the hold queue is full",
@@ -154,5 +154,5 @@ pub enum LeaseResponse {
     /// The client is held; [`Action::Grant`] or [`Action::Refuse`] follows.
     Held(WaiterId),
     /// The client gets no lease.
-    Refused(Refusal),
+    Refused(LeaseRefusal),
 }

@@ -8,7 +8,7 @@ mod transitions;
 use std::time::Instant;
 
 use super::hold_queue::{HoldQueue, WaiterId};
-use super::{Action, Event, LeaseResponse, Policy, Refusal, State};
+use super::{Action, Event, LeaseRefusal, LeaseResponse, Policy, State};
 use crate::backoff::Backoff;
 use crate::time::saturating_add;
 pub use admin::{AdminError, Snapshot};
@@ -115,13 +115,13 @@ impl StateMachine {
                 self.add_lease();
                 return LeaseResponse::Granted;
             }
-            Phase::Stopping { failed: true } => return LeaseResponse::Refused(Refusal::Backoff),
-            Phase::Failed { until } if now < until => return LeaseResponse::Refused(Refusal::Backoff),
+            Phase::Stopping { failed: true } => return LeaseResponse::Refused(LeaseRefusal::Backoff),
+            Phase::Failed { until } if now < until => return LeaseResponse::Refused(LeaseRefusal::Backoff),
             Phase::Stopped | Phase::Failed { .. } | Phase::Frozen if !may_wake => {
-                return LeaseResponse::Refused(Refusal::WakeNotAllowed);
+                return LeaseResponse::Refused(LeaseRefusal::WakeNotAllowed);
             }
             _ if self.held.len() >= self.policy.hold_max => {
-                return LeaseResponse::Refused(Refusal::QueueFull);
+                return LeaseResponse::Refused(LeaseRefusal::QueueFull);
             }
             _ => {}
         }
@@ -265,14 +265,14 @@ impl StateMachine {
     /// Does everything that is due at `now`.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
         while let Some(waiter) = self.held.pop_expired(now) {
-            out.push(Action::Refuse(waiter, Refusal::HoldTimeout));
+            out.push(Action::Refuse(waiter, LeaseRefusal::HoldTimeout));
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let given_up = due(self.operation_timeout());
         match self.phase {
             Phase::Starting if given_up => {
                 if self.may_stop() {
-                    self.refuse_all(Refusal::StartFailed, out);
+                    self.refuse_all(LeaseRefusal::StartFailed, out);
                     self.enter(now, Phase::Stopping { failed: true });
                     out.push(Action::Stop);
                 } else {

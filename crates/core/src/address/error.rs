@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub enum AddressError {
     /// The text is empty.
     Empty,
-    /// The the name of a UNIX socket contains a NUL byte.
+    /// The name of a UNIX socket contains a NUL byte.
     ZeroByte,
     /// The path does not fit into a socket address.
     UnixPathTooLong {

@@ -1,6 +1,6 @@
 //! The random steps of a schedule.
 
-use dormouse_core::activation::{AdminError, Event, Eviction, LeaseResponse, Refusal, State};
+use dormouse_core::activation::{AdminError, Event, Eviction, LeaseRefusal, LeaseResponse, State};
 
 use super::simulation::{Simulation, Workload};
 
@@ -103,7 +103,7 @@ impl Simulation {
         let state = self.machine.state();
         let mut out = Vec::new();
         let done = match self.random.below(3) {
-            0 => self.machine.sleep(self.now, &mut out),
+            0 => self.machine.stop_by_admin(self.now, &mut out),
             1 => self.machine.freeze(self.now, &mut out),
             _ => self.machine.thaw(self.now, &mut out),
         };
@@ -141,13 +141,13 @@ impl Simulation {
                     "woken by a client that may not wake it",
                 );
             }
-            LeaseResponse::Refused(Refusal::QueueFull) => {
+            LeaseResponse::Refused(LeaseRefusal::QueueFull) => {
                 self.assert(self.held.len() == self.policy.hold_max, "turned away although there is room");
             }
-            LeaseResponse::Refused(Refusal::WakeNotAllowed) => {
+            LeaseResponse::Refused(LeaseRefusal::WakeNotAllowed) => {
                 self.assert(!may_wake, "turned away although it may wake");
             }
-            LeaseResponse::Refused(Refusal::Backoff) => {
+            LeaseResponse::Refused(LeaseRefusal::Backoff) => {
                 self.assert(matches!(before, State::Failed | State::Stopping), "a backoff without a failure");
             }
             LeaseResponse::Refused(refusal) => self.assert(false, &format!("refused at once: {refusal}")),

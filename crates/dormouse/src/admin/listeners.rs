@@ -110,7 +110,7 @@ impl AdminListeners {
         let close = |open: &mut Option<Open>, change: &Change| {
             let conflicts = |open: &Open| {
                 let listen = open.endpoint.listen();
-                wanted.iter().any(|wanted| wanted.is_in_the_way_of(&listen))
+                wanted.iter().any(|wanted| wanted.conflicts_with(&listen))
             };
             match open.take_if(|open| change.closes_present() && conflicts(open)) {
                 Some(open) => Change::ToOpen(open.endpoint.clone()),
@@ -152,7 +152,7 @@ impl Reconfigure {
     pub fn defer(&mut self, closing: &[Listen]) {
         self.replace_each(|change| match change {
             Change::ToOpen(endpoint)
-                if closing.iter().any(|closing| closing.is_in_the_way_of(&endpoint.listen())) =>
+                if closing.iter().any(|closing| closing.conflicts_with(&endpoint.listen())) =>
             {
                 Change::Deferred(endpoint)
             }

@@ -77,10 +77,10 @@ fn one(steer: WorkloadCommand, service: &str, name: &str, server: &RunningServer
                     return Err(format!("it is in maintenance; {}", end_of_maintenance(service, server)));
                 }
             }
-            wakeable.wake(WokenBy::Control);
+            wakeable.wake(WokenBy::Administrator);
             Ok(())
         }
-        WorkloadCommand::Sleep => wakeable.sleep(),
+        WorkloadCommand::Sleep => wakeable.stop_by_admin(),
         WorkloadCommand::Freeze => wakeable.freeze(),
         WorkloadCommand::Thaw => wakeable.thaw(),
         WorkloadCommand::Drain | WorkloadCommand::Undrain => Ok(()),

@@ -115,13 +115,13 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     lines.extend(service.listen.iter().map(|listen| ("listens on", listen_on(listen))));
     match &service.accept_proxy {
         None => {}
-        Some(Sources::Everybody) => lines.push(("trusts", "the PROXY headers of all clients".to_owned())),
+        Some(Sources::All) => lines.push(("trusts", "the PROXY headers of all clients".to_owned())),
         Some(Sources::Networks(networks)) => {
             let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
             lines.push(("trusts", format!("the PROXY headers of {} and local clients", networks.join(", "))));
         }
     }
-    let known = service.servers.iter().filter(|server| server.behind().is_some());
+    let known = service.servers.iter().filter(|server| server.display_address().is_some());
     lines.extend(known.map(|server| ("goes to", server_at(server))));
     let limit = match service.at_limit {
         AtLimit::Refuse => "further ones are refused",

@@ -118,14 +118,14 @@ fn find() -> Result<Pid, ReloadError> {
     if let Some(main) = std::env::var("MAINPID").ok().as_deref().and_then(parse_pid) {
         return Ok(main);
     }
-    let ours = rustix::process::geteuid().as_raw();
+    let uid = rustix::process::geteuid().as_raw();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").map_err(ReloadError::Proc)?.flatten() {
         use std::os::unix::fs::MetadataExt;
         let pid = entry.file_name().to_str().and_then(parse_pid);
         // Only processes of this user count, also for root.
-        let mine = entry.metadata().is_ok_and(|metadata| metadata.uid() == ours);
-        found.extend(pid.filter(|pid| mine && is_run(*pid)));
+        let is_own = entry.metadata().is_ok_and(|metadata| metadata.uid() == uid);
+        found.extend(pid.filter(|pid| is_own && is_run(*pid)));
     }
     match found.as_slice() {
         [] => Err(ReloadError::None),

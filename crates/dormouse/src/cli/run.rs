@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dormouse_config::report::{Place, Report};
 use dormouse_config::suggest::nearest;
 use dormouse_config::tree::{Node, Value};
-use dormouse_config::{Environment, Outcome, Overrides};
+use dormouse_config::{Environment, Overrides, ReadResult};
 use dormouse_core::getopt::{Getopt, GetoptError, Problem as Wrong};
 use dormouse_log::{Level, write_stderr_at};
 use dormouse_proxy::listener::PassedFds;
@@ -69,7 +69,7 @@ fn reread(args: &[OsString]) -> LoadedConfig {
 #[derive(Debug)]
 enum Request {
     Help,
-    Serve(Box<Outcome>),
+    Serve(Box<ReadResult>),
 }
 
 fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Request {
@@ -98,8 +98,8 @@ fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Requ
     Request::Serve(Box::new(given.finish(environment)))
 }
 
-fn refuse(report: Report) -> Outcome {
-    Outcome { result: Err(report.errors), warnings: report.warnings }
+fn refuse(report: Report) -> ReadResult {
+    ReadResult { result: Err(report.errors), warnings: report.warnings }
 }
 
 /// Returns the message of getopt with the flag that was probably meant.
@@ -160,7 +160,7 @@ impl Given {
         }
     }
 
-    fn finish(mut self, environment: Environment) -> Outcome {
+    fn finish(mut self, environment: Environment) -> ReadResult {
         let Some(flag) = self.service_flags.first() else {
             return self.read_file(environment);
         };
@@ -176,7 +176,7 @@ impl Given {
         dormouse_config::read_flags(name, &service, self.general, environment, self.report)
     }
 
-    fn read_file(mut self, environment: Environment) -> Outcome {
+    fn read_file(mut self, environment: Environment) -> ReadResult {
         if !self.report.errors.is_empty() {
             // A mistaken flag may be one of a service, without a file.
             Overrides::read(self.general, &mut self.report);
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    fn outcome(args: &[&str]) -> Outcome {
+    fn outcome(args: &[&str]) -> ReadResult {
         match parse(args.iter().map(OsString::from), Environment { root: false }) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),

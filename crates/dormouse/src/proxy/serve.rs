@@ -86,7 +86,7 @@ pub(super) async fn serve(
                 listeners,
                 admission: Arc::clone(&admission),
                 context: Arc::clone(&context),
-                behind: settings.target.to_string(),
+                target: settings.target.to_string(),
                 announce: !settings.listen.is_empty(),
             };
             let served = options.serve(open, &mut signals).await;

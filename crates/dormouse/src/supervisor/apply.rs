@@ -180,7 +180,7 @@ impl Supervisor {
 
 /// A service's name with its servers, for the log.
 fn service_label(service: &ServiceConfig) -> String {
-    let servers: Vec<_> = service.servers.iter().filter_map(ServerConfig::behind).collect();
+    let servers: Vec<_> = service.servers.iter().filter_map(ServerConfig::display_address).collect();
     format!("{} ({})", service.name, servers.join(", "))
 }
 

@@ -75,8 +75,8 @@ impl Supervisor {
         let (mut closed, mut stored) = (Vec::new(), Vec::new());
         for (service, ActiveService { config, listeners, .. }) in self.active.iter_mut().enumerate() {
             for (listener, (listen, listeners)) in config.listen.iter().zip(listeners).enumerate() {
-                let in_the_way = wanted.iter().any(|wanted| wanted.is_in_the_way_of(listen));
-                if in_the_way && !plan.keeps(service, listener) {
+                let conflicts = wanted.iter().any(|wanted| wanted.conflicts_with(listen));
+                if conflicts && !plan.keeps(service, listener) {
                     let open = listeners.iter().filter_map(OpenListener::listener);
                     stored.extend(open.filter_map(|open| fd_store::name(&config.name, listen, open)));
                     listeners.clear();

@@ -50,7 +50,7 @@ impl StoredListeners {
             if name == fd_name::STATE {
                 state = Some(fd);
             } else if let Some((key, identity)) = fd_name::parse(&name) {
-                // Of two with one key the later one is the one that was stored last.
+                // If two have the same key, the later one is newer.
                 stored.listeners.insert(key.to_owned(), (fd, identity));
             } else {
                 passed.push(PassedFd { fd, name });

@@ -93,7 +93,7 @@ async fn serve(
     };
     supervisor.pipes.set_process_exiting();
     if let Some(manager) = &manager {
-        manager.send_blocking("STOPPING=1\nSTATUS=Putting services to sleep...");
+        manager.send_blocking("STOPPING=1\nSTATUS=Stopping workloads...");
     }
     let (sessions, fd_limits) = (supervisor.open_sessions(), supervisor.fd_limits.clone());
     // If this is cut short, the guards end the processes, and units and containers stay as they are.

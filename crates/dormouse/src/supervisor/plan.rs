@@ -93,7 +93,7 @@ pub(super) fn plan(old: &Config, new: &Config, also_closed: &[Listen]) -> Plan {
             .iter()
             .map(|(_, _, other)| *other)
             .chain(also_closed)
-            .any(|other| other.is_in_the_way_of(listen)) =>
+            .any(|other| other.conflicts_with(listen)) =>
         {
             Origin::OpenedAfter
         }

@@ -28,7 +28,7 @@ pub(super) struct ActiveService {
 }
 
 /// A task that keeps one timer due before those of the sessions, so that the runtime does not interrupt its wait for
-/// theirs. Dropping the guard ends the task.
+/// the timers of sessions. Dropping the guard ends the task.
 #[derive(Debug)]
 pub(super) struct TimerGuard(JoinHandle<()>);
 

@@ -20,7 +20,7 @@ pub(super) struct Sockets {
     passed: Vec<Listener>,
     /// The listeners that an earlier process of dormouse opened.
     stored: StoredListeners,
-    /// Until then an address in use may become free, because its old listener is being closed.
+    /// Until this time, opening retries if the address is in use, because its old listener is being closed.
     closing_until: Option<Instant>,
 }
 
@@ -79,11 +79,11 @@ impl Sockets {
                     .map_err(|error| RunError::Open { service: Some(service.name.clone()), error })
             }
             Listen::Inherited(name) => {
-                let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
+                let (matching, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
                     .into_iter()
                     .partition(|socket| socket.to_string() == *name);
                 self.passed = rest;
-                if ours.is_empty() {
+                if matching.is_empty() {
                     let known = self.passed.iter().map(ToString::to_string).collect();
                     return Err(RunError::NotPassed {
                         service: service.name.clone(),
@@ -91,7 +91,7 @@ impl Sockets {
                         known,
                     });
                 }
-                Ok(ours)
+                Ok(matching)
             }
         }
     }

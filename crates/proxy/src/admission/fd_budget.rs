@@ -55,8 +55,8 @@ pub struct FdBudget {
     pub limit: u64,
 }
 
-/// Raises the soft limit on descriptors to what so many sessions need, as far as the hard limit allows, and says
-/// what fits reservation the others.
+/// Raises the soft limit to what `sessions` sessions and the reservation need, as far as the hard limit allows. Returns
+/// how many sessions and pipes fit.
 pub fn raise_fd_limit(sessions: u32, reservation: FdReservation) -> FdBudget {
     let others = reservation.permanent().saturating_add(reservation.reserve()).saturating_add(MAX_FOR_PIPES);
     let wanted = u64::from(sessions).saturating_mul(PER_SESSION);

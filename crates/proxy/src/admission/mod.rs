@@ -49,12 +49,12 @@ impl FdLimits {
     /// Returns the number of sessions that may be open at once: the limits of the given services, and the open sessions of
     /// services that are being removed.
     pub fn sessions_wanted<'a>(&self, services: impl IntoIterator<Item = &'a Arc<Admission>>) -> u32 {
-        let (admitted, theirs) =
-            services.into_iter().fold((0, 0), |(admitted, theirs): (usize, usize), one| {
+        let (admitted, open_in_them) =
+            services.into_iter().fold((0, 0), |(admitted, open_in_them): (usize, usize), one| {
                 let open = one.open();
-                (admitted.saturating_add(one.cap().max(open)), theirs.saturating_add(open))
+                (admitted.saturating_add(one.cap().max(open)), open_in_them.saturating_add(open))
             });
-        let others = self.open().saturating_sub(theirs);
+        let others = self.open().saturating_sub(open_in_them);
         u32::try_from(admitted.saturating_add(others)).unwrap_or(u32::MAX)
     }
 }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_what_a_starving_session_waits_for() {
+    fn no_client_is_admitted_while_a_session_lacks_a_descriptor() {
         let admission = Admission::new(Cap::DEFAULT, AtLimit::Refuse, &FdLimits::new(256));
         let permit = admission.admit();
         let fd_pressure = permit.report_fd_pressure();

@@ -117,16 +117,16 @@ async fn dial(
     client_has_data: bool,
 ) -> Result<Stream, AddressFailed> {
     let failed = |error: Errno| AddressFailed { address: endpoint.clone(), error };
-    let ours = |error: std::io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    let from_io = |error: std::io::Error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO));
     let Opened { socket, reusable, delayed } = open(endpoint, client_has_data).map_err(failed)?;
     let kind = endpoint.kind();
-    let connected = |socket| Stream::new(socket, kind, false).map_err(ours);
+    let connected = |socket| Stream::new(socket, kind, false).map_err(from_io);
     let stream = match start_connect(&socket, &endpoint.to_any()).map_err(failed)? {
         Progress::Connected => connected(socket),
         Progress::InProgress => match connect_timeout {
-            None => established(socket, kind).await.map_err(ours),
+            None => established(socket, kind).await.map_err(from_io),
             Some(connect_timeout) => match timeout(connect_timeout, established(socket, kind)).await {
-                Ok(stream) => stream.map_err(ours),
+                Ok(stream) => stream.map_err(from_io),
                 Err(_) => Err(failed(Errno::TIMEDOUT)),
             },
         },

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dormouse_sys::blocking;
 use dormouse_sys::event_loop::register;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -37,7 +38,7 @@ impl PathWatch {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = inotify.readable().await else { return std::future::pending().await };
-            match self.look(inotify.get_ref()) {
+            match self.read_events(inotify.get_ref()) {
                 Ok(true) => break,
                 // The event is about another file in the same directory.
                 Ok(false) => guard.clear_ready(),
@@ -49,7 +50,7 @@ impl PathWatch {
     }
 
     /// Reads all events. Returns whether one of them is about the path or one of its directories.
-    fn look(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
+    fn read_events(&self, inotify: &OwnedFd) -> Result<bool, Errno> {
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(inotify, &mut space);
         let mut found = false;
@@ -69,7 +70,7 @@ impl PathWatch {
         Ok(true)
     }
 
-    /// Watches the directories from the deepest that exists upwards by one, since any of them may be replaced.
+    /// Watches the deepest existing directory and its parent, because both of them may be replaced.
     fn watch_nearest(&self) -> Option<()> {
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_TO
@@ -99,7 +100,7 @@ impl Drop for PathWatch {
     fn drop(&mut self) {
         let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
         // If no thread can be started, it is closed here.
-        let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(inotify));
+        let _ = blocking::spawn("close", move || drop(inotify));
     }
 }
 
@@ -130,11 +131,11 @@ mod tests {
         let watch = PathWatch::new(&path).unwrap();
         let inotify = watch.inotify.as_ref().unwrap().get_ref();
         std::fs::write(base.join("another"), "").unwrap();
-        assert_eq!(watch.look(inotify), Ok(false));
+        assert_eq!(watch.read_events(inotify), Ok(false));
         std::fs::write(&path, "").unwrap();
         std::fs::remove_file(base.join("another")).unwrap();
-        assert_eq!(watch.look(inotify), Ok(true));
-        assert_eq!(watch.look(inotify), Ok(false));
+        assert_eq!(watch.read_events(inotify), Ok(true));
+        assert_eq!(watch.read_events(inotify), Ok(false));
         std::fs::remove_dir_all(base).unwrap();
     }
 }

@@ -18,9 +18,9 @@ const FRESH: Duration = Duration::from_secs(10);
 /// How long a failure is cached.
 const FAILED: Duration = Duration::from_secs(1);
 /// How long a session with an old answer waits for a new one.
-const PATIENCE_WITH_ANSWER: Duration = Duration::from_millis(250);
+const MAX_WAIT_WITH_OLD_ANSWER: Duration = Duration::from_millis(250);
 /// How long a session without an answer waits. The C library's resolver gives up after 5 s × 2 tries × 3 servers.
-const PATIENCE: Duration = Duration::from_secs(35);
+const MAX_WAIT: Duration = Duration::from_secs(35);
 
 /// The addresses of a server, or where they come from.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ fn with_scope(addr: Ipv6Addr, found: SocketAddr) -> SocketAddr {
 /// A name and its last answer.
 #[derive(Debug)]
 pub(super) struct NameCache {
-    question: Arc<Question>,
+    query: Arc<CachedQuery>,
     lookup: Lookup,
 }
 
@@ -75,38 +75,38 @@ type Lookup = fn(&str, &str) -> Result<Vec<SocketAddr>, ResolveError>;
 
 /// The state of a query, which outlives the sessions that wait for it.
 #[derive(Debug)]
-struct Question {
+struct CachedQuery {
     host: String,
     service: String,
-    known: Mutex<Known>,
+    state: Mutex<CacheState>,
     /// Locked by the thread of the running query, so that only one query runs.
-    asking: Arc<tokio::sync::Mutex<()>>,
+    query_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct Known {
+struct CacheState {
     answer: Vec<Endpoint>,
     /// When the running query began.
-    began: Option<Instant>,
+    query_began: Option<Instant>,
     /// When the last query ended.
-    asked: Option<Instant>,
+    ended: Option<Instant>,
     failure: Option<ResolveError>,
 }
 
-impl Known {
+impl CacheState {
     fn is_fresh(&self) -> bool {
         let keep = if self.failure.is_some() { FAILED } else { FRESH };
-        self.asked.is_some_and(|asked| asked.elapsed() < keep)
+        self.ended.is_some_and(|ended| ended.elapsed() < keep)
     }
 
     /// Returns how long a session waits for an answer. With an old answer it does not wait for a query that already takes
     /// too long.
     fn limit(&self) -> Duration {
         if self.answer.is_empty() {
-            return PATIENCE;
+            return MAX_WAIT;
         }
-        let passed = self.began.map_or(Duration::ZERO, |began| began.elapsed());
-        PATIENCE_WITH_ANSWER.saturating_sub(passed)
+        let passed = self.query_began.map_or(Duration::ZERO, |began| began.elapsed());
+        MAX_WAIT_WITH_OLD_ANSWER.saturating_sub(passed)
     }
 
     fn result(self) -> Result<Vec<Endpoint>, ResolveError> {
@@ -119,71 +119,71 @@ impl Known {
 
 impl NameCache {
     fn new(host: String, service: String) -> Self {
-        Self::asking(lookup, host, service)
+        Self::with_lookup(lookup, host, service)
     }
 
-    fn asking(lookup: Lookup, host: String, service: String) -> Self {
-        let (known, asking) = (Mutex::default(), Arc::default());
-        Self { question: Arc::new(Question { host, service, known, asking }), lookup }
+    fn with_lookup(lookup: Lookup, host: String, service: String) -> Self {
+        let (state, query_lock) = (Mutex::default(), Arc::default());
+        Self { query: Arc::new(CachedQuery { host, service, state, query_lock }), lookup }
     }
 
     /// Returns the addresses in the resolver's order.
     pub(super) async fn addresses(&self) -> Result<Vec<Endpoint>, ResolveError> {
-        let known = self.question.known().clone();
-        if known.is_fresh() {
-            return known.result();
+        let state = self.query.state().clone();
+        if state.is_fresh() {
+            return state.result();
         }
-        match timeout(known.limit(), self.ask()).await {
-            Ok(known) => known.result(),
-            Err(_) if known.answer.is_empty() => Err(self.question.failure("the resolver did not answer")),
-            Err(_) => Ok(known.answer),
+        match timeout(state.limit(), self.query()).await {
+            Ok(state) => state.result(),
+            Err(_) if state.answer.is_empty() => Err(self.query.failure("the resolver did not answer")),
+            Err(_) => Ok(state.answer),
         }
     }
 
     /// Returns the error for a connection that timed out.
     pub(super) fn unanswered(&self) -> ResolveError {
-        self.question.failure("neither the resolver nor any of its addresses answered")
+        self.query.failure("neither the resolver nor any of its addresses answered")
     }
 
-    async fn ask(&self) -> Known {
-        let only = Arc::clone(&self.question.asking).lock_owned().await;
+    async fn query(&self) -> CacheState {
+        let guard = Arc::clone(&self.query.query_lock).lock_owned().await;
         {
-            let mut known = self.question.known();
-            if known.is_fresh() {
-                return known.clone();
+            let mut state = self.query.state();
+            if state.is_fresh() {
+                return state.clone();
             }
-            known.began = Some(Instant::now());
+            state.query_began = Some(Instant::now());
         }
-        let (question, lookup) = (Arc::clone(&self.question), self.lookup);
-        let mut asked = blocking::spawn("resolver", move || {
-            let known = question.learn(lookup(&question.host, &question.service));
-            drop(only);
-            known
+        let (query, lookup) = (Arc::clone(&self.query), self.lookup);
+        let mut task = blocking::spawn("resolver", move || {
+            let state = query.store(lookup(&query.host, &query.service));
+            drop(guard);
+            state
         });
-        match asked.result().await {
-            Ok(known) => known,
-            Err(error) => self.question.learn(Err(self.question.failure(&error.to_string()))),
+        match task.result().await {
+            Ok(state) => state,
+            Err(error) => self.query.store(Err(self.query.failure(&error.to_string()))),
         }
     }
 }
 
-impl Question {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+impl CachedQuery {
+    fn state(&self) -> MutexGuard<'_, CacheState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Caches an answer or a failure.
-    fn learn(&self, answer: Result<Vec<SocketAddr>, ResolveError>) -> Known {
-        let mut known = self.known();
-        (known.began, known.asked) = (None, Some(Instant::now()));
+    fn store(&self, answer: Result<Vec<SocketAddr>, ResolveError>) -> CacheState {
+        let mut state = self.state();
+        (state.query_began, state.ended) = (None, Some(Instant::now()));
         match answer {
             Ok(addresses) => {
-                known.answer = addresses.into_iter().map(Endpoint::Inet).collect();
-                known.failure = None;
+                state.answer = addresses.into_iter().map(Endpoint::Inet).collect();
+                state.failure = None;
             }
-            Err(failure) => known.failure = Some(failure),
+            Err(failure) => state.failure = Some(failure),
         }
-        known.clone()
+        state.clone()
     }
 
     fn failure(&self, reason: &str) -> ResolveError {
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_last_answer_while_the_resolver_fails() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
-        let answer = knows_from_long_ago(&cache);
+        let answer = fill_with_old_answer(&cache);
         assert_eq!(cache.addresses().await.unwrap(), answer);
     }
 
@@ -208,41 +208,41 @@ mod tests {
     async fn a_failure_is_cached() {
         let cache = NameCache::new("name.invalid".to_owned(), "80".to_owned());
         assert!(cache.addresses().await.is_err());
-        assert!(cache.question.known().is_fresh());
+        assert!(cache.query.state().is_fresh());
     }
 
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static QUERIES: AtomicUsize = AtomicUsize::new(0);
     static ANSWERS: Barrier = Barrier::new(2);
 
     /// A resolver that answers when the test lets it.
     #[expect(clippy::unnecessary_wraps, reason = "it has to look like one that may fail")]
     fn slow(_: &str, _: &str) -> Result<Vec<SocketAddr>, ResolveError> {
-        ASKED.fetch_add(1, Ordering::Relaxed);
+        QUERIES.fetch_add(1, Ordering::Relaxed);
         ANSWERS.wait();
         Ok(vec!["127.0.0.2:80".parse().unwrap()])
     }
 
     #[tokio::test]
     async fn a_slow_resolver_is_queried_once_and_its_answer_is_used() {
-        let cache = NameCache::asking(slow, "name".to_owned(), "80".to_owned());
-        let old = knows_from_long_ago(&cache);
+        let cache = NameCache::with_lookup(slow, "name".to_owned(), "80".to_owned());
+        let old = fill_with_old_answer(&cache);
         for _ in 0..3 {
             assert_eq!(cache.addresses().await.unwrap(), old);
         }
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.question.known().limit(), Duration::ZERO);
+        assert_eq!(QUERIES.load(Ordering::Relaxed), 1);
+        assert_eq!(cache.query.state().limit(), Duration::ZERO);
         // A session without an answer waits for the running query and starts none.
-        cache.question.known().answer.clear();
+        cache.query.state().answer.clear();
         let lookup = tokio::task::spawn_blocking(|| ANSWERS.wait());
         assert_eq!(cache.addresses().await.unwrap(), [Endpoint::Inet("127.0.0.2:80".parse().unwrap())]);
         lookup.await.unwrap();
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(QUERIES.load(Ordering::Relaxed), 1);
     }
 
-    fn knows_from_long_ago(cache: &NameCache) -> Vec<Endpoint> {
+    fn fill_with_old_answer(cache: &NameCache) -> Vec<Endpoint> {
         let answer = vec![Endpoint::Inet("127.0.0.1:80".parse().unwrap())];
-        let asked = Some(Instant::now().checked_sub(FRESH * 2).unwrap());
-        *cache.question.known() = Known { answer: answer.clone(), asked, ..Known::default() };
+        let ended = Some(Instant::now().checked_sub(FRESH * 2).unwrap());
+        *cache.query.state() = CacheState { answer: answer.clone(), ended, ..CacheState::default() };
         answer
     }
 

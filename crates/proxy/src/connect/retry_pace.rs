@@ -35,9 +35,9 @@ impl<'a> RetryPace<'a> {
     }
 
     /// Must be called before each try, so that no event is missed between the try and the wait.
-    /// `short`: descriptors are scarce, so do not watch.
-    pub fn watch(&mut self, short: bool) {
-        if short {
+    /// `fds_are_scarce`: do not watch.
+    pub fn watch(&mut self, fds_are_scarce: bool) {
+        if fds_are_scarce {
             self.watch = None;
         } else if self.watch.is_none() {
             self.watch = self.path.and_then(PathWatch::new);

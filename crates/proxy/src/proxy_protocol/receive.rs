@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::client::{Client, Peer};
 
 /// The longest header: the fixed part of version 2, and what it may carry.
-const LONGEST: usize = 16 + MAX_V2_PAYLOAD;
+const MAX_HEADER: usize = 16 + MAX_V2_PAYLOAD;
 
 /// The proxies whose headers are accepted, and the timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub struct AcceptProxy {
 }
 
 /// Returns whether a client must send a header.
-fn include(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
+fn must_send_header(sources: &Sources, peer: &Peer, kind: StreamKind) -> bool {
     match sources {
-        Sources::Everybody => true,
+        Sources::All => true,
         Sources::Networks(_) if kind == StreamKind::Unix => true,
         Sources::Networks(networks) => {
             peer.ip().is_some_and(|address| networks.iter().any(|network| network.contains(address)))
@@ -39,13 +39,13 @@ impl AcceptProxy {
     /// # Errors
     /// When no valid header arrives in time.
     pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
-        if !include(&self.from, peer, client.kind) {
+        if !must_send_header(&self.from, peer, client.kind) {
             return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
         let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
-        let problem = match timeout(self.timeout, stream.take_prefix(LONGEST, try_decode)).await {
+        let problem = match timeout(self.timeout, stream.take_prefix(MAX_HEADER, try_decode)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
                 peer.set_proxied(addresses, tlvs);
                 return Ok(());
@@ -54,7 +54,7 @@ impl AcceptProxy {
             Ok(Err(PeekError::Ended { after: 0 } | PeekError::Failed(_))) => {
                 return Err(ReadHeaderError::ClientLeft);
             }
-            Ok(Err(PeekError::Ended { .. })) => Problem::CutShort,
+            Ok(Err(PeekError::Ended { .. })) => Problem::Truncated,
             Ok(Err(PeekError::TooLong)) => Problem::None,
             Ok(Ok(Err(problem))) => problem,
             Err(_) => Problem::Late(self.timeout),
@@ -113,7 +113,7 @@ enum Problem {
     None,
     Invalid(DecodeError),
     /// The stream ended in the middle of the header.
-    CutShort,
+    Truncated,
     Late(Duration),
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for HeaderError {
         match &self.problem {
             Problem::None => f.write_str("no PROXY header at the start of the connection"),
             Problem::Invalid(error) => write!(f, "{error}"),
-            Problem::CutShort => f.write_str("truncated PROXY header"),
+            Problem::Truncated => f.write_str("truncated PROXY header"),
             Problem::Late(after) => write!(f, "no PROXY header within {} s", after.as_secs_f64()),
         }?;
         f.write_str(" (enable the header there, for example send-proxy-v2 in HAProxy, or remove the address from accept_proxy)")
@@ -138,12 +138,12 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
     const LINE: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
 
     fn accept(networks: &[&str]) -> AcceptProxy {
         let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-        AcceptProxy { from: Sources::Networks(networks), timeout: PATIENCE }
+        AcceptProxy { from: Sources::Networks(networks), timeout: HEADER_TIMEOUT }
     }
 
     fn client(socket: OwnedFd, kind: StreamKind) -> Client {
@@ -225,7 +225,7 @@ mod tests {
             let began = tokio::time::Instant::now();
             let refusal = read_header(accept(&["127.0.0.1"]), &near).await.unwrap_err();
             assert!(refusal.to_string().contains("no PROXY header within 5 s"), "{refusal}");
-            assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
+            assert_eq!(began.elapsed().as_secs(), HEADER_TIMEOUT.as_secs());
         }
     }
 

@@ -59,8 +59,9 @@ fn passed_on(peer: &Peer) -> Vec<Tlv> {
 /// Sets the unique ID of a session, if it is enabled. The ID of a previous proxy is kept.
 pub(super) fn assign_unique_id(additions: Additions, peer: &mut Peer) {
     if additions.unique_id {
-        let theirs = passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
-        let name = theirs.map(|tlv| {
+        let received =
+            passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
+        let name = received.map(|tlv| {
             let value = tlv.value.get(..LONGEST_NAME).unwrap_or(&tlv.value);
             String::from_utf8_lossy(value).escape_debug().to_string()
         });

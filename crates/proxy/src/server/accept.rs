@@ -36,7 +36,7 @@ pub async fn accept_all(
 ) -> io::Result<()> {
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
     // Clients that connected before the listener got its options did not inherit them.
-    let mut inherits = false;
+    let mut options_inherited = false;
     let socket = register(socket, Interest::READABLE)?;
     loop {
         let mut ready = socket.readable().await?;
@@ -49,14 +49,14 @@ pub async fn accept_all(
                 }
                 continue;
             }
-            let room = admission.decide();
-            if room == Decision::Wait {
+            let decision = admission.decide();
+            if decision == Decision::Wait {
                 admission.session_ended().await;
                 continue;
             }
             match accept(&socket, &context) {
-                Accepted::Client(socket) if room == Decision::Accept => {
-                    if !inherits {
+                Accepted::Client(socket) if decision == Decision::Accept => {
+                    if !options_inherited {
                         // The options only improve performance.
                         let _ = options::prepare(&socket, family);
                     }
@@ -67,17 +67,17 @@ pub async fn accept_all(
                     admission.track_task(|| session.abort_handle());
                 }
                 Accepted::Client(_) => context.stats.refuse(),
-                Accepted::Gone => {}
-                Accepted::Nobody => {
+                Accepted::ClientFailed => {}
+                Accepted::Empty => {
                     ready.clear_ready();
                     drained = true;
-                    inherits = true;
+                    options_inherited = true;
                     break;
                 }
                 Accepted::Paused => {
                     let _ = timeout(PAUSE, admission.session_ended()).await;
                 }
-                Accepted::Dead(error) => return Err(error.into()),
+                Accepted::ListenerFailed(error) => return Err(error.into()),
             }
         }
         if !drained {
@@ -91,26 +91,28 @@ pub async fn accept_all(
 enum Accepted {
     Client(OwnedFd),
     /// The client left before it was accepted, or its network failed: accept the next one (accept(2), "Error handling").
-    Gone,
-    Nobody,
+    ClientFailed,
+    /// The backlog is empty.
+    Empty,
     /// An immediate retry would fail too: a system limit or a security policy.
     Paused,
-    Dead(Errno),
+    /// The listener is unusable.
+    ListenerFailed(Errno),
 }
 
 fn accept(socket: &AsyncFd<OwnedFd>, context: &ServiceContext) -> Accepted {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     match socket_reuse::open_or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
-        Err(error) => failed(error, &context.stats.log),
+        Err(error) => classify(error, &context.stats.log),
     }
 }
 
-fn failed(error: Errno, log: &Log) -> Accepted {
+fn classify(error: Errno, log: &Log) -> Accepted {
     match error {
-        Errno::AGAIN => Accepted::Nobody,
-        Errno::INTR | Errno::CONNABORTED => Accepted::Gone,
-        Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT => Accepted::Dead(error),
+        Errno::AGAIN => Accepted::Empty,
+        Errno::INTR | Errno::CONNABORTED => Accepted::ClientFailed,
+        Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT => Accepted::ListenerFailed(error),
         Errno::NETDOWN
         | Errno::PROTO
         | Errno::NOPROTOOPT
@@ -125,7 +127,7 @@ fn failed(error: Errno, log: &Log) -> Accepted {
                 Level::Notice,
                 format_args!("Failed to accept a client: {}.", io::Error::from(error)),
             );
-            Accepted::Gone
+            Accepted::ClientFailed
         }
         _ => {
             let remedy = match error {
@@ -161,7 +163,7 @@ mod tests {
         let log = Log::new(Some(Level::Err));
         for number in 1..134 {
             let error = Errno::from_raw_os_error(number);
-            let gone = matches!(failed(error, &log), Accepted::Gone);
+            let continues = matches!(classify(error, &log), Accepted::ClientFailed);
             let of_a_client = [
                 Errno::INTR,
                 Errno::CONNABORTED,
@@ -175,10 +177,10 @@ mod tests {
                 Errno::HOSTUNREACH,
                 Errno::NETUNREACH,
             ];
-            assert_eq!(gone, of_a_client.contains(&error), "{error}");
+            assert_eq!(continues, of_a_client.contains(&error), "{error}");
         }
         for lasting in [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::MFILE, Errno::IO] {
-            assert!(matches!(failed(lasting, &log), Accepted::Paused), "{lasting}");
+            assert!(matches!(classify(lasting, &log), Accepted::Paused), "{lasting}");
         }
     }
 }

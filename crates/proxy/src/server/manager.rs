@@ -26,20 +26,20 @@ pub async fn report_status(manager: Option<&Notifier>, stats: &Stats) {
 }
 
 /// Sends the totals and a note whenever they change. Never returns.
-pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, remark: &StatusNote) {
+pub async fn report_status_and(manager: Option<&Notifier>, stats: &Stats, note: &StatusNote) {
     let Some(manager) = manager else { return std::future::pending().await };
     let mut sent = None;
     let mut delivered = true;
     loop {
         tokio::select! {
             () = stats.changed() => {}
-            () = remark.changed.notified() => sent = None,
+            () = note.changed.notified() => sent = None,
             // The manager's queue was full: try again.
             () = std::future::ready(()), if !delivered => {}
         }
         let totals = stats.totals();
         if sent != Some(totals) {
-            delivered = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", remark.text()));
+            delivered = manager.try_send(&format!("STATUS=Processing requests... {totals}{}", note.text()));
             sent = delivered.then_some(totals);
             sleep(STATUS_PERIOD).await;
         }
@@ -158,9 +158,9 @@ mod tests {
                 .collect()
         };
 
-        let (stats, remark) = (Stats::new(Log::new(None)), StatusNote::default());
-        let mut report = Box::pin(report_status_and(Some(&notifier), &stats, &remark));
-        remark.set("look here");
+        let (stats, note) = (Stats::new(Log::new(None)), StatusNote::default());
+        let mut report = Box::pin(report_status_and(Some(&notifier), &stats, &note));
+        note.set("look here");
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());
         assert_eq!(delivered(), [""; 0]);
         assert!(timeout(STATUS_PERIOD * 3, &mut report).await.is_err());

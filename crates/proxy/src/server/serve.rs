@@ -25,7 +25,7 @@ use crate::stats::Stats;
 pub const READY: &str = "READY=1\nSTATUS=Processing requests...";
 
 /// The time after which the start is over and its memory can be released.
-const STARTED: Duration = Duration::from_millis(100);
+const STARTUP_TIME: Duration = Duration::from_millis(100);
 
 /// A service with its listeners.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct ListeningService {
     /// The state that the sessions share.
     pub context: Arc<ServiceContext>,
     /// The target, for the log.
-    pub behind: String,
+    pub target: String,
     /// Whether to log the listeners at info level.
     pub announce: bool,
 }
@@ -69,14 +69,14 @@ impl ServeOptions<'_> {
         service: ListeningService,
         signals: &mut Signals,
     ) -> Result<DrainEnd, ListenerFailed> {
-        let ListeningService { listeners: opened, admission, context, behind, announce } = service;
+        let ListeningService { listeners: opened, admission, context, target, announce } = service;
         let (mut accepting, mut listeners) = (AcceptTasks::default(), Vec::new());
         let mut timers = JoinSet::new();
         timers.spawn(context.limits.keep_timer_ahead());
         let level = if announce { Level::Info } else { Level::Debug };
         for listener in opened {
             let name = listener.to_string();
-            self.log.line(level, format_args!("Listening on {name} for {behind}."));
+            self.log.line(level, format_args!("Listening on {name} for {target}."));
             let accept_socket = listener.accept_socket().map_err(|error| ListenerFailed { name, error })?;
             listeners.push(accepting.open(
                 listener,
@@ -127,7 +127,7 @@ pub fn background() -> JoinSet<()> {
     tasks.spawn(busy_poll::run());
     tasks.spawn(dormouse_relay::socket_reuse::close_unused());
     tasks.spawn(async {
-        sleep(STARTED).await;
+        sleep(STARTUP_TIME).await;
         dormouse_sys::code_pages::release();
     });
     tasks
@@ -170,7 +170,7 @@ pub struct OpenSessions {
 }
 
 /// The time in which aborted sessions end.
-const TURN: Duration = Duration::from_secs(1);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Aborts the open sessions, so that each gets its line in the access log. Without an access log they end with the
 /// process.
@@ -191,7 +191,7 @@ pub async fn end_sessions(open_sessions: Vec<OpenSessions>, fd_limits: &FdLimits
         }
     };
     // A session that does not end in time gets no line.
-    let _ = timeout(TURN, ended).await;
+    let _ = timeout(ABORT_TIMEOUT, ended).await;
 }
 
 /// How a drain ended.

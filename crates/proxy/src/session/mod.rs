@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dormouse_core::activation::Refusal as WakeRefusal;
+use dormouse_core::activation::LeaseRefusal;
 use dormouse_log::{Level, Recurring};
 use dormouse_relay::{Stream, reset_on_close};
 use rustix::io::ioctl_fionread;
@@ -23,7 +23,7 @@ use crate::stats::{Outcome, Record, TerminatedBy};
 use crate::upstream::UpstreamRequest;
 pub use context::ServiceContext;
 use info::{ReachedServer, SessionInfo};
-use tracked_relay::{TrackedRelay, relay_counted, relay_ignoring_inactivity};
+use tracked_relay::{TrackedRelay, relay_counted, relay_marking_idle};
 
 /// Starts a client's session. `peer` overrides the addresses that the kernel reports.
 pub fn start(
@@ -149,7 +149,7 @@ async fn relay(
         Ok(client) => client,
         Err(error) => return Outcome::Unserved(Refusal::Unwatchable(error)),
     };
-    let first = match (context.proxy_protocol, info) {
+    let prefix = match (context.proxy_protocol, info) {
         (Some(send), Some(info)) => {
             proxy_protocol::encode_header(send, &client, &info.peer, &context.stats.log)
         }
@@ -158,7 +158,7 @@ async fn relay(
     let address = info.filter(|_| context.service.needs_client()).and_then(|info| info.peer.ip());
     let request = UpstreamRequest::new(&mut client, client_has_data, permit, &context.pipes).from(address);
     // Boxed: the session would carry this short-lived future to its end.
-    let upstream = match Box::pin(context.service.lease(request, first)).await {
+    let upstream = match Box::pin(context.service.acquire(request, prefix)).await {
         Ok(upstream) => upstream,
         Err(refusal) => {
             if let (true, Some(socket)) = (refusal.is_reset(), client.socket()) {
@@ -179,7 +179,7 @@ async fn relay(
     let report = if let Some(entry) = entry {
         Box::pin(relay_counted(session, context, entry, context.quiet)).await
     } else if let Some(quiet) = context.quiet {
-        Box::pin(relay_ignoring_inactivity(session, quiet)).await
+        Box::pin(relay_marking_idle(session, quiet)).await
     } else {
         session.await
     };
@@ -188,7 +188,7 @@ async fn relay(
 
 fn log_refusal(context: &ServiceContext, info: Option<&SessionInfo>, refusal: &Refusal) {
     let ServiceContext { label, stats, .. } = context;
-    if let (Refusal::Asleep(WakeRefusal::WakeNotAllowed, _), Some(info)) = (refusal, info) {
+    if let (Refusal::NotWoken(LeaseRefusal::WakeNotAllowed, _), Some(info)) = (refusal, info) {
         let client = info.peer.phrase();
         stats.log.recurring(
             Recurring::WakeNotAllowed,

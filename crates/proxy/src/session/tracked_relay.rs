@@ -30,9 +30,9 @@ impl<'a> TrackedRelay<'a> {
         info: Option<&'a SessionInfo>,
     ) -> (Self, usize) {
         let index = upstream.guard.as_ref().map_or(0, ServerGuard::server);
-        let UpstreamConn { server, guard, first, sent } = upstream;
+        let UpstreamConn { server, guard, prefix, sent } = upstream;
         let (limits, pipes) = (Arc::clone(&context.limits), Arc::clone(&context.pipes));
-        let relay = Relay::new(client, server, first, limits, pipes);
+        let relay = Relay::new(client, server, prefix, limits, pipes);
         (Self { relay: relay.with_bytes_sent(sent).started_at(began.into()), guard, info }, index)
     }
 }
@@ -60,7 +60,7 @@ impl Future for TrackedRelay<'_> {
 }
 
 /// Relays, and stops counting the session as use of the service after a time without traffic.
-pub(super) async fn relay_ignoring_inactivity(session: TrackedRelay<'_>, quiet: Duration) -> Report {
+pub(super) async fn relay_marking_idle(session: TrackedRelay<'_>, quiet: Duration) -> Report {
     relay_with_inactivity_timer(session, quiet, |_| ()).await
 }
 

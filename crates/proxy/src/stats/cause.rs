@@ -1,6 +1,6 @@
 //! Why a session ended, and the names of the causes in metrics and logs.
 
-use dormouse_core::activation::Refusal as Asleep;
+use dormouse_core::activation::LeaseRefusal;
 use dormouse_relay::{AbortReason, End, Operation, Side};
 
 use super::outcome::Outcome;
@@ -39,7 +39,7 @@ pub enum Cause {
     NotAllowed,
     /// The server ended connections before its first byte.
     Dropped,
-    /// The client left while it was held.
+    /// The client left before a server took its session.
     ClientLeft,
     /// The client sent nothing.
     Silent,
@@ -64,7 +64,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All causes; those of sessions with a server come first.
+    /// All causes, in the order of the metrics.
     pub const ALL: [Self; 32] = [
         Self::Finished,
         Self::Gone(Side::Downstream),
@@ -126,17 +126,17 @@ impl Cause {
         }
         match refusal {
             Refusal::Unreachable(_) => Self::Unreachable,
-            Refusal::HoldTimeout(..) | Refusal::Asleep(Asleep::HoldTimeout, _) => Self::HoldTimeout,
-            Refusal::Asleep(Asleep::QueueFull, _) => Self::Overflow,
-            Refusal::Asleep(Asleep::StartFailed, _) => Self::StartFailed,
-            Refusal::Asleep(Asleep::Backoff, _) => Self::Backoff,
-            Refusal::Asleep(Asleep::WakeNotAllowed, _) => Self::NotAllowed,
+            Refusal::HoldTimeout(..) | Refusal::NotWoken(LeaseRefusal::HoldTimeout, _) => Self::HoldTimeout,
+            Refusal::NotWoken(LeaseRefusal::QueueFull, _) => Self::Overflow,
+            Refusal::NotWoken(LeaseRefusal::StartFailed, _) => Self::StartFailed,
+            Refusal::NotWoken(LeaseRefusal::Backoff, _) => Self::Backoff,
+            Refusal::NotWoken(LeaseRefusal::WakeNotAllowed, _) => Self::NotAllowed,
             Refusal::Dropped(_) => Self::Dropped,
             Refusal::NoServer(_) => Self::NoServer,
             Refusal::QueueTimeout(_) => Self::QueueTimeout,
             Refusal::QueueFull => Self::QueueFull,
             Refusal::ClientLeft => Self::ClientLeft,
-            Refusal::Silent(_) => Self::Silent,
+            Refusal::NoFirstData(_) => Self::Silent,
             Refusal::Header(_) => Self::Header,
             Refusal::Maintenance => Self::Maintenance,
             Refusal::Unwatchable(_) => Self::Internal,
@@ -199,9 +199,12 @@ impl Cause {
         }
     }
 
-    /// Returns whether the session had a server.
-    pub fn had_server(self) -> bool {
-        matches!(
+    /// Returns whether sessions with this cause had a server. `None`: either may be the case.
+    pub fn had_server(self) -> Option<bool> {
+        if self == Self::Killed {
+            return None;
+        }
+        Some(matches!(
             self,
             Self::Finished
                 | Self::Gone(_)
@@ -213,7 +216,7 @@ impl Cause {
                 | Self::ServerDown
                 | Self::SideTimeout(_)
                 | Self::SessionTimeout
-        )
+        ))
     }
 
     /// Returns `HAProxy`'s termination state, two letters: what ended the session, and in which phase (its configuration manual,
@@ -259,5 +262,23 @@ fn word(side: Side) -> &'static str {
     match side {
         Side::Downstream => "client",
         Side::Upstream => "server",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::outcome::TerminatedBy;
+
+    #[test]
+    fn a_cause_agrees_with_its_outcome_about_the_server() {
+        let unserved = Outcome::Unserved(Refusal::QueueFull);
+        assert_eq!(Cause::of(&unserved).had_server(), Some(unserved.served()));
+        for served in [true, false] {
+            let by = TerminatedBy::Process;
+            let killed = Outcome::Killed { upstream_bytes: 0, downstream_bytes: 0, served, by };
+            assert_eq!(Cause::of(&killed).had_server(), None);
+            assert_eq!(killed.served(), served);
+        }
     }
 }

@@ -8,9 +8,11 @@ mod outcome;
 mod record;
 mod service;
 pub mod sessions;
+mod totals;
 pub mod wake;
 
 pub use counters::{Counters, ServerStats};
 pub use outcome::{Outcome, TerminatedBy};
 pub use record::Record;
-pub use service::{ServedGuard, Stats, Totals};
+pub use service::Stats;
+pub use totals::{ServedGuard, Totals};

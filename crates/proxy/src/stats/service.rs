@@ -1,6 +1,5 @@
 //! The stats of a service, or of the process: what sessions report, and the counters that they change.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -14,27 +13,8 @@ use super::count::StartTime;
 use super::counters::{Counters, ServerCounters, ServerStats};
 use super::record::Record;
 use super::sessions::{SessionEntry, SessionTable};
+use super::totals::{ServedGuard, Totals};
 use crate::client::Peer;
-
-/// A snapshot of the totals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Totals {
-    /// Open sessions.
-    pub open: u64,
-    /// Sessions since the start.
-    pub accepted: u64,
-    /// Sessions that no server took.
-    pub unserved: u64,
-    /// Clients refused at the limit.
-    pub refused: u64,
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} open, {} accepted, {} not served", self.open, self.accepted, self.unserved)?;
-        if self.refused > 0 { write!(f, ", {} refused", self.refused) } else { Ok(()) }
-    }
-}
 
 /// The counters, session table and log of a service or of the process.
 #[derive(Debug)]
@@ -56,16 +36,6 @@ pub struct Stats {
     watched: Arc<AtomicBool>,
     ending: AtomicBool,
     changed: Notify,
-}
-
-/// Counts a session that has a server. Dropping it ends the count.
-#[derive(Debug)]
-pub struct ServedGuard<'a>(&'a Counters);
-
-impl Drop for ServedGuard<'_> {
-    fn drop(&mut self) {
-        self.0.served.dec();
-    }
 }
 
 impl Stats {

@@ -18,12 +18,12 @@ pub enum WokenBy {
     /// The load of the other servers.
     Load,
     /// An administrator.
-    Control,
+    Administrator,
 }
 
 impl WokenBy {
     /// All causes.
-    pub const ALL: [Self; 4] = [Self::Client, Self::KeepWarm, Self::Load, Self::Control];
+    pub const ALL: [Self; 4] = [Self::Client, Self::KeepWarm, Self::Load, Self::Administrator];
 
     /// Returns the name in metrics.
     pub fn name(self) -> &'static str {
@@ -31,7 +31,7 @@ impl WokenBy {
             Self::Client => "client",
             Self::KeepWarm => "keep_warm",
             Self::Load => "load",
-            Self::Control => "control",
+            Self::Administrator => "control",
         }
     }
 }
@@ -42,19 +42,19 @@ pub struct Woken {
     /// The cause.
     pub by: WokenBy,
     /// The client as part of a sentence, if a client woke it.
-    pub who: Option<String>,
+    pub client: Option<String>,
     /// The wall-clock time.
     pub at: SystemTime,
 }
 
 impl fmt::Display for Woken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.by, &self.who) {
-            (WokenBy::Client, Some(who)) => f.write_str(who),
+        match (self.by, &self.client) {
+            (WokenBy::Client, Some(client)) => f.write_str(client),
             (WokenBy::Client, None) => f.write_str("a client"),
             (WokenBy::KeepWarm, _) => f.write_str("a keep_warm window"),
             (WokenBy::Load, _) => f.write_str("the load of the other servers (soft)"),
-            (WokenBy::Control, _) => f.write_str("an administrator"),
+            (WokenBy::Administrator, _) => f.write_str("an administrator"),
         }
     }
 }
@@ -105,7 +105,7 @@ impl Default for WakeCounters {
 
 impl WakeCounters {
     /// Records a change of the state.
-    pub fn change(&self, state: State, now: Instant) {
+    pub fn record_state(&self, state: State, now: Instant) {
         let now = micros(self.start_time.since_start(now));
         if let Some(spent) = self.spent.get(usize::try_from(self.state.get()).unwrap_or_default()) {
             spent.add(now.saturating_sub(self.changed.get()));
@@ -120,23 +120,23 @@ impl WakeCounters {
     /// Returns the total time in a state until now.
     pub fn spent(&self, state: State, now: Instant) -> Duration {
         let index = index(state);
-        let over = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Counter::get);
-        let going_on = if self.state.get() == index {
+        let completed = self.spent.get(usize::try_from(index).unwrap_or_default()).map_or(0, Counter::get);
+        let current = if self.state.get() == index {
             micros(self.start_time.since_start(now)).saturating_sub(self.changed.get())
         } else {
             0
         };
-        Duration::from_micros(over + going_on)
+        Duration::from_micros(completed + current)
     }
 
     /// Counts a wake-up.
-    pub fn wake(&self, by: WokenBy) {
+    pub fn count_wake(&self, by: WokenBy) {
         if let Some(count) =
             WokenBy::ALL.iter().position(|other| *other == by).and_then(|i| self.wakes.get(i))
         {
             count.inc();
         }
-        *self.lock() = Some(Woken { by, who: None, at: SystemTime::now() });
+        *self.lock() = Some(Woken { by, client: None, at: SystemTime::now() });
     }
 
     /// Resets the maxima; `held` is the number of clients held now.
@@ -147,9 +147,9 @@ impl WakeCounters {
     }
 
     /// Sets the client that caused the last wake-up, as part of a sentence.
-    pub fn woken_by(&self, who: String) {
+    pub fn set_client(&self, client: String) {
         if let Some(woken) = self.lock().as_mut().filter(|woken| woken.by == WokenBy::Client) {
-            woken.who = Some(who);
+            woken.client = Some(client);
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
         let mut now = began;
         for (state, millis) in [(State::Starting, 10), (State::Ready, 200), (State::Frozen, 3_000)] {
             now += Duration::from_millis(millis);
-            counters.change(state, now);
+            counters.record_state(state, now);
         }
         now += Duration::from_secs(7);
         let total: Duration = State::ALL.iter().map(|state| counters.spent(*state, now)).sum();
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn remembers_the_client_that_woke_it() {
         let counters = WakeCounters::default();
-        counters.wake(WokenBy::Client);
-        counters.woken_by("the client 192.0.2.1:5".to_owned());
+        counters.count_wake(WokenBy::Client);
+        counters.set_client("the client 192.0.2.1:5".to_owned());
         assert_eq!(counters.woken().unwrap().to_string(), "the client 192.0.2.1:5");
-        counters.wake(WokenBy::Control);
-        counters.woken_by("nobody".to_owned());
+        counters.count_wake(WokenBy::Administrator);
+        counters.set_client("nobody".to_owned());
         assert_eq!(counters.woken().unwrap().to_string(), "an administrator");
         assert_eq!((counters.wakes(WokenBy::Client), counters.wakes(WokenBy::Load)), (1, 0));
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use dormouse_config::model::WakeOn;
-use dormouse_core::activation::Refusal as WakeRefusal;
+use dormouse_core::activation::LeaseRefusal;
 use dormouse_core::backoff::Backoff;
-use dormouse_relay::{Outcome, Replay, ReplayBuffer, Stream, StreamKind};
+use dormouse_relay::{ExchangeEnd, Replay, ReplayBuffer, Stream, StreamKind};
 use tokio::time::sleep;
 
 use super::deadline::Deadline;
@@ -62,7 +62,7 @@ impl Upstream {
                 Box::pin(server.target.hold(client, client_has_data, permit, error, deadline)).await?
             }
         };
-        Ok(UpstreamConn { server, guard: None, first: prefix, sent: 0 })
+        Ok(UpstreamConn { server, guard: None, prefix, sent: 0 })
     }
 
     /// Gets a connection to a wakeable server, or to one of several servers:
@@ -88,10 +88,10 @@ impl Upstream {
             let lease = guard.lease();
             if self.may_drop(lease, request.client, &server) {
                 match (first_exchange(&mut buffer, &mut request, &mut server, deadline).await, lease) {
-                    (Outcome::Answered, Some(lease)) => lease.server().record_first_byte(),
-                    (Outcome::Answered | Outcome::NotReplayable | Outcome::Finished, _) => {}
-                    (Outcome::ClientLeft, _) => return Err(Refusal::ClientLeft),
-                    (Outcome::Dropped(_), _) => {
+                    (ExchangeEnd::Answered, Some(lease)) => lease.server().record_first_byte(),
+                    (ExchangeEnd::Answered | ExchangeEnd::NotReplayable | ExchangeEnd::Finished, _) => {}
+                    (ExchangeEnd::ClientLeft, _) => return Err(Refusal::ClientLeft),
+                    (ExchangeEnd::Dropped(_), _) => {
                         drops.record(lease);
                         drop((server, guard));
                         drops.delay_next_attempt(deadline).await?;
@@ -102,7 +102,7 @@ impl Upstream {
             }
             guard.mark_established();
             let sent = u64::try_from(buffer.sent()).unwrap_or(u64::MAX);
-            return Ok(UpstreamConn { server, guard: Some(guard), first: buffer.into_unsent(), sent });
+            return Ok(UpstreamConn { server, guard: Some(guard), prefix: buffer.into_unsent(), sent });
         }
     }
 
@@ -124,7 +124,7 @@ impl Upstream {
         deadline: Deadline,
     ) -> Result<(Stream, ServerGuard), Refusal> {
         let Some(server) = self.servers.first() else {
-            return Err(Refusal::Asleep(WakeRefusal::StartFailed, None));
+            return Err(Refusal::NotWoken(LeaseRefusal::StartFailed, None));
         };
         loop {
             if !server.admin.takes_sessions() {
@@ -156,7 +156,7 @@ async fn await_first_data(request: &mut UpstreamRequest<'_>, deadline: Deadline)
     }
     tokio::select! {
         has_data = request.client.wait_for_data() => if has_data { Ok(()) } else { Err(Refusal::ClientLeft) },
-        () = deadline.expired() => Err(Refusal::Silent(deadline.waited())),
+        () = deadline.expired() => Err(Refusal::NoFirstData(deadline.waited())),
     }
 }
 
@@ -166,11 +166,11 @@ async fn first_exchange(
     request: &mut UpstreamRequest<'_>,
     server: &mut Stream,
     deadline: Deadline,
-) -> Outcome {
+) -> ExchangeEnd {
     let mut replay = Replay::new(buffer, request.client, server, request.pipes);
     let outcome = tokio::select! {
         outcome = replay.outcome() => outcome,
-        () = deadline.expired() => Outcome::NotReplayable,
+        () = deadline.expired() => ExchangeEnd::NotReplayable,
     };
     replay.finish();
     outcome

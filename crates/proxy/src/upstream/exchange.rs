@@ -4,7 +4,7 @@ use dormouse_relay::Stream;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-/// The number of bytes of an answer that are searched.
+/// The maximum number of bytes of an answer that are searched.
 const MAX_ANSWER: usize = 4096;
 
 /// Sends `request`, and returns whether `expected` is part of the answer. Without expected bytes the request alone is

@@ -1,5 +1,5 @@
 //! Holds clients while a server does not take connections yet. One held client at a time tries to connect, so that a
-//! starting server does not meet a crowd. Its success releases all others at once.
+//! starting server does not get all connections at once. Its success releases all others at once.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -42,7 +42,7 @@ struct Failure<'a> {
     /// Bytes of the client have arrived.
     client_has_data: bool,
     error: ConnectError,
-    /// Since when a permission is all that is missing.
+    /// The time since which attempts fail only for a missing permission.
     forbidden_since: Option<Instant>,
     /// Held while the client lacks a descriptor, so that no newcomer takes it.
     _fd_pressure: Option<FdPressure<'a>>,

@@ -1,9 +1,9 @@
-//! How a session gets a server. It sends an [`UpstreamRequest`] to [`Service::lease`] and gets an [`UpstreamConn`], or
+//! How a session gets a server. It sends an [`UpstreamRequest`] to [`Service::acquire`] and gets an [`UpstreamConn`], or
 //! the reason why there is none. In between it may wait.
 //!
 //! In the order of the way:
 //!
-//! - `service`: a service as the rest of the program sees it; `rules`: its rules for clients.
+//! - `service`: a service as the rest of the program sees it; `build`: how it is made; `rules`: its rules for clients.
 //! - `acquire`: the whole way of one client, step by step.
 //! - `attempt`: a client's attempts at several servers: retries, and another server where one fails.
 //! - `select`: the pool that chooses among several servers, with its queue and health checks.
@@ -22,6 +22,7 @@ mod acquire;
 mod activation;
 mod admin;
 mod attempt;
+mod build;
 mod deadline;
 mod exchange;
 mod guard;
@@ -41,9 +42,10 @@ use dormouse_relay::{Pipes, Stream};
 use crate::admission::Permit;
 pub use activation::{Registry, WokenServer};
 pub use admin::AdminOverrides;
+pub use build::Routes;
 pub use guard::ServerGuard;
 pub use select::{LastCheck, Outages, RetryCounts, ServerHandle, ServerView};
-pub use service::{Routes, Service};
+pub use service::Service;
 pub use wakeable::{Lease, WakeableServer};
 
 /// A client that needs a server.
@@ -64,7 +66,7 @@ pub struct UpstreamConn {
     /// Held until the end of the session. `None`: the only server, which dormouse does not start.
     pub guard: Option<ServerGuard>,
     /// The bytes that the server receives before any that are read from the client.
-    pub first: Vec<u8>,
+    pub prefix: Vec<u8>,
     /// The number of bytes that the server has received already.
     pub sent: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_core::activation::Refusal as WakeRefusal;
+use dormouse_core::activation::LeaseRefusal;
 use dormouse_core::control::AdminState;
 use dormouse_relay::Stream;
 
@@ -73,7 +73,7 @@ impl Server {
         deadline: Deadline,
     ) -> Result<(Stream, Lease), AttemptError> {
         let Some(wakeable) = &self.wakeable else {
-            return Err(AttemptError::ServerFailed(Refusal::Asleep(WakeRefusal::StartFailed, None)));
+            return Err(AttemptError::ServerFailed(Refusal::NotWoken(LeaseRefusal::StartFailed, None)));
         };
         let (lease, ready_conn) = await_lease(wakeable, request, may_wake, deadline).await?;
         let connected = if let Some(connected) = ready_conn {
@@ -109,7 +109,7 @@ async fn await_lease(
     may_wake: bool,
     deadline: Deadline,
 ) -> Result<(Lease, Option<Stream>), AttemptError> {
-    let asleep = |refusal| Refusal::Asleep(refusal, wakeable.reason());
+    let asleep = |refusal| Refusal::NotWoken(refusal, wakeable.reason());
     let mut waiter = match wakeable.request_lease(may_wake) {
         LeaseReply::Granted(lease) => return Ok((lease, None)),
         LeaseReply::Held(waiter) => {
@@ -118,7 +118,7 @@ async fn await_lease(
             }
             waiter
         }
-        LeaseReply::Refused(refusal @ (WakeRefusal::QueueFull | WakeRefusal::WakeNotAllowed)) => {
+        LeaseReply::Refused(refusal @ (LeaseRefusal::QueueFull | LeaseRefusal::WakeNotAllowed)) => {
             return Err(AttemptError::Refused(asleep(refusal)));
         }
         LeaseReply::Refused(refusal) => return Err(AttemptError::ServerFailed(asleep(refusal))),
@@ -126,10 +126,10 @@ async fn await_lease(
     tokio::select! {
         biased;
         granted = waiter.granted() => granted.map_err(|refusal| match refusal {
-            WakeRefusal::StartFailed | WakeRefusal::Backoff => AttemptError::ServerFailed(asleep(refusal)),
+            LeaseRefusal::StartFailed | LeaseRefusal::Backoff => AttemptError::ServerFailed(asleep(refusal)),
             _ => AttemptError::Refused(asleep(refusal)),
         }),
         () = request.client.wait_for_departure() => Err(AttemptError::Refused(Refusal::ClientLeft)),
-        () = deadline.expired() => Err(AttemptError::Refused(asleep(WakeRefusal::HoldTimeout))),
+        () = deadline.expired() => Err(AttemptError::Refused(asleep(LeaseRefusal::HoldTimeout))),
     }
 }

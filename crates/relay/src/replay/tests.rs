@@ -36,7 +36,7 @@ async fn a_server_that_closed_before_the_last_byte_has_dropped_the_exchange() {
     drop(server);
     assert!(!near_server.wait_for_data().await, "the end of stream has arrived");
     let outcome = ReplayBuffer::new(Vec::new()).exchange(&mut near_client, &mut near_server).await;
-    assert!(matches!(outcome, Outcome::Dropped(_)), "{outcome:?}");
+    assert!(matches!(outcome, ExchangeEnd::Dropped(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -49,12 +49,12 @@ async fn a_server_that_reads_everything_and_sends_nothing_finishes_the_exchange(
         received
     });
     let mut buffer = ReplayBuffer::new(b"header ".to_vec());
-    assert_eq!(buffer.exchange(&mut near_client, &mut near_server).await, Outcome::Finished);
+    assert_eq!(buffer.exchange(&mut near_client, &mut near_server).await, ExchangeEnd::Finished);
     assert_eq!(receiving.join().unwrap(), b"header hello");
 }
 
 /// Returns a server that has ended its stream without reading the client's bytes, and the exchange that waits for it.
-async fn ended_without_reading() -> (UnixStream, impl Future<Output = Outcome>) {
+async fn ended_without_reading() -> (UnixStream, impl Future<Output = ExchangeEnd>) {
     let (far, near) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
     let mut server = Stream::new(near.into(), StreamKind::Unix, false).unwrap();
@@ -82,14 +82,14 @@ fn peek(stream: &UnixStream, room: &mut [u8]) -> usize {
 async fn a_server_that_ends_its_stream_and_closes_without_reading_has_dropped_the_exchange() {
     let (far, outcome) = ended_without_reading().await;
     drop(far);
-    assert_eq!(outcome.await, Outcome::Dropped(Errno::CONNRESET));
+    assert_eq!(outcome.await, ExchangeEnd::Dropped(Errno::CONNRESET));
 }
 
 #[tokio::test]
 async fn a_server_that_ends_its_stream_and_reads_the_rest_later_finishes_the_exchange() {
     let (mut far, outcome) = ended_without_reading().await;
     far.read_exact(&mut [0; 5]).unwrap();
-    assert_eq!(outcome.await, Outcome::Finished);
+    assert_eq!(outcome.await, ExchangeEnd::Finished);
 }
 
 /// Drops an exchange after the server has received the first bytes. Returns what the client and the server read then.
@@ -138,11 +138,11 @@ async fn the_bytes_of_a_dropped_exchange_are_replayed_to_the_next_server() {
     drop(server);
     let mut buffer = ReplayBuffer::new(b"header ".to_vec());
     let outcome = buffer.exchange(&mut near_client, &mut near_server).await;
-    assert!(matches!(outcome, Outcome::Dropped(_)), "{outcome:?}");
+    assert!(matches!(outcome, ExchangeEnd::Dropped(_)), "{outcome:?}");
     buffer.rewind();
     let (mut server, mut near_server) = connection();
     server.write_all(b"x").unwrap();
-    assert_eq!(buffer.exchange(&mut near_client, &mut near_server).await, Outcome::Answered);
+    assert_eq!(buffer.exchange(&mut near_client, &mut near_server).await, ExchangeEnd::Answered);
     let sent = buffer.sent();
     let mut received = vec![0; sent];
     server.read_exact(&mut received).unwrap();

@@ -96,7 +96,7 @@ fn clients_of_both_are_served_in_turn() {
     scene.expect(one_at_a_time(&scene), "both services ran");
 }
 
-/// A client that left while it was held does not stop the other service.
+/// A client that leaves while it is held does not stop the other service.
 #[test]
 fn a_client_that_stopped_waiting_does_not_count() {
     let scene = two("0", "hold.timeout = \"300ms\"\nwake.start_timeout = \"600ms\"\n");

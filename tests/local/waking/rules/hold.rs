@@ -36,7 +36,7 @@ fn a_held_client_that_leaves_is_removed_at_once_and_does_not_keep_the_workload_a
     let client = scene.client().unwrap();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     drop(client);
-    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_WHILE_HELD)).unwrap();
+    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_UNSERVED)).unwrap();
     scene.expect(
         scene.count_in_log(messages::READY) + scene.count_in_log("idle after") == 0,
         "the client was not held",
@@ -54,7 +54,7 @@ fn a_held_client_that_resets_is_removed_at_once() {
     client.send(b"hello", SOON).unwrap();
     scene.wait_for_log(&messages::output("main", "starts")).unwrap();
     client.reset().unwrap();
-    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_WHILE_HELD)).unwrap();
+    scene.wait_for_log(&format!("{}: {}", messages::NOT_SERVED, messages::LEFT_UNSERVED)).unwrap();
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn only_data_wakes_a_service_with_wake_on_data() {
     // A port scanner, and a client that resets.
     drop(scene.client().unwrap());
     scene.client().unwrap().reset().unwrap();
-    scene.wait_for_log_times(messages::LEFT_WHILE_HELD, 2).unwrap();
+    scene.wait_for_log_times(messages::LEFT_UNSERVED, 2).unwrap();
     let silent = scene.client().unwrap();
     scene.expect(!silent.is_readable_within(MOMENT).unwrap(), "the silent client received data");
     scene.expect(scene.count_in_log(messages::STARTING) == 0, "the service woke without a byte");

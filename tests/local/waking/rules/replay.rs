@@ -126,7 +126,7 @@ fn replay_ends_with_the_hold() {
 fn a_client_that_leaves_during_the_replay_is_removed() {
     let (scene, client) = dropped(&[], &[], b"hello").unwrap();
     client.reset().unwrap();
-    scene.wait_for_log(messages::LEFT_WHILE_HELD).unwrap();
+    scene.wait_for_log(messages::LEFT_UNSERVED).unwrap();
 }
 
 /// A request that crashes the server is not replayed for the whole hold.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::job::{Job, Outcome};
+use super::super::job::{CommandEnd, Job};
 use super::Task;
 use crate::Request;
 
 /// The result of a command that a request may interrupt.
 pub(super) enum RunResult {
-    Finished(Outcome),
+    Finished(CommandEnd),
     /// A stop was requested, and the command was terminated.
     StopRequested,
     /// The channel of requests is closed.
@@ -37,7 +37,7 @@ impl Task {
                 request = self.requests.recv() => request,
                 () = until(deadline) => {
                     job.wait_within(Duration::ZERO, &self.context, &mut self.readers).await;
-                    return RunResult::Finished(Outcome::TimedOut(limit.unwrap_or_default()));
+                    return RunResult::Finished(CommandEnd::TimedOut(limit.unwrap_or_default()));
                 }
             };
             match request {

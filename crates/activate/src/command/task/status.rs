@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::job::{Job, Outcome};
+use super::super::job::{CommandEnd, Job};
 use super::{State, Task};
 use crate::process::Termination;
 use crate::{Event, LogLine, Request};
@@ -50,13 +50,13 @@ impl Task {
     }
 
     /// Returns whether the status command reports a running workload; `None` if the command does not work.
-    pub(super) fn interpret_status(&mut self, outcome: Outcome) -> Option<bool> {
+    pub(super) fn interpret_status(&mut self, outcome: CommandEnd) -> Option<bool> {
         match outcome {
-            Outcome::Success => {
+            CommandEnd::Success => {
                 self.status_warned = false;
                 Some(true)
             }
-            Outcome::Failed(Termination::Exited(_), _) => {
+            CommandEnd::Failed(Termination::Exited(_), _) => {
                 self.status_warned = false;
                 Some(false)
             }

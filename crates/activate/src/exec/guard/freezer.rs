@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, getpid};
 use super::descendants::{descendants, is_stopped, signal_all};
 
 /// The time that a freeze may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The extended attributes of a delegated group (`Delegate=`).
 const DELEGATED: [&str; 2] = ["user.delegate", "trusted.delegate"];
 /// How often to retry an operation on the group that concurrent forks or exits disturb.
@@ -76,11 +76,11 @@ impl Freezer {
             }
             running.is_empty()
         };
-        let late = self.started.is_some_and(|started| started.elapsed() > TIMEOUT);
+        let late = self.started.is_some_and(|started| started.elapsed() > FREEZE_TIMEOUT);
         if done {
             Progress::Done
         } else if late {
-            Progress::Failed(format!("it was not frozen within {} s", TIMEOUT.as_secs()))
+            Progress::Failed(format!("it was not frozen within {} s", FREEZE_TIMEOUT.as_secs()))
         } else {
             Progress::Pending
         }

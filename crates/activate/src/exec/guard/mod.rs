@@ -24,6 +24,7 @@ use super::protocol::DESCRIPTOR_LIMIT;
 /// SIGCHLD, and the signals that would kill the guard before the program.
 const HANDLED_SIGNALS: [Signal; 6] =
     [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::TERM];
+
 /// Runs a guard. The arguments are those after the subcommand: `STOP_TIMEOUT -- PROGRAM ARGUMENTS…`, with the stop
 /// timeout in milliseconds. Standard input is the socket to dormouse.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

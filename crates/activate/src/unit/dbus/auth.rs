@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The longest line of the handshake, in bytes.
-const MAX_LINE: u64 = 512;
+const MAX_AUTH_LINE: u64 = 512;
 
 /// Authenticates by the credentials that the kernel reports. An empty name also works in user namespaces.
 pub(super) async fn authenticate(
@@ -17,7 +17,7 @@ pub(super) async fn authenticate(
     writer.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n").await?;
     loop {
         let mut line = Vec::new();
-        (&mut *reader).take(MAX_LINE).read_until(b'\n', &mut line).await?;
+        (&mut *reader).take(MAX_AUTH_LINE).read_until(b'\n', &mut line).await?;
         let line = String::from_utf8_lossy(&line);
         match line.split_ascii_whitespace().next() {
             Some("DATA") => {}

@@ -56,7 +56,7 @@ impl StateMachine {
     ///
     /// # Errors
     /// An [`AdminError`] if the workload is not awake or is needed.
-    pub fn sleep(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
+    pub fn stop_by_admin(&mut self, now: Instant, out: &mut Vec<Action>) -> Result<(), AdminError> {
         if !matches!(self.phase, Phase::Up | Phase::Frozen) {
             return Err(AdminError::NotAwake);
         }

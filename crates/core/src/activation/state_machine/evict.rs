@@ -51,11 +51,11 @@ impl Evictions {
         *self = Self { admin: self.admin, ..Self::default() };
     }
 
-    fn set(&mut self, why: Eviction, holds: bool) {
+    fn set(&mut self, why: Eviction, active: bool) {
         match why {
-            Eviction::ExclusiveGroup => self.exclusive_group = holds,
-            Eviction::ConfigChanged => self.config_changed = holds,
-            Eviction::Admin => self.admin = holds,
+            Eviction::ExclusiveGroup => self.exclusive_group = active,
+            Eviction::ConfigChanged => self.config_changed = active,
+            Eviction::Admin => self.admin = active,
         }
     }
 }
@@ -64,8 +64,8 @@ impl StateMachine {
     /// Stops the workload as soon as it is unused. A workload that does not run only records the administrator's
     /// reason, because the other reasons are already fulfilled.
     pub fn evict(&mut self, now: Instant, why: Eviction, out: &mut Vec<Action>) {
-        let rests = matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
-        if !rests || why == Eviction::Admin {
+        let is_stopped = matches!(self.phase, Phase::Stopped | Phase::Failed { .. });
+        if !is_stopped || why == Eviction::Admin {
             self.evictions.set(why, true);
         }
         self.tick(now, out);

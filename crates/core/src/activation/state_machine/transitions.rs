@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Phase, StateMachine};
-use crate::activation::{Action, Refusal};
+use crate::activation::{Action, LeaseRefusal};
 use crate::time::saturating_add;
 
 impl StateMachine {
@@ -55,12 +55,12 @@ impl StateMachine {
     }
 
     pub(super) fn enter_failed(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.refuse_all(Refusal::StartFailed, out);
+        self.refuse_all(LeaseRefusal::StartFailed, out);
         let until = saturating_add(now, self.backoff.next_delay());
         self.enter(now, Phase::Failed { until });
     }
 
-    pub(super) fn refuse_all(&mut self, refusal: Refusal, out: &mut Vec<Action>) {
+    pub(super) fn refuse_all(&mut self, refusal: LeaseRefusal, out: &mut Vec<Action>) {
         while let Some(waiter) = self.held.pop() {
             out.push(Action::Refuse(waiter, refusal));
         }

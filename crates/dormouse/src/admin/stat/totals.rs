@@ -8,7 +8,7 @@ use dormouse_proxy::stats::count::Histogram;
 
 /// Returns the number of sessions that this side ended, with a server or without.
 pub(super) fn ends(stats: &Stats, side: &str, served: bool) -> u64 {
-    let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == served);
+    let causes = Cause::ALL.iter().filter(|cause| cause.side() == side && cause.had_server() == Some(served));
     causes.map(|cause| stats.counters.ends.get(*cause)).sum()
 }
 

@@ -3,15 +3,16 @@
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dormouse_activate::{Activator, ActivatorContext, Event as ActivatorEvent, LogLine, Request};
 use dormouse_core::activation::{Event, Eviction};
 use dormouse_core::schedule::is_open;
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
+use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Sleep, sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::group::{GroupEvent, Membership};
 use super::readiness::{Probe, Urgency};
@@ -26,8 +27,8 @@ pub(super) struct Driver {
     pub(super) log: Log,
     /// Closed when the driver of the removed server of the same identity has ended.
     pub(super) predecessor: Option<oneshot::Receiver<()>>,
-    /// Whether dormouse had started, before its own restart, what is found running at first.
-    pub(super) started_by_us: bool,
+    /// Whether dormouse started the running workload before its own restart.
+    pub(super) started_by_dormouse: bool,
     /// Dropped when the driver has ended.
     pub(super) ended: oneshot::Sender<()>,
 }
@@ -43,7 +44,7 @@ impl Driver {
             let _ = predecessor.await;
         }
         let settings = Arc::clone(&self.settings.borrow_and_update());
-        let context = self.context(&settings, self.started_by_us);
+        let context = self.context(&settings, self.started_by_dormouse);
         let mut running = RunningDriver {
             activator: dormouse_activate::spawn(settings.activator.clone(), context),
             outdated: false,
@@ -52,7 +53,7 @@ impl Driver {
             ready_reported: Arc::new(Notify::new()),
             probe: None,
             group: Membership::default(),
-            found_owned: false,
+            found_own_workload: false,
             keep_warm_timer: Box::pin(sleep(Duration::ZERO)),
         };
         tokio::select! {
@@ -62,7 +63,7 @@ impl Driver {
         running.end().await;
     }
 
-    fn context(&self, settings: &ActivationSettings, started_by_us: bool) -> ActivatorContext {
+    fn context(&self, settings: &ActivationSettings, started_by_dormouse: bool) -> ActivatorContext {
         let (name, log) = (self.server.name().to_owned(), self.log.clone());
         let write = Arc::new(move |line: LogLine<'_>| match line {
             LogLine::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
@@ -72,7 +73,7 @@ impl Driver {
         ActivatorContext {
             name: self.server.name().to_owned(),
             stop_timeout: settings.stop_timeout,
-            started_by_us,
+            started_by_dormouse,
             log: write,
         }
     }
@@ -91,7 +92,7 @@ struct RunningDriver {
     probe: Option<Probe>,
     group: Membership,
     /// Dormouse had started the workload that was found running.
-    found_owned: bool,
+    found_own_workload: bool,
     /// Expires when the time of day is looked at next.
     keep_warm_timer: Pin<Box<Sleep>>,
 }
@@ -110,10 +111,10 @@ impl RunningDriver {
                     Some(event) => self.handle_event(event),
                     None => self.replace_failed_activator(),
                 },
-                conn = ready(&mut self.probe) => {
+                conn = wait_for_probe(&mut self.probe) => {
                     self.probe = None;
                     server.mark_ready(conn);
-                    if std::mem::take(&mut self.found_owned) {
+                    if std::mem::take(&mut self.found_own_workload) {
                         server.mark_owned();
                     }
                 }
@@ -123,7 +124,7 @@ impl RunningDriver {
                         server.set_eviction(Eviction::ExclusiveGroup, contended);
                     }
                 },
-                () = at(due) => {}
+                () = sleep_until(due.map(Into::into)) => {}
                 () = &mut self.keep_warm_timer, if !self.settings.keep_warm.is_empty() => {
                     let (day, minute) = dormouse_sys::local_time::weekday_and_minute();
                     server.set_keep_warm(is_open(&self.settings.keep_warm, day, minute));
@@ -206,7 +207,7 @@ impl RunningDriver {
                 self.start_probe(Urgency::Requested);
             }
             ActivatorEvent::Running { foreign } => {
-                self.found_owned = !foreign;
+                self.found_own_workload = !foreign;
                 self.start_probe(Urgency::Background);
             }
             ActivatorEvent::Ready => self.ready_reported.notify_one(),
@@ -253,7 +254,7 @@ impl RunningDriver {
     fn workload_ended(&mut self) {
         self.probe = None;
         self.group.release();
-        self.found_owned = false;
+        self.found_own_workload = false;
         if self.outdated {
             self.start_activator();
         }
@@ -296,16 +297,9 @@ impl RunningDriver {
     }
 }
 
-async fn ready(probe: &mut Option<Probe>) -> Option<Stream> {
+async fn wait_for_probe(probe: &mut Option<Probe>) -> Option<Stream> {
     match probe {
         Some(probe) => probe.await,
-        None => pending().await,
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
         None => pending().await,
     }
 }

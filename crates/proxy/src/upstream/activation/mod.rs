@@ -1,5 +1,4 @@
-//! What starts and stops wakeable servers: the registry owns them, and one driver for each carries out what its machine
-//! decides.
+//! The registry of wakeable servers, and the driver of each.
 
 mod driver;
 mod group;

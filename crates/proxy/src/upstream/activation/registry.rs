@@ -107,7 +107,7 @@ impl Registry {
             settings: received_settings,
             log: log.clone(),
             predecessor: self.removed.remove(id),
-            started_by_us: self.restored.remove(&woken),
+            started_by_dormouse: self.restored.remove(&woken),
             ended: driver_ended,
         };
         self.drivers.spawn(driver.run(Arc::clone(&end)));

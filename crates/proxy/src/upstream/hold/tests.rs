@@ -60,7 +60,7 @@ async fn all_held_clients_are_served_when_the_socket_appears() {
             let (_far, mut near) = client();
             let place = permit();
             service
-                .lease(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+                .acquire(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
                 .await
                 .map(drop)
         });
@@ -86,13 +86,13 @@ async fn when_the_leader_leaves_the_next_client_tries() {
     let gone = tokio::sync::Notify::new();
     let leaving = async {
         let left =
-            service.lease(UpstreamRequest::new(&mut near, false, &first, &Pipes::new(0)), Vec::new()).await;
+            service.acquire(UpstreamRequest::new(&mut near, false, &first, &Pipes::new(0)), Vec::new()).await;
         gone.notify_one();
         left
     };
     let (_far, mut near) = client();
     let pipes = Pipes::new(0);
-    let staying = service.lease(UpstreamRequest::new(&mut near, false, &second, &pipes), Vec::new());
+    let staying = service.acquire(UpstreamRequest::new(&mut near, false, &second, &pipes), Vec::new());
     let meanwhile = async {
         drop(far);
         gone.notified().await;
@@ -113,7 +113,7 @@ async fn a_held_client_is_refused_at_its_deadline() {
     let began = Instant::now();
     let place = permit();
     let refusal = service
-        .lease(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
+        .acquire(UpstreamRequest::new(&mut near, false, &place, &Pipes::new(0)), Vec::new())
         .await
         .unwrap_err();
     assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use dormouse_config::model::CheckConfig;
 use dormouse_core::pool::CheckResult;
-use tokio::time::{sleep, sleep_until, timeout};
+use dormouse_sys::event_loop::sleep_until;
+use tokio::time::{sleep, timeout};
 
 use super::Pool;
 use crate::connect::path_watch::PathWatch;
@@ -37,7 +38,7 @@ impl HealthChecker {
             let due = self.pool.arm_check(self.server);
             let mut path_changed = false;
             tokio::select! {
-                () = at(due) => {}
+                () = sleep_until(due.map(Into::into)) => {}
                 () = self.rescheduled() => continue,
                 () = changed(&mut watch) => path_changed = true,
             }
@@ -124,13 +125,6 @@ impl HealthChecker {
 async fn changed(watch: &mut Option<PathWatch>) {
     match watch {
         Some(watch) => watch.changed().await,
-        None => pending().await,
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
         None => pending().await,
     }
 }

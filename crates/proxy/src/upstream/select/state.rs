@@ -81,7 +81,7 @@ impl PoolState {
         self.outages.note(now, usable);
     }
 
-    /// Returns when the next check of a server is due, and remembers that its task knows this time.
+    /// Returns when the next check of a server is due, and stores it as the time for which the task waits.
     pub(super) fn arm_check(&mut self, server: usize) -> Option<Instant> {
         let due = self.machine.next_check(server);
         if let Some(armed) = self.armed_checks.get_mut(server) {

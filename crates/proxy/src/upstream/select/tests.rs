@@ -53,11 +53,12 @@ impl Scene {
         UnixListener::bind(self.directory.join(server)).unwrap()
     }
 
-    async fn lease(&self) -> Result<UpstreamConn, Refusal> {
+    async fn acquire(&self) -> Result<UpstreamConn, Refusal> {
         let (_far, mut near) = client();
         timeout(
             SOON,
-            self.service.lease(UpstreamRequest::new(&mut near, false, &permit(), &Pipes::new(0)), Vec::new()),
+            self.service
+                .acquire(UpstreamRequest::new(&mut near, false, &permit(), &Pipes::new(0)), Vec::new()),
         )
         .await
         .unwrap()
@@ -69,7 +70,7 @@ impl Scene {
         let service = Arc::clone(&self.service);
         let task = tokio::spawn(async move {
             let permit = permit();
-            service.lease(UpstreamRequest::new(&mut near, false, &permit, &Pipes::new(0)), Vec::new()).await
+            service.acquire(UpstreamRequest::new(&mut near, false, &permit, &Pipes::new(0)), Vec::new()).await
         });
         (far, task)
     }
@@ -128,7 +129,7 @@ async fn a_session_counts_until_its_guard_is_dropped() {
     let _servers = [scene.listen("a"), scene.listen("b")];
     let mut leased = Vec::new();
     for _ in 0..4 {
-        leased.push(scene.lease().await.unwrap());
+        leased.push(scene.acquire().await.unwrap());
     }
     assert_eq!(scene.sessions(), [2, 2]);
     leased.clear();
@@ -139,7 +140,7 @@ async fn a_session_counts_until_its_guard_is_dropped() {
 async fn the_queue_is_served_in_order_and_a_client_that_leaves_is_removed_at_once() {
     let scene = Scene::new("queue", "", &[("a", "maxconn = 1")]);
     let _server = scene.listen("a");
-    let first = scene.lease().await.unwrap();
+    let first = scene.acquire().await.unwrap();
     let (_second, second) = scene.connect();
     scene.queued(1).await;
     let (leaves, left) = scene.connect();
@@ -161,11 +162,11 @@ async fn the_queue_has_a_maximum_length_and_a_timeout() {
     let keys = "hold = { timeout = '60s' }\nqueue = { timeout = '5s', max = 1 }";
     let scene = Scene::new("limits", keys, &[("a", "maxconn = 1")]);
     let _server = scene.listen("a");
-    let _first = scene.lease().await.unwrap();
+    let _first = scene.acquire().await.unwrap();
     let began = Instant::now();
     let (_far, waits) = scene.connect();
     scene.queued(1).await;
-    assert!(matches!(scene.lease().await, Err(Refusal::QueueFull)));
+    assert!(matches!(scene.acquire().await, Err(Refusal::QueueFull)));
     let refusal = waits.await.unwrap().unwrap_err();
     assert!(matches!(refusal, Refusal::QueueTimeout(_)), "{refusal}");
     assert_eq!(began.elapsed().as_secs(), 5);
@@ -178,7 +179,7 @@ async fn roundrobin_tries_another_server_at_once() {
     let _server = scene.listen("c");
     let began = Instant::now();
     for _ in 0..9 {
-        scene.lease().await.unwrap();
+        scene.acquire().await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     let counts = scene.retry_counts();
@@ -193,14 +194,14 @@ async fn roundrobin_tries_another_server_at_once() {
 async fn the_last_retry_goes_to_another_server_and_then_the_client_is_held() {
     let scene = Scene::new("retries", "balance = 'first'\nhold.timeout = '20s'", &[("a", ""), ("b", "")]);
     let began = Instant::now();
-    let refusal = scene.lease().await.unwrap_err();
+    let refusal = scene.acquire().await.unwrap_err();
     assert!(matches!(refusal, Refusal::HoldTimeout(..)), "{refusal}");
     assert_eq!(began.elapsed().as_secs(), 20);
     let before = scene.retry_counts();
     assert_eq!(before.iter().map(|one| one.failures).sum::<u64>(), 1, "{before:?}");
     let _server = scene.listen("b");
     let began = Instant::now();
-    scene.lease().await.unwrap();
+    scene.acquire().await.unwrap();
     // Two more attempts of a second each, then the other server.
     assert_eq!(began.elapsed().as_secs(), 2);
     let (before, now) = (before[0], scene.retry_counts()[0]);
@@ -216,7 +217,7 @@ async fn without_a_hold_the_client_is_refused_after_the_retries() {
     );
     let _server = scene.listen("b");
     let began = Instant::now();
-    let refusal = scene.lease().await.unwrap_err();
+    let refusal = scene.acquire().await.unwrap_err();
     assert!(matches!(refusal, Refusal::Unreachable(_)), "{refusal}");
     assert_eq!(began.elapsed().as_secs(), 3);
 }
@@ -241,7 +242,7 @@ async fn while_all_servers_are_down_a_client_waits_until_its_deadline() {
     let scene = Scene::new("down", keys, &[("a", "")]);
     scene.until(|| scene.status(0) == Status::Down).await;
     let began = Instant::now();
-    let refusal = scene.lease().await.unwrap_err();
+    let refusal = scene.acquire().await.unwrap_err();
     assert!(matches!(refusal, Refusal::NoServer(_)), "{refusal}");
     assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
 }
@@ -284,7 +285,7 @@ async fn a_drained_server_and_one_of_weight_0_get_no_sessions() {
     scene.service.set_admin(0, AdminState::Drain);
     let mut leased = Vec::new();
     for _ in 0..4 {
-        leased.push(scene.lease().await.unwrap());
+        leased.push(scene.acquire().await.unwrap());
     }
     assert_eq!((scene.sessions(), scene.status(0)), (vec![0, 4], Status::Drain));
     let b = scene.service.server("b").unwrap();
@@ -300,7 +301,7 @@ async fn sessions_end_with_their_server_if_so_configured() {
     let check = "check = { inter = '20ms', fall = 2, on_marked_down = 'shutdown-sessions' }";
     let scene = Scene::new("ended", check, &[("a", "")]);
     let server = scene.listen("a");
-    let mut leased = scene.lease().await.unwrap();
+    let mut leased = scene.acquire().await.unwrap();
     drop(server);
     let guard = leased.guard.as_mut().unwrap();
     let abort = std::future::poll_fn(|cx| guard.poll_abort(cx));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_core::activation::{Refusal, WaiterId};
+use dormouse_core::activation::{LeaseRefusal, WaiterId};
 use dormouse_relay::Stream;
 use tokio::sync::oneshot;
 
@@ -39,7 +39,7 @@ impl Waiter<'_> {
     /// Records the client's address as the reason why the server was woken.
     pub(in crate::upstream) fn record_client(&self, client: &Stream) {
         if let Some(socket) = client.socket() {
-            self.server.counters.woken_by(Peer::of(socket).phrase());
+            self.server.counters.set_client(Peer::of(socket).phrase());
         }
     }
 
@@ -47,14 +47,14 @@ impl Waiter<'_> {
     ///
     /// # Errors
     /// The reason why the server was not woken.
-    pub(in crate::upstream) async fn granted(&mut self) -> Result<(Lease, Option<Stream>), Refusal> {
+    pub(in crate::upstream) async fn granted(&mut self) -> Result<(Lease, Option<Stream>), LeaseRefusal> {
         match (&mut self.answer).await {
             Ok(Ok((run, ready_conn))) => {
                 Ok((Lease { server: Arc::clone(self.server), run, active: true }, ready_conn))
             }
             Ok(Err(refusal)) => Err(refusal),
             // The machine answers every waiter. Should it not, the client is refused.
-            Err(_) => Err(Refusal::StartFailed),
+            Err(_) => Err(LeaseRefusal::StartFailed),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
 use dormouse_core::activation::{
-    Action, AdminError, Event, Eviction, LeaseResponse, Policy, Refusal, Snapshot, State,
+    Action, AdminError, Event, Eviction, LeaseRefusal, LeaseResponse, Policy, Snapshot, State,
 };
 use dormouse_log::Log;
 use dormouse_relay::Stream;
@@ -49,7 +49,7 @@ pub(super) enum LeaseReply<'a> {
     /// The client waits for the server.
     Held(Waiter<'a>),
     /// The client gets no lease.
-    Refused(Refusal),
+    Refused(LeaseRefusal),
 }
 
 impl WakeableServer {
@@ -131,8 +131,8 @@ impl WakeableServer {
     ///
     /// # Errors
     /// When the server is not awake, or is in use.
-    pub fn sleep(&self) -> Result<(), AdminError> {
-        self.step(|state, now, out| state.machine.sleep(now, out))
+    pub fn stop_by_admin(&self) -> Result<(), AdminError> {
+        self.step(|state, now, out| state.machine.stop_by_admin(now, out))
     }
 
     /// Freezes the server for an administrator.
@@ -148,7 +148,7 @@ impl WakeableServer {
     /// # Errors
     /// When the server is not frozen.
     pub fn thaw(&self) -> Result<(), AdminError> {
-        self.step_by(WokenBy::Control, |state, now, out| state.machine.thaw(now, out))
+        self.step_by(WokenBy::Administrator, |state, now, out| state.machine.thaw(now, out))
     }
 
     /// Sets whether the time of day keeps the server warm.
@@ -175,12 +175,12 @@ impl WakeableServer {
         self.step(|state, now, out| state.machine.reset_backoff(now, out));
     }
 
-    /// Records that dormouse has started what runs.
+    /// Records that dormouse started the running workload.
     pub(super) fn mark_owned(&self) {
         self.step(|state, now, out| state.machine.mark_owned(now, out));
     }
 
-    /// Records that another program has started what runs.
+    /// Records that another program started the running workload.
     pub(super) fn mark_foreign(&self) {
         self.step(|state, _, _| state.machine.mark_foreign());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
-use dormouse_core::activation::{Action, Policy, Refusal, State, StateMachine, WaiterId};
+use dormouse_core::activation::{Action, LeaseRefusal, Policy, State, StateMachine, WaiterId};
 use dormouse_core::plural::counted;
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
@@ -42,7 +42,7 @@ pub(super) struct ServerState {
 }
 
 /// The answer to a waiting client: the number of the run, and the connection for the first client; or a refusal.
-pub(super) type LeaseAnswer = Result<(u32, Option<Stream>), Refusal>;
+pub(super) type LeaseAnswer = Result<(u32, Option<Stream>), LeaseRefusal>;
 
 impl ServerState {
     pub(super) fn new(policy: Policy, now: Instant) -> Self {
@@ -111,7 +111,7 @@ impl ServerState {
                 return false;
             }
             Action::Start => {
-                counters.wake(by);
+                counters.count_wake(by);
                 self.has_sent = false;
                 self.start_began = now;
                 self.reason = None;
@@ -120,7 +120,7 @@ impl ServerState {
             Action::Stop => Request::Stop,
             Action::Freeze => Request::Freeze,
             Action::Thaw => {
-                counters.wake(by);
+                counters.count_wake(by);
                 Request::Thaw
             }
         };
@@ -135,7 +135,7 @@ impl ServerState {
             return;
         }
         self.reported = state;
-        counters.change(state, now);
+        counters.record_state(state, now);
         // The sessions' own lines report most of these.
         let routine = matches!(
             (before, state),

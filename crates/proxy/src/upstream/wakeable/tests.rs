@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::activation::{Event, Policy, Refusal};
+use dormouse_core::activation::{Event, LeaseRefusal, Policy};
 use dormouse_log::{Level, Log};
 
 use super::lease::Waiter;
@@ -34,7 +34,7 @@ async fn a_lease_on_a_running_server_is_not_lost() {
     let server = server();
     let mut waiter = held(&server);
     server.record_event(Event::StartFailed, Some("once".to_owned()));
-    assert_eq!(waiter.granted().await.unwrap_err(), Refusal::StartFailed);
+    assert_eq!(waiter.granted().await.unwrap_err(), LeaseRefusal::StartFailed);
     // Another program starts the server.
     server.mark_ready(None);
     let LeaseReply::Granted(lease) = server.request_lease(true) else { panic!("not granted") };

@@ -75,7 +75,7 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
         settings: received,
         log,
         predecessor: None,
-        started_by_us: false,
+        started_by_dormouse: false,
         ended,
     };
     let end = Arc::new(Notify::new());
