@@ -33,13 +33,9 @@ fn haproxys_commands_are_parsed() {
         ("show sess", Command::ShowSessions(SessionQuery::Summary)),
         ("show sess 0x1f", Command::ShowSessions(SessionQuery::One(0x1f))),
         ("show servers state web", Command::ShowServersState(Some("web".to_owned()))),
-        ("disable server web/a", Command::SetState(Selector::Server(server("web", "a")), AdminState::Maint)),
-        ("enable server web/a", Command::SetState(Selector::Server(server("web", "a")), AdminState::Ready)),
-        (
-            "set server web/a state drain",
-            Command::SetState(Selector::Server(server("web", "a")), AdminState::Drain),
-        ),
-        ("enable server web", Command::SetState(Selector::Service("web".to_owned()), AdminState::Ready)),
+        ("disable server web/a", Command::SetState(server("web", "a"), AdminState::Maint)),
+        ("enable server web/a", Command::SetState(server("web", "a"), AdminState::Ready)),
+        ("set server web/a state drain", Command::SetState(server("web", "a"), AdminState::Drain)),
         ("set server web/a weight 50%", Command::SetWeight(server("web", "a"), Weight::Percent(50))),
         ("set weight web/a 256", Command::SetWeight(server("web", "a"), Weight::Absolute(256))),
         ("set maxconn frontend web 7", Command::SetMaxconnFrontend("web".to_owned(), 7)),
@@ -80,6 +76,7 @@ fn our_commands_are_parsed() {
 #[test]
 fn errors_are_those_of_haproxy() {
     for (line, message) in [
+        ("disable server web", "Require 'backend/server'."),
         ("disable server web/", "Require 'backend/server'."),
         ("disable server", "Require 'backend/server'."),
         ("set server web/a state foo", "'set server <srv> state' expects 'ready', 'drain' and 'maint'."),

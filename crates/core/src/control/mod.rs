@@ -43,8 +43,8 @@ pub enum Command {
     Explain(Selector),
     /// `wake`, `sleep`, `freeze`, `thaw`, `drain`, `undrain` for a service or a server, commands of dormouse.
     Workload(WorkloadCommand, Selector),
-    /// `set server B/S state`, `enable server`, `disable server`. A service stands for its only server.
-    SetState(Selector, AdminState),
+    /// `set server B/S state`, `enable server`, `disable server`.
+    SetState(ServerName, AdminState),
     /// `set server B/S weight`, `set weight B/S`.
     SetWeight(ServerName, Weight),
     /// `get weight B/S`.

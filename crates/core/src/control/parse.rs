@@ -72,8 +72,8 @@ fn command(words: &[String]) -> Result<Command, CommandError> {
     match words.as_slice() {
         ["show", rest @ ..] => show(rest),
         ["set", rest @ ..] => set(rest),
-        ["enable", "server", rest @ ..] => Ok(Command::SetState(only_server(rest)?, AdminState::Ready)),
-        ["disable", "server", rest @ ..] => Ok(Command::SetState(only_server(rest)?, AdminState::Maint)),
+        ["enable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, AdminState::Ready)),
+        ["disable", "server", rest @ ..] => Ok(Command::SetState(server(rest)?, AdminState::Maint)),
         ["get", "weight", rest @ ..] => Ok(Command::GetWeight(server(rest)?)),
         ["shutdown", "sessions", "server", rest @ ..] => Ok(Command::ShutdownSessions(server(rest)?)),
         ["shutdown", "session", rest @ ..] => {
@@ -151,9 +151,9 @@ fn set(words: &[&str]) -> Result<Command, CommandError> {
         ["server", rest @ ..] => {
             let name = server(rest)?;
             match rest.get(1..).unwrap_or_default() {
-                ["state", "ready", ..] => Ok(Command::SetState(Selector::Server(name), AdminState::Ready)),
-                ["state", "drain", ..] => Ok(Command::SetState(Selector::Server(name), AdminState::Drain)),
-                ["state", "maint", ..] => Ok(Command::SetState(Selector::Server(name), AdminState::Maint)),
+                ["state", "ready", ..] => Ok(Command::SetState(name, AdminState::Ready)),
+                ["state", "drain", ..] => Ok(Command::SetState(name, AdminState::Drain)),
+                ["state", "maint", ..] => Ok(Command::SetState(name, AdminState::Maint)),
                 ["state", ..] => Err(CommandError::InvalidState),
                 ["weight", rest @ ..] => Ok(Command::SetWeight(name, weight(rest)?)),
                 _ => Err(CommandError::NoProperty),
@@ -195,14 +195,6 @@ fn selector(verb: &'static str, words: &[&str]) -> Result<Selector, CommandError
         }
         Some(_) => Err(CommandError::NoServerName),
         None => Ok(Selector::Service((*name).to_owned())),
-    }
-}
-
-/// Parses the server of `enable server` and `disable server`: `backend/server`, or a service for its only server.
-fn only_server(words: &[&str]) -> Result<Selector, CommandError> {
-    match words.first() {
-        Some(name) if !name.is_empty() && !name.contains('/') => Ok(Selector::Service((*name).to_owned())),
-        _ => server(words).map(Selector::Server),
     }
 }
 

@@ -268,8 +268,6 @@ pub(super) fn service<'a>(services: &'a [RunningService], name: &str) -> Option<
 pub(super) enum NotFound {
     Backend,
     Server,
-    /// The name of the server is missing, and the service has several or does not exist.
-    ServerName,
 }
 
 impl NotFound {
@@ -278,7 +276,6 @@ impl NotFound {
         match self {
             Self::Backend => "No such backend.",
             Self::Server => "No such server.",
-            Self::ServerName => "Require 'backend/server'.",
         }
     }
 }
@@ -290,24 +287,6 @@ pub(super) fn find<'a>(
 ) -> Result<(&'a RunningService, RunningServer<'a>), NotFound> {
     let service = service(services, &name.backend).ok_or(NotFound::Backend)?;
     Ok((service, service.server(&name.server).ok_or(NotFound::Server)?))
-}
-
-/// Returns the server that the name selects: the server with this name, or the only server of a service.
-pub(super) fn find_only<'a>(
-    services: &'a [RunningService],
-    selector: &Selector,
-) -> Result<(&'a RunningService, RunningServer<'a>), NotFound> {
-    match selector {
-        Selector::Server(name) => find(services, name),
-        Selector::Service(name) => {
-            let service = service(services, name).ok_or(NotFound::ServerName)?;
-            let mut servers = service.servers();
-            match (servers.next(), servers.next()) {
-                (Some(server), None) => Ok((service, server)),
-                _ => Err(NotFound::ServerName),
-            }
-        }
-    }
 }
 
 /// Returns the servers that the name selects.

@@ -11,7 +11,7 @@ use dormouse_log::Level;
 use dormouse_proxy::admission::raise_fd_limit;
 use dormouse_proxy::stats::wake::WokenBy;
 
-use super::running::{NotFound, Running, RunningServer, find, find_only, servers_of};
+use super::running::{NotFound, Running, RunningServer, find, servers_of};
 use super::state::state_with_admin;
 
 /// The highest weight of a server.
@@ -121,9 +121,9 @@ pub(super) fn end_of_maintenance(service: &str, server: &RunningServer<'_>) -> S
 }
 
 /// Sets the administrative state of a server. The answer is empty on success, as in `HAProxy`.
-pub(super) fn set_state(running: &Running, selector: &Selector, admin: AdminState) -> String {
+pub(super) fn set_state(running: &Running, name: &ServerName, admin: AdminState) -> String {
     let services = running.services();
-    match find_only(&services, selector) {
+    match find(&services, name) {
         Ok((service, server)) => {
             server.set_admin(admin);
             let (service, server) = (&service.name, server.name);

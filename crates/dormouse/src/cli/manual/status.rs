@@ -77,8 +77,7 @@ clear counters                  set timeout cli SPAN
 help, prompt, quit
 .fi
 .PP
-Without SERVER, enable server and disable server mean the only server of the service. A weight is a number from 0 to
-256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. A single server without weight,
+A weight is a number from 0 to 256, or a percentage of the configured one. A maxconn of 0 takes a server's limit away. A single server without weight,
 maxconn or check has no weight and no maxconn to set.
 .PP
 Each service is a frontend and a backend of the same name. A stopped server would take a client, and is reported as
