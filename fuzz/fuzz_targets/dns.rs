@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use dormouse_dns::wire::{RecordType, Reply, question, reply};
-use dormouse_core::names::MOST;
+use dormouse_core::dns::MAX_SERVERS;
 use libfuzzer_sys::fuzz_target;
 
 const ID: u16 = 0x1234;
@@ -41,8 +41,8 @@ fn check(bytes: &[u8], kind: RecordType) {
             assert!(kind != RecordType::Srv && (1..=bytes.len()).contains(&addresses.len()));
         }
         Some(Reply::Services(records, _)) => {
-            assert!(kind == RecordType::Srv && (1..=MOST).contains(&records.len()));
-            assert!(records.iter().all(|record| record.addresses.len() <= MOST));
+            assert!(kind == RecordType::Srv && (1..=MAX_SERVERS).contains(&records.len()));
+            assert!(records.iter().all(|record| record.addresses.len() <= MAX_SERVERS));
         }
         Some(Reply::NoRecords(_) | Reply::Truncated | Reply::ServerError(_)) | None => {}
     }
