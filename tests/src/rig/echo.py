@@ -1,4 +1,7 @@
-import asyncio, os, sys
+import asyncio, os, resource, sys
+# A busy machine may have more sessions open than the soft limit allows.
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 path = sys.argv[1]
 if os.path.exists(path):
     os.unlink(path)
