@@ -64,6 +64,43 @@ fn links_lead_to_files() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Appends the text of all Rust files below a folder.
+fn read_sources(folder: &Path, text: &mut String) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_sources(&path, text)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Each row of the threat model ends with the tests that carry out the attack.
+#[test]
+fn each_threat_has_a_test() -> Result<(), Box<dyn Error>> {
+    let mut sources = String::new();
+    for folder in ["crates", "tests"] {
+        read_sources(&Path::new(TOP).join(folder), &mut sources)?;
+    }
+    let model = fs::read_to_string(Path::new(TOP).join("SECURITY.md"))?;
+    let rows = model.lines().skip_while(|line| !line.starts_with("| who | tries |")).skip(2);
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let tests = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let names: Vec<_> = quoted(tests).collect();
+        if names.is_empty() || names.iter().any(|name| !sources.contains(&format!("fn {name}("))) {
+            missing.push(row.to_owned());
+        }
+        count += 1;
+    }
+    assert!(count > 0, "SECURITY.md has no rows with threats");
+    assert!(missing.is_empty(), "rows without an existing test:\n{}", missing.join("\n"));
+    Ok(())
+}
+
 /// A path in back quotes that begins with `crates/` is a file or a folder. A function that the same item names, such as
 /// `accept_all()`, is defined in one of the files that the item names. The guides for extensions also name files that the
 /// reader is to write.
