@@ -117,9 +117,10 @@ impl WakeableServer {
         self.lock().machine.snapshot()
     }
 
-    /// Returns why the last start failed, or why the server ended.
+    /// Returns why the last start failed, why the server ended, or what stands in the way of the start in progress.
     pub fn reason(&self) -> Option<Arc<str>> {
-        self.lock().reason.clone()
+        let state = self.lock();
+        state.reason.clone().or_else(|| state.start_problem.clone())
     }
 
     /// Wakes the server without a client. It is stopped again by the usual rules.
@@ -204,6 +205,11 @@ impl WakeableServer {
     /// Returns whether the server was started, and is not ready yet.
     pub(super) fn is_starting(&self) -> bool {
         self.lock().machine.state() == State::Starting
+    }
+
+    /// Records what stands in the way of the start in progress. The reason of a start that fails contains it.
+    pub(super) fn set_start_problem(&self, problem: &str) {
+        self.lock().start_problem = Some(problem.into());
     }
 
     /// Records the server's first byte since its start. From now on a connection that ends early is the server's
