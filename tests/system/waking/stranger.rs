@@ -158,6 +158,7 @@ case!(System, a_socket_unit_listens_for_its_service, MACHINE_LIMIT, socket_unit)
 case!(User, a_socket_unit_listens_for_its_service_of_a_user, MACHINE_LIMIT, socket_unit);
 case!(System, the_parts_of_a_unit_listen_for_the_whole, MACHINE_LIMIT, parts);
 case!(System, postgresql_listens_for_the_whole_of_its_clusters, MACHINE_LIMIT, postgresql);
+case!(System, docker_run_is_allowed_to_listen_for_dormouse, MACHINE_LIMIT, docker_run);
 case!(User, a_running_rootless_container_is_used, MACHINE_LIMIT, running_container);
 case!(System, a_running_rootful_container_is_used, MACHINE_LIMIT, running_container);
 
@@ -268,6 +269,20 @@ fn running_container(machine: &Machine) -> Result<()> {
         podman.run(&["rm", "--force", "web"])?;
     }
     Ok(())
+}
+
+/// The container is a child of the engine, and no process that dormouse starts.
+fn docker_run(machine: &Machine) -> Result<()> {
+    let docker = Podman::docker(machine)?;
+    let exec = "\"--exec=docker run --rm --network=host localhost/web\" --start-timeout=60s";
+    docker.dormouse(exec)?;
+    let client = std::thread::spawn(|| tell_password(front_address(), REQUEST_LIMIT));
+    docker.wait_for_log(messages::REFUSED_LISTENER)?;
+    machine.systemctl(&["stop", "front.service"])?;
+    let answer = client.join().map_err(|_| Failure::Unexpected("the client panicked".to_owned()))??;
+    ensure(answer.is_empty(), || format!("{answer:?}\n{}", docker.log()))?;
+    docker.dormouse(&format!("{exec} --foreign-listener=allow"))?;
+    docker.ask()
 }
 
 fn front_address() -> SocketAddr {

@@ -190,6 +190,26 @@ fn port_address(text: &str) -> Address {
     Address::Tcp(text.parse().unwrap())
 }
 
+/// The program has closed its listener and still runs. A client is held, and then a stranger listens.
+#[test]
+fn a_stranger_after_the_listener_of_a_running_program_gets_no_held_client() {
+    let port = stranger();
+    let address = port.address().clone();
+    let to = address.to_string();
+    port.close().unwrap();
+    let scene = scene("once", &to, &[]);
+    let first = scene.client().unwrap();
+    scene.echo(&first, "hello").unwrap();
+    // The listener is gone.
+    let held = scene.client().unwrap();
+    held.send(b"my password", SOON).unwrap();
+    scene.expect(!held.is_readable_within(MOMENT).unwrap(), "the client was answered");
+    let listener = Listener::bind_at(&address).unwrap();
+    scene.is_refused(&held).unwrap();
+    scene.wait_for_log(&messages::refused_listener(&to, std::process::id())).unwrap();
+    hears_nothing(&listener);
+}
+
 #[test]
 fn a_stranger_at_a_unix_socket_gets_no_client() {
     let listener = Listener::bind(Family::Unix).unwrap();

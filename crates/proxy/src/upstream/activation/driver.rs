@@ -276,6 +276,7 @@ impl RunningDriver {
         let before = (!foreign).then(|| self.listeners_before.clone());
         let server = &self.driver.server;
         let listeners = ListenerCheck::new(*listener, route, activator, context.clone(), before, server);
+        server.set_connection_check(listeners.for_held_clients());
         self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
     }
 

@@ -26,7 +26,7 @@ use self::refused::RefusedSocket;
 use self::report::Report;
 use self::suspects::{Suspects, Usable};
 use crate::connect::Route;
-use crate::upstream::wakeable::WakeableServer;
+use crate::upstream::wakeable::{ConnectionCheck, WakeableServer};
 
 /// The time that the addresses of a name may take. The connection has just used them.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ impl ListenerCheck {
         before: Option<ListenersBefore>,
         server: &Arc<WakeableServer>,
     ) -> Arc<Self> {
-        let report = Report::new(Arc::clone(server), context.log.clone(), activator.to_string());
+        let report = Report::new(server, context.log.clone(), activator.to_string());
         let (route, activator) = (Arc::clone(route), activator.clone());
         Arc::new(Self { rule, route, activator, context, before, refused: RefusedSocket::default(), report })
     }
@@ -122,6 +122,21 @@ impl ListenerCheck {
             // Another machine, or the UNIX socket of a unit or a container.
             (_, Peer::Other | Peer::Unix(_)) | (ListenerRule::Any, _) => Judged::Server(stream),
         }
+    }
+
+    /// Returns the check for connections that a held client gets after the server did not answer. Its listener may have
+    /// gone, and a stranger come. A connection to a stranger is not returned.
+    pub(super) fn for_held_clients(self: &Arc<Self>) -> ConnectionCheck {
+        let check = Arc::clone(self);
+        ConnectionCheck::new(move |stream| {
+            let check = Arc::clone(&check);
+            Box::pin(async move {
+                match check.connection(stream).await {
+                    Judged::Server(stream) | Judged::Reconnect(stream) => Some(stream),
+                    Judged::Refused => None,
+                }
+            })
+        })
     }
 
     /// Judges the listeners at the server's addresses. Returns whether none belongs to a stranger.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dormouse_activate::{LogFn, LogLine};
@@ -14,7 +14,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reports strangers at the address of one server.
 pub(super) struct Report {
-    server: Arc<WakeableServer>,
+    /// The server has the check, too.
+    server: Weak<WakeableServer>,
     log: LogFn,
     /// The name of the workload.
     workload: String,
@@ -33,15 +34,18 @@ impl fmt::Debug for Report {
 }
 
 impl Report {
-    pub(super) fn new(server: Arc<WakeableServer>, log: LogFn, workload: String) -> Self {
+    pub(super) fn new(server: &Arc<WakeableServer>, log: LogFn, workload: String) -> Self {
         let (last, warned, unknown) = (Mutex::default(), AtomicBool::default(), AtomicBool::default());
+        let server = Arc::downgrade(server);
         Self { server, log, workload, last, warned, unknown }
     }
 
     /// Reports a stranger whose listener is refused.
     pub(super) fn refused(&self, address: &str, name: &str) {
         let what = format!("{address} belongs to {name}, not to {}", self.workload);
-        self.server.set_start_problem(&what);
+        if let Some(server) = self.server.upgrade() {
+            server.set_start_problem(&what);
+        }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.as_ref().is_none_or(|(line, when)| *line != what && when.elapsed() >= LOG_INTERVAL);
         if is_due {
