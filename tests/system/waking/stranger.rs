@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::machine::{Machine, SETTLE, case, ensure};
+use dormouse_tests::machine::{DORMOUSE, Machine, SETTLE, case, ensure};
 use dormouse_tests::process::Launch;
 use dormouse_tests::rig::{Dormouse, write};
 use dormouse_tests::temp::TempDir;
@@ -154,6 +154,7 @@ fn a_program_that_gives_up_root_listens_for_dormouse() {
 case!(System, a_stranger_from_before_the_start_of_a_unit_gets_no_client, MACHINE_LIMIT, before_a_unit);
 case!(System, a_stranger_beside_a_running_unit_gets_no_client, MACHINE_LIMIT, beside_a_running_unit);
 case!(System, a_stranger_after_the_start_of_a_unit_is_warned_of, MACHINE_LIMIT, after_a_unit);
+case!(System, a_dormouse_without_privileges_judges_by_the_control_group, MACHINE_LIMIT, without_privileges);
 case!(System, a_socket_unit_listens_for_its_service, MACHINE_LIMIT, socket_unit);
 case!(User, a_socket_unit_listens_for_its_service_of_a_user, MACHINE_LIMIT, socket_unit);
 case!(System, the_parts_of_a_unit_listen_for_the_whole, MACHINE_LIMIT, parts);
@@ -196,6 +197,38 @@ fn after_a_unit(machine: &Machine) -> Result<()> {
     let answer = client.join().map_err(|_| Failure::Unexpected("the client panicked".to_owned()))??;
     ensure(answer.ends_with("stolen"), || format!("{answer:?}\n{}", stage.log()))?;
     stage.wait_for_log(messages::FOREIGN_LISTENER)
+}
+
+/// Without privileges the control group of the socket decides, which the kernel names to everybody.
+fn without_privileges(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine, NGINX, Start::Quick)?;
+    stage.systemctl(&["start", WEB])?;
+    // The private socket of the manager is closed to this user, and the bus answers questions.
+    let config = machine.runtime().join("front.toml");
+    let text = format!(
+        "log_level = 'debug'\n[services.main]\nlisten = '127.0.0.1:8080'\nto = '{BEHIND}'\n\
+         wake = {{ unit = '{WEB}', manager = 'system', start_timeout = '5s' }}\n"
+    );
+    write(&config, &text)?;
+    let front = format!(
+        "[Service]\nType=notify\nUser=daemon\nExecStart={DORMOUSE} run --config={}\n\
+         StandardError=append:{}\n",
+        config.display(),
+        machine.runtime().join("front.log").display(),
+    );
+    machine.install(&[("front.service", &front)])?;
+    stage.systemctl(&["start", "front.service"])?;
+    stage.wait_for_log(&messages::state_of("main", "stopped", "idle"))?;
+    stage.ask(1)?;
+    ensure(!stage.log().contains("the listener"), || stage.log())?;
+    stage.systemctl(&["stop", "front.service", WEB])?;
+    machine.install(&[(WEB, "[Service]\nExecStart=/bin/sleep 1000\n")])?;
+    stage.systemctl(&["start", WEB])?;
+    let stranger = Stranger::listen(8081)?;
+    stage.systemctl(&["start", "front.service"])?;
+    stage.wait_for_log(&messages::refused_listener_of_user("127.0.0.1:8081", NOBODY))?;
+    let heard = stranger.end()?;
+    ensure(heard.is_empty(), || format!("{heard}\n{}", stage.log()))
 }
 
 /// The manager listens before the service runs, and passes the socket on.

@@ -1,7 +1,12 @@
 //! A stranger who listens at the address of a sleeping workload: here the test itself, which is none of the processes
 //! that dormouse starts.
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
@@ -28,6 +33,12 @@ def listen():
         listener.bind((host, int(port)))
     listener.listen()
     return listener
+def listen_at_last():
+    while True:
+        try:
+            return listen()
+        except OSError:
+            time.sleep(0.001)
 def serve(listener):
     while True:
         connection, _ = listener.accept()
@@ -48,7 +59,7 @@ if way == "child":
 if way == "daemon":
     become_a_daemon()
     serve(listen())
-listener = listen()
+listener = listen_at_last() if way == "insists" else listen()
 if way == "late daemon":
     become_a_daemon()
 serve(listener)
@@ -208,6 +219,52 @@ fn a_stranger_after_the_listener_of_a_running_program_gets_no_held_client() {
     scene.is_refused(&held).unwrap();
     scene.wait_for_log(&messages::refused_listener(&to, std::process::id())).unwrap();
     hears_nothing(&listener);
+}
+
+/// A stranger who takes the address whenever it is free, for a moment each time.
+#[test]
+fn a_stranger_who_comes_and_goes_hears_nothing() {
+    const STARTS: usize = if cfg!(feature = "system") { 50 } else { 8 };
+    let port = stranger();
+    let to = port.address().to_string();
+    port.close().unwrap();
+    let (heard, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let accepted = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let Ok(listener) = TcpListener::bind(&to) else { continue };
+                listener.set_nonblocking(true).unwrap();
+                let until = Instant::now() + Duration::from_millis(3);
+                let mut connections = Vec::new();
+                while Instant::now() < until {
+                    connections.extend(listener.accept().ok().map(|(connection, _)| connection));
+                }
+                drop(listener);
+                accepted.fetch_add(connections.len(), Ordering::Relaxed);
+                for mut connection in connections {
+                    // What answers like the server, and has gone before anybody looks.
+                    let _ = connection.write_all(b"stolen");
+                    let _ = connection.set_read_timeout(Some(Duration::from_millis(1)));
+                    let mut bytes = [0; 64];
+                    if let Ok(count @ 1..) = connection.read(&mut bytes) {
+                        heard.lock().unwrap().extend_from_slice(&bytes[..count]);
+                    }
+                }
+            }
+        });
+        let outcome = std::panic::catch_unwind(|| {
+            let scene = scene("insists", &to, &["--idle=1ms"]);
+            for round in 1..=STARTS {
+                scene.visit("my password").unwrap();
+                scene.wait_for_log_times(&messages::state_to("stopped"), round).unwrap();
+            }
+        });
+        over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    assert_eq!(String::from_utf8_lossy(&heard.into_inner().unwrap()), "");
+    assert!(accepted.into_inner() > 0, "the stranger was never there");
 }
 
 #[test]
