@@ -117,6 +117,26 @@ pub const ENDED_BEFORE_READY: &str =
     "→ failed: it exited with code 0 before it was ready; exec must run the server itself";
 /// The workload must be thawed.
 pub const TO_BE_THAWED: &str = "cannot thaw it";
+/// A listener that does not belong to the workload gets no client.
+pub const REFUSED_LISTENER: &str = "; it gets no client. ";
+/// A listener that appeared after the start does not belong to the workload, and gets its clients.
+pub const FOREIGN_LISTENER: &str = "; it gets the clients, because it appeared after the start";
+
+/// The listener of process `pid` at `address` gets no client; the name of the process follows.
+pub fn refused_listener(address: &str, pid: u32) -> String {
+    format!("{address} belongs to process {pid} (")
+}
+
+/// The listener of a process of this user, which dormouse may not see, gets no client.
+pub fn refused_listener_of_user(address: &str, uid: u32) -> String {
+    format!("{address} belongs to a process of uid {uid}, ")
+}
+
+/// A start failed while process `pid` had the address.
+pub fn failed_start_beside(address: &str, pid: u32) -> String {
+    format!("; {}", refused_listener(address, pid))
+}
+
 /// The wake state cannot be saved.
 pub const CANNOT_SAVE_WAKE_STATE: &str = "Cannot save the wake state";
 

@@ -12,7 +12,7 @@ use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
 use dormouse_activate::exec::Exec;
 use dormouse_activate::unit::{Manager, Unit};
-use dormouse_activate::{Activator, ActivatorConfig, ActivatorContext, LogLine, Request};
+use dormouse_activate::{Activator, ActivatorConfig, ActivatorContext, LogLine, Request, RunProcesses};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -31,6 +31,7 @@ async fn main() -> ExitCode {
         name: "drive".to_owned(),
         stop_timeout: Duration::from_secs(5),
         started_by_dormouse: false,
+        processes: RunProcesses::default(),
         log,
     };
     let Activator { requests, mut events, task } = dormouse_activate::spawn(config, context);

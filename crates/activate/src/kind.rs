@@ -26,6 +26,8 @@ pub struct Properties {
     pub notify: Support,
     /// Whether the workload has a health check (`ready = "healthy"`).
     pub health_check: bool,
+    /// Whose listener a connection may reach where the server's address is on this machine.
+    pub listener: ListenerRule,
     /// Whether the workload keeps running when dormouse crashes, so that its name is saved and recognised again.
     pub survives_crash: bool,
     /// The reason to report when the workload ends in good order before it was ready.
@@ -41,6 +43,18 @@ pub enum Support {
     WithCommand,
     /// It never works, for this reason.
     Never(&'static str),
+}
+
+/// Whose listener a connection may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerRule {
+    /// Only that of the workload.
+    Own,
+    /// A listener that was there before dormouse started the workload must be that of the workload, its manager or its
+    /// engine. The workload may let any program listen for it.
+    OwnBeforeStart,
+    /// Any: dormouse does not know the processes of the workload.
+    Any,
 }
 
 macro_rules! kinds {
@@ -77,6 +91,7 @@ kinds! {
         stop: Support::Always,
         notify: Support::Always,
         health_check: false,
+        listener: ListenerRule::OwnBeforeStart,
         survives_crash: true,
         ended_early: ENDED_EARLY,
     };
@@ -90,6 +105,7 @@ kinds! {
             "containers do not notify; use healthy (the health check) or connect",
         ),
         health_check: true,
+        listener: ListenerRule::OwnBeforeStart,
         survives_crash: true,
         ended_early: ENDED_EARLY,
     };
@@ -101,6 +117,7 @@ kinds! {
         stop: Support::Always,
         notify: Support::Always,
         health_check: false,
+        listener: ListenerRule::Own,
         survives_crash: false,
         ended_early: "it exited with code 0 before it was ready; exec must run the server itself; for a server that another program starts use start (commands), unit or container",
     };
@@ -112,6 +129,7 @@ kinds! {
         stop: Support::WithCommand,
         notify: Support::Never("commands do not notify; use connect, file:PATH or command:COMMAND"),
         health_check: false,
+        listener: ListenerRule::Any,
         survives_crash: true,
         ended_early: ENDED_EARLY,
     };
@@ -123,6 +141,7 @@ kinds! {
         stop: Support::Never("a machine cannot be stopped over the network; it must suspend itself"),
         notify: Support::Never("a machine does not notify; use connect"),
         health_check: false,
+        listener: ListenerRule::Any,
         survives_crash: false,
         ended_early: ENDED_EARLY,
     };

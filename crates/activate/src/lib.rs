@@ -14,7 +14,9 @@ pub mod container;
 mod error;
 pub mod exec;
 mod kind;
+mod ownership;
 mod process;
+mod run_processes;
 pub mod unit;
 pub mod wol;
 
@@ -26,8 +28,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 pub use error::{ActivationError, Operation};
-pub use kind::{ActivatorConfig, Kind, Properties, Support};
+pub use kind::{ActivatorConfig, Kind, ListenerRule, Properties, Support};
+pub use ownership::{Owner, Verdict};
 pub use process::command_line;
+pub use run_processes::RunProcesses;
 
 /// What an activator needs from its owner.
 #[derive(Clone)]
@@ -38,6 +42,8 @@ pub struct ActivatorContext {
     pub stop_timeout: Duration,
     /// A workload that runs already was started by dormouse, before a crash or a restart of dormouse.
     pub started_by_dormouse: bool,
+    /// The activator records here where the processes of a run begin.
+    pub processes: RunProcesses,
     /// Receives lines for the log of dormouse.
     pub log: LogFn,
 }

@@ -163,6 +163,7 @@ fn failure(machine: &Machine, operation: Operation, reason: String) -> Activatio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RunProcesses;
     use std::sync::Arc;
 
     #[test]
@@ -184,6 +185,7 @@ mod tests {
             name: "m".to_owned(),
             stop_timeout: Duration::from_secs(1),
             started_by_dormouse: false,
+            processes: RunProcesses::default(),
             log: Arc::new(|_: LogLine<'_>| {}),
         };
         let mut activator = crate::spawn(crate::ActivatorConfig::WakeOnLan(machine), context);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_activate::command::{Commands, succeeds};
 use dormouse_activate::{
-    ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request,
+    ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request, RunProcesses,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -244,8 +244,13 @@ async fn succeeds_kills_commands_that_are_too_slow() {
     let ask = |script: &str| -> Vec<OsString> { ["/bin/sh", "-c", script].map(Into::into).to_vec() };
     let name = format!("question-{}", std::process::id());
     let log = Arc::new(|_: LogLine<'_>| ());
-    let context =
-        ActivatorContext { name: name.clone(), stop_timeout: SOON, started_by_dormouse: false, log };
+    let context = ActivatorContext {
+        name: name.clone(),
+        stop_timeout: SOON,
+        started_by_dormouse: false,
+        processes: RunProcesses::default(),
+        log,
+    };
     assert!(succeeds(&ask("test \"$DORMOUSE_SERVICE\""), &context, SOON).await);
     assert!(!succeeds(&ask("exit 1"), &context, SOON).await);
     assert!(!succeeds(&["/nonexistent".into()], &context, SOON).await);
@@ -370,6 +375,7 @@ impl Rig {
             name: "vm".to_owned(),
             stop_timeout,
             started_by_dormouse: self.started_by_dormouse,
+            processes: RunProcesses::default(),
             log,
         };
         self.activator = Some(dormouse_activate::spawn(ActivatorConfig::Command(commands), context));

@@ -8,7 +8,9 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::Limits;
 
 use crate::limit::{AtLimit, Cap};
-use crate::model::{Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking};
+use crate::model::{
+    ForeignListener, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
+};
 
 /// A default and how it is written in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,7 @@ pub(crate) const SERVER_BACKUP: DefaultValue<bool> = plain!(false);
 pub(crate) const SERVER_DISABLED: DefaultValue<bool> = plain!(false);
 pub(crate) const WAKE_ON: DefaultValue<WakeOn> = word!(WakeOn::Connect, "connect");
 pub(crate) const STOP_FOREIGN: DefaultValue<bool> = plain!(false);
+pub(crate) const FOREIGN_LISTENER: DefaultValue<ForeignListener> = word!(ForeignListener::Refuse, "refuse");
 pub(crate) const START_TIMEOUT: DefaultValue<Duration> = span!(120 s);
 pub(crate) const STOP_TIMEOUT: DefaultValue<Duration> = span!(10 s);
 pub(crate) const READY: DefaultValue<Ready> = word!(Ready::Connect, "connect");
@@ -174,6 +177,7 @@ impl Default for Waking {
             on: WAKE_ON.value,
             allow: None,
             stop_foreign: STOP_FOREIGN.value,
+            foreign_listener: FOREIGN_LISTENER.value,
             start_timeout: START_TIMEOUT.value,
             stop_timeout: STOP_TIMEOUT.value,
         }

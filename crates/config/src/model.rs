@@ -255,10 +255,21 @@ pub struct Waking {
     pub allow: Option<Vec<Network>>,
     /// Whether a workload that dormouse did not start is frozen and stopped, too.
     pub stop_foreign: bool,
+    /// What to do with a listener that does not belong to the workload.
+    pub foreign_listener: ForeignListener,
     /// The longest time of a start.
     pub start_timeout: Duration,
     /// The longest time of a stop before the workload is killed.
     pub stop_timeout: Duration,
+}
+
+/// What to do with a listener at the server's address that does not belong to the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForeignListener {
+    /// It gets no clients.
+    Refuse,
+    /// It gets the clients: the workload lets another program listen.
+    Allow,
 }
 
 /// The event that starts a workload.

@@ -12,13 +12,14 @@ use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
 
 use super::Environment;
-use super::model::{WakeOn, Waking};
+use super::model::{ForeignListener, WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
 
 /// The keys that apply to all servers of a service.
-const WAKING: [&str; 5] = ["on", "allow", "stop_foreign", "start_timeout", "stop_timeout"];
+const WAKING: [&str; 6] =
+    ["on", "allow", "stop_foreign", "foreign_listener", "start_timeout", "stop_timeout"];
 
 /// Reads the workload. Returns `None` without one, or after an error.
 pub(super) fn wake(
@@ -93,6 +94,9 @@ pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waki
         .and_then(|field| field.choice(&[("connect", WakeOn::Connect), ("data", WakeOn::Data)], report));
     let allow = get("allow").map(|field| field.several(report, str::parse));
     let stop_foreign = get("stop_foreign").and_then(|field| field.switch(report));
+    let foreign_listener = get("foreign_listener").and_then(|field| {
+        field.choice(&[("refuse", ForeignListener::Refuse), ("allow", ForeignListener::Allow)], report)
+    });
     let start_timeout = get("start_timeout").and_then(|field| {
         let span = field.duration(report)?;
         if span.is_zero() {
@@ -106,6 +110,7 @@ pub(super) fn waking(section: Option<&Section<'_>>, report: &mut Report) -> Waki
         on: on.unwrap_or(defaults.on),
         allow,
         stop_foreign: stop_foreign.unwrap_or(defaults.stop_foreign),
+        foreign_listener: foreign_listener.unwrap_or(defaults.foreign_listener),
         start_timeout: start_timeout.unwrap_or(defaults.start_timeout),
         stop_timeout: stop_timeout.unwrap_or(defaults.stop_timeout),
     }

@@ -16,5 +16,6 @@ pub mod plural;
 pub mod pool;
 pub mod proxy_protocol;
 pub mod schedule;
+pub mod sock_diag;
 mod time;
 pub mod timespan;

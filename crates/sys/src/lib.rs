@@ -14,5 +14,6 @@ pub mod local_time;
 pub mod notify;
 pub mod resolve;
 pub mod send_queue;
+pub mod sock_diag;
 pub mod users;
 pub mod vsock;

@@ -12,4 +12,5 @@ mod exec;
 #[path = "../../local/waking/exec/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod scene;
+mod stranger;
 mod unit;

@@ -10,6 +10,7 @@ use super::Container;
 use super::engine::{Engine, REQUEST_TIMEOUT, encode};
 use super::engine_error::EngineError;
 use super::inspect::{Inspection, RunState};
+use crate::run_processes::RunRoot;
 use crate::{ActivationError, ActivatorContext, LogLine, Operation};
 
 /// The time that a start may take. The engine may have to mount an image and to create a network first.
@@ -95,6 +96,7 @@ impl Operations {
         if self.container.healthy && !inspection.has_health_check() {
             return Err(StartError::NoHealthCheck);
         }
+        self.record_processes(&inspection);
         match inspection.run_state() {
             RunState::Running => Ok(!*requested && !std::mem::take(&mut self.owned)),
             RunState::Paused => {
@@ -108,6 +110,12 @@ impl Operations {
                 Ok(status == StatusCode::NOT_MODIFIED && !again)
             }
         }
+    }
+
+    /// Records where the processes of the container begin.
+    pub(super) fn record_processes(&self, inspection: &Inspection) {
+        let (id, pid) = (inspection.id.clone(), inspection.process());
+        self.context.processes.set(RunRoot::Container { id, pid });
     }
 
     /// Unpauses the container, if possible.

@@ -3,7 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use super::Container;
 
 /// Returns the path of the socket: the configured path, that of the environment, or the first usual path that exists.
 ///
@@ -21,6 +24,12 @@ pub(super) fn find_socket(configured: Option<&Path>) -> Result<PathBuf, Vec<Path
         Some(path) => Ok(path.clone()),
         None => Err(paths),
     }
+}
+
+/// Returns the user of the engine of a container: the owner of its socket.
+pub(crate) fn engine_user(container: &Container) -> Option<u32> {
+    let socket = find_socket(container.engine.as_deref()).ok()?;
+    Some(socket.metadata().ok()?.uid())
 }
 
 /// Returns the user ID of dormouse.

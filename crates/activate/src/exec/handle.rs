@@ -77,6 +77,11 @@ impl GuardHandle {
         Ok((Self { child, socket, received: Vec::new(), run_id }, lines))
     }
 
+    /// Returns the number of the guard process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends a request. A guard that is gone is noticed by [`Self::receive`].
     pub(super) async fn send(&mut self, request: GuardRequest) {
         let _ = self.socket.write_all(&[request.to_byte()]).await;

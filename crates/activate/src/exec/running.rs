@@ -15,6 +15,7 @@ use super::notify_socket::{Notification, NotifySocket};
 use super::protocol::{GuardEvent, GuardRequest};
 use super::{Exec, failure};
 use crate::process::{LastLine, OutputLines, Termination, environment, next_line, spawn_failure};
+use crate::run_processes::RunRoot;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
 /// When dormouse itself ends, it waits for the stop timeout plus this margin, then exits. The guard continues the stop.
@@ -87,6 +88,9 @@ impl<'a> Running<'a> {
         environment.extend(exec.environment.iter().cloned());
         let (guard, output) = GuardHandle::start(exec, environment, context.stop_timeout)
             .map_err(|error| failed(guard_failure(&error)))?;
+        if let Some(pid) = guard.pid() {
+            context.processes.set(RunRoot::Guard(pid));
+        }
         Ok(Self {
             exec,
             context,

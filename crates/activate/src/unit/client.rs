@@ -13,7 +13,7 @@ use super::{Manager, Unit};
 /// The D-Bus interface that all units have.
 pub(super) const UNIT: &str = "org.freedesktop.systemd1.Unit";
 
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// The number of ended jobs to keep. The caller waits for one, and others may end at the same time.
 const KEPT_JOBS: usize = 8;

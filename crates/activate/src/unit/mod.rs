@@ -7,6 +7,7 @@ mod client;
 mod dbus;
 mod driver;
 mod manager;
+mod parts;
 mod reason;
 mod state;
 
@@ -15,6 +16,7 @@ use std::fmt;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use self::driver::Driver;
+pub(crate) use self::parts::control_groups;
 use crate::{ActivatorContext, Event, Request};
 
 /// A systemd unit.

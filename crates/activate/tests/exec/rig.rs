@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dormouse_activate::exec::Exec;
 use dormouse_activate::{
-    ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request,
+    ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request, RunProcesses,
 };
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait;
@@ -46,8 +46,13 @@ impl Rig {
             };
             into.send_modify(|lines: &mut Vec<String>| lines.push(line));
         });
-        let context =
-            ActivatorContext { name: "web".to_owned(), stop_timeout, started_by_dormouse: false, log };
+        let context = ActivatorContext {
+            name: "web".to_owned(),
+            stop_timeout,
+            started_by_dormouse: false,
+            processes: RunProcesses::default(),
+            log,
+        };
         Self { activator: dormouse_activate::spawn(ActivatorConfig::Exec(exec), context), lines }
     }
 

@@ -52,8 +52,8 @@ pub const SERVICE: &[Key] = &[
         ..key("servers.to", TEXT, "\"127.0.0.1:9000\"")
     },
     Key {
-        manual: "The workload of the server, as for a service. on, allow, stop_foreign and the timeouts are set \
-                 in the wake table of the service.",
+        manual: "The workload of the server, as for a service. on, allow, stop_foreign, foreign_listener and the \
+                 timeouts are set in the wake table of the service.",
         ..key("servers.wake", TABLE, "{ unit = \"nginx.service\" }")
     },
     Key {
@@ -171,6 +171,13 @@ pub const SERVICE: &[Key] = &[
         default: defaults::STOP_FOREIGN.text,
         manual: "Also freeze and stop a workload that dormouse did not start.",
         ..flagged("wake.stop_foreign", "--stop-foreign", SWITCH, "true")
+    },
+    Key {
+        default: defaults::FOREIGN_LISTENER.text,
+        manual: "What to do with a listener at the address of the server that does not belong to the workload: give \
+                 it no clients (refuse), or all of them (allow). Use allow where the workload lets another program \
+                 listen, for example for an exec of docker run. See the section LISTENERS OF OTHER PROGRAMS.",
+        ..flagged("wake.foreign_listener", "--foreign-listener", "\"refuse\" or \"allow\"", "\"allow\"")
     },
     Key {
         default: defaults::START_TIMEOUT.text,

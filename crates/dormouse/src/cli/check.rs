@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dormouse_activate::{ActivatorConfig, Support, command_line};
+use dormouse_activate::{ActivatorConfig, ListenerRule, Support, command_line};
 use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
-use dormouse_config::model::{Config, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn};
+use dormouse_config::model::{
+    Config, ForeignListener, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn,
+};
 use dormouse_config::proxy_protocol::Sources;
 use dormouse_core::address::{ListenAddress, Target};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
@@ -154,6 +156,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     };
     let start = TimeSpan::Finite(waking.start_timeout);
     lines.push(("ready when", format!("{}{settle}; within {start}", readiness(service))));
+    lines.extend(listener(service).map(|listener| ("listener", listener)));
     lines.push(("sleeps", sleep(service)));
     if let Some(group) = &service.exclusive {
         lines.push(("runs alone", format!("in the group {group}")));
@@ -162,6 +165,27 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         lines.push(("grows", format!("by the next server when each that runs has {soft} sessions")));
     }
     lines
+}
+
+/// Describes whose listener the clients reach. `None` for workloads whose processes dormouse does not know.
+fn listener(service: &ServiceConfig) -> Option<String> {
+    if service.waking.foreign_listener == ForeignListener::Allow {
+        return Some("that of any program (wake.foreign_listener)".to_owned());
+    }
+    let rule = |server: &ServerConfig| server.wake.as_ref().map(|wake| wake.properties().listener);
+    if service.servers.iter().any(|server| rule(server) == Some(ListenerRule::OwnBeforeStart)) {
+        return Some(
+            "one from before the start must belong to the workload, its manager or its engine".to_owned(),
+        );
+    }
+    let own = service.servers.iter().find(|server| rule(server) == Some(ListenerRule::Own))?;
+    let note = match &own.to {
+        Target::Tcp { .. } => {
+            "; while it sleeps any user may listen at its address, so prefer a UNIX socket in a private directory"
+        }
+        _ => "",
+    };
+    Some(format!("that of the started process alone{note}"))
 }
 
 fn listen_on(listen: &Listen) -> String {

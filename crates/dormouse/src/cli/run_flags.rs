@@ -223,6 +223,12 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "CIDR",
         &["Let only clients from this range start the workload; may be given several times"],
     ),
+    key(
+        "wake.foreign_listener",
+        "foreign-listener",
+        "refuse|allow",
+        &["Give clients to a listener that does not belong to the workload, or not"],
+    ),
     key("wake.start_timeout", "start-timeout", "SPAN", &["Give up on a start that takes longer than this"]),
     key("wake.stop_timeout", "stop-timeout", "SPAN", &["Kill the workload if a stop takes longer than this"]),
     flag(

@@ -68,6 +68,17 @@ impl Route {
         }
     }
 
+    /// Returns the IP addresses of the server, as far as the resolver knows them.
+    pub async fn inet_addresses(&self) -> Vec<SocketAddr> {
+        let endpoints = match &self.addresses {
+            Addresses::Fixed(endpoints) => endpoints.clone(),
+            Addresses::Named(cache) => cache.addresses().await.unwrap_or_default(),
+            Addresses::Slot(slot) => slot.borrow().map(Endpoint::Inet).into_iter().collect(),
+        };
+        let inet = |endpoint| if let Endpoint::Inet(address) = endpoint { Some(address) } else { None };
+        endpoints.into_iter().filter_map(inet).collect()
+    }
+
     /// Connects to the first address that answers. If `client_has_data`, the last packet of the handshake may carry the
     /// client's bytes.
     ///

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_config::model::{ServerConfig, ServiceConfig};
+use dormouse_activate::{ActivatorConfig, ListenerRule};
+use dormouse_config::model::{ForeignListener, ServerConfig, ServiceConfig};
 use dormouse_core::activation::Policy;
 use dormouse_log::Log;
 use dormouse_sys::resolve::ResolveError;
@@ -99,12 +100,21 @@ fn wakeable_server(
     let settings = ActivationSettings {
         activator: wake.clone(),
         route: Arc::clone(route),
+        listener: listener_rule(config, wake),
         readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
         stop_timeout: config.waking.stop_timeout,
         keep_warm: config.idle.keep_warm.clone(),
         group: config.exclusive.as_deref().map(|name| registry.group(name)),
     };
     Some(registry.get_or_start(&id, &name, policy(config), settings, log))
+}
+
+/// Returns whose listener a connection to a server may reach.
+fn listener_rule(config: &ServiceConfig, wake: &ActivatorConfig) -> ListenerRule {
+    match config.waking.foreign_listener {
+        ForeignListener::Allow => ListenerRule::Any,
+        ForeignListener::Refuse => wake.properties().listener,
+    }
 }
 
 /// Starts the health checks, and follows the names.

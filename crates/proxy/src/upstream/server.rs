@@ -93,7 +93,14 @@ impl Server {
         let UpstreamRequest { client, client_has_data, permit, .. } = request;
         tokio::select! {
             held = self.target.hold(client, *client_has_data, permit, error, deadline) => match held {
-                Ok(connected) => Ok((connected, lease)),
+                // Its listener was gone meanwhile, so somebody else may have taken the address.
+                Ok(connected) => match wakeable.check_connection(connected).await {
+                    Some(connected) => Ok((connected, lease)),
+                    None => Err(AttemptError::ServerFailed(Refusal::NotWoken(
+                        LeaseRefusal::StartFailed,
+                        wakeable.reason(),
+                    ))),
+                },
                 Err(refusal) => Err(AttemptError::Refused(refusal)),
             },
             () = lease.lost() => Err(AttemptError::ServerStopped),

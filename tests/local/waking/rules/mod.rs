@@ -12,3 +12,4 @@ mod ready;
 mod replay;
 mod scale;
 mod scene;
+mod stranger;

@@ -7,6 +7,6 @@ mod debian13;
 mod docker;
 mod faults;
 mod life_cycle;
-mod podman;
+pub(crate) mod podman;
 mod rounds;
 mod sleep;

@@ -7,4 +7,4 @@ mod managers;
 mod other_programs;
 mod rounds;
 mod sleep;
-mod stage;
+pub(crate) mod stage;

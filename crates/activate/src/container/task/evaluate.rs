@@ -14,6 +14,7 @@ impl Task {
             self.watch();
         }
         self.pid = inspection.process();
+        self.operations.record_processes(inspection);
         self.unhealthy &= inspection.health() != HealthStatus::Healthy;
         if let Some(watch) = &mut self.watch {
             // A process that has ended is not watched again, however long the engine takes to notice.

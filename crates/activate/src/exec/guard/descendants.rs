@@ -40,11 +40,16 @@ pub(super) fn reap() -> Reaped {
     }
 }
 
-/// Returns all descendants. A process that is created or loses its parent during the search may be missing.
+/// Returns all descendants of this process, see [`descendants_of`].
 pub(super) fn descendants() -> Vec<Pid> {
+    descendants_of(getpid())
+}
+
+/// Returns all descendants of a guard. A process that is created or loses its parent during the search may be missing.
+pub(crate) fn descendants_of(guard: Pid) -> Vec<Pid> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    let mut next = vec![getpid()];
+    let mut next = vec![guard];
     while let Some(parent) = next.pop() {
         for child in children(parent) {
             if found.len() < MAX_PROCESSES && seen.insert(child) {

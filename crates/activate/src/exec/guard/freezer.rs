@@ -193,7 +193,11 @@ fn is_delegated(group: &Path) -> bool {
 /// Returns the directory of the group that this process is in.
 fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = unified_path(&groups)?;
+    directory_of_group(unified_path(&groups)?)
+}
+
+/// Returns the directory of the group with this path in the unified hierarchy.
+pub(crate) fn directory_of_group(path: &str) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let (root, mounted) = mounts.lines().find_map(cgroup2_mount)?;
     let below = path.strip_prefix(root.trim_end_matches('/'))?;

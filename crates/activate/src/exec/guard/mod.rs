@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 
+pub(crate) use self::descendants::descendants_of;
+pub(crate) use self::freezer::directory_of_group;
 use self::supervise::Guard;
 use super::notify_socket;
 use super::protocol::DESCRIPTOR_LIMIT;

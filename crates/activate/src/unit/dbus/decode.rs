@@ -119,6 +119,8 @@ pub(in crate::unit) enum Value {
     Number(i64),
     /// `(ss)`
     Pair(String, String),
+    /// `as`
+    Texts(Vec<String>),
 }
 
 /// Reads values from bytes.
@@ -166,8 +168,19 @@ impl<'a> Reader<'a> {
                 self.align(8)?;
                 Value::Pair(self.text()?, self.text()?)
             }
+            "as" => Value::Texts(self.texts()?),
             _ => return Err(Malformed),
         })
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, Malformed> {
+        let length = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
+        let end = self.position.checked_add(length).ok_or(Malformed)?;
+        let mut texts = Vec::new();
+        while self.position < end {
+            texts.push(self.text()?);
+        }
+        if self.position == end { Ok(texts) } else { Err(Malformed) }
     }
 
     /// Enters an array of structures. Returns the position of its end.

@@ -250,7 +250,28 @@ A time span is a string as in \fBsystemd.time\fR(7), for example "1min 30s", or 
 no limit. A command is a string that is split into words as a shell does, or a list of words; no shell runs it: write
 ["sh", "\-c", "..."] where you need one.
 "#,
-    r#".SH EXAMPLE
+    r#".SH LISTENERS OF OTHER PROGRAMS
+While a workload sleeps, any user of the machine may listen at its TCP address. So each start judges who listens there
+before the server gets a client, and a listener that does not belong to the workload gets none. The log and the error of
+the start name its process.
+.IP \(bu 2
+exec: each listener at the address must belong to the started program or its descendants, also if they are daemons.
+.IP \(bu 2
+unit: a listener from before the start, or of a unit that dormouse did not start, must belong to the unit, to a service that
+it pulls in (Requires=, Wants=, BindsTo= and others, or PartOf= the unit), to the service manager (a socket unit) or to a
+container engine. For a listener that appears after the start a warning is logged.
+.IP \(bu 2
+container: likewise, with the processes of the container and the programs by which its engine forwards ports.
+.IP \(bu 2
+start (commands) and wol are not judged, nor are servers on other machines and translated addresses (NAT).
+.PP
+Set foreign_listener to "allow" where the workload lets another program listen. Running sessions and new connections to a
+server that is up are not judged. Without privileges dormouse cannot look into the processes of other users; it then
+judges by the user and the control group of the socket.
+.PP
+Prefer UNIX sockets for exec where the program can use them: in a directory that only dormouse and the program may write,
+for example below RuntimeDirectory=, nobody else can take their place.
+.SH EXAMPLE
 .nf
 [services.web]
 listen = ["*:80", "unix:/run/web.sock?mode=0660"]

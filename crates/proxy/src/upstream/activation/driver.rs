@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_activate::{Activator, ActivatorContext, Event as ActivatorEvent, LogLine, Request};
+use dormouse_activate::{
+    Activator, ActivatorContext, Event as ActivatorEvent, ListenerRule, LogLine, Request, RunProcesses,
+};
 use dormouse_core::activation::{Event, Eviction};
 use dormouse_core::schedule::is_open;
 use dormouse_log::{Level, Log};
@@ -15,6 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::group::{GroupEvent, Membership};
+use super::listener_check::{ListenerCheck, ListenersBefore};
 use super::readiness::{Probe, Urgency};
 use super::settings::ActivationSettings;
 use crate::upstream::wakeable::WakeableServer;
@@ -44,13 +47,16 @@ impl Driver {
             let _ = predecessor.await;
         }
         let settings = Arc::clone(&self.settings.borrow_and_update());
-        let context = self.context(&settings, self.started_by_dormouse);
+        let processes = RunProcesses::default();
+        let context = self.context(&settings, self.started_by_dormouse, &processes);
         let mut running = RunningDriver {
             activator: dormouse_activate::spawn(settings.activator.clone(), context),
             outdated: false,
             driver: self,
             settings,
             ready_reported: Arc::new(Notify::new()),
+            processes,
+            listeners_before: ListenersBefore::default(),
             probe: None,
             group: Membership::default(),
             found_own_workload: false,
@@ -63,7 +69,12 @@ impl Driver {
         running.end().await;
     }
 
-    fn context(&self, settings: &ActivationSettings, started_by_dormouse: bool) -> ActivatorContext {
+    fn context(
+        &self,
+        settings: &ActivationSettings,
+        started_by_dormouse: bool,
+        processes: &RunProcesses,
+    ) -> ActivatorContext {
         let (name, log) = (self.server.name().to_owned(), self.log.clone());
         let write = Arc::new(move |line: LogLine<'_>| match line {
             LogLine::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
@@ -74,6 +85,7 @@ impl Driver {
             name: self.server.name().to_owned(),
             stop_timeout: settings.stop_timeout,
             started_by_dormouse,
+            processes: processes.clone(),
             log: write,
         }
     }
@@ -88,6 +100,10 @@ struct RunningDriver {
     outdated: bool,
     /// Notified when the workload reports that it is ready.
     ready_reported: Arc<Notify>,
+    /// Where the processes of the present run begin.
+    processes: RunProcesses,
+    /// The listeners that were at the server's addresses before the last start.
+    listeners_before: ListenersBefore,
     /// Tries whether the server is ready.
     probe: Option<Probe>,
     group: Membership,
@@ -119,7 +135,7 @@ impl RunningDriver {
                     }
                 }
                 event = self.group.next_event() => match event {
-                    GroupEvent::Entered => self.send(Request::Start).await,
+                    GroupEvent::Entered => self.request_start().await,
                     GroupEvent::Contended(contended) => {
                         server.set_eviction(Eviction::ExclusiveGroup, contended);
                     }
@@ -168,7 +184,7 @@ impl RunningDriver {
     /// Starts an activator with the present settings. The one before ends because its requests are closed.
     fn start_activator(&mut self) {
         self.outdated = false;
-        let context = self.driver.context(&self.settings, false);
+        let context = self.driver.context(&self.settings, false, &self.processes);
         self.activator = dormouse_activate::spawn(self.settings.activator.clone(), context);
     }
 
@@ -176,9 +192,10 @@ impl RunningDriver {
         match request {
             Request::Start => {
                 self.ready_reported = Arc::new(Notify::new());
-                if self.group.enter(self.settings.group.as_ref()) {
-                    return;
+                if !self.group.enter(self.settings.group.as_ref()) {
+                    self.request_start().await;
                 }
+                return;
             }
             Request::Stop if self.group.is_entering() => {
                 // The workload was never started.
@@ -190,6 +207,14 @@ impl RunningDriver {
             Request::Freeze | Request::Thaw => {}
         }
         self.send(request).await;
+    }
+
+    /// Lets the activator start the workload. What listens now is none of its listeners.
+    async fn request_start(&mut self) {
+        if self.settings.listener == ListenerRule::OwnBeforeStart {
+            self.listeners_before = ListenersBefore::look(&self.settings.route).await;
+        }
+        self.send(Request::Start).await;
     }
 
     async fn send(&mut self, request: Request) {
@@ -204,11 +229,11 @@ impl RunningDriver {
                 if foreign {
                     server.mark_foreign();
                 }
-                self.start_probe(Urgency::Requested);
+                self.start_probe(Urgency::Requested, foreign);
             }
             ActivatorEvent::Running { foreign } => {
                 self.found_own_workload = !foreign;
-                self.start_probe(Urgency::Background);
+                self.start_probe(Urgency::Background, foreign);
             }
             ActivatorEvent::Ready => self.ready_reported.notify_one(),
             ActivatorEvent::StartFailed(error) => {
@@ -244,10 +269,15 @@ impl RunningDriver {
         }
     }
 
-    fn start_probe(&mut self, urgency: Urgency) {
-        let ActivationSettings { readiness, route, .. } = &*self.settings;
-        let context = self.driver.context(&self.settings, false);
-        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context));
+    /// Begins to try whether the server is ready. `foreign`: dormouse has not started the workload.
+    fn start_probe(&mut self, urgency: Urgency, foreign: bool) {
+        let ActivationSettings { readiness, route, activator, listener, .. } = &*self.settings;
+        let context = self.driver.context(&self.settings, false, &self.processes);
+        let before = (!foreign).then(|| self.listeners_before.clone());
+        let server = &self.driver.server;
+        let listeners = ListenerCheck::new(*listener, route, activator, context.clone(), before, server);
+        server.set_connection_check(listeners.for_held_clients());
+        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
     }
 
     /// Cleans up after the workload has ended.

@@ -2,6 +2,7 @@
 
 mod driver;
 mod group;
+mod listener_check;
 mod readiness;
 mod registry;
 mod settings;

@@ -13,6 +13,7 @@ use dormouse_relay::Stream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::listener_check::{Judged, ListenerCheck};
 use crate::connect::retry_pace::RetryPace;
 use crate::connect::{OnRefused, Route};
 use crate::upstream::exchange::exchange;
@@ -49,41 +50,45 @@ impl Readiness {
         reported: &Arc<Notify>,
         urgency: Urgency,
         context: ActivatorContext,
+        listeners: Arc<ListenerCheck>,
     ) -> Probe {
         let (readiness, route, reported) = (self.clone(), Arc::clone(route), Arc::clone(reported));
         Box::pin(async move {
+            if matches!(readiness.ready, Ready::Notify | Ready::Healthy) {
+                reported.notified().await;
+            }
+            let tries =
+                Tries { readiness: &readiness, route: &route, context: &context, listeners: &listeners };
             loop {
-                let conn = readiness.await_ready(&route, &reported, urgency, &context).await;
+                let conn = tries.await_ready(urgency).await;
                 if readiness.settle.is_zero() {
                     return conn;
                 }
                 drop(conn);
                 sleep(readiness.settle).await;
                 // The server must be ready still.
-                if matches!(readiness.ready, Ready::Notify | Ready::Healthy)
-                    || readiness.try_once(&route, &context).await.is_some()
-                {
+                if tries.try_once().await.is_some() {
                     return None;
                 }
             }
         })
     }
+}
 
-    async fn await_ready(
-        &self,
-        route: &Route,
-        reported: &Notify,
-        urgency: Urgency,
-        context: &ActivatorContext,
-    ) -> Option<Stream> {
-        let path = match &self.ready {
-            Ready::Notify | Ready::Healthy => {
-                reported.notified().await;
-                return None;
-            }
+/// What the tries of one start need.
+struct Tries<'a> {
+    readiness: &'a Readiness,
+    route: &'a Route,
+    context: &'a ActivatorContext,
+    listeners: &'a Arc<ListenerCheck>,
+}
+
+impl Tries<'_> {
+    async fn await_ready(&self, urgency: Urgency) -> Option<Stream> {
+        let path = match &self.readiness.ready {
             Ready::File(path) => Some(path.as_path()),
-            Ready::Connect | Ready::Expect { .. } => route.path(),
-            Ready::Command(_) => None,
+            Ready::Connect | Ready::Expect { .. } => self.route.path(),
+            Ready::Notify | Ready::Healthy | Ready::Command(_) => None,
         };
         let mut pace = match urgency {
             Urgency::Requested => RetryPace::new(path),
@@ -91,7 +96,7 @@ impl Readiness {
         };
         loop {
             pace.watch(false);
-            if let Some(conn) = self.try_once(route, context).await {
+            if let Some(conn) = self.try_once().await {
                 return conn;
             }
             pace.next_try().await;
@@ -99,17 +104,33 @@ impl Readiness {
     }
 
     /// Tries once. Returns `None` if the server is not ready, else the connection that showed it, if there is one.
-    async fn try_once(&self, route: &Route, context: &ActivatorContext) -> Option<Option<Stream>> {
-        match &self.ready {
-            Ready::Notify | Ready::Healthy => Some(None),
-            Ready::Connect => route.connect(false, OnRefused::GiveUp).await.ok().map(Some),
-            Ready::File(path) => Path::exists(path).then_some(None),
-            Ready::Command(argv) => succeeds(argv, context, ATTEMPT_TIMEOUT).await.then_some(None),
-            Ready::Expect { send, expect } => {
-                let server = route.connect(false, OnRefused::GiveUp).await.ok()?;
-                let answered = timeout(ATTEMPT_TIMEOUT, exchange(server, send, expect)).await;
-                (answered == Ok(true)).then_some(None)
+    async fn try_once(&self) -> Option<Option<Stream>> {
+        let is_ready = match &self.readiness.ready {
+            Ready::Connect => {
+                return match self.connect().await? {
+                    Judged::Server(conn) => Some(Some(conn)),
+                    Judged::Reconnect(_) => Some(None),
+                    Judged::Refused => None,
+                };
             }
-        }
+            Ready::Expect { send, expect } => {
+                // What is sent may be a secret.
+                let (Judged::Server(server) | Judged::Reconnect(server)) = self.connect().await? else {
+                    return None;
+                };
+                let answered = timeout(ATTEMPT_TIMEOUT, exchange(server, send, expect)).await;
+                return (answered == Ok(true)).then_some(None);
+            }
+            Ready::Notify | Ready::Healthy => true,
+            Ready::File(path) => Path::exists(path),
+            Ready::Command(argv) => succeeds(argv, self.context, ATTEMPT_TIMEOUT).await,
+        };
+        (is_ready && self.listeners.listeners().await).then_some(None)
+    }
+
+    /// Connects to the server, and judges the connection.
+    async fn connect(&self) -> Option<Judged> {
+        let conn = self.route.connect(false, OnRefused::GiveUp).await.ok()?;
+        Some(self.listeners.connection(conn).await)
     }
 }

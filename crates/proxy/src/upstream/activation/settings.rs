@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_activate::ActivatorConfig;
+use dormouse_activate::{ActivatorConfig, ListenerRule};
 use dormouse_core::schedule::WeeklyWindow;
 
 use super::group::Group;
@@ -17,6 +17,8 @@ pub(in crate::upstream) struct ActivationSettings {
     pub(in crate::upstream) activator: ActivatorConfig,
     /// The route to the server.
     pub(in crate::upstream) route: Arc<Route>,
+    /// Whose listener a connection may reach.
+    pub(in crate::upstream) listener: ListenerRule,
     /// How to find out that the server is ready.
     pub(in crate::upstream) readiness: Readiness,
     /// How long a stop may take.

@@ -4,6 +4,7 @@
 //! Sessions and the server's driver meet here. A client that finds the server awake gets its lease without waiting for
 //! the driver. The lock is never held over a wait.
 
+mod connection_check;
 mod lease;
 mod state;
 
@@ -19,6 +20,7 @@ use dormouse_relay::Stream;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::stats::wake::{WakeCounters, WokenBy};
+pub(super) use connection_check::ConnectionCheck;
 pub use lease::Lease;
 pub(super) use lease::Waiter;
 use state::ServerState;
@@ -32,6 +34,8 @@ pub struct WakeableServer {
     /// The statistics of the server's starts and of its waiting clients.
     pub counters: WakeCounters,
     state: Mutex<ServerState>,
+    /// Checks connections of held clients. `None` before the first start.
+    connection_check: Mutex<Option<ConnectionCheck>>,
     /// Notified when the driver has something to do.
     pub(super) driver_wakeup: Notify,
     /// The number of the current run. Leases for earlier runs are lost.
@@ -65,6 +69,7 @@ impl WakeableServer {
             log,
             counters: WakeCounters::default(),
             state: Mutex::new(ServerState::new(policy, Instant::now())),
+            connection_check: Mutex::new(None),
             driver_wakeup: Notify::new(),
             run: watch::Sender::new(0),
             capacity,
@@ -117,9 +122,10 @@ impl WakeableServer {
         self.lock().machine.snapshot()
     }
 
-    /// Returns why the last start failed, or why the server ended.
+    /// Returns why the last start failed, why the server ended, or what stands in the way of the start in progress.
     pub fn reason(&self) -> Option<Arc<str>> {
-        self.lock().reason.clone()
+        let state = self.lock();
+        state.reason.clone().or_else(|| state.start_problem.clone())
     }
 
     /// Wakes the server without a client. It is stopped again by the usual rules.
@@ -204,6 +210,26 @@ impl WakeableServer {
     /// Returns whether the server was started, and is not ready yet.
     pub(super) fn is_starting(&self) -> bool {
         self.lock().machine.state() == State::Starting
+    }
+
+    /// Records what stands in the way of the start in progress. The reason of a start that fails contains it.
+    pub(super) fn set_start_problem(&self, problem: &str) {
+        self.lock().start_problem = Some(problem.into());
+    }
+
+    /// Sets the check of connections of held clients.
+    pub(super) fn set_connection_check(&self, check: ConnectionCheck) {
+        *self.connection_check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+    }
+
+    /// Checks a connection that a held client got after the server had not answered. Returns it if it leads to the
+    /// server.
+    pub(super) async fn check_connection(&self, stream: Stream) -> Option<Stream> {
+        let check = self.connection_check.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match check {
+            Some(check) => check.check(stream).await,
+            None => Some(stream),
+        }
     }
 
     /// Records the server's first byte since its start. From now on a connection that ends early is the server's

@@ -31,6 +31,8 @@ pub(super) struct ServerState {
     pub(super) ready_conn: Option<Stream>,
     /// Why the last start failed, or the server ended.
     pub(super) reason: Option<Arc<str>>,
+    /// What stands in the way of the start in progress, although the workload may run.
+    pub(super) start_problem: Option<Arc<str>>,
     /// The state that was last written to the log.
     reported: State,
     /// Whether the server runs, or is about to, because dormouse has started it.
@@ -58,6 +60,7 @@ impl ServerState {
             has_sent: false,
             ready_conn: None,
             reason: None,
+            start_problem: None,
             start_began: now,
             cold_start: None,
         }
@@ -115,6 +118,7 @@ impl ServerState {
                 self.has_sent = false;
                 self.start_began = now;
                 self.reason = None;
+                self.start_problem = None;
                 Request::Start
             }
             Action::Stop => Request::Stop,
@@ -152,6 +156,7 @@ impl ServerState {
             State::Ready | State::Idle if before == State::Starting => {
                 let took = now.duration_since(self.start_began);
                 self.cold_start = Some(took);
+                self.start_problem = None;
                 counters.cold_starts.add(took);
                 log.line(level, format_args!("{name}: {state} after {:.3} s.", took.as_secs_f64()));
             }
@@ -163,7 +168,12 @@ impl ServerState {
                 counters.failed_starts.inc();
                 let waited = now.duration_since(self.start_began).as_secs_f64();
                 let late = || format!("it was not ready within {waited:.1} s (start_timeout)").into();
-                let reason = self.reason.get_or_insert_with(late);
+                let reason: Arc<str> = self.reason.take().unwrap_or_else(late);
+                let reason = match self.start_problem.take() {
+                    Some(problem) => format!("{reason}; {problem}").into(),
+                    None => reason,
+                };
+                let reason = self.reason.insert(reason);
                 log.line(Level::Err, format_args!("{name}: {before} → {state}: {reason}"));
             }
             State::Stopped if self.reason.is_some() && before != State::Stopping => {

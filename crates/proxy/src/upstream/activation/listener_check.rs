@@ -1,0 +1,299 @@
+//! Whose listener a new connection has reached: that of the workload, or that of a stranger who listens at its address.
+//!
+//! While a workload sleeps, any user of the machine may listen at its TCP address. So each start asks the kernel who
+//! listens there, and who has accepted the connection that shows that the server is ready. Later connections are not
+//! judged: while the workload has its listener, no other user gets the address.
+
+mod refused;
+mod report;
+mod suspects;
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_activate::{ActivatorConfig, ActivatorContext, ListenerRule, Owner, Verdict};
+use dormouse_core::sock_diag::InetSocket;
+use dormouse_relay::Stream;
+use dormouse_sys::credentials::{Credentials, peer_credentials};
+use dormouse_sys::{blocking, sock_diag};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, getpeername, getsockname};
+use tokio::time::timeout;
+
+use self::refused::RefusedSocket;
+use self::report::Report;
+use self::suspects::{Suspects, Usable};
+use crate::connect::Route;
+use crate::upstream::wakeable::{ConnectionCheck, WakeableServer};
+
+/// The time that the addresses of a name may take. The connection has just used them.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Judges the listeners at the address of one server, for one start.
+#[derive(Debug)]
+pub(super) struct ListenerCheck {
+    rule: ListenerRule,
+    route: Arc<Route>,
+    activator: ActivatorConfig,
+    context: ActivatorContext,
+    /// The listeners that were there before the start. `None`: dormouse did not start this run.
+    before: Option<ListenersBefore>,
+    refused: RefusedSocket,
+    report: Report,
+}
+
+/// The identities of the listeners that were at the addresses of a server before dormouse started it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ListenersBefore(HashSet<u64>);
+
+/// What may be done with a connection.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// It leads to the server.
+    Server(Stream),
+    /// The server listens, but this connection is over or translated (NAT): its other end has no owner here. A client
+    /// gets another one.
+    Reconnect(Stream),
+    /// It leads to a stranger, or nobody listens any more.
+    Refused,
+}
+
+/// What came of a look at the sockets at an address.
+enum Outcome {
+    /// All belong to the workload, as far as they are judged.
+    Own(Box<Suspects>),
+    /// It cannot be told whose they are.
+    Unknown,
+    /// One belongs to a stranger.
+    Stranger,
+    /// A limit of the system prevented the look, or a socket has gone. The next try looks again.
+    Failed,
+}
+
+impl ListenersBefore {
+    /// Returns the listeners that are at the addresses of a server now.
+    pub(super) async fn look(route: &Route) -> Self {
+        let addresses = local_addresses(route).await.into_iter();
+        let found = addresses.filter_map(|address| sock_diag::listeners(address).ok());
+        Self(found.flatten().map(|listener| listener.cookie).collect())
+    }
+}
+
+impl ListenerCheck {
+    /// Creates the check for one start of the server with this route.
+    pub(super) fn new(
+        rule: ListenerRule,
+        route: &Arc<Route>,
+        activator: &ActivatorConfig,
+        context: ActivatorContext,
+        before: Option<ListenersBefore>,
+        server: &Arc<WakeableServer>,
+    ) -> Arc<Self> {
+        let report = Report::new(server, context.log.clone(), activator.to_string());
+        let (route, activator) = (Arc::clone(route), activator.clone());
+        Arc::new(Self { rule, route, activator, context, before, refused: RefusedSocket::default(), report })
+    }
+
+    /// Judges a new connection to the server.
+    pub(super) async fn connection(self: &Arc<Self>, stream: Stream) -> Judged {
+        match (self.rule, peer_of(&stream)) {
+            (ListenerRule::Own | ListenerRule::OwnBeforeStart, Peer::Inet { local, peer }) => {
+                match self.look_at(peer, Some(local)).await {
+                    Outcome::Own(suspects) => match suspects.usable(self.rule) {
+                        Usable::Connection => Judged::Server(stream),
+                        Usable::Listener => Judged::Reconnect(stream),
+                        Usable::Nothing => Judged::Refused,
+                    },
+                    Outcome::Unknown => Judged::Server(stream),
+                    Outcome::Stranger | Outcome::Failed => Judged::Refused,
+                }
+            }
+            (ListenerRule::Own, Peer::Unix(listener)) => {
+                let owner = self.owner().await;
+                let verdict = in_thread(move || owner.judge_unix(listener)).await;
+                let path = self.route.path().map_or_else(String::new, |path| path.display().to_string());
+                match self.outcome(verdict, &path) {
+                    Ok(()) | Err(Outcome::Unknown) => Judged::Server(stream),
+                    Err(_) => Judged::Refused,
+                }
+            }
+            // Another machine, or the UNIX socket of a unit or a container.
+            (_, Peer::Other | Peer::Unix(_)) | (ListenerRule::Any, _) => Judged::Server(stream),
+        }
+    }
+
+    /// Returns the check for connections that a held client gets after the server did not answer. Its listener may have
+    /// gone, and a stranger come. A connection to a stranger is not returned.
+    pub(super) fn for_held_clients(self: &Arc<Self>) -> ConnectionCheck {
+        let check = Arc::clone(self);
+        ConnectionCheck::new(move |stream| {
+            let check = Arc::clone(&check);
+            Box::pin(async move {
+                match check.connection(stream).await {
+                    Judged::Server(stream) | Judged::Reconnect(stream) => Some(stream),
+                    Judged::Refused => None,
+                }
+            })
+        })
+    }
+
+    /// Judges the listeners at the server's addresses. Returns whether none belongs to a stranger.
+    pub(super) async fn listeners(self: &Arc<Self>) -> bool {
+        if self.rule == ListenerRule::Any {
+            return true;
+        }
+        for address in local_addresses(&self.route).await {
+            if matches!(self.look_at(address, None).await, Outcome::Stranger | Outcome::Failed) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Judges the listeners at an address, and the connection from `local` to it.
+    async fn look_at(self: &Arc<Self>, peer: SocketAddr, local: Option<SocketAddr>) -> Outcome {
+        let suspects = match self.suspects(peer, local).await {
+            Ok(suspects) => suspects,
+            Err(error) if sock_diag::is_unavailable(error) => {
+                self.report.unknown(&format!("the kernel's socket diagnostics are unavailable: {error}"));
+                return Outcome::Unknown;
+            }
+            Err(_) => return Outcome::Failed,
+        };
+        if !suspects.later.is_empty() {
+            self.warn_in_background(peer, suspects.later.clone());
+        }
+        if !suspects.strict.is_empty() {
+            if self.refused.is_among(&suspects.strict) {
+                return Outcome::Stranger;
+            }
+            let (owner, strict) = (self.owner().await, suspects.strict.clone());
+            let judged = in_thread(move || judge(&owner, &strict)).await;
+            if let Some((Verdict::Stranger(_), cookie)) = &judged {
+                // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
+                let now = self.suspects(peer, local).await;
+                if !now.is_ok_and(|now| now.strict.iter().any(|socket| socket.cookie == *cookie)) {
+                    return Outcome::Failed;
+                }
+                self.refused.record(*cookie);
+            }
+            let verdict = judged.map(|(verdict, _)| verdict);
+            if let Err(outcome) = self.outcome(verdict, &peer.to_string()) {
+                return outcome;
+            }
+        }
+        Outcome::Own(Box::new(suspects))
+    }
+
+    /// Returns the sockets to judge. The order matters: a connection that waits in a queue afterwards was taken by one of
+    /// the listeners seen before.
+    async fn suspects(&self, peer: SocketAddr, local: Option<SocketAddr>) -> Result<Suspects, Errno> {
+        let mut listeners = sock_diag::listeners(peer)?;
+        if self.rule == ListenerRule::Own {
+            // A later connection may get to any of the server's addresses.
+            for other in local_addresses(&self.route).await.into_iter().filter(|other| *other != peer) {
+                listeners.extend(sock_diag::listeners(other)?);
+            }
+        }
+        let end = local.map(|local| sock_diag::other_end(local, peer)).transpose()?;
+        let before = self.before.as_ref().filter(|_| self.rule == ListenerRule::OwnBeforeStart);
+        Ok(Suspects::new(listeners, end.flatten(), before.map(|before| &before.0)))
+    }
+
+    async fn owner(&self) -> Owner {
+        self.activator.owner(&self.context.processes).await
+    }
+
+    /// Reports a verdict, unless all is well. `None`: there was no thread to judge in.
+    fn outcome(&self, verdict: Option<Verdict>, address: &str) -> Result<(), Outcome> {
+        match verdict {
+            Some(Verdict::Own) => Ok(()),
+            Some(Verdict::Unknown(reason)) => {
+                self.report.unknown(&reason);
+                Err(Outcome::Unknown)
+            }
+            Some(Verdict::Stranger(name)) => {
+                self.report.refused(address, &name);
+                Err(Outcome::Stranger)
+            }
+            None => Err(Outcome::Failed),
+        }
+    }
+
+    /// Warns of a stranger among listeners that appeared after the start. The client does not wait for it.
+    fn warn_in_background(self: &Arc<Self>, address: SocketAddr, later: Vec<InetSocket>) {
+        if !self.report.begin_warning() {
+            return;
+        }
+        let check = Arc::clone(self);
+        tokio::spawn(async move {
+            let owner = check.owner().await;
+            if let Some((Verdict::Stranger(name), _)) = in_thread(move || judge(&owner, &later)).await {
+                check.report.warn(&address.to_string(), &name);
+            }
+        });
+    }
+}
+
+/// Judges sockets until one belongs to a stranger. Returns the verdict, and the identity of the last socket.
+fn judge(owner: &Owner, sockets: &[InetSocket]) -> (Verdict, u64) {
+    let mut result = (Verdict::Own, 0);
+    for socket in sockets {
+        match owner.judge(socket) {
+            Verdict::Own => {}
+            verdict @ Verdict::Unknown(_) => result = (verdict, socket.cookie),
+            verdict @ Verdict::Stranger(_) => return (verdict, socket.cookie),
+        }
+    }
+    result
+}
+
+/// Reads /proc in a thread, because processes with many descriptors take milliseconds.
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    blocking::spawn("listener", work).result().await.ok()
+}
+
+/// The other side of a connection to a server.
+enum Peer {
+    /// TCP within this machine.
+    Inet { local: SocketAddr, peer: SocketAddr },
+    /// A UNIX socket, with the credentials of its listener.
+    Unix(Credentials),
+    /// Another machine, or a virtual one.
+    Other,
+}
+
+fn peer_of(stream: &Stream) -> Peer {
+    let Some(socket) = stream.socket() else { return Peer::Other };
+    let (Ok(local), Ok(Some(peer))) = (getsockname(socket), getpeername(socket)) else { return Peer::Other };
+    if peer.address_family() == AddressFamily::UNIX {
+        return peer_credentials(socket).map_or(Peer::Other, Peer::Unix);
+    }
+    match (SocketAddr::try_from(local), SocketAddr::try_from(peer)) {
+        (Ok(local), Ok(peer)) if is_within_machine(local, peer) => Peer::Inet { local, peer },
+        _ => Peer::Other,
+    }
+}
+
+/// Returns whether a connection ends on this machine. Its own address is then that of the peer, or one of loopback.
+fn is_within_machine(local: SocketAddr, peer: SocketAddr) -> bool {
+    let peer = peer.ip().to_canonical();
+    peer.is_loopback() || peer == local.ip().to_canonical()
+}
+
+/// Returns those addresses of a server that are addresses of this machine.
+async fn local_addresses(route: &Route) -> Vec<SocketAddr> {
+    let all = timeout(RESOLVE_TIMEOUT, route.inet_addresses()).await.unwrap_or_default();
+    let all = all.into_iter().map(|mut address| {
+        // The kernel connects to loopback then.
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        address
+    });
+    all.filter(|address| sock_diag::is_local(address.ip())).collect()
+}
