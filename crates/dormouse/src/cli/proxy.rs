@@ -78,7 +78,10 @@ enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Option(error) => write!(f, "{error}"),
+            Self::Option(error) => match flags::meant(error, PROXY) {
+                Some(meant) => write!(f, "{error}; did you mean --{meant}?"),
+                None => write!(f, "{error}"),
+            },
             Self::NoTarget => f.write_str("Not enough parameters."),
             Self::TooMany => f.write_str("Too many parameters."),
             Self::Argument { flag, value } => write!(f, "Failed to parse --{flag}= argument: {value}"),
@@ -266,6 +269,7 @@ mod tests {
         for (args, left) in [
             (["--listen=0.0.0.0:80", "--listen=[::]:80"], &["[::]:80"][..]),
             (["--listen=*:80", "--listen=127.0.0.1:80"], &["[::]:80"]),
+            (&["--exit-idel-time=5"], "dormouse: unrecognized option '--exit-idel-time=5'; did you mean --exit-idle-time?"),
             (["--listen=127.0.0.1:80", "--listen=[::1]:80"], &["127.0.0.1:80", "[::1]:80"]),
             (["--listen=127.0.0.1:0", "--listen=127.0.0.1:0"], &["127.0.0.1:0", "127.0.0.1:0"]),
         ] {

@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dormouse_config::report::{Place, Report};
-use dormouse_config::suggest::nearest;
 use dormouse_config::tree::{Node, Value};
 use dormouse_config::{Environment, Overrides, ReadResult};
-use dormouse_core::getopt::{Getopt, GetoptError, Problem as Wrong};
+use dormouse_core::getopt::Getopt;
 use dormouse_log::{Level, write_stderr_at};
 use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
@@ -85,7 +84,7 @@ fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Requ
                 }
                 given.take(definition, option.value.unwrap_or_default());
             }
-            Err(error) => given.report.error(&Place::flag(""), unknown(&error)),
+            Err(error) => given.report.error(&Place::flag(""), flags::describe(&error, RUN)),
         }
     }
     for word in getopt.positionals() {
@@ -100,16 +99,6 @@ fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Requ
 
 fn refuse(report: Report) -> ReadResult {
     ReadResult { result: Err(report.errors), warnings: report.warnings }
-}
-
-/// Returns the message of getopt with the flag that was probably meant.
-fn unknown(error: &GetoptError) -> String {
-    let Wrong::Unrecognized(given) = &error.problem else { return error.to_string() };
-    let name = given.split('=').next().unwrap_or_default();
-    match nearest(name, RUN.iter().map(|definition| definition.spec.long)) {
-        Some(meant) => format!("{error}; did you mean --{meant}?"),
-        None => format!("{error}; see dormouse run --help"),
-    }
 }
 
 /// The settings that the flags contain.
