@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 use dormouse_core::dns::Source;
@@ -163,7 +163,7 @@ impl Listen {
                             && (ip.is_loopback() || ip.is_unspecified() || !own.ip().is_unspecified())
                     }
                     Host::Loopback => {
-                        reaches(IpAddr::from([127, 0, 0, 1])) || reaches(std::net::Ipv6Addr::LOCALHOST.into())
+                        reaches(IpAddr::from([127, 0, 0, 1])) || reaches(Ipv6Addr::LOCALHOST.into())
                     }
                     Host::Name(name) => name.as_str() == "localhost" && reaches(IpAddr::from([127, 0, 0, 1])),
                     Host::Scoped { .. } => false,
@@ -186,11 +186,19 @@ fn tcp_covers(own: SocketAddr, options: &ListenOptions, other: SocketAddr) -> bo
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { address, options } => write!(f, "{address}{options}"),
+            Self::Open { address, options } => write!(f, "{}{options}", shown(address, options.tcp.v6only)),
             Self::Inherited(name) => write!(f, "fd:{name}"),
         }
     }
 }
+/// Returns an address as users write it: `*:PORT` for a socket that takes clients of IPv4 and IPv6 on all addresses.
+pub fn shown(address: &ListenAddress, v6only: bool) -> String {
+    match address {
+        ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !v6only => format!("*:{}", tcp.port()),
+        _ => address.to_string(),
+    }
+}
+
 
 /// Why a listener is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]

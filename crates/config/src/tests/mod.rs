@@ -167,8 +167,8 @@ fn options_follow_the_address_of_a_listener() {
             "/run/s?mode=0660&owner=root&group=7&backlog=9",
             "[::]:80?v6only",
             "0.0.0.0:80",
-            "[::]:81?freebind&interface=eth0",
-            "[::]:81?interface=eth1",
+            "*:81?freebind&interface=eth0",
+            "*:81?interface=eth1",
             "127.0.0.1:82?defer_accept=1min 30s&fastopen=5",
             "vsock::83?backlog=3",
             "@abstract?backlog=3",
@@ -211,7 +211,7 @@ fn accepting_headers_of_all_clients_is_a_warning() {
     assert_eq!(
         said("*:80"),
         [
-            "d.toml:4: services.web.accept_proxy: every client that reaches [::]:80 can claim any address; list the addresses of the proxies: \
+            "d.toml:4: services.web.accept_proxy: every client that reaches *:80 can claim any address; list the addresses of the proxies: \
              accept_proxy = [\"10.0.0.0/8\"]"
         ]
     );
@@ -240,7 +240,7 @@ fn timeouts_of_a_session() {
 fn a_listener_that_another_one_of_the_service_covers_is_removed() {
     let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
     let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
-    assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
+    assert_eq!(listen, ["*:80", "127.0.0.1:81"]);
 }
 
 #[test]

@@ -72,7 +72,8 @@ enum UsageError {
     Target { text: String, reason: dormouse_core::address::AddressError },
     Listen { text: String, reason: dormouse_core::address::AddressError },
     ListenOptions(String),
-    ListenTwice(ListenAddress),
+    ListenTwice(Listen),
+    ListenIsTarget { listen: Listen, target: Target },
 }
 
 impl fmt::Display for UsageError {
@@ -95,7 +96,12 @@ impl fmt::Display for UsageError {
                 "Failed to parse --listen= argument: {text}: dormouse proxy takes no options behind a path; use a \
                  socket unit with SocketMode=, or dormouse run --listen=/PATH?mode=0660"
             ),
-            Self::ListenTwice(address) => write!(f, "--listen={address} is given twice; keep one"),
+            Self::ListenTwice(listen) => write!(f, "--listen={listen} is given twice; keep one"),
+            Self::ListenIsTarget { listen, target } => write!(
+                f,
+                "--listen={listen} is also the address of the target ({target}), so that dormouse would connect to \
+                 itself; choose another address"
+            ),
         }
     }
 }
@@ -177,8 +183,9 @@ impl Partial {
                 }
                 let listen = ListenAddress::parse(text)
                     .map_err(|reason| UsageError::Listen { text: text.to_owned(), reason })?;
-                if !Listen::at(listen.clone()).is_any_port() && self.listen.contains(&listen) {
-                    return Err(UsageError::ListenTwice(listen));
+                let socket = Listen::at(listen.clone());
+                if !socket.is_any_port() && self.listen.contains(&listen) {
+                    return Err(UsageError::ListenTwice(socket));
                 }
                 self.listen.push(listen);
             }
@@ -280,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_is_there_twice_is_no_other_program() {
-        for (one, other, address) in [("*:80", "[::]:80", "[::]:80"), ("@a", "@a", "@a")] {
+        for (one, other, address) in [("*:80", "[::]:80", "*:80"), ("@a", "@a", "@a")] {
             let message = parsed(&["--listen", one, "--listen", other, "/x"]).unwrap_err();
             assert_eq!(message, format!("--listen={address} is given twice; keep one"));
         }
