@@ -146,7 +146,7 @@ impl Listen {
     }
 
     /// Returns whether a connection to the target would arrive at this listener.
-    pub(super) fn is_reached_by(&self, target: &Target) -> bool {
+    pub fn is_reached_by(&self, target: &Target) -> bool {
         let Self::Open { address, options } = self else { return false };
         // A connection from this machine arrives on the loopback interface.
         if options.tcp.interface.as_ref().is_some_and(|name| name != "lo") {

@@ -128,7 +128,11 @@ fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request,
     }
     let parsed = Target::parse(&target)
         .map_err(|reason| UsageError::Target { text: target.to_string_lossy().into_owned(), reason })?;
-    Ok(Request::Serve(Box::new(settings.complete(parsed))))
+    let settings = settings.complete(parsed);
+    match settings.listen.iter().cloned().map(Listen::at).find(|listen| listen.is_reached_by(&settings.target)) {
+        Some(listen) => Err(UsageError::ListenIsTarget { listen, target: settings.target }),
+        None => Ok(Request::Serve(Box::new(settings))),
+    }
 }
 
 /// The settings that the command line contains.
@@ -266,6 +270,7 @@ mod tests {
             (&["-c", "5 ", "a:1"], "Failed to parse --connections-max= argument: 5 "),
             (&["--exit-idle-time=x", "a:1"], "Failed to parse --exit-idle-time= argument: x"),
             (&["--bogus"], "dormouse: unrecognized option '--bogus'"),
+            (&["--exit-idel-time=5"], "dormouse: unrecognized option '--exit-idel-time=5'; did you mean --exit-idle-time?"),
         ] {
             assert_eq!(parsed(args).unwrap_err(), message);
         }
@@ -276,7 +281,6 @@ mod tests {
         for (args, left) in [
             (["--listen=0.0.0.0:80", "--listen=[::]:80"], &["[::]:80"][..]),
             (["--listen=*:80", "--listen=127.0.0.1:80"], &["[::]:80"]),
-            (&["--exit-idel-time=5"], "dormouse: unrecognized option '--exit-idel-time=5'; did you mean --exit-idle-time?"),
             (["--listen=127.0.0.1:80", "--listen=[::1]:80"], &["127.0.0.1:80", "[::1]:80"]),
             (["--listen=127.0.0.1:0", "--listen=127.0.0.1:0"], &["127.0.0.1:0", "127.0.0.1:0"]),
         ] {
@@ -290,6 +294,29 @@ mod tests {
         for (one, other, address) in [("*:80", "[::]:80", "*:80"), ("@a", "@a", "@a")] {
             let message = parsed(&["--listen", one, "--listen", other, "/x"]).unwrap_err();
             assert_eq!(message, format!("--listen={address} is given twice; keep one"));
+        }
+    }
+
+    #[test]
+    fn a_listener_must_not_be_the_target() {
+        for (listen, target) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("*:80", "localhost:80"),
+            ("[::1]:80", "*:80"),
+            ("/run/x", "/run/x"),
+            ("@x", "@x"),
+        ] {
+            let message = parsed(&["--listen", listen, target]).unwrap_err();
+            assert_eq!(
+                message,
+                format!(
+                    "--listen={listen} is also the address of the target ({target}), so that dormouse would connect to \
+                     itself; choose another address"
+                )
+            );
+        }
+        for (listen, target) in [("127.0.0.1:80", "127.0.0.2:80"), ("*:80", "127.0.0.1:81"), ("*:0", "*:80")] {
+            assert_eq!(settings(&["--listen", listen, target]).listen.len(), 1);
         }
     }
 
