@@ -35,10 +35,18 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     Ok(Listen::Open { address, options: options.map_err(ListenError::Option)? })
 }
 
-/// Parses the address of a server: what [`Target`] accepts, with an optional `unix:` before a path or an abstract name.
-pub(super) fn target(text: &str) -> Result<Target, AddressError> {
+/// Parses the address of a server: what [`Target`] accepts, with an optional `unix:` before a path or an abstract name,
+/// but without `*`, which means all addresses of a listener.
+fn target(text: &str) -> Result<Target, String> {
     let plain = text.strip_prefix("unix:").filter(|rest| rest.starts_with(['/', '@'])).unwrap_or(text);
-    Target::parse(OsStr::new(plain))
+    let of_this_machine = |port: &str| {
+        format!("a server has one address; write 127.0.0.1:{port}, or localhost:{port} for ::1 and 127.0.0.1")
+    };
+    match Target::parse(OsStr::new(plain)) {
+        Ok(Target::Tcp { host: Host::Loopback, port }) => Err(of_this_machine(&port.to_string())),
+        Err(AddressError::HostMissingBeforePort { port }) if !port.is_empty() => Err(of_this_machine(&port)),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 /// Parses the address of a DNS server: an IP address with an optional port.
@@ -61,7 +69,7 @@ impl To {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match Source::parse(text) {
             Some(source) => source.map(Self::Named).map_err(|error| error.to_string()),
-            None => target(text).map(Self::Target).map_err(|error| error.to_string()),
+            None => target(text).map(Self::Target),
         }
     }
 
@@ -183,6 +191,16 @@ fn tcp_covers(own: SocketAddr, options: &ListenOptions, other: SocketAddr) -> bo
     own.port() != 0 && own.port() == other.port() && (every || own == other)
 }
 
+/// Returns an address as users write it: `*:PORT` for a socket that takes clients of IPv4 and IPv6 on all addresses.
+pub fn shown(address: &ListenAddress, v6only: bool) -> String {
+    match address {
+        ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !v6only => {
+            format!("*:{}", tcp.port())
+        }
+        _ => address.to_string(),
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -191,14 +209,6 @@ impl fmt::Display for Listen {
         }
     }
 }
-/// Returns an address as users write it: `*:PORT` for a socket that takes clients of IPv4 and IPv6 on all addresses.
-pub fn shown(address: &ListenAddress, v6only: bool) -> String {
-    match address {
-        ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !v6only => format!("*:{}", tcp.port()),
-        _ => address.to_string(),
-    }
-}
-
 
 /// Why a listener is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -88,6 +88,14 @@ fn an_invalid_file_is_reported_with_a_remedy() {
             "d.toml:3: services.web.to: \"9000\": 9000 alone is a host, not a port; did you mean 127.0.0.1:9000?",
         ),
         (
+            "[services.web]\nlisten = '@a'\nto = '*:9000'",
+            "d.toml:3: services.web.to: \"*:9000\": a server has one address; write 127.0.0.1:9000, or localhost:9000 for ::1 and 127.0.0.1",
+        ),
+        (
+            "[services.web]\nlisten = '@a'\nto = ':9000'",
+            "d.toml:3: services.web.to: \":9000\": a server has one address; write 127.0.0.1:9000, or localhost:9000 for ::1 and 127.0.0.1",
+        ),
+        (
             "[services.web]\nlisten = '@a'\nto = ['@b', '@c']\nwake.unit = 'x'",
             "d.toml:3: services.web.to: several servers cannot share a workload; write [[services.NAME.servers]], each with its own wake",
         ),
