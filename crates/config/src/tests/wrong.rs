@@ -383,6 +383,40 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
 }
 
 #[test]
+fn a_misspelt_key_or_unit_is_reported_once() {
+    for (keys, expected) in [
+        ("weak.unit = 'a'\nidle = '5min'\nready = 'notify'", &["d.toml:4: services.web.weak: unknown key; did you mean wake?"][..]),
+        ("wake.uint = 'a'\nidle = '5min'", &["d.toml:4: services.web.wake.uint: unknown key; did you mean unit?"]),
+        (
+            "wake = { exce = 'a', directory = '/b' }",
+            &["d.toml:4: services.web.wake.exce: unknown key; did you mean exec?"],
+        ),
+        (
+            "wake.start = 'a'\nwake.stpo = 'b'\nidle = '10min'",
+            &["d.toml:5: services.web.wake.stpo: unknown key; did you mean stop?"],
+        ),
+        (
+            "wake.unit = 'a'\nidle = { stop = '10mn', freeze = '6min' }",
+            &["d.toml:5: services.web.idle.stop: \"10mn\": not a time span; did you mean 10min?"],
+        ),
+        // The absence of another key does not follow.
+        (
+            "hodl = {}\nidle = '5min'",
+            &[
+                "d.toml:4: services.web.hodl: unknown key; did you mean hold?",
+                "d.toml:5: services.web.idle: requires a workload; add wake = { unit = \"nginx.service\" }, or remove this setting",
+            ],
+        ),
+    ] {
+        assert_eq!(errors(&format!("{BASE}{keys}\n")), expected, "{keys}");
+    }
+    assert_eq!(
+        errors("[services.web]\nlistne = '@a'\nto = '@b'"),
+        ["d.toml:2: services.web.listne: unknown key; did you mean listen?"]
+    );
+}
+
+#[test]
 fn messages_list_the_algorithms_and_the_kinds_of_their_tables() {
     let expected = format!(
         "d.toml:4: services.web.balance: takes {}, not \"best\"; for example balance = \"leastconn\"",

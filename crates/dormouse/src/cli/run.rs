@@ -337,6 +337,11 @@ mod tests {
                 &["--exec=a", "--keep-warm=25:00-26:00"],
                 "--keep-warm: \"25:00-26:00\": '25:00' is not a time of day (00:00 to 24:00)",
             ),
+            (&["--exec=a", "--idle=5mn"], "--idle: \"5mn\": not a time span; did you mean 5min?"),
+            (
+                &["--exce=a", "--idle=5min"],
+                "dormouse run: unrecognized option '--exce=a'; did you mean --exec?",
+            ),
             (&["--idel=5min"], "dormouse run: unrecognized option '--idel=5min'; did you mean --idle?"),
             (
                 &["x.toml"],
