@@ -179,7 +179,7 @@ dormouse\-reload \- make a running dormouse read its configuration again
 Sends SIGHUP to a running \fBdormouse\-run\fR(8), which then reads its configuration again, checks it as a whole, and
 applies it, or changes nothing and reports the errors in its log. \fBdormouse\-check\fR(8) reports them beforehand.
 .PP
-The command does not wait for the outcome. \fBsystemctl reload\fR does, if the unit contains
+The command names the process on standard output, and does not wait for the outcome. \fBsystemctl reload\fR does, if the unit contains
 .PP
 .nf
 Type=notify
