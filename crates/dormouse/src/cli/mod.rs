@@ -131,5 +131,5 @@ fn usage() -> String {
 }
 
 fn version() -> String {
-    format!("dormouse {} (in the place of {SOCKET_PROXYD} 261)", env!("CARGO_PKG_VERSION"))
+    format!("dormouse {} (compatible with {SOCKET_PROXYD} 261)", env!("CARGO_PKG_VERSION"))
 }
