@@ -50,7 +50,7 @@ pub(super) fn demo(args: impl Iterator<Item = OsString>, passed: PassedFds) -> E
 pub(super) fn manual(args: impl Iterator<Item = OsString>) -> ExitCode {
     let name = match word(MANUAL, args) {
         Ok(Some(name)) => name,
-        Ok(None) => return out::print(manual::overview()),
+        Ok(None) => return out::print(manual::list()),
         Err(code) => return code,
     };
     let name = name.to_string_lossy();
@@ -87,7 +87,7 @@ const MANUAL: Plain = Plain {
     name: "manual",
     argument: "PAGE",
     description: "Print the source of a manual page, for man(1): dormouse manual run | man -l -\n\
-                  Without PAGE list the pages.",
+                  PAGE is a page, or a command for the page that describes it. Without PAGE list the pages.",
 };
 const COMPLETION: Plain = Plain {
     name: "completion",
