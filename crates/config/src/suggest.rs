@@ -5,7 +5,7 @@ use dormouse_core::timespan::{TimeSpan, units};
 /// Returns the word of `known` that is nearest to `given`, if it is near enough.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The cost of the distance is the product of the lengths.
-    if given.len() > LONGEST {
+    if given.len() > MAX_LENGTH {
         return None;
     }
     let folded = given.to_lowercase().replace('-', "_");
@@ -23,7 +23,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// The longest word to look for; each known word is shorter than half of it.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 fn letters(word: &str) -> Vec<char> {
     let mut letters: Vec<_> = word.chars().collect();
@@ -33,7 +33,7 @@ fn letters(word: &str) -> Vec<char> {
 
 /// Returns the time span with the nearest names of units, if that is a time span: `5min` for `5mn`.
 pub(super) fn nearest_span(given: &str) -> Option<String> {
-    if given.len() > LONGEST {
+    if given.len() > MAX_LENGTH {
         return None;
     }
     let mut span = String::new();

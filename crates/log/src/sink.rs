@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The longest time that [`write_stderr`] waits.
-const LAST: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// A file or stream that lines are written to.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub fn write_stderr(text: String) {
     });
     match spawned {
         // Written, or the reader is stuck.
-        Ok(_) => drop(is_done.recv_timeout(LAST)),
+        Ok(_) => drop(is_done.recv_timeout(MAX_WAIT)),
         Err(_) => drop(io::stderr().write_all(direct.as_bytes())),
     }
 }

@@ -32,7 +32,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// The size of the buffer for a request, in bytes.
 const BUFFER: usize = 16 << 10;
 /// The number of services between two yields.
-const PIECE: usize = 8;
+const SERVICES_PER_YIELD: usize = 8;
 
 const PAGE: &str = include_str!("page.html");
 /// The page loads nothing from other hosts and must not be framed.
@@ -102,7 +102,7 @@ async fn status(running: &Running) -> String {
             text.push(',');
         }
         text.push_str(&services::service(service).to_string());
-        if number % PIECE == 0 {
+        if number % SERVICES_PER_YIELD == 0 {
             yield_now().await;
         }
     }

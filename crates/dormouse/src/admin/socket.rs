@@ -27,7 +27,7 @@ const PROMPT_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest time for one answer, however slowly the client reads.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of bytes per read.
-const PIECE: usize = 4096;
+const MAX_READ: usize = 4096;
 
 /// Serves the clients of the control socket.
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
@@ -54,7 +54,7 @@ struct ClientOptions {
 async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<()> {
     let mut options = ClientOptions { prompt: false, idle_timeout: TIMEOUT };
     let mut lines = LineBuffer::default();
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = vec![0; MAX_READ];
     loop {
         let room = buffer.len().min(lines.capacity());
         let into = buffer.get_mut(..room).unwrap_or_default();

@@ -54,7 +54,7 @@ pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
 ];
 
 /// The interval of `--watch`.
-const PERIOD: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let (mut control, mut json, mut watch) = (None, false, false);
@@ -111,7 +111,7 @@ fn show(
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             Err(error) => return Ok(out::unwritten(&error)),
         }
-        std::thread::sleep(PERIOD);
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 
