@@ -11,6 +11,7 @@ mod proxy;
 mod proxy_flags;
 mod reload;
 mod run;
+mod run_config;
 mod run_flags;
 mod status;
 mod steer;
