@@ -32,7 +32,7 @@ _dormouse() {
         run:--log-level) words='err warning notice info debug' ;;
         run:--log) words='text tcplog json' ;;
         run:--control) ;;
-        run:*) words="--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --help" ;;
+        run:*) words="--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --http-host= --help" ;;
         reload:*) words="--pid= --help" ;;
         check:--config) ;;
         check:*) words="--config= --help" ;;
@@ -62,7 +62,7 @@ _dormouse() {
         explain:*) words="--control= --help $(_dormouse_services)" ;;
         help:*) words="--help run reload check convert status top wake sleep freeze thaw drain undrain explain demo proxy help version manual completion" ;;
         version:*) words="--help" ;;
-        manual:*) words="--help proxy run reload check convert status top toml" ;;
+        manual:*) words="--help dormouse proxy run reload check convert status top toml" ;;
         completion:*) words="--help bash" ;;
         demo:*) words="--help" ;;
         esac

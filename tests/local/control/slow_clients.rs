@@ -32,8 +32,8 @@ fn admin_clients_that_never_read_delay_no_session() {
     stuck.extend((0..10).map(|_| ask(&format!("{}\n", "show stat;".repeat(200)))));
     // The same at the web address.
     let requests =
-        ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /status.json HTTP/1.1\r\nHost: a\r\n\r\n"];
-    let incomplete = ["GET /metrics HTTP/1.1\r\nHost: a\r\n"; 20];
+        ["GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+    let incomplete = ["GET /metrics HTTP/1.1\r\nHost: localhost\r\n"; 20];
     let scrapers: Vec<_> = incomplete
         .iter()
         .chain(requests.iter().cycle().take(20))
@@ -77,19 +77,43 @@ fn silent_clients_of_the_web_address_lose_their_slots_soon() {
 }
 
 #[test]
+fn requests_for_other_hosts_are_refused() {
+    let rig = Rig::new("http_hosts = \"status.example.org\"\n", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let status = |head: &str| {
+        let answer = rig.exchange(&format!("GET /status.json {head}\r\n\r\n")).unwrap();
+        (answer.split(' ').nth(1).unwrap_or_default().to_owned(), answer.contains("services"))
+    };
+    let port = rig.http().unwrap().port();
+    for host in ["localhost", &format!("127.0.0.1:{port}"), "Status.example.org:80"] {
+        assert_eq!(status(&format!("HTTP/1.1\r\nHost: {host}")), ("200".to_owned(), true), "{host}");
+    }
+    // No browser.
+    assert_eq!(status("HTTP/1.0"), ("200".to_owned(), true));
+    let refused = ("421".to_owned(), false);
+    for host in ["evil.example", &format!("evil.example:{port}"), "localhost.evil.example", "192.0.2.1", ""] {
+        assert_eq!(status(&format!("HTTP/1.1\r\nHost: {host}")), refused, "{host}");
+    }
+    assert_eq!(status("HTTP/1.1\r\nHost: localhost\r\nHost: evil.example"), refused);
+    // A reload changes the list without another listener.
+    rig.reload(|text| text.replace("status.example.org", "other.example.org")).unwrap();
+    assert_eq!(status("HTTP/1.1\r\nHost: status.example.org"), refused);
+    assert_eq!(status("HTTP/1.1\r\nHost: other.example.org"), ("200".to_owned(), true));
+}
+
+#[test]
 fn invalid_requests_are_refused_without_harm() {
     let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
     for words in [
         "\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
-        "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
     ] {
         let answer = rig.exchange(words).unwrap_or_default();
         rig.expect(!answer.starts_with("HTTP/1.1 200"), &answer);
     }
-    let missing = rig.exchange("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let missing = rig.exchange("GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     rig.expect(missing.starts_with("HTTP/1.1 404 "), &missing);
-    let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let refused = rig.exchange("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     rig.expect(refused.starts_with("HTTP/1.1 405 "), &refused);
     rig.expect(rig.get("/readyz").unwrap() == "ready\n", "not ready");
     drop(rig.client("main").unwrap());

@@ -302,5 +302,12 @@ fn the_control_socket_and_the_web_server_are_top_level_keys() {
     assert_eq!(config(&format!("control = 'none'\n{BASE}")).admin.control, Control::Off);
     assert_eq!(config(&format!("http = 'none'\n{BASE}")).admin.http, None);
     let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
-    assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
+    let [password, hosts] = lines(&open.warnings).try_into().unwrap();
+    assert!(password.contains("without a password"), "{password}");
+    assert!(hosts.ends_with("allow names with http_hosts = \"status.example.org\""), "{hosts}");
+    let listed =
+        outcome(&format!("http = '0.0.0.0:9180'\nhttp_hosts = ['a.example', '::1', '[::2]']\n{BASE}"));
+    assert_eq!(listed.warnings.len(), 1);
+    let hosts: Vec<_> = listed.result.unwrap().admin.http_hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["a.example", "[::1]", "[::2]"]);
 }

@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn an_invalid_file_is_reported_with_a_remedy() {
     for (text, expected) in [
         ("", "d.toml: no service is configured; add for example [services.web] with listen and to"),
@@ -34,6 +35,10 @@ fn an_invalid_file_is_reported_with_a_remedy() {
         (
             "control = '/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n[services.web]\nlisten='@a'\nto='@b'",
             "d.toml:1: control: \"/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"…: path has 115 bytes; a UNIX socket's path has at most 107",
+        ),
+        (
+            "http_hosts = 'a.example:80'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: http_hosts: \"a.example:80\": not a host; write a name or an address without a port, such as status.example.org",
         ),
         (
             "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
@@ -385,8 +390,14 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
 #[test]
 fn a_misspelt_key_or_unit_is_reported_once() {
     for (keys, expected) in [
-        ("weak.unit = 'a'\nidle = '5min'\nready = 'notify'", &["d.toml:4: services.web.weak: unknown key; did you mean wake?"][..]),
-        ("wake.uint = 'a'\nidle = '5min'", &["d.toml:4: services.web.wake.uint: unknown key; did you mean unit?"]),
+        (
+            "weak.unit = 'a'\nidle = '5min'\nready = 'notify'",
+            &["d.toml:4: services.web.weak: unknown key; did you mean wake?"][..],
+        ),
+        (
+            "wake.uint = 'a'\nidle = '5min'",
+            &["d.toml:4: services.web.wake.uint: unknown key; did you mean unit?"],
+        ),
         (
             "wake = { exce = 'a', directory = '/b' }",
             &["d.toml:4: services.web.wake.exce: unknown key; did you mean exec?"],

@@ -1,8 +1,8 @@
 //! The web address: metrics, the status page and health. Read-only, with a few clients at a time, one answer per
-//! connection, and a deadline for everything.
+//! connection, and a deadline for everything. It answers only to requests for hosts of its own.
 
 use std::convert::Infallible;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,11 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::acceptor::receive;
+use super::host_check::is_allowed;
 use super::running::Running;
 use super::{metrics, services};
 
-/// The number of clients at a time; further ones wait in the backlog.
+/// The number of clients at a time. Further ones wait in the backlog.
 pub(super) const CLIENTS: usize = 16;
 /// The longest time from the connection of a client to the last byte of its answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +44,9 @@ img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
-        Ok(acceptor) => receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await,
+        Ok(acceptor) => {
+            receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await;
+        }
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
         }
@@ -51,9 +54,11 @@ pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
 }
 
 async fn serve_client(client: TcpStream, running: Arc<Running>) {
+    // Without its address the client has left.
+    let Ok(local) = client.local_addr() else { return };
     let answer = service_fn(|request| {
         let running = Arc::clone(&running);
-        async move { Ok::<_, Infallible>(answer(&request, &running).await) }
+        async move { Ok::<_, Infallible>(answer(&request, local.ip(), &running).await) }
     });
     let mut server = http1::Builder::new();
     server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -62,9 +67,16 @@ async fn serve_client(client: TcpStream, running: Arc<Running>) {
     let _ = timeout(TOTAL_TIMEOUT, connection).await;
 }
 
-async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
+async fn answer(request: &Request<Incoming>, local: IpAddr, running: &Running) -> Response<String> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let plain = |status, text: &str| respond(status, TEXT, text.to_owned());
+    if !is_allowed(request, local, &running.http_hosts()) {
+        return plain(
+            StatusCode::MISDIRECTED_REQUEST,
+            "This server answers to localhost, to its address and to the hosts in http_hosts, and not to the host of \
+             this request.\n",
+        );
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD: this is for looking.\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

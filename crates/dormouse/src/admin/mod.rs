@@ -7,6 +7,7 @@ mod acceptor;
 mod answer;
 mod explain;
 mod field;
+mod host_check;
 mod http;
 mod info;
 mod listeners;

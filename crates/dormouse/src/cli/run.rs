@@ -65,7 +65,7 @@ fn reread(args: &[OsString]) -> LoadedConfig {
 fn help() -> String {
     format!(
         "dormouse run [--config=FILE] [--log-level=LEVEL] [--log=FORMAT] [--control=PATH] [--http=ADDRESS]\n\
-         \x20            [--drain-timeout=SPAN]\n\
+         \x20            [--http-host=NAME] [--drain-timeout=SPAN]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
          Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
          as soon as the workload answers, and stop the workload when no client needs it.\n\n\

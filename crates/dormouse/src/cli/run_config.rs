@@ -76,7 +76,7 @@ impl Given {
                 return;
             }
         };
-        if !matches!(definition.flag, RunFlag::General(_)) {
+        if !matches!(definition.flag, RunFlag::General(_) | RunFlag::RepeatedGeneral(_)) {
             self.service_flags.push(long);
         }
         let node = |value| Node { place: place.clone(), value };
@@ -86,6 +86,10 @@ impl Given {
             RunFlag::General(name) => {
                 self.general.retain(|(other, _)| other != name);
                 self.general.push((name.to_owned(), node(Value::Text(text))));
+            }
+            RunFlag::RepeatedGeneral(name) => {
+                let list = node(Value::List(vec![node(Value::Text(text))]));
+                set(&mut self.general, name, list);
             }
             RunFlag::Key(path) => set(&mut self.service, path, node(Value::Text(text))),
             RunFlag::Word(path, word) => set(&mut self.service, path, node(Value::Text(word.to_owned()))),
@@ -346,7 +350,15 @@ mod tests {
             errors(&[&file, &format!("--http={address}")]),
             [format!("--http: {address} is already used by service {name}; choose another address")]
         );
+        let hosts = ["--http=0.0.0.0:9180", "--http-host=a.example", "--http-host=b.example"];
+        let with_hosts = outcome(&[&[file.as_str()][..], &hosts].concat());
+        assert_eq!(
+            with_hosts.result.as_ref().map_or(0, |config| config.admin.http_hosts.len()),
+            2,
+            "{with_hosts:?}"
+        );
+        assert_eq!(with_hosts.warnings.len(), 1);
         let looked_at = outcome(&[&file, "--http=0.0.0.0:9180"]);
-        assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 1, "{looked_at:?}");
+        assert!(looked_at.result.is_ok() && looked_at.warnings.len() == 2, "{looked_at:?}");
     }
 }
