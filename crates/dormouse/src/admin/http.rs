@@ -21,10 +21,11 @@ use tokio::time::timeout;
 
 use super::acceptor::receive;
 use super::host_check::is_allowed;
+use super::progress::{Progress, Watched};
 use super::running::Running;
 use super::{metrics, services};
 
-/// The number of clients at a time. Further ones wait in the backlog.
+/// The number of clients at a time. For a further one a client without a complete request gives way.
 pub(super) const CLIENTS: usize = 16;
 /// The longest time from the connection of a client to the last byte of its answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
         Ok(acceptor) => {
-            receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await;
+            receive(acceptor, CLIENTS, |client, progress| serve_client(client, progress, Arc::clone(&running))).await;
         }
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
@@ -53,16 +54,17 @@ pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     }
 }
 
-async fn serve_client(client: TcpStream, running: Arc<Running>) {
+async fn serve_client(client: TcpStream, progress: Progress, running: Arc<Running>) {
     // Without its address the client has left.
     let Ok(local) = client.local_addr() else { return };
     let answer = service_fn(|request| {
+        progress.begin_answer();
         let running = Arc::clone(&running);
         async move { Ok::<_, Infallible>(answer(&request, local.ip(), &running).await) }
     });
     let mut server = http1::Builder::new();
     server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = server.serve_connection(TokioIo::new(client), answer);
+    let connection = server.serve_connection(TokioIo::new(Watched::new(client, progress.clone())), answer);
     // Errors of a client concern only that client.
     let _ = timeout(TOTAL_TIMEOUT, connection).await;
 }

@@ -14,6 +14,7 @@ mod listeners;
 mod metrics;
 mod next_action;
 mod process;
+mod progress;
 mod running;
 mod server_status;
 mod servers_state;
