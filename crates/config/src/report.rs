@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use dormouse_log::Escaped;
+
 use super::keys;
 
 /// A place in the configuration.
@@ -112,16 +114,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { origin, name } = &self.place;
-        if *origin != Origin::Flags {
-            write!(f, "{}: ", self.place)?;
-        }
-        if !name.is_empty() {
-            write!(f, "{name}: ")?;
-        }
-        // Control characters from the file must not start another line or change the terminal.
-        self.message.chars().try_for_each(|c| {
-            if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") }
-        })
+        let file = if *origin == Origin::Flags { String::new() } else { format!("{}: ", self.place) };
+        let separator = if name.is_empty() { "" } else { ": " };
+        // Text of the file and its name must not start another line or change the terminal.
+        write!(f, "{}", Escaped(format_args!("{file}{name}{separator}{}", self.message)))
     }
 }
 
@@ -151,10 +147,15 @@ impl Report {
     pub(super) fn append(&mut self, part: Self) {
         let Self { errors, warnings, meant } = part;
         let is_meant = |absent: &str| {
-            let within = |meant: &str| meant.strip_prefix(absent).is_some_and(|rest| matches!(rest.bytes().next(), None | Some(b'.')));
+            let within = |meant: &str| {
+                meant
+                    .strip_prefix(absent)
+                    .is_some_and(|rest| matches!(rest.bytes().next(), None | Some(b'.')))
+            };
             meant.iter().any(|meant| within(meant))
         };
-        self.errors.extend(errors.into_iter().filter(|problem| !problem.absent.as_deref().is_some_and(is_meant)));
+        self.errors
+            .extend(errors.into_iter().filter(|problem| !problem.absent.as_deref().is_some_and(is_meant)));
         self.warnings.extend(warnings);
     }
 

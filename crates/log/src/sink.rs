@@ -48,9 +48,8 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-/// Writes a text to standard error. Unlike `eprintln!` it does not block for long on a stuck reader and does not panic
-/// when the write fails.
-pub fn write_stderr(text: String) {
+/// Writes a text to standard error. It neither blocks for long on a stuck reader nor panics when the write fails.
+pub(super) fn write_stderr(text: String) {
     let (done, is_done) = channel();
     let direct = text.clone();
     let thread = thread::Builder::new().name("words".to_owned()).stack_size(64 << 10);

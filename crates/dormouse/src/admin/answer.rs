@@ -148,7 +148,7 @@ impl Answer {
                 }
                 Listing::Json => {
                     // Writing to a String cannot fail.
-                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::service(service));
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::json(service));
                     first = false;
                 }
                 Listing::Lines => services::line(service, &mut text),

@@ -46,7 +46,10 @@ pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
         Ok(acceptor) => {
-            receive(acceptor, CLIENTS, |client, progress| serve_client(client, progress, Arc::clone(&running))).await;
+            receive(acceptor, CLIENTS, |client, progress| {
+                serve_client(client, progress, Arc::clone(&running))
+            })
+            .await;
         }
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
@@ -115,7 +118,7 @@ async fn status(running: &Running) -> String {
         if number > 0 {
             text.push(',');
         }
-        text.push_str(&services::service(service).to_string());
+        text.push_str(&services::json(service));
         if number % SERVICES_PER_YIELD == 0 {
             yield_now().await;
         }

@@ -33,7 +33,7 @@ pub(super) fn completion(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Some(shell)) if shell != OsStr::new("bash") => {
             out::fail(format_args!("No completion for {shell:?}; dormouse completes in bash."))
         }
-        Ok(_) => out::print(completion::bash()),
+        Ok(_) => out::print_document(completion::bash()),
         Err(code) => code,
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn manual(args: impl Iterator<Item = OsString>) -> ExitCode {
         Some(_) if io::stdout().is_terminal() => {
             out::print(format_args!("Read this page with: dormouse manual {name} | man -l -\n"))
         }
-        Some(page) => out::print(page),
+        Some(page) => out::print_document(page),
         None => {
             let known = manual::names().collect::<Vec<_>>().join(", ");
             out::fail(format_args!("No manual page {name:?}; choose one of {known}."))

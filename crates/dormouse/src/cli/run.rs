@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dormouse_config::Environment;
-use dormouse_log::{Level, write_stderr_at};
+use dormouse_log::{Level, write_stderr_lines};
 use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
 
@@ -23,9 +23,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
         Request::Help => return out::print(help()),
         Request::Serve(outcome) => *outcome,
     };
-    let warnings: Vec<_> = outcome.warnings.iter().map(|warning| format!("{warning} (warning)")).collect();
-    if !warnings.is_empty() {
-        write_stderr_at(Level::Warning, &warnings.join("\n"));
+    if !outcome.warnings.is_empty() {
+        let warnings = outcome.warnings.iter().map(|warning| format!("{warning} (warning)"));
+        write_stderr_lines(Some(Level::Warning), warnings);
     }
     match outcome.result {
         Ok(config) => {
@@ -41,10 +41,10 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
                     }
                     ExitCode::SUCCESS
                 }
-                Err(error) => fail_with(&error, error.errno(), error.exit_status()),
+                Err(error) => fail_with([&error], error.errno(), error.exit_status()),
             }
         }
-        Err(problems) => fail_with(&ProblemList(&problems), Errno::INVAL, exit::CONFIG),
+        Err(problems) => fail_with(&problems, Errno::INVAL, exit::CONFIG),
     }
 }
 
