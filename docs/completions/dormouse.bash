@@ -63,7 +63,7 @@ _dormouse() {
         explain:*) words="--control= --help $(_dormouse_services)" ;;
         help:*) words="--help run reload check convert status top wake sleep freeze thaw drain undrain explain demo proxy help version manual completion" ;;
         version:*) words="--help" ;;
-        manual:*) words="--help proxy run reload check convert status top toml" ;;
+        manual:*) words="--help dormouse proxy run reload check convert status top toml" ;;
         completion:*) words="--help bash" ;;
         demo:*) words="--help" ;;
         esac

@@ -29,6 +29,19 @@ pub use net::{Address, Ending, Family, Listener, Stream};
 pub use process::{Launch, ListenPid, Running};
 pub use subject::Subject;
 
+/// Returns the number of rounds of a test: that of `DORMOUSE_ROUNDS`, or else the usual one.
+///
+/// # Errors
+/// `DORMOUSE_ROUNDS` is not a number.
+pub fn rounds<N: std::str::FromStr>(usual: N) -> Result<N> {
+    match std::env::var("DORMOUSE_ROUNDS") {
+        Ok(text) => {
+            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))
+        }
+        Err(_) => Ok(usual),
+    }
+}
+
 /// Returns the number of repetitions or the size of a test: `quick` by default, `full` with the feature `system`.
 pub const fn scaled(quick: usize, full: usize) -> usize {
     if cfg!(feature = "system") { full } else { quick }

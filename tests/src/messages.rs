@@ -41,7 +41,7 @@ pub fn listening_address(line: &str, service: Option<&str>) -> Option<SocketAddr
     let (_, line) = line.split_once("Listening on ")?;
     let (address, rest) = line.split_once(' ')?;
     let is_of = |service: &str| rest.starts_with(&format!("for {service} ("));
-    address.parse().ok().filter(|_| service.is_none_or(is_of))
+    address.replace('*', "[::]").parse().ok().filter(|_| service.is_none_or(is_of))
 }
 
 // The states of workloads and servers.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fmt};
+use std::sync::OnceLock;
+use std::{env, fmt, fs};
 
 use crate::failure::Doing;
 use crate::{Failure, Result};
@@ -28,10 +29,10 @@ impl Subject {
     /// test.
     ///
     /// # Errors
-    /// [`Failure::Missing`] when the program is not installed.
+    /// [`Failure::Missing`] when the program is not installed, or dormouse is older than its sources.
     pub fn program(self) -> Result<PathBuf> {
         match self {
-            Self::Dormouse => dormouse(),
+            Self::Dormouse => dormouse().and_then(up_to_date),
             Self::SocketProxyd => socket_proxyd(),
         }
     }
@@ -103,6 +104,30 @@ fn dormouse() -> Result<PathBuf> {
         })
 }
 
+/// Refuses a program that was built before a change of its sources: its tests would test the code of before.
+fn up_to_date(program: PathBuf) -> Result<PathBuf> {
+    static NEWER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    match NEWER.get_or_init(|| newer_source(&program)) {
+        None => Ok(program),
+        Some(source) => Err(Failure::missing(
+            format!("a program {} that is newer than {}", program.display(), source.display()),
+            "run `cargo build -p dormouse` (with the same profile) first",
+        )),
+    }
+}
+
+/// Returns a source that is newer than the program, from the list that cargo writes beside it.
+fn newer_source(program: &Path) -> Option<PathBuf> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let built = modified(program)?;
+    let list = fs::read_to_string(program.with_extension("d")).ok()?;
+    let (_, sources) = list.split_once(": ")?;
+    // A space in a path is written as "\\ ".
+    let sources = sources.replace("\\ ", "\0");
+    let mut sources = sources.split_whitespace().map(|source| PathBuf::from(source.replace('\0', " ")));
+    sources.find(|source| modified(source).is_some_and(|modified| modified > built))
+}
+
 fn socket_proxyd() -> Result<PathBuf> {
     SOCKET_PROXYD_PATHS.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
         Failure::missing(
@@ -110,4 +135,26 @@ fn socket_proxyd() -> Result<PathBuf> {
             "install the package systemd",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::temp::TempDir;
+
+    #[test]
+    fn a_program_older_than_its_sources_is_recognised() {
+        let dir = TempDir::new().unwrap();
+        let (program, source) = (dir.join("dormouse"), dir.join("a b.rs"));
+        fs::write(&source, "").unwrap();
+        fs::write(&program, "").unwrap();
+        assert_eq!(newer_source(&program), None);
+        let escaped = source.display().to_string().replace(' ', "\\ ");
+        fs::write(dir.join("dormouse.d"), format!("{}: /nonexistent.rs {escaped}\n", program.display()))
+            .unwrap();
+        assert_eq!(newer_source(&program), None);
+        let later = fs::metadata(&program).unwrap().modified().unwrap() + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(&source).unwrap().set_modified(later).unwrap();
+        assert_eq!(newer_source(&program), Some(source));
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use dormouse_core::address::ListenAddress;
+use dormouse_core::address::{Host, ListenAddress};
 use dormouse_log::Format;
 
 use super::endpoint::ListenError;
@@ -18,6 +18,7 @@ use super::{endpoint, once};
 pub(super) struct AdminDraft {
     control: Option<(Control, Place)>,
     http: Option<(Option<SocketAddr>, Place)>,
+    http_hosts: Option<(Vec<Host>, Place)>,
     format: Option<(Format, Place)>,
 }
 
@@ -34,8 +35,19 @@ impl AdminDraft {
                 let message = "all who can reach this address see the services and their clients without a password; \
                                use 127.0.0.1 to allow only this machine";
                 report.warning(field.place(), message);
+                if section.get("http_hosts").is_none() {
+                    let key = field.place().write("http_hosts", "\"status.example.org\"");
+                    let message = format!(
+                        "requests that name another host than this address get status 421; allow names with {key}"
+                    );
+                    report.warning(field.place(), message);
+                }
             }
             once(&mut self.http, http, &field, report);
+        }
+        if let Some(field) = section.get("http_hosts") {
+            let hosts = field.several(report, http_host);
+            once(&mut self.http_hosts, Some(hosts), &field, report);
         }
         if let Some(field) = section.get("log") {
             let formats = [("text", Format::Text), ("tcplog", Format::Tcplog), ("json", Format::Json)];
@@ -63,6 +75,9 @@ impl AdminDraft {
         }
         if let Some((http, _)) = self.http {
             admin.http = http;
+        }
+        if let Some((hosts, _)) = self.http_hosts {
+            admin.http_hosts = hosts;
         }
         if let Some((format, _)) = self.format {
             admin.format = format;
@@ -93,6 +108,17 @@ fn http(text: &str) -> Result<Option<SocketAddr>, PlaceError> {
     match ListenAddress::parse(text) {
         Ok(ListenAddress::Tcp(address)) => Ok(Some(address)),
         _ => Err(PlaceError::Http),
+    }
+}
+
+fn http_host(text: &str) -> Result<Host, &'static str> {
+    // An IPv6 address may stand without brackets.
+    let bare = || text.parse().map(Host::Ip).ok();
+    match Host::parse_with_port(text) {
+        Ok((host @ (Host::Ip(_) | Host::Name(_)), None)) => Ok(host),
+        _ => {
+            bare().ok_or("not a host; write a name or an address without a port, such as status.example.org")
+        }
     }
 }
 

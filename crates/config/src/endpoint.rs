@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use dormouse_core::address::{AddressError, Host, ListenAddress, Port, Target};
 use dormouse_core::dns::Source;
@@ -35,10 +35,18 @@ pub(super) fn listen(text: &str) -> Result<Listen, ListenError> {
     Ok(Listen::Open { address, options: options.map_err(ListenError::Option)? })
 }
 
-/// Parses the address of a server: what [`Target`] accepts, with an optional `unix:` before a path or an abstract name.
-pub(super) fn target(text: &str) -> Result<Target, AddressError> {
+/// Parses the address of a server: what [`Target`] accepts, with an optional `unix:` before a path or an abstract name,
+/// but without `*`, which means all addresses of a listener.
+fn target(text: &str) -> Result<Target, String> {
     let plain = text.strip_prefix("unix:").filter(|rest| rest.starts_with(['/', '@'])).unwrap_or(text);
-    Target::parse(OsStr::new(plain))
+    let of_this_machine = |port: &str| {
+        format!("a server has one address; write 127.0.0.1:{port}, or localhost:{port} for ::1 and 127.0.0.1")
+    };
+    match Target::parse(OsStr::new(plain)) {
+        Ok(Target::Tcp { host: Host::Loopback, port }) => Err(of_this_machine(&port.to_string())),
+        Err(AddressError::HostMissingBeforePort { port }) if !port.is_empty() => Err(of_this_machine(&port)),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 /// Parses the address of a DNS server: an IP address with an optional port.
@@ -61,7 +69,7 @@ impl To {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match Source::parse(text) {
             Some(source) => source.map(Self::Named).map_err(|error| error.to_string()),
-            None => target(text).map(Self::Target).map_err(|error| error.to_string()),
+            None => target(text).map(Self::Target),
         }
     }
 
@@ -146,7 +154,7 @@ impl Listen {
     }
 
     /// Returns whether a connection to the target would arrive at this listener.
-    pub(super) fn is_reached_by(&self, target: &Target) -> bool {
+    pub fn is_reached_by(&self, target: &Target) -> bool {
         let Self::Open { address, options } = self else { return false };
         // A connection from this machine arrives on the loopback interface.
         if options.tcp.interface.as_ref().is_some_and(|name| name != "lo") {
@@ -163,7 +171,7 @@ impl Listen {
                             && (ip.is_loopback() || ip.is_unspecified() || !own.ip().is_unspecified())
                     }
                     Host::Loopback => {
-                        reaches(IpAddr::from([127, 0, 0, 1])) || reaches(std::net::Ipv6Addr::LOCALHOST.into())
+                        reaches(IpAddr::from([127, 0, 0, 1])) || reaches(Ipv6Addr::LOCALHOST.into())
                     }
                     Host::Name(name) => name.as_str() == "localhost" && reaches(IpAddr::from([127, 0, 0, 1])),
                     Host::Scoped { .. } => false,
@@ -183,10 +191,20 @@ fn tcp_covers(own: SocketAddr, options: &ListenOptions, other: SocketAddr) -> bo
     own.port() != 0 && own.port() == other.port() && (every || own == other)
 }
 
+/// Returns an address as users write it: `*:PORT` for a socket that takes clients of IPv4 and IPv6 on all addresses.
+pub fn shown(address: &ListenAddress, v6only: bool) -> String {
+    match address {
+        ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !v6only => {
+            format!("*:{}", tcp.port())
+        }
+        _ => address.to_string(),
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { address, options } => write!(f, "{address}{options}"),
+            Self::Open { address, options } => write!(f, "{}{options}", shown(address, options.tcp.v6only)),
             Self::Inherited(name) => write!(f, "fd:{name}"),
         }
     }

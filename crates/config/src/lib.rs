@@ -106,7 +106,7 @@ pub fn read_flags(
     builder.general(&general, &mut report);
     builder.service(name, service, environment, &mut report);
     // A flag that was not understood may be the one that is missing.
-    report.errors.retain(|problem| understood || !problem.absence);
+    report.errors.retain(|problem| understood || problem.absent.is_none());
     builder.finish(None, report)
 }
 
@@ -157,7 +157,8 @@ impl Builder {
         self.services(&node, source, environment, &mut inner);
         // The parser has reported the lines that it could not read; errors that follow from them are left out.
         inner.errors.retain(|problem| {
-            broken.is_empty() || !problem.absence && problem.line().is_none_or(|line| !broken.contains(&line))
+            broken.is_empty()
+                || problem.absent.is_none() && problem.line().is_none_or(|line| !broken.contains(&line))
         });
         report.errors.append(&mut inner.errors);
         report.warnings.append(&mut inner.warnings);
@@ -204,7 +205,9 @@ impl Builder {
             let message = format!("the name {name} is already used ({}); choose another name", other.place);
             report.error(&node.place, message);
         }
-        self.services.extend(service::read(name, node, environment, report));
+        let mut part = Report::default();
+        self.services.extend(service::read(name, node, environment, &mut part));
+        report.append(part);
     }
 
     /// Checks all services together, and returns the configuration.
@@ -212,6 +215,7 @@ impl Builder {
         if self.services.is_empty() && report.errors.is_empty() {
             let place = place.unwrap_or_else(|| Place::flag(""));
             report.absence(
+                "services",
                 &place,
                 "no service is configured; add for example [services.web] with listen and to",
             );
@@ -221,7 +225,7 @@ impl Builder {
         self.groups_have_members(&mut report);
         let mut admin = AdminConfig::default();
         self.admin.apply(&mut admin);
-        let Report { errors, warnings } = report;
+        let Report { errors, warnings, .. } = report;
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),

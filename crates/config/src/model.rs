@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_activate::ActivatorConfig;
-use dormouse_core::address::{ListenAddress, Target};
+use dormouse_core::address::{Host, ListenAddress, Target};
 pub use dormouse_core::network::Network;
 use dormouse_core::pool::{Balance, CheckSettings};
 use dormouse_core::schedule::WeeklyWindow;
@@ -42,6 +42,8 @@ pub struct AdminConfig {
     pub control: Control,
     /// The address of the web server with the page and the metrics.
     pub http: Option<SocketAddr>,
+    /// The hosts that requests to the web server may name, besides this machine and the address.
+    pub http_hosts: Vec<Host>,
     /// The format of the log.
     pub format: Format,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use dormouse_log::Escaped;
+
 use super::keys;
 
 /// A place in the configuration.
@@ -82,14 +84,14 @@ impl fmt::Display for Place {
 pub struct Problem {
     pub(super) place: Place,
     pub(super) message: String,
-    /// Whether something is missing, which is uncertain if a part of the file could not be read.
-    pub(super) absence: bool,
+    /// The key that is missing, which is uncertain if a part of the file could not be read.
+    pub(super) absent: Option<String>,
 }
 
 impl Problem {
     /// Returns a problem at this place.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), absence: false }
+        Self { place, message: message.into(), absent: None }
     }
 
     /// Returns the file, if the problem is in one.
@@ -112,16 +114,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { origin, name } = &self.place;
-        if *origin != Origin::Flags {
-            write!(f, "{}: ", self.place)?;
-        }
-        if !name.is_empty() {
-            write!(f, "{name}: ")?;
-        }
-        // Control characters from the file must not start another line or change the terminal.
-        self.message.chars().try_for_each(|c| {
-            if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") }
-        })
+        let file = if *origin == Origin::Flags { String::new() } else { format!("{}: ", self.place) };
+        let separator = if name.is_empty() { "" } else { ": " };
+        // Text of the file and its name must not start another line or change the terminal.
+        write!(f, "{}", Escaped(format_args!("{file}{name}{separator}{}", self.message)))
     }
 }
 
@@ -132,6 +128,8 @@ pub struct Report {
     pub errors: Vec<Problem>,
     /// Problems that do not prevent a start.
     pub warnings: Vec<Problem>,
+    /// The keys that unknown keys resemble.
+    pub(super) meant: Vec<String>,
 }
 
 impl Report {
@@ -140,9 +138,25 @@ impl Report {
         self.errors.push(Problem::new(place.clone(), message));
     }
 
-    /// Adds an error about something that is missing.
-    pub(super) fn absence(&mut self, place: &Place, message: impl Into<String>) {
-        self.errors.push(Problem { absence: true, ..Problem::new(place.clone(), message) });
+    /// Adds an error about a key that is missing.
+    pub(super) fn absence(&mut self, key: &str, place: &Place, message: impl Into<String>) {
+        self.errors.push(Problem { absent: Some(key.to_owned()), ..Problem::new(place.clone(), message) });
+    }
+
+    /// Adds the problems of a part, without the absence of keys that its unknown keys resemble.
+    pub(super) fn append(&mut self, part: Self) {
+        let Self { errors, warnings, meant } = part;
+        let is_meant = |absent: &str| {
+            let within = |meant: &str| {
+                meant
+                    .strip_prefix(absent)
+                    .is_some_and(|rest| matches!(rest.bytes().next(), None | Some(b'.')))
+            };
+            meant.iter().any(|meant| within(meant))
+        };
+        self.errors
+            .extend(errors.into_iter().filter(|problem| !problem.absent.as_deref().is_some_and(is_meant)));
+        self.warnings.extend(warnings);
     }
 
     /// Adds a warning.

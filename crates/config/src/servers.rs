@@ -26,6 +26,7 @@ pub(super) fn servers(
         (None, None) => {
             let example = section.place.write("to", "\"127.0.0.1:9000\"");
             report.absence(
+                "to",
                 section.place,
                 format!("{} is missing; for example {example}", section.place.call("to")),
             );
@@ -112,7 +113,7 @@ fn listed(
         });
         let rules = pool::server(&section, report);
         let Some(to) = section.get("to") else {
-            report.absence(&node.place, "to is missing; for example to = \"127.0.0.1:9000\"");
+            report.absence("servers.to", &node.place, "to is missing; for example to = \"127.0.0.1:9000\"");
             continue;
         };
         let Some((parsed, name)) = to.parsed(report, To::parse).zip(name) else { continue };

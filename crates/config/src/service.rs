@@ -126,6 +126,7 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
     let Some(field) = section.get("listen") else {
         let example = section.place.write("listen", "\"127.0.0.1:8080\"");
         report.absence(
+            "listen",
             section.place,
             format!("{} is missing; for example {example}", section.place.call("listen")),
         );
@@ -194,7 +195,8 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
                 Support::WithCommand if wake.has_command(Operation::Freeze) => {}
                 Support::WithCommand => {
                     let (freeze, thaw) = (place.call("wake.freeze"), place.call("wake.thaw"));
-                    report.error(place, format!("requires commands for it; add {freeze} and {thaw}"));
+                    let message = format!("requires commands for it; add {freeze} and {thaw}");
+                    report.absence("wake.freeze", place, message);
                 }
                 Support::Never(reason) => report.error(place, reason),
             }
@@ -208,10 +210,8 @@ fn idle_fits(idle: &mut Idle, field: Option<&Field<'_>>, servers: &[ServerConfig
             match said("stop").or(short).filter(|_| idle.stop.is_some()) {
                 Some(field) => {
                     let stop = field.place().call("wake.stop");
-                    report.error(
-                        field.place(),
-                        format!("requires a command that stops the workload; add {stop}"),
-                    );
+                    let message = format!("requires a command that stops the workload; add {stop}");
+                    report.absence("wake.stop", field.place(), message);
                 }
                 None => idle.stop = None,
             }
@@ -239,7 +239,7 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
     if let Some(field) = wake {
         let place = field.place();
         let kinds: Vec<_> = wake::keys().map(|key| place.call(&format!("wake.{key}"))).collect();
-        report.error(place, format!("does not name a workload; add one of {}", kinds.join(", ")));
+        report.absence("wake", place, format!("does not name a workload; add one of {}", kinds.join(", ")));
         return;
     }
     let unit = section.place.write("wake", "{ unit = \"nginx.service\" }");
@@ -247,6 +247,7 @@ fn needs_something_to_wake(section: &Section<'_>, servers: &[ServerConfig], repo
     for field in
         ["ready", "settle", "idle", "exclusive", "soft", "replay"].iter().filter_map(|name| section.get(name))
     {
-        report.error(field.place(), format!("requires a workload; add {unit}, or remove this setting"));
+        let message = format!("requires a workload; add {unit}, or remove this setting");
+        report.absence("wake", field.place(), message);
     }
 }

@@ -58,16 +58,16 @@ impl fmt::Display for RequestedSocket<'_> {
 pub(super) fn differ(wanted: &[RequestedSocket<'_>], report: &mut Report) {
     for (number, one) in wanted.iter().enumerate() {
         let Some(place) = one.place else { continue };
-        let ours = &*one.listen;
+        let address = &*one.listen;
         // The reader of a service compares the sockets of that service.
         let mut others = wanted.iter().take(number).filter(|other| other.by != one.by);
-        let clash = others.find(|other| ours.conflicts_with(&other.listen));
+        let clash = others.find(|other| address.conflicts_with(&other.listen));
         if let Some(other) = clash {
-            let theirs = &*other.listen;
-            let message = if ours == theirs {
-                format!("{ours} is already used by {other}; choose another address")
+            let earlier = &*other.listen;
+            let message = if address == earlier {
+                format!("{address} is already used by {other}; choose another address")
             } else {
-                format!("{ours} conflicts with {theirs} of {other}; choose another address")
+                format!("{address} conflicts with {earlier} of {other}; choose another address")
             };
             report.error(place, message);
         }

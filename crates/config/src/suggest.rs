@@ -1,22 +1,63 @@
 //! Suggestions for misspelt words.
 
+use dormouse_core::timespan::{TimeSpan, units};
+
 /// Returns the word of `known` that is nearest to `given`, if it is near enough.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The cost of the distance is the product of the lengths.
-    if given.len() > LONGEST {
+    if given.len() > MAX_LENGTH {
         return None;
     }
     let folded = given.to_lowercase().replace('-', "_");
+    let difference = |word: &str| {
+        let distance = distance(&folded, word);
+        // All letters, in another order.
+        if distance > 1 && letters(&folded) == letters(word) { 1 } else { distance }
+    };
     known
         .into_iter()
-        .map(|word| (distance(&folded, &word.replace('-', "_")), word))
+        .map(|word| (difference(&word.replace('-', "_")), word))
         .filter(|(distance, word)| *distance <= (word.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
 
 /// The longest word to look for; each known word is shorter than half of it.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<_> = word.chars().collect();
+    letters.sort_unstable();
+    letters
+}
+
+/// Returns the time span with the nearest names of units, if that is a time span: `5min` for `5mn`.
+pub(super) fn nearest_span(given: &str) -> Option<String> {
+    if given.len() > MAX_LENGTH {
+        return None;
+    }
+    let mut span = String::new();
+    let mut rest = given;
+    while !rest.is_empty() {
+        let is_unit = rest.starts_with(char::is_alphabetic);
+        let end = rest.find(|c: char| c.is_alphabetic() != is_unit).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        span.push_str(if is_unit { nearest_unit(part)? } else { part });
+        rest = after;
+    }
+    span.parse::<TimeSpan>().ok().map(|_| span)
+}
+
+/// Returns the unit that begins with this text, or else the nearest.
+fn nearest_unit(given: &str) -> Option<&'static str> {
+    if let Some(unit) = units().find(|unit| *unit == given) {
+        return Some(unit);
+    }
+    // Every unit of one letter resembles every other letter.
+    let longer = || units().filter(|unit| unit.len() > 1 && given.chars().nth(1).is_some());
+    let abbreviated = longer().filter(|unit| unit.starts_with(&given.to_lowercase()));
+    abbreviated.min_by_key(|unit| unit.len()).or_else(|| nearest(given, longer()))
+}
 
 /// Returns the number of letters to insert, remove, replace or exchange with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
@@ -58,10 +99,28 @@ mod tests {
             ("min_uptime", Some("minimum_uptime")),
             ("hodl", Some("hold")),
             ("too", Some("to")),
+            ("dohl", Some("hold")),
             ("retries", None),
             ("", None),
         ] {
             assert_eq!(nearest(given, known), meant, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_unit_is_found() {
+        for (given, meant) in [
+            ("5mn", Some("5min")),
+            ("5 mins", Some("5 min")),
+            ("1h 30sek", Some("1h 30sec")),
+            ("1mon", Some("1month")),
+            ("2Hours", Some("2hours")),
+            ("30x", None),
+            ("often", None),
+            ("5mn!", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest_span(given).as_deref(), meant, "{given}");
         }
     }
 

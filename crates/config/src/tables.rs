@@ -128,13 +128,16 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
         return idle;
     };
     let mut span = |name| section.get(name).and_then(|field| field.span(report));
-    idle.stop = span("stop").map_or(idle.stop, TimeSpan::finite);
+    let stop = span("stop");
+    idle.stop = stop.map_or(idle.stop, TimeSpan::finite);
     idle.freeze = span("freeze").map_or(idle.freeze, TimeSpan::finite);
     idle.quiet = span("quiet").map_or(idle.quiet, TimeSpan::finite);
     if let Some(uptime) = section.get("minimum_uptime") {
         idle.minimum_uptime = uptime.duration(report).unwrap_or(idle.minimum_uptime);
     }
-    if let (Some(field), Some(freeze), Some(stop)) = (section.get("freeze"), idle.freeze, idle.stop) {
+    // A value of stop that is not a time span says nothing about freeze.
+    let known_stop = idle.stop.filter(|_| stop.is_some() || section.get("stop").is_none());
+    if let (Some(field), Some(freeze), Some(stop)) = (section.get("freeze"), idle.freeze, known_stop) {
         if freeze >= stop {
             let by = field.place().call("idle.stop");
             let stop = TimeSpan::Finite(stop);

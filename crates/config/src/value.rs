@@ -13,7 +13,7 @@ use super::keys::{Key, TOP};
 use super::quote::quoted;
 use super::report::{Place, Report};
 use super::shell;
-use super::suggest::nearest;
+use super::suggest::{nearest, nearest_span};
 use super::tree::{Node, Value};
 
 /// A table with the definitions of its keys.
@@ -38,7 +38,14 @@ impl<'a> Section<'a> {
         let known = || keys.iter().filter(|key| key.table() == table).map(Key::name);
         for (name, node) in entries.iter().filter(|(name, _)| !known().any(|known| known == name)) {
             let advice = above(name, keys).unwrap_or_else(|| match nearest(name, known()) {
-                Some(meant) => format!("did you mean {meant}?"),
+                Some(meant) => {
+                    report.meant.push(if table.is_empty() {
+                        meant.to_owned()
+                    } else {
+                        format!("{table}.{meant}")
+                    });
+                    format!("did you mean {meant}?")
+                }
                 None => elsewhere(name, keys)
                     .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
             });
@@ -128,7 +135,12 @@ impl<'a> Field<'a> {
     /// Reads a time span; a number is in seconds.
     pub(super) fn span(&self, report: &mut Report) -> Option<TimeSpan> {
         match &self.node.value {
-            Value::Text(_) => self.parsed(report, str::parse),
+            Value::Text(_) => self.parsed(report, |text| {
+                text.parse().map_err(|reason: TimeSpanError| match nearest_span(text) {
+                    Some(meant) => format!("not a time span; did you mean {meant}?"),
+                    None => reason.to_string(),
+                })
+            }),
             // Parsed like a string, because the parser checks the limit of a time span.
             Value::Integer(Some(seconds @ 0..)) => {
                 let text = seconds.to_string();

@@ -40,8 +40,9 @@ pub(super) fn wake(
     }
     for (key, option) in options() {
         if let (Some(field), None) = (section.get(option), section.get(key)) {
-            let owner = field.place().call(&format!("wake.{key}"));
-            report.error(field.place(), format!("requires {owner}; add it, or remove this setting"));
+            let owner = format!("wake.{key}");
+            let message = format!("requires {}; add it, or remove this setting", field.place().call(&owner));
+            report.absence(&owner, field.place(), message);
         }
     }
     let (kind, field) = kinds.first()?;
@@ -216,8 +217,10 @@ fn commands(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Op
     let (stop, freeze, thaw, status) = (read("stop"), read("freeze"), read("thaw"), read("status"));
     for (one, other) in [("freeze", "thaw"), ("thaw", "freeze")] {
         if let (Some(field), None) = (section.get(one), section.get(other)) {
-            let missing = field.place().call(&format!("wake.{other}"));
-            report.error(field.place(), format!("requires {missing}; add it, or remove this setting"));
+            let missing = format!("wake.{other}");
+            let message =
+                format!("requires {}; add it, or remove this setting", field.place().call(&missing));
+            report.absence(&missing, field.place(), message);
         }
     }
     Some(Commands { start: field.command(report)?, stop, freeze, thaw, status })

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Level;
+use crate::escape::Escaped;
 
 /// The path of the journal's socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -27,6 +28,12 @@ impl Journal {
         Self::at(Path::new(SOCKET))
     }
 
+    /// Returns a journal that loses every entry.
+    #[cfg(test)]
+    pub(super) fn unconnected() -> Self {
+        Self { socket: UnixDatagram::unbound().unwrap(), at: PathBuf::new() }
+    }
+
     fn at(path: &Path) -> Option<Self> {
         let socket = UnixDatagram::unbound().ok()?;
         // A second socket checks once that the journal listens.
@@ -41,8 +48,8 @@ impl Journal {
     }
 }
 
-/// Returns an entry with a message and with fields that [`field`] wrote.
-pub(super) fn entry(level: Level, message: impl Display, fields: &str) -> String {
+/// Returns an entry with a message without special characters, and with fields that [`field`] wrote.
+pub(super) fn entry(level: Level, message: &str, fields: &str) -> String {
     let mut entry = String::with_capacity(256);
     field(&mut entry, "PRIORITY", level as u8);
     field(&mut entry, "SYSLOG_IDENTIFIER", "dormouse");
@@ -51,18 +58,10 @@ pub(super) fn entry(level: Level, message: impl Display, fields: &str) -> String
     entry
 }
 
-/// Adds a field. Line breaks in the value become spaces, so that a value cannot forge another field.
+/// Adds a field. The value is escaped, so that it cannot forge another field.
 pub fn field(entry: &mut String, name: &str, value: impl Display) {
-    entry.push_str(name);
-    entry.push('=');
-    let begin = entry.len();
     // Writing to a String cannot fail.
-    let _ = write!(entry, "{value}");
-    if entry.get(begin..).is_some_and(|value| value.contains('\n')) {
-        let value = entry.split_off(begin).replace('\n', " ");
-        entry.push_str(&value);
-    }
-    entry.push('\n');
+    let _ = writeln!(entry, "{name}={}", Escaped(value));
 }
 
 #[cfg(test)]
@@ -99,7 +98,7 @@ mod tests {
         let entry = entry(Level::Info, "said\nand done", &fields);
         assert_eq!(
             entry,
-            "PRIORITY=6\nSYSLOG_IDENTIFIER=dormouse\nMESSAGE=said and done\nDORMOUSE_SERVER=a PRIORITY=0 \n"
+            "PRIORITY=6\nSYSLOG_IDENTIFIER=dormouse\nMESSAGE=said\\nand done\nDORMOUSE_SERVER=a\\nPRIORITY=0\\n\n"
         );
     }
 }

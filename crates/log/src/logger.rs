@@ -10,15 +10,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::escape::{Bounded, Escaped, json_string};
 use crate::journal::{Journal, entry, field};
 use crate::level::{Format, Level};
 use crate::queue::{Sink, Writer};
 use crate::recurring::{KINDS, Recurring};
 use crate::sink::{LineWriter, write_stderr};
-use crate::text::{Utc, json_string};
+use crate::utc::Utc;
 
 /// The minimum time between two lines of one recurring kind.
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// The longest text of a line, in bytes: twice the longest line of a program's output.
+const MAX_TEXT: usize = 8 << 10;
 
 /// The log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -122,26 +125,36 @@ impl Log {
         self.inner.style.format()
     }
 
-    /// Writes a line.
+    /// Writes a line. A long text is cut.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
         if self.is_enabled(level) && self.format() == Format::Json {
-            self.json(level, &format!(r#""message":{}"#, json_string(&text.to_string())), "");
+            let text = Bounded(text, MAX_TEXT).to_string();
+            self.json(level, &format!(r#""message":{}"#, json_string(&text)), "");
         } else {
             self.text(level, text, "");
         }
     }
 
-    /// Writes a JSON object with the time, the level and `members`, and with `fields` in the journal.
+    /// Writes a JSON object with the time, the level and `members`, and with `fields` in the journal. The strings of the
+    /// members are those of [`json_string`].
     pub fn json(&self, level: Level, members: &str, fields: &str) {
-        let now = Utc(SystemTime::now());
-        self.text(level, format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#), fields);
+        if self.is_enabled(level) {
+            let now = Utc(SystemTime::now());
+            let object = format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#);
+            // JSON has its own escapes, and none of these is left.
+            self.write_line(level, &Escaped(object).to_string(), fields);
+        }
     }
 
-    /// Writes a text as it is, with `fields` in the journal.
+    /// Writes a line in every format as text, with `fields` in the journal. A long text is cut.
     pub fn text(&self, level: Level, text: fmt::Arguments<'_>, fields: &str) {
-        if !self.is_enabled(level) {
-            return;
+        if self.is_enabled(level) {
+            self.write_line(level, &Bounded(Escaped(text), MAX_TEXT).to_string(), fields);
         }
+    }
+
+    /// Writes a line that contains no special characters.
+    fn write_line(&self, level: Level, text: &str, fields: &str) {
         if !self.has_fields() {
             return self.write(format!("{}{text}\n", self.inner.style.priority(level)));
         }
@@ -238,7 +251,7 @@ impl Style {
         let noun = if lines == 1 { "line" } else { "lines" };
         let text = format!("{lines} log {noun} lost: the reader is too slow");
         if self.native.is_some() {
-            return entry(Level::Warning, text, "");
+            return entry(Level::Warning, &text, "");
         }
         match self.format() {
             Format::Json => {
@@ -250,12 +263,12 @@ impl Style {
     }
 }
 
-/// Writes a text to standard error where no [`Log`] exists. Each line has the level as its priority if standard error is
-/// the journal.
-pub fn write_stderr_at(level: Level, text: &impl fmt::Display) {
-    let priority = priority(stderr_is_journal(), level);
-    let lines: Vec<_> = text.to_string().lines().map(|line| format!("{priority}{line}\n")).collect();
-    write_stderr(lines.concat());
+/// Writes lines to standard error where no [`Log`] exists, with this level as their priority if standard error is the
+/// journal. Unlike `eprintln!` it does not block for long on a stuck reader and does not panic when the write fails.
+pub fn write_stderr_lines(level: Option<Level>, lines: impl IntoIterator<Item: fmt::Display>) {
+    let priority = level.map(|level| priority(stderr_is_journal(), level)).unwrap_or_default();
+    let lines = lines.into_iter().map(|line| format!("{priority}{}\n", Bounded(Escaped(line), MAX_TEXT)));
+    write_stderr(lines.collect());
 }
 
 fn priority(journal: bool, level: Level) -> String {
@@ -280,23 +293,4 @@ fn stderr_is_journal() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parses_the_levels_of_systemd() {
-        assert_eq!(Level::parse("debug"), Some(Level::Debug));
-        assert_eq!(Level::parse("4"), Some(Level::Warning));
-        assert_eq!(Level::parse("loud"), None);
-    }
-
-    #[test]
-    fn suppresses_and_counts_recurring_lines() {
-        let log = Log::new(Some(Level::Err));
-        for _ in 0..5 {
-            log.recurring(Recurring::AtLimit, Level::Err, format_args!("a recurring line of a test"));
-        }
-        let recent = log.recent.lock().unwrap()[Recurring::AtLimit as usize];
-        assert_eq!(recent.suppressed, 4);
-    }
-}
+mod tests;

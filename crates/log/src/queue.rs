@@ -12,9 +12,9 @@ use std::time::Duration;
 /// The maximum number of queued lines.
 const MAX_QUEUED: usize = 4096;
 /// The size in bytes from which a batch of lines is written.
-const BATCH: usize = 64 << 10;
+const BATCH_SIZE: usize = 64 << 10;
 /// The time without a line after which the thread ends.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The destination of lines.
 pub(super) trait Sink: Send {
@@ -129,12 +129,12 @@ impl Queue {
         }
     }
 
-    /// Returns the next batch and its number of lines, or `None` if there were no lines for [`IDLE`].
+    /// Returns the next batch and its number of lines, or `None` if there were no lines for [`IDLE_TIMEOUT`].
     fn next(&self, several: bool) -> Option<(String, usize)> {
         let mut state = self.lock();
         if state.lines.is_empty() {
             state.writer = WriterState::Waiting;
-            let waited = self.more.wait_timeout_while(state, IDLE, |state| state.lines.is_empty());
+            let waited = self.more.wait_timeout_while(state, IDLE_TIMEOUT, |state| state.lines.is_empty());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let Some(mut text) = state.lines.pop_front() else {
@@ -142,7 +142,7 @@ impl Queue {
             return None;
         };
         let mut taken = 1;
-        while several && text.len() < BATCH {
+        while several && text.len() < BATCH_SIZE {
             let Some(line) = state.lines.pop_front() else { break };
             text.push_str(&line);
             taken += 1;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The longest time that [`write_stderr`] waits.
-const LAST: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// A file or stream that lines are written to.
 #[derive(Debug)]
@@ -48,9 +48,8 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-/// Writes a text to standard error. Unlike `eprintln!` it does not block for long on a stuck reader and does not panic
-/// when the write fails.
-pub fn write_stderr(text: String) {
+/// Writes a text to standard error. It neither blocks for long on a stuck reader nor panics when the write fails.
+pub(super) fn write_stderr(text: String) {
     let (done, is_done) = channel();
     let direct = text.clone();
     let thread = thread::Builder::new().name("words".to_owned()).stack_size(64 << 10);
@@ -61,7 +60,7 @@ pub fn write_stderr(text: String) {
     });
     match spawned {
         // Written, or the reader is stuck.
-        Ok(_) => drop(is_done.recv_timeout(LAST)),
+        Ok(_) => drop(is_done.recv_timeout(MAX_WAIT)),
         Err(_) => drop(io::stderr().write_all(direct.as_bytes())),
     }
 }

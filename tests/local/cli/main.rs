@@ -119,6 +119,7 @@ fn the_manual_lists_its_pages() {
     let (out, _) = answer(&["manual"]).unwrap();
     assert!(out.starts_with("Read a manual page with: dormouse manual PAGE | man -l -"), "{out}");
     assert!(out.contains("dormouse-run(8)") && !out.contains(".TH"), "{out}");
+    assert!(out.lines().skip(3).all(|line| line.contains("dormouse")), "{out}");
 }
 
 #[test]
@@ -173,9 +174,11 @@ fn each_option_of_the_help_is_accepted() {
 
 #[test]
 fn each_page_of_the_manual_is_printed() {
-    for (page, text) in
-        COMMANDS.into_iter().chain([("toml", include_str!("../../../docs/man/dormouse.toml.5"))])
-    {
+    for (page, text) in COMMANDS.into_iter().chain([
+        ("toml", include_str!("../../../docs/man/dormouse.toml.5")),
+        ("dormouse", include_str!("../../../docs/man/dormouse.8")),
+        ("explain", ADMIN_PAGE),
+    ]) {
         let mut subject = Launch::dormouse().args(["manual", page]).start().unwrap();
         assert!(subject.wait(SOON).unwrap().success());
         assert_eq!(subject.stdout().text(), text, "{page}");
@@ -184,6 +187,6 @@ fn each_page_of_the_manual_is_printed() {
     assert_eq!(subject.wait(SOON).unwrap().code(), Some(1));
     assert_eq!(
         subject.stderr().text(),
-        "No manual page \"nothing\"; choose one of proxy, run, reload, check, convert, status, top, toml.\n"
+        "No manual page \"nothing\"; choose one of dormouse, proxy, run, reload, check, convert, status, top, toml.\n"
     );
 }

@@ -201,7 +201,7 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
     }
     let cpu = idling(&rig.subject)?;
     let log = match rig.subject.stderr().line_count() {
-        0..=2 => "a line or two in the log".to_owned(),
+        1..=2 => "a line or two in the log".to_owned(),
         1000.. => "floods the log".to_owned(),
         lines => format!("{lines} lines in the log"),
     };

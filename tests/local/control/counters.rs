@@ -126,7 +126,7 @@ fn a_draining_process_reports_the_stop_while_sessions_are_open() {
     rig.dormouse.signal(Signal::TERM).unwrap();
     let stops = wait::until("STOP", SOON, || Ok((status()? == "STOP").then_some(())));
     stops.map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
-    let ready = rig.exchange("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let ready = rig.exchange("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     rig.expect(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("ending\n"), &ready);
     rig.expect(rig.get("/healthz").unwrap() == "ok\n", "not healthy");
     client.send(b"still", SOON).unwrap();

@@ -6,6 +6,7 @@ mod commands;
 mod counters;
 mod default_socket;
 mod descriptor_limit;
+mod escapes;
 mod log_scene;
 mod logs;
 mod rig;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::Launch;
-use dormouse_tests::rig::Dormouse;
+use dormouse_tests::rig::{self, Dormouse};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, SOON};
 use dormouse_tests::{Failure, Result, Stream, Subject, ask, messages};
@@ -37,9 +37,21 @@ impl Rig {
         Self::within((1024, 20_000), top, services)
     }
 
-    /// Like [`new`](Self::new), with these limits on descriptors.
-    pub(super) fn within((soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
+    /// Starts dormouse with these services, and with these files in its directory.
+    pub(super) fn with_files(files: &[(&str, &str)], services: &str) -> Result<Self> {
         let dir = TempDir::new()?;
+        for (name, text) in files {
+            rig::write(&dir.join(name), text)?;
+        }
+        Self::start(dir, (1024, 20_000), "", services)
+    }
+
+    /// Like [`new`](Self::new), with these limits on descriptors.
+    pub(super) fn within(limits: (u64, u64), top: &str, services: &str) -> Result<Self> {
+        Self::start(TempDir::new()?, limits, top, services)
+    }
+
+    fn start(dir: TempDir, (soft, hard): (u64, u64), top: &str, services: &str) -> Result<Self> {
         let text = format!("control = \"DIR/control\"\nhttp = \"127.0.0.1:0\"\n{top}\n{services}");
         let dormouse = Dormouse::with_config(&dir, &text, Launch::dormouse().nofile(soft, hard))?;
         dormouse.wait_for_log(messages::PAGE_IS_AT)?;

@@ -16,7 +16,7 @@ use super::scene::{Place, Scene};
 fn get(address: &str, path: &str) -> Result<String> {
     let mut socket = TcpStream::connect(address).doing(|| format!("connect to {address}"))?;
     socket.set_read_timeout(Some(SOON)).doing(|| "set a timeout".to_owned())?;
-    let words = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let words = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     socket.write_all(words.as_bytes()).doing(|| "request a page".to_owned())?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).doing(|| "read the page".to_owned())?;

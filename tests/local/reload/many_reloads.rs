@@ -1,12 +1,11 @@
 //! Reloads in quick succession while clients connect.
 
-use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dormouse_tests::messages;
 use dormouse_tests::wait::SOON;
-use dormouse_tests::{Address, Stream, scaled};
+use dormouse_tests::{Address, Stream, rounds, scaled};
 
 use super::load::{Echo, Load};
 use super::scene::{Place, Scene};
@@ -20,7 +19,7 @@ const RATE: u32 = 500;
 
 #[test]
 fn many_reloads_disturb_no_client_and_no_session() {
-    let reloads = env::var("DORMOUSE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(RELOADS);
+    let reloads = rounds(RELOADS).unwrap();
     let (place, echo) = (Place::new(3).unwrap(), Echo::start().unwrap());
     let file = |round: usize| {
         let (to, steady, changing, coming) = (echo.address, place.port(0), place.port(1), place.port(2));

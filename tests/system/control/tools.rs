@@ -70,7 +70,7 @@ print(families['dormouse_server_cold_start_seconds'].type)
     rig.is_empty().unwrap();
     let answer = rig
         .exchange(
-            "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n",
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n",
         )
         .unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -102,7 +102,7 @@ fn the_haproxy_exporter_reads_the_control_socket() {
     let scrape = || -> std::io::Result<String> {
         let mut socket = std::net::TcpStream::connect(port)?;
         socket.set_read_timeout(Some(SOON))?;
-        socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n")?;
+        socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
         Ok(answer)

@@ -1,13 +1,14 @@
 //! Many rounds of sleep and wake, with clients that connect at the moment of the exit.
 
 use std::{
-    env, thread,
+    thread,
     time::{Duration, Instant},
 };
 
 use dormouse_tests::{
     Address, Failure, Result,
     rng::{Rng, seed},
+    rounds,
 };
 
 use super::{
@@ -27,30 +28,20 @@ const IDLE: Duration = Duration::from_millis(20);
 case!(User, user_manager_with_nginx_on_tcp, LIMIT, |machine| no_request_fails(
     machine,
     Upstream::Tcp,
-    rounds(1)?
+    rounds(ROUNDS)?
 ));
 
 case!(User, user_manager_with_nginx_on_a_unix_socket, LIMIT, |machine| no_request_fails(
     machine,
     Upstream::Unix,
-    rounds(1)?
+    rounds(ROUNDS)?
 ));
 
 case!(System, system_manager_with_nginx_on_a_unix_socket, LIMIT, |machine| no_request_fails(
     machine,
     Upstream::Unix,
-    rounds(4)?
+    rounds(ROUNDS)?.div_ceil(4)
 ));
-
-fn rounds(divisor: u64) -> Result<u64> {
-    let all = match env::var("DORMOUSE_ROUNDS") {
-        Ok(text) => {
-            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))?
-        }
-        Err(_) => ROUNDS,
-    };
-    Ok((all / divisor).max(1))
-}
 
 /// The results of the requests that were sent around the moment of the exit.
 #[derive(Default)]

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use dormouse_tests::machine::{DORMOUSE, Machine, SETTLE, case, ensure, write};
 use dormouse_tests::messages;
-use dormouse_tests::{Address, Failure, Result, Stream, wait};
+use dormouse_tests::{Address, Failure, Result, Stream, rounds, wait};
 
 use super::load::{Echo, Load};
 
 const LIMIT: Duration = Duration::from_secs(300);
 /// The number of restarts if `DORMOUSE_ROUNDS` is not set.
-const RESTARTS: u32 = 20;
+const RESTARTS: usize = 20;
 /// The clients per second.
 const RATE: u32 = 500;
 const FRONT: &str = "front.service";
@@ -119,10 +119,6 @@ fn shipped_lines() -> String {
     unit.lines().filter(relevant).collect::<Vec<_>>().join("\n")
 }
 
-fn rounds() -> u32 {
-    std::env::var("DORMOUSE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(RESTARTS)
-}
-
 fn address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
@@ -145,7 +141,8 @@ fn restarts(machine: &Machine) -> Result<()> {
     let stage = Stage::new(machine, &program.display().to_string(), &bridge(&echo), STORE)?;
     let load = Load::start(vec![address()], RATE);
     let mut processes = vec![stage.process()?];
-    for round in 0..rounds() {
+    let restarts = rounds(RESTARTS)?;
+    for round in 0..restarts {
         let served = load.served();
         if round % 2 == 1 {
             upgrade()?;
@@ -156,10 +153,10 @@ fn restarts(machine: &Machine) -> Result<()> {
             .map_err(|failure| stage.with_log(&failure))?;
     }
     let tally = load.finish()?;
-    println!("{} restarts, {} clients served, the slowest took {:?}", rounds(), tally.served, tally.slowest);
+    println!("{restarts} restarts, {} clients served, the slowest took {:?}", tally.served, tally.slowest);
     tally.all_served().map_err(|failure| stage.with_log(&failure))?;
     processes.dedup();
-    let different = processes.len() == rounds() as usize + 1;
+    let different = processes.len() == restarts + 1;
     ensure(different, || "a restart did not replace the process".to_owned())?;
     // The number of stored descriptors does not grow.
     let stored = machine.property(FRONT, "NFileDescriptorStore")?;

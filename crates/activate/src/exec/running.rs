@@ -121,7 +121,7 @@ impl<'a> Running<'a> {
                 notification = receive(self.notify_socket.as_ref()) => match notification {
                     Some(notification) => {
                         if let Some(status) = notification.status {
-                            self.log(LogLine::Notice(&status));
+                            self.log(LogLine::Output(&format!("STATUS={status}")));
                         }
                         if notification.ready && !self.ready {
                             self.ready = true;

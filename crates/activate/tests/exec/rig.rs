@@ -266,7 +266,7 @@ pub(crate) async fn check_notification(mut program: Exec) {
     rig.start().await;
     let event = rig.event().await;
     assert!(matches!(event, Event::Ready), "{event:?}");
-    rig.line("notice: all well").await;
+    rig.line("STATUS=all well").await;
     let socket = rig.line("socket ").await;
     assert!(fs::exists(&socket).unwrap());
     rig.stop().await;

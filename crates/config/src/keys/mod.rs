@@ -51,9 +51,9 @@ const TEXTS: &str = "a string or a list of strings";
 const SWITCH: &str = "true or false";
 const COUNT: &str = "a number";
 
-/// Returns the key of a service with this path.
+/// Returns the key of a service, or else at the top of a file, with this path.
 pub fn find(path: &str) -> Option<&'static Key> {
-    SERVICE.iter().find(|key| key.path == path)
+    SERVICE.iter().chain(TOP).find(|key| key.path == path)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The keys at the top of a file, in the order of the manual.
 
-use super::{Key, SPAN, TEXT, flagged, key};
+use super::{Key, SPAN, TEXT, TEXTS, flagged, key};
 
 /// The keys at the top of a file, in the order of the manual.
 pub const TOP: &[Key] = &[
@@ -37,6 +37,13 @@ pub const TOP: &[Key] = &[
                  /metrics for Prometheus, /status.json, /healthz and /readyz. It is read-only and asks for no \
                  password. none: no web server.",
         ..flagged("http", "--http", TEXT, "\"127.0.0.1:9180\"")
+    },
+    Key {
+        manual: "The names and addresses by which clients may ask for the page, besides localhost and the address \
+                 itself: those in the Host header. Requests for other hosts get the status 421, because a web site \
+                 could let its own name resolve to this address, and would read the page in the browser of its \
+                 visitor.",
+        ..flagged("http_hosts", "--http-host", TEXTS, "[\"status.example.org\"]")
     },
     Key {
         manual: "The services, each a table with a unique name: letters, digits, '-', '_' and '.'.",

@@ -167,8 +167,8 @@ fn options_follow_the_address_of_a_listener() {
             "/run/s?mode=0660&owner=root&group=7&backlog=9",
             "[::]:80?v6only",
             "0.0.0.0:80",
-            "[::]:81?freebind&interface=eth0",
-            "[::]:81?interface=eth1",
+            "*:81?freebind&interface=eth0",
+            "*:81?interface=eth1",
             "127.0.0.1:82?defer_accept=1min 30s&fastopen=5",
             "vsock::83?backlog=3",
             "@abstract?backlog=3",
@@ -211,7 +211,7 @@ fn accepting_headers_of_all_clients_is_a_warning() {
     assert_eq!(
         said("*:80"),
         [
-            "d.toml:4: services.web.accept_proxy: every client that reaches [::]:80 can claim any address; list the addresses of the proxies: \
+            "d.toml:4: services.web.accept_proxy: every client that reaches *:80 can claim any address; list the addresses of the proxies: \
              accept_proxy = [\"10.0.0.0/8\"]"
         ]
     );
@@ -240,7 +240,7 @@ fn timeouts_of_a_session() {
 fn a_listener_that_another_one_of_the_service_covers_is_removed() {
     let text = "[services.web]\nlisten = ['0.0.0.0:80', '[::]:80', '127.0.0.1:81']\nto = '@x'";
     let listen: Vec<_> = config(text).services[0].listen.iter().map(ToString::to_string).collect();
-    assert_eq!(listen, ["[::]:80", "127.0.0.1:81"]);
+    assert_eq!(listen, ["*:80", "127.0.0.1:81"]);
 }
 
 #[test]
@@ -302,5 +302,12 @@ fn the_control_socket_and_the_web_server_are_top_level_keys() {
     assert_eq!(config(&format!("control = 'none'\n{BASE}")).admin.control, Control::Off);
     assert_eq!(config(&format!("http = 'none'\n{BASE}")).admin.http, None);
     let open = outcome(&format!("http = '0.0.0.0:9180'\n{BASE}"));
-    assert!(lines(&open.warnings)[0].contains("without a password"), "{:?}", open.warnings);
+    let [password, hosts] = lines(&open.warnings).try_into().unwrap();
+    assert!(password.contains("without a password"), "{password}");
+    assert!(hosts.ends_with("allow names with http_hosts = \"status.example.org\""), "{hosts}");
+    let listed =
+        outcome(&format!("http = '0.0.0.0:9180'\nhttp_hosts = ['a.example', '::1', '[::2]']\n{BASE}"));
+    assert_eq!(listed.warnings.len(), 1);
+    let hosts: Vec<_> = listed.result.unwrap().admin.http_hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["a.example", "[::1]", "[::2]"]);
 }

@@ -18,7 +18,7 @@ fn services_do_not_share_a_socket() {
         (
             "*:80",
             "127.0.0.1:80",
-            "127.0.0.1:80 conflicts with [::]:80 of service a (d.toml:2); choose another address",
+            "127.0.0.1:80 conflicts with *:80 of service a (d.toml:2); choose another address",
         ),
         (
             "127.0.0.1:80",
@@ -46,7 +46,7 @@ fn the_control_socket_and_the_web_server_do_not_share_a_socket_with_a_service() 
         (
             "http = '127.0.0.1:8080'",
             "*:8080",
-            "http: 127.0.0.1:8080 conflicts with [::]:8080 of service a (d.toml:3); choose another address",
+            "http: 127.0.0.1:8080 conflicts with *:8080 of service a (d.toml:3); choose another address",
         ),
         (
             "control = '/run/c.sock?mode=0660'",

@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn an_invalid_file_is_reported_with_a_remedy() {
     for (text, expected) in [
         ("", "d.toml: no service is configured; add for example [services.web] with listen and to"),
@@ -34,6 +35,10 @@ fn an_invalid_file_is_reported_with_a_remedy() {
         (
             "control = '/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n[services.web]\nlisten='@a'\nto='@b'",
             "d.toml:1: control: \"/run/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"…: path has 115 bytes; a UNIX socket's path has at most 107",
+        ),
+        (
+            "http_hosts = 'a.example:80'\n[services.web]\nlisten='@a'\nto='@b'",
+            "d.toml:1: http_hosts: \"a.example:80\": not a host; write a name or an address without a port, such as status.example.org",
         ),
         (
             "http = '9180'\n[services.web]\nlisten='@a'\nto='@b'",
@@ -86,6 +91,14 @@ fn an_invalid_file_is_reported_with_a_remedy() {
         (
             "[services.web]\nlisten = '@a'\nto = '9000'",
             "d.toml:3: services.web.to: \"9000\": 9000 alone is a host, not a port; did you mean 127.0.0.1:9000?",
+        ),
+        (
+            "[services.web]\nlisten = '@a'\nto = '*:9000'",
+            "d.toml:3: services.web.to: \"*:9000\": a server has one address; write 127.0.0.1:9000, or localhost:9000 for ::1 and 127.0.0.1",
+        ),
+        (
+            "[services.web]\nlisten = '@a'\nto = ':9000'",
+            "d.toml:3: services.web.to: \":9000\": a server has one address; write 127.0.0.1:9000, or localhost:9000 for ::1 and 127.0.0.1",
         ),
         (
             "[services.web]\nlisten = '@a'\nto = ['@b', '@c']\nwake.unit = 'x'",
@@ -372,6 +385,46 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         let expected = format!("d.toml:{line}: {expected}");
         assert_eq!(reported, [expected], "{keys}");
     }
+}
+
+#[test]
+fn a_misspelt_key_or_unit_is_reported_once() {
+    for (keys, expected) in [
+        (
+            "weak.unit = 'a'\nidle = '5min'\nready = 'notify'",
+            &["d.toml:4: services.web.weak: unknown key; did you mean wake?"][..],
+        ),
+        (
+            "wake.uint = 'a'\nidle = '5min'",
+            &["d.toml:4: services.web.wake.uint: unknown key; did you mean unit?"],
+        ),
+        (
+            "wake = { exce = 'a', directory = '/b' }",
+            &["d.toml:4: services.web.wake.exce: unknown key; did you mean exec?"],
+        ),
+        (
+            "wake.start = 'a'\nwake.stpo = 'b'\nidle = '10min'",
+            &["d.toml:5: services.web.wake.stpo: unknown key; did you mean stop?"],
+        ),
+        (
+            "wake.unit = 'a'\nidle = { stop = '10mn', freeze = '6min' }",
+            &["d.toml:5: services.web.idle.stop: \"10mn\": not a time span; did you mean 10min?"],
+        ),
+        // The absence of another key does not follow.
+        (
+            "hodl = {}\nidle = '5min'",
+            &[
+                "d.toml:4: services.web.hodl: unknown key; did you mean hold?",
+                "d.toml:5: services.web.idle: requires a workload; add wake = { unit = \"nginx.service\" }, or remove this setting",
+            ],
+        ),
+    ] {
+        assert_eq!(errors(&format!("{BASE}{keys}\n")), expected, "{keys}");
+    }
+    assert_eq!(
+        errors("[services.web]\nlistne = '@a'\nto = '@b'"),
+        ["d.toml:2: services.web.listne: unknown key; did you mean listen?"]
+    );
 }
 
 #[test]

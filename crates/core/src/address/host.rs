@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{AddressError, IpProblem};
+use super::{AddressError, IpProblem, Port};
 use crate::number::parse_c_unsigned;
 
 /// The host of a TCP target.
@@ -25,6 +25,14 @@ pub enum Host {
 }
 
 impl Host {
+    /// Parses `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
+    ///
+    /// # Errors
+    /// An [`AddressError`] if the host or the port is not valid. The message does not repeat the text.
+    pub fn parse_with_port(text: &str) -> Result<(Self, Option<Port>), AddressError> {
+        parse_host_and_port(text)
+    }
+
     /// Parses a host without brackets.
     pub(super) fn parse(text: &str) -> Result<Self, AddressError> {
         if text == "*" {
@@ -56,6 +64,39 @@ impl Host {
         check_usable(IpAddr::V6(addr))?;
         Ok(Self::Scoped { addr, zone: zone.to_owned() })
     }
+}
+
+/// Splits `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`. Without brackets the last colon counts.
+pub(super) fn parse_host_and_port(text: &str) -> Result<(Host, Option<Port>), AddressError> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let (address, rest) = inner.split_once(']').ok_or(AddressError::BracketUnclosed)?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(Port::parse(port)?),
+            None if rest.is_empty() => None,
+            None => return Err(AddressError::BracketTrailing(rest.to_owned())),
+        };
+        return Ok((Host::parse_v6(address)?, port));
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return match Host::parse(text) {
+            Err(AddressError::IpUnusable { .. }) if text.parse::<u16>().is_ok() => {
+                Err(AddressError::PortWithoutHost { number: text.to_owned() })
+            }
+            host => Ok((host?, None)),
+        };
+    };
+    match Host::parse(host) {
+        // `::1` was split into `:` and `1`.
+        Err(AddressError::Ipv6Malformed(_)) if is_bare_v6(text) => {
+            Err(AddressError::Ipv6WithoutPort { addr: text.to_owned() })
+        }
+        Err(AddressError::HostMissing) => Err(AddressError::HostMissingBeforePort { port: port.to_owned() }),
+        host => Ok((host?, Some(Port::parse(port)?))),
+    }
+}
+
+fn is_bare_v6(text: &str) -> bool {
+    text.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
 }
 
 impl fmt::Display for Host {

@@ -2,11 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::dns::Source;
 
+use super::host::parse_host_and_port;
 use super::{AbstractName, AddressError, Host, Port, UnixPath, unix::is_socket_name, vsock};
 
 /// The address of a server.
@@ -103,37 +103,4 @@ fn refuse_other_notations(text: &str) -> Result<(), AddressError> {
         return Err(AddressError::RelativePath { path: text.to_owned() });
     }
     Ok(())
-}
-
-/// Splits `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`. Without brackets the last colon counts.
-pub(super) fn parse_host_and_port(text: &str) -> Result<(Host, Option<Port>), AddressError> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let (address, rest) = inner.split_once(']').ok_or(AddressError::BracketUnclosed)?;
-        let port = match rest.strip_prefix(':') {
-            Some(port) => Some(Port::parse(port)?),
-            None if rest.is_empty() => None,
-            None => return Err(AddressError::BracketTrailing(rest.to_owned())),
-        };
-        return Ok((Host::parse_v6(address)?, port));
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return match Host::parse(text) {
-            Err(AddressError::IpUnusable { .. }) if text.parse::<u16>().is_ok() => {
-                Err(AddressError::PortWithoutHost { number: text.to_owned() })
-            }
-            host => Ok((host?, None)),
-        };
-    };
-    match Host::parse(host) {
-        // `::1` was split into `:` and `1`.
-        Err(AddressError::Ipv6Malformed(_)) if is_bare_v6(text) => {
-            Err(AddressError::Ipv6WithoutPort { addr: text.to_owned() })
-        }
-        Err(AddressError::HostMissing) => Err(AddressError::HostMissingBeforePort { port: port.to_owned() }),
-        host => Ok((host?, Some(Port::parse(port)?))),
-    }
-}
-
-fn is_bare_v6(text: &str) -> bool {
-    text.split('%').next().is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
 }

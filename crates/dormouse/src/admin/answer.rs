@@ -10,7 +10,7 @@ use super::running::{Running, service};
 use super::{explain, info, servers_state, services, session_list, stat, steer};
 
 /// The number of services per piece.
-const PIECE: usize = 8;
+const MAX_SERVICES: usize = 8;
 
 /// The rest of an answer.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Answer {
     fn services(&mut self, running: &Running, what: Listing, at: usize, mut first: bool) -> String {
         let services = running.services();
         let mut text = if at == 0 { begin(running, &what) } else { String::new() };
-        for (number, service) in services.iter().enumerate().skip(at).take(PIECE) {
+        for (number, service) in services.iter().enumerate().skip(at).take(MAX_SERVICES) {
             match &what {
                 Listing::Stat(form, rows) => {
                     for row in stat::service(service, number, rows) {
@@ -148,14 +148,14 @@ impl Answer {
                 }
                 Listing::Json => {
                     // Writing to a String cannot fail.
-                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::service(service));
+                    let _ = write!(text, "{}{}", if first { "" } else { "," }, services::json(service));
                     first = false;
                 }
                 Listing::Lines => services::line(service, &mut text),
             }
         }
-        if at + PIECE < services.len() {
-            *self = Self::Services { what, at: at + PIECE, first };
+        if at + MAX_SERVICES < services.len() {
+            *self = Self::Services { what, at: at + MAX_SERVICES, first };
         } else {
             text.push_str(match &what {
                 Listing::Stat(OutputFormat::Json, _) => "]\n",

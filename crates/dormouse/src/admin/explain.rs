@@ -7,6 +7,7 @@ use dormouse_core::activation::{Eviction, Snapshot, State};
 use dormouse_core::control::{AdminState, Selector};
 use dormouse_core::pool::SlotState;
 use dormouse_core::timespan::TimeSpan;
+use dormouse_log::Escaped;
 use dormouse_proxy::upstream::WakeableServer;
 use dormouse_sys::local_time::{self, LocalTime};
 
@@ -78,7 +79,7 @@ pub(super) fn explain(running: &Running, selector: &Selector) -> String {
         for (number, line) in sentences.iter().enumerate() {
             let indent = if number == 0 { name.as_str() } else { " " };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{indent} {line}{}", full_stop(line));
+            let _ = writeln!(text, "{indent} {}{}", Escaped(line), full_stop(line));
         }
     }
     if vacant_count > 0 {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use dormouse_log::json_string;
+use dormouse_log::{Escaped, json_string};
 
 /// The tags of a field: its origin, nature and scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,15 +80,15 @@ impl Value {
         match self {
             Self::U32(number) | Self::U64(number) => number.to_string(),
             Self::S32(number) => number.to_string(),
-            Self::Text(text) => text.clone(),
+            Self::Text(text) => Escaped(text).to_string(),
         }
     }
 
     /// Returns the value as a CSV field, quoted if necessary.
     pub(super) fn csv(&self) -> String {
         match self {
-            Self::Text(text) if text.contains(['"', ',', '\n', '\r']) => {
-                format!("\"{}\"", text.replace('"', "\"\""))
+            Self::Text(text) if text.contains(['"', ',']) => {
+                format!("\"{}\"", self.plain().replace('"', "\"\""))
             }
             other => other.plain(),
         }
@@ -107,13 +107,8 @@ impl Field {
     pub(super) fn typed(&self, object: &str, text: &mut String) {
         let Self { position, name, tags, value } = self;
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{object}{position}.{name}.1:{}:{}:{}",
-            tags.letters,
-            value.kind(),
-            value.plain().replace(['\n', '\r'], " ")
-        );
+        let _ =
+            writeln!(text, "{object}{position}.{name}.1:{}:{}:{}", tags.letters, value.kind(), value.plain());
     }
 
     /// Writes the object of the JSON form; `object`: the members that name the owner of the field.
@@ -153,5 +148,6 @@ mod tests {
     fn csv_fields_are_quoted_if_necessary() {
         assert_eq!(Value::Text("a,\"b\"".to_owned()).csv(), "\"a,\"\"b\"\"\"");
         assert_eq!(Value::Text("no check".to_owned()).csv(), "no check");
+        assert_eq!(Value::Text("a\nb,\x1b".to_owned()).csv(), "\"a\\nb,\\u{1b}\"");
     }
 }

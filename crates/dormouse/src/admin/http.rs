@@ -1,8 +1,8 @@
 //! The web address: metrics, the status page and health. Read-only, with a few clients at a time, one answer per
-//! connection, and a deadline for everything.
+//! connection, and a deadline for everything. It answers only to requests for hosts of its own.
 
 use std::convert::Infallible;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,12 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::acceptor::receive;
+use super::host_check::is_allowed;
+use super::progress::{Progress, Watched};
 use super::running::Running;
 use super::{metrics, services};
 
-/// The number of clients at a time; further ones wait in the backlog.
+/// The number of clients at a time. For a further one a client without a complete request gives way.
 pub(super) const CLIENTS: usize = 16;
 /// The longest time from the connection of a client to the last byte of its answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// The size of the buffer for a request, in bytes.
 const BUFFER: usize = 16 << 10;
 /// The number of services between two yields.
-const PIECE: usize = 8;
+const SERVICES_PER_YIELD: usize = 8;
 
 const PAGE: &str = include_str!("page.html");
 /// The page loads nothing from other hosts and must not be framed.
@@ -43,28 +45,43 @@ img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| TcpListener::from_std(StdListener::from(socket))) {
-        Ok(acceptor) => receive(acceptor, CLIENTS, |client| serve_client(client, Arc::clone(&running))).await,
+        Ok(acceptor) => {
+            receive(acceptor, CLIENTS, |client, progress| {
+                serve_client(client, progress, Arc::clone(&running))
+            })
+            .await;
+        }
         Err(error) => {
             running.log.line(Level::Err, format_args!("The web address {listener} is lost: {error}"));
         }
     }
 }
 
-async fn serve_client(client: TcpStream, running: Arc<Running>) {
+async fn serve_client(client: TcpStream, progress: Progress, running: Arc<Running>) {
+    // Without its address the client has left.
+    let Ok(local) = client.local_addr() else { return };
     let answer = service_fn(|request| {
+        progress.begin_answer();
         let running = Arc::clone(&running);
-        async move { Ok::<_, Infallible>(answer(&request, &running).await) }
+        async move { Ok::<_, Infallible>(answer(&request, local.ip(), &running).await) }
     });
     let mut server = http1::Builder::new();
     server.keep_alive(false).max_buf_size(BUFFER).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = server.serve_connection(TokioIo::new(client), answer);
+    let connection = server.serve_connection(TokioIo::new(Watched::new(client, progress.clone())), answer);
     // Errors of a client concern only that client.
     let _ = timeout(TOTAL_TIMEOUT, connection).await;
 }
 
-async fn answer(request: &Request<Incoming>, running: &Running) -> Response<String> {
+async fn answer(request: &Request<Incoming>, local: IpAddr, running: &Running) -> Response<String> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let plain = |status, text: &str| respond(status, TEXT, text.to_owned());
+    if !is_allowed(request, local, &running.http_hosts()) {
+        return plain(
+            StatusCode::MISDIRECTED_REQUEST,
+            "This server answers to localhost, to its address and to the hosts in http_hosts, and not to the host of \
+             this request.\n",
+        );
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD: this is for looking.\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -101,8 +118,8 @@ async fn status(running: &Running) -> String {
         if number > 0 {
             text.push(',');
         }
-        text.push_str(&services::service(service).to_string());
-        if number % PIECE == 0 {
+        text.push_str(&services::json(service));
+        if number % SERVICES_PER_YIELD == 0 {
             yield_now().await;
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dormouse_config::listen_options::{FileOptions, ListenOptions};
 use dormouse_config::model::{AdminConfig, Control, Listen};
-use dormouse_core::address::ListenAddress;
+use dormouse_core::address::{Host, ListenAddress};
 use dormouse_log::{Level, Log};
 use dormouse_proxy::listener::{Listener, OpenError};
 use tokio::task::JoinHandle;
@@ -56,6 +56,8 @@ impl Endpoint {
 pub struct Reconfigure {
     control: Change,
     http: Change,
+    /// The hosts that requests to the web address may name; `None`: no change.
+    http_hosts: Option<Vec<Host>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl AdminListeners {
         Reconfigure {
             control: change(self.control.as_ref(), control),
             http: change(self.http.as_ref(), http),
+            http_hosts: Some(admin.http_hosts.clone()),
         }
     }
 
@@ -120,12 +123,16 @@ impl AdminListeners {
         Reconfigure {
             control: close(&mut self.control, &reconfigure.control),
             http: close(&mut self.http, &reconfigure.http),
+            http_hosts: None,
         }
     }
 
     /// Applies the changes and serves clients on the new listeners.
     pub fn apply(&mut self, reconfigure: Reconfigure, running: &Arc<Running>) {
-        let Reconfigure { control, http } = reconfigure;
+        let Reconfigure { control, http, http_hosts } = reconfigure;
+        if let Some(hosts) = http_hosts {
+            running.set_http_hosts(hosts);
+        }
         control.apply(&mut self.control, &running.log, |listener| {
             running.log.line(Level::Info, format_args!("Commands are taken at {listener}."));
             tokio::spawn(socket::serve(listener, Arc::clone(running)))
@@ -141,8 +148,9 @@ impl AdminListeners {
 
     /// Returns the number of descriptors that admin clients and their listeners may need.
     pub fn descriptors(&self) -> usize {
-        let control = if self.control.is_some() { socket::CLIENTS + 1 } else { 0 };
-        let http = if self.http.is_some() { http::CLIENTS + 1 } else { 0 };
+        // The listener, and a client for which another one gives way.
+        let control = if self.control.is_some() { socket::CLIENTS + 2 } else { 0 };
+        let http = if self.http.is_some() { http::CLIENTS + 2 } else { 0 };
         control + http
     }
 }
@@ -203,7 +211,7 @@ impl Reconfigure {
 
     /// Closes what was opened and abandons the changes.
     pub fn abandon(&mut self) {
-        *self = Self { control: Change::Close, http: Change::Close };
+        *self = Self { control: Change::Close, http: Change::Close, http_hosts: None };
     }
 }
 

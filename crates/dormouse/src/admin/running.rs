@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_config::model::ServiceConfig;
-use dormouse_core::address::Target;
+use dormouse_core::address::{Host, Target};
 use dormouse_core::control::{AdminState, Selector, ServerName};
 use dormouse_core::pool::SlotState;
 use dormouse_log::Log;
@@ -32,6 +32,7 @@ pub struct Running {
     /// The time of the start.
     pub started: SystemTime,
     fd_reservation: Mutex<FdReservation>,
+    http_hosts: Mutex<Arc<Vec<Host>>>,
     services: Mutex<Arc<Vec<RunningService>>>,
 }
 
@@ -153,6 +154,7 @@ impl Running {
             fd_limits,
             started,
             fd_reservation: Mutex::default(),
+            http_hosts: Mutex::default(),
             services: Mutex::default(),
         })
     }
@@ -165,6 +167,16 @@ impl Running {
     /// Returns the descriptors that are reserved for other things than sessions.
     pub fn fd_reservation(&self) -> FdReservation {
         *self.fd_reservation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the hosts that requests to the web address may name.
+    pub(super) fn set_http_hosts(&self, hosts: Vec<Host>) {
+        *self.http_hosts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
+    }
+
+    /// Returns the hosts that requests to the web address may name.
+    pub(super) fn http_hosts(&self) -> Arc<Vec<Host>> {
+        Arc::clone(&self.http_hosts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces all services.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use dormouse_core::activation::State;
-use dormouse_log::Utc;
+use dormouse_log::{Utc, json_escaped};
 use dormouse_proxy::stats::wake::WokenBy;
 use serde_json::{Value, json};
 
@@ -36,8 +36,12 @@ pub(super) fn process(running: &Running) -> Value {
     })
 }
 
-/// Returns one service.
-pub(super) fn service(service: &RunningService) -> Value {
+/// Returns one service as JSON.
+pub(super) fn json(service: &RunningService) -> String {
+    json_escaped(&service_value(service).to_string())
+}
+
+fn service_value(service: &RunningService) -> Value {
     let service_stats = service.stats();
     let counters = &service_stats.counters;
     let (state, since) = service_state(service);

@@ -9,13 +9,13 @@ use dormouse_proxy::stats::sessions::SessionEntry;
 use super::running::Running;
 
 /// The number of sessions per piece.
-const PIECE: usize = 128;
+const MAX_SESSIONS: usize = 128;
 
 /// Returns the next piece after this session and the id of its last session; `None` after the last.
 pub(super) fn piece(running: &Running, after: u64, all: bool) -> Option<(String, u64)> {
-    let entries = running.sessions()?.after(after, PIECE);
+    let entries = running.sessions()?.after(after, MAX_SESSIONS);
     let last = entries.last()?.id;
-    let mut text = String::with_capacity(PIECE * 256);
+    let mut text = String::with_capacity(MAX_SESSIONS * 256);
     for entry in &entries {
         if all {
             dump(entry, &mut text);

@@ -16,9 +16,10 @@ use tokio::time::timeout;
 
 use super::acceptor::receive;
 use super::answer::{Answer, answer};
+use super::progress::{Progress, Watched};
 use super::running::Running;
 
-/// The number of clients at a time, as in `HAProxy`; further ones wait in the backlog.
+/// The number of clients at a time, as in `HAProxy`. For a further one a client without a command gives way.
 pub(super) const CLIENTS: usize = 10;
 /// A client that sends or takes nothing for this long is disconnected (`stats timeout` of `HAProxy`).
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,23 +28,28 @@ const PROMPT_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest time for one answer, however slowly the client reads.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of bytes per read.
-const PIECE: usize = 4096;
+const MAX_READ: usize = 4096;
 
 /// Serves the clients of the control socket.
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
-        Ok(acceptor) => receive(acceptor, CLIENTS, |client| run_client(client, Arc::clone(&running))).await,
+        Ok(acceptor) => {
+            receive(acceptor, CLIENTS, |client, progress| run_client(client, progress, Arc::clone(&running)))
+                .await;
+        }
         Err(error) => {
             running.log.line(Level::Err, format_args!("The control socket {listener} is lost: {error}"));
         }
     }
 }
 
-async fn run_client(client: UnixStream, running: Arc<Running>) {
+async fn run_client(client: UnixStream, progress: Progress, running: Arc<Running>) {
     // Errors of a client concern only that client.
-    let _ = serve_client(client, &running).await;
+    let _ = serve_client(Watched::new(client, progress.clone()), &progress, &running).await;
 }
+
+type Client = Watched<UnixStream>;
 
 /// The settings of a connection, which the client may change.
 struct ClientOptions {
@@ -51,16 +57,17 @@ struct ClientOptions {
     idle_timeout: Duration,
 }
 
-async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<()> {
+async fn serve_client(mut client: Client, progress: &Progress, running: &Running) -> io::Result<()> {
     let mut options = ClientOptions { prompt: false, idle_timeout: TIMEOUT };
     let mut lines = LineBuffer::default();
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = vec![0; MAX_READ];
     loop {
         let room = buffer.len().min(lines.capacity());
         let into = buffer.get_mut(..room).unwrap_or_default();
         let count = timeout(options.idle_timeout, client.read(into)).await??;
         if count == 0 {
             if let Some(line) = lines.finish() {
+                progress.begin_answer();
                 execute(&mut client, running, line, &mut options).await?;
             }
             return Ok(());
@@ -70,8 +77,11 @@ async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<(
             let (line, rest) = lines.push(piece);
             piece = rest;
             let Some(line) = line else { continue };
+            progress.begin_answer();
+            let goes_on = execute(&mut client, running, line, &mut options).await?;
+            progress.end_answer();
             // Without a prompt only one line is answered, as in `HAProxy`.
-            if !execute(&mut client, running, line, &mut options).await? {
+            if !goes_on {
                 client.shutdown().await?;
                 return timeout(TIMEOUT, discard_input(&mut client, &mut buffer)).await?;
             }
@@ -80,7 +90,7 @@ async fn serve_client(mut client: UnixStream, running: &Running) -> io::Result<(
 }
 
 /// Reads the remaining input, up to a limit: closing a socket with unread input would discard the answer.
-async fn discard_input(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result<()> {
+async fn discard_input(client: &mut Client, buffer: &mut [u8]) -> io::Result<()> {
     const LIMIT: usize = 1 << 20;
     let mut read = 0;
     while read < LIMIT {
@@ -94,7 +104,7 @@ async fn discard_input(client: &mut UnixStream, buffer: &mut [u8]) -> io::Result
 
 /// Executes the commands of a line. Returns false if the connection ends.
 async fn execute(
-    client: &mut UnixStream,
+    client: &mut Client,
     running: &Running,
     line: Line,
     options: &mut ClientOptions,
@@ -129,7 +139,7 @@ async fn execute(
 }
 
 async fn respond(
-    client: &mut UnixStream,
+    client: &mut Client,
     running: &Running,
     options: &ClientOptions,
     mut answer: Answer,
@@ -142,6 +152,6 @@ async fn respond(
     send(client, options, if options.prompt { "\n> " } else { "\n" }).await
 }
 
-async fn send(client: &mut UnixStream, options: &ClientOptions, text: &str) -> io::Result<()> {
+async fn send(client: &mut Client, options: &ClientOptions, text: &str) -> io::Result<()> {
     timeout(options.idle_timeout.min(ANSWER_TIMEOUT), client.write_all(text.as_bytes())).await?
 }

@@ -206,7 +206,7 @@ pub(super) struct Shutdown {
 }
 
 /// The number of sessions per step.
-const PIECE: usize = 128;
+const MAX_SESSIONS: usize = 128;
 
 impl Shutdown {
     /// Begins it.
@@ -221,7 +221,7 @@ impl Shutdown {
     /// Ends the next sessions. Returns false after the last.
     pub(super) fn go_on(&mut self, running: &Running) -> bool {
         let Some(sessions) = running.sessions() else { return false };
-        let entries = sessions.after(self.after, PIECE);
+        let entries = sessions.after(self.after, MAX_SESSIONS);
         for entry in entries.iter().take_while(|entry| entry.id <= self.last) {
             let is_selected = entry.server().is_some_and(|server| server.name == self.name.server);
             if is_selected && *entry.service == *self.name.backend {

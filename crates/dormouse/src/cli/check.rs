@@ -5,19 +5,18 @@ mod pool;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, ListenerRule, Support, command_line};
-use dormouse_config::Environment;
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{
     Config, ForeignListener, Listen, Ready, SLOTS, ServerConfig, ServiceConfig, WakeOn,
 };
 use dormouse_config::proxy_protocol::Sources;
-use dormouse_core::address::{ListenAddress, Target};
+use dormouse_config::{Environment, endpoint};
+use dormouse_core::address::Target;
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
@@ -191,15 +190,8 @@ fn listener(service: &ServiceConfig) -> Option<String> {
 fn listen_on(listen: &Listen) -> String {
     match listen {
         Listen::Open { address, options } => {
-            let address = match address {
-                // The socket also takes IPv4 clients.
-                ListenAddress::Tcp(tcp) if tcp.ip() == Ipv6Addr::UNSPECIFIED && !options.tcp.v6only => {
-                    format!("*:{}", tcp.port())
-                }
-                _ => address.to_string(),
-            };
-            let options = options.words().into_iter();
-            options.fold(address, |text, (name, value)| {
+            let address = endpoint::shown(address, options.tcp.v6only);
+            options.words().into_iter().fold(address, |text, (name, value)| {
                 let space = if value.is_empty() { "" } else { " " };
                 format!("{text}, {name}{space}{value}")
             })

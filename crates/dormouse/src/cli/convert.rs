@@ -111,7 +111,7 @@ fn convert_file(file: &Path, output: Option<&Path>) -> Result<bool, String> {
     }
     match output {
         Some(output) => write(output, &converted.toml)?,
-        None => out::write(&converted.toml).map_err(|error| format!("standard output: {error}"))?,
+        None => out::write_document(&converted.toml).map_err(|error| format!("standard output: {error}"))?,
     }
     if !messages.is_empty() {
         out::complain(messages.trim_end());

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use dormouse_core::getopt::{Arg, Getopt, OptSpec, Tier};
+use dormouse_config::suggest::nearest;
+use dormouse_core::getopt::{Arg, Getopt, GetoptError, OptSpec, Problem, Tier};
 
 use super::out;
 
@@ -89,12 +90,30 @@ pub(super) fn read<F: Copy>(
     let specs: Vec<OptSpec> = definitions.iter().map(|definition| definition.spec).collect();
     let mut getopt = Getopt::new(command, &specs, args);
     for option in getopt.by_ref() {
-        let option = option.map_err(|error| Stop::Wrong(error.to_string()))?;
+        let option = option.map_err(|error| Stop::Wrong(describe(&error, definitions)))?;
         if let Some(definition) = definitions.get(option.index) {
             take(definition.flag, option.value.unwrap_or_default())?;
         }
     }
     Ok(getopt.positionals())
+}
+
+/// Returns the message of a wrong option: with the option that was probably meant, or else where all are listed.
+pub(super) fn describe<F>(error: &GetoptError, definitions: &[Definition<F>]) -> String {
+    match (meant(error, definitions), &error.problem) {
+        (Some(meant), _) => format!("{error}; did you mean --{meant}?"),
+        (None, Problem::Unrecognized(_) | Problem::InvalidLetter(_)) => {
+            format!("{error}; see {} --help", error.argv0)
+        }
+        (None, _) => error.to_string(),
+    }
+}
+
+/// Returns the option that an unknown option resembles.
+pub(super) fn meant<F>(error: &GetoptError, definitions: &[Definition<F>]) -> Option<&'static str> {
+    let Problem::Unrecognized(given) = &error.problem else { return None };
+    let name = given.split('=').next().unwrap_or_default();
+    nearest(name, definitions.iter().map(|definition| definition.spec.long))
 }
 
 /// Returns the help of the flags, as `--help` shows it.

@@ -11,6 +11,7 @@ mod proxy;
 mod proxy_flags;
 mod reload;
 mod run;
+mod run_config;
 mod run_flags;
 mod status;
 mod steer;
@@ -131,5 +132,5 @@ fn usage() -> String {
 }
 
 fn version() -> String {
-    format!("dormouse {} (in the place of {SOCKET_PROXYD} 261)", env!("CARGO_PKG_VERSION"))
+    format!("dormouse {} (compatible with {SOCKET_PROXYD} 261)", env!("CARGO_PKG_VERSION"))
 }

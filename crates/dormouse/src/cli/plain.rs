@@ -33,7 +33,7 @@ pub(super) fn completion(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Some(shell)) if shell != OsStr::new("bash") => {
             out::fail(format_args!("No completion for {shell:?}; dormouse completes in bash."))
         }
-        Ok(_) => out::print(completion::bash()),
+        Ok(_) => out::print_document(completion::bash()),
         Err(code) => code,
     }
 }
@@ -50,7 +50,7 @@ pub(super) fn demo(args: impl Iterator<Item = OsString>, passed: PassedFds) -> E
 pub(super) fn manual(args: impl Iterator<Item = OsString>) -> ExitCode {
     let name = match word(MANUAL, args) {
         Ok(Some(name)) => name,
-        Ok(None) => return out::print(manual::overview()),
+        Ok(None) => return out::print(manual::list()),
         Err(code) => return code,
     };
     let name = name.to_string_lossy();
@@ -59,7 +59,7 @@ pub(super) fn manual(args: impl Iterator<Item = OsString>) -> ExitCode {
         Some(_) if io::stdout().is_terminal() => {
             out::print(format_args!("Read this page with: dormouse manual {name} | man -l -\n"))
         }
-        Some(page) => out::print(page),
+        Some(page) => out::print_document(page),
         None => {
             let known = manual::names().collect::<Vec<_>>().join(", ");
             out::fail(format_args!("No manual page {name:?}; choose one of {known}."))
@@ -87,7 +87,7 @@ const MANUAL: Plain = Plain {
     name: "manual",
     argument: "PAGE",
     description: "Print the source of a manual page, for man(1): dormouse manual run | man -l -\n\
-                  Without PAGE list the pages.",
+                  PAGE is a page, or a command for the page that describes it. Without PAGE list the pages.",
 };
 const COMPLETION: Plain = Plain {
     name: "completion",

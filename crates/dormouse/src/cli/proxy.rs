@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::process::ExitCode;
 
-use dormouse_config::endpoint::fold;
+use dormouse_config::endpoint::{fold, shown};
 use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::model::Listen;
 use dormouse_core::address::{ListenAddress, Target};
@@ -12,8 +12,7 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::write_stderr;
-use dormouse_log::{Level, write_stderr_at};
+use dormouse_log::{Level, write_stderr_lines};
 use dormouse_proxy::listener::PassedFds;
 use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
@@ -29,20 +28,20 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: P
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),
         Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail_with(&error, error.errno(), 1),
+            Err(error) => fail_with([&error], error.errno(), 1),
         },
         // In systemd-socket-proxyd the C library prints this message, without a priority.
         Err(error @ UsageError::Option(_)) => {
-            write_stderr(format!("{error}\n"));
+            write_stderr_lines(None, [error]);
             failed(Errno::INVAL, 1)
         }
-        Err(error) => fail_with(&error, Errno::INVAL, 1),
+        Err(error) => fail_with([error], Errno::INVAL, 1),
     }
 }
 
-/// Reports an error on standard error and its number to the service manager.
-pub(super) fn fail_with(error: &impl fmt::Display, errno: Errno, status: u8) -> ExitCode {
-    write_stderr_at(Level::Err, error);
+/// Reports errors on standard error, each in a line, and the number of an error to the service manager.
+pub(super) fn fail_with(errors: impl IntoIterator<Item: fmt::Display>, errno: Errno, status: u8) -> ExitCode {
+    write_stderr_lines(Some(Level::Err), errors);
     failed(errno, status)
 }
 
@@ -73,12 +72,16 @@ enum UsageError {
     Listen { text: String, reason: dormouse_core::address::AddressError },
     ListenOptions(String),
     ListenTwice(ListenAddress),
+    ListenIsTarget { listen: ListenAddress, target: Target },
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Option(error) => write!(f, "{error}"),
+            Self::Option(error) => match flags::meant(error, PROXY) {
+                Some(meant) => write!(f, "{error}; did you mean --{meant}?"),
+                None => write!(f, "{error}"),
+            },
             Self::NoTarget => f.write_str("Not enough parameters."),
             Self::TooMany => f.write_str("Too many parameters."),
             Self::Argument { flag, value } => write!(f, "Failed to parse --{flag}= argument: {value}"),
@@ -92,7 +95,15 @@ impl fmt::Display for UsageError {
                 "Failed to parse --listen= argument: {text}: dormouse proxy takes no options behind a path; use a \
                  socket unit with SocketMode=, or dormouse run --listen=/PATH?mode=0660"
             ),
-            Self::ListenTwice(address) => write!(f, "--listen={address} is given twice; keep one"),
+            Self::ListenTwice(address) => {
+                write!(f, "--listen={} is given twice; keep one", shown(address, false))
+            }
+            Self::ListenIsTarget { listen, target } => write!(
+                f,
+                "--listen={} is also the address of the target ({target}), so that dormouse would connect to itself; \
+                 choose another address",
+                shown(listen, false)
+            ),
         }
     }
 }
@@ -119,7 +130,12 @@ fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request,
     }
     let parsed = Target::parse(&target)
         .map_err(|reason| UsageError::Target { text: target.to_string_lossy().into_owned(), reason })?;
-    Ok(Request::Serve(Box::new(settings.complete(parsed))))
+    let settings = settings.complete(parsed);
+    let is_target = |listen: &&ListenAddress| Listen::at((*listen).clone()).is_reached_by(&settings.target);
+    match settings.listen.iter().find(is_target).cloned() {
+        Some(listen) => Err(UsageError::ListenIsTarget { listen, target: settings.target }),
+        None => Ok(Request::Serve(Box::new(settings))),
+    }
 }
 
 /// The settings that the command line contains.
@@ -256,6 +272,10 @@ mod tests {
             (&["-c", "5 ", "a:1"], "Failed to parse --connections-max= argument: 5 "),
             (&["--exit-idle-time=x", "a:1"], "Failed to parse --exit-idle-time= argument: x"),
             (&["--bogus"], "dormouse: unrecognized option '--bogus'"),
+            (
+                &["--exit-idel-time=5"],
+                "dormouse: unrecognized option '--exit-idel-time=5'; did you mean --exit-idle-time?",
+            ),
         ] {
             assert_eq!(parsed(args).unwrap_err(), message);
         }
@@ -276,9 +296,33 @@ mod tests {
 
     #[test]
     fn a_listener_that_is_there_twice_is_no_other_program() {
-        for (one, other, address) in [("*:80", "[::]:80", "[::]:80"), ("@a", "@a", "@a")] {
+        for (one, other, address) in [("*:80", "[::]:80", "*:80"), ("@a", "@a", "@a")] {
             let message = parsed(&["--listen", one, "--listen", other, "/x"]).unwrap_err();
             assert_eq!(message, format!("--listen={address} is given twice; keep one"));
+        }
+    }
+
+    #[test]
+    fn a_listener_must_not_be_the_target() {
+        for (listen, target) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("*:80", "localhost:80"),
+            ("[::1]:80", "*:80"),
+            ("/run/x", "/run/x"),
+            ("@x", "@x"),
+        ] {
+            let message = parsed(&["--listen", listen, target]).unwrap_err();
+            assert_eq!(
+                message,
+                format!(
+                    "--listen={listen} is also the address of the target ({target}), so that dormouse would connect to \
+                     itself; choose another address"
+                )
+            );
+        }
+        for (listen, target) in [("127.0.0.1:80", "127.0.0.2:80"), ("*:80", "127.0.0.1:81"), ("*:0", "*:80")]
+        {
+            assert_eq!(settings(&["--listen", listen, target]).listen.len(), 1);
         }
     }
 

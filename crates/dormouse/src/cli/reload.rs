@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::flags::{self, Definition, Stop};
+use super::out;
 
 /// A flag of `dormouse reload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,14 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     // In ExecReload= the service manager waits until the reloaded process reports READY=1. Outside of it there is no
     // manager to notify.
     let manager = std::env::var_os("MAINPID").and_then(|_| Notifier::from_env());
-    super::end(pid_argument.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref())))
+    let reloaded =
+        pid_argument.map_or_else(find, Ok).and_then(|pid| hang_up(pid, manager.as_ref()).map(|()| pid));
+    match reloaded {
+        Ok(pid) => out::print(format_args!(
+            "Process {pid} reads its configuration again; its log reports what has changed.\n"
+        )),
+        Err(error) => out::fail(error),
+    }
 }
 
 /// Returns the process that the command line names.

@@ -15,6 +15,8 @@ pub(crate) enum RunFlag {
     Name,
     /// A key at the top of a file.
     General(&'static str),
+    /// A key at the top of a file, which may be given several times.
+    RepeatedGeneral(&'static str),
     /// A key of the service.
     Key(&'static str),
     /// A key of the service, which may be given several times.
@@ -29,10 +31,12 @@ impl RunFlag {
     /// Returns the definition of the key that the flag stands for.
     pub(crate) fn key(self) -> Option<&'static Key> {
         match self {
-            Self::General(name) => keys::TOP.iter().find(|key| key.path == name),
-            Self::Key(path) | Self::Repeated(path) | Self::Switch(path, _) | Self::Word(path, _) => {
-                keys::find(path)
-            }
+            Self::General(path)
+            | Self::RepeatedGeneral(path)
+            | Self::Key(path)
+            | Self::Repeated(path)
+            | Self::Switch(path, _)
+            | Self::Word(path, _) => keys::find(path),
             Self::Help | Self::Config | Self::Name => None,
         }
     }
@@ -49,7 +53,9 @@ impl Definition<RunFlag> {
             _ => self.manual,
         };
         let several = match self.flag {
-            RunFlag::Repeated(_) if !text.contains(SEVERAL) => format!(" {SEVERAL}."),
+            RunFlag::Repeated(_) | RunFlag::RepeatedGeneral(_) if !text.contains(SEVERAL) => {
+                format!(" {SEVERAL}.")
+            }
             _ => String::new(),
         };
         match self.default() {
@@ -64,7 +70,7 @@ impl Definition<RunFlag> {
             RunFlag::Switch(..) => Some("off".to_owned()),
             // The texts of these contain it.
             RunFlag::Word(..) | RunFlag::Help | RunFlag::Config | RunFlag::Name => None,
-            RunFlag::General(_) | RunFlag::Key(_) | RunFlag::Repeated(_) => {
+            RunFlag::General(_) | RunFlag::RepeatedGeneral(_) | RunFlag::Key(_) | RunFlag::Repeated(_) => {
                 let default = self.flag.key()?.default.replace('"', "");
                 Some(default).filter(|default| !default.is_empty())
             }
@@ -101,7 +107,7 @@ const fn key(
 /// The flags of `dormouse run`.
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
-        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http=, --http-host= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
         ..flag(
             RunFlag::Config,
             "config",
@@ -338,6 +344,12 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "ADDRESS",
         &["Serve a status page and metrics on this address, such as 127.0.0.1:9180; none disables it"],
     ),
+    flag(
+        RunFlag::RepeatedGeneral("http_hosts"),
+        "http-host",
+        "NAME",
+        &["Answer at --http also to requests for this host; may be given several times"],
+    ),
     super::flags::for_help(RunFlag::Help),
 ];
 
@@ -397,7 +409,7 @@ mod tests {
     #[test]
     fn the_manual_says_which_flags_may_be_repeated() {
         for definition in RUN {
-            let repeated = matches!(definition.flag, RunFlag::Repeated(_));
+            let repeated = matches!(definition.flag, RunFlag::Repeated(_) | RunFlag::RepeatedGeneral(_));
             assert_eq!(definition.description().contains(SEVERAL), repeated, "{}", definition.spec.long);
         }
     }

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::io::{self, ErrorKind, IsTerminal as _};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::slice;
 use std::time::Duration;
 
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
+use dormouse_log::json_escaped;
 use serde_json::Value;
 
 use super::flags::{self, Definition, Stop};
@@ -54,7 +55,7 @@ pub(crate) const STATUS: &[Definition<StatusFlag>] = &[
 ];
 
 /// The interval of `--watch`.
-const PERIOD: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let (mut control, mut json, mut watch) = (None, false, false);
@@ -91,7 +92,7 @@ fn show(
         }
         let text = if json {
             keep(&mut status, names);
-            format!("{status}\n")
+            format!("{}\n", json_escaped(&status.to_string()))
         } else {
             table(&status, names)
         };
@@ -103,15 +104,14 @@ fn show(
                 Err(StatusError::Missing(std::mem::take(missing)))
             };
         }
-        // Only a terminal is cleared.
-        let clear = if !json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-        match out::write(format_args!("{clear}{text}")) {
+        let written = if json { out::write_document(text) } else { out::write_again(text) };
+        match written {
             Ok(()) => {}
             // The reader closed the pipe.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             Err(error) => return Ok(out::unwritten(&error)),
         }
-        std::thread::sleep(PERIOD);
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 

@@ -33,14 +33,14 @@ pub(crate) const TOP: &[Definition<TopFlag>] = &[
 ];
 
 /// The default of `--interval`.
-const INTERVAL: Duration = Duration::from_secs(1);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest value of `--interval`.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest value of `--interval`.
-const LONGEST: Duration = Duration::from_secs(3600);
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let (mut control, mut interval) = (None, INTERVAL);
+    let (mut control, mut interval) = (None, DEFAULT_INTERVAL);
     let words = flags::read("dormouse top", TOP, args, |flag, value| {
         match flag {
             TopFlag::Control => control = Some(PathBuf::from(value)),
@@ -64,7 +64,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn span(text: &str) -> Result<Duration, Stop> {
     let span = text.parse::<TimeSpan>().ok().and_then(TimeSpan::finite);
-    span.filter(|span| (SHORTEST..=LONGEST).contains(span)).ok_or_else(|| {
+    span.filter(|span| (MIN_INTERVAL..=MAX_INTERVAL).contains(span)).ok_or_else(|| {
         Stop::Wrong(format!(
             "--interval={text} is not a time span from 100ms to 1h; write for example --interval=2s."
         ))
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn an_interval_has_bounds() {
         assert_eq!(span("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(span("100ms"), Ok(SHORTEST));
+        assert_eq!(span("100ms"), Ok(MIN_INTERVAL));
         for text in ["", "0", "99ms", "2h", "infinity", "often"] {
             assert!(span(text).is_err(), "{text}");
         }

@@ -1,5 +1,6 @@
 //! Access to the fields of a JSON answer of the control socket.
 
+use dormouse_log::Escaped;
 use serde_json::Value;
 
 pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
@@ -7,9 +8,8 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 }
 
 pub(crate) fn text(value: &Value, name: &str) -> String {
-    let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
-    // The text goes to a terminal.
-    text.chars().filter(|c| !c.is_control()).collect()
+    // The text goes to a line of a terminal.
+    Escaped(value.get(name).and_then(Value::as_str).unwrap_or_default()).to_string()
 }
 
 pub(crate) fn number(value: &Value, name: &str) -> u64 {

@@ -59,7 +59,7 @@ impl fmt::Display for ClientError {
             }
             Self::TimedOut(path, timeout) => write!(
                 f,
-                "The control socket {} does not answer within {} s; dormouse hangs, or ten other clients are connected",
+                "The control socket {} does not answer within {} s; dormouse hangs, or ten other clients get answers",
                 path.display(),
                 timeout.as_secs_f64()
             ),
@@ -214,7 +214,7 @@ mod tests {
         fn does_not_answer(&self) -> String {
             let path = self.0.display();
             format!(
-                "The control socket {path} does not answer within 0.2 s; dormouse hangs, or ten other clients are connected"
+                "The control socket {path} does not answer within 0.2 s; dormouse hangs, or ten other clients get answers"
             )
         }
     }

@@ -190,9 +190,9 @@ db        ready     1min 21s          0        1     0.0    976K    2.8M  stops 
 web       ready     1min 21s          2        1     2.0    1.0K    3.0K  stops in 45s
 
 Sessions of web: 2
-CLIENT            SERVER       AGE      IN     OUT    IN/S   OUT/S
-127.0.0.1:1[7m1   <none>      1m1s       6      12       1       2
-127.0.0.1:1[7m47  <none>      1m1s     600    1.1K     100     200
+CLIENT                  SERVER       AGE      IN     OUT    IN/S   OUT/S
+127.0.0.1:1\\u{1b}[7m1   <none>      1m1s       6      12       1       2
+127.0.0.1:1\\u{1b}[7m47  <none>      1m1s     600    1.1K     100     200
 
 
 h help  q quit  s order  Enter services/sessions
@@ -252,7 +252,7 @@ h help  q quit  s order  Enter services/s…
         let help = text(&render(&model, 80, 24));
         assert!(help.contains("thaw it") && help.contains("Any other key goes back."), "{help}");
         model.message = "a\u{202e}b\x1b[2J".to_owned();
-        assert!(text(&render(&model, 80, 24)).ends_with("ab[2J\n"));
+        assert!(text(&render(&model, 80, 24)).ends_with("a\\u{202e}b\\u{1b}[2J\n"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use dormouse_log::Escaped;
 use serde_json::Value;
 
 use crate::client::fields;
@@ -115,7 +116,7 @@ fn session(line: &str) -> Option<Session> {
     let (id, rest) = line.strip_prefix("0x")?.split_once(": ")?;
     let field = |name: &str| {
         let word = rest.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-        word.unwrap_or_default().chars().filter(|c| !c.is_control()).collect::<String>()
+        Escaped(word.unwrap_or_default()).to_string()
     };
     let total = |name: &str| -> Option<u64> {
         let (_, inner) = rest.split_once(&format!(" {name}["))?;
@@ -236,7 +237,7 @@ pub(super) mod tests {
         let drained = json!({ "name": "web", "servers": [{ "admin": "ready" }, { "admin": "drain" }] });
         assert!(Service::read(&drained).is_drained);
         let session = &snapshot.sessions.as_ref().unwrap()[1];
-        assert_eq!((session.id, session.client.as_str()), (0x2f, "127.0.0.1:1[7m47"));
+        assert_eq!((session.id, session.client.as_str()), (0x2f, "127.0.0.1:1\\u{1b}[7m47"));
         assert_eq!((session.server.as_str(), session.age.as_str()), ("<none>", "1m1s"));
         assert_eq!(session.bytes, Bytes { up: 500, down: 1000 });
         assert_eq!(sessions("\nNo such\n0xzz: src=a\n0x1: src=a"), []);

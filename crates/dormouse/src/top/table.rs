@@ -1,5 +1,7 @@
 //! Tables and lines that fit the screen.
 
+use dormouse_log::Escaped;
+
 /// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -48,7 +50,7 @@ pub(super) fn table(
         columns.iter().map(|column| column.min_width.max(column.title.chars().count())).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(Escaped(cell).to_string().chars().count());
         }
     }
     // A long name must not hide the other columns.
@@ -100,16 +102,11 @@ pub(super) fn line(style: Style, text: &str, width: usize) -> Line {
     Line { text: clipped(text, width), style }
 }
 
-/// Returns the text without control characters, clipped to a width.
+/// Returns the text with its special characters escaped, clipped to a width.
 fn clipped(text: &str, width: usize) -> String {
-    let clean = || text.chars().filter(|c| !c.is_control() && !is_invisible(*c));
-    if clean().count() <= width {
-        return clean().collect();
+    let text = Escaped(text).to_string();
+    if text.chars().count() <= width {
+        return text;
     }
-    clean().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
-}
-
-/// Returns whether a character has no width, or changes the direction of text.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    text.chars().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
 }

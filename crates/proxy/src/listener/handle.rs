@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+use dormouse_config::endpoint;
 use dormouse_config::listen_options::FileOptions;
+use dormouse_core::address::ListenAddress;
 use rustix::net::{AddressFamily, SocketAddrUnix, getsockname, sockopt};
 
 use super::socket_file::{SocketFile, file_remedy};
@@ -117,15 +119,21 @@ impl fmt::Display for Listener {
     }
 }
 
+/// Returns the address of a TCP socket, with the port that the kernel chose.
+pub(super) fn bound_address(socket: impl AsFd) -> Option<String> {
+    let bound = SocketAddr::try_from(getsockname(&socket).ok()?).ok()?;
+    let v6only = bound.is_ipv6() && sockopt::ipv6_v6only(&socket) != Ok(false);
+    Some(endpoint::shown(&ListenAddress::Tcp(bound), v6only))
+}
+
 /// Returns the address of a socket whose name is empty or "unknown".
 pub(super) fn address_of_nameless(socket: impl AsFd, name: &str) -> Option<String> {
     if !matches!(name, "" | "unknown") {
         return None;
     }
-    let address = getsockname(socket).ok()?;
-    if let Ok(address) = SocketAddr::try_from(address.clone()) {
-        return Some(address.to_string());
+    if let Some(address) = bound_address(&socket) {
+        return Some(address);
     }
-    let address = SocketAddrUnix::try_from(address).ok()?;
+    let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
     Some(Endpoint::from(address).to_string())
 }

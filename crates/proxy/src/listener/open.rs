@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
+use dormouse_config::endpoint;
 use dormouse_config::listen_options::{ListenOptions, TcpOptions};
 use dormouse_core::address::ListenAddress;
 use dormouse_sys::listen_options::{bind_to_interface, set_defer_accept, set_fast_open};
@@ -15,7 +16,7 @@ use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, bind, getsockname, listen, sockopt,
 };
 
-use super::handle::Listener;
+use super::handle::{Listener, bound_address};
 use super::path;
 use super::socket::socket;
 use super::socket_file::{SocketFile, StepError, file_remedy};
@@ -28,6 +29,8 @@ pub(super) const BACKLOG: i32 = 4096;
 pub struct OpenError {
     /// The address.
     pub address: ListenAddress,
+    /// Whether the socket would take only IPv6.
+    pub v6only: bool,
     /// The operation that failed.
     pub operation: &'static str,
     /// The error of the kernel.
@@ -60,7 +63,8 @@ impl OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}: {}", self.address, self.operation, self.error)?;
+        let address = endpoint::shown(&self.address, self.v6only);
+        write!(f, "cannot listen on {address}: {}: {}", self.operation, self.error)?;
         self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
@@ -74,6 +78,7 @@ impl std::error::Error for OpenError {}
 pub fn open(address: &ListenAddress, options: &ListenOptions) -> Result<Listener, OpenError> {
     listen_at(address, options).map_err(|(operation, error)| OpenError {
         address: address.clone(),
+        v6only: options.tcp.v6only,
         operation,
         error,
     })
@@ -101,7 +106,7 @@ fn listen_at(address: &ListenAddress, options: &ListenOptions) -> Result<Listene
         }
     };
     listen(&listener, backlog(options)).map_err(|error| ("listen", error.into()))?;
-    let name = getsockname(&listener).map_or_else(|_| address.to_string(), |bound| name(&bound, address));
+    let name = bound_address(&listener).unwrap_or_else(|| address.to_string());
     Ok(Listener::new(listener, name))
 }
 
@@ -119,7 +124,10 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
             let all = asked.ip().is_unspecified() && bound.ip().is_unspecified() && bound.is_ipv4();
             let same =
                 (bound.ip() == asked.ip() || all) && (asked.port() == 0 || bound.port() == asked.port());
-            return same.then(|| Listener::new(socket, bound.to_string()));
+            return same.then(|| {
+                let name = bound_address(&socket).unwrap_or_else(|| bound.to_string());
+                Listener::new(socket, name)
+            });
         }
         ListenAddress::Unix(asked) => {
             let file = SocketFile::of(asked.as_path()).ok()?;
@@ -127,14 +135,9 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
     };
-    let mut listener = Listener::new(socket, name(&bound, address));
+    let mut listener = Listener::new(socket, address.to_string());
     listener.file = file;
     Some(listener)
-}
-
-/// Returns the bound address, with the port that the kernel chose.
-fn name(bound: &SocketAddrAny, asked: &ListenAddress) -> String {
-    SocketAddr::try_from(bound.clone()).map_or_else(|_| asked.to_string(), |address| address.to_string())
 }
 
 /// Returns a socket and the address to bind it to. The IPv6 wildcard becomes the IPv4 wildcard where the machine has no
@@ -209,7 +212,7 @@ mod tests {
             ("/a", "set the owner", Errno::PERM, "only root can set another owner"),
         ] {
             let address = ListenAddress::parse(address).unwrap();
-            let error = OpenError { address, operation, error: error.into() }.to_string();
+            let error = OpenError { address, v6only: false, operation, error: error.into() }.to_string();
             assert!(error.starts_with("cannot listen on ") && error.contains(said), "{error}");
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dormouse_core::plural::counted;
+use dormouse_log::Escaped;
 use dormouse_sys::notify::Notifier;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -103,7 +104,7 @@ impl StatusNote {
     /// Sets the note; an empty text removes it. Only the first line is kept, because a line break would end the status.
     pub fn set(&self, text: &str) {
         let line = text.lines().next().unwrap_or_default();
-        let line = if line.is_empty() { String::new() } else { format!("; {line}") };
+        let line = if line.is_empty() { String::new() } else { format!("; {}", Escaped(line)) };
         *self.text.lock().unwrap_or_else(PoisonError::into_inner) = line;
         self.changed.notify_one();
     }

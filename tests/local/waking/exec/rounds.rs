@@ -28,7 +28,7 @@ fn no_request_fails_during_freezes_and_thaws() {
 }
 
 fn rounds(how: &str, flags: &[&str]) {
-    let rounds = std::env::var("DORMOUSE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = dormouse_tests::rounds(ROUNDS).unwrap();
     let seed = rng::seed().unwrap();
     println!("DORMOUSE_SEED={seed}");
     let scene = Scene::new(how, flags).unwrap();

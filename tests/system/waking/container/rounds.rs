@@ -1,11 +1,11 @@
 //! Many rounds of sleep and wake, with requests at any time, including the time of the stop.
 
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use dormouse_tests::machine::{Machine, case, ensure};
 use dormouse_tests::rng::{Rng, seed};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Failure, Result, rounds};
 
 use super::debian13;
 use super::podman::{Podman, ask_and_stay};
@@ -18,28 +18,22 @@ const ROUNDS: u64 = 100;
 /// The idle time before the stop.
 const IDLE: Duration = Duration::from_millis(60);
 
-case!(User, no_request_fails_rootless, LIMIT, |machine| no_request_fails(machine, rounds(1)?, ""));
-case!(System, no_request_fails_rootful, LIMIT, |machine| no_request_fails(machine, rounds(2)?, ""));
+case!(User, no_request_fails_rootless, LIMIT, |machine| no_request_fails(machine, rounds(ROUNDS)?, ""));
+case!(System, no_request_fails_rootful, LIMIT, |machine| no_request_fails(
+    machine,
+    rounds(ROUNDS)?.div_ceil(2),
+    ""
+));
 case!(User in debian13::tree, no_request_fails_rootless_on_debian_13, LIMIT, |machine| no_request_fails(
     machine,
-    rounds(2)?,
+    rounds(ROUNDS)?.div_ceil(2),
     ""
 ));
 case!(User, no_request_fails_with_freezing, LIMIT, |machine| no_request_fails(
     machine,
-    rounds(2)?,
+    rounds(ROUNDS)?.div_ceil(2),
     "--freeze=20ms"
 ));
-
-fn rounds(divisor: u64) -> Result<u64> {
-    let all = match env::var("DORMOUSE_ROUNDS") {
-        Ok(text) => {
-            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))?
-        }
-        Err(_) => ROUNDS,
-    };
-    Ok((all / divisor).max(1))
-}
 
 fn no_request_fails(machine: &Machine, rounds: u64, flags: &str) -> Result<()> {
     let seed = seed()?;

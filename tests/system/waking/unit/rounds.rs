@@ -1,11 +1,11 @@
 //! Many rounds of sleep and wake, with requests at any time, including the time of the stop.
 
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use dormouse_tests::machine::{Machine, case, ensure};
 use dormouse_tests::rng::{Rng, seed};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Failure, Result, rounds};
 
 use super::stage::{NGINX, Stage, WEB, ask_and_stay};
 use dormouse_tests::nginx::Start;
@@ -18,27 +18,17 @@ const ROUNDS: u64 = 100;
 /// The idle time before the stop.
 const IDLE: Duration = Duration::from_millis(40);
 
-case!(User, no_request_fails, LIMIT, |machine| no_request_fails_(machine, rounds(1)?, ""));
+case!(User, no_request_fails, LIMIT, |machine| no_request_fails_(machine, rounds(ROUNDS)?, ""));
 case!(System, no_request_fails_with_the_system_manager, LIMIT, |machine| no_request_fails_(
     machine,
-    rounds(1)?,
+    rounds(ROUNDS)?,
     ""
 ));
 case!(User, no_request_fails_with_freezing, LIMIT, |machine| no_request_fails_(
     machine,
-    rounds(2)?,
+    rounds(ROUNDS)?.div_ceil(2),
     "--freeze=20ms"
 ));
-
-fn rounds(divisor: u64) -> Result<u64> {
-    let all = match env::var("DORMOUSE_ROUNDS") {
-        Ok(text) => {
-            text.parse().map_err(|_| Failure::Unexpected(format!("DORMOUSE_ROUNDS={text} is no number")))?
-        }
-        Err(_) => ROUNDS,
-    };
-    Ok((all / divisor).max(1))
-}
 
 /// The results of the requests that were sent around the stop.
 #[derive(Default)]

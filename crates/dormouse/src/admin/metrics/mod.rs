@@ -13,7 +13,7 @@ use exposition::{Exposition, Kind};
 use families::FAMILIES;
 
 /// The number of services between two yields.
-const PIECE: usize = 16;
+const SERVICES_PER_YIELD: usize = 16;
 
 /// Returns the whole answer.
 pub(super) async fn metrics(running: &Running, openmetrics: bool) -> String {
@@ -24,7 +24,7 @@ pub(super) async fn metrics(running: &Running, openmetrics: bool) -> String {
         out.family(family.name, family.kind, family.help);
         for (number, service) in services.iter().enumerate() {
             (family.write)(service, &mut out);
-            if number % PIECE == PIECE - 1 {
+            if number % SERVICES_PER_YIELD == SERVICES_PER_YIELD - 1 {
                 yield_now().await;
             }
         }

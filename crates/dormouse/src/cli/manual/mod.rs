@@ -1,6 +1,7 @@
 //! The manual pages, made from the definitions of flags and keys.
 
 mod convert;
+mod overview;
 mod pages;
 mod status;
 mod top;
@@ -9,15 +10,21 @@ use std::fmt::Write as _;
 
 use dormouse_config::keys::{self, Key};
 
+use super::COMMANDS;
 use super::check::CHECK;
 use super::convert::CONVERT;
 use super::flags::Definition;
 use super::proxy_flags::PROXY;
 use super::reload::RELOAD;
 use super::run_flags::RUN;
+use super::steer::VERBS;
+
+/// The short name of the page that lists the commands.
+const OVERVIEW: &str = "dormouse";
 
 /// The short names of the pages and their files.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
+    (OVERVIEW, "dormouse.8"),
     ("proxy", "dormouse-proxy.8"),
     ("run", "dormouse-run.8"),
     ("reload", "dormouse-reload.8"),
@@ -34,7 +41,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Returns the list of the pages with what they describe, and how to read them.
-pub(super) fn overview() -> String {
+pub(super) fn list() -> String {
     let mut text = String::from("Read a manual page with: dormouse manual PAGE | man -l -\n\nPages:\n");
     for (name, file) in PAGES {
         let title = page(name).unwrap_or_default();
@@ -48,11 +55,24 @@ pub(super) fn overview() -> String {
     text
 }
 
-/// Returns the page with this short name or file name, as source for man(1).
+/// Returns the file of the page that describes a command.
+fn file_of(command: &str) -> &'static str {
+    let page = if VERBS.contains(&command) { "status" } else { command };
+    let of = |name: &str| PAGES.iter().find(|(short, _)| *short == name).map(|(_, file)| *file);
+    of(page).or_else(|| of(OVERVIEW)).unwrap_or_default()
+}
+
+/// Returns the page with this short name or file name, or that of this command, as source for man(1).
 pub(super) fn page(name: &str) -> Option<String> {
     let stem = |file: &'static str| file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    let (name, _) = PAGES.iter().find(|(short, file)| [*short, *file, stem(file)].contains(&name))?;
+    let of_command =
+        COMMANDS.iter().find(|(command, _)| *command == name).map(|(command, _)| file_of(command));
+    let is_meant = |(short, file): &&(&'static str, &'static str)| {
+        [*short, *file, stem(file)].contains(&name) || of_command == Some(file)
+    };
+    let (name, _) = PAGES.iter().find(is_meant)?;
     Some(match *name {
+        OVERVIEW => overview::page(),
         "proxy" => around(pages::PROXY, &options(PROXY, |definition| definition.manual.to_owned())),
         "run" => around(pages::RUN, &options(RUN, Definition::description)),
         "reload" => around(pages::RELOAD, &options(RELOAD, |definition| definition.manual.to_owned())),
@@ -134,5 +154,18 @@ mod tests {
             assert_eq!(page(name), page("toml"));
         }
         assert_eq!(page("nothing"), None);
+        assert_eq!(page("wake"), page("status"));
+        assert_eq!(page("demo"), page("dormouse"));
+    }
+
+    #[test]
+    fn each_command_has_a_page() {
+        for (command, summary) in COMMANDS {
+            assert!(page(command).is_some(), "{command}");
+            assert!(
+                overview::page().contains(&format!("\\fB{command}\\fR\n{}.", roff(summary))),
+                "{command}"
+            );
+        }
     }
 }

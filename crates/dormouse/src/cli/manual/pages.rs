@@ -115,6 +115,11 @@ format and level of the log change at once.
 .PP
 New listeners are opened before old ones are closed, except where two conflict (one address and all addresses, on the
 same port): then clients are refused there for a moment, and the old listener is opened again if the new one fails.
+.SH LOG
+The log goes to standard error. A line that a program of \fBexec\fR or a command writes is logged as NAME| LINE, where NAME
+is the service or the server, and what a program reports by STATUS= (\fBsd_notify\fR(3)) as NAME| STATUS=TEXT. In
+everything that is logged or shown in a terminal, control characters and characters that are invisible or change the
+direction of text are written as escapes, such as \eu{1b}. A text of more than 8 KiB is cut.
 .SH JOURNAL
 Where standard error is the journal (\fBsystemd\-journald.service\fR(8)), lines are entries with fields:
 SYSLOG_IDENTIFIER=dormouse on all, DORMOUSE_SERVICE on those of a service, and on those of sessions also
@@ -179,7 +184,7 @@ dormouse\-reload \- make a running dormouse read its configuration again
 Sends SIGHUP to a running \fBdormouse\-run\fR(8), which then reads its configuration again, checks it as a whole, and
 applies it, or changes nothing and reports the errors in its log. \fBdormouse\-check\fR(8) reports them beforehand.
 .PP
-The command does not wait for the outcome. \fBsystemctl reload\fR does, if the unit contains
+The command names the process on standard output, and does not wait for the outcome. \fBsystemctl reload\fR does, if the unit contains
 .PP
 .nf
 Type=notify

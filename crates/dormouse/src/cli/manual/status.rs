@@ -58,9 +58,10 @@ A \fINAME\fR is a service, or \fISERVICE\fR/\fISERVER\fR. Unknown names are repo
 "#,
     r#".SH CONTROL SOCKET
 A client sends a line and gets the answer and an empty line; then the connection ends. After "prompt" it stays, and more
-lines may follow. Several commands stand in a line with ';' between them. At most ten clients are served at a time, and one
-that sends and takes nothing for 10 seconds is disconnected (set timeout cli). The commands are those of HAProxy's stats
-socket, so that its tools work:
+lines may follow. Several commands stand in a line with ';' between them. At most ten clients are served at a time: for a
+further one a client gives way that has sent no command yet, or else one at its prompt, or one that does not take its
+answer. A client that sends and takes nothing for 10 seconds is disconnected (set timeout cli). The commands are those of
+HAProxy's stats socket, so that its tools work:
 .PP
 .nf
 show info [typed|json]          show sess [ID|all]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_activate::{
-    Activator, ActivatorContext, Event as ActivatorEvent, ListenerRule, LogLine, Request, RunProcesses,
+    ActivationError, Activator, ActivatorContext, Event as ActivatorEvent, ListenerRule, LogLine, Request,
+    RunProcesses,
 };
 use dormouse_core::activation::{Event, Eviction};
 use dormouse_core::schedule::is_open;
-use dormouse_log::{Level, Log};
+use dormouse_log::{Bounded, Level, Log};
 use dormouse_relay::Stream;
 use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::{Notify, oneshot, watch};
@@ -38,6 +39,8 @@ pub(super) struct Driver {
 
 /// The time between two looks at the time of day.
 const KEEP_WARM_INTERVAL: Duration = Duration::from_secs(20);
+/// The longest text of an error that is kept, in bytes.
+const MAX_REASON: usize = 4 << 10;
 
 impl Driver {
     /// Drives the server until `end` is notified, then stops what dormouse has started.
@@ -238,12 +241,12 @@ impl RunningDriver {
             ActivatorEvent::Ready => self.ready_reported.notify_one(),
             ActivatorEvent::StartFailed(error) => {
                 self.workload_ended();
-                server.record_event(Event::StartFailed, Some(error.to_string()));
+                server.record_event(Event::StartFailed, Some(reason(&error)));
             }
             ActivatorEvent::Exited(result) => {
                 let event = Event::Exited { failed: result.is_err() };
                 let reason = match result {
-                    Err(error) => Some(error.to_string()),
+                    Err(error) => Some(reason(&error)),
                     Ok(()) if server.is_starting() => {
                         Some(self.settings.activator.properties().ended_early.to_owned())
                     }
@@ -325,6 +328,11 @@ impl RunningDriver {
         self.activator.task.abort();
         drop(self.driver.ended);
     }
+}
+
+/// Returns the text of an error, which is kept and shown. It may quote another program.
+fn reason(error: &ActivationError) -> String {
+    Bounded(error, MAX_REASON).to_string()
 }
 
 async fn wait_for_probe(probe: &mut Option<Probe>) -> Option<Stream> {

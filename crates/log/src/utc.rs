@@ -1,12 +1,7 @@
-//! JSON strings and UTC times for log lines.
+//! UTC times for log lines.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Returns a text as a quoted JSON string.
-pub fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
 
 /// A time that displays as RFC 3339 in UTC: `2026-11-21T14:59:15.123Z`.
 pub struct Utc(pub SystemTime);
@@ -56,10 +51,5 @@ mod tests {
         ] {
             assert_eq!(Utc(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(), text);
         }
-    }
-
-    #[test]
-    fn quotes_json_strings() {
-        assert_eq!(json_string("a\"b\\\n"), r#""a\"b\\\n""#);
     }
 }
