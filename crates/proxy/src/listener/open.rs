@@ -122,7 +122,7 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
             return same.then(|| Listener::new(socket, bound.to_string()));
         }
         ListenAddress::Unix(asked) => {
-            let file = SocketFile::of(asked.as_path()).ok()?;
+            let file = SocketFile::at(asked.as_path()).ok()?;
             Some(file.matching(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,
