@@ -37,12 +37,14 @@ impl<'a> Section<'a> {
         let Value::Table(entries) = &node.value else { return None };
         let known = || keys.iter().filter(|key| key.table() == table).map(Key::name);
         for (name, node) in entries.iter().filter(|(name, _)| !known().any(|known| known == name)) {
-            let advice = above(name, keys).unwrap_or_else(|| match nearest(name, known()) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => elsewhere(name, keys)
-                    .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
+            report.error_with(&node.place, || {
+                let advice = above(name, keys).unwrap_or_else(|| match nearest(name, known()) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => elsewhere(name, keys)
+                        .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
+                });
+                format!("unknown key; {advice}")
             });
-            report.error(&node.place, format!("unknown key; {advice}"));
         }
         Some(Self { place: &node.place, entries, table, keys })
     }
