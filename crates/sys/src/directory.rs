@@ -39,12 +39,16 @@ impl Writer {
     /// Returns who may write, besides root and the user of this process. In a directory with the sticky bit only the
     /// owner of the directory can replace the files of others.
     pub fn of(found: &Stat) -> Option<Self> {
+        Self::beside(own_id(), found)
+    }
+
+    fn beside(us: u32, found: &Stat) -> Option<Self> {
         let mode = Mode::from_raw_mode(found.st_mode);
         let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
         let is_sticky = is_directory && mode.contains(Mode::SVTX);
         if mode.contains(Mode::WOTH) && !is_sticky {
             Some(Self::Everybody)
-        } else if !is_trusted(found.st_uid) {
+        } else if !is_trusted(us, found.st_uid) {
             Some(Self::User(found.st_uid))
         } else if mode.contains(Mode::WGRP) && !is_sticky {
             Some(Self::Group(found.st_gid))
@@ -54,9 +58,13 @@ impl Writer {
     }
 }
 
-/// Returns whether a user has no less privilege than this process.
-fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == rustix::process::geteuid().as_raw()
+/// Returns whether a user has no less privilege than the user of this process.
+fn is_trusted(us: u32, uid: u32) -> bool {
+    uid == 0 || uid == us
+}
+
+fn own_id() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Why a directory could not be opened.
@@ -113,6 +121,10 @@ impl Directory {
     /// # Errors
     /// When the system refuses, or another user may have placed a symbolic link in the path.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        Self::open_as(own_id(), path)
+    }
+
+    fn open_as(us: u32, path: &Path) -> Result<Self, DirectoryError> {
         if !path.is_absolute() {
             return Err(Errno::INVAL.into());
         }
@@ -126,7 +138,8 @@ impl Directory {
         let mut names = names_of(path);
         let (mut links, mut redirectable) = (0, false);
         while let Some(name) = names.pop() {
-            redirectable |= Writer::of(&found).is_some();
+            let writer = Writer::beside(us, &found);
+            redirectable |= writer.is_some();
             match openat(&fd, &name, DIRECTORY, Mode::empty()) {
                 Ok(next) => {
                     found = fstat(&next)?;
@@ -137,7 +150,7 @@ impl Directory {
                 Err(Errno::NOTDIR | Errno::LOOP) => {
                     let link = openat(&fd, &name, FILE, Mode::empty())?;
                     let owner = link_owner(&link)?;
-                    if Writer::of(&found).is_some() && !is_trusted(owner) {
+                    if writer.is_some() && !is_trusted(us, owner) {
                         return Err(DirectoryError::ForeignLink { link: seen.join(&name), owner });
                     }
                     links += 1;
@@ -229,7 +242,7 @@ impl<'a> PrivateDirectory<'a> {
         let private = Self { parent, name, fd };
         let found = fstat(&private.fd)?;
         let for_others = Mode::from_raw_mode(found.st_mode).intersects(Mode::RWXG | Mode::RWXO);
-        if found.st_uid != rustix::process::geteuid().as_raw() || for_others {
+        if found.st_uid != own_id() || for_others {
             return Err(io::Error::other("another user replaced a new directory in it"));
         }
         Ok(private)
