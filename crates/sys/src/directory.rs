@@ -243,7 +243,9 @@ impl<'a> PrivateDirectory<'a> {
         let found = fstat(&private.fd)?;
         let for_others = Mode::from_raw_mode(found.st_mode).intersects(Mode::RWXG | Mode::RWXO);
         if found.st_uid != own_id() || for_others {
-            return Err(io::Error::other("another user replaced a new directory in it"));
+            return Err(io::Error::other(
+                "a new directory in it is not for this user alone: another user replaced it, or the file system keeps no owners",
+            ));
         }
         Ok(private)
     }

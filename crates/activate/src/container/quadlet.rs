@@ -110,6 +110,10 @@ mod tests {
         fs::write(dir.join("web.container"), "[Unit]\nContainerName=no\n[Container]\nContainerName = shop\n")
             .unwrap();
         fs::write(deeper.join("db.container"), "[Container]\nImage=x\nServiceName=base\n").unwrap();
+        // A pipe is no file, and the search does not wait for its writer.
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let pipe = dir.join("pipe.container");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let find = |name: &str| search_directories(vec![dir.join("missing"), dir.clone()], name);
         let found = ["web", "shop", "systemd-web", "no", "db", "systemd-db"].map(find);
         fs::remove_dir_all(&dir).unwrap();
