@@ -18,6 +18,8 @@ pub const TCP_ADDRESS_IN_USE: &str = "another program listens on it; find it wit
 pub const UNIX_ADDRESS_IN_USE: &str = "another program listens on it; find it with ss -lxp";
 /// The directory of a UNIX socket is missing.
 pub const NO_SOCKET_DIRECTORY: &str = "its directory does not exist; RuntimeDirectory=";
+/// The directory of a UNIX socket is refused, because every user may write to it; the directory follows.
+pub const EVERY_USER_MAY_WRITE: &str = "every user may write to";
 /// The interface of a listener cannot be bound to.
 pub const CANNOT_BIND_TO_INTERFACE: &str = "bind to the interface: ";
 /// The web page and the metrics are served; an address follows.
@@ -251,6 +253,11 @@ pub fn session_from(client: &str) -> String {
 pub fn session_ended(why: &str) -> String {
     format!("bytes down: {why}")
 }
+
+// The configuration.
+
+/// The configuration is a pipe.
+pub const IS_A_PIPE: &str = "is a pipe, not a regular file; save the configuration in a file";
 
 // Reloads.
 

@@ -9,6 +9,7 @@ use dormouse_core::dns::Source;
 
 use super::listen_parse::{OptionError, parse, with_separators};
 use super::model::{Listen, SLOTS};
+use super::socket_index::SocketIndex;
 use crate::listen_options::{FileOptions, ListenOptions};
 
 /// Parses a listener: an address that [`ListenAddress`] accepts with its options, or `fd:NAME`.
@@ -88,7 +89,14 @@ impl To {
 /// Removes each listener that another one covers, such as `0.0.0.0:80` beside `[::]:80`, because it cannot be opened.
 pub fn fold<T>(found: &mut Vec<(Listen, T)>) {
     let all: Vec<Listen> = found.iter().map(|(listen, _)| listen.clone()).collect();
-    found.retain(|(listen, _)| !all.iter().any(|other| other != listen && other.covers(listen)));
+    let mut index = SocketIndex::default();
+    for (number, listen) in all.iter().enumerate() {
+        index.insert(number, listen);
+    }
+    found.retain(|(listen, _)| {
+        let covers = |other: &Listen| other != listen && other.covers(listen);
+        index.first(listen, |number| all.get(number).is_some_and(covers)).is_none()
+    });
 }
 
 impl Listen {

@@ -1,11 +1,22 @@
 //! The files of the configuration.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+mod deadline;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::report::{Place, Problem};
-use super::{Environment, ReadResult, Source, read};
+use dormouse_sys::directory::Writer;
+use dormouse_sys::regular_file::{FileError, RegularFile};
+use dormouse_sys::users::user_name;
+use rustix::fs::stat;
+
+use self::deadline::{Current, Overdue, Patience, within};
+use super::report::{Place, Report};
+use super::{Environment, ReadResult, Source, read_into};
 
 /// The default file, which is read together with `services.d/*.toml` beside it.
 pub const DEFAULT: &str = "/etc/dormouse/dormouse.toml";
@@ -14,7 +25,8 @@ const DIRECTORY: &str = "services.d";
 /// The largest size in bytes: a larger file is not a configuration.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads this file, or the default file and the files of single services beside it, in the order of their names.
+/// Reads this file, or the default file and the files of single services beside it, in the order of their names. A file
+/// in a directory `services.d` may consist of the keys of one service. A file system that does not answer is an error.
 pub fn load(path: Option<&Path>, environment: Environment) -> ReadResult {
     let default = Path::new(DEFAULT);
     let path = path.unwrap_or(default);
@@ -22,72 +34,109 @@ pub fn load(path: Option<&Path>, environment: Environment) -> ReadResult {
 }
 
 fn load_from(path: &Path, with_directory: bool, environment: Environment) -> ReadResult {
-    let mut problems = Vec::new();
-    let mut sources = Vec::new();
-    let others = if with_directory { single_services(path, &mut problems) } else { Vec::new() };
-    // The general file is optional if there are files of single services.
-    if others.is_empty() || path.exists() {
-        sources.extend(source(path, false, &mut problems));
+    let file = path.to_owned();
+    let read = within(Patience::usual(), path, move |current| Files::read(&file, with_directory, current));
+    let Files { sources, errors, warnings } = read.unwrap_or_else(Files::overdue);
+    let mut report = Report::default();
+    for (path, message) in errors {
+        report.error(&Place::file(&path), message);
     }
-    sources.extend(others.iter().filter_map(|path| source(path, true, &mut problems)));
-    let mut outcome = read(&sources, environment);
-    if !problems.is_empty() {
-        // Without a readable file the error that no service is configured follows from the others.
-        problems.extend(outcome.result.err().unwrap_or_default().into_iter().filter(|_| !sources.is_empty()));
-        outcome.result = Err(problems);
+    for (path, message) in warnings {
+        report.warning(&Place::file(&path), message);
     }
-    outcome
+    read_into(report, &sources, environment)
 }
 
-fn single_services(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    let directory = path.with_file_name(DIRECTORY);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            problems.push(Problem::new(Place::file(&directory), format!("cannot be read: {error}")));
-            return Vec::new();
+/// What the files contain, and what is wrong with the files themselves.
+#[derive(Debug, Default)]
+struct Files {
+    sources: Vec<Source>,
+    errors: Vec<(PathBuf, String)>,
+    warnings: Vec<(PathBuf, String)>,
+}
+
+impl Files {
+    fn overdue(overdue: Overdue) -> Self {
+        let message = overdue.to_string();
+        Self { errors: vec![(overdue.path, message)], ..Self::default() }
+    }
+
+    fn read(path: &Path, with_directory: bool, current: &Current) -> Self {
+        let mut files = Self::default();
+        let others = if with_directory { files.single_services(path, current) } else { Vec::new() };
+        // The general file is optional if there are files of single services.
+        if others.is_empty() || path.exists() {
+            files.add(path, is_in_directory(path), current);
         }
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        match entry.map(|entry| entry.path()) {
-            Ok(path) => found.push(path),
+        for path in &others {
+            files.add(path, true, current);
+        }
+        files
+    }
+
+    /// Returns the paths of the files of single services beside the default file.
+    fn single_services(&mut self, path: &Path, current: &Current) -> Vec<PathBuf> {
+        let directory = path.with_file_name(DIRECTORY);
+        current.set(&directory);
+        let listed = fs::read_dir(&directory).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
+        });
+        let mut found = match listed {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                problems.push(Problem::new(Place::file(&directory), format!("cannot be read: {error}")));
+                self.errors.push((directory, format!("cannot be read: {error}")));
+                return Vec::new();
             }
+        };
+        let hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
+        found.sort();
+        found
+    }
+
+    /// Reads a file.
+    fn add(&mut self, path: &Path, of_one_service: bool, current: &Current) {
+        current.set(path);
+        match text(path) {
+            Ok((text, writer)) => {
+                let warning = others_may_change(path, writer);
+                self.warnings.extend(warning.map(|warning| (path.to_owned(), warning)));
+                self.sources.push(Source { path: path.to_owned(), text, of_one_service });
+            }
+            Err(message) => self.errors.push((path.to_owned(), message)),
         }
     }
-    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
-    found.sort();
-    found
 }
 
-fn source(path: &Path, of_one_service: bool, problems: &mut Vec<Problem>) -> Option<Source> {
-    match text(path) {
-        Ok(text) => Some(Source { path: path.to_owned(), text, of_one_service }),
-        Err(message) => {
-            problems.push(Problem::new(Place::file(path), message));
-            None
-        }
-    }
+/// Returns whether a file is in a directory of files of single services.
+fn is_in_directory(path: &Path) -> bool {
+    let path = std::path::absolute(path).unwrap_or_default();
+    path.parent().and_then(Path::file_name) == Some(OsStr::new(DIRECTORY))
 }
 
-fn text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return Err(format!("cannot be read: {error}{}", advice(path, error.kind())));
-    }
+/// Reads the text of a file. Returns which other users may change it, too.
+fn text(path: &Path) -> Result<(String, Option<Writer>), String> {
+    let file = RegularFile::open(path).map_err(|error| match error {
+        FileError::System(error) => unreadable(path, &error),
+        other @ FileError::NotRegular(_) => format!("is {other}; save the configuration in a file"),
+    })?;
+    let writer = file.writer();
+    let bytes = file.read_at_most(LARGEST + 1).map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > LARGEST {
         return Err("is larger than 1 MiB; name a configuration file".to_owned());
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = before.split(|byte| *byte == b'\n').count();
         format!("line {line} is not UTF-8; save the file as UTF-8")
-    })
+    })?;
+    Ok((text, writer))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("cannot be read: {error}{}", advice(path, error.kind()))
 }
 
 fn advice(path: &Path, kind: ErrorKind) -> &'static str {
@@ -101,98 +150,20 @@ fn advice(path: &Path, kind: ErrorKind) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str, files: &[(&str, &str)]) -> Self {
-            let dir =
-                Self(std::env::temp_dir().join(format!("dormouse-config-{name}-{}", std::process::id())));
-            fs::create_dir_all(dir.0.join(DIRECTORY)).unwrap();
-            for (name, text) in files {
-                fs::write(dir.0.join(name), text).unwrap();
-            }
-            dir
-        }
-
-        fn load(&self) -> ReadResult {
-            load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
-        }
-
-        fn errors(&self) -> Vec<String> {
-            let here = format!("{}/", self.0.display());
-            let problems = self.load().result.unwrap_err();
-            problems.iter().map(|problem| problem.to_string().replace(&here, "")).collect()
-        }
+/// Returns a warning if another user may change the configuration, and with it run commands as the user of dormouse.
+/// A group is the choice of the administrator.
+fn others_may_change(path: &Path, file: Option<Writer>) -> Option<String> {
+    let chosen = |writer: &Writer| !matches!(writer, Writer::Group(_));
+    let who = |writer: Writer| match writer {
+        Writer::User(id) => user_name(id),
+        Writer::Everybody | Writer::Group(_) => "every user".to_owned(),
+    };
+    let effect = "and thereby run commands as the user of dormouse";
+    if let Some(writer) = file.filter(chosen) {
+        return Some(format!("{} may change it, {effect}; correct its owner and its mode", who(writer)));
     }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    const A: &str = "listen = '127.0.0.1:1'\nto = '127.0.0.1:2'\n";
-    const B: &str = "log_level = 'debug'\n[services.b]\nlisten = '127.0.0.1:3'\nto = '127.0.0.1:2'\n";
-
-    #[test]
-    fn files_of_single_services_name_their_services_and_are_read_in_order() {
-        let dir = Dir::new(
-            "order",
-            &[("services.d/z.toml", A), ("services.d/a.toml", B), ("services.d/x.txt", "?")],
-        );
-        let config = dir.load().result.unwrap();
-        let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
-        assert_eq!(names, ["b", "z"]);
-        assert_eq!(config.log_level, Some(dormouse_log::Level::Debug));
-    }
-
-    #[test]
-    fn all_files_are_one_configuration() {
-        let dir =
-            Dir::new("one", &[("dormouse.toml", B), ("services.d/b.toml", A), ("services.d/c.toml", B)]);
-        assert_eq!(
-            dir.errors(),
-            [
-                "services.d/b.toml: the name b is already used (dormouse.toml:2); choose another name",
-                "services.d/c.toml:1: log_level: is also set in dormouse.toml:1; keep only one",
-                "services.d/c.toml:2: services.b: the name b is already used (dormouse.toml:2); choose another name",
-                "services.d/c.toml:3: services.b.listen: 127.0.0.1:3 is already used by service b (dormouse.toml:3); choose another address",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_file_with_an_invalid_name_for_a_service_is_reported() {
-        let dir = Dir::new("names", &[("services.d/with space.toml", A)]);
-        assert_eq!(
-            dir.errors(),
-            [
-                "services.d/with space.toml: \"with space\" is not a valid name; use 1 to 64 letters, digits, '-', '_' and '.'; rename the file"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_unreadable_file_is_reported() {
-        let dir = Dir::new("none", &[]);
-        assert_eq!(
-            dir.errors(),
-            ["dormouse.toml: cannot be read: No such file or directory (os error 2); check the name"]
-        );
-        fs::write(dir.0.join("dormouse.toml"), b"a = 1\n\xff").unwrap();
-        assert_eq!(dir.errors(), ["dormouse.toml: line 2 is not UTF-8; save the file as UTF-8"]);
-    }
-
-    #[test]
-    fn a_missing_default_file_is_reported_with_the_remedies() {
-        let said = advice(Path::new(DEFAULT), ErrorKind::NotFound);
-        for way in ["create it", "--config=FILE", "dormouse run --help"] {
-            assert!(said.contains(way), "{said}");
-        }
-        assert_eq!(advice(Path::new("/etc/other.toml"), ErrorKind::NotFound), "; check the name");
-    }
+    let directory = std::path::absolute(path).ok()?.parent()?.to_owned();
+    let writer = Writer::of(&stat(&directory).ok()?).filter(chosen)?;
+    let directory = directory.display();
+    Some(format!("{} may replace it, {effect}; correct the owner and the mode of {directory}", who(writer)))
 }

@@ -23,8 +23,10 @@ pub mod report;
 mod servers;
 mod service;
 pub mod shell;
+pub mod socket_index;
 mod sockets;
 pub mod suggest;
+mod syntax;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -45,7 +47,7 @@ pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
 use sockets::RequestedSocket;
-use tree::{Node, Value};
+use tree::{Node, Parsed, Value};
 use value::{Field, Section};
 
 /// The properties of the process that change the meaning of a configuration.
@@ -84,7 +86,11 @@ pub struct ReadResult {
 
 /// Reads files, which together are one configuration.
 pub fn read(sources: &[Source], environment: Environment) -> ReadResult {
-    let mut report = Report::default();
+    read_into(Report::default(), sources, environment)
+}
+
+/// Reads files; the report has the problems of files that cannot be read.
+fn read_into(mut report: Report, sources: &[Source], environment: Environment) -> ReadResult {
     let mut builder = Builder::default();
     for source in sources {
         builder.read_file(source, environment, &mut report);
@@ -139,15 +145,15 @@ struct Builder {
     drain_timeout: Option<(TimeSpan, Place)>,
     admin: AdminDraft,
     services: Vec<Draft>,
+    /// The place of the first service of each name.
+    names: BTreeMap<String, Place>,
 }
 
 impl Builder {
     fn read_file(&mut self, source: &Source, environment: Environment, report: &mut Report) {
-        let before = report.errors.len();
-        let node = tree::parse(&source.path, &source.text, report);
-        let broken: Vec<_> = report.errors.iter().skip(before).filter_map(Problem::line).collect();
+        let Parsed { node, broken } = tree::parse(&source.path, &source.text, report);
         let Some(node) = node else { return };
-        let mut inner = Report::default();
+        let mut inner = Report::beside(broken);
         match source.path.file_stem().and_then(|stem| stem.to_str()) {
             Some(name) if source.of_one_service && is_of_one_service(&node) => {
                 self.service(name, &node, environment, &mut inner);
@@ -155,13 +161,7 @@ impl Builder {
             _ => self.general(&node, &mut inner),
         }
         self.services(&node, source, environment, &mut inner);
-        // The parser has reported the lines that it could not read; errors that follow from them are left out.
-        inner.errors.retain(|problem| {
-            broken.is_empty()
-                || problem.absent.is_none() && problem.line().is_none_or(|line| !broken.contains(&line))
-        });
-        report.errors.append(&mut inner.errors);
-        report.warnings.append(&mut inner.warnings);
+        report.append(inner);
     }
 
     /// Reads the keys at the top of a file.
@@ -201,12 +201,17 @@ impl Builder {
     }
 
     fn service(&mut self, name: &str, node: &Node, environment: Environment, report: &mut Report) {
-        if let Some(other) = self.services.iter().find(|other| other.config.name == name) {
-            let message = format!("the name {name} is already used ({}); choose another name", other.place);
-            report.error(&node.place, message);
+        if let Some(other) = self.names.get(name) {
+            report.error(
+                &node.place,
+                format!("the name {name} is already used ({other}); choose another name"),
+            );
         }
-        let mut part = Report::default();
-        self.services.extend(service::read(name, node, environment, &mut part));
+        let mut part = report.part();
+        if let Some(draft) = service::read(name, node, environment, &mut part) {
+            self.names.entry(name.to_owned()).or_insert_with(|| draft.place.clone());
+            self.services.push(draft);
+        }
         report.append(part);
     }
 
@@ -233,8 +238,8 @@ impl Builder {
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };
         ReadResult {
-            result: if errors.is_empty() { Ok(config) } else { Err(in_order(errors)) },
-            warnings: in_order(warnings),
+            result: if errors.is_empty() { Ok(config) } else { Err(errors.in_order("errors")) },
+            warnings: warnings.in_order("warnings"),
         }
     }
 
@@ -273,20 +278,6 @@ fn is_of_one_service(node: &Node) -> bool {
     let Value::Table(entries) = &node.value else { return false };
     let general = |name: &str| keys::TOP.iter().any(|key| key.path == name);
     !entries.is_empty() && !entries.iter().any(|(name, _)| general(name))
-}
-
-/// Sorts problems by file and line.
-fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
-    let mut files: Vec<Option<PathBuf>> = Vec::new();
-    for problem in &problems {
-        let file = problem.file();
-        if !files.contains(&file) {
-            files.push(file);
-        }
-    }
-    let rank = |problem: &Problem| files.iter().position(|file| *file == problem.file());
-    problems.sort_by_key(|problem| (rank(problem), problem.line()));
-    problems
 }
 
 /// The name of the service that flags configure.

@@ -1,5 +1,6 @@
 //! Problems of a configuration, each with its place and the remedy.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +14,30 @@ use super::keys;
 pub struct Place {
     pub(super) origin: Origin,
     /// The full key, or the flag; empty if the problem has neither.
-    pub(super) name: String,
+    pub(super) name: KeyPath,
+}
+
+/// The names of a key and of the tables that it is in. Each key of a table refers to the table, so that the memory for
+/// all of them grows with the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct KeyPath(Option<Rc<(KeyPath, String)>>);
+
+impl KeyPath {
+    /// Returns a key in the table of this name.
+    pub(super) fn child(self, name: String) -> Self {
+        Self(Some(Rc::new((self, name))))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((table, name)) = self.0.as_deref() else { return Ok(()) };
+        if table.is_empty() { f.write_str(name) } else { write!(f, "{table}.{name}") }
+    }
 }
 
 /// The origin of a value.
@@ -28,12 +52,13 @@ pub(super) enum Origin {
 impl Place {
     /// Returns the place of a flag, given with its dashes; empty: the whole command line.
     pub fn flag(name: &str) -> Self {
-        Self { origin: Origin::Flags, name: name.to_owned() }
+        let path = KeyPath::default();
+        Self { origin: Origin::Flags, name: if name.is_empty() { path } else { path.child(name.to_owned()) } }
     }
 
     /// Returns the place of a whole file.
     pub(super) fn file(path: &Path) -> Self {
-        Self { origin: Origin::File(path.into(), 0), name: String::new() }
+        Self { origin: Origin::File(path.into(), 0), name: KeyPath::default() }
     }
 
     /// Returns the name of a key of a service (`idle.stop`) here: the key, or its flag.
@@ -62,6 +87,14 @@ impl Place {
         matches!(self.origin, Origin::File(_, 0))
     }
 
+    /// Returns the line, counted from 1, if the place is in one.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self.origin {
+            Origin::File(_, line) => Some(line).filter(|line| *line > 0),
+            Origin::Flags => None,
+        }
+    }
+
     /// Returns whether the place is on the command line.
     pub(super) fn is_flag(&self) -> bool {
         self.origin == Origin::Flags
@@ -74,7 +107,7 @@ impl fmt::Display for Place {
         match &self.origin {
             Origin::File(path, 0) => write!(f, "{}", path.display()),
             Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Origin::Flags => f.write_str(&self.name),
+            Origin::Flags => self.name.fmt(f),
         }
     }
 }
@@ -104,10 +137,7 @@ impl Problem {
 
     /// Returns the line, counted from 1, if the problem is in one.
     pub fn line(&self) -> Option<usize> {
-        match self.place.origin {
-            Origin::File(_, line) => Some(line).filter(|line| *line > 0),
-            Origin::Flags => None,
-        }
+        self.place.line()
     }
 }
 
@@ -121,31 +151,133 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The largest number of errors, and of warnings, that are reported. Further ones are counted.
+pub const MOST_PROBLEMS: usize = 100;
+
+/// Problems of one kind.
+#[derive(Debug, Default)]
+pub struct Problems {
+    kept: Vec<Problem>,
+    /// The number of further problems.
+    more: usize,
+}
+
+impl Problems {
+    fn push(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.kept.len() < MOST_PROBLEMS {
+            self.kept.push(problem());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Adds the problems of another list, which come later.
+    pub fn append(&mut self, other: Self) {
+        for problem in other.kept {
+            self.push(|| problem);
+        }
+        self.more += other.more;
+    }
+
+    /// Keeps the problems for which the closure returns true, of those that are reported.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Problem) -> bool) {
+        self.kept.retain(keep);
+    }
+
+    /// Returns whether there is no problem.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the number of problems.
+    pub fn len(&self) -> usize {
+        self.kept.len() + self.more
+    }
+
+    /// Returns the problems by file and line, and a last one that names the number of further problems. `what` is their
+    /// name, such as "errors".
+    pub fn in_order(self, what: &str) -> Vec<Problem> {
+        let Self { mut kept, more } = self;
+        let mut files: Vec<Option<PathBuf>> = Vec::new();
+        for problem in &kept {
+            let file = problem.file();
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        let rank = |problem: &Problem| files.iter().position(|file| *file == problem.file());
+        kept.sort_by_key(|problem| (rank(problem), problem.line()));
+        if more > 0 {
+            kept.push(Problem::new(Place::flag(""), format!("{more} more {what}; correct these first")));
+        }
+        kept
+    }
+}
+
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Problems that prevent a start.
-    pub errors: Vec<Problem>,
+    pub errors: Problems,
     /// Problems that do not prevent a start.
-    pub warnings: Vec<Problem>,
+    pub warnings: Problems,
     /// The keys that unknown keys resemble.
-    pub(super) meant: Vec<String>,
+    meant: Vec<String>,
+    /// The lines of the file that the parser could not read. Errors that may follow from them are not reported.
+    broken: Rc<BTreeSet<usize>>,
 }
 
 impl Report {
+    /// Returns an empty report on a file of which the parser could not read these lines, and has reported them.
+    pub(super) fn beside(broken: BTreeSet<usize>) -> Self {
+        Self { broken: Rc::new(broken), ..Self::default() }
+    }
+
+    /// Returns an empty report on a part of the same file. [`Self::append`] adds its problems.
+    pub(super) fn part(&self) -> Self {
+        Self { broken: Rc::clone(&self.broken), ..Self::default() }
+    }
+
     /// Adds an error.
     pub fn error(&mut self, place: &Place, message: impl Into<String>) {
-        self.errors.push(Problem::new(place.clone(), message));
+        self.error_with(place, || message.into());
+    }
+
+    /// Adds an error whose message takes time to write: it is written only if it is reported.
+    pub(super) fn error_with(&mut self, place: &Place, message: impl FnOnce() -> String) {
+        if place.line().is_none_or(|line| !self.broken.contains(&line)) {
+            self.errors.push(|| Problem::new(place.clone(), message()));
+        }
+    }
+
+    /// Adds an error about an unknown key. The closure returns the message, and the key that was probably meant. It takes
+    /// time, and runs only if the error is reported.
+    pub(super) fn unknown_key(&mut self, place: &Place, describe: impl FnOnce() -> (String, Option<String>)) {
+        let mut meant = None;
+        self.error_with(place, || {
+            let (message, key) = describe();
+            meant = key;
+            message
+        });
+        self.meant.extend(meant);
     }
 
     /// Adds an error about a key that is missing.
     pub(super) fn absence(&mut self, key: &str, place: &Place, message: impl Into<String>) {
-        self.errors.push(Problem { absent: Some(key.to_owned()), ..Problem::new(place.clone(), message) });
+        if self.broken.is_empty() {
+            let absent = Some(key.to_owned());
+            self.errors.push(|| Problem { absent, ..Problem::new(place.clone(), message) });
+        }
+    }
+
+    /// Adds a warning.
+    pub(super) fn warning(&mut self, place: &Place, message: impl Into<String>) {
+        self.warnings.push(|| Problem::new(place.clone(), message));
     }
 
     /// Adds the problems of a part, without the absence of keys that its unknown keys resemble.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { errors, warnings, meant } = part;
+        let Self { mut errors, warnings, meant, .. } = part;
         let is_meant = |absent: &str| {
             let within = |meant: &str| {
                 meant
@@ -154,13 +286,8 @@ impl Report {
             };
             meant.iter().any(|meant| within(meant))
         };
-        self.errors
-            .extend(errors.into_iter().filter(|problem| !problem.absent.as_deref().is_some_and(is_meant)));
-        self.warnings.extend(warnings);
-    }
-
-    /// Adds a warning.
-    pub(super) fn warning(&mut self, place: &Place, message: impl Into<String>) {
-        self.warnings.push(Problem::new(place.clone(), message));
+        errors.retain(|problem| !problem.absent.as_deref().is_some_and(is_meant));
+        self.errors.append(errors);
+        self.warnings.append(warnings);
     }
 }

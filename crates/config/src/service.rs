@@ -1,11 +1,14 @@
 //! A service: its table, and contradictions in it.
 
+use std::collections::HashSet;
+
 use dormouse_activate::{Operation, Support};
 
 use super::model::{Idle, Listen, Ready, ServerConfig, ServiceConfig};
 use super::quote::quoted;
 use super::report::{Place, Report};
 use super::servers::{check_name, servers};
+use super::socket_index::SocketIndex;
 use super::tree::{Node, Value};
 use super::value::{Field, Section};
 use super::{Environment, endpoint, keys, pool, proxy_headers, tables, wake};
@@ -35,14 +38,7 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
     let waking = wake::waking(wake_section.as_ref(), report);
     let check = pool::check(&section, report);
     let mut servers = servers(&section, wake_section.as_ref(), &check, environment, report);
-    for (place, target) in listen.iter().zip(&listen_places).flat_map(|(listen, place)| {
-        servers
-            .iter()
-            .filter(|server| listen.is_reached_by(&server.to))
-            .map(move |server| (place, &server.to))
-    }) {
-        report.error(place, format!("is also the address of a server ({target}), so that dormouse would connect to itself; choose another address"));
-    }
+    servers_differ_from_listeners(&servers, &listen, &listen_places, report);
 
     let ready_field = section.get("ready");
     let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| tables::ready(field, report));
@@ -122,6 +118,27 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
     Some(Draft { config, place: node.place.clone(), listen: listen_places, exclusive })
 }
 
+/// Reports each listener that is also the address of a server.
+fn servers_differ_from_listeners(
+    servers: &[ServerConfig],
+    listen: &[Listen],
+    places: &[Place],
+    report: &mut Report,
+) {
+    let mut index = SocketIndex::default();
+    for (number, listen) in listen.iter().enumerate() {
+        index.insert(number, listen);
+    }
+    for target in servers.iter().map(|server| &server.to) {
+        for number in index.reached_by(target) {
+            let reached = listen.get(number).filter(|listen| listen.is_reached_by(target));
+            if let Some(place) = reached.and(places.get(number)) {
+                report.error(place, format!("is also the address of a server ({target}), so that dormouse would connect to itself; choose another address"));
+            }
+        }
+    }
+}
+
 fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Place>) {
     let Some(field) = section.get("listen") else {
         let example = section.place.write("listen", "\"127.0.0.1:8080\"");
@@ -133,15 +150,16 @@ fn listeners(section: &Section<'_>, report: &mut Report) -> (Vec<Listen>, Vec<Pl
         return (Vec::new(), Vec::new());
     };
     let mut found: Vec<(Listen, Place)> = Vec::new();
+    let mut seen = HashSet::new();
     let elements = field.list();
     for element in &elements {
         let Some(listen) = element.parsed(report, endpoint::listen) else { continue };
-        if found.iter().any(|(other, _)| *other == listen) {
-            report.error(
-                element.place(),
-                format!("{} is given twice; remove one", quoted(&listen.to_string())),
-            );
+        let written = listen.to_string();
+        if seen.contains(&written) {
+            report.error(element.place(), format!("{} is given twice; remove one", quoted(&written)));
+            continue;
         }
+        seen.insert(written);
         found.push((listen, element.place().clone()));
     }
     if elements.is_empty() {

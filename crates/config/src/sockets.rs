@@ -6,6 +6,7 @@ use std::fmt;
 use super::model::{Listen, ServiceConfig};
 use super::report::{Place, Report};
 use super::service::Draft;
+use super::socket_index::SocketIndex;
 
 /// A socket to open.
 pub(super) struct RequestedSocket<'a> {
@@ -56,20 +57,23 @@ impl fmt::Display for RequestedSocket<'_> {
 
 /// Reports each socket that conflicts with an earlier one.
 pub(super) fn differ(wanted: &[RequestedSocket<'_>], report: &mut Report) {
+    let mut index = SocketIndex::default();
     for (number, one) in wanted.iter().enumerate() {
-        let Some(place) = one.place else { continue };
         let address = &*one.listen;
         // The reader of a service compares the sockets of that service.
-        let mut others = wanted.iter().take(number).filter(|other| other.by != one.by);
-        let clash = others.find(|other| address.conflicts_with(&other.listen));
-        if let Some(other) = clash {
-            let earlier = &*other.listen;
-            let message = if address == earlier {
-                format!("{address} is already used by {other}; choose another address")
-            } else {
-                format!("{address} conflicts with {earlier} of {other}; choose another address")
-            };
-            report.error(place, message);
-        }
+        let conflicts =
+            |other: &RequestedSocket<'_>| other.by != one.by && address.conflicts_with(&other.listen);
+        let clash = index.first(address, |number| wanted.get(number).is_some_and(conflicts));
+        index.insert(number, address);
+        let (Some(place), Some(other)) = (one.place, clash.and_then(|number| wanted.get(number))) else {
+            continue;
+        };
+        let earlier = &*other.listen;
+        let message = if address == earlier {
+            format!("{address} is already used by {other}; choose another address")
+        } else {
+            format!("{address} conflicts with {earlier} of {other}; choose another address")
+        };
+        report.error(place, message);
     }
 }

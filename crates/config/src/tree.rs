@@ -1,12 +1,15 @@
 //! A file as a tree of values with their places; flags form the same tree.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
-use super::report::{Origin, Place, Problem, Report};
+use super::quote::{quoted, shown_key};
+use super::report::{KeyPath, Origin, Place, Report};
+use super::syntax::{Outline, Unclosed};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,32 +51,84 @@ impl Value {
     }
 }
 
+/// The result of parsing a file.
+#[derive(Default)]
+pub(super) struct Parsed {
+    /// What could be read, if anything.
+    pub(super) node: Option<Node>,
+    /// The lines that could not be read; their errors are reported.
+    pub(super) broken: BTreeSet<usize>,
+}
+
+/// The largest number of lines of a file whose errors of the syntax are reported: a file of another kind has one in each
+/// line.
+const MOST_BROKEN_LINES: usize = 10;
+
 /// Parses a file. Errors of the syntax are reported; the rest of the file is returned, if there is any.
-pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Option<Node> {
+pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> Parsed {
     let lines = Lines::new(path, text);
     if let Some(offset) = too_deep(text) {
-        report.error(&lines.at(offset, ""), "too many dots in a key; write tables ([services.NAME])");
-        return None;
+        let place = lines.at(offset, KeyPath::default());
+        report.error(&place, "too many dots in a key; write tables ([services.NAME])");
+        return Parsed::default();
     }
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut headers_hold = true;
-    for error in errors {
-        let span = error.span().unwrap_or_default();
-        headers_hold &= !lines.text_at(span.start).trim_start().starts_with('[');
-        let written = text.get(span.clone()).unwrap_or_default();
-        report.errors.push(if error.message() == "duplicate key" {
-            Problem::new(lines.at(span.start, &shown(written)), "given twice; remove one")
-        } else {
-            let reason = reason(error.message(), lines.text_at(span.start));
-            Problem::new(lines.at(span.start, ""), format!("not TOML: {reason}"))
-        });
-    }
+    let mut parsed = Parsed::default();
     // The table of the lines after a broken header is not known.
-    if !headers_hold {
-        return None;
+    if report_errors(errors, &lines, &mut parsed.broken, report) {
+        let value = Value::Table(entries(table.into_inner(), &KeyPath::default(), &lines));
+        parsed.node = Some(Node { place: Place::file(path), value });
     }
-    let value = Value::Table(entries(table.into_inner(), "", &lines));
-    Some(Node { place: Place::file(path), value })
+    parsed
+}
+
+/// Reports the first error of each line, because the others of the line follow from it. Returns whether all headers of
+/// tables could be read.
+fn report_errors(
+    errors: Vec<Error>,
+    lines: &Lines<'_>,
+    broken: &mut BTreeSet<usize>,
+    report: &mut Report,
+) -> bool {
+    if errors.is_empty() {
+        return true;
+    }
+    let mut first: BTreeMap<usize, (usize, Error)> = BTreeMap::new();
+    for error in errors {
+        let offset = error.span().unwrap_or_default().start;
+        first.entry(lines.index(offset) + 1).or_insert((offset, error));
+    }
+    let twice = first.values().take(MOST_BROKEN_LINES).filter(|(_, error)| is_duplicate(error));
+    let Outline { mut names, unclosed } =
+        Outline::of(lines.text, &twice.map(|(offset, _)| *offset).collect());
+    if let Some(Unclosed { offset, name, closing }) = unclosed {
+        // The parser takes all that follows for a part of this value.
+        first.retain(|_, (other, _)| *other < offset);
+        let line = lines.index(offset) + 1;
+        first.remove(&line);
+        broken.extend(line..=lines.starts.len() + 1);
+        report.error(&lines.at(offset, name), format!("not TOML: the value has no end; add {closing}"));
+    }
+    broken.extend(first.keys());
+    for (offset, error) in first.values().take(MOST_BROKEN_LINES) {
+        if is_duplicate(error) {
+            let name = names.remove(offset).unwrap_or_default();
+            report.error(&lines.at(*offset, name), "given twice; remove one");
+        } else {
+            let reason = reason(error.message(), lines.text_at(*offset));
+            report.error(&lines.at(*offset, KeyPath::default()), format!("not TOML: {reason}"));
+        }
+    }
+    if let Some((offset, _)) = first.values().nth(MOST_BROKEN_LINES) {
+        let more = first.len() - MOST_BROKEN_LINES;
+        let place = lines.at(*offset, KeyPath::default());
+        report.error(&place, format!("not TOML, as {more} lines from here on; correct the others first"));
+    }
+    first.values().all(|(offset, _)| !lines.text_at(*offset).trim_start().starts_with('['))
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    error.message() == "duplicate key"
 }
 
 /// Returns the message of the parser, or a better one for missing quotes: the parser takes an unquoted address for a
@@ -99,7 +154,7 @@ fn reason(message: &str, line: &str) -> String {
         _ if value.is_empty() || value.contains(['"', '\'', '[', '{', ',', '=']) => {
             "strings must be in quotes".to_owned()
         }
-        _ => format!("strings must be in quotes; write {}", super::quote::quoted(value)),
+        _ => format!("strings must be in quotes; write {}", quoted(value)),
     }
 }
 
@@ -122,22 +177,21 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-fn entries(table: DeTable<'_>, path: &str, lines: &Lines<'_>) -> Vec<(String, Node)> {
+fn entries(table: DeTable<'_>, path: &KeyPath, lines: &Lines<'_>) -> Vec<(String, Node)> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
         .into_iter()
         .map(|(key, value)| {
             let offset = key.span().start;
-            let name = shown(key.get_ref());
-            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+            let path = path.clone().child(shown_key(key.get_ref()));
             (key.into_inner().into_owned(), node(value, offset, &path, lines))
         })
         .collect()
 }
 
-fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &str, lines: &Lines<'_>) -> Node {
-    let place = lines.at(offset, path);
+fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &KeyPath, lines: &Lines<'_>) -> Node {
+    let place = lines.at(offset, path.clone());
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
@@ -155,12 +209,6 @@ fn node(value: Spanned<DeValue<'_>>, offset: usize, path: &str, lines: &Lines<'_
         DeValue::Table(table) => Value::Table(entries(table, path, lines)),
     };
     Node { place, value }
-}
-
-/// Returns a part of a key as TOML: quoted if necessary.
-pub(super) fn shown(key: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !key.is_empty() && key.bytes().all(plain) { key.to_owned() } else { super::quote::quoted(key) }
 }
 
 /// The lines of a file.
@@ -189,8 +237,8 @@ impl<'a> Lines<'a> {
         self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
     }
 
-    fn at(&self, offset: usize, name: &str) -> Place {
+    fn at(&self, offset: usize, name: KeyPath) -> Place {
         let line = self.index(offset) + 1;
-        Place { origin: Origin::File(Rc::clone(&self.path), line), name: name.to_owned() }
+        Place { origin: Origin::File(Rc::clone(&self.path), line), name }
     }
 }

@@ -37,19 +37,16 @@ impl<'a> Section<'a> {
         let Value::Table(entries) = &node.value else { return None };
         let known = || keys.iter().filter(|key| key.table() == table).map(Key::name);
         for (name, node) in entries.iter().filter(|(name, _)| !known().any(|known| known == name)) {
-            let advice = above(name, keys).unwrap_or_else(|| match nearest(name, known()) {
-                Some(meant) => {
-                    report.meant.push(if table.is_empty() {
-                        meant.to_owned()
-                    } else {
-                        format!("{table}.{meant}")
-                    });
-                    format!("did you mean {meant}?")
-                }
-                None => elsewhere(name, keys)
-                    .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
+            report.unknown_key(&node.place, || {
+                let meant = nearest(name, known());
+                let advice = above(name, keys).unwrap_or_else(|| match meant {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => elsewhere(name, keys)
+                        .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
+                });
+                let full = |meant| if table.is_empty() { meant } else { format!("{table}.{meant}") };
+                (format!("unknown key; {advice}"), meant.map(|meant| full(meant.to_owned())))
             });
-            report.error(&node.place, format!("unknown key; {advice}"));
         }
         Some(Self { place: &node.place, entries, table, keys })
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use dormouse_sys::regular_file::read_at_most;
 use dormouse_sys::resolve::lookup_numeric;
 
 /// The path of the system's configuration.
@@ -54,13 +55,9 @@ impl ResolvConf {
     }
 
     fn of_file(path: &Path) -> Self {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        let read =
-            std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
         // Like the C library, an unreadable file counts as empty.
-        let text = if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() };
-        Self::parse(&text)
+        let bytes = read_at_most(path, MAX_FILE_BYTES).unwrap_or_default();
+        Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
     fn parse(text: &str) -> Self {

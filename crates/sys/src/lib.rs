@@ -4,14 +4,17 @@
 //! functions are thin and typed; the callers make the decisions.
 
 pub mod blocking;
+pub mod chmod;
 pub mod code_pages;
 pub mod credentials;
+pub mod directory;
 pub mod event_loop;
 pub mod fd_limit;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
 pub mod notify;
+pub mod regular_file;
 pub mod resolve;
 pub mod send_queue;
 pub mod sock_diag;

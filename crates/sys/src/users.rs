@@ -1,6 +1,6 @@
 //! Users and groups by name, from the same databases that other programs use (nsswitch.conf(5)).
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::ptr;
 
@@ -40,8 +40,27 @@ pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     })
 }
 
+/// Returns a user for a message: the name, or the number where the user database has no name for it.
+pub fn user_name(id: u32) -> String {
+    let found = with_buffer(|buffer| {
+        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = ptr::null_mut();
+        // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
+        let code = unsafe {
+            libc::getpwuid_r(id, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
+        };
+        let name = (!found.is_null() && !entry.pw_name.is_null()).then(|| {
+            // SAFETY: the name of a found entry is NUL-terminated and in `buffer`, which lives.
+            unsafe { CStr::from_ptr(entry.pw_name) }.to_string_lossy().into_owned()
+        });
+        (code, name)
+    });
+    found.ok().flatten().unwrap_or_else(|| format!("user {id}"))
+}
+
 /// Repeats a lookup with a growing buffer. An entry may be long, because a group contains its members.
-fn with_buffer(mut lookup: impl FnMut(&mut [c_char]) -> (i32, Option<u32>)) -> io::Result<Option<u32>> {
+fn with_buffer<T>(mut lookup: impl FnMut(&mut [c_char]) -> (i32, Option<T>)) -> io::Result<Option<T>> {
     const MAX_SIZE: usize = 4 << 20;
     let mut size = 4 << 10;
     loop {
@@ -72,6 +91,12 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_a_name_or_a_number() {
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(2_000_000_007), "user 2000000007");
+    }
+
+    #[test]
     fn an_entry_that_does_not_fit_gets_a_larger_buffer() {
         let mut sizes = Vec::new();
         let result = with_buffer(|buffer| {
@@ -80,6 +105,9 @@ mod tests {
         });
         assert_eq!(result.unwrap(), Some(7));
         assert_eq!(sizes, [4 << 10, 16 << 10, 64 << 10]);
-        assert_eq!(with_buffer(|_| (libc::ERANGE, None)).unwrap_err().raw_os_error(), Some(libc::ERANGE));
+        assert_eq!(
+            with_buffer::<u32>(|_| (libc::ERANGE, None)).unwrap_err().raw_os_error(),
+            Some(libc::ERANGE)
+        );
     }
 }

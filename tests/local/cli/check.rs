@@ -1,8 +1,10 @@
 //! `dormouse check`: its output and its exit status.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use dormouse_tests::messages;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::SOON;
 use dormouse_tests::{Launch, Result};
@@ -168,6 +170,53 @@ fn check_warns_of_programs_and_directories_that_do_not_exist() {
          services.web.wake.exec: no-such-program is not in PATH; install it, or correct the name (warning)\n\
          services.wiki.wake.exec: /nonexistent/wiki is not a program; install it, or correct the name (warning)\n"
     );
+}
+
+#[test]
+fn check_warns_of_a_directory_that_dormouse_refuses() {
+    let dir = TempDir::new().unwrap();
+    let (file, open) = (dir.join("d.toml"), dir.join("open"));
+    fs::create_dir(&open).unwrap();
+    let text = format!(
+        "control = '{0}/c'\n[services.web]\nlisten = '{0}/a'\nto = '@b'\n[services.wiki]\nlisten = '@c'\nto = '@d'\n",
+        open.display()
+    );
+    fs::write(&file, text).unwrap();
+    for (mode, expected) in [(0o777, ["control: ", "services.web.listen: "].as_slice()), (0o1777, &[])] {
+        fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+        let said = check(&file).unwrap();
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let lines: Vec<_> = said.err.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for (line, begin) in lines.iter().zip(expected) {
+            assert!(line.starts_with(&format!("{begin}{}", messages::EVERY_USER_MAY_WRITE)), "{line}");
+            assert!(line.ends_with("(warning)") && line.contains("chmod +t"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_configuration_is_an_error_at_once() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let expected = format!("{}: {}\n", file.display(), messages::IS_A_PIPE);
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.err), (Some(1), expected.clone()));
+    let said = dormouse(&["run", &format!("--config={}", file.display())]).unwrap();
+    assert_eq!((said.code, said.err), (Some(78), expected));
+}
+
+#[test]
+fn a_file_of_one_service_can_be_checked_alone() {
+    let dir = TempDir::new().unwrap();
+    let directory = dir.join("services.d");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("web.toml"), "listen = '@a'\nto = '@b'\n").unwrap();
+    let said = check(&directory.join("web.toml")).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(said.out.starts_with("service web\n"), "{}", said.out);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -148,6 +148,21 @@ fn an_error_to_listen_names_the_remedy() {
     let taken = Listener::bind(Family::Tcp4).unwrap();
     let output = refused(&taken.address().to_string());
     assert!(output.contains(messages::TCP_ADDRESS_IN_USE), "{output}");
+}
+
+#[test]
+fn a_directory_in_which_every_user_may_replace_the_socket_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let start = |mode| {
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        launch(&dir, "@nobody", "DIR/front", "").unwrap().start().unwrap()
+    };
+    let mut refused = start(0o777);
+    assert!(!refused.wait(SOON).unwrap().success());
+    let output = refused.stderr().text();
+    let expected = format!("{} {} (owner ", messages::EVERY_USER_MAY_WRITE, dir.path().display());
+    assert!(output.contains(&expected) && output.contains("chmod +t"), "{output}");
+    start(0o1777).stderr().wait_for(messages::LISTENING, SOON).unwrap();
 }
 
 #[test]

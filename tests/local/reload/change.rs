@@ -36,6 +36,22 @@ fn an_invalid_file_changes_nothing_and_reports_the_error() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_the_file_changes_nothing_and_does_not_hang() {
+    let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
+    let good = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);
+    let scene = Scene::new(place, &good).unwrap();
+    let (file, pipe) = (scene.place.path("dormouse.toml"), scene.place.path("pipe"));
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::fs::rename(&pipe, &file).unwrap();
+    scene.dormouse.signal(rustix::process::Signal::HUP).unwrap();
+    scene.wait_for_log(messages::IS_A_PIPE).unwrap();
+    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
+    scene.reload(&good).unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged.")).unwrap();
+}
+
+#[test]
 fn the_manager_is_notified_of_a_reload() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());
     let text = format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{}'\n", echo.address);

@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_sys::regular_file::read_at_most;
 use tokio::time::timeout;
 
 use super::Container;
@@ -71,8 +71,7 @@ fn search_directories(directories: Vec<PathBuf>, name: &str) -> Option<String> {
 
 fn unit_in_file(path: &Path, name: &str) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
-    let mut text = String::new();
-    File::open(path).ok()?.take(MAX_FILE).read_to_string(&mut text).ok()?;
+    let text = String::from_utf8(read_at_most(path, MAX_FILE).ok()?).ok()?;
     let given = value(&text, "ContainerName");
     // The default of Quadlet.
     let called = given
@@ -111,6 +110,10 @@ mod tests {
         fs::write(dir.join("web.container"), "[Unit]\nContainerName=no\n[Container]\nContainerName = shop\n")
             .unwrap();
         fs::write(deeper.join("db.container"), "[Container]\nImage=x\nServiceName=base\n").unwrap();
+        // A pipe is no file, and the search does not wait for its writer.
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let pipe = dir.join("pipe.container");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let find = |name: &str| search_directories(vec![dir.join("missing"), dir.clone()], name);
         let found = ["web", "shop", "systemd-web", "no", "db", "systemd-db"].map(find);
         fs::remove_dir_all(&dir).unwrap();

@@ -1,6 +1,7 @@
 //! Invalid files and their messages; valid files and their meaning.
 
 mod defaults;
+mod many;
 mod random;
 mod together;
 mod wrong;

@@ -527,7 +527,10 @@ fn a_syntax_error_hides_only_the_errors_that_follow_from_it() {
     );
     assert_eq!(
         errors("[services.web]\nlisten = '@a'\nlisten = '@b'\nto = '@c'\n[services.web]\n"),
-        ["d.toml:3: listen: given twice; remove one", "d.toml:5: web: given twice; remove one"]
+        [
+            "d.toml:3: services.web.listen: given twice; remove one",
+            "d.toml:5: services.web: given twice; remove one"
+        ]
     );
 }
 

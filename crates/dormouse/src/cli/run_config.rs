@@ -46,7 +46,10 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>, environment: Environme
 }
 
 fn refuse(report: Report) -> ReadResult {
-    ReadResult { result: Err(report.errors), warnings: report.warnings }
+    ReadResult {
+        result: Err(report.errors.in_order("errors")),
+        warnings: report.warnings.in_order("warnings"),
+    }
 }
 
 /// The settings that the flags contain.
@@ -125,13 +128,14 @@ impl Given {
         }
         let mut outcome = dormouse_config::load(self.config.as_deref(), environment);
         let overrides = Overrides::read(self.general, &mut self.report);
-        match &mut outcome.result {
-            Ok(config) => overrides.apply(config, &mut self.report),
-            Err(problems) => self.report.errors.append(problems),
+        if let Ok(config) = &mut outcome.result {
+            overrides.apply(config, &mut self.report);
         }
-        outcome.warnings.append(&mut self.report.warnings);
+        outcome.warnings.append(&mut self.report.warnings.in_order("warnings"));
         if !self.report.errors.is_empty() {
-            outcome.result = Err(self.report.errors);
+            let mut errors = self.report.errors.in_order("errors");
+            errors.extend(outcome.result.err().unwrap_or_default());
+            outcome.result = Err(errors);
         }
         outcome
     }

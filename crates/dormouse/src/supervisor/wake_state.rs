@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dormouse_log::{Level, Log};
 use dormouse_proxy::upstream::WokenServer;
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use dormouse_sys::directory::Writer;
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, fstat, memfd_create};
 
 use super::fd_name;
 use super::fd_store::FdStore;
@@ -79,9 +80,30 @@ fn in_store(store: &mut FdStore, log: &Log) -> io::Result<File> {
 fn in_runtime_directory() -> Option<io::Result<File>> {
     let directories = std::env::var("RUNTIME_DIRECTORY").ok()?;
     let directory = PathBuf::from(directories.split(':').next()?);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(directory.join(FILE_NAME), flags, Mode::RUSR | Mode::WUSR);
-    Some(opened.map(File::from).map_err(Into::into))
+    Some(open_own(&directory.join(FILE_NAME)))
+}
+
+/// Opens or creates a file that only this user may write: dormouse stops what the file says that it started. A file with
+/// a second name is refused, because another user may have made that name for a file elsewhere.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    let found = fstat(&file)?;
+    let is_own = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+        && found.st_uid == rustix::process::geteuid().as_raw()
+        && found.st_nlink == 1
+        && Writer::of(&found).is_none();
+    if is_own {
+        Ok(file)
+    } else {
+        let path = path.display();
+        Err(io::Error::other(format!("{path} is not a file that only this user may write; remove it")))
+    }
 }
 
 fn read(file: &File) -> Vec<WokenServer> {
@@ -149,6 +171,31 @@ mod tests {
         fn parse_never_panics(text: String) {
             let _ = parse(&text);
         }
+    }
+
+    #[test]
+    fn only_a_file_of_this_user_alone_is_used() {
+        use std::fs;
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let directory = std::env::temp_dir().join(format!("dormouse-wake-state-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(FILE_NAME);
+        drop(open_own(&path).unwrap());
+        drop(open_own(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+        let error = open_own(&path).unwrap_err().to_string();
+        assert!(error.ends_with("woken is not a file that only this user may write; remove it"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(&path, directory.join("second")).unwrap();
+        open_own(&path).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        symlink("second", &path).unwrap();
+        open_own(&path).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        let pipe = FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        open_own(&path).unwrap_err();
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub fn adopt(socket: OwnedFd, address: &ListenAddress, identity: Option<(u64, u6
             });
         }
         ListenAddress::Unix(asked) => {
-            let file = SocketFile::of(asked.as_path()).ok()?;
+            let file = SocketFile::at(asked.as_path()).ok()?;
             Some(file.matching(identity)?)
         }
         ListenAddress::Abstract(_) | ListenAddress::Vsock { .. } => None,

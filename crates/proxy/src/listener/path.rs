@@ -1,89 +1,162 @@
-//! UNIX sockets in the file system. The path works as soon as it exists, and is not taken from a live listener.
+//! UNIX sockets in the file system. The path works as soon as it exists, and is not taken from a live listener. A socket
+//! gets its permissions in a directory that only this user may enter, so that nobody can put another file in its place.
 
 #[cfg(test)]
 mod tests;
 
-use std::fs;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dormouse_config::listen_options::FileOptions;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use dormouse_sys::directory::{Directory, DirectoryError, PrivateDirectory, Writer};
+use dormouse_sys::users::user_name;
+use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, statat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
 
 use super::handle::Listener;
 use super::socket::socket;
-use super::socket_file::{SocketFile, StepError, set_permissions_of};
+use super::socket_file::{SocketFile, StepError, identity_of, is_socket, set_permissions_of};
 use crate::connect::Endpoint;
+
+/// The name of a socket in its private directory.
+const PRIVATE_NAME: &str = "s";
 
 /// Listens under a temporary name and then renames it, so that no client finds a path that refuses connections. The file
 /// of a dead program is replaced; that of a live listener is not.
 pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<Listener, StepError> {
     let target = SocketAddrUnix::new(path).map_err(|error| ("bind", error.into()))?;
-    let stale = match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => return Err(("bind", Errno::EXIST.into())),
+    let (directory, name) = open_directory(path)?;
+    let stale = match statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if !is_socket(&found) => return Err(("bind", Errno::EXIST.into())),
         Ok(_) if is_alive(&target).map_err(|error| ("check for another listener", error))? => {
             return Err(("bind", Errno::ADDRINUSE.into()));
         }
-        found => found.is_ok(),
+        Ok(_) => true,
+        Err(Errno::NOENT) => false,
+        Err(error) => return Err(("bind", error.into())),
     };
-    let temporary = TemporaryName::next_to(path);
+    let private = directory.create_private(&name).map_err(|error| ("bind", error))?;
+    let leftover = Leftover(&private);
     let socket = socket(AddressFamily::UNIX).map_err(|error| ("open a socket", error.into()))?;
-    // The temporary name may be too long where the path fits; then the path is bound directly.
-    if let Ok(address) = SocketAddrUnix::new(&temporary.0) {
-        prepare(&socket, &temporary.0, &address, options, backlog)?;
-        move_into_place(&temporary.0, path, stale).map_err(|error| ("rename it", error))?;
-    } else {
-        let _ = fs::remove_file(path);
-        prepare(&socket, path, &target, options, backlog).inspect_err(|(operation, _)| {
-            if *operation != "bind" {
-                let _ = fs::remove_file(path);
-            }
-        })?;
-    }
-    let file = SocketFile::of(path).map_err(|error| ("inspect its file", error))?;
+    bind_in(&private, &socket)?;
+    let file = private.file(PRIVATE_NAME).map_err(|error| ("inspect its file", error))?;
+    // Before listen(2), so that no unauthorized client can connect.
+    set_permissions_of(&file, options)?;
+    listen(&socket, backlog).map_err(|error| ("listen", error.into()))?;
+    let identity = identity_of(&file).map_err(|error| ("inspect its file", error))?;
+    move_into_place(&private, &directory, &name, stale).map_err(|error| ("rename it", error))?;
+    drop(leftover);
     let mut listener = Listener::new(socket, Endpoint::from(target).to_string());
-    listener.file = Some(file);
+    listener.file = Some(SocketFile::new(path, identity));
     Ok(listener)
 }
 
-/// Binds and listens. The permissions are set before listen(2), so that no unauthorized client can connect.
-fn prepare(
-    socket: &OwnedFd,
-    path: &Path,
-    address: &SocketAddrUnix,
-    options: &FileOptions,
-    backlog: i32,
-) -> Result<(), StepError> {
-    bind(socket, address).map_err(|error| ("bind", error.into()))?;
-    set_permissions_of(path, options)?;
-    listen(socket, backlog).map_err(|error| ("listen", error.into()))
+/// Opens the directory of a socket. A directory in which every user may replace the socket is refused.
+fn open_directory(path: &Path) -> Result<(Directory, OsString), StepError> {
+    let opened = Directory::of_file(path).map_err(|error| match error {
+        DirectoryError::System(error) => ("bind", error),
+        link @ DirectoryError::ForeignLink { .. } => ("find its directory", io::Error::other(link)),
+    })?;
+    match UnsafeDirectory::of(&opened.0, path) {
+        None => Ok(opened),
+        Some(refused) => Err(("use its directory", io::Error::other(refused))),
+    }
 }
 
-/// Renames a socket to its path, which is free or has the file of a dead program (`stale`).
-fn move_into_place(temporary: &Path, path: &Path, stale: bool) -> io::Result<()> {
-    let rename = |flags| renameat_with(CWD, temporary, CWD, path, flags);
+/// Returns why dormouse does not listen at a path: other users can replace its directory or the socket in it. A directory
+/// that is missing or that cannot be entered is no reason.
+pub fn unsafe_directory(path: &Path) -> Option<String> {
+    match Directory::of_file(path) {
+        Ok((directory, _)) => UnsafeDirectory::of(&directory, path).map(|refused| refused.to_string()),
+        Err(DirectoryError::System(_)) => None,
+        Err(link @ DirectoryError::ForeignLink { .. }) => Some(link.to_string()),
+    }
+}
+
+/// A directory in which every user may replace the files of others.
+#[derive(Debug)]
+struct UnsafeDirectory {
+    path: PathBuf,
+    owner: u32,
+}
+
+impl UnsafeDirectory {
+    fn of(directory: &Directory, path: &Path) -> Option<Self> {
+        // Its owner and its group are the choice of the administrator, who made the directory for them.
+        (directory.writer() == Some(Writer::Everybody)).then(|| Self {
+            path: path.parent().map(Path::to_owned).unwrap_or_default(),
+            owner: directory.owner(),
+        })
+    }
+}
+
+impl fmt::Display for UnsafeDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, owner) = (self.path.display(), user_name(self.owner));
+        write!(
+            f,
+            "every user may write to {path} (owner {owner}) and replace the socket; set its sticky bit (chmod +t {path}) or remove that right (chmod o-w {path})"
+        )
+    }
+}
+
+impl std::error::Error for UnsafeDirectory {}
+
+/// Binds a socket in a private directory. The kernel keeps the name as the address of the socket, so it is the path that
+/// others see, unless others can make that path lead elsewhere.
+fn bind_in(private: &PrivateDirectory<'_>, socket: &OwnedFd) -> Result<(), StepError> {
+    let address = address_in(private).map_err(|error| ("bind", error.into()))?;
+    bind(socket, &address).map_err(|error| ("bind", error.into()))
+}
+
+/// Returns the address of the socket in a private directory.
+fn address_in(private: &PrivateDirectory<'_>) -> rustix::io::Result<SocketAddrUnix> {
+    // The path may be too long for an address.
+    let visible = private.path_of(PRIVATE_NAME).and_then(|path| SocketAddrUnix::new(path).ok());
+    visible.map_or_else(|| SocketAddrUnix::new(private.path_by_descriptor(PRIVATE_NAME)), Ok)
+}
+
+/// Moves a socket to its name, which is free or has the file of a dead program (`stale`).
+fn move_into_place(
+    private: &PrivateDirectory<'_>,
+    directory: &Directory,
+    name: &OsStr,
+    stale: bool,
+) -> io::Result<()> {
+    let rename = |flags| renameat_with(private, PRIVATE_NAME, directory, name, flags);
     let moved = match rename(if stale { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE }) {
         // The stale file was removed meanwhile.
-        Err(Errno::NOENT) if stale => return move_into_place(temporary, path, false),
+        Err(Errno::NOENT) if stale => return move_into_place(private, directory, name, false),
         moved => moved,
     };
     match moved {
+        // Whatever had the name is in the private directory now, where no other user can exchange it again. It is
+        // removed with that directory.
         Ok(()) if stale => {
-            // A live listener may have replaced the stale file meanwhile.
-            if SocketAddrUnix::new(temporary).is_ok_and(|address| is_alive(&address).unwrap_or(false)) {
-                rename(RenameFlags::EXCHANGE)?;
-                return Err(Errno::ADDRINUSE.into());
+            let back = |error: Errno| {
+                // Somebody may have removed the new socket meanwhile.
+                rename(RenameFlags::EXCHANGE).or_else(|_| rename(RenameFlags::NOREPLACE))?;
+                Err(error.into())
+            };
+            match statat(private, PRIVATE_NAME, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) if !is_socket(&found) => back(Errno::EXIST),
+                // A live listener may have replaced the stale file meanwhile.
+                _ if address_in(private).is_ok_and(|old| is_alive(&old).unwrap_or(false)) => {
+                    back(Errno::ADDRINUSE)
+                }
+                _ => Ok(()),
             }
-            fs::remove_file(temporary)
         }
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE.into()),
         // Not every file system supports these flags.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(temporary, path),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            Ok(renameat(private, PRIVATE_NAME, directory, name)?)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -97,22 +170,12 @@ fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
     }
 }
 
-/// A temporary name in the same directory, removed on drop unless it was renamed.
-struct TemporaryName(PathBuf);
+/// Removes on drop what is left in a private directory.
+struct Leftover<'a>(&'a PrivateDirectory<'a>);
 
-impl TemporaryName {
-    fn next_to(path: &Path) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}", std::process::id()));
-        let temporary = Self(name.into());
-        // A process with the same number may have died before it removed the file.
-        let _ = fs::remove_file(&temporary.0);
-        temporary
-    }
-}
-
-impl Drop for TemporaryName {
+impl Drop for Leftover<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        // The socket may have been moved to its place.
+        let _ = self.0.remove(PRIVATE_NAME);
     }
 }

@@ -1,4 +1,4 @@
-//! Programs and directories that a configuration names and that do not exist.
+//! Programs and directories that a configuration names and that do not exist, or that dormouse refuses.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,22 +8,39 @@ use dormouse_activate::ActivatorConfig;
 use dormouse_activate::exec::Exec;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
+use dormouse_proxy::listener::unsafe_directory;
 
-/// Returns a warning for each program and each directory that is missing.
+/// Returns a warning for each program and each directory that is missing, and for each directory that dormouse does not
+/// listen in.
 pub(super) fn missing(config: &Config) -> Vec<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    config.services.iter().flat_map(|service| of_service(service, &path)).collect()
+    let control = config.admin.control.listen();
+    // RuntimeDirectory= may create its directory only at the start.
+    let control = control.as_ref().and_then(path_of).and_then(unsafe_directory);
+    let control = control.map(|warning| format!("control: {warning}"));
+    let services = config.services.iter().flat_map(|service| of_service(service, &path));
+    control.into_iter().chain(services).collect()
+}
+
+fn path_of(listen: &Listen) -> Option<&Path> {
+    match listen {
+        Listen::Open { address: ListenAddress::Unix(socket), .. } => Some(socket.as_path()),
+        _ => None,
+    }
+}
+
+/// Returns a warning about the directory of a socket.
+fn of_socket(socket: &Path) -> Option<String> {
+    match socket.parent().filter(|parent| !parent.is_dir()) {
+        Some(parent) => Some(format!("the directory {} does not exist; create it", parent.display())),
+        None => unsafe_directory(socket),
+    }
 }
 
 fn of_service(service: &ServiceConfig, path: &OsStr) -> Vec<String> {
     let mut warnings = Vec::new();
-    for listen in &service.listen {
-        let Listen::Open { address: ListenAddress::Unix(socket), .. } = listen else { continue };
-        let socket = socket.to_string();
-        if let Some(parent) = Path::new(&socket).parent().filter(|parent| !parent.is_dir()) {
-            warnings.push(format!("listen: the directory {} does not exist; create it", parent.display()));
-        }
-    }
+    let sockets = service.listen.iter().filter_map(path_of).filter_map(of_socket);
+    warnings.extend(sockets.map(|warning| format!("listen: {warning}")));
     for server in &service.servers {
         if let Some(ActivatorConfig::Exec(exec)) = &server.wake {
             warnings.extend(of_program(exec, path));

@@ -214,7 +214,7 @@ dormouse\-check \- check a configuration and show what it would do
 [\fIOPTIONS\fR...] [\fIFILE\fR]
 .SH DESCRIPTION
 Reads the file as \fBdormouse\-run\fR(8) would: /etc/dormouse/dormouse.toml and services.d/*.toml beside it unless a
-file is given. All errors are reported on standard error, one per line, as
+file is given. All errors, up to 100, are reported on standard error, one per line, as
 .PP
 .nf
 FILE:LINE: KEY: what is wrong; what to do
@@ -247,7 +247,9 @@ dormouse.toml \- services that start on demand: where they listen and what start
 .SH DESCRIPTION
 A TOML file (https://toml.io) that \fBdormouse\-run\fR(8) reads. Files in services.d beside it are read in the order
 of their names; each has the same layout, or contains the keys of one service at its top, which then has the name of the
-file. A file that is named with \fB\-\-config=\fR is read alone.
+file. A file that is named with \fB\-\-config=\fR is read alone; it, too, may contain the keys of one service if its
+directory is named services.d. Each file must be a regular one of at most 1 MiB. Whoever may write to a file or replace it
+can run commands as the user of dormouse, which \fBdormouse\-check\fR(8) warns of.
 .PP
 Unknown keys are errors. \fBdormouse\-check\fR(8) reports all errors, and shows what the file means.
 .PP

@@ -2,7 +2,8 @@ use super::*;
 use crate::listener::open::BACKLOG;
 use dormouse_config::listen_options::Owner;
 use rustix::fs::Uid;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 fn directory(name: &str) -> PathBuf {
@@ -41,22 +42,33 @@ fn replaces_a_stale_file_but_no_live_one_and_removes_its_own() {
 #[test]
 fn the_first_to_replace_a_stale_file_keeps_it() {
     let directory = directory("race");
-    let (path, temporary) = (directory.join("s"), directory.join("t"));
+    let path = directory.join("s");
+    let parent = Directory::open(&directory).unwrap();
+    let moved = |stale: bool| {
+        let private = parent.create_private("s".as_ref()).unwrap();
+        let _leftover = Leftover(&private);
+        let socket = socket(AddressFamily::UNIX).unwrap();
+        bind_in(&private, &socket).unwrap();
+        listen(&socket, 1).unwrap();
+        move_into_place(&private, &parent, "s".as_ref(), stale).map(|()| socket)
+    };
     for stale in [true, false] {
         // Another program listens since the file was found stale or absent.
         let theirs = UnixListener::bind(&path).unwrap();
-        let _ours = UnixListener::bind(&temporary).unwrap();
-        let error = move_into_place(&temporary, &path, stale).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(moved(stale).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).unwrap();
         theirs.set_nonblocking(true).unwrap();
         theirs.accept().expect("it is still theirs");
+        assert_eq!(names_in(&directory), ["s"]);
         fs::remove_file(&path).unwrap();
-        fs::remove_file(&temporary).unwrap();
     }
+    // Another program wrote a file there meanwhile.
+    fs::write(&path, "precious").unwrap();
+    assert_eq!(moved(true).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::remove_file(&path).unwrap();
     // If the stale file was removed meanwhile, the path is free.
-    let _ours = UnixListener::bind(&temporary).unwrap();
-    move_into_place(&temporary, &path, true).unwrap();
+    let _ours = moved(true).unwrap();
     UnixStream::connect(&path).unwrap();
     fs::remove_dir_all(directory).unwrap();
 }
@@ -95,7 +107,7 @@ fn of_a_foreign_group() -> FileOptions {
 #[test]
 fn a_failed_open_leaves_no_file() {
     let directory = directory("undone");
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
     let path = directory.join("s");
     let opened = without_rights(|| open(&path, &of_a_foreign_group(), BACKLOG));
     let (operation, error) = opened.unwrap_err();
@@ -109,7 +121,7 @@ fn a_failed_open_leaves_no_file() {
 #[test]
 fn a_failed_change_of_permissions_is_reported() {
     let directory = directory("unchanged");
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
     let path = directory.join("s");
     let said = without_rights(|| {
         let listener = open_plainly(&path).unwrap();
@@ -126,7 +138,7 @@ fn a_failed_change_of_permissions_is_reported() {
 }
 
 #[test]
-fn binds_a_path_of_maximum_length_directly() {
+fn a_path_of_maximum_length_can_be_bound() {
     let directory = directory("long");
     let room = 107 - directory.as_os_str().len() - 1;
     let path = directory.join("x".repeat(room));
@@ -135,5 +147,70 @@ fn binds_a_path_of_maximum_length_directly() {
     UnixStream::connect(&path).unwrap();
     drop(ours);
     assert!(names_in(&directory).is_empty());
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_kernel_shows_the_path_unless_others_can_redirect_it() {
+    let directory = directory("shown");
+    let bound = || {
+        let parent = Directory::open(&directory).unwrap();
+        let private = parent.create_private("front".as_ref()).unwrap();
+        let _leftover = Leftover(&private);
+        let socket = socket(AddressFamily::UNIX).unwrap();
+        bind_in(&private, &socket).unwrap();
+        let address = SocketAddrUnix::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+        let shown = address.path().unwrap().to_string_lossy().into_owned();
+        (shown, private.path_of(PRIVATE_NAME).is_some())
+    };
+    // Others may write to a directory above that of temporary files.
+    let (shown, is_fixed) = bound();
+    assert_eq!(shown.starts_with(&format!("{}/front.", directory.display())), is_fixed, "{shown}");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o775)).unwrap();
+    let (shown, is_fixed) = bound();
+    assert!(shown.starts_with("/proc/self/fd/") && !is_fixed, "{shown}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_directory_in_which_every_user_may_replace_the_socket_is_refused() {
+    let directory = directory("open");
+    let path = directory.join("s");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let (operation, error) = open_plainly(&path).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(operation, "use its directory");
+    assert!(
+        said.contains(&format!("(chmod +t {})", directory.display())) && said.contains("owner "),
+        "{said}"
+    );
+    assert_eq!(unsafe_directory(&path), Some(said));
+    assert!(names_in(&directory).is_empty());
+    for mode in [0o1777, 0o775, 0o755] {
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(unsafe_directory(&path), None);
+        drop(open_plainly(&path).unwrap());
+    }
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn permissions_do_not_follow_a_link_in_the_place_of_the_socket() {
+    let directory = directory("link");
+    let (path, victim) = (directory.join("s"), directory.join("victim"));
+    fs::write(&victim, "").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    let mode = || fs::metadata(&victim).unwrap().mode() & 0o777;
+    let to_all = FileOptions { mode: Some(0o666), ..FileOptions::default() };
+    let ours = open(&path, &to_all, BACKLOG).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+    fs::remove_file(&path).unwrap();
+    symlink(&victim, &path).unwrap();
+    ours.set_file_permissions(&to_all).unwrap();
+    assert_eq!(mode(), 0o600);
+    // A link in the place of the socket is neither followed nor replaced.
+    drop(ours);
+    let (_, error) = open(&path, &to_all, BACKLOG).unwrap_err();
+    assert_eq!((error.kind(), mode()), (io::ErrorKind::AlreadyExists, 0o600));
     fs::remove_dir_all(directory).unwrap();
 }
