@@ -5,12 +5,14 @@
 
 pub mod blocking;
 pub mod code_pages;
+pub mod connect_as;
 pub mod credentials;
 pub mod event_loop;
 pub mod fd_limit;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
+pub mod message;
 pub mod notify;
 pub mod resolve;
 pub mod send_queue;
