@@ -102,7 +102,11 @@ impl Readiness {
     async fn try_once(&self, route: &Route, context: &ActivatorContext) -> Option<Option<Stream>> {
         match &self.ready {
             Ready::Notify | Ready::Healthy => Some(None),
-            Ready::Connect => route.connect(false, OnRefused::GiveUp).await.ok().map(Some),
+            Ready::Connect => {
+                let conn = route.connect(false, OnRefused::GiveUp).await.ok()?;
+                // The server has seen the credentials of dormouse, which no client may get.
+                Some(Some(conn).filter(|_| !route.passes_credentials()))
+            }
             Ready::File(path) => Path::exists(path).then_some(None),
             Ready::Command(argv) => succeeds(argv, context, ATTEMPT_TIMEOUT).await.then_some(None),
             Ready::Expect { send, expect } => {
