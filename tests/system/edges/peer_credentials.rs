@@ -10,7 +10,7 @@ use dormouse_tests::process::Launch;
 use dormouse_tests::rig::{Dormouse, write};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{self, LIMIT, SOON};
-use dormouse_tests::{Address, Result, Stream, messages};
+use dormouse_tests::{Address, Result, Stream, Subject, messages};
 
 const SERVER: &str = include_str!("whoami.py");
 
@@ -219,6 +219,36 @@ fn the_mode_of_the_servers_socket_applies_to_the_client() {
     dormouse.wait_for_log(&messages::refused_as(1234)).unwrap();
     assert_eq!(visit(&dir, (1234, 2345, "0"), 5).unwrap().1.uid, 1234, "{}", dormouse.log());
     assert_eq!(visit(&dir, (0, 0, ""), 5).unwrap().1.uid, 0, "{}", dormouse.log());
+}
+
+/// The unit of a dormouse that is not root gives it just the two capabilities.
+#[test]
+fn a_dormouse_that_is_not_root_passes_credentials_with_two_capabilities() {
+    let dir = directory();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let _server = server(&dir, "0660");
+    await_server(&dir);
+    let dir_name = dir.path().display();
+    let text = format!(
+        "[services.main]\nlisten = \"{dir_name}/front?mode=0666\"\nto = \"{dir_name}/server\"\n{PASS}\nhold.timeout = 0\n"
+    );
+    write(&dir.join("d.toml"), &text).unwrap();
+    let mut command = as_user(65_534, 65_534, "");
+    command.args(["--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid"]);
+    command.arg(Subject::Dormouse.program().unwrap()).arg("run").arg("--config").arg(dir.join("d.toml"));
+    let dormouse = Killed(command.spawn().unwrap());
+    let front = dir.join("front");
+    wait::until("the listener of dormouse", SOON, || Ok(front.exists().then_some(()))).unwrap();
+    for (uid, gid, groups) in [(1234, 0, ""), (1234, 2345, "0"), (0, 0, "")] {
+        let (_, seen) = visit(&dir, (uid, gid, groups), 5).unwrap();
+        assert_eq!((seen.uid, seen.gid, seen.groups.as_str()), (uid, gid, groups));
+        // The process of a sender needs CAP_SYS_ADMIN.
+        assert_eq!(seen.messages, [(dormouse.0.id(), uid, gid)]);
+    }
+    // The socket of the server lets in only root and its group: neither the user of dormouse, nor others.
+    for (uid, gid) in [(65_534, 65_534), (1234, 2345)] {
+        assert_eq!(visit(&dir, (uid, gid, ""), 5), None);
+    }
 }
 
 #[test]

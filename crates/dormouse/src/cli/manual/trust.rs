@@ -74,6 +74,8 @@ Health checks and the connections that show whether a workload is ready come fro
 A client that the server's socket does not let in is refused; it does not count as a failure of the server.
 .IP \(bu 2
 The client of dormouse counts, also if it sends a PROXY header about another one.
+.IP \(bu 2
+A client that asks for the user of its server (requirepeer of libpq) sees that of dormouse, with pass and without.
 .SS "Credentials in messages"
 A receiver with SO_PASSCRED gets credentials with each message (SCM_CREDENTIALS). With pass they are those of the sender, in
 both directions; the process ID only if dormouse has CAP_SYS_ADMIN and the process lives, otherwise it is that of dormouse.
