@@ -48,7 +48,9 @@ listener lets in.
 \fBdormouse\-check\fR(8) and \fBdormouse\-run\fR(8) warn of each listener that is wider than the socket of a server
 behind it: a listener on TCP or vsock in front of a UNIX socket, and a listener on a UNIX socket that lets in users whom the
 file of the server's socket, or a directory above it, does not. A socket that does not exist yet is judged by the directories
-that do. A listener on TCP is open to every user of the machine, also on 127.0.0.1.
+that do. A listener on TCP is open to every user of the machine, also on 127.0.0.1. There is no warning for a UNIX listener
+that is as wide as the server's socket, but its clients, too, have the rights of dormouse's user: use pass where the server
+decides by the user.
 .SS "peer_credentials = \(dqpass\(dq"
 dormouse connects to the server with the user, the group and the supplementary groups that the client had when it connected.
 The server sees them in SO_PEERCRED and SO_PEERGROUPS, and the kernel lets in just the users that the server's socket and
