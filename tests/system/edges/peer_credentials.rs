@@ -221,6 +221,22 @@ fn the_mode_of_the_servers_socket_applies_to_the_client() {
     assert_eq!(visit(&dir, (0, 0, ""), 5).unwrap().1.uid, 0, "{}", dormouse.log());
 }
 
+/// A client that the server's socket does not let in is no failure of the server, which others use.
+#[test]
+fn a_client_without_permission_does_not_take_the_server_down() {
+    let dir = directory();
+    let _server = server(&dir, "0660");
+    await_server(&dir);
+    let check = "{ inter = \"1h\", observe = \"layer4\", error_limit = 1, on_error = \"mark-down\" }";
+    let keys = format!("{PASS}\ncheck = {check}\nretries = 0\nhold.timeout = 0");
+    let dormouse = dormouse(&dir, &keys);
+    for _ in 0..3 {
+        assert_eq!(visit(&dir, (1234, 2345, ""), 5), None, "{}", dormouse.log());
+    }
+    assert_eq!(visit(&dir, (0, 0, ""), 5).unwrap().1.uid, 0, "{}", dormouse.log());
+    assert!(!dormouse.log().contains(&messages::down("main/server1")), "{}", dormouse.log());
+}
+
 /// The unit of a dormouse that is not root gives it just the two capabilities.
 #[test]
 fn a_dormouse_that_is_not_root_passes_credentials_with_two_capabilities() {
