@@ -30,6 +30,7 @@ _dormouse() {
         run:--at-limit) words='refuse queue' ;;
         run:--accept-proxy) words='all' ;;
         run:--proxy-protocol) words='v1 v2' ;;
+        run:--peer-credentials) words='own pass' ;;
         run:--log-level) words='err warning notice info debug' ;;
         run:--log) words='text tcplog json' ;;
         run:--control) ;;

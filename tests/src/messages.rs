@@ -229,6 +229,18 @@ pub const NO_THREAD: &str = "cannot start a thread";
 /// A client sent nothing, and only data wakes the service; the time follows.
 pub const CLIENT_SILENT: &str = "not served: the client sent nothing for";
 
+/// A listener lets in more users than the socket of the server.
+pub const WIDER: &str = "gets the rights of dormouse's user at";
+/// The credentials of clients cannot be passed.
+pub const NEEDS_SETUID: &str = "CAP_SETUID and CAP_SETGID";
+/// The clients of a passed socket have no credentials.
+pub const PASSED_SOCKET_IS_NOT_UNIX: &str = "is not a UNIX socket";
+
+/// The socket of the server does not let in the user of a client.
+pub fn refused_as(user: u32) -> String {
+    format!("Permission denied (os error 13) (as user {user}, peer_credentials)")
+}
+
 /// This client was refused before it was served.
 pub fn refused(client: &str) -> String {
     format!("{NOT_SERVED}: {REFUSED} {client}")

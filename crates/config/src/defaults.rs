@@ -9,7 +9,8 @@ use dormouse_relay::Limits;
 
 use crate::limit::{AtLimit, Cap};
 use crate::model::{
-    ForeignListener, Hold, Idle, Listen, Queue, Ready, ServerConfig, ServiceConfig, Timeouts, WakeOn, Waking,
+    ForeignListener, Hold, Idle, Listen, PeerCredentials, Queue, Ready, ServerConfig, ServiceConfig,
+    Timeouts, WakeOn, Waking,
 };
 
 /// A default and how it is written in TOML.
@@ -67,6 +68,10 @@ pub(crate) const REPLAY: DefaultValue<bool> = plain!(true);
 /// As many sessions as users of `HAProxy` expect of one process; their descriptors fit below the usual hard limit.
 pub(crate) const MAXCONN: DefaultValue<u32> = plain!(4096);
 pub(crate) const AT_LIMIT: DefaultValue<AtLimit> = word!(AtLimit::Queue, "queue");
+pub(crate) const PEER_CREDENTIALS: DefaultValue<PeerCredentials> = DefaultValue {
+    value: PeerCredentials::Unstated,
+    text: "\"own\", with a warning where a listener lets in more users than the server",
+};
 pub(crate) const FAIL_OPEN: DefaultValue<bool> = plain!(false);
 pub(crate) const ERROR_LIMIT: DefaultValue<u32> = plain!(10);
 pub(crate) const CONNECT_TIMEOUT: DefaultValue<Duration> = span!(5 s);
@@ -108,6 +113,7 @@ impl ServiceConfig {
             at_limit: AT_LIMIT.value,
             accept_proxy: None,
             proxy_protocol: None,
+            peer_credentials: PEER_CREDENTIALS.value,
             timeouts: Timeouts::default(),
         }
     }

@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod admin;
+mod credentials;
 mod defaults;
 pub mod endpoint;
 mod files;
@@ -33,6 +34,7 @@ mod tests;
 pub mod tree;
 mod value;
 mod wake;
+pub mod width;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

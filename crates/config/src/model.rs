@@ -121,8 +121,21 @@ pub struct ServiceConfig {
     pub accept_proxy: Option<Sources>,
     /// The PROXY header that the server gets.
     pub proxy_protocol: Option<SendProxy>,
+    /// Whose credentials a UNIX server sees.
+    pub peer_credentials: PeerCredentials,
     /// The timeouts of a session.
     pub timeouts: Timeouts,
+}
+
+/// Whose credentials a UNIX server sees (`SO_PEERCRED`, unix(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerCredentials {
+    /// Those of dormouse, because nothing is configured: listeners that are wider than the server's socket are reported.
+    Unstated,
+    /// Those of dormouse. The server does not decide by them.
+    Own,
+    /// The user and the groups of the client, which is connected over a UNIX socket, too.
+    Pass,
 }
 
 /// A listener.

@@ -11,7 +11,7 @@ use super::servers::{check_name, servers};
 use super::socket_index::SocketIndex;
 use super::tree::{Node, Value};
 use super::value::{Field, Section};
-use super::{Environment, endpoint, keys, pool, proxy_headers, tables, wake};
+use super::{Environment, credentials, endpoint, keys, pool, proxy_headers, tables, wake};
 use crate::defaults;
 use crate::limit::Cap;
 
@@ -91,6 +91,8 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
             .error(field.place(), format!("has no effect without {accept}; add it, or remove this setting"));
     }
 
+    let peer_credentials = credentials::read(&section, (&listen, &listen_places), &servers, report);
+
     let config = ServiceConfig {
         name: name.to_owned(),
         listen,
@@ -112,6 +114,7 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
         at_limit: at_limit.unwrap_or(defaults::AT_LIMIT.value),
         accept_proxy,
         proxy_protocol,
+        peer_credentials,
         timeouts,
     };
     let exclusive = exclusive_field.map(|field| field.place().clone());

@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use dormouse_sys::credentials::Credentials;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::fd_passing::{Received, SpliceGuard};
+use crate::message_credentials::MessageCredentials;
 use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
 use crate::report::SocketError;
 use crate::stream::Stream;
-use crate::transfer::{read, read_with_fds, splice_in, splice_out, write, write_with_fds};
+use crate::transfer::{read, read_message, splice_in, splice_out, write, write_message};
 
 /// The size of the thread's copy buffer, which holds bytes only between a read and the following write.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -67,11 +69,13 @@ struct Unsent {
     start: usize,
     /// Descriptors that travel with the next byte.
     fds: Vec<OwnedFd>,
+    /// The credentials of the sender, where they are passed.
+    sender: Option<Credentials>,
 }
 
 impl Unsent {
-    fn new(bytes: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Box<Self>> {
-        (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, fds }))
+    fn new(bytes: Vec<u8>, fds: Vec<OwnedFd>, sender: Option<Credentials>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, fds, sender }))
     }
 }
 
@@ -103,7 +107,7 @@ pub(crate) enum Paused {
 impl Direction {
     /// Returns a direction that sends `prefix` first.
     pub(crate) fn new(prefix: Vec<u8>, carries_fds: bool) -> Self {
-        let unsent = Unsent::new(prefix, Vec::new());
+        let unsent = Unsent::new(prefix, Vec::new(), None);
         Self { bytes_moved: 0, flow: Flow::Copy { full_reads: 0 }, unsent, stage: Stage::Open, carries_fds }
     }
 
@@ -181,7 +185,7 @@ impl Direction {
                 return Ok(false);
             }
             let bytes = unsent.bytes.get(unsent.start..).unwrap_or_default();
-            let sent = write_with_fds(sink, bytes, &mut unsent.fds)?;
+            let sent = write_message(sink, bytes, &mut unsent.fds, unsent.sender)?;
             self.bytes_moved += sent as u64;
             unsent.start += sent;
             if unsent.start >= unsent.bytes.len() {
@@ -198,7 +202,7 @@ impl Direction {
             match splice_out(pipe, sink) {
                 Ok(sent) => self.bytes_moved += sent as u64,
                 Err(SocketError { error: Errno::INVAL, .. }) => {
-                    self.unsent = Unsent::new(pipe.read_all()?, Vec::new());
+                    self.unsent = Unsent::new(pipe.read_all()?, Vec::new(), None);
                     self.flow = Flow::CopyOnly;
                     return self.flush(sink);
                 }
@@ -215,6 +219,10 @@ impl Direction {
         sink: &mut Stream,
         pipes: &Arc<Pipes>,
     ) -> Result<usize, SocketError> {
+        if sink.message_credentials != MessageCredentials::Own {
+            // The kernel would add the credentials of this process to spliced bytes.
+            self.flow = Flow::CopyOnly;
+        }
         if let Flow::Splice { small_splices, lease } = &mut self.flow {
             if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, self.carries_fds, source, pipes) {
                 self.flow = Flow::Copy { full_reads: 0 };
@@ -243,11 +251,13 @@ impl Direction {
         COPY_BUFFER.with_borrow_mut(|buffer| {
             let mut fds = Vec::new();
             let read = if self.carries_fds {
-                read_with_fds(source, buffer, &mut fds)?
+                read_message(source, buffer, &mut fds)?
             } else {
                 read(source, buffer)?
             };
-            let Some(Received { bytes: received, ended_early }) = read else { return Ok((0, false)) };
+            let Some(Received { bytes: received, ended_early, credentials }) = read else {
+                return Ok((0, false));
+            };
             if received == 0 {
                 self.stage = Stage::Flushing;
                 return Ok((0, false));
@@ -256,15 +266,17 @@ impl Direction {
             // A short read has emptied the socket, so later bytes cause a new event.
             source.readable = full || ended_early;
             let bytes = buffer.get(..received).unwrap_or_default();
-            let sent = match (sink.writable, fds.is_empty()) {
+            let passed = sink.message_credentials == MessageCredentials::Passed;
+            let sender = if passed { source.sender(credentials) } else { None };
+            let sent = match (sink.writable, fds.is_empty() && !passed) {
                 (false, _) => 0,
                 (true, true) => write(sink, bytes)?,
-                (true, false) => write_with_fds(sink, bytes, &mut fds)?,
+                (true, false) => write_message(sink, bytes, &mut fds, sender)?,
             };
             self.bytes_moved += sent as u64;
             if sent < received {
                 let rest = bytes.get(sent..).unwrap_or_default();
-                self.unsent = Unsent::new(rest.to_vec(), fds);
+                self.unsent = Unsent::new(rest.to_vec(), fds, sender);
             }
             Ok((received, full))
         })

@@ -1,28 +1,17 @@
-//! Descriptors that travel with the bytes between UNIX sockets (`SCM_RIGHTS`, unix(7)).
+//! What travels with the bytes between UNIX sockets: descriptors and credentials (`SCM_RIGHTS`, `SCM_CREDENTIALS`, unix(7)).
 //!
-//! A read with room for control messages receives them. A splice closes them silently, so a bulk flow between UNIX
-//! sockets is spliced only as far as the queue is known to hold no descriptor.
+//! A read with room for control messages receives them. A splice closes descriptors silently, so a bulk flow between UNIX
+//! sockets is spliced only as far as the queue is known to hold none.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::cmsg_space;
+use dormouse_sys::credentials::Credentials;
+use dormouse_sys::message::{self, receive, send};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ioctl_fionread, pread};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
 
 use crate::stream::Stream;
-
-/// The most descriptors that the kernel sends in one message (`SCM_MAX_FD`).
-const MAX_FDS: usize = 253;
-/// Room for the control messages that an inherited listener may have enabled (`PassCredentials=`, `PassSecurity=`),
-/// which come first.
-const OTHER_SPACE: usize = cmsg_space!(ScmCredentials(1)) + 512;
-const SPACE: usize = cmsg_space!(ScmRights(MAX_FDS)) + OTHER_SPACE;
 
 /// The result of one read.
 #[derive(Debug, Clone, Copy)]
@@ -31,50 +20,50 @@ pub(crate) struct Received {
     pub(crate) bytes: usize,
     /// The read may have ended before the socket was empty, although the buffer had room left.
     pub(crate) ended_early: bool,
+    /// The credentials of the sender, if the socket asks for them.
+    pub(crate) credentials: Option<Credentials>,
 }
 
-/// Reads bytes and the descriptors that travel with them.
-pub(crate) fn receive_with_fds(
+/// Reads bytes, and what travels with them.
+pub(crate) fn receive_message(
     source: BorrowedFd<'_>,
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> Result<Received, Errno> {
-    let mut space = [MaybeUninit::uninit(); SPACE];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = recvmsg(source, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    if message.flags.contains(ReturnFlags::CTRUNC) {
+    let message::Received { bytes, had_control, truncated, credentials } = receive(source, buffer, fds)?;
+    if truncated {
         // The buffer has room for all descriptors, so the process has reached its limit, and the kernel has dropped
         // them.
         return Err(Errno::MFILE);
     }
-    let mut ended_early = false;
-    for ancillary in control.drain() {
-        // The kernel ends a read after bytes that carry a control message.
-        ended_early = true;
-        if let RecvAncillaryMessage::ScmRights(received) = ancillary {
-            fds.extend(received);
-        }
-    }
-    Ok(Received { bytes: message.bytes, ended_early })
+    // The kernel ends a read after bytes that carry a control message.
+    Ok(Received { bytes, ended_early: had_control, credentials })
 }
 
 /// Reads bytes only: the kernel closes the descriptors that travel with them.
-pub(crate) fn receive(source: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Errno> {
+pub(crate) fn receive_bytes(source: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Errno> {
     let mut control = RecvAncillaryBuffer::default();
-    let message = recvmsg(source, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::empty())?;
+    let buffer = &mut [std::io::IoSliceMut::new(buffer)];
+    let message = recvmsg(source, buffer, &mut control, RecvFlags::empty())?;
     // A truncated control message ended the read after its bytes.
-    Ok(Received { bytes: message.bytes, ended_early: message.flags.contains(ReturnFlags::CTRUNC) })
+    let ended_early = message.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Received { bytes: message.bytes, ended_early, credentials: None })
 }
 
-/// Writes bytes, with the descriptors attached to the first of them.
-pub(crate) fn send_with_fds(sink: BorrowedFd<'_>, bytes: &[u8], fds: &[OwnedFd]) -> Result<usize, Errno> {
-    let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); SPACE];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
-        return Err(Errno::TOOMANYREFS);
+/// Writes bytes, with what travels with them attached to the first of them. Without the permission to name the process of
+/// the sender, or if that has ended, the credentials are sent with this process.
+pub(crate) fn send_message(
+    sink: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[OwnedFd],
+    credentials: Option<Credentials>,
+) -> Result<usize, Errno> {
+    match (send(sink, bytes, fds, credentials), credentials) {
+        (Err(Errno::PERM | Errno::SRCH), Some(Credentials { uid, gid, pid: Some(_) })) => {
+            send(sink, bytes, fds, Some(Credentials { uid, gid, pid: None }))
+        }
+        (done, _) => done,
     }
-    sendmsg(sink, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
 }
 
 /// Limits splices from a UNIX socket to bytes that carry no descriptor.

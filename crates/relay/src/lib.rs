@@ -10,6 +10,7 @@ mod close;
 mod direction;
 mod fd_passing;
 mod limits;
+mod message_credentials;
 mod peek;
 mod pipes;
 mod relay;
@@ -22,6 +23,7 @@ mod transfer;
 
 pub use close::reset_on_close;
 pub use limits::Limits;
+pub use message_credentials::MessageCredentials;
 pub use peek::PeekError;
 pub use pipes::Pipes;
 pub use relay::Relay;

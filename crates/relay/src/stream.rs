@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
+use dormouse_sys::credentials::{Credentials, peer_credentials};
 use dormouse_sys::event_loop::register;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
@@ -11,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::close::{CloseMode, reset_on_close};
+use crate::message_credentials::MessageCredentials;
 use crate::socket_reuse;
 
 /// A connected, non-blocking stream socket of any family.
@@ -24,6 +26,8 @@ pub struct Stream {
     registration: Registration,
     /// Whether the socket can carry descriptors.
     pub(crate) kind: StreamKind,
+    /// The credentials that the peer gets with the bytes.
+    pub(crate) message_credentials: MessageCredentials,
     ack_mode: AckMode,
     /// The family whose standard options the socket has, if a later session may reuse the socket.
     reusable: Option<AddressFamily>,
@@ -81,6 +85,7 @@ impl Stream {
             fd: Some(fd),
             registration: Registration::Read,
             kind,
+            message_credentials: MessageCredentials::Own,
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable,
@@ -95,6 +100,7 @@ impl Stream {
             fd: Some(fd),
             registration: Registration::ReadWrite,
             kind,
+            message_credentials: MessageCredentials::Own,
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable: false,
@@ -118,6 +124,27 @@ impl Stream {
     pub fn reusable(mut self, family: Option<AddressFamily>) -> Self {
         self.reusable = family;
         self
+    }
+
+    /// Sets which credentials the peer of a UNIX socket gets with the bytes, and for `Passed` asks the kernel for those of
+    /// the peer. Other sockets carry none.
+    #[must_use]
+    pub fn with_message_credentials(mut self, credentials: MessageCredentials) -> Self {
+        if self.kind == StreamKind::Unix {
+            self.message_credentials = credentials;
+        }
+        if let (MessageCredentials::Passed, Some(socket)) = (self.message_credentials, self.socket()) {
+            // Without them, those of the peer's connection are used.
+            let _ = sockopt::set_socket_passcred(socket, true);
+        }
+        self
+    }
+
+    /// Returns the credentials of a message from this peer: those that came with it, or else those that the peer had when
+    /// it connected.
+    pub(crate) fn sender(&self, message: Option<Credentials>) -> Option<Credentials> {
+        let known = message.filter(|credentials| credentials.pid.is_some());
+        known.or_else(|| peer_credentials(self.socket()?).ok())
     }
 
     /// Ends the delay of acknowledgements. Every write calls this.

@@ -2,11 +2,13 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use dormouse_sys::credentials::Credentials;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{SpliceFlags, splice};
 
-use crate::fd_passing::{Received, receive, receive_with_fds, send_with_fds};
+use crate::fd_passing::{Received, receive_bytes, receive_message, send_message};
+use crate::message_credentials::{MessageCredentials, NOBODY};
 use crate::pipes::Pipe;
 use crate::report::{Operation, SocketError};
 use crate::stream::{Stream, StreamKind};
@@ -16,19 +18,19 @@ pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<Rece
     match source.kind {
         StreamKind::Other => read_by(source, |socket| {
             let (bytes, _) = recv(socket, &mut *buffer, RecvFlags::empty())?;
-            Ok(Received { bytes, ended_early: false })
+            Ok(Received { bytes, ended_early: false, credentials: None })
         }),
-        StreamKind::Unix => read_by(source, |socket| receive(socket, buffer)),
+        StreamKind::Unix => read_by(source, |socket| receive_bytes(socket, buffer)),
     }
 }
 
-/// Reads bytes once, with the descriptors that travel with them. Returns `None` if the socket is empty.
-pub(crate) fn read_with_fds(
+/// Reads bytes once, with what travels with them. Returns `None` if the socket is empty.
+pub(crate) fn read_message(
     source: &mut Stream,
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> Result<Option<Received>, SocketError> {
-    read_by(source, |socket| receive_with_fds(socket, buffer, fds))
+    read_by(source, |socket| receive_message(socket, buffer, fds))
 }
 
 fn read_by(
@@ -37,8 +39,9 @@ fn read_by(
 ) -> Result<Option<Received>, SocketError> {
     loop {
         match read_once(socket(source, Operation::Read)?) {
-            Ok(Received { bytes, ended_early }) => {
-                return Ok(Some(Received { bytes, ended_early: ended_early || source.has_urgent_data() }));
+            Ok(received) => {
+                let ended_early = received.ended_early || source.has_urgent_data();
+                return Ok(Some(Received { ended_early, ..received }));
             }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
@@ -52,9 +55,43 @@ fn read_by(
 
 /// Writes once. Returns zero if the socket has no room.
 pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, SocketError> {
-    let failed = |error| SocketError { operation: Operation::Write, error };
+    match sink.message_credentials {
+        MessageCredentials::Own => write_by(sink, |socket| send(socket, bytes, SendFlags::NOSIGNAL)),
+        MessageCredentials::Withheld | MessageCredentials::Passed => {
+            write_by(sink, |socket| send_message(socket, bytes, &[], Some(NOBODY)))
+        }
+    }
+}
+
+/// Writes once, with what travels with the first byte. The list is cleared as soon as a byte is written.
+/// `sender`: the credentials for a sink that gets those of the sender.
+pub(crate) fn write_message(
+    sink: &mut Stream,
+    bytes: &[u8],
+    fds: &mut Vec<OwnedFd>,
+    sender: Option<Credentials>,
+) -> Result<usize, SocketError> {
+    let credentials = match sink.message_credentials {
+        MessageCredentials::Own => None,
+        MessageCredentials::Withheld => Some(NOBODY),
+        MessageCredentials::Passed => Some(sender.unwrap_or(NOBODY)),
+    };
+    if fds.is_empty() && credentials.is_none() {
+        return write(sink, bytes);
+    }
+    let sent = write_by(sink, |socket| send_message(socket, bytes, fds, credentials))?;
+    if sent > 0 {
+        fds.clear();
+    }
+    Ok(sent)
+}
+
+fn write_by(
+    sink: &mut Stream,
+    mut write_once: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+) -> Result<usize, SocketError> {
     loop {
-        match send(socket(sink, Operation::Write)?, bytes, SendFlags::NOSIGNAL) {
+        match write_once(socket(sink, Operation::Write)?) {
             Ok(sent) => {
                 sink.restore_prompt_acks();
                 return Ok(sent);
@@ -64,33 +101,7 @@ pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, SocketErro
                 sink.writable = false;
                 return Ok(0);
             }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-/// Writes once, with the descriptors attached to the first byte. The list is cleared as soon as a byte is written.
-pub(crate) fn write_with_fds(
-    sink: &mut Stream,
-    bytes: &[u8],
-    fds: &mut Vec<OwnedFd>,
-) -> Result<usize, SocketError> {
-    if fds.is_empty() {
-        return write(sink, bytes);
-    }
-    let failed = |error| SocketError { operation: Operation::Write, error };
-    loop {
-        match send_with_fds(socket(sink, Operation::Write)?, bytes, fds) {
-            Ok(sent) => {
-                fds.clear();
-                return Ok(sent);
-            }
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                sink.writable = false;
-                return Ok(0);
-            }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(SocketError { operation: Operation::Write, error }),
         }
     }
 }

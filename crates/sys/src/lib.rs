@@ -6,6 +6,7 @@
 pub mod blocking;
 pub mod chmod;
 pub mod code_pages;
+pub mod connect_as;
 pub mod credentials;
 pub mod directory;
 pub mod event_loop;
@@ -13,6 +14,7 @@ pub mod fd_limit;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
+pub mod message;
 pub mod notify;
 pub mod regular_file;
 pub mod resolve;

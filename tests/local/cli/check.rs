@@ -33,7 +33,7 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
     fs::write(
         &file,
         "[services.web]\nlisten = ['127.0.0.1:8080', 'unix:/run/web.sock?mode=0660', 'fd:web']\nto = '/run/b.sock'\n\
-         wake = { exec = 'python3 -m http.server', on = 'data', allow = '10.0.0.0/8' }\n\
+         peer_credentials = 'own'\nwake = { exec = 'python3 -m http.server', on = 'data', allow = '10.0.0.0/8' }\n\
          idle = { freeze = '1min', stop = '10min', keep_warm = 'Mon-Fri 08:00-18:00' }\n",
     )
     .unwrap();
@@ -60,7 +60,8 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
 fn check_shows_all_addresses_as_an_asterisk() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");
-    let text = "[services.web]\nlisten = ['*:8080', '[::]:8081?v6only', '0.0.0.0:8082']\nto = '@b'\n";
+    let text =
+        "[services.web]\nlisten = ['*:8080', '[::]:8081?v6only', '0.0.0.0:8082']\nto = '127.0.0.1:9'\n";
     fs::write(&file, text).unwrap();
     let said = check(&file).unwrap();
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
@@ -276,8 +277,43 @@ fn run_reports_the_same_errors_and_does_not_start() {
 }
 
 #[test]
+fn a_listener_that_is_wider_than_the_servers_socket_is_a_warning() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let socket = dir.join("server");
+    let _server = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let narrow = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(&socket, narrow).unwrap();
+    let warned = |listen: &str, keys: &str| {
+        let to = socket.display();
+        let text = format!("[services.db]\nlisten = {listen:?}\nto = '{to}'\n{keys}\n");
+        fs::write(&file, text).unwrap();
+        let said = check(&file).unwrap();
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.err.contains(messages::WIDER)
+    };
+    let path = |options: &str| format!("{}/front{options}", dir.path().display());
+    for listen in ["127.0.0.1:15432", "*:15432", "vsock::15432", "@front", &path("?mode=0666")] {
+        assert!(warned(listen, ""), "{listen}");
+        assert!(!warned(listen, "peer_credentials = 'own'"), "{listen}");
+    }
+    for listen in [path(""), path("?mode=0600"), "fd:front".to_owned()] {
+        assert!(!warned(&listen, ""), "{listen}");
+    }
+    let mut run = Launch::dormouse()
+        .args(["run", "--listen=127.0.0.1:0", &format!("--to={}", socket.display())])
+        .start()
+        .unwrap();
+    run.stderr().wait_for(messages::WIDER, SOON).unwrap();
+    run.stderr().wait_for(messages::LISTENING, SOON).unwrap();
+    run.signal(rustix::process::Signal::TERM).unwrap();
+    run.wait(SOON).unwrap();
+}
+
+#[test]
 fn the_shipped_example_is_valid() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/dormouse.toml");
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(!said.err.contains(messages::WIDER), "{}", said.err);
 }

@@ -85,8 +85,37 @@ fn the_header_of_an_outer_proxy_passes_through_two_dormice() {
     let header = Header::read(&server);
     assert_eq!((header.command_and_family, header.addresses.as_slice()), ([0x21, 0x11], &addresses[..]));
     assert_eq!(header.tlv(2), Some(&b"example.org"[..]));
-    assert!(header.tlv(5).is_some());
+    assert_eq!(header.tlv(5), None, "the identifier of the first is not that of the last");
     assert_eq!(server.receive(5, SOON).unwrap(), b"hello");
     drop((client, server));
     last.wait_for_log(&messages::session_held("main", "192.0.2.7:4711")).unwrap();
+}
+
+/// A local client sends a header in which it claims to be root, process 1 and another session.
+#[test]
+fn a_client_cannot_write_the_fields_that_dormouse_vouches_for() {
+    let claim = |credentials: bool| {
+        let keys = format!(
+            "accept_proxy = [\"10.0.0.0/8\"]\nproxy_protocol = {{ version = \"v2\", credentials = {credentials} }}"
+        );
+        let scene = Scene::listening("DIR/front", &keys).unwrap();
+        let client = scene.local_client("front").unwrap();
+        let addresses = [192, 0, 2, 7, 198, 51, 100, 1, 0x12, 0x67, 0, 80];
+        let number = |kind: u8, value: u8| [kind, 0, 4, 0, 0, 0, value];
+        let tlvs = [
+            &number(0xe0, 0)[..],
+            &number(0xe1, 0),
+            &number(0xe2, 1),
+            b"\x05\0\x06forged",
+            b"\x02\0\x0bexample.org",
+        ]
+        .concat();
+        let length = u8::try_from(addresses.len() + tlvs.len()).unwrap();
+        client.send(&[SIGNATURE, &[0x21, 0x11, 0, length], &addresses, &tlvs].concat(), SOON).unwrap();
+        Header::read(&scene.server.accept(SOON).unwrap()).tlvs
+    };
+    for credentials in [false, true] {
+        let tlvs = claim(credentials);
+        assert_eq!(tlvs, [(0x02, b"example.org".to_vec())], "credentials = {credentials}");
+    }
 }

@@ -11,6 +11,7 @@
 
 mod accept_proxy;
 mod listeners;
+mod peer_credentials;
 mod peers;
 mod proxy_header;
 #[path = "../../local/edges/scene.rs"]

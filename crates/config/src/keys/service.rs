@@ -459,7 +459,7 @@ pub const SERVICE: &[Key] = &[
     Key {
         default: "false",
         manual: "Add a unique identifier of the session (PP2_TYPE_UNIQUE_ID), which is also logged. An \
-                 identifier in an accepted header is kept.",
+                 identifier in an accepted header does not pass.",
         ..key("proxy_protocol.unique_id", SWITCH, "true")
     },
     Key {
@@ -470,8 +470,17 @@ pub const SERVICE: &[Key] = &[
     },
     Key {
         default: "true",
-        manual: "Add the TLVs of an accepted header.",
+        manual: "Add the TLVs of an accepted header, of the types that a sender may state; see PROXY HEADERS \
+                 below.",
         ..key("proxy_protocol.pass", SWITCH, "false")
+    },
+    Key {
+        default: defaults::PEER_CREDENTIALS.text,
+        manual: "The user and the groups that a server on a UNIX socket sees (SO_PEERCRED). own: those of \
+                 dormouse, for every client. pass: those of the client; all listeners and servers of the service \
+                 must be UNIX sockets, and dormouse needs CAP_SETUID and CAP_SETGID. Write own only where the server \
+                 does not decide by them; it silences the warning. See CREDENTIALS below.",
+        ..flagged("peer_credentials", "--peer-credentials", "\"own\" or \"pass\"", "\"pass\"")
     },
     Key {
         manual: "The timeouts of a session; 0 and infinity disable one. client, server, tunnel and the two _fin \

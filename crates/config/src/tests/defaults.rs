@@ -58,9 +58,14 @@ fn a_service_from_code_has_the_defaults_of_the_reader() {
 
 #[test]
 fn the_example_of_the_version_before_is_read_as_before() {
-    let old = outcome(include_str!("fixtures/example-before-0.1.toml"));
-    assert!(old.warnings.is_empty(), "{:?}", old.warnings);
-    let old = old.result.unwrap();
+    let read = |text| {
+        let outcome = outcome(text);
+        // These servers have UNIX sockets behind listeners on TCP.
+        let wide = |problem: &Problem| problem.to_string().contains("peer_credentials");
+        assert!(outcome.warnings.iter().all(wide), "{:?}", outcome.warnings);
+        outcome.result.unwrap()
+    };
+    let old = read(include_str!("fixtures/example-before-0.1.toml"));
     assert_eq!(old.services.len(), 10);
-    assert_eq!(old, config(include_str!("../../../../docs/examples/dormouse.toml")));
+    assert_eq!(old, read(include_str!("fixtures/example-0.1.toml")));
 }

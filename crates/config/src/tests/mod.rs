@@ -206,7 +206,7 @@ fn proxy_headers_are_accepted_and_sent_as_configured() {
 #[test]
 fn accepting_headers_of_all_clients_is_a_warning() {
     let said = |listen: &str| {
-        let text = format!("[services.web]\nlisten = '{listen}'\nto = '@x'\naccept_proxy = true");
+        let text = format!("[services.web]\nlisten = '{listen}'\nto = '127.0.0.1:9'\naccept_proxy = true");
         lines(&outcome(&text).warnings)
     };
     assert_eq!(
@@ -217,6 +217,48 @@ fn accepting_headers_of_all_clients_is_a_warning() {
         ]
     );
     assert!(said("127.0.0.1:80").is_empty() && said("/run/s").is_empty());
+}
+
+#[test]
+fn listeners_that_are_wider_than_the_servers_socket_are_warnings() {
+    let said = |listen: &str, to: &str, keys: &str| {
+        let text = format!("[services.web]\nlisten = {listen}\nto = {to}\n{keys}\n");
+        lines(&outcome(&text).warnings)
+    };
+    assert_eq!(
+        said("'127.0.0.1:80'", "'/run/s'", ""),
+        [
+            "d.toml:2: services.web.listen: 127.0.0.1:80: every client that reaches it gets the rights of dormouse's \
+             user at /run/s; listen on a UNIX socket with peer_credentials = \"pass\", or write peer_credentials = \
+             \"own\" if the server does not decide by the user"
+        ]
+    );
+    assert_eq!(said("['*:80', 'vsock::80', '/run/l']", "['127.0.0.1:9', '@s']", "").len(), 2);
+    assert_eq!(said("'127.0.0.1:80'", "'/run/s'", "peer_credentials = 'own'"), [""; 0]);
+    assert_eq!(said("'127.0.0.1:80'", "'127.0.0.1:81'", ""), [""; 0]);
+    assert_eq!(said("'/run/l?mode=0666'", "'@s'", ""), [""; 0]);
+    assert_eq!(said("'@l'", "'/run/s'", "peer_credentials = 'pass'"), [""; 0]);
+}
+
+#[test]
+fn credentials_are_passed_between_unix_sockets_only() {
+    let read = |listen: &str, to: &str| {
+        let text = format!("[services.web]\nlisten = '{listen}'\nto = '{to}'\npeer_credentials = 'pass'\n");
+        outcome(&text).result.map_err(|problems| lines(&problems))
+    };
+    for (listen, to) in [("/run/a", "/run/b"), ("@a", "@b"), ("fd:a", "/run/b")] {
+        let service = read(listen, to).unwrap().services.remove(0);
+        assert_eq!(service.peer_credentials, model::PeerCredentials::Pass, "{listen} {to}");
+    }
+    assert_eq!(
+        read("*:80", "dns:a:80").unwrap_err(),
+        [
+            "d.toml:4: services.web.peer_credentials: the clients of [::]:80 have no user; keep only UNIX sockets in \
+             listen, or write own",
+            "d.toml:4: services.web.peer_credentials: the server dns:a:80 does not see users; write the address of a \
+             UNIX socket, or own",
+        ]
+    );
 }
 
 #[test]
@@ -250,7 +292,10 @@ fn the_shipped_example_is_valid() {
     let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(
         names,
-        ["web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database", "api"]
+        [
+            "web", "wiki", "cache", "desktop", "files", "chat", "draw", "workers", "database", "postgres",
+            "api"
+        ]
     );
     assert!(outcome(include_str!("../../../../docs/examples/dormouse.toml")).warnings.is_empty());
 }

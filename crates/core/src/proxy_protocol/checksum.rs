@@ -2,9 +2,7 @@
 
 use super::Tlv;
 use super::error::DecodeError;
-
-/// `PP2_TYPE_CRC32C`, a TLV with a value of four bytes.
-pub(super) const KIND: u8 = 0x03;
+use super::tlv::CRC32C as KIND;
 
 /// The type and length fields of a TLV, in bytes.
 const TLV_HEAD: usize = 3;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::checksum;
 use super::error::DecodeError;
+use super::tlv::CRC32C;
 use super::{Addresses, MAX_V1_HEADER, MAX_V2_PAYLOAD, Tlv, UNIX_NAME_LEN, V1_START, V2_SIGNATURE, Version};
 
 /// The meaning of the first bytes of a connection.
@@ -138,7 +139,7 @@ fn decode_v2(bytes: &[u8]) -> Progress {
     if addresses != Addresses::Unknown {
         checksum::verify(header, &tlvs)?;
     }
-    tlvs.retain(|tlv| tlv.kind != checksum::KIND);
+    tlvs.retain(|tlv| tlv.kind != CRC32C);
     Ok(Some(Decoded::Header { version: Version::V2, addresses, tlvs, consumed }))
 }
 

@@ -7,6 +7,7 @@ mod checksum;
 mod decode;
 mod encode;
 mod error;
+pub mod tlv;
 
 use std::fmt;
 use std::net::SocketAddr;

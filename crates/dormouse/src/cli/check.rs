@@ -1,5 +1,6 @@
 //! `dormouse check`: reports the errors of a configuration, or what it would do.
 
+mod credentials;
 mod files;
 mod pool;
 
@@ -71,7 +72,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     match outcome.result {
         Ok(config) => {
             let code = out::print(describe(&config));
-            for warning in files::missing(&config) {
+            for warning in files::missing(&config).into_iter().chain(credentials::missing(&config)) {
                 out::complain(format_args!("{warning} (warning)"));
             }
             warn_of_quadlets(&config);
@@ -124,6 +125,7 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     }
     let known = service.servers.iter().filter(|server| server.display_address().is_some());
     lines.extend(known.map(|server| ("goes to", server_at(server))));
+    lines.extend(credentials::lines(service));
     let limit = match service.at_limit {
         AtLimit::Refuse => "further ones are refused",
         AtLimit::Queue => "further ones wait in the backlog",

@@ -280,6 +280,14 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         )
     },
     key(
+        "peer_credentials",
+        "peer-credentials",
+        "own|pass",
+        &[
+            "Let a server on a UNIX socket see dormouse's user (own), or that of a client on a UNIX socket (pass)",
+        ],
+    ),
+    key(
         "timeout.connect",
         "connect-timeout",
         "SPAN",

@@ -18,7 +18,7 @@ use dormouse_proxy::server::{
 use dormouse_proxy::session::{self, ServiceContext};
 use dormouse_proxy::stats::Stats;
 use dormouse_proxy::upstream::Service;
-use dormouse_relay::{Limits, Pipes, StreamKind};
+use dormouse_relay::{Limits, MessageCredentials, Pipes, StreamKind};
 use dormouse_sys::notify::Notifier;
 use rustix::net::{AddressFamily, sockopt};
 
@@ -64,6 +64,7 @@ pub(super) async fn serve(
         pipes: Pipes::new(budget.pipes),
         accept_proxy: None,
         proxy_protocol: settings.proxy_protocol.map(SendProxy::from),
+        message_credentials: MessageCredentials::Own,
         quiet: None,
     });
     let result = match source {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dormouse_config::model::{Config, Listen, ServerConfig, ServiceConfig};
 use dormouse_log::Level;
 use dormouse_proxy::admission::Admission;
+use dormouse_proxy::connect::message_credentials;
 use dormouse_proxy::proxy_protocol::AcceptProxy;
 use dormouse_proxy::session::ServiceContext;
 use dormouse_proxy::stats::Stats;
@@ -140,6 +141,7 @@ impl Supervisor {
                 .clone()
                 .map(|from| AcceptProxy { from, timeout: service.timeouts.proxy_header }),
             proxy_protocol: service.proxy_protocol,
+            message_credentials: message_credentials(service.peer_credentials),
             quiet: service.idle.quiet,
         });
         let admission = Admission::with_tracked_sessions(service.maxconn, service.at_limit, &self.fd_limits);

@@ -39,6 +39,18 @@ pub enum RunError {
         /// The names of the passed sockets that no service uses.
         known: Vec<String>,
     },
+    /// A service passes the credentials of its clients, and this process may not take them on.
+    Credentials {
+        /// The service.
+        service: String,
+    },
+    /// A service passes the credentials of its clients, and the clients of a passed socket have none.
+    NotUnix {
+        /// The service.
+        service: String,
+        /// The socket's name.
+        name: String,
+    },
     /// A listener cannot be opened.
     Open {
         /// The service; `None` for an admin listener.
@@ -64,6 +76,10 @@ pub enum RunError {
     },
 }
 
+/// How to give dormouse the capabilities for `peer_credentials = "pass"`.
+pub const CAPABILITIES_REMEDY: &str =
+    "add AmbientCapabilities=CAP_SETUID CAP_SETGID to the unit of dormouse, or run it as root";
+
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,6 +95,14 @@ impl fmt::Display for RunError {
                 }?;
                 write!(f, "FileDescriptorName={name}")
             }
+            Self::Credentials { service } => write!(
+                f,
+                "{service}: peer_credentials = \"pass\" needs CAP_SETUID and CAP_SETGID; {CAPABILITIES_REMEDY}"
+            ),
+            Self::NotUnix { service, name } => write!(
+                f,
+                "{service}: peer_credentials = \"pass\": the passed socket fd:{name} is not a UNIX socket; set ListenStream= to a path in the socket unit"
+            ),
             Self::Open { service: Some(service), error } => write!(f, "{service}: {error}"),
             Self::Open { service: None, error } => write!(f, "{error}"),
             Self::Target { service, error } => write!(f, "{service}: {error}"),
@@ -94,7 +118,10 @@ impl RunError {
     /// Returns the exit status, for settings such as `RestartPreventExitStatus=`.
     pub fn exit_status(&self) -> u8 {
         let error = match self {
-            Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => return exit::CONFIG,
+            Self::Connected | Self::NotPassed { .. } | Self::NotUnix { .. } | Self::Target { .. } => {
+                return exit::CONFIG;
+            }
+            Self::Credentials { .. } => return exit::NOPERM,
             Self::Passed(_) | Self::Runtime(_) => return exit::OSERR,
             Self::Listener { .. } => return exit::IOERR,
             Self::Open { error, .. } => &error.error,
@@ -112,7 +139,12 @@ impl RunError {
         let error = match self {
             Self::Open { error, .. } => &error.error,
             Self::Runtime(error) | Self::Listener { error, .. } => error,
-            Self::Passed(_) | Self::Connected | Self::NotPassed { .. } | Self::Target { .. } => {
+            Self::Credentials { .. } => return Errno::PERM,
+            Self::Passed(_)
+            | Self::Connected
+            | Self::NotPassed { .. }
+            | Self::NotUnix { .. }
+            | Self::Target { .. } => {
                 return Errno::INVAL;
             }
         };

@@ -3,12 +3,14 @@
 //! - `state`: what is being served (`Supervisor`), and its shutdown.
 //! - `plan`: the difference between two configurations, without I/O.
 //! - `prepare`, `open`, `conflict`: everything that can fail, before anything changes.
+//! - `credentials`: whose credentials the servers see.
 //! - `apply`: the change itself.
 //! - `service`: one service that is active, and one that drains.
 //! - `sockets`, `fd_store`, `fd_name`, `wake_state`: what survives a restart.
 
 mod apply;
 mod conflict;
+mod credentials;
 mod error;
 mod fd_name;
 mod fd_store;
@@ -31,7 +33,7 @@ use dormouse_proxy::server::{
 };
 use dormouse_sys::notify::Notifier;
 
-pub use error::{RunError, exit};
+pub use error::{CAPABILITIES_REMEDY, RunError, exit};
 use reload::Reload;
 pub use reload::{ConfigLoader, LoadedConfig};
 use state::Supervisor;

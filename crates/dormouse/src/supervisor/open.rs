@@ -5,6 +5,7 @@ use dormouse_proxy::listener::{AcceptSocket, Listener};
 use dormouse_proxy::upstream::Routes;
 
 use super::RunError;
+use super::credentials;
 use super::state::Supervisor;
 use crate::admin::Reconfigure;
 
@@ -31,6 +32,10 @@ impl Supervisor {
         listen: &Listen,
     ) -> Result<PreparedListener, RunError> {
         let opened = self.sockets.take(service, listen, &self.log).await?;
+        if let Err(error) = credentials::check_passed(service, listen, &opened, &self.log) {
+            self.sockets.put_back(listen, opened);
+            return Err(error);
+        }
         match opened.iter().map(accept_socket).collect() {
             Ok(accept_sockets) => Ok(PreparedListener { opened: Some(opened), accept_sockets }),
             Err(error) => {

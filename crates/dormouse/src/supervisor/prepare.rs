@@ -1,10 +1,11 @@
 //! Gets everything that a new configuration needs and that can fail, before anything is changed.
 
-use dormouse_config::model::{Config, ServiceConfig};
+use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_proxy::server::OpenListener;
 use dormouse_proxy::upstream::Routes;
 
 use super::RunError;
+use super::credentials;
 use super::open::{PreparedListener, PreparedService, accept_socket};
 use super::plan::{Origin, Plan, Step};
 use super::state::Supervisor;
@@ -47,12 +48,15 @@ impl Supervisor {
         service: &ServiceConfig,
         origins: &[Origin],
     ) -> Result<PreparedService, RunError> {
+        credentials::may_pass(service)?;
         let routes = Routes::prepare(service)
             .map_err(|error| RunError::Target { service: service.name.clone(), error })?;
         let mut listeners: Vec<PreparedListener> = Vec::with_capacity(origins.len());
         for (listen, origin) in service.listen.iter().zip(origins) {
             let listener = match *origin {
-                Origin::Moved { service, listener } => self.prepare_moved(service, listener),
+                Origin::Moved { service: from, listener } => {
+                    self.prepare_moved(service, listen, (from, listener))
+                }
                 Origin::Opened => self.open_listener(service, listen).await,
                 Origin::OpenedAfter => Ok(PreparedListener { opened: None, accept_sockets: Vec::new() }),
             };
@@ -67,10 +71,16 @@ impl Supervisor {
         Ok(PreparedService { routes, listeners })
     }
 
-    fn prepare_moved(&self, service: usize, listener: usize) -> Result<PreparedListener, RunError> {
-        let listeners = self.active.get(service).and_then(|active| active.listeners.get(listener));
-        let listeners = listeners.into_iter().flatten().filter_map(OpenListener::listener);
-        let accept_sockets = listeners.map(accept_socket).collect::<Result<_, _>>()?;
+    fn prepare_moved(
+        &self,
+        service: &ServiceConfig,
+        listen: &Listen,
+        (from, listener): (usize, usize),
+    ) -> Result<PreparedListener, RunError> {
+        let listeners = self.active.get(from).and_then(|active| active.listeners.get(listener));
+        let listeners = || listeners.into_iter().flatten().filter_map(OpenListener::listener);
+        credentials::check_passed(service, listen, listeners(), &self.log)?;
+        let accept_sockets = listeners().map(accept_socket).collect::<Result<_, _>>()?;
         Ok(PreparedListener { opened: None, accept_sockets })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dormouse_sys::connect_as::ConnectAsError;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 
@@ -14,6 +15,31 @@ pub enum ConnectError {
     Unresolved(ResolveError),
     /// The error of each address.
     AllFailed(Vec<AddressFailed>),
+    /// The error of each address, to which dormouse connected with the credentials of the client.
+    AsClient {
+        /// The user ID of the client.
+        user: u32,
+        /// The error of each address.
+        failures: Vec<AddressFailed>,
+    },
+    /// The server was not contacted, because the connection could not get the credentials of the client.
+    NotAsClient(NotAsClient),
+}
+
+/// Why a connection could not get the credentials of the client.
+#[derive(Debug)]
+pub enum NotAsClient {
+    /// They cannot be read, or the client has none.
+    Unknown(std::io::Error),
+    /// The server has no UNIX socket.
+    NoUnixServer,
+    /// They cannot be taken on.
+    Refused {
+        /// The user ID of the client.
+        user: u32,
+        /// The reason.
+        error: ConnectAsError,
+    },
 }
 
 /// The error of one address.
@@ -42,7 +68,8 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unresolved(_) => true,
-            Self::AllFailed(failures) => {
+            Self::NotAsClient(reason) => reason.lacks_resources(),
+            Self::AllFailed(failures) | Self::AsClient { failures, .. } => {
                 failures.iter().any(|failure| is_transient(failure.error) || failure.is_permission_denied())
             }
         }
@@ -51,24 +78,39 @@ impl ConnectError {
     /// Returns whether the only transient error is a missing permission. A starting server has its socket or directory
     /// before it sets the permissions (`bind()`, then `chmod()`), so this passes soon or never.
     pub fn is_permission_denied(&self) -> bool {
-        let Self::AllFailed(failures) = self else { return false };
+        let (Self::AllFailed(failures) | Self::AsClient { failures, .. }) = self else { return false };
         failures.iter().any(AddressFailed::is_permission_denied)
             && !failures.iter().any(|failure| is_transient(failure.error))
+    }
+
+    /// Returns whether the credentials of this client are the reason, so that the server may take other clients.
+    pub fn concerns_client(&self) -> bool {
+        match self {
+            Self::Unresolved(_) | Self::AllFailed(_) => false,
+            Self::NotAsClient(reason) => !reason.lacks_resources(),
+            Self::AsClient { failures, .. } => {
+                failures.iter().all(|failure| matches!(failure.error, Errno::ACCESS | Errno::PERM))
+            }
+        }
     }
 
     /// Returns whether the server reset the connection immediately; the reset is passed to the client.
     pub fn is_reset(&self) -> bool {
         match self {
-            Self::Unresolved(_) => false,
-            Self::AllFailed(failures) => failures.iter().any(|failure| failure.error == Errno::CONNRESET),
+            Self::Unresolved(_) | Self::NotAsClient(_) => false,
+            Self::AllFailed(failures) | Self::AsClient { failures, .. } => {
+                failures.iter().any(|failure| failure.error == Errno::CONNRESET)
+            }
         }
     }
 
     /// Returns whether the server is busy: the backlog of its UNIX socket is full.
     pub fn is_busy(&self) -> bool {
         match self {
-            Self::Unresolved(_) => false,
-            Self::AllFailed(failures) => failures.iter().any(|failure| failure.error == Errno::AGAIN),
+            Self::Unresolved(_) | Self::NotAsClient(_) => false,
+            Self::AllFailed(failures) | Self::AsClient { failures, .. } => {
+                failures.iter().any(|failure| failure.error == Errno::AGAIN)
+            }
         }
     }
 
@@ -86,7 +128,28 @@ impl ConnectError {
     fn each(&self, is_so: impl Fn(Errno) -> bool) -> bool {
         match self {
             Self::Unresolved(_) => false,
-            Self::AllFailed(failures) => failures.iter().all(|failure| is_so(failure.error)),
+            Self::NotAsClient(reason) => reason.lacks_resources(),
+            Self::AllFailed(failures) | Self::AsClient { failures, .. } => {
+                failures.iter().all(|failure| is_so(failure.error))
+            }
+        }
+    }
+}
+
+impl NotAsClient {
+    /// Returns whether the system refused a thread, which the end of another may change.
+    fn lacks_resources(&self) -> bool {
+        matches!(self, Self::Refused { error: ConnectAsError::Thread(_), .. })
+    }
+}
+
+impl fmt::Display for NotAsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cannot connect with the credentials of the client (peer_credentials): ")?;
+        match self {
+            Self::Unknown(error) => write!(f, "they are not known: {error}"),
+            Self::NoUnixServer => f.write_str("the server has no UNIX socket"),
+            Self::Refused { user, error } => write!(f, "user {user}: {error}"),
         }
     }
 }
@@ -119,16 +182,23 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unresolved(error) => write!(f, "{error}"),
-            Self::AllFailed(failures) => {
-                f.write_str("Failed to connect to server: ")?;
-                for (index, failure) in failures.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "; " };
-                    write!(f, "{separator}{}: {}", failure.address, text(failure.error))?;
-                }
-                Ok(())
+            Self::NotAsClient(reason) => write!(f, "{reason}"),
+            Self::AllFailed(failures) => write_failures(failures, f),
+            Self::AsClient { user, failures } => {
+                write_failures(failures, f)?;
+                write!(f, " (as user {user}, peer_credentials)")
             }
         }
     }
+}
+
+fn write_failures(failures: &[AddressFailed], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("Failed to connect to server: ")?;
+    for (index, failure) in failures.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        write!(f, "{separator}{}: {}", failure.address, text(failure.error))?;
+    }
+    Ok(())
 }
 
 /// Returns the text of an error, in clearer words where the kernel's are misleading.

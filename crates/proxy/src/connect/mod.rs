@@ -1,6 +1,7 @@
-//! Connecting to a target: its addresses, tried in the resolver's order with a delay between them, and the socket
-//! options.
+//! Connecting to a target: its addresses, tried in the resolver's order with a delay between them, the socket options, and
+//! the credentials that a UNIX server sees.
 
+mod as_client;
 mod dial;
 mod endpoint;
 mod error;
@@ -10,10 +11,13 @@ mod resolve;
 pub mod retry_pace;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_config::model::PeerCredentials;
 use dormouse_core::address::Target;
-use dormouse_relay::Stream;
+use dormouse_relay::{MessageCredentials, Stream};
+use dormouse_sys::connect_as::Identity;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -21,7 +25,7 @@ use tokio::sync::watch as watch_channel;
 
 pub use dial::OnRefused;
 pub use endpoint::Endpoint;
-pub use error::{AddressFailed, ConnectError};
+pub use error::{AddressFailed, ConnectError, NotAsClient};
 use resolve::Addresses;
 
 /// How to reach a server: its addresses, or where they come from.
@@ -29,6 +33,31 @@ use resolve::Addresses;
 pub struct Route {
     addresses: Addresses,
     timeout: Option<Duration>,
+    /// Whose credentials the server sees when a client is connected.
+    peer_credentials: PeerCredentials,
+    /// Whose credentials come with the bytes to a UNIX server.
+    message_credentials: MessageCredentials,
+}
+
+/// How a client's connection to the server is made.
+#[derive(Debug, Clone)]
+pub enum ConnectAs {
+    /// As any connection of dormouse. If `client_has_data`, the last packet of the handshake may carry the client's bytes.
+    Own {
+        /// Bytes of the client have arrived.
+        client_has_data: bool,
+    },
+    /// With the credentials of the client.
+    Client(Arc<Identity>),
+}
+
+/// Returns whose credentials come with the bytes over a UNIX socket of a configured service.
+pub fn message_credentials(peer_credentials: PeerCredentials) -> MessageCredentials {
+    match peer_credentials {
+        PeerCredentials::Unstated => MessageCredentials::withheld_if_possible(),
+        PeerCredentials::Own => MessageCredentials::Own,
+        PeerCredentials::Pass => MessageCredentials::Passed,
+    }
 }
 
 impl Route {
@@ -52,12 +81,41 @@ impl Route {
             // A slot has no server until the DNS assigns one.
             Target::Slot { .. } => Addresses::Fixed(Vec::new()),
         };
-        Ok(Self { addresses, timeout })
+        Ok(Self::to(addresses, timeout))
+    }
+
+    fn to(addresses: Addresses, timeout: Option<Duration>) -> Self {
+        let (peer_credentials, message_credentials) = (PeerCredentials::Own, MessageCredentials::Own);
+        Self { addresses, timeout, peer_credentials, message_credentials }
+    }
+
+    /// Sets whose credentials a UNIX server sees, as a service configures it.
+    #[must_use]
+    pub fn with_credentials(self, peer_credentials: PeerCredentials) -> Self {
+        let message_credentials = message_credentials(peer_credentials);
+        Self { peer_credentials, message_credentials, ..self }
+    }
+
+    /// Returns whether each client is connected with its own credentials, so that no client can get the connection of
+    /// another, or one that dormouse made for itself.
+    pub fn passes_credentials(&self) -> bool {
+        self.peer_credentials == PeerCredentials::Pass
+    }
+
+    /// Returns how a client's connection is made. `client_has_data`: bytes of the client have arrived.
+    ///
+    /// # Errors
+    /// When the server is to see the credentials of the client, and they are not known.
+    pub fn connect_as(&self, client: &Stream, client_has_data: bool) -> Result<ConnectAs, ConnectError> {
+        match self.peer_credentials {
+            PeerCredentials::Unstated | PeerCredentials::Own => Ok(ConnectAs::Own { client_has_data }),
+            PeerCredentials::Pass => as_client::identity(client).map(ConnectAs::Client),
+        }
     }
 
     /// Creates a route to the current server of a slot.
     pub fn to_slot(slot: watch_channel::Receiver<Option<SocketAddr>>, timeout: Option<Duration>) -> Self {
-        Self { addresses: Addresses::Slot(slot), timeout }
+        Self::to(Addresses::Slot(slot), timeout)
     }
 
     /// Returns the path of the server's UNIX socket, which can be watched.
@@ -79,8 +137,27 @@ impl Route {
         endpoints.into_iter().filter_map(inet).collect()
     }
 
-    /// Connects to the first address that answers. If `client_has_data`, the last packet of the handshake may carry the
-    /// client's bytes.
+    /// Connects for a client.
+    ///
+    /// # Errors
+    /// When no address took the connection, with the error of each.
+    pub async fn connect_client(
+        &self,
+        connect_as: &ConnectAs,
+        on_refused: OnRefused,
+    ) -> Result<Stream, ConnectError> {
+        match (connect_as, &self.addresses) {
+            (ConnectAs::Own { client_has_data }, _) => self.connect(*client_has_data, on_refused).await,
+            (ConnectAs::Client(identity), Addresses::Fixed(endpoints)) => {
+                // Boxed, so that the connections of dormouse's own do not carry it.
+                Box::pin(as_client::connect(endpoints, self.timeout, identity)).await
+            }
+            (ConnectAs::Client(_), _) => Err(ConnectError::NotAsClient(NotAsClient::NoUnixServer)),
+        }
+    }
+
+    /// Connects to the first address that answers, with the credentials of dormouse. If `client_has_data`, the last packet
+    /// of the handshake may carry the client's bytes.
     ///
     /// # Errors
     /// When no address took the connection, with the error of each.
@@ -89,7 +166,7 @@ impl Route {
         client_has_data: bool,
         on_refused: OnRefused,
     ) -> Result<Stream, ConnectError> {
-        match &self.addresses {
+        let connected = match &self.addresses {
             Addresses::Fixed(endpoints) => {
                 dial::race(endpoints, self.timeout, client_has_data, on_refused).await
             }
@@ -99,7 +176,8 @@ impl Route {
             }
             // Boxed, so that connections to fixed addresses do not carry it.
             Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, client_has_data, on_refused)).await,
-        }
+        };
+        connected.map(|server| server.with_message_credentials(self.message_credentials))
     }
 
     /// Returns the error for a connection that timed out.

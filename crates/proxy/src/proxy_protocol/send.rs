@@ -5,25 +5,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dormouse_config::proxy_protocol::{Additions, SendProxy};
+use dormouse_core::proxy_protocol::tlv::{self, GID, PID, UID, UNIQUE_ID};
 use dormouse_core::proxy_protocol::{Addresses, Tlv, Version, encode, encode_v2};
 use dormouse_log::{Level, Log, Recurring};
 use dormouse_relay::{Stream, StreamKind};
 use dormouse_sys::credentials::{Credentials, peer_credentials};
 
 use crate::client::Peer;
-
-/// The types of TLVs, as the protocol's specification names them.
-const PP2_TYPE_NOOP: u8 = 0x04;
-const PP2_TYPE_UNIQUE_ID: u8 = 0x05;
-/// The first of the application-specific types. Dormouse uses three for a local client's user, group and process, 4 bytes
-/// each in network order.
-const PP2_TYPE_MIN_CUSTOM: u8 = 0xe0;
-const UID: u8 = PP2_TYPE_MIN_CUSTOM;
-const GID: u8 = PP2_TYPE_MIN_CUSTOM + 1;
-const PID: u8 = PP2_TYPE_MIN_CUSTOM + 2;
-
-/// The maximum length of a unique ID in bytes.
-const LONGEST_NAME: usize = 128;
 
 /// Returns the header for a client.
 pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -> Vec<u8> {
@@ -41,7 +29,7 @@ pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -
         return header;
     };
     let passed = if additions.pass { passed_on(peer) } else { Vec::new() };
-    let own = own(additions, client, peer, &passed);
+    let own = own(additions, client, peer);
     let all = [passed, own.clone()].concat();
     // The passed TLVs may leave no room for dormouse's own, which always fit alone.
     if encode_v2(&addresses, &all, &mut header).is_err() && encode_v2(&addresses, &own, &mut header).is_err()
@@ -51,30 +39,23 @@ pub fn encode_header(send: SendProxy, client: &Stream, peer: &Peer, log: &Log) -
     header
 }
 
-/// Returns the TLVs of the previous proxy without padding.
+/// Returns the TLVs of the previous proxy that a client may state.
 fn passed_on(peer: &Peer) -> Vec<Tlv> {
-    peer.tlvs().iter().filter(|tlv| tlv.kind != PP2_TYPE_NOOP).cloned().collect()
+    peer.tlvs().iter().filter(|tlv| tlv::passes(tlv.kind)).cloned().collect()
 }
 
-/// Sets the unique ID of a session, if it is enabled. The ID of a previous proxy is kept.
+/// Sets the unique ID of a session, if it is enabled.
 pub(super) fn assign_unique_id(additions: Additions, peer: &mut Peer) {
     if additions.unique_id {
-        let received =
-            passed_on(peer).into_iter().find(|tlv| additions.pass && tlv.kind == PP2_TYPE_UNIQUE_ID);
-        let name = received.map(|tlv| {
-            let value = tlv.value.get(..LONGEST_NAME).unwrap_or(&tlv.value);
-            String::from_utf8_lossy(value).escape_debug().to_string()
-        });
-        peer.set_unique_id(name.unwrap_or_else(unique_id));
+        peer.set_unique_id(unique_id());
     }
 }
 
-fn own(additions: Additions, client: &Stream, peer: &Peer, passed: &[Tlv]) -> Vec<Tlv> {
+/// Returns the TLVs that dormouse vouches for.
+fn own(additions: Additions, client: &Stream, peer: &Peer) -> Vec<Tlv> {
     let mut tlvs = Vec::new();
-    if !passed.iter().any(|tlv| tlv.kind == PP2_TYPE_UNIQUE_ID) {
-        let name = peer.unique_id().filter(|_| additions.unique_id);
-        tlvs.extend(name.map(|id| Tlv { kind: PP2_TYPE_UNIQUE_ID, value: id.as_bytes().to_vec() }));
-    }
+    let id = peer.unique_id().filter(|_| additions.unique_id);
+    tlvs.extend(id.map(|id| Tlv { kind: UNIQUE_ID, value: id.as_bytes().to_vec() }));
     // The credentials of a proxy are not its client's.
     let asked = additions.credentials && client.kind() == StreamKind::Unix && !peer.is_proxied();
     if let Some(Ok(found)) = client.socket().filter(|_| asked).map(peer_credentials) {
@@ -146,7 +127,7 @@ mod tests {
         let (_far, near, mut peer) = local();
         let mut name = || {
             let (_, tlvs) = written(ALL, &near, &mut peer);
-            let name = String::from_utf8(value(&tlvs, PP2_TYPE_UNIQUE_ID).unwrap().to_vec()).unwrap();
+            let name = String::from_utf8(value(&tlvs, UNIQUE_ID).unwrap().to_vec()).unwrap();
             assert_eq!(peer.unique_id(), Some(name.as_str()));
             name
         };
@@ -154,18 +135,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_on_the_tlvs_of_the_previous_proxy() {
+    async fn passes_on_what_the_previous_proxy_may_state() {
         let (_far, near, mut peer) = local();
         let tlv = |kind: u8, value: &[u8]| Tlv { kind, value: value.to_vec() };
-        let received =
-            vec![tlv(0x02, b"example.org"), tlv(PP2_TYPE_NOOP, b"1234"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")];
+        let received = vec![
+            tlv(0x02, b"example.org"),
+            tlv(0x04, b"1234"),
+            tlv(0x20, b"\x01\0\0\0\0"),
+            tlv(0x22, b"root"),
+            tlv(0x30, b"blue"),
+            tlv(0xea, b"vpce"),
+            tlv(0xff, b"future"),
+        ];
         peer.set_proxied(remote(), received);
-        let (addresses, tlvs) = written(ALL, &near, &mut peer);
+        let pass = Additions { unique_id: false, ..ALL };
+        let (addresses, tlvs) = written(pass, &near, &mut peer);
         assert_eq!(addresses, remote());
-        assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(PP2_TYPE_UNIQUE_ID, b"theirs")]);
-        let (_, tlvs) = written(Additions { pass: false, ..ALL }, &near, &mut peer);
-        assert_eq!(tlvs.len(), 1, "a name of ours, and not the credentials of the proxy: {tlvs:?}");
-        assert_ne!(tlvs[0].value, b"theirs");
+        assert_eq!(tlvs, [tlv(0x02, b"example.org"), tlv(0x20, b"\x01\0\0\0\0"), tlv(0xea, b"vpce")]);
+        let (_, tlvs) = written(Additions { pass: false, ..pass }, &near, &mut peer);
+        assert_eq!(tlvs, [], "the credentials of the proxy are not its client's");
+    }
+
+    /// What dormouse vouches for never comes from a header, whether dormouse states it itself or not.
+    #[tokio::test]
+    async fn a_header_cannot_state_what_dormouse_vouches_for() {
+        for (unique_id, credentials) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (_far, near, mut peer) = local();
+            let forged = [(UID, 0), (GID, 0), (PID, 1)]
+                .map(|(kind, value): (u8, u32)| Tlv { kind, value: value.to_be_bytes().to_vec() });
+            let id = Tlv { kind: UNIQUE_ID, value: b"forged".to_vec() };
+            peer.set_proxied(remote(), forged.into_iter().chain([id]).collect());
+            let (_, tlvs) = written(Additions { unique_id, credentials, pass: true }, &near, &mut peer);
+            assert_eq!(tlvs.len(), usize::from(unique_id), "{tlvs:?}");
+            assert!(tlvs.iter().all(|tlv| tlv.kind == UNIQUE_ID && tlv.value != b"forged"), "{tlvs:?}");
+        }
     }
 
     #[tokio::test]
@@ -174,6 +177,6 @@ mod tests {
         peer.set_proxied(remote(), vec![Tlv { kind: 0xee, value: vec![7; 4070] }]);
         let (addresses, tlvs) = written(ALL, &near, &mut peer);
         assert_eq!(addresses, remote());
-        assert!(value(&tlvs, PP2_TYPE_UNIQUE_ID).is_some() && value(&tlvs, 0xee).is_none());
+        assert!(value(&tlvs, UNIQUE_ID).is_some() && value(&tlvs, 0xee).is_none());
     }
 }

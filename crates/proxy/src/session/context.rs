@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::proxy_protocol::SendProxy;
-use dormouse_relay::{Limits, Pipes};
+use dormouse_relay::{Limits, MessageCredentials, Pipes};
 
 use crate::proxy_protocol::AcceptProxy;
 use crate::stats::{ServerStats, Stats};
@@ -29,6 +29,8 @@ pub struct ServiceContext {
     pub accept_proxy: Option<AcceptProxy>,
     /// The PROXY header to send to the server.
     pub proxy_protocol: Option<SendProxy>,
+    /// Whose credentials come with the bytes to a client of a UNIX socket.
+    pub message_credentials: MessageCredentials,
     /// A session without traffic for this time does not keep the service awake.
     pub quiet: Option<Duration>,
 }

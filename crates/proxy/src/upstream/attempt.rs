@@ -151,7 +151,7 @@ impl Attempt<'_> {
         let (index, RetryRules { retries, turn_around, .. }) = (slot.server(), self.pool.retry_rules());
         self.failures = self.failures.saturating_add(1);
         let exhausted = self.failures > retries;
-        if !error.is_local_limit() && !error.is_busy() {
+        if !error.is_local_limit() && !error.is_busy() && !error.concerns_client() {
             self.pool.record_session(index, false);
         }
         self.mark_tried(index);

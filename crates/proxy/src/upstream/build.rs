@@ -43,7 +43,9 @@ impl Routes {
         for (number, server) in config.servers.iter().enumerate() {
             let route = match names::add_slot(&mut names, number, server, config.timeouts.connect) {
                 Some(route) => route,
-                None => Route::new(&server.to, config.timeouts.connect)?,
+                None => {
+                    Route::new(&server.to, config.timeouts.connect)?.with_credentials(config.peer_credentials)
+                }
             };
             routes.push(Arc::new(route));
         }

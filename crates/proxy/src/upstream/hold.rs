@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::deadline::Deadline;
 use crate::admission::{FdPressure, Permit};
 use crate::connect::retry_pace::RetryPace;
-use crate::connect::{ConnectError, OnRefused, Route};
+use crate::connect::{ConnectAs, ConnectError, OnRefused, Route};
 use crate::refusal::Refusal;
 
 /// How long a missing permission may pass: a server binds its socket first and sets the mode afterwards.
@@ -39,8 +39,7 @@ struct HoldLeader {
 /// The last failure of a held client.
 struct Failure<'a> {
     permit: &'a Permit,
-    /// Bytes of the client have arrived.
-    client_has_data: bool,
+    connect_as: ConnectAs,
     error: ConnectError,
     /// The time since which attempts fail only for a missing permission.
     forbidden_since: Option<Instant>,
@@ -49,10 +48,10 @@ struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    fn new(permit: &'a Permit, client_has_data: bool, error: ConnectError) -> Self {
+    fn new(permit: &'a Permit, connect_as: ConnectAs, error: ConnectError) -> Self {
         let fd_pressure = error.lacks_resources().then(|| permit.report_fd_pressure());
         let forbidden_since = error.is_permission_denied().then(Instant::now);
-        Self { permit, client_has_data, forbidden_since, _fd_pressure: fd_pressure, error }
+        Self { permit, connect_as, forbidden_since, _fd_pressure: fd_pressure, error }
     }
 
     /// Returns whether another attempt may succeed after this error.
@@ -67,7 +66,7 @@ impl<'a> Failure<'a> {
         match result {
             Err(error) if self.is_transient(&error) => {
                 let since = self.forbidden_since;
-                *self = Self::new(self.permit, self.client_has_data, error);
+                *self = Self::new(self.permit, self.connect_as.clone(), error);
                 self.forbidden_since = self.forbidden_since.map(|now| since.unwrap_or(now));
                 None
             }
@@ -97,6 +96,10 @@ impl HeldRoute {
         deadline: Deadline,
     ) -> Result<Result<Stream, ConnectError>, Refusal> {
         let on_refused = if deadline.is_immediate() { OnRefused::GiveUp } else { OnRefused::Retry };
+        if self.route.passes_credentials() {
+            return Box::pin(self.connect_with_credentials(client, client_has_data, on_refused, deadline))
+                .await;
+        }
         let mut connecting = pin!(self.route.connect(client_has_data, on_refused));
         let immediate = poll_fn(|cx| {
             Poll::Ready(match connecting.as_mut().poll(cx) {
@@ -109,6 +112,22 @@ impl HeldRoute {
             // Boxed: a connection within the machine is complete at once and never gets here.
             None => Box::pin(self.await_connection(connecting, client, deadline)).await,
         }
+    }
+
+    /// Tries once to connect, with the credentials of the client.
+    async fn connect_with_credentials(
+        &self,
+        client: &mut Stream,
+        client_has_data: bool,
+        on_refused: OnRefused,
+        deadline: Deadline,
+    ) -> Result<Result<Stream, ConnectError>, Refusal> {
+        let connect_as = match self.route.connect_as(client, client_has_data) {
+            Ok(connect_as) => connect_as,
+            Err(error) => return Ok(Err(error)),
+        };
+        let connecting = pin!(self.route.connect_client(&connect_as, on_refused));
+        self.await_connection(connecting, client, deadline).await
     }
 
     async fn await_connection(
@@ -141,7 +160,8 @@ impl HeldRoute {
         first: ConnectError,
         deadline: Deadline,
     ) -> Result<Stream, Refusal> {
-        let mut failure = Failure::new(permit, client_has_data, first);
+        let connect_as = self.route.connect_as(client, client_has_data).map_err(Refusal::Unreachable)?;
+        let mut failure = Failure::new(permit, connect_as, first);
         let outcome = tokio::select! {
             biased;
             connected = self.await_server(&mut failure) => Some(connected),
@@ -167,7 +187,7 @@ impl HeldRoute {
                 }
                 _ = finished.changed() => {}
             }
-            let result = self.route.connect(failure.client_has_data, OnRefused::Retry).await;
+            let result = self.route.connect_client(&failure.connect_as, OnRefused::Retry).await;
             if let Some(result) = failure.final_result(result) {
                 return result;
             }
@@ -179,9 +199,13 @@ impl HeldRoute {
         let mut pace = RetryPace::new(self.route.path());
         loop {
             pace.watch(failure.error.lacks_resources());
-            let result = self.route.connect(failure.client_has_data, OnRefused::Retry).await;
+            let result = self.route.connect_client(&failure.connect_as, OnRefused::Retry).await;
             if let Some(result) = failure.final_result(result) {
                 return result;
+            }
+            if failure.error.concerns_client() {
+                // The server may take the others.
+                self.leader.finished.send_modify(|times| *times += 1);
             }
             pace.next_try().await;
         }

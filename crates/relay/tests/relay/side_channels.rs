@@ -3,9 +3,12 @@
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use dormouse_relay::{End, Limits, Pipes, Report};
+use dormouse_relay::{End, Limits, MessageCredentials, Pipes, Relay, Report, Stream, StreamKind};
+use dormouse_sys::credentials::Credentials;
+use dormouse_sys::message::receive;
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -111,4 +114,74 @@ async fn descriptors_travel_between_unix_sockets() {
     let received = timeout(TIMEOUT, received).await.unwrap().unwrap();
     assert_eq!(received, (SENT * ((1 << 20) + 1), SENT));
     report.abort();
+}
+
+/// The credentials of the messages that a peer has received, in their order, without repetitions.
+fn senders(socket: &std::os::unix::net::UnixStream, bytes: usize) -> Vec<Option<Credentials>> {
+    let (mut senders, mut total) = (Vec::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    while total < bytes {
+        let received = receive(socket.as_fd(), &mut buffer, &mut Vec::new()).unwrap();
+        assert!(received.bytes > 0, "the stream ended after {total} bytes");
+        total += received.bytes;
+        senders.push(received.credentials);
+        senders.dedup();
+    }
+    senders
+}
+
+/// Relays this many bytes from a client to a server that asks for credentials. Returns those that it got.
+async fn relay_message(credentials: MessageCredentials, bytes: usize) -> Vec<Option<Credentials>> {
+    let ((client, downstream), (server, upstream)) = (unix_pair(), unix_pair());
+    set_socket_passcred(&server, true).unwrap();
+    let stream = |socket: OwnedFd| {
+        rustix::io::ioctl_fionbio(&socket, true).unwrap();
+        Stream::new(socket, StreamKind::Unix, false).unwrap().with_message_credentials(credentials)
+    };
+    let (downstream, upstream) = (stream(downstream), stream(upstream));
+    let relay = Relay::new(downstream, upstream, Vec::new(), Limits::default().into(), Pipes::new(64));
+    let relaying = tokio::spawn(relay);
+    let sending = std::thread::spawn(move || {
+        (&client).write_all(&vec![7; bytes]).unwrap();
+        client
+    });
+    let senders = tokio::task::spawn_blocking(move || senders(&server, bytes));
+    let senders = timeout(TIMEOUT, senders).await.unwrap().unwrap();
+    relaying.abort();
+    drop(sending.join().unwrap());
+    senders
+}
+
+fn own() -> Credentials {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    Credentials { uid, gid, pid: Some(std::process::id()) }
+}
+
+/// Bytes are few, or so many that they are spliced.
+const FEW_AND_MANY: [usize; 2] = [5, 2 << 20];
+
+#[tokio::test]
+async fn messages_have_the_credentials_of_this_process_by_default() {
+    for bytes in FEW_AND_MANY {
+        assert_eq!(relay_message(MessageCredentials::Own, bytes).await, [Some(own())]);
+    }
+}
+
+#[tokio::test]
+async fn messages_have_the_credentials_of_their_sender() {
+    for bytes in FEW_AND_MANY {
+        assert_eq!(relay_message(MessageCredentials::Passed, bytes).await, [Some(own())]);
+    }
+}
+
+#[tokio::test]
+async fn withheld_credentials_are_those_of_nobody() {
+    let withheld = MessageCredentials::withheld_if_possible();
+    let expected = match withheld {
+        MessageCredentials::Withheld => Credentials { uid: 65_534, gid: 65_534, ..own() },
+        _ => own(),
+    };
+    for bytes in FEW_AND_MANY {
+        assert_eq!(relay_message(withheld, bytes).await, [Some(expected)]);
+    }
 }

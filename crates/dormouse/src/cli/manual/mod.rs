@@ -5,6 +5,7 @@ mod overview;
 mod pages;
 mod status;
 mod top;
+mod trust;
 
 use std::fmt::Write as _;
 
@@ -82,7 +83,7 @@ pub(super) fn page(name: &str) -> Option<String> {
         }
         "top" => around(top::PAGE, &options(super::top::TOP, |definition| definition.manual.to_owned())),
         "check" => around(pages::CHECK, &options(CHECK, |definition| definition.manual.to_owned())),
-        _ => around(pages::TOML, &configuration()),
+        _ => around(pages::TOML, &[&configuration(), &trust::proxy_headers(), trust::CREDENTIALS].concat()),
     })
 }
 

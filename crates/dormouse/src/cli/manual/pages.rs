@@ -22,6 +22,9 @@ is none; the path of a UNIX socket; an abstract UNIX name; or a vsock port. A ta
 start.
 .PP
 With an Accept=yes socket unit the one connection that is passed in is served, and the program exits.
+.PP
+A target on a UNIX socket that asks for the user of its client sees the user that the program runs as, for every client.
+See CREDENTIALS in \fBdormouse.toml\fR(5).
 .SH OPTIONS
 "#,
     r#".PP

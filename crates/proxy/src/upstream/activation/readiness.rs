@@ -108,7 +108,8 @@ impl Tries<'_> {
         let is_ready = match &self.readiness.ready {
             Ready::Connect => {
                 return match self.connect().await? {
-                    Judged::Server(conn) => Some(Some(conn)),
+                    // The server has seen the credentials of dormouse, which no client may get.
+                    Judged::Server(conn) => Some(Some(conn).filter(|_| !self.route.passes_credentials())),
                     Judged::Reconnect(_) => Some(None),
                     Judged::Refused => None,
                 };

@@ -30,7 +30,7 @@ fn a_held_client_keeps_newcomers_out_only_while_it_lacks_a_descriptor() {
         let address = Endpoint::Inet("[::1]:80".parse().unwrap());
         let error = ConnectError::AllFailed(vec![AddressFailed { address, error }]);
         assert!(error.is_local_limit() && error.is_transient());
-        let held = Failure::new(&permit, false, error);
+        let held = Failure::new(&permit, ConnectAs::Own { client_has_data: false }, error);
         assert_eq!(admission.decide(), decision, "{}", held.error);
     }
     assert_eq!(admission.decide(), Decision::Accept);
