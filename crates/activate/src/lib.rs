@@ -14,6 +14,7 @@ pub mod container;
 mod error;
 pub mod exec;
 mod kind;
+mod output;
 mod process;
 pub mod unit;
 pub mod wol;

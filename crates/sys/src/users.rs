@@ -42,7 +42,8 @@ pub fn user(name: &str) -> io::Result<Option<User>> {
         let code = unsafe {
             libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
         };
-        (code, (!found.is_null()).then(|| describe(&entry)))
+        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
     })
 }
 
@@ -59,17 +60,21 @@ pub fn user_with_id(uid: u32) -> io::Result<Option<User>> {
         let code = unsafe {
             libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
         };
-        (code, (!found.is_null()).then(|| describe(&entry)))
+        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
     })
 }
 
-/// Copies an entry whose strings are in a buffer that still lives.
-fn describe(entry: &libc::passwd) -> User {
+/// Copies an entry.
+///
+/// # Safety
+/// The strings of the entry are null, or NUL-terminated in a buffer that still lives.
+unsafe fn describe(entry: &libc::passwd) -> User {
     let text = |text: *const c_char| {
         if text.is_null() {
             return OsString::new();
         }
-        // SAFETY: the database returns NUL-terminated strings, which live as long as the buffer.
+        // SAFETY: the caller promises it.
         OsStr::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_owned()
     };
     User {

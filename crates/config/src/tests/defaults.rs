@@ -59,8 +59,16 @@ fn a_service_from_code_has_the_defaults_of_the_reader() {
 #[test]
 fn the_example_of_the_version_before_is_read_as_before() {
     let old = outcome(include_str!("fixtures/example-before-0.1.toml"));
-    assert!(old.warnings.is_empty(), "{:?}", old.warnings);
+    // That version had no key for the user of a program.
+    let of_root = |warning: &Problem| warning.to_string().contains("wake.exec: runs as root");
+    assert!(old.warnings.iter().all(of_root), "{:?}", old.warnings);
     let old = old.result.unwrap();
     assert_eq!(old.services.len(), 10);
-    assert_eq!(old, config(include_str!("../../../../docs/examples/dormouse.toml")));
+    let mut new = config(include_str!("../../../../docs/examples/dormouse.toml"));
+    for server in new.services.iter_mut().flat_map(|service| &mut service.servers) {
+        if let Some(ActivatorConfig::Exec(exec)) = &mut server.wake {
+            exec.user = None;
+        }
+    }
+    assert_eq!(old, new);
 }
