@@ -102,6 +102,9 @@ pub fn output(workload: &str, line: &str) -> String {
     format!("{workload}| {line}")
 }
 
+/// A program of `exec` runs as root, and the configuration does not say that it should.
+pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root; set wake.user";
+
 // Why a workload does not run.
 
 /// A process was killed by SIGKILL.

@@ -82,6 +82,7 @@ fn parse(args: &[String]) -> Option<ActivatorConfig> {
             argv: rest,
             environment: Vec::new(),
             directory: None,
+            user: None,
             notify: kind == "notify",
         }),
         "unit" => ActivatorConfig::Unit(Unit {

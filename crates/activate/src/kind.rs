@@ -112,7 +112,7 @@ kinds! {
     /// A child process of dormouse.
     Exec: Properties {
         key: "exec",
-        options: &["environment", "directory"],
+        options: &["environment", "directory", "user", "group"],
         freeze: Support::Always,
         stop: Support::Always,
         notify: Support::Always,
@@ -220,7 +220,11 @@ impl ActivatorConfig {
                 format!("started and stopped as unit {} of the {manager} manager", unit.name)
             }
             Self::Container(container) => format!("started and stopped as container {}", container.name),
-            Self::Exec(exec) => format!("started and stopped as a process: {}", command_line(&exec.argv)),
+            Self::Exec(exec) => {
+                let user = exec.user.as_ref().map(|user| format!(" of user {}", user.name));
+                let user = user.unwrap_or_default();
+                format!("started and stopped as a process{user}: {}", command_line(&exec.argv))
+            }
             Self::Command(commands) => {
                 let stop = commands.stop.as_ref().map_or_else(
                     || "; never stopped (no wake.stop)".to_owned(),
@@ -294,6 +298,7 @@ mod tests {
             argv: vec!["python3".into()],
             environment: Vec::new(),
             directory: None,
+            user: None,
             notify: false,
         };
         let machine = wol::Machine { mac: [10, 0, 0, 0, 0, 1], broadcast: ([10, 0, 0, 255], 9).into() };

@@ -14,6 +14,7 @@ pub mod container;
 mod error;
 pub mod exec;
 mod kind;
+mod output;
 mod ownership;
 mod process;
 mod run_processes;

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::Pid;
+
 /// Where the processes of the present run begin. The activator writes it, and whoever asks for the owner of a socket
 /// reads it. All clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +13,7 @@ pub struct RunProcesses(Arc<Mutex<Option<RunRoot>>>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunRoot {
     /// All descendants of this guard process.
-    Guard(u32),
+    Guard(Pid),
     /// The control group of a container's main process.
     Container {
         /// The ID of the container, which is part of the name of its control group.

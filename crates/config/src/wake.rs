@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
-use dormouse_activate::exec::Exec;
+use dormouse_activate::exec::{Account, Exec};
 use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
@@ -49,7 +49,7 @@ pub(super) fn wake(
     match kind {
         Kind::Unit => unit(field, section, environment, report).map(ActivatorConfig::Unit),
         Kind::Container => container(field, section, report).map(ActivatorConfig::Container),
-        Kind::Exec => exec(field, section, report).map(ActivatorConfig::Exec),
+        Kind::Exec => exec(field, section, environment, report).map(ActivatorConfig::Exec),
         Kind::Command => commands(field, section, report).map(ActivatorConfig::Command),
         Kind::WakeOnLan => machine(field, section, report).map(ActivatorConfig::WakeOnLan),
     }
@@ -182,13 +182,44 @@ fn engine(text: &str) -> Result<PathBuf, &'static str> {
     super::value::absolute_path(text.strip_prefix("unix://").unwrap_or(text))
 }
 
-fn exec(field: &Field<'_>, section: &Section<'_>, report: &mut Report) -> Option<Exec> {
-    let environment = section.get("environment").map(|field| environment(&field, report)).unwrap_or_default();
+fn exec(
+    field: &Field<'_>,
+    section: &Section<'_>,
+    environment: Environment,
+    report: &mut Report,
+) -> Option<Exec> {
+    let variables = section.get("environment").map(|field| variables(&field, report)).unwrap_or_default();
     let directory = section.get("directory").and_then(|field| field.absolute_path(report));
-    Some(Exec { argv: field.command(report)?, environment, directory, notify: false })
+    let user = section.get("user");
+    if user.is_none() && environment.root {
+        let key = field.place().call("wake.user");
+        let message = format!("runs as root; set {key} to another user, or to root if it needs root");
+        report.warning(field.place(), message);
+    }
+    let account = account(user, section.get("group"), report);
+    Some(Exec {
+        argv: field.command(report)?,
+        environment: variables,
+        directory,
+        user: account,
+        notify: false,
+    })
 }
 
-fn environment(field: &Field<'_>, report: &mut Report) -> Vec<(OsString, OsString)> {
+/// Reads the user and the group of a program.
+fn account(user: Option<Field<'_>>, group: Option<Field<'_>>, report: &mut Report) -> Option<Account> {
+    let group_name = group.and_then(|field| field.text(report));
+    let Some(user) = user else {
+        if let Some(group) = group {
+            let key = group.place().call("wake.user");
+            report.error(group.place(), format!("requires {key}; add it, or remove this setting"));
+        }
+        return None;
+    };
+    user.parsed(report, |name| Account::find(name, group_name))
+}
+
+fn variables(field: &Field<'_>, report: &mut Report) -> Vec<(OsString, OsString)> {
     let Value::Table(entries) = &field.node.value else {
         field.wrong_kind(report);
         return Vec::new();

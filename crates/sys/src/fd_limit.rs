@@ -30,8 +30,14 @@ pub fn inherited() -> Option<u64> {
 
 /// Makes the command start with the soft limit with which this process was started.
 pub fn restore_for(command: &mut Command) {
-    let Some(inherited) = inherited() else { return };
-    let limit = Rlimit { current: Some(inherited), maximum: getrlimit(Resource::Nofile).maximum };
+    if let Some(inherited) = inherited() {
+        set_for(command, inherited);
+    }
+}
+
+/// Makes the command start with this soft limit.
+pub fn set_for(command: &mut Command, soft: u64) {
+    let limit = Rlimit { current: Some(soft), maximum: getrlimit(Resource::Nofile).maximum };
     let set = move || {
         // If the kernel refuses, the program starts with the higher limit, with which almost all programs work.
         let _ = setrlimit(Resource::Nofile, limit);
@@ -40,6 +46,11 @@ pub fn restore_for(command: &mut Command) {
     // SAFETY: between fork and exec the closure makes a single system call with two numbers that it owns. It takes no
     // lock, allocates nothing and cannot panic, so the state of other threads at the fork does not matter.
     unsafe { command.pre_exec(set) };
+}
+
+/// Returns the soft limit that is in force.
+pub fn current() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Sets the soft limit of this process and of the programs that it starts from now on.
@@ -67,6 +78,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n"]);
         let output = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert_eq!(current(), before - 1);
         assert_eq!(output(&mut command).trim(), (before - 1).to_string());
         restore_for(&mut command);
         assert_eq!(output(&mut command).trim(), before.to_string());

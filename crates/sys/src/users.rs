@@ -1,14 +1,38 @@
 //! Users and groups by name, from the same databases that other programs use (nsswitch.conf(5)).
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+
+/// A user, as the database describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The login name.
+    pub name: String,
+    /// The user ID.
+    pub uid: u32,
+    /// The ID of the user's own group.
+    pub gid: u32,
+    /// The home directory; empty if there is none.
+    pub home: OsString,
+    /// The login shell; empty if there is none.
+    pub shell: OsString,
+}
 
 /// Returns the ID of the user with this name, or `None` if there is no such user.
 ///
 /// # Errors
 /// When the user database cannot be read.
 pub fn user_id(name: &str) -> io::Result<Option<u32>> {
+    Ok(user(name)?.map(|user| user.uid))
+}
+
+/// Returns the user with this name, or `None` if there is no such user.
+///
+/// # Errors
+/// When the user database cannot be read.
+pub fn user(name: &str) -> io::Result<Option<User>> {
     let Ok(name) = CString::new(name) else { return Ok(None) };
     with_buffer(|buffer| {
         // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
@@ -18,8 +42,74 @@ pub fn user_id(name: &str) -> io::Result<Option<u32>> {
         let code = unsafe {
             libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
         };
-        (code, (!found.is_null()).then_some(entry.pw_uid))
+        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
     })
+}
+
+/// Returns the user with this ID, or `None` if there is no such user.
+///
+/// # Errors
+/// When the user database cannot be read.
+pub fn user_with_id(uid: u32) -> io::Result<Option<User>> {
+    with_buffer(|buffer| {
+        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = ptr::null_mut();
+        // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
+        let code = unsafe {
+            libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
+        };
+        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
+    })
+}
+
+/// Copies an entry.
+///
+/// # Safety
+/// The strings of the entry are null, or NUL-terminated in a buffer that still lives.
+unsafe fn describe(entry: &libc::passwd) -> User {
+    let text = |text: *const c_char| {
+        if text.is_null() {
+            return OsString::new();
+        }
+        // SAFETY: the caller promises it.
+        OsStr::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_owned()
+    };
+    User {
+        name: text(entry.pw_name).to_string_lossy().into_owned(),
+        uid: entry.pw_uid,
+        gid: entry.pw_gid,
+        home: text(entry.pw_dir),
+        shell: text(entry.pw_shell),
+    }
+}
+
+/// Returns the groups that a user is a member of, with `gid`, the user's own group (initgroups(3)).
+///
+/// # Errors
+/// When the user has more groups than a process can have.
+pub fn groups(user: &str, gid: u32) -> io::Result<Vec<u32>> {
+    /// `NGROUPS_MAX` of linux/limits.h.
+    const MOST: usize = 65_536;
+    let name = CString::new(user).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut size = 64;
+    loop {
+        let mut groups: Vec<libc::gid_t> = vec![0; size];
+        let mut count = i32::try_from(size).unwrap_or(i32::MAX);
+        // SAFETY: the name is NUL-terminated; `groups` has room for `count` entries; all live until the call returns.
+        let result = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
+        let count = usize::try_from(count).unwrap_or_default();
+        if result >= 0 {
+            groups.truncate(count);
+            return Ok(groups);
+        }
+        if size >= MOST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        size = count.max(size * 2).min(MOST);
+    }
 }
 
 /// Returns the ID of the group with this name, or `None` if there is no such group.
@@ -94,6 +184,22 @@ mod tests {
     fn a_user_has_a_name_or_a_number() {
         assert_eq!(user_name(0), "root");
         assert_eq!(user_name(2_000_000_007), "user 2000000007");
+    }
+
+    #[test]
+    fn a_user_is_found_by_name_and_by_id() {
+        let root = user("root").unwrap().unwrap();
+        assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
+        assert_eq!(root.home, "/root");
+        assert_eq!(user_with_id(0).unwrap(), Some(root));
+        assert_eq!(user_with_id(4_294_000_000).unwrap(), None);
+    }
+
+    #[test]
+    fn the_groups_of_a_user_contain_its_own() {
+        assert!(groups("root", 0).unwrap().contains(&0));
+        assert_eq!(groups("no-such-user-here", 64_321).unwrap(), [64_321]);
+        assert!(groups("a\0b", 0).is_err());
     }
 
     #[test]

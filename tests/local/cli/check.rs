@@ -33,7 +33,7 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
     fs::write(
         &file,
         "[services.web]\nlisten = ['127.0.0.1:8080', 'unix:/run/web.sock?mode=0660', 'fd:web']\nto = '/run/b.sock'\n\
-         peer_credentials = 'own'\nwake = { exec = 'python3 -m http.server', on = 'data', allow = '10.0.0.0/8' }\n\
+         peer_credentials = 'own'\nwake = { exec = 'python3 -m http.server', user = 'root', on = 'data', allow = '10.0.0.0/8' }\n\
          idle = { freeze = '1min', stop = '10min', keep_warm = 'Mon-Fri 08:00-18:00' }\n",
     )
     .unwrap();
@@ -45,7 +45,7 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          \x20 listens on   127.0.0.1:8080\n\
          \x20 listens on   /run/web.sock, mode 0660\n\
          \x20 listens on   the sockets of a socket unit with FileDescriptorName=web; without one dormouse does not start\n\
-         \x20 goes to      /run/b.sock (server1), started and stopped as a process: python3 -m http.server\n\
+         \x20 goes to      /run/b.sock (server1), started and stopped as a process of user root: python3 -m http.server\n\
          \x20 serves       4096 sessions at once, further ones wait in the backlog\n\
          \x20 holds        1024 clients for 30s while the server does not answer, further ones are refused\n\
          \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
@@ -158,8 +158,8 @@ fn check_warns_of_programs_and_directories_that_do_not_exist() {
     fs::write(
         &file,
         "[services.web]\nlisten = '/nonexistent/run/a.sock'\nto = '@b'\n\
-         wake = { exec = 'no-such-program', directory = '/nonexistent/srv' }\n\
-         [services.wiki]\nlisten = '@c'\nto = '@d'\nwake.exec = '/nonexistent/wiki'\n",
+         wake = { exec = 'no-such-program', user = 'root', directory = '/nonexistent/srv' }\n\
+         [services.wiki]\nlisten = '@c'\nto = '@d'\nwake = { exec = '/nonexistent/wiki', user = 'root' }\n",
     )
     .unwrap();
     let said = check(&file).unwrap();
@@ -266,7 +266,7 @@ fn options_of_a_path_need_the_right_separators() {
 
 #[test]
 fn run_reports_the_same_errors_and_does_not_start() {
-    let said = dormouse(&["run", "--listen=8080", "--hodl=1s", "--exec=x", "--wol=y"]).unwrap();
+    let said = dormouse(&["run", "--listen=8080", "--hodl=1s", "--exec=x", "--uid=root", "--wol=y"]).unwrap();
     assert_eq!((said.code, said.out.as_str()), (Some(78), ""));
     assert_eq!(
         said.err,

@@ -128,7 +128,7 @@ fn the_reason_of_a_failed_start_is_an_error_in_the_journal() {
         &["proxy", "127.0.0.1:1"][..],
         &["proxy", "-c", "0", "127.0.0.1:1"],
         &["proxy", "--listen=192.0.2.1:1", "127.0.0.1:1"],
-        &["run", "--listen=@a", "--to=@b", "--exec=a", "--hold=x", "--idle=x"],
+        &["run", "--listen=@a", "--to=@b", "--exec=a", "--uid=root", "--hold=x", "--idle=x"],
     ] {
         let said = to_the_journal(words).unwrap();
         assert!(!said.is_empty() && said.lines().all(|line| line.starts_with("<3>")), "{words:?}: {said}");

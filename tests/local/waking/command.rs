@@ -10,7 +10,7 @@
 use std::fs;
 
 use dormouse_tests::messages;
-use dormouse_tests::process::Launch;
+use dormouse_tests::process::{Launch, ListenPid};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
 
@@ -95,6 +95,20 @@ fn a_workload_started_by_a_command_outlives_a_killed_dormouse() {
     std::os::unix::net::UnixStream::connect(socket).unwrap();
     server.kill();
     server.ended();
+}
+
+#[test]
+fn a_command_gets_no_descriptor_that_dormouse_does_not_know() {
+    let dir = TempDir::new().unwrap();
+    let list = dir.join("list");
+    let start = format!("--start=sh -c 'ls -l /proc/$$/fd >{0}.new; mv {0}.new {0}; exit 7'", list.display());
+    let inherited = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // The socket is meant for another process, so dormouse does not take it.
+    let launch = Launch::dormouse().pass(&inherited).listen_pid(ListenPid::Text("1".to_owned()));
+    let scene = Scene::with(launch, dir, &[&start, "--stop=true"]).unwrap();
+    scene.refused("hello\n");
+    let open = until("a list", LIMIT, || Ok(fs::read_to_string(&list).ok())).unwrap();
+    assert!(open.contains("/dev/null") && !open.contains("socket:"), "{open}");
 }
 
 #[test]

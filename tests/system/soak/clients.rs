@@ -93,13 +93,13 @@ impl Load {
         let now = Instant::now();
         until(&format!("complete session of {service:?}"), LIMIT, || {
             let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            let recent = sessions.iter().rev().take(4 * MAX_SESSIONS);
+            let mut recent = sessions.iter().rev().take(4 * MAX_SESSIONS);
             let complete = |session: &&Session| {
                 session.service == service
                     && session.began >= now
                     && matches!(session.result, Outcome::Complete)
             };
-            Ok(recent.filter(complete).next().map(|_| ()))
+            Ok(recent.find(complete).map(|_| ()))
         })
     }
 

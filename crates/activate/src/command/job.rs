@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::process::{
-    LastLine, OutputLines, Termination, new_command, next_line, output_pipe, spawn_failure,
-};
+use crate::output::{Output, WorkloadLog};
+use crate::process::{Termination, new_command, spawn_failure};
 use crate::{ActivatorContext, LogLine};
 
 /// The time that the last output of a command may take to arrive.
@@ -50,8 +48,19 @@ impl CommandEnd {
     }
 }
 
-/// Tasks that read the output of background processes of ended commands.
-pub(super) type OutputReaders = JoinSet<()>;
+/// The output of the commands of one workload.
+pub(super) struct CommandLog {
+    log: WorkloadLog,
+    /// The output of background processes of ended commands.
+    background: Vec<Output>,
+}
+
+impl CommandLog {
+    /// Creates a log that writes to that of the activator.
+    pub(super) fn new(context: &ActivatorContext) -> Self {
+        Self { log: WorkloadLog::new(context.log.clone()), background: Vec::new() }
+    }
+}
 
 /// A running command. Dropping it kills its process group.
 #[derive(Debug)]
@@ -59,57 +68,51 @@ pub(super) struct Job {
     child: Child,
     /// Its process group. `None` when the command has ended.
     group: Option<Pid>,
-    output: Option<OutputLines>,
-    last_line: LastLine,
+    output: Option<Output>,
 }
 
 impl Job {
-    /// Starts a command. With `log_output`, its output goes to the log.
+    /// Starts a command. Its output goes to the log, if there is one.
     pub(super) fn start(
         argv: &[OsString],
         context: &ActivatorContext,
-        log_output: bool,
+        log: Option<&CommandLog>,
     ) -> Result<Self, CommandEnd> {
         let Some((program, arguments)) = argv.split_first() else {
             return Err(CommandEnd::NotRun("the command is empty; name a program".to_owned()));
         };
         let mut command = new_command(program, &context.name);
         command.args(arguments).process_group(0).stdin(Stdio::null());
-        let not_run = |error: io::Error| CommandEnd::NotRun(spawn_failure(program, &error));
-        let mut lines = None;
-        if log_output {
-            let (write, read) = output_pipe().map_err(not_run)?;
+        let not_run = |error: io::Error| CommandEnd::NotRun(spawn_failure(program, None, &error));
+        let mut output = None;
+        if let Some(log) = log {
+            let (write, read) = Output::start(log.log.clone()).map_err(not_run)?;
             command.stdout(Stdio::from(write.try_clone().map_err(not_run)?)).stderr(Stdio::from(write));
-            lines = Some(read);
+            output = Some(read);
         } else {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
         let child = command.spawn().map_err(not_run)?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Self { child, group, output: lines, last_line: LastLine::default() })
+        Ok(Self { child, group, output })
     }
 
     /// Waits for the end of the command. Cancelling this does not end the command.
-    pub(super) async fn wait(
-        &mut self,
-        context: &ActivatorContext,
-        readers: &mut OutputReaders,
-    ) -> CommandEnd {
-        let status = loop {
-            tokio::select! {
-                status = self.child.wait() => break status,
-                line = next_line(self.output.as_mut()) => self.handle_line(line, context),
-            }
-        };
+    pub(super) async fn wait(&mut self, context: &ActivatorContext, log: &mut CommandLog) -> CommandEnd {
+        let status = self.child.wait().await;
+        // The command is reaped: its number, and that of its group, may mean others from now on.
         self.group = None;
         let termination = status.map(Termination::from);
-        if !termination.as_ref().is_ok_and(|termination| termination.is_success()) {
-            self.read_remaining_output(context).await;
+        if let (false, Some(output)) =
+            (termination.as_ref().is_ok_and(|termination| termination.is_success()), &mut self.output)
+        {
+            output.finish(OUTPUT_TIMEOUT).await;
         }
-        self.detach_output(context, readers);
+        let last_line = self.output.as_ref().map(Output::last_line).unwrap_or_default();
+        self.detach_output(context, log);
         match termination {
             Ok(termination) if termination.is_success() => CommandEnd::Success,
-            Ok(termination) => CommandEnd::Failed(termination, format!("{termination}{}", self.last_line)),
+            Ok(termination) => CommandEnd::Failed(termination, format!("{termination}{last_line}")),
             Err(error) => CommandEnd::NotRun(format!("cannot wait for its end: {error}")),
         }
     }
@@ -119,21 +122,21 @@ impl Job {
         &mut self,
         limit: Duration,
         context: &ActivatorContext,
-        readers: &mut OutputReaders,
+        log: &mut CommandLog,
     ) -> CommandEnd {
-        if let Ok(outcome) = timeout(limit, self.wait(context, readers)).await {
+        if let Ok(outcome) = timeout(limit, self.wait(context, log)).await {
             return outcome;
         }
         self.signal(Signal::KILL);
         // A process that SIGKILL does not end hangs in the kernel. Nothing more can be done about it.
-        let _ = timeout(KILL_AFTER, self.wait(context, readers)).await;
+        let _ = timeout(KILL_AFTER, self.wait(context, log)).await;
         CommandEnd::TimedOut(limit)
     }
 
     /// Sends SIGTERM to the command, and kills it if it does not end.
-    pub(super) async fn terminate(mut self, context: &ActivatorContext, readers: &mut OutputReaders) {
+    pub(super) async fn terminate(mut self, context: &ActivatorContext, log: &mut CommandLog) {
         self.signal(Signal::TERM);
-        self.wait_within(KILL_AFTER, context, readers).await;
+        self.wait_within(KILL_AFTER, context, log).await;
     }
 
     /// Lets the command run on.
@@ -141,51 +144,24 @@ impl Job {
         self.group = None;
     }
 
+    /// Signals the process group. The command is not reaped yet, so no other process and no other group has its number.
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
         }
     }
 
-    fn handle_line(&mut self, line: Option<String>, context: &ActivatorContext) {
-        match line {
-            Some(line) => {
-                self.last_line.update(&line);
-                (context.log)(LogLine::Output(&line));
-            }
-            None => self.output = None,
-        }
-    }
-
-    /// Reads the remaining output.
-    async fn read_remaining_output(&mut self, context: &ActivatorContext) {
-        let timeout = sleep(OUTPUT_TIMEOUT);
-        tokio::pin!(timeout);
-        while self.output.is_some() {
-            tokio::select! {
-                biased;
-                line = next_line(self.output.as_mut()) => self.handle_line(line, context),
-                () = &mut timeout => break,
-            }
-        }
-    }
-
     /// Keeps logging the output of background processes of the command, so that nothing has to wait for their end.
-    fn detach_output(&mut self, context: &ActivatorContext, readers: &mut OutputReaders) {
-        while readers.try_join_next().is_some() {}
-        let Some(mut lines) = self.output.take() else { return };
-        if readers.len() >= MAX_READERS {
+    fn detach_output(&mut self, context: &ActivatorContext, log: &mut CommandLog) {
+        log.background.retain(|output| !output.is_finished());
+        let Some(output) = self.output.take() else { return };
+        if log.background.len() >= MAX_READERS {
             (context.log)(LogLine::Warning(
                 "The output of the background processes of a command is no longer logged",
             ));
             return;
         }
-        let log = context.log.clone();
-        readers.spawn(async move {
-            while let Some(line) = lines.next().await {
-                log(LogLine::Output(&line));
-            }
-        });
+        log.background.push(output);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use self::job::{CommandEnd, Job, OutputReaders};
+use self::job::{CommandEnd, CommandLog, Job};
 use crate::{ActivatorContext, Event, Operation, Request};
 
 /// The user's own commands. Each is a program with its arguments, and succeeds when it exits with code 0.
@@ -49,8 +49,8 @@ impl fmt::Display for Commands {
 /// Returns whether a command exits with code 0 within `limit`. A command that takes longer is killed, also when the
 /// caller drops this future.
 pub async fn succeeds(argv: &[OsString], context: &ActivatorContext, limit: Duration) -> bool {
-    let Ok(mut job) = Job::start(argv, context, false) else { return false };
-    matches!(job.wait_within(limit, context, &mut OutputReaders::new()).await, CommandEnd::Success)
+    let Ok(mut job) = Job::start(argv, context, None) else { return false };
+    matches!(job.wait_within(limit, context, &mut CommandLog::new(context)).await, CommandEnd::Success)
 }
 
 /// Carries out requests until the channel of requests is closed.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use self::run::RunResult;
 use self::status::STATUS_TIMEOUT;
 use super::Commands;
-use super::job::OutputReaders;
+use super::job::CommandLog;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
 /// The interval of the status command while the workload runs.
@@ -35,7 +35,7 @@ pub(super) struct Task {
     context: ActivatorContext,
     requests: Receiver<Request>,
     events: Sender<Event>,
-    readers: OutputReaders,
+    output: CommandLog,
     state: State,
     /// Dormouse has started the workload.
     owned: bool,
@@ -54,7 +54,7 @@ impl Task {
         requests: Receiver<Request>,
         events: Sender<Event>,
     ) -> Self {
-        let (readers, next_check) = (OutputReaders::new(), Instant::now());
+        let (output, next_check) = (CommandLog::new(&context), Instant::now());
         Self {
             owned: context.started_by_dormouse,
             frozen: context.started_by_dormouse && commands.freeze.is_some() && commands.thaw.is_some(),
@@ -62,7 +62,7 @@ impl Task {
             context,
             requests,
             events,
-            readers,
+            output,
             state: State::Stopped,
             next_check,
             status_warned: false,

@@ -10,15 +10,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::Exec;
-use super::protocol::{DESCRIPTOR_LIMIT, GuardEvent, GuardRequest};
-use crate::process::{self, OutputLines};
+use super::control_group::ControlGroup;
+use super::protocol::{GuardArguments, GuardEvent, GuardRequest};
+use crate::process::{HeldProcess, parse_pid};
 
 /// The program of the guard: this version of dormouse, even if another one was installed meanwhile.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -46,40 +47,44 @@ pub(super) struct GuardHandle {
     run_id: String,
 }
 
+/// What [`GuardHandle::start`] needs: everything that the guard and its program get.
+#[derive(Debug)]
+pub(super) struct GuardStart {
+    pub(super) arguments: GuardArguments,
+    /// The whole environment of the program.
+    pub(super) environment: Vec<(OsString, OsString)>,
+    /// The working directory. `None` is that of dormouse.
+    pub(super) directory: Option<PathBuf>,
+    /// The standard output and the standard error of the program.
+    pub(super) output: OwnedFd,
+}
+
 impl GuardHandle {
     /// Starts a guard, which starts the program immediately.
     ///
     /// # Errors
     /// When the guard cannot be started.
-    pub(super) fn start(
-        exec: &Exec,
-        environment: Vec<(OsString, OsString)>,
-        stop_timeout: Duration,
-    ) -> io::Result<(Self, OutputLines)> {
+    pub(super) fn start(start: GuardStart) -> io::Result<Self> {
+        let GuardStart { arguments, environment, directory, output } = start;
         let (local, remote) = std::os::unix::net::UnixStream::pair()?;
         local.set_nonblocking(true)?;
         let socket = UnixStream::from_std(local)?;
-        let (output, lines) = process::output_pipe()?;
         let run_id = new_run_id();
         let mut command = Command::new(PROGRAM.get().map_or(OWN_PROGRAM.as_ref(), PathBuf::as_path));
-        command.arg0("dormouse").arg("guard").arg(stop_timeout.as_millis().to_string()).arg("--");
-        command.args(&exec.argv);
+        command.arg0("dormouse").arg("guard").args(arguments.to_words());
         command.env_clear().envs(environment).env(RUN_ID, &run_id);
-        if let Some(limit) = dormouse_sys::fd_limit::inherited() {
-            command.env(DESCRIPTOR_LIMIT, limit.to_string());
-        }
-        if let Some(directory) = &exec.directory {
+        if let Some(directory) = &directory {
             command.current_dir(directory);
         }
         command.stdin(Stdio::from(OwnedFd::from(remote)));
         command.stdout(Stdio::from(output.try_clone()?)).stderr(Stdio::from(output));
         let child = command.spawn()?;
-        Ok((Self { child, socket, received: Vec::new(), run_id }, lines))
+        Ok(Self { child, socket, received: Vec::new(), run_id })
     }
 
-    /// Returns the number of the guard process.
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.child.id()
+    /// Returns the number of the guard, which nobody else gets as long as this value lives.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
     }
 
     /// Sends a request. A guard that is gone is noticed by [`Self::receive`].
@@ -107,25 +112,28 @@ impl GuardHandle {
         }
     }
 
-    /// Kills the remaining processes of a guard that did not end in good order, and reaps the guard.
-    pub(super) async fn kill_remaining(self) {
-        // The guard is not reaped yet, so no other process and no other session has its number.
-        let session = self.child.id().and_then(|id| i32::try_from(id).ok());
+    /// Kills the remaining processes of a guard that did not end in good order.
+    pub(super) async fn kill_remaining(&self) {
+        // The guard is not reaped yet, so no other process, session and control group has its number.
+        let guard = self.pid();
+        let group = guard.and_then(ControlGroup::of);
         let deadline = Instant::now() + KILL_TIMEOUT;
         loop {
-            let remaining = remaining_processes(session, &self.run_id);
-            if remaining.is_empty() || Instant::now() >= deadline {
-                break;
+            if let Some(group) = &group {
+                group.kill();
             }
-            for pid in remaining {
-                let _ = kill_process(pid, Signal::KILL);
+            let remaining = kill_processes(guard, &self.run_id);
+            if remaining == 0 || Instant::now() >= deadline {
+                break;
             }
             sleep(Duration::from_millis(2)).await;
         }
-        self.wait().await;
+        if let Some(group) = group {
+            group.remove();
+        }
     }
 
-    /// Reaps a guard that has sent its last event.
+    /// Reaps a guard that has ended or will end soon.
     pub(super) async fn wait(mut self) {
         if tokio::time::timeout(KILL_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
@@ -141,30 +149,33 @@ fn new_run_id() -> String {
     format!("{}-{number}-{:x}", std::process::id(), now.as_nanos())
 }
 
-/// Returns the processes in this session, its leader included, and those that carry the identifier of this run.
-fn remaining_processes(session: Option<i32>, run_id: &str) -> Vec<Pid> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+/// Kills the processes in this session, its leader included, and those that carry the identifier of this run. Returns
+/// how many there may have been.
+fn kill_processes(session: Option<Pid>, run_id: &str) -> usize {
+    let Ok(all) = fs::read_dir("/proc") else { return 0 };
     let mark = format!("{RUN_ID}={run_id}");
-    let mut found = Vec::new();
-    for entry in all.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
-        else {
-            continue;
+    let mut remaining = 0;
+    for pid in all.flatten().filter_map(|entry| entry.file_name().to_str().and_then(parse_pid)) {
+        // The descriptor comes first: what is read after it is about the process that is killed.
+        let process = match HeldProcess::open(pid) {
+            Ok(process) => process,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+                remaining += 1;
+                continue;
+            }
+            Err(_) => continue,
         };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
-        let mut fields = fields.split(' ');
-        if matches!(fields.next(), Some("Z" | "X")) {
-            continue;
-        }
-        let in_session = session.is_some() && fields.nth(2).and_then(|field| field.parse().ok()) == session;
+        let Some(stat) = process.stat().filter(|stat| !matches!(stat.state, 'Z' | 'X')) else { continue };
+        let in_session = session.is_some() && stat.session == session;
         let marked = || {
-            fs::read(entry.path().join("environ"))
-                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
+            process
+                .read("environ")
+                .is_some_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
         };
         if in_session || marked() {
-            found.push(pid);
+            let _ = process.signal(Signal::KILL);
+            remaining += 1;
         }
     }
-    found
+    remaining
 }

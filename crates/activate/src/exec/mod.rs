@@ -5,6 +5,9 @@
 //!     └─────────lines of output──────────┴──────────────┘
 //! ```
 
+mod account;
+pub(crate) mod control_group;
+mod foreign;
 pub mod guard;
 mod handle;
 mod notify_socket;
@@ -17,7 +20,9 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
+pub use self::account::{Account, AccountError};
 use self::running::{AfterRun, Running};
+use crate::output::WorkloadLog;
 use crate::{ActivationError, ActivatorContext, Event, Operation, Request};
 
 /// A program that dormouse starts as a child process.
@@ -29,6 +34,8 @@ pub struct Exec {
     pub environment: Vec<(OsString, OsString)>,
     /// The working directory. `None` is that of dormouse.
     pub directory: Option<PathBuf>,
+    /// The user and the groups of the program. `None` are those of dormouse.
+    pub user: Option<Account>,
     /// The program sends `READY=1` when it is ready (`NOTIFY_SOCKET`, `sd_notify(3)`).
     pub notify: bool,
 }
@@ -53,12 +60,13 @@ pub(crate) async fn run(
     mut requests: Receiver<Request>,
     events: Sender<Event>,
 ) {
+    let log = WorkloadLog::new(context.log.clone());
     let mut restart = false;
     loop {
         let request = if restart { Some(Request::Start) } else { requests.recv().await };
         restart = false;
         let event = match request {
-            Some(Request::Start) => match Running::start(&exec, &context, &events) {
+            Some(Request::Start) => match Running::start(&exec, &context, &log, &events) {
                 Ok(running) => match running.drive(&mut requests).await {
                     AfterRun::Wait => continue,
                     AfterRun::Restart => {

@@ -1,26 +1,46 @@
 //! The socket for notifications of a program (`sd_notify(3)`).
+//!
+//! The program may give up root before it notifies, so every user may send to the socket. The kernel adds the sender to
+//! each message, and messages of processes that do not belong to the program are ignored.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
+mod directory;
+mod sender;
+
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use dormouse_sys::credentials::Credentials;
+use dormouse_sys::datagram;
+use dormouse_sys::event_loop::sleep_until;
+use rustix::process::{Pid, geteuid};
+use tokio::io::Interest;
 use tokio::net::UnixDatagram;
+use tokio::time::Instant;
 
-/// The prefix of the names of the sockets' directories.
-const PREFIX: &str = "dormouse-notify-";
+pub(super) use self::directory::remove;
+use self::directory::{SOCKET, create};
+use self::sender::belongs_to;
+
 /// The longest message that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
-/// The number of directory names to try, if others exist already.
-const TRIES: u32 = 100;
+/// The number of messages that are read before a pause, and the pause. Further senders wait meanwhile.
+const BURST: u32 = 32;
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// A notification socket, in a directory that only the user of dormouse may enter.
+/// A notification socket, in a directory of its own.
 #[derive(Debug)]
 pub(super) struct NotifySocket {
     socket: UnixDatagram,
     directory: PathBuf,
+    /// The user of the program, if it is not that of dormouse.
+    user: Option<u32>,
+    /// The number of messages since the last pause.
+    received: u32,
+    /// The end of a pause.
+    resume: Option<Instant>,
 }
 
 /// A notification, as far as dormouse uses it.
@@ -32,32 +52,65 @@ pub(super) struct Notification {
     pub(super) status: Option<String>,
 }
 
+/// A message, and whether to believe it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// A process of the program sent it.
+    Notification(Notification),
+    /// Another process sent it: this user, and this process if the kernel knows it here.
+    Foreign { uid: u32, pid: Option<u32> },
+}
+
 impl NotifySocket {
-    /// Opens a socket in a new directory.
+    /// Opens a socket in a new directory for a program that is started as `user`, or as the user of dormouse.
     ///
     /// # Errors
     /// When no directory can be created, or no descriptors are left.
-    pub(super) fn open() -> io::Result<Self> {
-        let directory = create_directory()?;
-        match UnixDatagram::bind(directory.join("socket")) {
-            Ok(socket) => Ok(Self { socket, directory }),
-            Err(error) => {
-                let _ = fs::remove_dir(&directory);
-                Err(error)
-            }
-        }
+    pub(super) fn open(user: Option<u32>) -> io::Result<Self> {
+        let own = geteuid().as_raw();
+        // A program of root may become another user by itself.
+        let directory = create(own == 0 || user.is_some_and(|user| user != own))?;
+        let socket = bind(&directory.join(SOCKET)).inspect_err(|_| remove(&directory))?;
+        Ok(Self { socket, directory, user, received: 0, resume: None })
     }
 
     /// Returns the path of the socket, the value of `NOTIFY_SOCKET`.
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.join("socket")
+        self.directory.join(SOCKET)
     }
 
-    /// Receives the next notification; `None` after an error of the socket. Cancel safe.
-    pub(super) async fn receive(&self) -> Option<Notification> {
+    /// Returns the directory of the socket.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Receives the next message for the program of this guard; `None` after an error of the socket. Cancel safe.
+    pub(super) async fn receive(&mut self, guard: Option<Pid>) -> Option<Message> {
+        if self.received >= BURST && self.resume.is_none() {
+            self.resume = Instant::now().checked_add(PAUSE);
+        }
+        if self.resume.is_some() {
+            sleep_until(self.resume).await;
+            self.resume = None;
+            self.received = 0;
+        }
         let mut message = [0; MAX_MESSAGE];
-        let length = self.socket.recv(&mut message).await.ok()?;
-        Some(parse(message.get(..length).unwrap_or_default()))
+        let socket = &self.socket;
+        let receive = || datagram::receive_from(socket, &mut message);
+        let (length, sender) = socket.async_io(Interest::READABLE, receive).await.ok()?;
+        self.received += 1;
+        Some(self.judge(message.get(..length).unwrap_or_default(), sender, guard))
+    }
+
+    fn judge(&self, message: &[u8], sender: Option<Credentials>, guard: Option<Pid>) -> Message {
+        match (sender, guard) {
+            (Some(sender), Some(guard)) if belongs_to(&sender, guard, self.user) => {
+                Message::Notification(parse(message))
+            }
+            (Some(Credentials { uid, pid, .. }), _) => Message::Foreign { uid, pid },
+            // The kernel adds the sender to each message.
+            (None, _) => Message::Foreign { uid: u32::MAX, pid: None },
+        }
     }
 }
 
@@ -67,49 +120,12 @@ impl Drop for NotifySocket {
     }
 }
 
-/// Removes, in a guard, the socket of its program. The socket still exists only if dormouse was killed.
-pub(super) fn remove_left_behind() {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from) else { return };
-    let is_ours = |name: &OsStr| name.to_string_lossy().starts_with(PREFIX);
-    if let Some(directory) = socket.parent().filter(|directory| directory.file_name().is_some_and(is_ours)) {
-        remove(directory);
-    }
-}
-
-fn remove(directory: &Path) {
-    let _ = fs::remove_file(directory.join("socket"));
-    let _ = fs::remove_dir(directory);
-}
-
-fn create_directory() -> io::Result<PathBuf> {
-    let mut tried = Err(io::ErrorKind::NotFound.into());
-    for base in ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"].map(std::env::var_os) {
-        // Several runtime directories are separated by colons. Any of them is suitable.
-        let base =
-            base.as_ref().and_then(|base| base.to_str()?.split(':').next()).filter(|base| !base.is_empty());
-        if let Some(base) = base {
-            tried = create_in(Path::new(base));
-            if tried.is_ok() {
-                return tried;
-            }
-        }
-    }
-    create_in(Path::new("/tmp")).or(tried)
-}
-
-fn create_in(base: &Path) -> io::Result<PathBuf> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let mut tried = Err(io::ErrorKind::AlreadyExists.into());
-    for _ in 0..TRIES {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = base.join(format!("{PREFIX}{}-{number}", std::process::id()));
-        tried = DirBuilder::new().mode(0o700).create(&path).map(|()| path);
-        match &tried {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            _ => break,
-        }
-    }
-    tried
+/// Binds a socket that every user may send to. Only this process may change its directory, so the path means this socket.
+fn bind(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::bind(path)?;
+    datagram::pass_senders(&socket)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    Ok(socket)
 }
 
 fn parse(message: &[u8]) -> Notification {
@@ -127,7 +143,10 @@ fn parse(message: &[u8]) -> Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixDatagram as Sender;
+    use std::process::Command;
+
+    use rustix::process::getppid;
 
     #[test]
     fn notifications_are_parsed() {
@@ -141,14 +160,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_directory_is_private_and_is_removed() {
-        let socket = NotifySocket::open().unwrap();
-        let directory = socket.path().parent().unwrap().to_owned();
-        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
-        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
-        sender.send_to(b"READY=1", socket.path()).unwrap();
-        assert!(socket.receive().await.unwrap().ready);
+    async fn every_user_may_send_and_only_the_own_user_may_change_the_directory() {
+        let socket = NotifySocket::open(None).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(socket.directory()), 0o711);
+        assert_eq!(mode(&socket.path()), 0o666);
+        let directory = socket.directory().to_owned();
         drop(socket);
         assert!(!directory.exists());
+    }
+
+    #[tokio::test]
+    async fn only_descendants_of_the_guard_are_believed() {
+        let mut socket = NotifySocket::open(None).unwrap();
+        let sender = Sender::unbound().unwrap();
+        sender.send_to(b"READY=1", socket.path()).unwrap();
+        // The test stands in for the program, and its parent for the guard.
+        let message = socket.receive(getppid()).await.unwrap();
+        assert_eq!(message, Message::Notification(Notification { ready: true, status: None }));
+        sender.send_to(b"READY=1", socket.path()).unwrap();
+        let (uid, pid) = (rustix::process::getuid().as_raw(), Some(std::process::id()));
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        let other_guard = Pid::from_raw(other.id().try_into().unwrap());
+        assert_eq!(socket.receive(other_guard).await.unwrap(), Message::Foreign { uid, pid });
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_pauses_the_reader() {
+        let mut socket = NotifySocket::open(None).unwrap();
+        let sender = Sender::unbound().unwrap();
+        let start = Instant::now();
+        for _ in 0..=BURST {
+            sender.send_to(b"STATUS=x", socket.path()).unwrap();
+            socket.receive(getppid()).await.unwrap();
+        }
+        assert!(start.elapsed() >= PAUSE, "{:?}", start.elapsed());
     }
 }

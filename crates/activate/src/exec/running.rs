@@ -6,15 +6,18 @@ use std::io;
 use std::time::Duration;
 
 use dormouse_sys::event_loop::sleep_until;
+use rustix::process::Pid;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::Instant;
 
 use self::finish::RunEnd;
-use super::handle::GuardHandle;
-use super::notify_socket::{Notification, NotifySocket};
-use super::protocol::{GuardEvent, GuardRequest};
+use super::foreign::ForeignMessages;
+use super::handle::{GuardHandle, GuardStart};
+use super::notify_socket::{Message, Notification, NotifySocket};
+use super::protocol::{GuardArguments, GuardEvent, GuardRequest};
 use super::{Exec, failure};
-use crate::process::{LastLine, OutputLines, Termination, environment, next_line, spawn_failure};
+use crate::output::{Output, WorkloadLog};
+use crate::process::{Termination, environment, spawn_failure};
 use crate::run_processes::RunRoot;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
@@ -50,10 +53,12 @@ enum Phase {
 pub(super) struct Running<'a> {
     exec: &'a Exec,
     context: &'a ActivatorContext,
+    log: &'a WorkloadLog,
     events: &'a Sender<Event>,
     guard: GuardHandle,
-    output: Option<OutputLines>,
+    output: Output,
     notify_socket: Option<NotifySocket>,
+    foreign: ForeignMessages,
     phase: Phase,
     /// The program has reported that it is ready.
     ready: bool,
@@ -61,7 +66,6 @@ pub(super) struct Running<'a> {
     restart: bool,
     /// The channel of requests is closed. The time until which the activator waits for the end of the run.
     end_by: Option<Instant>,
-    last_line: LastLine,
 }
 
 impl<'a> Running<'a> {
@@ -69,6 +73,7 @@ impl<'a> Running<'a> {
     pub(super) fn start(
         exec: &'a Exec,
         context: &'a ActivatorContext,
+        log: &'a WorkloadLog,
         events: &'a Sender<Event>,
     ) -> Result<Self, ActivationError> {
         let failed = |reason| failure(exec, Operation::Start, reason);
@@ -78,36 +83,56 @@ impl<'a> Running<'a> {
                 "its directory {directory} does not exist; create it or set another"
             )));
         }
-        let notify_socket = exec.notify.then(NotifySocket::open).transpose().map_err(|error| {
+        let identity = exec.user.as_ref().map(|user| user.identity.clone());
+        let open = || NotifySocket::open(identity.as_ref().map(|identity| identity.uid));
+        let notify_socket = exec.notify.then(open).transpose().map_err(|error| {
             failed(format!(
-                "cannot create its notification socket: {error}; make /tmp or RuntimeDirectory= writable"
+                "cannot create its notification socket: {error}; set RuntimeDirectory=, or make /tmp writable"
             ))
         })?;
         let mut environment = environment(&context.name);
+        if let Some(user) = &exec.user {
+            user.describe_in(&mut environment);
+        }
         environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
         environment.extend(exec.environment.iter().cloned());
-        let (guard, output) = GuardHandle::start(exec, environment, context.stop_timeout)
-            .map_err(|error| failed(guard_failure(&error)))?;
+        let arguments = GuardArguments {
+            service: context.name.clone(),
+            stop_timeout: context.stop_timeout,
+            descriptor_limit: dormouse_sys::fd_limit::inherited(),
+            identity,
+            notify_directory: notify_socket.as_ref().map(|socket| socket.directory().to_owned()),
+            argv: exec.argv.clone(),
+        };
+        let start = |(pipe, output)| {
+            let directory = exec.directory.clone();
+            let guard = GuardHandle::start(GuardStart { arguments, environment, directory, output: pipe })?;
+            Ok((guard, output))
+        };
+        let (guard, output) =
+            Output::start(log.clone()).and_then(start).map_err(|error| failed(guard_failure(&error)))?;
         if let Some(pid) = guard.pid() {
             context.processes.set(RunRoot::Guard(pid));
         }
         Ok(Self {
             exec,
             context,
+            log,
             events,
             guard,
-            output: Some(output),
+            output,
             notify_socket,
+            foreign: ForeignMessages::default(),
             phase: Phase::Starting,
             ready: false,
             restart: false,
             end_by: None,
-            last_line: LastLine::default(),
         })
     }
 
     /// Carries out requests until the run has ended.
     pub(super) async fn drive(mut self, requests: &mut Receiver<Request>) -> AfterRun {
+        let guard = self.guard.pid();
         let end = loop {
             tokio::select! {
                 biased;
@@ -118,21 +143,9 @@ impl<'a> Running<'a> {
                     Some(event) => self.handle_guard_event(event).await,
                     None => break RunEnd::GuardLost,
                 },
-                notification = receive(self.notify_socket.as_ref()) => match notification {
-                    Some(notification) => {
-                        if let Some(status) = notification.status {
-                            self.log(LogLine::Output(&format!("STATUS={status}")));
-                        }
-                        if notification.ready && !self.ready {
-                            self.ready = true;
-                            self.report_ready().await;
-                        }
-                    }
+                message = receive(self.notify_socket.as_mut(), guard) => match message {
+                    Some(message) => self.handle_message(message).await,
                     None => self.notify_socket = None,
-                },
-                line = next_line(self.output.as_mut()) => match line {
-                    Some(line) => self.output_line(&line),
-                    None => self.output = None,
                 },
                 () = sleep_until(self.end_by) => break RunEnd::TimedOut,
             }
@@ -207,7 +220,7 @@ impl<'a> Running<'a> {
             {
                 self.fail(termination).await;
             }
-            (GuardEvent::Warning(text), _) => self.log(LogLine::Warning(&format!("{}: {text}", self.exec))),
+            (GuardEvent::Warning(text), _) => self.warn(&format!("{}: {text}", self.exec)),
             // Events of cancelled requests.
             _ => {}
         }
@@ -231,17 +244,31 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn output_line(&mut self, line: &str) {
-        self.last_line.update(line);
-        self.log(LogLine::Output(line));
+    async fn handle_message(&mut self, message: Message) {
+        let Notification { ready, status } = match message {
+            Message::Notification(notification) => notification,
+            Message::Foreign { uid, pid } => {
+                if let Some(text) = self.foreign.count(uid, pid) {
+                    self.warn(&format!("{}: {text}", self.exec));
+                }
+                return;
+            }
+        };
+        if let Some(status) = status {
+            self.log.status(&status);
+        }
+        if ready && !self.ready {
+            self.ready = true;
+            self.report_ready().await;
+        }
     }
 
     fn run_failure(&self, termination: Termination) -> ActivationError {
-        failure(self.exec, Operation::Run, format!("{termination}{}", self.last_line))
+        failure(self.exec, Operation::Run, format!("{termination}{}", self.output.last_line()))
     }
 
-    fn log(&self, line: LogLine<'_>) {
-        (self.context.log)(line);
+    fn warn(&self, text: &str) {
+        (self.context.log)(LogLine::Warning(text));
     }
 
     async fn send(&self, event: Event) {
@@ -252,12 +279,12 @@ impl<'a> Running<'a> {
 
 /// Describes why the guard process could not be started.
 fn guard_failure(error: &io::Error) -> String {
-    format!("cannot start its guard: {}", spawn_failure("/proc/self/exe".as_ref(), error))
+    format!("cannot start its guard: {}", spawn_failure("/proc/self/exe".as_ref(), None, error))
 }
 
-async fn receive(socket: Option<&NotifySocket>) -> Option<Notification> {
+async fn receive(socket: Option<&mut NotifySocket>, guard: Option<Pid>) -> Option<Message> {
     match socket {
-        Some(socket) => socket.receive().await,
+        Some(socket) => socket.receive(guard).await,
         None => std::future::pending().await,
     }
 }

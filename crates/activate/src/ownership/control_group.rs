@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
-use crate::exec::guard::directory_of_group;
+use crate::exec::control_group::directory_of_group;
 
 /// The largest number of groups to read. It bounds the time that a delegated tree may take.
 const MAX_GROUPS: usize = 4096;

@@ -63,7 +63,7 @@ enum Rule {
     /// It cannot be told, for this reason.
     Unknown(String),
     /// The descendants of a guard. `None`: there is no guard, so nobody.
-    Descendants(Option<u32>),
+    Descendants(Option<Pid>),
     /// The processes in some control groups, and the programs of container engines that run as one of these users.
     Groups { groups: Vec<String>, engine_users: Vec<u32> },
 }
@@ -135,13 +135,12 @@ impl Owner {
     }
 }
 
-fn descendants(guard: Option<u32>) -> Vec<u32> {
-    let root = guard.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    let all = root.map(descendants_of).unwrap_or_default();
+fn descendants(guard: Option<Pid>) -> Vec<u32> {
+    let all = guard.map(descendants_of).unwrap_or_default();
     all.iter().filter_map(|pid| u32::try_from(pid.as_raw_pid()).ok()).collect()
 }
 
-fn judge_descendants(guard: Option<u32>, inode: u32, uid: u32) -> Verdict {
+fn judge_descendants(guard: Option<Pid>, inode: u32, uid: u32) -> Verdict {
     let mut unreadable = Vec::new();
     for pid in descendants(guard) {
         match proc::holds(pid, inode) {
@@ -219,14 +218,14 @@ mod tests {
     fn a_socket_of_no_descendant_belongs_to_a_stranger_who_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // This process is none of its own descendants.
-        for guard in [None, Some(std::process::id())] {
+        for guard in [None, Some(rustix::process::getpid())] {
             let Verdict::Stranger(name) = Owner(Rule::Descendants(guard)).judge(&socket(&listener)) else {
                 panic!("not a stranger")
             };
             assert!(name.starts_with(&format!("process {} (", std::process::id())), "{name}");
         }
-        let parent = std::os::unix::process::parent_id();
-        assert_eq!(Owner(Rule::Descendants(Some(parent))).judge(&socket(&listener)), Verdict::Own);
+        let parent = rustix::process::getppid();
+        assert_eq!(Owner(Rule::Descendants(parent)).judge(&socket(&listener)), Verdict::Own);
     }
 
     /// Another process that listens, until it is dropped. Its name is that of the program.
@@ -286,7 +285,7 @@ mod tests {
     #[test]
     fn a_unix_listener_is_judged_by_its_process_and_user() {
         let own = std::process::id();
-        let parent = Owner(Rule::Descendants(Some(std::os::unix::process::parent_id())));
+        let parent = Owner(Rule::Descendants(rustix::process::getppid()));
         let nobody = Owner(Rule::Descendants(None));
         let uid = rustix::process::geteuid().as_raw();
         let listener = |uid, pid| Credentials { uid, gid: 0, pid };

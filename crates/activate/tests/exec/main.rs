@@ -9,8 +9,10 @@
 
 mod daemon;
 mod freeze;
+mod inherited;
 mod killed;
 mod lifecycle;
 mod notify;
+mod output;
 mod rig;
 mod stop;

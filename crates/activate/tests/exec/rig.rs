@@ -190,12 +190,23 @@ pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
     wait::until(what, SOON, || Ok(check().then_some(()))).unwrap();
 }
 
+/// Waits until `check` succeeds, while other tasks go on.
+pub(crate) async fn until_async(what: &str, mut check: impl FnMut() -> bool) {
+    let found = async {
+        while !check() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, found).await.unwrap_or_else(|_| panic!("{what} never happened"));
+}
+
 /// Returns a program with arguments.
 pub(crate) fn exec(argv: &[&str]) -> Exec {
     Exec {
         argv: argv.iter().map(OsString::from).collect(),
         environment: Vec::new(),
         directory: None,
+        user: None,
         notify: false,
     }
 }
@@ -312,8 +323,13 @@ impl Drive {
     }
 
     pub(crate) fn wait_for_text(&self, text: &str) {
-        let found = || Ok(self.text().contains(text).then_some(()));
-        wait::until(text, SOON, found).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
+        self.wait_for(text, |output| output.contains(text));
+    }
+
+    /// Waits until the output is as `check` wants it.
+    pub(crate) fn wait_for(&self, what: &str, check: impl Fn(&str) -> bool) {
+        let found = || Ok(check(&self.text()).then_some(()));
+        wait::until(what, SOON, found).unwrap_or_else(|failure| panic!("{failure} in {}", self.text()));
     }
 
     /// Returns all processes with the mark in their environment, including the example.

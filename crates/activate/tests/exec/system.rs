@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "the target `exec` uses the rest")]
 mod rig;
 
+mod account;
 mod limits;
+mod numbers;
 mod redis;
 mod systemd_notify;

@@ -111,13 +111,27 @@ pub const SERVICE: &[Key] = &[
         ..flagged("wake.engine", "--engine", "an absolute path", "\"/run/podman/podman.sock\"")
     },
     Key {
-        manual: "A program, which dormouse starts and stops as a process group. A string is split as by a shell, \
-                 but no shell runs.",
+        manual: "A program, which dormouse starts and stops with all its descendants. A string is split as by a \
+                 shell, but no shell runs. Of its output and its STATUS= messages 10000 lines and 4 MiB are logged \
+                 in 30 s; the rest is discarded and counted.",
         ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server --bind 127.0.0.1 9000\"")
     },
     Key {
-        manual: "Variables to add to the environment of the program of exec.",
+        manual: "Variables to add to the environment of the program of exec. It gets the environment of dormouse \
+                 without what concerns dormouse alone, such as CREDENTIALS_DIRECTORY.",
         ..key("wake.environment", "a table of strings", "{ PORT = \"9000\" }")
+    },
+    Key {
+        default: "the user of dormouse, with a warning if that is root",
+        manual: "The user that the program of exec runs as: a name or a number. It gets the groups of the user, \
+                 and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless \
+                 it is dormouse's own user. root states that the program needs root.",
+        ..flagged("wake.user", "--uid", TEXT, "\"www-data\"")
+    },
+    Key {
+        default: "the group of the user",
+        manual: "The group that the program of exec runs as, in place of the user's own: a name or a number.",
+        ..flagged("wake.group", "--gid", TEXT, "\"www-data\"")
     },
     Key {
         default: "the working directory of dormouse (/ under the example unit)",

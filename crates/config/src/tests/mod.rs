@@ -204,6 +204,26 @@ fn proxy_headers_are_accepted_and_sent_as_configured() {
 }
 
 #[test]
+fn a_program_that_runs_as_root_by_accident_is_a_warning() {
+    let warnings = |user: &str, root| {
+        let text = format!("{BASE}wake = {{ exec = 'a'{user} }}");
+        lines(&read(&[single(Path::new("d.toml"), &text)], Environment { root }).warnings)
+    };
+    assert_eq!(
+        warnings("", true),
+        [
+            "d.toml:4: services.web.wake.exec: runs as root; set wake.user to another user, or to root if it needs root"
+        ]
+    );
+    assert!(warnings("", false).is_empty());
+    assert!(warnings(", user = 'root'", true).is_empty() && warnings(", user = '0'", true).is_empty());
+    let service = service("wake = { exec = 'a', user = '64321', group = '64322' }");
+    let Some(ActivatorConfig::Exec(exec)) = &service.servers[0].wake else { panic!() };
+    let account = exec.user.as_ref().unwrap();
+    assert_eq!((account.identity.uid, account.identity.gid), (64_321, 64_322));
+}
+
+#[test]
 fn accepting_headers_of_all_clients_is_a_warning() {
     let said = |listen: &str| {
         let text = format!("[services.web]\nlisten = '{listen}'\nto = '127.0.0.1:9'\naccept_proxy = true");

@@ -227,6 +227,26 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
             "wake = { unit = 'a', directory = '/b' }",
             "services.web.wake.directory: requires wake.exec; add it, or remove this setting",
         ),
+        (
+            "wake = { exec = 'a', user = 'no-such-user-here' }",
+            "services.web.wake.user: \"no-such-user-here\": the user does not exist; create it, or name another",
+        ),
+        (
+            "wake = { exec = 'a', user = 'root', group = 'no-such-group' }",
+            "services.web.wake.user: \"root\": the group \"no-such-group\" does not exist; create it, or name another",
+        ),
+        (
+            "wake = { exec = 'a', user = '64321' }",
+            "services.web.wake.user: \"64321\": no user has this number, so its group is not known; set the group",
+        ),
+        (
+            "wake = { exec = 'a', group = 'root' }",
+            "services.web.wake.group: requires wake.user; add it, or remove this setting",
+        ),
+        (
+            "wake = { unit = 'a', user = 'root' }",
+            "services.web.wake.user: requires wake.exec; add it, or remove this setting",
+        ),
         ("wake.stop = 'a'", "services.web.wake.stop: requires wake.start; add it, or remove this setting"),
         ("wake.unit = 'a@'", "services.web.wake.unit: \"a@\": a template; name an instance, a@NAME.service"),
         (

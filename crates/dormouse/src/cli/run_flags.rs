@@ -143,6 +143,14 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.exec", "exec", "COMMAND", &["Start this program on demand"])
     },
     Definition {
+        manual: "The user that the program of --exec runs as: a name or a number. It gets the groups of the user, and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless it is dormouse's own user. --uid=root states that the program needs root.",
+        ..key("wake.user", "uid", "USER", &["Run the program of --exec as this user, with its groups"])
+    },
+    Definition {
+        manual: "The group that the program of --exec runs as, in place of the user's own: a name or a number.",
+        ..key("wake.group", "gid", "GROUP", &["Run the program of --exec as this group"])
+    },
+    Definition {
         manual: "The name of a systemd unit; .service is added to a name without a suffix. A unit that dormouse did not start is used, but not stopped unless --stop-foreign is given.",
         ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])
     },

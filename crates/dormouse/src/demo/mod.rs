@@ -100,6 +100,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         argv: vec!["/proc/self/exe".into(), SERVER.into(), socket.clone().into()],
         environment: Vec::new(),
         directory: None,
+        user: None,
         notify: false,
     };
     let to = Target::parse(socket.as_os_str())?;

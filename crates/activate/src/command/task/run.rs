@@ -26,23 +26,23 @@ impl Task {
         limit: Option<Duration>,
         log_output: bool,
     ) -> RunResult {
-        let mut job = match Job::start(argv, &self.context, log_output) {
+        let mut job = match Job::start(argv, &self.context, log_output.then_some(&self.output)) {
             Ok(job) => job,
             Err(outcome) => return RunResult::Finished(outcome),
         };
         let deadline = limit.map(|limit| (Instant::now() + limit, limit));
         loop {
             let request = tokio::select! {
-                outcome = job.wait(&self.context, &mut self.readers) => return RunResult::Finished(outcome),
+                outcome = job.wait(&self.context, &mut self.output) => return RunResult::Finished(outcome),
                 request = self.requests.recv() => request,
                 () = until(deadline) => {
-                    job.wait_within(Duration::ZERO, &self.context, &mut self.readers).await;
+                    job.wait_within(Duration::ZERO, &self.context, &mut self.output).await;
                     return RunResult::Finished(CommandEnd::TimedOut(limit.unwrap_or_default()));
                 }
             };
             match request {
                 Some(Request::Stop) => {
-                    job.terminate(&self.context, &mut self.readers).await;
+                    job.terminate(&self.context, &mut self.output).await;
                     return RunResult::StopRequested;
                 }
                 // Requests that the service does not send now.
@@ -58,8 +58,8 @@ impl Task {
     /// Runs a command that no request interrupts. Returns why it failed; `None` after a success.
     pub(super) async fn run_to_end(&mut self, argv: Option<Vec<OsString>>, purpose: &str) -> Option<String> {
         let argv = argv?;
-        let outcome = match Job::start(&argv, &self.context, true) {
-            Ok(mut job) => job.wait_within(self.context.stop_timeout, &self.context, &mut self.readers).await,
+        let outcome = match Job::start(&argv, &self.context, Some(&self.output)) {
+            Ok(mut job) => job.wait_within(self.context.stop_timeout, &self.context, &mut self.output).await,
             Err(outcome) => outcome,
         };
         outcome.failure(purpose)

@@ -23,9 +23,9 @@ impl Task {
         if self.state == State::Stopped {
             self.thaw_if_frozen().await;
         }
-        let runs = match Job::start(&status, &self.context, false) {
+        let runs = match Job::start(&status, &self.context, None) {
             Ok(mut job) => tokio::select! {
-                outcome = job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.readers) => self.interpret_status(outcome),
+                outcome = job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.output) => self.interpret_status(outcome),
                 request = self.requests.recv() => return Some(request),
             },
             Err(outcome) => self.interpret_status(outcome),
@@ -75,8 +75,8 @@ impl Task {
         let Some(status) = self.commands.status.clone() else { return };
         let mut pause = MIN_PAUSE;
         loop {
-            let outcome = match Job::start(&status, &self.context, false) {
-                Ok(mut job) => job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.readers).await,
+            let outcome = match Job::start(&status, &self.context, None) {
+                Ok(mut job) => job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.output).await,
                 Err(outcome) => outcome,
             };
             if self.interpret_status(outcome) != Some(true) {

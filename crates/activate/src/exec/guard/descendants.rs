@@ -1,15 +1,21 @@
 //! The descendants of the guard. The guard is their subreaper, so it finds those that have lost their parent, too.
+//!
+//! A descendant may end at any time, and its parent may reap it, so that its number soon means an unrelated process. The
+//! guard therefore uses no number: it holds each process by a descriptor, and then checks whose child that process is.
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, wait};
 
-use crate::process::Termination;
+use crate::process::{HeldProcess, Termination, parse_pid, parse_stat};
 
-/// The largest number of processes that the kernel allows (`kernel.pid_max`). It bounds the search.
-const MAX_PROCESSES: usize = 1 << 22;
+/// The largest number of processes that are held at once.
+const MAX_HELD: usize = 1 << 16;
+/// The descriptors that the guard itself needs.
+const OWN_DESCRIPTORS: u64 = 32;
 
 /// The result of [`reap`].
 pub(super) enum Reaped {
@@ -40,19 +46,58 @@ pub(super) fn reap() -> Reaped {
     }
 }
 
-/// Returns all descendants of this process, see [`descendants_of`].
-pub(super) fn descendants() -> Vec<Pid> {
-    descendants_of(getpid())
+/// The processes that a search has found.
+#[derive(Debug, Default)]
+pub(super) struct Descendants {
+    /// The processes, parents before their children.
+    pub(super) found: Vec<HeldProcess>,
+    /// The search ended early, because there are more processes than descriptors.
+    pub(super) cut_short: bool,
 }
 
-/// Returns all descendants of a guard. A process that is created or loses its parent during the search may be missing.
+/// Returns the descendants. The caller drops them before it reaps a child.
+///
+/// A process that is created or loses its parent during the search may be missing. No other process is among them.
+pub(super) fn descendants() -> Descendants {
+    let most = dormouse_sys::fd_limit::current().saturating_sub(OWN_DESCRIPTORS);
+    let most = usize::try_from(most).unwrap_or(MAX_HELD).min(MAX_HELD);
+    let mut all = Descendants::default();
+    let mut seen = HashSet::new();
+    // The guard, then the positions of those whose children are searched next.
+    let mut next = vec![None];
+    while let Some(position) = next.pop() {
+        let parent = position.and_then(|position: usize| all.found.get(position));
+        let parent_pid = parent.map_or_else(getpid, HeldProcess::pid);
+        let mut new = Vec::new();
+        for pid in children(parent_pid).into_iter().filter(|pid| !seen.contains(pid)) {
+            if all.found.len() + new.len() >= most {
+                all.cut_short = true;
+                break;
+            }
+            match hold_child(pid, parent) {
+                Ok(Some(child)) => new.push(child),
+                Ok(None) => {}
+                Err(_) => all.cut_short = true,
+            }
+        }
+        for child in new {
+            seen.insert(child.pid());
+            next.push(Some(all.found.len()));
+            all.found.push(child);
+        }
+    }
+    all
+}
+
+/// Returns the numbers that the descendants of a guard have now. They serve for questions, not for signals: a number may
+/// mean another process soon. A process that is created or loses its parent during the search may be missing.
 pub(crate) fn descendants_of(guard: Pid) -> Vec<Pid> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     let mut next = vec![guard];
     while let Some(parent) = next.pop() {
         for child in children(parent) {
-            if found.len() < MAX_PROCESSES && seen.insert(child) {
+            if found.len() < MAX_HELD && seen.insert(child) {
                 found.push(child);
                 next.push(child);
             }
@@ -61,29 +106,44 @@ pub(crate) fn descendants_of(guard: Pid) -> Vec<Pid> {
     found
 }
 
+/// Returns the process of this number, if it is a child of `parent`, which is the guard without one.
+///
+/// # Errors
+/// When no descriptors are left.
+fn hold_child(pid: Pid, parent: Option<&HeldProcess>) -> Result<Option<HeldProcess>, Errno> {
+    let child = match (HeldProcess::open(pid), parent) {
+        (Ok(child), _) => child,
+        (Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM), _) => return Err(Errno::MFILE),
+        // Without pidfds only the guard's own children are safe from reuse: nobody else reaps them.
+        (Err(Errno::NOSYS | Errno::PERM), None) => HeldProcess::child(pid),
+        (Err(_), _) => return Ok(None),
+    };
+    // A child of the guard keeps its number until the guard reaps it.
+    let Some(parent) = parent else { return Ok(Some(child)) };
+    let is_child = child.stat().is_some_and(|stat| stat.parent == Some(parent.pid()))
+        // The number of the parent meant the held parent all the time.
+        && parent.exists();
+    Ok(is_child.then_some(child))
+}
+
 /// Sends a signal to processes.
 ///
 /// # Errors
 /// The last process that the guard has no permission to signal.
-pub(super) fn signal_all(pids: &[Pid], signal: Signal) -> Result<(), Pid> {
+pub(super) fn signal_all<'a>(
+    processes: impl IntoIterator<Item = &'a HeldProcess>,
+    signal: Signal,
+) -> Result<(), Pid> {
     let mut refused = Ok(());
-    for pid in pids {
-        if kill_process(*pid, signal) == Err(Errno::PERM) {
-            refused = Err(*pid);
+    for process in processes {
+        if process.signal(signal) == Err(Errno::PERM) {
+            refused = Err(process.pid());
         }
     }
     refused
 }
 
-/// Returns whether a process that was sent SIGSTOP executes nothing until SIGCONT: it is stopped, has terminated, or
-/// waits in the kernel and stops before it returns, as a shell does for its stopped child (vfork).
-pub(super) fn is_stopped(pid: Pid) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The name, in parentheses, may contain parentheses and spaces.
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't' | 'D' | 'Z' | 'X') | None)
-}
-
+/// Returns the numbers that the children of a process have now.
 fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let mut found = Vec::new();
@@ -101,18 +161,12 @@ fn children(parent: Pid) -> Vec<Pid> {
 /// Finds the children of a process on kernels without lists of children.
 fn children_by_scan(parent: Pid) -> Vec<Pid> {
     let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in all.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(parse_pid) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
-        if fields.into_iter().nth(1).and_then(parse_pid) == Some(parent) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-fn parse_pid(text: &str) -> Option<Pid> {
-    Pid::from_raw(text.parse().ok()?)
+    let is_child = |directory: &Path| {
+        let stat = fs::read_to_string(directory.join("stat")).ok();
+        stat.and_then(|stat| parse_stat(&stat)).is_some_and(|stat| stat.parent == Some(parent))
+    };
+    all.flatten()
+        .filter(|entry| is_child(&entry.path()))
+        .filter_map(|entry| entry.file_name().to_str().and_then(parse_pid))
+        .collect()
 }

@@ -13,31 +13,29 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use dormouse_sys::{fd_limit, inherited};
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 
 pub(crate) use self::descendants::descendants_of;
-pub(crate) use self::freezer::directory_of_group;
 use self::supervise::Guard;
 use super::notify_socket;
-use super::protocol::DESCRIPTOR_LIMIT;
+use super::protocol::GuardArguments;
 
 /// SIGCHLD, and the signals that would kill the guard before the program.
 const HANDLED_SIGNALS: [Signal; 6] =
     [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::TERM];
 
-/// Runs a guard. The arguments are those after the subcommand: `STOP_TIMEOUT -- PROGRAM ARGUMENTS…`, with the stop
-/// timeout in milliseconds. Standard input is the socket to dormouse.
+/// Runs a guard. The arguments are those after the subcommand. Standard input is the socket to dormouse.
+///
+/// A guard reads nothing from its environment, which is that of the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut args = args.into_iter();
-    let timeout = args.next().and_then(|text| text.to_str()?.parse().ok()).map(Duration::from_millis);
-    let (Some(stop_timeout), Some(_), Some(program)) = (timeout, args.next(), args.next()) else {
+    let Some(arguments) = GuardArguments::parse(args) else {
         return fail("This is an internal command of dormouse; do not run it directly.");
     };
-    match guard(stop_timeout, &program, args) {
+    match guard(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("The guard of {} failed: {error}", program.to_string_lossy())),
+        Err(error) => fail(&format!("The guard of {} failed: {error}", arguments.service)),
     }
 }
 
@@ -47,26 +45,29 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn guard(stop_timeout: Duration, program: &OsString, args: impl Iterator<Item = OsString>) -> io::Result<()> {
+fn guard(arguments: &GuardArguments) -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.peer_addr()?;
+    inherited::close_on_exec();
     // Fails only if the guard is a process group leader already, which is sufficient.
     let _ = setsid();
     // With another name, `pkill` for the program does not kill the guard before the program.
-    let name = std::env::var("DORMOUSE_SERVICE").unwrap_or_default();
-    if let Ok(name) = CString::new(format!("guard:{name}")) {
+    if let Ok(name) = CString::new(format!("guard:{}", arguments.service)) {
         let _ = rustix::thread::set_name(&name);
     }
     set_child_subreaper(Some(getpid()))?;
-    if let Some(limit) = std::env::var(DESCRIPTOR_LIMIT).ok().and_then(|limit| limit.parse().ok()) {
-        dormouse_sys::fd_limit::set(limit);
-    }
+    let descriptor_limit = arguments.descriptor_limit.unwrap_or_else(fd_limit::current);
+    // The guard holds each descendant by a descriptor before it signals it.
+    fd_limit::raise(u64::MAX);
     let signals = signals()?;
-    let mut guard = Guard::new(socket, stop_timeout);
-    if guard.start(program, args) {
+    let mut guard = Guard::new(socket, arguments.stop_timeout);
+    if guard.start(arguments, descriptor_limit) {
         guard.watch(&signals)?;
     }
-    notify_socket::remove_left_behind();
+    if let Some(directory) = &arguments.notify_directory {
+        // It still exists only if dormouse was killed.
+        notify_socket::remove(directory);
+    }
     Ok(())
 }
 

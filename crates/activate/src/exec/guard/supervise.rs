@@ -1,16 +1,19 @@
 //! Supervises the program and its descendants: carries out requests, and reports events.
 
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use dormouse_sys::fd_limit;
+use dormouse_sys::spawn::{SpawnError, spawn_into};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, getpid};
 
-use super::super::protocol::{DESCRIPTOR_LIMIT, GuardEvent, GuardRequest};
+use super::super::control_group::ControlGroup;
+use super::super::protocol::{GuardArguments, GuardEvent, GuardRequest};
 use super::descendants::{Reaped, descendants, reap, signal_all};
 use super::freezer::{Freezer, Progress};
 use crate::process::Termination;
@@ -70,17 +73,18 @@ impl Guard {
     }
 
     /// Starts the program, and reports the result to dormouse. Returns whether it runs.
-    pub(super) fn start(&mut self, program: &OsString, args: impl Iterator<Item = OsString>) -> bool {
+    pub(super) fn start(&mut self, arguments: &GuardArguments, descriptor_limit: u64) -> bool {
+        let Some((program, rest)) = arguments.argv.split_first() else { return false };
+        let mut command = Command::new(program);
         // In a group of its own: a script that signals its group (`kill 0`) must not signal the guard.
-        let child = Command::new(program)
-            .args(args)
-            .env_remove(DESCRIPTOR_LIMIT)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .spawn();
-        match child {
-            Ok(child) => {
-                self.main = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        command.args(rest).stdin(Stdio::null()).process_group(0);
+        fd_limit::set_for(&mut command, descriptor_limit);
+        if let Some(identity) = &arguments.identity {
+            identity.apply_to(&mut command);
+        }
+        match self.spawn(&mut command) {
+            Ok(pid) => {
+                self.main = Some(pid);
                 self.send(&GuardEvent::Started);
                 true
             }
@@ -89,6 +93,26 @@ impl Guard {
                 false
             }
         }
+    }
+
+    /// Starts the program, in a control group of its own where possible.
+    fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
+        if let Some(group) = ControlGroup::create(getpid()) {
+            let started = group.open().map_err(SpawnError::Group);
+            match started.and_then(|directory| spawn_into(command, directory.as_fd())) {
+                Ok(pid) => {
+                    self.freezer = Freezer::new(Some(group));
+                    return Ok(pid);
+                }
+                Err(SpawnError::Program(error)) => {
+                    group.remove();
+                    return Err(error);
+                }
+                Err(SpawnError::Group(_)) => group.remove(),
+            }
+        }
+        let child = command.spawn()?;
+        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::Other.into())
     }
 
     /// Serves requests until the program and all its descendants have ended.
@@ -169,7 +193,7 @@ impl Guard {
     fn stop(&mut self) {
         self.freezing = false;
         if matches!(self.stop, StopState::NotRequested) {
-            let _ = signal_all(&descendants(), Signal::TERM);
+            let _ = signal_all(&descendants().found, Signal::TERM);
             let now = Instant::now();
             self.stop = StopState::Terminating { kill_at: now.checked_add(self.stop_timeout).unwrap_or(now) };
         }
@@ -203,7 +227,8 @@ impl Guard {
                 self.kill();
                 if !warned && since.elapsed() > STUCK_AFTER {
                     self.stop = StopState::Killing { since, warned: true };
-                    let remaining: Vec<String> = descendants().iter().map(ToString::to_string).collect();
+                    let remaining = descendants().found;
+                    let remaining: Vec<_> = remaining.iter().map(|one| one.pid().to_string()).collect();
                     self.send(&GuardEvent::Warning(format!(
                         "SIGKILL does not end process {}: it hangs in the kernel or belongs to another user",
                         remaining.join(", ")
@@ -216,7 +241,7 @@ impl Guard {
 
     fn kill(&self) {
         self.freezer.kill();
-        let _ = signal_all(&descendants(), Signal::KILL);
+        let _ = signal_all(&descendants().found, Signal::KILL);
     }
 
     /// Returns the time until [`Self::advance`] is due.

@@ -3,8 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use super::super::failure;
 use super::{AfterRun, Phase, Running};
 use crate::process::{Termination, spawn_failure};
@@ -31,7 +29,7 @@ impl Running<'_> {
         let event = match end {
             RunEnd::TimedOut => return AfterRun::End,
             RunEnd::Terminated(termination) => {
-                self.read_remaining_output().await;
+                self.output.finish(OUTPUT_TIMEOUT).await;
                 match self.phase {
                     Phase::Stopping => Some(Event::Stopped),
                     Phase::CleaningUp => None,
@@ -42,12 +40,14 @@ impl Running<'_> {
             RunEnd::NotStarted(errno) => {
                 let error = io::Error::from_raw_os_error(errno);
                 let program = self.exec.argv.first().cloned().unwrap_or_default();
-                let error = failure(self.exec, Operation::Start, spawn_failure(&program, &error));
+                let user = self.exec.user.as_ref().map(|user| user.name.as_str());
+                let error = failure(self.exec, Operation::Start, spawn_failure(&program, user, &error));
                 Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
             }
             RunEnd::GuardLost => {
-                self.read_remaining_output().await;
-                let reason = |what: &str| format!("its guard {what}{}", self.last_line);
+                self.guard.kill_remaining().await;
+                self.output.finish(OUTPUT_TIMEOUT).await;
+                let reason = |what: &str| format!("its guard {what}{}", self.output.last_line());
                 match self.phase {
                     Phase::Stopping => Some(Event::Stopped),
                     Phase::CleaningUp => None,
@@ -68,11 +68,7 @@ impl Running<'_> {
         };
         let Self { guard, events, notify_socket, .. } = self;
         drop(notify_socket);
-        if matches!(end, RunEnd::GuardLost) {
-            guard.kill_remaining().await;
-        } else {
-            guard.wait().await;
-        }
+        guard.wait().await;
         if let Some(event) = event {
             let _ = events.send(event).await;
         }
@@ -80,17 +76,6 @@ impl Running<'_> {
             (Some(_), _) => AfterRun::End,
             (None, true) => AfterRun::Restart,
             (None, false) => AfterRun::Wait,
-        }
-    }
-
-    /// Reads the remaining output.
-    async fn read_remaining_output(&mut self) {
-        let deadline = Instant::now() + OUTPUT_TIMEOUT;
-        while let Some(output) = &mut self.output {
-            match timeout_at(deadline, output.next()).await {
-                Ok(Some(line)) => self.output_line(&line),
-                _ => self.output = None,
-            }
         }
     }
 }
