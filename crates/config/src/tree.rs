@@ -122,7 +122,7 @@ fn report_errors(
     if let Some((offset, _)) = first.values().nth(MOST_BROKEN_LINES) {
         let more = first.len() - MOST_BROKEN_LINES;
         let place = lines.at(*offset, KeyPath::default());
-        report.error(&place, format!("not TOML, as {more} lines from here on; correct the others first"));
+        report.error(&place, format!("{more} lines from here on are not TOML; correct the others first"));
     }
     first.values().all(|(offset, _)| !lines.text_at(*offset).trim_start().starts_with('['))
 }

@@ -88,7 +88,7 @@ fn one_service_may_have_many_listeners_and_servers() {
 fn a_file_of_another_kind_has_few_errors() {
     let said = errors(&"frontend a\n    bind *:80\n".repeat(1000));
     assert_eq!(said.len(), 11, "{said:?}");
-    assert_eq!(said[10], "d.toml:11: not TOML, as 1990 lines from here on; correct the others first");
+    assert_eq!(said[10], "d.toml:11: 1990 lines from here on are not TOML; correct the others first");
 }
 
 #[test]
