@@ -25,6 +25,10 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time that the service manager may take to list the parts of a unit.
 const MANAGER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The number of processes and descriptors that are looked at without a thread.
+const EVIDENT_PROCESSES: usize = 16;
+const EVIDENT_DESCRIPTORS: usize = 64;
+
 /// The programs by which container engines accept connections for containers.
 const ENGINE_PROGRAMS: [&str; 12] = [
     "conmon",
@@ -101,6 +105,14 @@ impl ActivatorConfig {
 }
 
 impl Owner {
+    /// Returns whether a TCP socket certainly belongs to the workload, without a long search: one of its first processes
+    /// has the socket among its first descriptors. So it is for programs that have just started.
+    pub fn is_evident(&self, socket: &InetSocket) -> bool {
+        let (Rule::Descendants(guard), Some(inode)) = (&self.0, socket.inode) else { return false };
+        let few = descendants(*guard).into_iter().take(EVIDENT_PROCESSES);
+        few.into_iter().any(|pid| proc::holds(pid, inode, EVIDENT_DESCRIPTORS) == Holds::Yes)
+    }
+
     /// Returns whose a TCP socket is. Reads /proc, and may take as long as the search of all processes.
     pub fn judge(&self, socket: &InetSocket) -> Verdict {
         let Some(inode) = socket.inode else {
@@ -143,7 +155,7 @@ fn descendants(guard: Option<Pid>) -> Vec<u32> {
 fn judge_descendants(guard: Option<Pid>, inode: u32, uid: u32) -> Verdict {
     let mut unreadable = Vec::new();
     for pid in descendants(guard) {
-        match proc::holds(pid, inode) {
+        match proc::holds(pid, inode, usize::MAX) {
             Holds::Yes => return Verdict::Own,
             Holds::No => {}
             Holds::Unreadable => unreadable.push(pid),

@@ -19,8 +19,8 @@ pub(super) enum Holds {
     Unreadable,
 }
 
-/// Returns whether a process holds the socket with this inode.
-pub(super) fn holds(pid: u32, inode: u32) -> Holds {
+/// Returns whether a process holds the socket with this inode, among its first `limit` descriptors.
+pub(super) fn holds(pid: u32, inode: u32, limit: usize) -> Holds {
     let directory = format!("/proc/{pid}/fd");
     let link = format!("socket:[{inode}]");
     let entries = match fs::read_dir(directory) {
@@ -30,7 +30,7 @@ pub(super) fn holds(pid: u32, inode: u32) -> Holds {
         Err(_) => return Holds::Unreadable,
     };
     let mut unreadable = false;
-    for entry in entries.flatten() {
+    for entry in entries.flatten().take(limit) {
         match fs::read_link(entry.path()) {
             Ok(target) if target.as_os_str().as_bytes() == link.as_bytes() => return Holds::Yes,
             // It closed the descriptor meanwhile, or it is another one.
@@ -45,7 +45,7 @@ pub(super) fn holds(pid: u32, inode: u32) -> Holds {
 /// not be read are missing.
 pub(super) fn holders(inode: u32, deadline: Instant) -> Vec<u32> {
     let in_time = all().into_iter().take_while(|_| Instant::now() < deadline);
-    in_time.filter(|pid| holds(*pid, inode) == Holds::Yes).collect()
+    in_time.filter(|pid| holds(*pid, inode, usize::MAX) == Holds::Yes).collect()
 }
 
 fn all() -> Vec<u32> {
@@ -106,12 +106,12 @@ mod tests {
     fn the_holder_of_a_socket_is_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (own, inode) = (std::process::id(), inode(&listener));
-        assert_eq!(holds(own, inode), Holds::Yes);
+        assert_eq!(holds(own, inode, usize::MAX), Holds::Yes);
         let deadline = Instant::now() + Duration::from_secs(60);
         assert_eq!(holders(inode, deadline), [own]);
         drop(listener);
-        assert_eq!(holds(own, inode), Holds::No);
-        assert_eq!(holds(u32::MAX, inode), Holds::No);
+        assert_eq!(holds(own, inode, usize::MAX), Holds::No);
+        assert_eq!(holds(u32::MAX, inode, usize::MAX), Holds::No);
     }
 
     #[test]

@@ -224,7 +224,9 @@ fn a_stranger_after_the_listener_of_a_running_program_gets_no_held_client() {
 /// A stranger who takes the address whenever it is free, for a moment each time.
 #[test]
 fn a_stranger_who_comes_and_goes_hears_nothing() {
-    const STARTS: usize = if cfg!(feature = "system") { 50 } else { 8 };
+    const STARTS: usize = if cfg!(feature = "system") { 50 } else { 5 };
+    /// The stranger may miss all connections of one start.
+    const MOST_STARTS: usize = 500;
     let port = stranger();
     let to = port.address().to_string();
     port.close().unwrap();
@@ -235,7 +237,7 @@ fn a_stranger_who_comes_and_goes_hears_nothing() {
             while !over.load(Ordering::Relaxed) {
                 let Ok(listener) = TcpListener::bind(&to) else { continue };
                 listener.set_nonblocking(true).unwrap();
-                let until = Instant::now() + Duration::from_millis(3);
+                let until = Instant::now() + Duration::from_millis(20);
                 let mut connections = Vec::new();
                 while Instant::now() < until {
                     connections.extend(listener.accept().ok().map(|(connection, _)| connection));
@@ -255,9 +257,12 @@ fn a_stranger_who_comes_and_goes_hears_nothing() {
         });
         let outcome = std::panic::catch_unwind(|| {
             let scene = scene("insists", &to, &["--idle=1ms"]);
-            for round in 1..=STARTS {
+            for round in 1..=MOST_STARTS {
                 scene.visit("my password").unwrap();
                 scene.wait_for_log_times(&messages::state_to("stopped"), round).unwrap();
+                if round >= STARTS && accepted.load(Ordering::Relaxed) > 0 {
+                    break;
+                }
             }
         });
         over.store(true, Ordering::Relaxed);

@@ -169,7 +169,12 @@ impl ListenerCheck {
             if self.refused.is_among(&suspects.strict) {
                 return Outcome::Stranger;
             }
-            let (owner, strict) = (self.owner().await, suspects.strict.clone());
+            let owner = self.owner().await;
+            // A program may end at any moment, and a thread may take long to begin.
+            if suspects.strict.iter().all(|socket| owner.is_evident(socket)) {
+                return Outcome::Own(Box::new(suspects));
+            }
+            let strict = suspects.strict.clone();
             let judged = in_thread(move || judge(&owner, &strict)).await;
             if let Some((Verdict::Stranger(_), cookie)) = &judged {
                 // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
