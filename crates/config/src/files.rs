@@ -119,7 +119,7 @@ mod tests {
         }
 
         fn load(&self) -> ReadResult {
-            load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
+            load_from(&self.0.join("dormouse.toml"), true, Environment { system_units: true })
         }
 
         fn errors(&self) -> Vec<String> {

@@ -119,7 +119,7 @@ fn unit(
 ) -> Option<Unit> {
     let managers = [("system", Manager::System), ("user", Manager::User)];
     let manager = section.get("manager").and_then(|field| field.choice(&managers, report));
-    let default = if environment.root { Manager::System } else { Manager::User };
+    let default = if environment.system_units { Manager::System } else { Manager::User };
     let name = field.parsed(report, unit_name)?;
     Some(Unit { name, manager: manager.unwrap_or(default) })
 }

@@ -22,7 +22,7 @@ use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 fn outcome(text: &str) -> ReadResult {
-    read(&[single(Path::new("d.toml"), text)], Environment { root: true })
+    read(&[single(Path::new("d.toml"), text)], Environment { system_units: true })
 }
 
 fn config(text: &str) -> Config {
@@ -109,7 +109,8 @@ fn activators_report_the_readiness_that_ready_needs() {
     assert!(
         matches!(wake(WOKEN), ActivatorConfig::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
     );
-    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Environment { root: false });
+    let as_user =
+        read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Environment { system_units: false });
     let server = &as_user.result.unwrap().services[0].servers[0];
     assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
     assert!(
