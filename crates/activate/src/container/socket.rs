@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+/// The paths of the sockets of engines that run as root, of which the first that exists is used.
+pub const SYSTEM_SOCKETS: [&str; 2] = ["/run/podman/podman.sock", "/var/run/docker.sock"];
+
 /// Returns the path of the socket: the configured path, that of the environment, or the first usual path that exists.
 ///
 /// # Errors
@@ -44,9 +47,10 @@ fn usual_paths(runtime: Option<&Path>, user: u32) -> Vec<PathBuf> {
     if user != 0 {
         paths.push(runtime.join("podman/podman.sock"));
     }
-    paths.push("/run/podman/podman.sock".into());
+    let [podman, docker] = SYSTEM_SOCKETS;
+    paths.push(podman.into());
     paths.push(runtime.join("docker.sock"));
-    paths.push("/var/run/docker.sock".into());
+    paths.push(docker.into());
     paths
 }
 

@@ -9,6 +9,9 @@ use dormouse_activate::exec::Exec;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 
+/// The directory that the shipped unit creates for its user.
+pub(super) const RUNTIME: &str = "/run/dormouse";
+
 /// Returns a warning for each program and each directory that is missing.
 pub(super) fn missing(config: &Config) -> Vec<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -20,7 +23,9 @@ fn of_service(service: &ServiceConfig, path: &OsStr) -> Vec<String> {
     for listen in &service.listen {
         let Listen::Open { address: ListenAddress::Unix(socket), .. } = listen else { continue };
         let socket = socket.to_string();
-        if let Some(parent) = Path::new(&socket).parent().filter(|parent| !parent.is_dir()) {
+        // The shipped unit creates its directory.
+        let missing = |parent: &&Path| !parent.is_dir() && !parent.starts_with(RUNTIME);
+        if let Some(parent) = Path::new(&socket).parent().filter(missing) {
             warnings.push(format!("listen: the directory {} does not exist; create it", parent.display()));
         }
     }
