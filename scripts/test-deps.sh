@@ -9,6 +9,7 @@ set -euo pipefail
 packages=$(sed 's/#.*//' <<'LIST'
 systemd                 # service managers, systemd-socket-proxyd, and systemd-analyze as the reference for time spans
 dbus                    # the system bus, for DynamicUser= and systemd-run
+polkitd                 # permissions of the service manager for users other than root
 util-linux              # unshare, nsenter, setpriv, mount: temporary namespaces
 iproute2                # ip: links and addresses in these namespaces; ss: the options of a listener
 nftables                # nft: lost and refused packets

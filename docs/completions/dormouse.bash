@@ -37,7 +37,7 @@ _dormouse() {
         run:*) words="--config= --name= --listen= --to= --exec= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --foreign-listener= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --log-level= --log= --control= --http= --help" ;;
         reload:*) words="--pid= --help" ;;
         check:--config) ;;
-        check:*) words="--config= --help" ;;
+        check:*) words="--config= --drop-in --polkit --help" ;;
         convert:--output) ;;
         convert:*) words="--output= --help" ;;
         proxy:--proxy-protocol) words='v1 v2' ;;

@@ -103,7 +103,7 @@ pub fn output(workload: &str, line: &str) -> String {
 }
 
 /// A program of `exec` runs as root, and the configuration does not say that it should.
-pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root; set wake.user";
+pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root if dormouse does; set wake.user";
 
 // Why a workload does not run.
 

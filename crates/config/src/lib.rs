@@ -55,14 +55,24 @@ use value::{Field, Section};
 /// The properties of the process that change the meaning of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Environment {
-    /// Whether the process runs as root.
+    /// Whether units without `wake.manager` belong to the system's service manager, not to that of a user.
+    pub system_units: bool,
+    /// Whether a program of `exec` without a user runs as root.
     pub root: bool,
 }
 
 impl Environment {
-    /// Returns the environment of this process.
+    /// The environment of a system service.
+    pub const SYSTEM: Self = Self { system_units: true, root: false };
+
+    /// Returns the environment of this process. Only a user with a runtime directory has a service manager.
     pub fn current() -> Self {
-        Self { root: rustix::process::geteuid().is_root() }
+        let user = rustix::process::geteuid();
+        let runtime_directory = || {
+            std::env::var_os("XDG_RUNTIME_DIR").is_some()
+                || Path::new("/run/user").join(user.as_raw().to_string()).exists()
+        };
+        Self { system_units: user.is_root() || !runtime_directory(), root: user.is_root() }
     }
 }
 

@@ -155,16 +155,29 @@ impl fmt::Display for Problem {
 pub const MOST_PROBLEMS: usize = 100;
 
 /// Problems of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Problems {
     kept: Vec<Problem>,
+    /// The largest number of problems that are kept.
+    room: usize,
     /// The number of further problems.
     more: usize,
 }
 
+impl Default for Problems {
+    fn default() -> Self {
+        Self { kept: Vec::new(), room: MOST_PROBLEMS, more: 0 }
+    }
+}
+
 impl Problems {
+    /// Returns an empty list that keeps no more problems than this list still can.
+    fn part(&self) -> Self {
+        Self { room: self.room.saturating_sub(self.kept.len()), ..Self::default() }
+    }
+
     fn push(&mut self, problem: impl FnOnce() -> Problem) {
-        if self.kept.len() < MOST_PROBLEMS {
+        if self.kept.len() < self.room {
             self.kept.push(problem());
         } else {
             self.more += 1;
@@ -197,7 +210,7 @@ impl Problems {
     /// Returns the problems by file and line, and a last one that names the number of further problems. `what` is their
     /// name, such as "errors".
     pub fn in_order(self, what: &str) -> Vec<Problem> {
-        let Self { mut kept, more } = self;
+        let Self { mut kept, more, .. } = self;
         let mut files: Vec<Option<PathBuf>> = Vec::new();
         for problem in &kept {
             let file = problem.file();
@@ -235,7 +248,8 @@ impl Report {
 
     /// Returns an empty report on a part of the same file. [`Self::append`] adds its problems.
     pub(super) fn part(&self) -> Self {
-        Self { broken: Rc::clone(&self.broken), ..Self::default() }
+        let (errors, warnings) = (self.errors.part(), self.warnings.part());
+        Self { errors, warnings, broken: Rc::clone(&self.broken), ..Self::default() }
     }
 
     /// Adds an error.

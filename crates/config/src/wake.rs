@@ -125,7 +125,7 @@ fn unit(
 ) -> Option<Unit> {
     let managers = [("system", Manager::System), ("user", Manager::User)];
     let manager = section.get("manager").and_then(|field| field.choice(&managers, report));
-    let default = if environment.root { Manager::System } else { Manager::User };
+    let default = if environment.system_units { Manager::System } else { Manager::User };
     let name = field.parsed(report, unit_name)?;
     Some(Unit { name, manager: manager.unwrap_or(default) })
 }
@@ -193,7 +193,8 @@ fn exec(
     let user = section.get("user");
     if user.is_none() && environment.root {
         let key = field.place().call("wake.user");
-        let message = format!("runs as root; set {key} to another user, or to root if it needs root");
+        let message =
+            format!("runs as root if dormouse does; set {key} to another user, or to root if it needs root");
         report.warning(field.place(), message);
     }
     let account = account(user, section.get("group"), report);

@@ -52,7 +52,12 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          \x20 ready when   it accepts a connection; within 2min\n\
          \x20 listener     that of the started process alone\n\
          \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it has run for 1min, \
-         awake at Mon-Fri 08:00-18:00; only if dormouse started it (wake.stop_foreign)\n"
+         awake at Mon-Fri 08:00-18:00; only if dormouse started it (wake.stop_foreign)\n\
+         beyond the rights of the shipped unit (see --drop-in)\n\
+         \x20 services.web.wake.exec: starts a program, which has the rights of the unit\n\
+         \x20 services.web.wake.exec: is frozen by a control group; without it by SIGSTOP\n\
+         \x20 services.web.listen: creates /run/web.sock\n\
+         \x20 services.web.to: creates /run/b.sock\n"
     );
 }
 

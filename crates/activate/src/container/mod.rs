@@ -23,6 +23,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub(crate) use quadlet::quadlet_unit;
+pub use socket::SYSTEM_SOCKETS;
 pub(crate) use socket::engine_user;
 pub(crate) use task::run;
 

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Container;
+/// The paths of the sockets of engines that run as root, of which the first that exists is used.
+pub const SYSTEM_SOCKETS: [&str; 2] = ["/run/podman/podman.sock", "/var/run/docker.sock"];
 
 /// Returns the path of the socket: the configured path, that of the environment, or the first usual path that exists.
 ///
@@ -53,9 +55,10 @@ fn usual_paths(runtime: Option<&Path>, user: u32) -> Vec<PathBuf> {
     if user != 0 {
         paths.push(runtime.join("podman/podman.sock"));
     }
-    paths.push("/run/podman/podman.sock".into());
+    let [podman, docker] = SYSTEM_SOCKETS;
+    paths.push(podman.into());
     paths.push(runtime.join("docker.sock"));
-    paths.push("/var/run/docker.sock".into());
+    paths.push(docker.into());
     paths
 }
 

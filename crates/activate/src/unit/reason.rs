@@ -11,8 +11,9 @@ pub(super) fn rejection(unit: &Unit, error: &str, text: &str) -> String {
     let name = &unit.name;
     match error.rsplit('.').next().unwrap_or_default() {
         "AccessDenied" | "InteractiveAuthorizationRequired" | "AuthFailed" => format!(
-            "not permitted ({text}); run dormouse as root, allow org.freedesktop.systemd1.manage-units for its user \
-             in a polkit rule, or make {name} a unit of the user's own manager"
+            "not permitted ({text}); install the rules that `dormouse check --polkit` prints \
+             (org.freedesktop.systemd1.manage-units), run dormouse as root, or make {name} a unit of the user's own \
+             manager"
         ),
         "NoSuchUnit" => not_found(unit),
         "NotSupported" => {

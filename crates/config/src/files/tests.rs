@@ -14,11 +14,11 @@ impl Dir {
     }
 
     fn load(&self) -> ReadResult {
-        load_from(&self.0.join("dormouse.toml"), true, Environment { root: true })
+        load_from(&self.0.join("dormouse.toml"), true, Environment { system_units: true, root: true })
     }
 
     fn load_alone(&self, name: &str) -> ReadResult {
-        load_from(&self.0.join(name), false, Environment { root: true })
+        load_from(&self.0.join(name), false, Environment { system_units: true, root: true })
     }
 
     fn errors(&self) -> Vec<String> {

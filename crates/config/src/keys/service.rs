@@ -96,7 +96,7 @@ pub const SERVICE: &[Key] = &[
         ..flagged("wake.unit", "--unit", TEXT, "\"nginx.service\"")
     },
     Key {
-        default: "\"system\" for root, otherwise \"user\"",
+        default: "\"user\" for a user with a runtime directory, otherwise and for root \"system\"",
         manual: "The service manager of the unit: the system's or the user's.",
         ..key("wake.manager", "\"system\" or \"user\"", "\"system\"")
     },

@@ -23,7 +23,7 @@ use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 fn outcome(text: &str) -> ReadResult {
-    read(&[single(Path::new("d.toml"), text)], Environment { root: true })
+    read(&[single(Path::new("d.toml"), text)], Environment { system_units: true, root: true })
 }
 
 fn config(text: &str) -> Config {
@@ -110,7 +110,10 @@ fn activators_report_the_readiness_that_ready_needs() {
     assert!(
         matches!(wake(WOKEN), ActivatorConfig::Unit(unit) if unit.name == "x.service" && unit.manager == Manager::System)
     );
-    let as_user = read(&[single(Path::new("d"), &format!("{BASE}{WOKEN}"))], Environment { root: false });
+    let as_user = read(
+        &[single(Path::new("d"), &format!("{BASE}{WOKEN}"))],
+        Environment { system_units: false, root: false },
+    );
     let server = &as_user.result.unwrap().services[0].servers[0];
     assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
     assert!(
@@ -207,12 +210,12 @@ fn proxy_headers_are_accepted_and_sent_as_configured() {
 fn a_program_that_runs_as_root_by_accident_is_a_warning() {
     let warnings = |user: &str, root| {
         let text = format!("{BASE}wake = {{ exec = 'a'{user} }}");
-        lines(&read(&[single(Path::new("d.toml"), &text)], Environment { root }).warnings)
+        lines(&read(&[single(Path::new("d.toml"), &text)], Environment { system_units: true, root }).warnings)
     };
     assert_eq!(
         warnings("", true),
         [
-            "d.toml:4: services.web.wake.exec: runs as root; set wake.user to another user, or to root if it needs root"
+            "d.toml:4: services.web.wake.exec: runs as root if dormouse does; set wake.user to another user, or to root if it needs root"
         ]
     );
     assert!(warnings("", false).is_empty());

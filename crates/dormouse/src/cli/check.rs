@@ -3,6 +3,7 @@
 mod credentials;
 mod files;
 mod pool;
+mod rights;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -29,6 +30,8 @@ use super::{ProblemList, out};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CheckFlag {
     Config,
+    DropIn,
+    Polkit,
     Help,
 }
 
@@ -45,17 +48,48 @@ pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
         manual: "Check this file alone, as the argument FILE does; services.d is then not read. \
                  [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
     },
+    Definition {
+        flag: CheckFlag::DropIn,
+        spec: OptSpec { short: None, long: "drop-in", arg: Arg::No, tier: Tier::Extension },
+        value: "",
+        help: &["Print the drop-in for dormouse.service with the rights that the configuration needs"],
+        manual: "Print the drop-in for the shipped dormouse.service with the rights that the configuration needs beyond \
+                 those of the unit, with the reason for each: capabilities, groups, directories, and what started \
+                 programs need. What only other units or files can give is described in its comments.",
+    },
+    Definition {
+        flag: CheckFlag::Polkit,
+        spec: OptSpec { short: None, long: "polkit", arg: Arg::No, tier: Tier::Extension },
+        value: "",
+        help: &["Print the rules with which polkit lets dormouse.service control its units"],
+        manual: "Print the rules with which polkit(8) lets the user of the shipped dormouse.service start, stop, freeze \
+                 and thaw the units of the system's service manager that the configuration names, and no others.",
+    },
     flags::for_help(CheckFlag::Help),
 ];
 
+/// What the command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// What the configuration does.
+    Description,
+    /// The drop-in for the shipped unit.
+    DropIn,
+    /// The rules for polkit.
+    Polkit,
+}
+
 pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut files = Vec::new();
-    let words = flags::read("dormouse check", CHECK, args, |flag, value| match flag {
-        CheckFlag::Config => {
-            files.push(PathBuf::from(value));
-            Ok(())
+    let mut output = Output::Description;
+    let words = flags::read("dormouse check", CHECK, args, |flag, value| {
+        match flag {
+            CheckFlag::Config => files.push(PathBuf::from(value)),
+            CheckFlag::DropIn => output = Output::DropIn,
+            CheckFlag::Polkit => output = Output::Polkit,
+            CheckFlag::Help => return Err(Stop::Help),
         }
-        CheckFlag::Help => Err(Stop::Help),
+        Ok(())
     });
     match words {
         Ok(words) => files.extend(words.into_iter().map(PathBuf::from)),
@@ -65,13 +99,24 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         return out::fail("dormouse check takes one file; see dormouse check --help.");
     }
     let file = files.pop();
-    let outcome = dormouse_config::load(file.as_deref(), Environment::current());
+    let environment = match output {
+        Output::Description => Environment::current(),
+        // The shipped unit belongs to the system's service manager.
+        Output::DropIn | Output::Polkit => Environment::SYSTEM,
+    };
+    let outcome = dormouse_config::load(file.as_deref(), environment);
     for warning in &outcome.warnings {
         out::complain(format_args!("{warning} (warning)"));
     }
     match outcome.result {
         Ok(config) => {
-            let code = out::print(describe(&config));
+            let code = match output {
+                Output::Description => {
+                    out::print(format!("{}{}", describe(&config), rights::describe(&config)))
+                }
+                Output::DropIn => out::print_document(rights::drop_in(&config)),
+                Output::Polkit => out::print_document(rights::polkit(&config)),
+            };
             for warning in files::missing(&config).into_iter().chain(credentials::missing(&config)) {
                 out::complain(format_args!("{warning} (warning)"));
             }

@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn outcome(args: &[&str]) -> ReadResult {
-        match parse(args.iter().map(OsString::from), Environment { root: false }) {
+        match parse(args.iter().map(OsString::from), Environment { system_units: false, root: false }) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }

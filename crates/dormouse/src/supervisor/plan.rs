@@ -148,9 +148,12 @@ mod tests {
                 listen.join(", ")
             );
         }
-        dormouse_config::read(&[dormouse_config::single("x".as_ref(), &text)], Environment { root: true })
-            .result
-            .ok()
+        dormouse_config::read(
+            &[dormouse_config::single("x".as_ref(), &text)],
+            Environment { system_units: true, root: true },
+        )
+        .result
+        .ok()
     }
 
     /// Valid configurations: those with conflicts are filtered out.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes a Debian 13 root with systemd 257 and Podman 5.4 (Quadlet, pasta) in DIR, unless DIR exists:
+# Makes a Debian 13 root with systemd 257, polkit and Podman 5.4 (Quadlet, pasta) in DIR, unless DIR has them:
 #   debian-13.sh DIR        as root
 # The packages come from the mirror of this machine.
 set -euo pipefail
@@ -12,14 +12,16 @@ directory=$(realpath -m "$1")
 # One process makes the files, concurrent ones wait.
 exec 9>"$directory.lock"
 flock 9
-[ ! -e "$directory/etc/debian_version" ] || exit 0
+# The program of the package that was added last.
+[ ! -e "$directory/usr/lib/polkit-1/polkitd" ] || exit 0
+rm -rf --one-file-system "$directory"
 unfinished=$directory.unfinished
 rm -rf --one-file-system "$unfinished"
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)}
 # A new mount namespace, so that nothing stays mounted after a failure.
 unshare --mount mmdebstrap --quiet --mode=root --variant=minbase --keyring=/usr/share/keyrings \
     --include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,netavark,aardvark-dns,passt \
-    --include=slirp4netns,uidmap,fuse-overlayfs,busybox-static,curl,iproute2,nftables,procps,ca-certificates \
+    --include=polkitd,slirp4netns,uidmap,fuse-overlayfs,busybox-static,curl,iproute2,nftables,procps,ca-certificates \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     trixie "$unfinished" "$mirror" >&2

@@ -10,6 +10,9 @@ use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 use dormouse_proxy::listener::unsafe_directory;
 
+/// The directory that the shipped unit creates for its user.
+pub(super) const RUNTIME: &str = "/run/dormouse";
+
 /// Returns a warning for each program and each directory that is missing, and for each directory that dormouse does not
 /// listen in.
 pub(super) fn missing(config: &Config) -> Vec<String> {
@@ -31,7 +34,9 @@ fn path_of(listen: &Listen) -> Option<&Path> {
 
 /// Returns a warning about the directory of a socket.
 fn of_socket(socket: &Path) -> Option<String> {
-    match socket.parent().filter(|parent| !parent.is_dir()) {
+    // The shipped unit creates its directory.
+    let missing = |parent: &&Path| !parent.is_dir() && !parent.starts_with(RUNTIME);
+    match socket.parent().filter(missing) {
         Some(parent) => Some(format!("the directory {} does not exist; create it", parent.display())),
         None => unsafe_directory(socket),
     }

@@ -228,14 +228,46 @@ Nothing is opened or started, and no server is contacted: whether a server that 
 whether an address is free, is not checked. Warnings, which do not prevent a start, are reported on standard error and
 marked (warning). One of them is for a container that a Quadlet unit creates, which is better started as that unit; for it
 the container engine is asked, if it runs.
+.PP
+At the end the command lists what the configuration needs beyond the rights of the shipped dormouse.service, if anything.
+See RIGHTS.
 .SH OPTIONS
 "#,
-    r".SH EXIT STATUS
+    r".SH RIGHTS
+The shipped dormouse.service runs as the user dormouse without capabilities. It can listen on ports from 1024 and in
+/run/dormouse, and connect to servers. Everything else is added as a configuration needs it:
+.PP
+.nf
+mkdir \-p /etc/systemd/system/dormouse.service.d
+dormouse check \-\-drop\-in > /etc/systemd/system/dormouse.service.d/50\-configuration.conf
+dormouse check \-\-polkit > /etc/polkit\-1/rules.d/50\-dormouse.rules
+systemctl daemon\-reload
+.fi
+.PP
+Both files follow the configuration: write them again when it names other ports, programs, paths or units. A restart of
+dormouse.service applies the drop\-in; polkit reads its rules at once. To freeze and thaw units, dormouse also needs the
+shipped policy for the system bus, dormouse.dbus.conf.
+.TP
+Ports below 1024
+need CAP_NET_BIND_SERVICE. With fd:\fINAME\fR a socket unit opens the port, and dormouse needs no capability.
+.TP
+Units
+need polkit and its rules. An alias is listed with the name of its unit.
+.TP
+Containers
+need the group of their engine's socket. Whoever controls an engine that runs as root can become root. A container that
+belongs to a unit (a Quadlet) is better started as that unit.
+.TP
+Programs (exec, commands)
+run as the user dormouse, with the restrictions of the unit: they can write only to the directories that the drop\-in lists.
+The drop\-in lets them generate code, read all of /proc, and set priorities. Add further settings of
+\fBsystemd.exec\fR(5) where a program needs them.
+.SH EXIT STATUS
 0 if the configuration has no errors, with warnings or without. 1 if it has errors.
 .SH FILES
 /etc/dormouse/dormouse.toml, /etc/dormouse/services.d/*.toml
 .SH SEE ALSO
-\fBdormouse.toml\fR(5), \fBdormouse\-run\fR(8)
+\fBdormouse.toml\fR(5), \fBdormouse\-run\fR(8), \fBpolkit\fR(8), \fBsystemd.exec\fR(5)
 ",
 );
 

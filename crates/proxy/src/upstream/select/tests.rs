@@ -41,7 +41,9 @@ impl Scene {
             )
             .unwrap();
         }
-        let config = read(&[single(Path::new("d"), &text)], Environment { root: false }).result.unwrap();
+        let config = read(&[single(Path::new("d"), &text)], Environment { system_units: false, root: false })
+            .result
+            .unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
         let routes = Routes::prepare(config).unwrap();
         let service =

@@ -1,0 +1,95 @@
+//! The unit with the drop-in that `dormouse check --drop-in` prints.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::machine::{Machine, SETTLE, case, ensure};
+use dormouse_tests::{Address, Result, wait};
+
+use super::debian13;
+use super::stage::{LIMIT, Stage, UNIT, ask, ask_at, server, succeed, with_log, write_configuration};
+
+case!(System, ports_below_1024_open_with_the_drop_in, LIMIT, low_port);
+case!(System in debian13::tree, ports_below_1024_open_with_the_drop_in_on_debian_13, LIMIT, low_port);
+case!(System, a_socket_unit_opens_a_port_below_1024_without_a_drop_in, LIMIT, passed_port);
+case!(System, programs_run_and_freeze_with_the_drop_in, LIMIT, program);
+case!(System in debian13::tree, programs_run_and_freeze_with_the_drop_in_on_debian_13, LIMIT, program);
+
+const LOW: &str = "[services.web]\nlisten = ['127.0.0.1:80', 'unix:/run/web-front/web.sock?mode=0666']\n\
+                   to = '127.0.0.1:8081'\n";
+
+fn low_port(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    machine.install(&[("web.service", &server("web", 8081))])?;
+    stage.systemctl(&["start", "web.service"])?;
+    write_configuration(LOW)?;
+    let without = machine.systemctl(&["start", UNIT]);
+    ensure(without.is_err(), || "the unit needs no drop-in for port 80".to_owned())?;
+    stage.systemctl(&["reset-failed", UNIT])?;
+    stage.configure(LOW)?;
+    stage.start()?;
+    ask(80)?;
+    ask_at(&Address::Unix("/run/web-front/web.sock".into()))
+}
+
+fn passed_port(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    machine.install(&[
+        ("web.service", &server("web", 8081)),
+        (
+            "dormouse-web.socket",
+            "[Socket]\nListenStream=127.0.0.1:80\nFileDescriptorName=web\nService=dormouse.service\n",
+        ),
+    ])?;
+    stage.systemctl(&["start", "web.service"])?;
+    stage.configure("[services.web]\nlisten = 'fd:web'\nto = '127.0.0.1:8081'\n")?;
+    stage.systemctl(&["start", "dormouse-web.socket"])?;
+    stage.start()?;
+    ask(80)?;
+    machine
+        .expect(UNIT, "AmbientCapabilities", "")
+        .and_then(|()| machine.expect(UNIT, "CapabilityBoundingSet", ""))
+}
+
+const PROGRAM: &str = "[services.web]\nlisten = '127.0.0.1:8080'\nto = '127.0.0.1:8081'\n\
+                       wake = { exec = ['sh', '-c', 'echo hello from behind >index.html; exec busybox httpd -f -p 127.0.0.1:8081'], \
+                       directory = '/srv/web' }\n\
+                       idle = { freeze = '300ms', stop = '1500ms', minimum_uptime = 0 }\n";
+
+fn program(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    succeed(Command::new("install").args(["-d", "-o", "dormouse", "-g", "dormouse", "/srv/web"]))?;
+    stage.configure(PROGRAM)?;
+    stage.start()?;
+    for _ in 0..2 {
+        ask(8080)?;
+        wait_frozen()?;
+        ask(8080)?;
+        wait_stopped()?;
+    }
+    Ok(())
+}
+
+/// Waits until the program of the service has ended.
+fn wait_stopped() -> Result<()> {
+    wait::until("the end of the program", SETTLE, || {
+        let found = Command::new("pgrep").args(["-u", "dormouse", "-x", "busybox"]).output();
+        Ok((found.doing(|| "run pgrep".to_owned())?.status.code() == Some(1)).then_some(()))
+    })
+    .map_err(|failure| with_log(&failure))
+}
+
+/// Waits until a control group below that of dormouse is frozen.
+fn wait_frozen() -> Result<()> {
+    let group = Path::new("/sys/fs/cgroup/system.slice/dormouse.service");
+    let frozen = || {
+        let groups = fs::read_dir(group).ok()?;
+        groups.flatten().find_map(|entry| {
+            let events = fs::read_to_string(entry.path().join("cgroup.events")).ok()?;
+            events.contains("frozen 1").then_some(())
+        })
+    };
+    wait::until("a frozen control group", SETTLE, || Ok(frozen())).map_err(|failure| with_log(&failure))
+}
