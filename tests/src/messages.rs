@@ -127,6 +127,11 @@ pub const REFUSED_LISTENER: &str = "; it gets no client. ";
 /// A listener that appeared after the start does not belong to the workload, and gets its clients.
 pub const FOREIGN_LISTENER: &str = "; it gets the clients, because it appeared after the start";
 
+/// A listener at `address` gets no client; its process follows.
+pub fn refused_listener_at(address: &str) -> String {
+    format!("{address} belongs to ")
+}
+
 /// The listener of process `pid` at `address` gets no client; the name of the process follows.
 pub fn refused_listener(address: &str, pid: u32) -> String {
     format!("{address} belongs to process {pid} (")
@@ -135,11 +140,6 @@ pub fn refused_listener(address: &str, pid: u32) -> String {
 /// The listener of a process of this user, which dormouse may not see, gets no client.
 pub fn refused_listener_of_user(address: &str, uid: u32) -> String {
     format!("{address} belongs to a process of uid {uid}, ")
-}
-
-/// A start failed while process `pid` had the address.
-pub fn failed_start_beside(address: &str, pid: u32) -> String {
-    format!("; {}", refused_listener(address, pid))
 }
 
 /// The wake state cannot be saved.

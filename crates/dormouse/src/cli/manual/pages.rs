@@ -294,8 +294,7 @@ no limit. A command is a string that is split into words as a shell does, or a l
 "#,
     r#".SH LISTENERS OF OTHER PROGRAMS
 While a workload sleeps, any user of the machine may listen at its TCP address. So each start judges who listens there
-before the server gets a client, and a listener that does not belong to the workload gets none. The log and the error of
-the start name its process.
+before the server gets a client, and a listener that does not belong to the workload gets none. The log names its process.
 .IP \(bu 2
 exec: each listener at the address must belong to the started program or its descendants, also if they are daemons.
 .IP \(bu 2

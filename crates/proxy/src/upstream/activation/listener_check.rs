@@ -174,22 +174,35 @@ impl ListenerCheck {
             if suspects.strict.iter().all(|socket| owner.is_evident(socket)) {
                 return Outcome::Own(Box::new(suspects));
             }
-            let strict = suspects.strict.clone();
-            let judged = in_thread(move || judge(&owner, &strict)).await;
-            if let Some((Verdict::Stranger(_), cookie)) = &judged {
-                // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
-                let now = self.suspects(peer, local).await;
-                if !now.is_ok_and(|now| now.strict.iter().any(|socket| socket.cookie == *cookie)) {
-                    return Outcome::Failed;
-                }
-                self.refused.record(*cookie);
-            }
-            let verdict = judged.map(|(verdict, _)| verdict);
-            if let Err(outcome) = self.outcome(verdict, &peer.to_string()) {
-                return outcome;
+            let judging = Arc::clone(self).judge_strictly(owner, suspects.strict.clone(), peer, local);
+            // A task, so that the log names the stranger even if the program ends meanwhile because the address is taken.
+            match tokio::spawn(judging).await {
+                Ok(Ok(())) => {}
+                Ok(Err(outcome)) => return outcome,
+                Err(_) => return Outcome::Failed,
             }
         }
         Outcome::Own(Box::new(suspects))
+    }
+
+    /// Judges sockets that must belong to the workload, and reports what comes of it.
+    async fn judge_strictly(
+        self: Arc<Self>,
+        owner: Owner,
+        strict: Vec<InetSocket>,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> Result<(), Outcome> {
+        let judged = in_thread(move || judge(&owner, &strict)).await;
+        if let Some((Verdict::Stranger(_), cookie)) = &judged {
+            // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
+            let now = self.suspects(peer, local).await;
+            if !now.is_ok_and(|now| now.strict.iter().any(|socket| socket.cookie == *cookie)) {
+                return Err(Outcome::Failed);
+            }
+            self.refused.record(*cookie);
+        }
+        self.outcome(judged.map(|(verdict, _)| verdict), &peer.to_string())
     }
 
     /// Returns the sockets to judge. The order matters: a connection that waits in a queue afterwards was taken by one of
