@@ -1,7 +1,8 @@
 //! The control group of one run of a program, below the group of dormouse, where dormouse may create one.
 //!
-//! The processes of the program are in it from their first instruction. No process is ever moved, because the kernel
-//! moves processes by their numbers, which may mean others meanwhile.
+//! The processes of the program are in it from their first instruction: the process joins before it executes the
+//! program. No other process is ever moved, because the kernel moves processes by their numbers, which may mean others
+//! meanwhile.
 
 use std::fs::{self, File};
 use std::io;
@@ -54,12 +55,22 @@ impl ControlGroup {
         Self { path: own.join(&name), name }
     }
 
-    /// Opens the directory of the group.
+    /// Opens the list of its members, to which a process writes 0 to join.
     ///
     /// # Errors
     /// When the group was removed, or no descriptors are left.
-    pub(super) fn open(&self) -> io::Result<File> {
-        File::open(&self.path)
+    pub(super) fn members(&self) -> io::Result<File> {
+        File::options().write(true).open(self.path.join("cgroup.procs"))
+    }
+
+    /// Returns whether a process is in the group or in a group below it.
+    pub(super) fn has_members(&self) -> bool {
+        self.has_event("populated 1")
+    }
+
+    fn has_event(&self, event: &str) -> bool {
+        fs::read_to_string(self.path.join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == event))
     }
 
     /// Freezes or thaws all processes in the group.
@@ -72,8 +83,7 @@ impl ControlGroup {
 
     /// Returns whether all processes in the group are frozen.
     pub(super) fn is_frozen(&self) -> bool {
-        fs::read_to_string(self.path.join("cgroup.events"))
-            .is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
+        self.has_event("frozen 1")
     }
 
     /// Kills all processes in the group at once. Does nothing before Linux 5.14.

@@ -1,14 +1,13 @@
 //! Supervises the program and its descendants: carries out requests, and reports events.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dormouse_sys::fd_limit;
-use dormouse_sys::spawn::{SpawnError, spawn_into};
+use dormouse_sys::spawn::join_group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, getpid};
 
@@ -97,22 +96,18 @@ impl Guard {
 
     /// Starts the program, in a control group of its own where possible.
     fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
-        if let Some(group) = ControlGroup::create(getpid()) {
-            let started = group.open().map_err(SpawnError::Group);
-            match started.and_then(|directory| spawn_into(command, directory.as_fd())) {
-                Ok(pid) => {
-                    self.freezer = Freezer::new(Some(group));
-                    return Ok(pid);
-                }
-                Err(SpawnError::Program(error)) => {
-                    group.remove();
-                    return Err(error);
-                }
-                Err(SpawnError::Group(_)) => group.remove(),
-            }
+        let group = ControlGroup::create(getpid());
+        if let Some(members) = group.as_ref().and_then(|group| group.members().ok()) {
+            join_group(command, members.into());
         }
-        let child = command.spawn()?;
-        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::Other.into())
+        let spawned = command.spawn();
+        match group {
+            // An empty group is one that the kernel did not let the program join, or a program that has ended.
+            Some(group) if spawned.is_ok() && group.has_members() => self.freezer = Freezer::new(Some(group)),
+            Some(group) => group.remove(),
+            None => {}
+        }
+        i32::try_from(spawned?.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::Other.into())
     }
 
     /// Serves requests until the program and all its descendants have ended.
