@@ -86,12 +86,16 @@ fn each_threat_has_a_test() -> Result<(), Box<dyn Error>> {
     }
     let model = fs::read_to_string(Path::new(TOP).join("SECURITY.md"))?;
     let rows = model.lines().skip_while(|line| !line.starts_with("| who | tries |")).skip(2);
+    // Tests in a virtual machine or a namespace are defined by a macro: case!(System, NAME, …).
+    let is_defined = |name: &str| {
+        sources.contains(&format!("fn {name}(")) || sources.contains(&format!("case!(System, {name},"))
+    };
     let mut missing = Vec::new();
     let mut count = 0;
     for row in rows.take_while(|line| line.starts_with('|')) {
         let tests = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
         let names: Vec<_> = quoted(tests).collect();
-        if names.is_empty() || names.iter().any(|name| !sources.contains(&format!("fn {name}("))) {
+        if names.is_empty() || !names.iter().all(|name| is_defined(name)) {
             missing.push(row.to_owned());
         }
         count += 1;

@@ -3,7 +3,6 @@
 mod credentials;
 mod files;
 mod pool;
-mod rights;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -112,10 +111,10 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(config) => {
             let code = match output {
                 Output::Description => {
-                    out::print(format!("{}{}", describe(&config), rights::describe(&config)))
+                    out::print(format!("{}{}", describe(&config), dormouse_units::describe(&config)))
                 }
-                Output::DropIn => out::print_document(rights::drop_in(&config)),
-                Output::Polkit => out::print_document(rights::polkit(&config)),
+                Output::DropIn => out::print_document(dormouse_units::drop_in(&config)),
+                Output::Polkit => out::print_document(dormouse_units::polkit(&config)),
             };
             for warning in files::missing(&config).into_iter().chain(credentials::missing(&config)) {
                 out::complain(format_args!("{warning} (warning)"));

@@ -9,9 +9,7 @@ use dormouse_activate::exec::Exec;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 use dormouse_proxy::listener::unsafe_directory;
-
-/// The directory that the shipped unit creates for its user.
-pub(super) const RUNTIME: &str = "/run/dormouse";
+use dormouse_units::RUNTIME;
 
 /// Returns a warning for each program and each directory that is missing, and for each directory that dormouse does not
 /// listen in.

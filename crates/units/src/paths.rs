@@ -7,7 +7,7 @@ use dormouse_activate::ActivatorConfig;
 use dormouse_config::model::{Config, Listen};
 use dormouse_core::address::{ListenAddress, Target};
 
-use super::super::files::RUNTIME;
+use super::RUNTIME;
 use super::files::{Access, Files, group_name};
 use super::{Need, Remedy, Setting, rules};
 
@@ -147,8 +147,8 @@ fn in_run(directory: &Path) -> Option<(&Path, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::Permissions;
     use super::*;
+    use crate::files::Permissions;
 
     fn settings(need: Option<Need>) -> Vec<String> {
         match need.map(|need| need.remedy) {

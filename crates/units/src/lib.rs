@@ -1,4 +1,12 @@
-//! What a configuration needs beyond the rights of the shipped unit, docs/examples/dormouse.service.
+//! Unit files and rules for the rights that a configuration needs beyond those of the shipped unit,
+//! docs/examples/dormouse.service.
+//!
+//! Each need has its place in the configuration, a reason and a remedy: lines in a drop-in, or advice. One table
+//! (`rules`) leads from the configuration to the needs; paths and engines have modules of their own, because they
+//! depend on files.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod drop_in;
 mod engines;
@@ -16,6 +24,9 @@ use self::files::Files;
 
 /// The user of the shipped unit, and the name of its group.
 const USER: &str = "dormouse";
+
+/// The directory that the shipped unit creates for its user.
+pub const RUNTIME: &str = "/run/dormouse";
 
 /// A right that a part of the configuration needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +66,17 @@ fn needs(config: &Config, files: &Files) -> Vec<Need> {
 }
 
 /// Returns the drop-in for the unit.
-pub(super) fn drop_in(config: &Config) -> String {
+pub fn drop_in(config: &Config) -> String {
     drop_in::text(&needs(config, &Files::system()))
 }
 
 /// Returns the rules for polkit.
-pub(super) fn polkit(config: &Config) -> String {
+pub fn polkit(config: &Config) -> String {
     polkit::text(&polkit::units(config, unit_names::primary))
 }
 
 /// Describes what the configuration needs. Empty if the unit's rights suffice.
-pub(super) fn describe(config: &Config) -> String {
+pub fn describe(config: &Config) -> String {
     let mut text = String::new();
     let needs = needs(config, &Files::system());
     // Writing to a String cannot fail.

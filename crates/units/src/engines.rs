@@ -67,8 +67,8 @@ fn opened(socket: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::Permissions;
     use super::*;
+    use crate::files::Permissions;
 
     #[test]
     fn the_socket_of_an_engine_needs_its_group_or_a_drop_in() {
