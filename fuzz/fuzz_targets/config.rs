@@ -10,7 +10,7 @@ fuzz_target!(|input: (bool, bool, &str)| {
     let (root, of_one_service, text) = input;
     let path = PathBuf::from("web.toml");
     let source = Source { path, text: text.to_owned(), of_one_service };
-    let outcome = read(&[source], Environment { root });
+    let outcome = read(&[source], Environment { system_units: root, root });
     match outcome.result {
         Ok(config) => assert!(!config.services.is_empty()),
         Err(problems) => {
