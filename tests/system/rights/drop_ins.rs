@@ -16,6 +16,9 @@ case!(System in debian13::tree, ports_below_1024_open_with_the_drop_in_on_debian
 case!(System, a_socket_unit_opens_a_port_below_1024_without_a_drop_in, LIMIT, passed_port);
 case!(System, programs_run_and_freeze_with_the_drop_in, LIMIT, program);
 case!(System in debian13::tree, programs_run_and_freeze_with_the_drop_in_on_debian_13, LIMIT, program);
+case!(System, programs_run_as_another_user_with_the_drop_in, LIMIT, program_of_another_user);
+case!(System in debian13::tree, programs_run_as_another_user_on_debian_13, LIMIT, program_of_another_user);
+case!(System, the_credentials_of_clients_pass_with_the_drop_in, LIMIT, credentials);
 
 const LOW: &str = "[services.web]\nlisten = ['127.0.0.1:80', 'unix:/run/web-front/web.sock?mode=0666']\n\
                    to = '127.0.0.1:8081'\n";
@@ -72,13 +75,61 @@ fn program(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// The same program as another user, who owns its directory.
+fn program_of_another_user(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    succeed(Command::new("install").args(["-d", "-o", "daemon", "-g", "daemon", "/srv/web"]))?;
+    stage.configure(&PROGRAM.replace("directory =", "user = 'daemon', directory ="))?;
+    stage.start()?;
+    for _ in 0..2 {
+        ask(8080)?;
+        ensure(program_runs_as("daemon")?, || "the program does not run as daemon".to_owned())?;
+        wait_frozen()?;
+        ask(8080)?;
+        wait_stopped_as("daemon")?;
+    }
+    Ok(())
+}
+
+/// The service manager names the instances of a socket unit by the number, the process and the user of the client.
+const WHO: [(&str, &str); 2] = [
+    ("who.socket", "[Socket]\nListenStream=/run/who.sock\nSocketMode=0666\nAccept=yes\n"),
+    ("who@.service", "[Service]\nExecStart=echo %i\nStandardInput=socket\nStandardOutput=socket\n"),
+];
+
+fn credentials(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    machine.install(&WHO)?;
+    stage.systemctl(&["start", "who.socket"])?;
+    stage.configure(
+        "[services.who]\nlisten = 'unix:/run/dormouse/who.sock?mode=0666'\nto = '/run/who.sock'\n\
+         peer_credentials = 'pass'\n",
+    )?;
+    stage.start()?;
+    for uid in ["1234", "65534"] {
+        let client = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/dormouse/who.sock'); \
+                      s.shutdown(socket.SHUT_WR); print(s.makefile().read())";
+        let ids = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()];
+        let seen = succeed(Command::new("setpriv").args(ids).args(["/usr/bin/python3", "-c", client]))
+            .map_err(|failure| with_log(&failure))?;
+        ensure(seen.trim().rsplit('-').next() == Some(uid), || format!("user {uid} is seen as {seen}"))?;
+    }
+    Ok(())
+}
+
 /// Waits until the program of the service has ended.
 fn wait_stopped() -> Result<()> {
-    wait::until("the end of the program", SETTLE, || {
-        let found = Command::new("pgrep").args(["-u", "dormouse", "-x", "busybox"]).output();
-        Ok((found.doing(|| "run pgrep".to_owned())?.status.code() == Some(1)).then_some(()))
-    })
-    .map_err(|failure| with_log(&failure))
+    wait_stopped_as("dormouse")
+}
+
+fn wait_stopped_as(user: &str) -> Result<()> {
+    wait::until("the end of the program", SETTLE, || Ok((!program_runs_as(user)?).then_some(())))
+        .map_err(|failure| with_log(&failure))
+}
+
+fn program_runs_as(user: &str) -> Result<bool> {
+    let found = Command::new("pgrep").args(["-u", user, "-x", "busybox"]).output();
+    Ok(found.doing(|| "run pgrep".to_owned())?.status.success())
 }
 
 /// Waits until a control group below that of dormouse is frozen.
