@@ -140,7 +140,7 @@ impl Log {
     pub fn json(&self, level: Level, members: &str, fields: &str) {
         if self.is_enabled(level) {
             let now = Utc(SystemTime::now());
-            let object = format_args!(r#"{{"time":"{now}","level":"{level}",{members}}}"#);
+            let object = format!(r#"{{"time":"{now}","level":"{level}",{members}}}"#);
             // JSON has its own escapes, and none of these is left.
             self.write_line(level, &Escaped(object).to_string(), fields);
         }
