@@ -4,8 +4,12 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid, getegid, geteuid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{
+    CapabilitySet, capabilities, clear_ambient_capability_set, set_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
 
 /// The user and the groups of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,27 @@ pub struct Identity {
     pub gid: u32,
     /// The supplementary groups.
     pub groups: Vec<u32>,
+}
+
+/// Makes the process of a command give up the capabilities that would survive the execution of the program: the ambient
+/// and the inheritable ones (capabilities(7)). Those of root follow from its user ID and are not changed.
+pub fn drop_inherited_capabilities(command: &mut Command) {
+    let drop = || {
+        match clear_ambient_capability_set() {
+            // Before Linux 4.3 there are none.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // A filter of system calls may forbid it. Few files make use of what remains then.
+        if let Ok(mut sets) = capabilities(None) {
+            sets.inheritable = CapabilitySet::empty();
+            let _ = set_capabilities(None, sets);
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes three system calls with values of its own. It takes no lock,
+    // allocates nothing and cannot panic.
+    unsafe { command.pre_exec(drop) };
 }
 
 impl Identity {
@@ -69,6 +94,33 @@ mod tests {
         assert_eq!(field("Uid:"), [64_321; 4]);
         assert_eq!(field("Gid:"), [64_322; 4]);
         assert_eq!(field("Groups:"), [64_323, 64_324]);
+    }
+
+    #[test]
+    fn a_program_inherits_no_capabilities() {
+        let status = |drop: bool| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status"]);
+            if drop {
+                drop_inherited_capabilities(&mut command);
+            }
+            String::from_utf8(command.output().unwrap().stdout).unwrap()
+        };
+        let none = "CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\n";
+        assert_eq!(status(true), none);
+        if !geteuid().is_root() {
+            return;
+        }
+        // With an ambient capability of this thread the test can fail.
+        let before = capabilities(None).unwrap();
+        let mut sets = before;
+        sets.inheritable = CapabilitySet::KILL;
+        set_capabilities(None, sets).unwrap();
+        rustix::thread::configure_capability_in_ambient_set(CapabilitySet::KILL, true).unwrap();
+        assert_ne!(status(false), none);
+        assert_eq!(status(true), none);
+        clear_ambient_capability_set().unwrap();
+        set_capabilities(None, before).unwrap();
     }
 
     #[test]

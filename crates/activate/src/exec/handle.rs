@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::control_group::ControlGroup;
-use super::protocol::{GuardArguments, GuardEvent, GuardRequest};
+use super::protocol::{GuardArguments, GuardEvent, GuardRequest, RUN_ID, guard_environment};
 use crate::process::{HeldProcess, parse_pid};
 
 /// The program of the guard: this version of dormouse, even if another one was installed meanwhile.
@@ -27,8 +27,6 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 const MAX_EVENT: usize = 4096;
 /// The time that killed processes may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The variable that identifies the program's processes when the guard is gone.
-const RUN_ID: &str = "DORMOUSE_RUN";
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -72,7 +70,7 @@ impl GuardHandle {
         let run_id = new_run_id();
         let mut command = Command::new(PROGRAM.get().map_or(OWN_PROGRAM.as_ref(), PathBuf::as_path));
         command.arg0("dormouse").arg("guard").args(arguments.to_words());
-        command.env_clear().envs(environment).env(RUN_ID, &run_id);
+        command.env_clear().envs(guard_environment(environment, &run_id));
         if let Some(directory) = &directory {
             command.current_dir(directory);
         }

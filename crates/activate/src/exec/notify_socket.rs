@@ -99,7 +99,12 @@ impl NotifySocket {
         let receive = || datagram::receive_from(socket, &mut message);
         let (length, sender) = socket.async_io(Interest::READABLE, receive).await.ok()?;
         self.received += 1;
-        Some(self.judge(message.get(..length).unwrap_or_default(), sender, guard))
+        let message = self.judge(message.get(..length).unwrap_or_default(), sender, guard);
+        if matches!(message, Message::Foreign { .. }) {
+            // Any user may send, and to judge a sender takes time.
+            self.received = BURST;
+        }
+        Some(message)
     }
 
     fn judge(&self, message: &[u8], sender: Option<Credentials>, guard: Option<Pid>) -> Message {

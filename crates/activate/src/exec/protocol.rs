@@ -3,12 +3,44 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_sys::identity::Identity;
 
 use crate::process::Termination;
+
+/// Precedes the names of the program's variables in the environment of its guard. The guard keeps the rights of dormouse,
+/// and variables such as `LD_PRELOAD` must have no effect on it.
+const VARIABLE_PREFIX: &str = "PROGRAM:";
+/// The variable that identifies the program's processes when the guard is gone.
+pub(super) const RUN_ID: &str = "DORMOUSE_RUN";
+
+/// Returns the environment of a guard for a program with these variables.
+pub(super) fn guard_environment(
+    program: Vec<(OsString, OsString)>,
+    run_id: &str,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    let hidden = program.into_iter().map(|(name, value)| {
+        let mut hidden = OsString::from(VARIABLE_PREFIX);
+        hidden.push(name);
+        (hidden, value)
+    });
+    hidden.chain([(RUN_ID.into(), run_id.into())])
+}
+
+/// Returns the environment of the program, in its guard.
+pub(super) fn program_environment() -> Vec<(OsString, OsString)> {
+    let shown = |(name, value): (OsString, OsString)| {
+        if name == RUN_ID {
+            return Some((name, value));
+        }
+        let name = name.as_bytes().strip_prefix(VARIABLE_PREFIX.as_bytes())?;
+        Some((OsStr::from_bytes(name).to_owned(), value))
+    };
+    std::env::vars_os().filter_map(shown).collect()
+}
 
 /// What a guard starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -131,11 +131,14 @@ impl Owner {
     pub fn judge_unix(&self, listener: Credentials) -> Verdict {
         let Rule::Descendants(guard) = &self.0 else { return Verdict::Own };
         let own = descendants(*guard);
-        let is_own = listener.pid.is_some_and(|pid| own.contains(&pid));
         // A program that becomes a daemon after it listens has left its number to nobody.
         let has_ended = listener.pid.is_none_or(|pid| proc::names(pid).is_empty());
         // Root is trusted with everything, and the program began as the user of dormouse.
         let trusted = [0, rustix::process::geteuid().as_raw()].contains(&listener.uid);
+        // The kernel keeps the number of an ended process in the socket, which one of the program's may have now.
+        let is_own = listener
+            .pid
+            .is_some_and(|pid| own.contains(&pid) && (trusted || proc::users(pid).contains(&listener.uid)));
         let same_user = || own.iter().any(|pid| proc::users(*pid).contains(&listener.uid));
         if is_own || (has_ended && (trusted || same_user())) {
             return Verdict::Own;
@@ -240,17 +243,17 @@ mod tests {
         assert_eq!(Owner(Rule::Descendants(parent)).judge(&socket(&listener)), Verdict::Own);
     }
 
-    /// Another process that listens, until it is dropped. Its name is that of the program.
+    /// Another process that listens, until it is dropped.
     struct Other(std::process::Child, InetSocket);
 
     impl Other {
         fn listen(name: &str) -> Self {
             use std::io::{BufRead as _, BufReader};
-            use std::os::unix::process::CommandExt as _;
-            let script = "import socket; s = socket.create_server(('127.0.0.1', 0)); \
-                          print(s.getsockname()[1], flush=True); input()";
+            // python3 may be a script that starts another program, so the process names itself.
+            let script = "import socket, sys; open('/proc/self/comm', 'w').write(sys.argv[1]); \
+                          s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()";
             let mut command = std::process::Command::new("python3");
-            command.arg0(name).args(["-c", script]);
+            command.args(["-c", script, name]);
             command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
             let mut child = command.spawn().unwrap();
             let mut line = String::new();
@@ -306,5 +309,7 @@ mod tests {
         assert_eq!(parent.judge_unix(listener(uid, Some(u32::MAX))), Verdict::Own);
         assert!(matches!(parent.judge_unix(listener(uid + 1, None)), Verdict::Stranger(_)));
         assert!(matches!(nobody.judge_unix(listener(uid, Some(own))), Verdict::Stranger(_)));
+        // The number of a process that another user's listener came from is now that of a descendant.
+        assert!(matches!(parent.judge_unix(listener(64_321, Some(own))), Verdict::Stranger(_)));
     }
 }

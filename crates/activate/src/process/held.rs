@@ -1,12 +1,16 @@
 //! A process that a file descriptor holds. The kernel gives the number of an ended process to a new one, so a number
 //! alone may mean another process by the time it is used.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
 use dormouse_sys::pidfd;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+/// The largest part of a file in /proc that is read, in bytes. A process chooses the length of its environment.
+const MAX_FILE: u64 = 1 << 20;
 
 /// A process that stays the same one, whatever happens to its number.
 #[derive(Debug)]
@@ -62,7 +66,9 @@ impl HeldProcess {
 
     /// Reads a file of the process in /proc. Returns `None` if the process was reaped or the file cannot be read.
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let text = fs::read(format!("/proc/{}/{name}", self.pid)).ok()?;
+        let file = File::open(format!("/proc/{}/{name}", self.pid)).ok()?;
+        let mut text = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut text).ok()?;
         // The number still means this process, so it did when the file was read.
         self.exists().then_some(text)
     }

@@ -21,6 +21,7 @@ pub(crate) fn new_command(program: &OsStr, service: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(environment(service));
     dormouse_sys::fd_limit::restore_for(command.as_std_mut());
+    dormouse_sys::identity::drop_inherited_capabilities(command.as_std_mut());
     command
 }
 

@@ -139,3 +139,17 @@ async fn a_start_is_quick() {
     assert!(matches!(rig.event().await, Event::Thawed));
     rig.close().await;
 }
+
+#[tokio::test]
+async fn variables_of_the_program_have_no_effect_on_the_guard() {
+    let mut program = shell(
+        "echo \"program $LD_LIBRARY_PATH\"; echo \"guard $(tr '\\0' '\\n' </proc/$PPID/environ | grep -c ^LD_)\"; exec sleep 1000",
+    );
+    program.environment.push(("LD_LIBRARY_PATH".into(), "/srv/of-another-user".into()));
+    let mut rig = Rig::new(program);
+    rig.start().await;
+    assert_eq!(rig.line("program ").await, "/srv/of-another-user");
+    assert_eq!(rig.line("guard ").await, "0");
+    rig.stop().await;
+    rig.close().await;
+}

@@ -82,7 +82,7 @@ time.sleep(1000)",
     rig.start().await;
     assert!(matches!(rig.event().await, Event::Ready));
     let lines = rig.lines();
-    let status: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("notice: ")).collect();
+    let status: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("STATUS=")).collect();
     assert_eq!(status, [&*format!("{}…", "x".repeat(512)), "well"]);
     rig.stop().await;
     rig.close().await;

@@ -28,7 +28,8 @@ const HANDLED_SIGNALS: [Signal; 6] =
 
 /// Runs a guard. The arguments are those after the subcommand. Standard input is the socket to dormouse.
 ///
-/// A guard reads nothing from its environment, which is that of the program.
+/// A guard reads nothing from its environment but the variables of its program, whose names are hidden from the dynamic
+/// linker and all libraries.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Some(arguments) = GuardArguments::parse(args) else {
         return fail("This is an internal command of dormouse; do not run it directly.");

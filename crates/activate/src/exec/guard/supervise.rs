@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dormouse_sys::fd_limit;
+use dormouse_sys::identity::drop_inherited_capabilities;
 use dormouse_sys::spawn::join_group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, getpid};
 
 use super::super::control_group::ControlGroup;
-use super::super::protocol::{GuardArguments, GuardEvent, GuardRequest};
+use super::super::protocol::{GuardArguments, GuardEvent, GuardRequest, program_environment};
 use super::descendants::{Reaped, descendants, reap, signal_all};
 use super::freezer::{Freezer, Progress};
 use crate::process::Termination;
@@ -81,6 +82,9 @@ impl Guard {
         if let Some(identity) = &arguments.identity {
             identity.apply_to(&mut command);
         }
+        // The guard keeps its capabilities: it signals processes of other users.
+        drop_inherited_capabilities(&mut command);
+        command.env_clear().envs(program_environment());
         match self.spawn(&mut command) {
             Ok(pid) => {
                 self.main = Some(pid);

@@ -7,8 +7,8 @@ use rustix::process::{Pid, geteuid};
 
 use crate::process::{HeldProcess, parse_pid};
 
-/// The number of steps from a process to its parent that are tried.
-const MAX_STEPS: u32 = 1000;
+/// The number of steps from a process to its parent that are tried. Each costs reads in /proc, and any user may send.
+const MAX_STEPS: u32 = 32;
 /// The number of the guard's children that are looked at.
 const MAX_CHILDREN: usize = 64;
 
