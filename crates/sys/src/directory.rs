@@ -63,6 +63,11 @@ fn is_trusted(us: u32, uid: u32) -> bool {
     uid == 0 || uid == us
 }
 
+/// Returns whether users without privileges may place names in a directory.
+fn may_be_placed(directory: &Stat) -> bool {
+    Mode::from_raw_mode(directory.st_mode).intersects(Mode::WGRP | Mode::WOTH)
+}
+
 fn own_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -113,6 +118,8 @@ pub struct Directory {
     found: Stat,
     /// Another user may replace a name on the path.
     redirectable: bool,
+    /// The first directory on the path in which every user may replace the names of others, and its owner.
+    open_to_all: Option<(PathBuf, u32)>,
 }
 
 impl Directory {
@@ -136,10 +143,13 @@ impl Directory {
         let (mut fd, mut found) = root()?;
         let mut seen = PathBuf::from("/");
         let mut names = names_of(path);
-        let (mut links, mut redirectable) = (0, false);
+        let (mut links, mut redirectable, mut open_to_all) = (0, false, None);
         while let Some(name) = names.pop() {
             let writer = Writer::beside(us, &found);
             redirectable |= writer.is_some();
+            if writer == Some(Writer::Everybody) && open_to_all.is_none() {
+                open_to_all = Some((seen.clone(), found.st_uid));
+            }
             match openat(&fd, &name, DIRECTORY, Mode::empty()) {
                 Ok(next) => {
                     found = fstat(&next)?;
@@ -150,7 +160,8 @@ impl Directory {
                 Err(Errno::NOTDIR | Errno::LOOP) => {
                     let link = openat(&fd, &name, FILE, Mode::empty())?;
                     let owner = link_owner(&link)?;
-                    if writer.is_some() && !is_trusted(us, owner) {
+                    // In a sticky directory others may place names, although they may not replace those of others.
+                    if (writer.is_some() || may_be_placed(&found)) && !is_trusted(us, owner) {
                         return Err(DirectoryError::ForeignLink { link: seen.join(&name), owner });
                     }
                     links += 1;
@@ -168,7 +179,10 @@ impl Directory {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Self { fd, path: path.to_owned(), found, redirectable })
+        if Writer::beside(us, &found) == Some(Writer::Everybody) && open_to_all.is_none() {
+            open_to_all = Some((seen, found.st_uid));
+        }
+        Ok(Self { fd, path: path.to_owned(), found, redirectable, open_to_all })
     }
 
     /// Opens the directory of a file by the file's absolute path. Returns the name of the file, too.
@@ -187,9 +201,10 @@ impl Directory {
         Writer::of(&self.found)
     }
 
-    /// Returns the number of the directory's owner.
-    pub fn owner(&self) -> u32 {
-        self.found.st_uid
+    /// Returns the first directory on the path, this one included, in which every user may replace the names of others,
+    /// and the number of its owner.
+    pub fn open_to_all(&self) -> Option<(&Path, u32)> {
+        self.open_to_all.as_ref().map(|(path, owner)| (path.as_path(), *owner))
     }
 
     /// Opens a file of this directory for its properties (`O_PATH`). A symbolic link is opened itself.

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use dormouse_config::listen_options::FileOptions;
-use dormouse_sys::directory::{Directory, DirectoryError, PrivateDirectory, Writer};
+use dormouse_sys::directory::{Directory, DirectoryError, PrivateDirectory};
 use dormouse_sys::users::user_name;
 use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, statat};
 use rustix::io::Errno;
@@ -59,11 +59,11 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
 fn open_directory(path: &Path) -> Result<(Directory, OsString), StepError> {
     let opened = Directory::of_file(path).map_err(|error| match error {
         DirectoryError::System(error) => ("bind", error),
-        link @ DirectoryError::ForeignLink { .. } => ("find its directory", io::Error::other(link)),
+        link @ DirectoryError::ForeignLink { .. } => ("unsafe path", io::Error::other(link)),
     })?;
-    match UnsafeDirectory::of(&opened.0, path) {
+    match UnsafeDirectory::of(&opened.0) {
         None => Ok(opened),
-        Some(refused) => Err(("use its directory", io::Error::other(refused))),
+        Some(refused) => Err(("unsafe directory", io::Error::other(refused))),
     }
 }
 
@@ -71,7 +71,7 @@ fn open_directory(path: &Path) -> Result<(Directory, OsString), StepError> {
 /// that is missing or that cannot be entered is no reason.
 pub fn unsafe_directory(path: &Path) -> Option<String> {
     match Directory::of_file(path) {
-        Ok((directory, _)) => UnsafeDirectory::of(&directory, path).map(|refused| refused.to_string()),
+        Ok((directory, _)) => UnsafeDirectory::of(&directory).map(|refused| refused.to_string()),
         Err(DirectoryError::System(_)) => None,
         Err(link @ DirectoryError::ForeignLink { .. }) => Some(link.to_string()),
     }
@@ -85,12 +85,10 @@ struct UnsafeDirectory {
 }
 
 impl UnsafeDirectory {
-    fn of(directory: &Directory, path: &Path) -> Option<Self> {
-        // Its owner and its group are the choice of the administrator, who made the directory for them.
-        (directory.writer() == Some(Writer::Everybody)).then(|| Self {
-            path: path.parent().map(Path::to_owned).unwrap_or_default(),
-            owner: directory.owner(),
-        })
+    fn of(directory: &Directory) -> Option<Self> {
+        // Owners and groups are the choice of the administrator, who made the directories for them.
+        let (path, owner) = directory.open_to_all()?;
+        Some(Self { path: path.to_owned(), owner })
     }
 }
 

@@ -100,6 +100,9 @@ fn a_link_that_another_user_may_have_placed_is_not_followed() {
         "{error}"
     );
     assert!(error.to_string().contains("write the path without it"), "{error}");
+    // In a sticky directory others cannot replace a link, but place one.
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(matches!(Directory::open_as(us, &link), Err(DirectoryError::ForeignLink { .. })));
     // The user's own links, and links of others in a directory of root or of this user.
     Directory::open_as(owner, &link).unwrap();
     fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();

@@ -173,13 +173,25 @@ fn the_kernel_shows_the_path_unless_others_can_redirect_it() {
 }
 
 #[test]
+fn a_directory_that_every_user_may_replace_is_refused() {
+    let directory = directory("above");
+    let below = directory.join("app");
+    fs::create_dir(&below).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let (operation, error) = open_plainly(&below.join("s")).unwrap_err();
+    assert_eq!(operation, "unsafe directory");
+    assert!(error.to_string().contains(&format!("(chmod +t {})", directory.display())), "{error}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_directory_in_which_every_user_may_replace_the_socket_is_refused() {
     let directory = directory("open");
     let path = directory.join("s");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     let (operation, error) = open_plainly(&path).unwrap_err();
     let said = error.to_string();
-    assert_eq!(operation, "use its directory");
+    assert_eq!(operation, "unsafe directory");
     assert!(
         said.contains(&format!("(chmod +t {})", directory.display())) && said.contains("owner "),
         "{said}"
