@@ -56,6 +56,7 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          beyond the rights of the shipped unit (see --drop-in)\n\
          \x20 services.web.wake.exec: starts a program, which has the rights of the unit\n\
          \x20 services.web.wake.exec: is frozen by a control group; without it by SIGSTOP\n\
+         \x20 services.web.wake.exec: runs as the user root\n\
          \x20 services.web.listen: creates /run/web.sock\n\
          \x20 services.web.to: creates /run/b.sock\n"
     );

@@ -123,7 +123,7 @@ mod tests {
         }
         assert_eq!(
             *lines.lock().unwrap(),
-            [format!("{}…", "ä".repeat(MAX_STATUS / 2)), "all well".to_owned()]
+            [format!("STATUS={}…", "ä".repeat(MAX_STATUS / 2)), "STATUS=all well".to_owned()]
         );
         for number in 0..20_000 {
             log.status(&number.to_string());

@@ -276,7 +276,7 @@ fn credentials_are_passed_between_unix_sockets_only() {
     assert_eq!(
         read("*:80", "dns:a:80").unwrap_err(),
         [
-            "d.toml:4: services.web.peer_credentials: the clients of [::]:80 have no user; keep only UNIX sockets in \
+            "d.toml:4: services.web.peer_credentials: the clients of *:80 have no user; keep only UNIX sockets in \
              listen, or write own",
             "d.toml:4: services.web.peer_credentials: the server dns:a:80 does not see users; write the address of a \
              UNIX socket, or own",
