@@ -241,7 +241,7 @@ fn a_client_without_permission_does_not_take_the_server_down() {
 #[test]
 fn a_dormouse_that_is_not_root_passes_credentials_with_two_capabilities() {
     let dir = directory();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     let _server = server(&dir, "0660");
     await_server(&dir);
     let dir_name = dir.path().display();
@@ -270,7 +270,7 @@ fn a_dormouse_that_is_not_root_passes_credentials_with_two_capabilities() {
 #[test]
 fn pass_needs_two_capabilities() {
     let dir = directory();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     let text = format!(
         "[services.main]\nlisten = \"{0}/front\"\nto = \"{0}/server\"\n{PASS}\n",
         dir.path().display()
