@@ -136,13 +136,8 @@ fn the_end_of_a_killed_guards_program_kills_no_unrelated_process() {
     for round in 1..=TRIES {
         drive.send("start");
         drive.wait_for("the program runs", |text| text.matches(RUNNING).count() == 2 * round);
-        // With few numbers a search may miss a process.
-        let mut guard = None;
-        until("the guard is found", || {
-            guard = drive.all().into_iter().find(|pid| is_guard(*pid));
-            guard.is_some()
-        });
-        Watched::new(guard.unwrap()).kill();
+        let guard = drive.all().into_iter().find(|pid| is_guard(*pid)).expect("no guard");
+        Watched::new(guard).kill();
         drive.wait_for("its end", |text| text.matches("Exited(").count() == round);
     }
     scene.check(TRIES);

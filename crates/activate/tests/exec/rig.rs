@@ -338,7 +338,8 @@ impl Drive {
         all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid: &i32| {
                 fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                    environ.split(|byte| *byte == 0).any(|variable| variable == self.mark.as_bytes())
+                    // A guard has the variables of its program under other names.
+                    environ.split(|byte| *byte == 0).any(|variable| variable.ends_with(self.mark.as_bytes()))
                 })
             })
             .collect()
