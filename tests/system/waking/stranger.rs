@@ -49,7 +49,7 @@ impl Stranger {
     fn listen(port: u16) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
-        command.args(["python3", "-c", STRANGER, &port.to_string()]);
+        command.args(["/usr/bin/python3", "-c", STRANGER, &port.to_string()]);
         let mut child =
             command.stdout(Stdio::piped()).spawn().doing(|| "run setpriv (package util-linux)".to_owned())?;
         let mut line = String::new();
@@ -101,7 +101,7 @@ fn behind(stranger: &Stranger, launch: Launch) -> Result<Dormouse> {
         launch
             .args(["run", "--listen=127.0.0.1:0", "--log-level=debug", "--minimum-uptime=0"])
             .arg(format!("--to={}", stranger.address))
-            .arg(format!("--exec=python3 -m http.server --bind 127.0.0.1 --directory / {port}")),
+            .arg(format!("--exec=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory / {port}")),
     )
 }
 
@@ -145,7 +145,7 @@ fn a_program_that_gives_up_root_listens_for_dormouse() {
         Launch::dormouse()
             .args(["run", "--listen=127.0.0.1:0", "--log-level=debug"])
             .arg(format!("--to=127.0.0.1:{port}"))
-            .arg(format!("--exec=python3 {} {port}", script.display())),
+            .arg(format!("--exec=/usr/bin/python3 {} {port}", script.display())),
     )
     .unwrap();
     assert_eq!(tell_password(dormouse.address().unwrap(), LIMIT).unwrap(), "hello", "{}", dormouse.log());
