@@ -52,7 +52,7 @@ pub enum Verdict {
     Own,
     /// It belongs to another program, which this text names.
     Stranger(String),
-    /// It cannot be told, for this reason.
+    /// The owner is unknown, for this reason.
     Unknown(String),
 }
 
@@ -64,7 +64,7 @@ pub struct Owner(Rule);
 enum Rule {
     /// Any program.
     Anybody,
-    /// It cannot be told, for this reason.
+    /// The owner is unknown, for this reason.
     Unknown(String),
     /// The descendants of a guard. `None`: there is no guard, so nobody.
     Descendants(Option<Pid>),

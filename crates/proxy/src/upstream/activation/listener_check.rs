@@ -64,7 +64,7 @@ pub(super) enum Judged {
 enum Outcome {
     /// All belong to the workload, as far as they are judged.
     Own(Box<Suspects>),
-    /// It cannot be told whose they are.
+    /// Their owner is unknown.
     Unknown,
     /// One belongs to a stranger.
     Stranger,

@@ -23,7 +23,7 @@ pub(super) struct Report {
     last: Mutex<Option<(String, Instant)>>,
     /// Listeners that appeared after the start were looked at.
     warned: AtomicBool,
-    /// The line about what cannot be told was written.
+    /// The line about an unknown owner was written.
     unknown: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Report {
         )));
     }
 
-    /// Reports once that it cannot be told whose a listener is.
+    /// Reports once that the owner of a listener is unknown.
     pub(super) fn unknown(&self, reason: &str) {
         if !self.unknown.swap(true, Ordering::Relaxed) {
             (self.log)(LogLine::Notice(&format!(
