@@ -110,20 +110,41 @@ pub(crate) fn parse_pid(text: &str) -> Option<Pid> {
 mod tests {
     use super::*;
     use std::process::Command;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
-    use rustix::process::{getpid, getppid, getsid};
+    use rustix::process::{getpid, getppid};
 
     #[test]
     fn the_fields_of_this_process_are_found() {
         let stat = HeldProcess::open(getpid()).unwrap().stat().unwrap();
         assert_eq!(stat.parent, getppid());
-        assert_eq!(stat.session, getsid(None).ok());
         let text = "7 (a) b) S 3 7 5 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1 1\n";
         let expected = Stat { state: 'S', parent: Pid::from_raw(3), session: Pid::from_raw(5), started: 987 };
         assert_eq!(parse_stat(text), Some(expected));
         for junk in ["", "7 (a) S", "7 (a) S 3 7 5 0"] {
             assert_eq!(parse_stat(junk), None, "{junk}");
         }
+    }
+
+    /// The first process of a container has a parent outside, and a session that may have been made outside.
+    #[test]
+    fn what_is_outside_the_pid_namespace_is_none() {
+        let text = "7 (a) S 0 0 0 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1 1\n";
+        assert_eq!(parse_stat(text), Some(Stat { state: 'S', parent: None, session: None, started: 987 }));
+    }
+
+    #[test]
+    fn the_session_of_a_process_is_found() {
+        let mut child = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+        let held = HeldProcess::open(Pid::from_raw(child.id().try_into().unwrap()).unwrap()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while held.stat().unwrap().session != Some(held.pid()) {
+            assert!(Instant::now() < deadline, "{:?}", held.stat());
+            thread::sleep(Duration::from_millis(5));
+        }
+        held.signal(Signal::KILL).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
