@@ -12,11 +12,16 @@ pub(crate) mod startup;
 pub(crate) mod stuck;
 pub(crate) mod wake;
 
+use std::time::Duration;
+
 use crate::{
     error::Result,
     net::Endpoint,
     spec::{Load, Timing},
 };
+
+/// How long a load that makes no progress at all goes on beyond its time.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the client process: generates one load against the proxy and prints the result.
 pub(crate) fn run_client(load: Load, front: &Endpoint, timing: Timing) -> Result<()> {

@@ -22,8 +22,8 @@ const READERS: usize = 100;
 const QUEUED_CLIENTS: usize = 200;
 /// The free descriptors. Sessions of 2, 6 or 8 descriptors use all of them, so that the next accept fails.
 const FREE_FDS: usize = 48;
-/// The time until the sockets between backend and reader are full.
-const FILL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time until the sockets between backend and reader are full. Small segments take long on a busy machine.
+const FILL_TIMEOUT: Duration = Duration::from_secs(120);
 /// The time until the proxy has accepted all possible connections.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
 
