@@ -51,6 +51,9 @@ ExecStart={DORMOUSE} proxy {options} {}
 /// Half a request: nginx waits for the rest, so that the session stays open.
 const FIRST_HALF: &[u8] = b"GET /?n=7 HTTP/1.0\r\n";
 
+/// The status of a proxy that is stopping, with one session.
+const DRAINING: &str = "Waiting for 1 open connection to end...";
+
 /// The proxy serves a session that is open at the stop to its end. A client that connects meanwhile waits in the
 /// manager's socket for the next start.
 fn drains(machine: &Machine) -> Result<()> {
@@ -63,7 +66,8 @@ fn drains(machine: &Machine) -> Result<()> {
     let process = machine.number("proxy.service", "MainPID")?;
 
     machine.systemctl(&["stop", "--no-block", "proxy.service"])?;
-    machine.wait("proxy.service", "ActiveState", "deactivating", SETTLE)?;
+    // The manager's own state changes when it sends the signal; the proxy's status when it accepts no more.
+    machine.wait("proxy.service", "StatusText", DRAINING, SETTLE)?;
     let early = Stream::connect(&front, REQUEST_LIMIT)?;
     early.send(b"GET /?n=8 HTTP/1.0\r\n\r\n", REQUEST_LIMIT)?;
     ensure(early.ended_within(Duration::from_millis(300))?.is_none(), || {
