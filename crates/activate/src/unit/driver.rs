@@ -186,6 +186,8 @@ impl Driver {
                 }
                 self.report_exit(Ok(())).await;
             }
+            // It ends by itself. Whether its manager restarts it then, the next state says.
+            (LastReported::Running | LastReported::Launched, Phase::Deactivating) if state.job.is_none() => {}
             (
                 last @ (LastReported::Running | LastReported::Launched),
                 Phase::Deactivating | Phase::Inactive | Phase::Failed,

@@ -16,6 +16,7 @@ case!(User, a_missing_unit_is_reported, LIMIT, not_there);
 case!(System, a_missing_permission_is_reported, LIMIT, not_permitted);
 case!(User, a_unit_killed_during_a_session_is_started_again, LIMIT, killed_during_session);
 case!(User, a_request_waits_for_a_restart_by_the_manager, LIMIT, restarted_by_its_manager);
+case!(User, a_slow_end_before_a_restart_is_no_failure, LIMIT, restarted_after_a_slow_end);
 case!(User, a_unit_that_never_gets_ready_fails, LIMIT, never_ready);
 case!(User, a_unit_that_does_not_stop_is_killed, LIMIT, does_not_stop);
 
@@ -80,6 +81,20 @@ fn restarted_by_its_manager(machine: &Machine) -> Result<()> {
         stage.ask(round + 10)?;
     }
     stage.wait_for_log(messages::MANAGER_RESTARTS_IT)
+}
+
+/// The unit is seen while it ends, and the manager restarts it afterwards. It is still the one that dormouse started, so
+/// it is stopped when it is idle.
+fn restarted_after_a_slow_end(machine: &Machine) -> Result<()> {
+    let web = format!("{NGINX}ExecStopPost=/bin/sleep 1\nRestart=always\nRestartSec=10ms\n");
+    let stage = Stage::new(machine, &web, Start::Quick)?;
+    stage.dormouse("--idle=5s")?;
+    stage.ask(1)?;
+    stage.systemctl(&["kill", "--signal=KILL", WEB])?;
+    stage.wait("SubState", "stop-post")?;
+    stage.ask(2)?;
+    stage.wait_for_log(messages::MANAGER_RESTARTS_IT)?;
+    stage.wait("ActiveState", "inactive")
 }
 
 /// The manager's own start timeout is 90 s.
