@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod run_config;
 mod run_flags;
+mod run_hints;
 mod status;
 mod steer;
 mod top;

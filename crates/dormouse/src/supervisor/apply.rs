@@ -143,6 +143,7 @@ impl Supervisor {
             proxy_protocol: service.proxy_protocol,
             message_credentials: message_credentials(service.peer_credentials),
             quiet: service.idle.quiet,
+            spelling: service.spelling,
         });
         let admission = Admission::with_tracked_sessions(service.maxconn, service.at_limit, &self.fd_limits);
         let label = service_label(service);

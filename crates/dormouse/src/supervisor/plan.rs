@@ -122,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use dormouse_config::{self, Environment};
+    use dormouse_config::{self, Environment, ProgramUser};
 
     /// Addresses, some of which conflict with each other.
     const ADDRESSES: [&str; 9] = [
@@ -150,7 +150,7 @@ mod tests {
         }
         dormouse_config::read(
             &[dormouse_config::single("x".as_ref(), &text)],
-            Environment { system_units: true, root: true },
+            Environment { system_units: true, programs: ProgramUser::Root },
         )
         .result
         .ok()

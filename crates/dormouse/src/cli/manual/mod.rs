@@ -149,6 +149,23 @@ mod tests {
         }
     }
 
+    /// Under the shipped unit sockets can be created in its runtime directory alone, and /tmp is its own.
+    #[test]
+    fn paths_in_examples_are_in_directories_that_the_unit_has() {
+        let top = |file: &str| {
+            std::fs::read_to_string(format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let pages = ["run", "toml"].map(|name| page(name).unwrap());
+        for text in pages.into_iter().chain(["README.md", "docs/examples/dormouse.toml"].map(top)) {
+            assert!(!text.contains("/tmp/") && !text.contains("\"/tmp\""), "{text}");
+            for after in text.split("/run/").skip(1) {
+                let path = after.split(|c: char| c.is_whitespace() || "\"'?,;:)".contains(c)).next().unwrap();
+                let is_directory = !path.contains('.') || path.ends_with('.');
+                assert!(path.contains('/') || is_directory, "/run/{path} is not in a directory of its own");
+            }
+        }
+    }
+
     #[test]
     fn pages_have_several_names() {
         for name in ["toml", "dormouse.toml", "dormouse.toml.5"] {
