@@ -7,34 +7,39 @@ use super::report::Report;
 use super::tree::{Node, Value};
 use super::{Source, UNNAMED};
 
+/// A key and its value.
+type Entry = (String, Node);
+
 /// The parts of a file.
 pub(super) struct Layout {
     /// The keys of all services, and the tables of the services.
     pub(super) general: Option<Node>,
     /// The keys of one service, which has the name of the file.
     pub(super) service: Option<Node>,
-    /// Keys of a service in the place of those of all services, or together with them. The mistake is reported; their
-    /// values are read only to report errors.
-    pub(super) misplaced: Option<Node>,
+    /// The keys of services that are in the wrong place. The mistakes are reported; the values are read only to report
+    /// errors.
+    pub(super) misplaced: Vec<Entry>,
 }
-
-type Entry = (String, Node);
 
 impl Layout {
     /// Sorts the keys at the top of a file, and reports the first that is in the wrong place. The others follow from it.
     pub(super) fn of(node: Node, source: &Source, report: &mut Report) -> Self {
         let Node { place, value: Value::Table(entries) } = node else {
-            return Self { general: Some(node), service: None, misplaced: None };
+            return Self { general: Some(node), service: None, misplaced: Vec::new() };
         };
         let table = |entries: Vec<Entry>| Node { place: place.clone(), value: Value::Table(entries) };
         let has_services = entries.iter().any(|(name, _)| name == SERVICES);
         let has_general = entries.iter().any(is_general);
         let has_own = entries.iter().any(is_of_service);
         if source.of_one_service && !has_general && !entries.is_empty() {
-            return Self { general: None, service: Some(table(entries)), misplaced: None };
+            return Self { general: None, service: Some(table(entries)), misplaced: Vec::new() };
+        }
+        let (mut misplaced, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_whole_service);
+        for (name, node) in &misplaced {
+            report.misplaced(&node.place, format!("unknown key; write a service as [services.{name}]"), []);
         }
         if !has_own {
-            return Self { general: Some(table(entries)), service: None, misplaced: None };
+            return Self { general: Some(table(entries)), service: None, misplaced };
         }
         // Unknown keys belong to the service, if there is only one.
         let (own, general): (Vec<_>, Vec<_>) = entries
@@ -45,7 +50,8 @@ impl Layout {
         } else {
             own_among_general(&own, &general, report);
         }
-        Self { general: Some(table(general)), service: None, misplaced: Some(table(own)) }
+        misplaced.push((UNNAMED.to_owned(), table(own)));
+        Self { general: Some(table(general)), service: None, misplaced }
     }
 }
 
@@ -57,6 +63,12 @@ fn is_general((name, _): &Entry) -> bool {
 
 fn is_of_service((name, _): &Entry) -> bool {
     keys::SERVICE.iter().any(|key| key.path == name)
+}
+
+/// Returns whether an unknown table has the keys of a service.
+fn is_whole_service(entry: &Entry) -> bool {
+    let Value::Table(entries) = &entry.1.value else { return false };
+    !is_general(entry) && !is_of_service(entry) && entries.iter().any(is_of_service)
 }
 
 /// Reports keys of all services among those of one.

@@ -111,7 +111,9 @@ pub fn read_flags(
     builder.general(&general, &mut report);
     builder.service(name, service, environment, &mut report);
     // A flag that was not understood may be the one that is missing.
-    report.errors.retain(|problem| understood || problem.absent.is_none());
+    for problems in [&mut report.errors, &mut report.warnings] {
+        problems.retain(|problem| understood || problem.absent.is_none());
+    }
     builder.finish(None, report)
 }
 
@@ -163,9 +165,9 @@ impl Builder {
             let name = source.path.file_stem().unwrap_or_default().to_string_lossy();
             self.service(&name, &service, environment, &mut inner);
         }
-        if let Some(service) = misplaced {
+        for (name, service) in misplaced {
             let mut part = inner.part();
-            service::read(UNNAMED, &service, environment, &mut part);
+            service::read(&name, &service, environment, &mut part);
             // What is missing may be in the table of the service.
             part.errors.retain(|problem| problem.absent.is_none());
             inner.append(part);

@@ -300,6 +300,12 @@ impl Report {
         }
     }
 
+    /// Adds a warning about a key that is missing.
+    pub(super) fn absence_warning(&mut self, key: &str, place: &Place, message: impl Into<String>) {
+        let absent = Some(key.to_owned());
+        self.warnings.push(|| Problem { absent, ..Problem::new(place.clone(), message) });
+    }
+
     /// Adds a warning.
     pub fn warning(&mut self, place: &Place, message: impl Into<String>) {
         self.warnings.push(|| Problem::new(place.clone(), message));
@@ -307,7 +313,7 @@ impl Report {
 
     /// Adds the problems of a part, without the absence of keys that its unknown keys resemble.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { mut errors, warnings, meant, .. } = part;
+        let Self { mut errors, mut warnings, meant, .. } = part;
         let is_meant = |absent: &str| {
             let within = |meant: &str| {
                 meant
@@ -316,7 +322,9 @@ impl Report {
             };
             meant.iter().any(|meant| within(meant))
         };
-        errors.retain(|problem| !problem.absent.as_deref().is_some_and(is_meant));
+        for problems in [&mut errors, &mut warnings] {
+            problems.retain(|problem| !problem.absent.as_deref().is_some_and(is_meant));
+        }
         self.errors.append(errors);
         self.warnings.append(warnings);
     }

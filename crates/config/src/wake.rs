@@ -208,10 +208,8 @@ fn warn_of_root(field: &Field<'_>, programs: ProgramUser, report: &mut Report) {
         ProgramUser::Other => return,
     };
     let key = field.place().call("wake.user");
-    report.warning(
-        field.place(),
-        format!("{runs}; set {key} to another user, or to root if the program needs root"),
-    );
+    let message = format!("{runs}; set {key} to another user, or to root if the program needs root");
+    report.absence_warning("wake.user", field.place(), message);
 }
 
 /// Warns of a client of a container engine: the container is a process of the engine, not of the program.
@@ -227,9 +225,8 @@ fn warn_of_engine(field: &Field<'_>, argv: &[OsString], report: &mut Report) {
     let Some(command @ ("run" | "start")) = command.as_deref() else { return };
     let container = field.place().write("wake.container", "\"NAME\"");
     let message = format!(
-        "{engine} {command} only asks {engine} for a container: the server that listens in it is not a process of this \
-         program, and may go on when the program is stopped. Create the container ({engine} create), and write \
-         {container} instead"
+        "{engine} {command} has {engine} run the container, so its server is not a process of this program, and may go on \
+         when dormouse stops the program; create the container ({engine} create), and write {container} instead"
     );
     report.warning(field.place(), message);
 }

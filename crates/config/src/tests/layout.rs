@@ -62,6 +62,14 @@ fn keys_of_a_service_outside_of_its_table_are_reported_once() {
         assert_eq!(errors(text), expected, "{text}");
     }
     assert_eq!(
+        errors("[web]\nlisten = '@a'\nto = 8080\n[wiki]\nto = '@b'\n"),
+        [
+            "d.toml:1: web: unknown key; write a service as [services.web]",
+            "d.toml:3: web.to: takes a string or a list of strings, not a number; for example to = \"127.0.0.1:9000\"",
+            "d.toml:4: wiki: unknown key; write a service as [services.wiki]",
+        ]
+    );
+    assert_eq!(
         of_one_service("listen = '@a'\n[services.web]\nlisten = '@c'\nto = '@b'\n"),
         ["web.toml:1: listen: belongs to a service; write it below the line [services.web]"]
     );

@@ -42,6 +42,15 @@ fn words_of_other_programs_and_of_other_tables_lead_to_the_key() {
     );
 }
 
+#[test]
+fn the_user_of_a_program_is_not_missing_where_its_key_is_misspelt() {
+    for user in ["run_as = 'a'", "usr = 'a'"] {
+        let outcome = outcome(&format!("{BASE}wake = {{ exec = 'a', {user} }}\n"));
+        assert_eq!(lines(&outcome.warnings), [""; 0]);
+        assert_eq!(outcome.result.unwrap_err().len(), 1);
+    }
+}
+
 /// Returns the misspelt words of a key: each word in quotes of what it takes, without its middle letter.
 fn misspelt(key: &keys::Key) -> Vec<(String, &'static str)> {
     let words = key.takes.split('"').skip(1).step_by(2);
