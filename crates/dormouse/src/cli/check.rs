@@ -51,7 +51,8 @@ pub(crate) const CHECK: &[Definition<CheckFlag>] = &[
         help: &["Print the drop-in for dormouse.service with the rights that the configuration needs"],
         manual: "Print the drop-in for the shipped dormouse.service with the rights that the configuration needs in \
                  addition to those of the unit, with the reason for each: capabilities, groups, directories, and what \
-                 started programs need. Its comments describe what other units or files must provide.",
+                 started programs need. Its comments describe what other units or files must provide. Not together with \
+                 --polkit.",
     },
     Definition {
         flag: CheckFlag::Polkit,

@@ -88,12 +88,12 @@ pub enum RunError {
 }
 
 /// How to give dormouse the capabilities for `peer_credentials = "pass"`.
-pub const CAPABILITIES_REMEDY: &str =
-    "add AmbientCapabilities=CAP_SETUID CAP_SETGID to the unit of dormouse, or run dormouse as root";
+pub const CAPABILITIES_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SETGID to the unit of dormouse (dormouse check --drop-in prints all lines for \
+     the shipped unit), or run dormouse as root";
 
 /// How to give dormouse the capabilities for `wake.user`.
-pub const USER_REMEDY: &str =
-    "add AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL to the unit of dormouse, or run dormouse as root";
+pub const USER_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL to the unit of dormouse (dormouse check --drop-in prints all \
+     lines for the shipped unit), or run dormouse as root";
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -230,15 +230,15 @@ An error is what prevents the start of \fBdormouse\-run\fR(8): in the file, or i
 whose directory does not exist or lets every user replace the socket. Warnings are reported in the same form and end with
 (warning). dormouse starts in spite of them, but a workload may not start, or clients may get more rights than they should:
 .IP \(bu 2
-the program of exec or of a command, or the directory of exec, does not exist, or the user of the program may not execute
-or enter it. This is judged by the permissions alone, and nothing is executed;
+The program of exec or of a command, or the directory of exec, does not exist; or the user of the program may not execute
+the program or enter the directory. This is judged by the permissions, and nothing is executed.
 .IP \(bu 2
-the directory of a UNIX listener below /run does not exist. The unit may create it (RuntimeDirectory=);
+The directory of a UNIX listener below /run does not exist. The unit may create it (RuntimeDirectory=).
 .IP \(bu 2
-the setting needs capabilities that \fBdormouse check\fR itself does not have;
+A setting needs capabilities that the process of \fBdormouse check\fR does not have. dormouse may have them.
 .IP \(bu 2
-exec runs a container by docker or podman, for which the key container exists, or a container belongs to a Quadlet, whose
-unit is better started. For the latter the container engine is asked, if it runs.
+exec starts docker or podman, although wake.container exists for that; or a container belongs to a Quadlet, whose unit is
+the better workload. For the latter the container engine is asked, if it runs.
 .PP
 Without errors the command shows on standard output what would be opened, started and stopped, service by service.
 Nothing is opened or started, and no server is contacted: whether a server that dormouse does not start is running, and
