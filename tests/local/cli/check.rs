@@ -277,6 +277,25 @@ fn a_user_without_the_capability_to_become_it_is_refused_at_the_start() {
 }
 
 #[test]
+fn what_the_check_may_not_see_is_not_missing() {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (file, hidden) = (dir.join("d.toml"), dir.join("hidden"));
+    fs::create_dir(&hidden).unwrap();
+    let text = format!(
+        "[services.web]\nlisten = '{0}/in/a'\nto = '@b'\nwake = {{ exec = '{0}/program', directory = '{0}/in' }}\n",
+        hidden.display()
+    );
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+    let launch = Launch::dormouse().args(["check", &file.to_string_lossy()]).unprivileged();
+    let mut check = launch.start().unwrap();
+    let code = check.wait(SOON).unwrap().code();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!((code, check.stderr().text().as_str()), (Some(0), ""));
+}
+
+#[test]
 fn two_documents_are_not_printed_as_one() {
     let said = dormouse(&["check", "--drop-in", "--polkit", "/nonexistent"]).unwrap();
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));

@@ -170,7 +170,7 @@ enum Programs {
     Found(Vec<PathBuf>),
     /// None: the message.
     None(String),
-    /// A relative path depends on the working directory of dormouse.
+    /// A relative path, which depends on the working directory of dormouse, or a file that this process may not see.
     Unknown,
 }
 
@@ -183,10 +183,10 @@ fn programs(argv: &[OsString], path: &OsStr) -> Programs {
     let named = program.to_string_lossy();
     if is_path(argv) {
         let program = Path::new(program);
-        return match (program.is_absolute(), is_program(program)) {
-            (false, _) => Programs::Unknown,
-            (true, true) => Programs::Found(vec![program.to_owned()]),
-            (true, false) => {
+        return match is_program(program).filter(|_| program.is_absolute()) {
+            None => Programs::Unknown,
+            Some(true) => Programs::Found(vec![program.to_owned()]),
+            Some(false) => {
                 Programs::None(format!("{named} is not a program; install it, or correct the name"))
             }
         };
@@ -194,7 +194,7 @@ fn programs(argv: &[OsString], path: &OsStr) -> Programs {
     let found: Vec<_> = std::env::split_paths(path)
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(program))
-        .filter(|program| is_program(program))
+        .filter(|program| is_program(program) == Some(true))
         .collect();
     if found.is_empty() {
         return Programs::None(format!("{named} is not in PATH; install it, or correct the name"));
@@ -202,7 +202,11 @@ fn programs(argv: &[OsString], path: &OsStr) -> Programs {
     Programs::Found(found)
 }
 
-/// Returns whether the path is a file that may be executed.
-fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+/// Returns whether the path is a file that may be executed. `None`: this process may not see it.
+fn is_program(path: &Path) -> Option<bool> {
+    match path.metadata() {
+        Ok(found) => Some(found.is_file() && found.permissions().mode() & 0o111 != 0),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
+        Err(_) => Some(false),
+    }
 }
