@@ -155,7 +155,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])
     },
     Definition {
-        manual: "Look for the unit in the user's service manager. This is the default unless dormouse runs as root.",
+        manual: "Look for the unit of --unit in the user's service manager. This is the default unless dormouse runs as root. The user of a program is set by --uid=.",
         ..flag(
             RunFlag::Word("wake.manager", "user"),
             "user",
@@ -164,7 +164,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         )
     },
     Definition {
-        manual: "Look for the unit in the system's service manager. This is the default if dormouse runs as root.",
+        manual: "Look for the unit of --unit in the system's service manager. This is the default if dormouse runs as root.",
         ..flag(
             RunFlag::Word("wake.manager", "system"),
             "system",

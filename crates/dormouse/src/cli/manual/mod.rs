@@ -191,7 +191,7 @@ mod tests {
             .skip(1)
             .map(|part| part.split(".fi\n").next().unwrap().to_owned())
             .collect();
-        assert_eq!((readme.len(), examples.len()), (1, 2));
+        assert_eq!((readme.len(), examples.len()), (2, 2));
         for text in readme.into_iter().chain(examples) {
             let source = dormouse_config::single("x.toml".as_ref(), &text);
             let read = dormouse_config::read(&[source], dormouse_config::Environment::SYSTEM);
