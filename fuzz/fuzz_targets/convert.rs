@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dormouse_config::{Environment, read, single};
+use dormouse_config::{Environment, ProgramUser, read, single};
 use dormouse_convert::convert;
 use libfuzzer_sys::fuzz_target;
 
@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
                     let line = finding.display("h.cfg").to_string();
                     assert!(line.starts_with("h.cfg") && !line.contains('\n'), "{line}");
                 }
-                let outcome = read(&[single(Path::new("h.toml"), &converted.toml)], Environment { system_units: false, root: false });
+                let outcome = read(&[single(Path::new("h.toml"), &converted.toml)], Environment { system_units: false, programs: ProgramUser::Other });
                 for problem in outcome.result.err().unwrap_or_default() {
                     assert!(!problem.to_string().contains("not TOML"), "{problem}\n{}", converted.toml);
                 }

@@ -103,7 +103,7 @@ pub fn output(workload: &str, line: &str) -> String {
 }
 
 /// A program of `exec` runs as root, and the configuration does not say that it should.
-pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root if dormouse does; set wake.user";
+pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root, because dormouse does; set wake.user";
 
 // Why a workload does not run.
 
@@ -123,9 +123,11 @@ pub const ENDED_BEFORE_READY: &str =
 /// The workload must be thawed.
 pub const TO_BE_THAWED: &str = "cannot thaw it";
 /// A listener that does not belong to the workload gets no client.
-pub const REFUSED_LISTENER: &str = "; it gets no client. ";
+pub const REFUSED_LISTENER: &str = "; no client is sent there. ";
+/// How flags send clients to a listener that does not belong to the workload.
+pub const ALLOW_LISTENER_BY_FLAG: &str = "or write --foreign-listener=allow if";
 /// A listener that appeared after the start does not belong to the workload, and gets its clients.
-pub const FOREIGN_LISTENER: &str = "; it gets the clients, because it appeared after the start";
+pub const FOREIGN_LISTENER: &str = "; clients are sent there, because that process began to listen after";
 
 /// A listener at `address` gets no client; its process follows.
 pub fn refused_listener_at(address: &str) -> String {
@@ -236,6 +238,13 @@ pub const CLIENT_SILENT: &str = "not served: the client sent nothing for";
 pub const WIDER: &str = "gets the rights of dormouse's user at";
 /// The credentials of clients cannot be passed.
 pub const NEEDS_SETUID: &str = "CAP_SETUID and CAP_SETGID";
+/// This setting, which makes a program run as another user, needs capabilities.
+pub fn user_needs_setuid(setting: &str) -> String {
+    format!("main: {setting} needs {NEEDS_SETUID}")
+}
+
+/// The user of a program may not enter a directory, or execute a program; what follows.
+pub const USER_MAY_NOT: &str = "the user 64321 may not ";
 /// The clients of a passed socket have no credentials.
 pub const PASSED_SOCKET_IS_NOT_UNIX: &str = "is not a UNIX socket";
 

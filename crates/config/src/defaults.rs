@@ -10,7 +10,7 @@ use dormouse_relay::Limits;
 use crate::limit::{AtLimit, Cap};
 use crate::model::{
     ForeignListener, Hold, Idle, Listen, PeerCredentials, Queue, Ready, ServerConfig, ServiceConfig,
-    Timeouts, WakeOn, Waking,
+    Spelling, Timeouts, WakeOn, Waking,
 };
 
 /// A default and how it is written in TOML.
@@ -115,6 +115,7 @@ impl ServiceConfig {
             proxy_protocol: None,
             peer_credentials: PEER_CREDENTIALS.value,
             timeouts: Timeouts::default(),
+            spelling: Spelling::Keys,
         }
     }
 }

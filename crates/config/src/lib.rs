@@ -10,12 +10,15 @@ mod admin;
 mod credentials;
 mod defaults;
 pub mod endpoint;
+mod environment;
 mod files;
 pub mod keys;
+mod layout;
 pub mod limit;
 pub mod listen_options;
 mod listen_parse;
 pub mod model;
+pub mod places;
 mod pool;
 mod proxy_headers;
 pub mod proxy_protocol;
@@ -26,7 +29,9 @@ mod service;
 pub mod shell;
 pub mod socket_index;
 mod sockets;
+pub mod spelling;
 pub mod suggest;
+pub mod synonyms;
 mod syntax;
 mod tables;
 #[cfg(test)]
@@ -43,38 +48,18 @@ use dormouse_core::timespan::TimeSpan;
 use dormouse_log::Level;
 
 use admin::AdminDraft;
+pub use environment::{Environment, ProgramUser};
 pub use files::{DEFAULT, load};
+use layout::Layout;
 use model::{AdminConfig, Config};
+use places::Places;
 pub use report::Problem;
 use report::{Place, Report};
 use service::Draft;
 use sockets::RequestedSocket;
+use suggest::nearest_choice;
 use tree::{Node, Parsed, Value};
 use value::{Field, Section};
-
-/// The properties of the process that change the meaning of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Environment {
-    /// Whether units without `wake.manager` belong to the system's service manager, not to that of a user.
-    pub system_units: bool,
-    /// Whether a program of `exec` without a user runs as root.
-    pub root: bool,
-}
-
-impl Environment {
-    /// The environment of a system service.
-    pub const SYSTEM: Self = Self { system_units: true, root: false };
-
-    /// Returns the environment of this process. Only a user with a runtime directory has a service manager.
-    pub fn current() -> Self {
-        let user = rustix::process::geteuid();
-        let runtime_directory = || {
-            std::env::var_os("XDG_RUNTIME_DIR").is_some()
-                || Path::new("/run/user").join(user.as_raw().to_string()).exists()
-        };
-        Self { system_units: user.is_root() || !runtime_directory(), root: user.is_root() }
-    }
-}
 
 /// The text of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +79,8 @@ pub struct ReadResult {
     pub result: Result<Config, Vec<Problem>>,
     /// Problems that do not prevent a start.
     pub warnings: Vec<Problem>,
+    /// The places of the settings.
+    pub places: Places,
 }
 
 /// Reads files, which together are one configuration.
@@ -124,7 +111,9 @@ pub fn read_flags(
     builder.general(&general, &mut report);
     builder.service(name, service, environment, &mut report);
     // A flag that was not understood may be the one that is missing.
-    report.errors.retain(|problem| understood || problem.absent.is_none());
+    for problems in [&mut report.errors, &mut report.warnings] {
+        problems.retain(|problem| understood || problem.absent.is_none());
+    }
     builder.finish(None, report)
 }
 
@@ -159,6 +148,7 @@ struct Builder {
     services: Vec<Draft>,
     /// The place of the first service of each name.
     names: BTreeMap<String, Place>,
+    places: Places,
 }
 
 impl Builder {
@@ -166,13 +156,22 @@ impl Builder {
         let Parsed { node, broken } = tree::parse(&source.path, &source.text, report);
         let Some(node) = node else { return };
         let mut inner = Report::beside(broken);
-        match source.path.file_stem().and_then(|stem| stem.to_str()) {
-            Some(name) if source.of_one_service && is_of_one_service(&node) => {
-                self.service(name, &node, environment, &mut inner);
-            }
-            _ => self.general(&node, &mut inner),
+        let Layout { general, service, misplaced } = Layout::of(node, source, &mut inner);
+        if let Some(general) = general {
+            self.general(&general, &mut inner);
+            self.services(&general, source, environment, &mut inner);
         }
-        self.services(&node, source, environment, &mut inner);
+        if let Some(service) = service {
+            let name = source.path.file_stem().unwrap_or_default().to_string_lossy();
+            self.service(&name, &service, environment, &mut inner);
+        }
+        for (name, service) in misplaced {
+            let mut part = inner.part();
+            service::read(&name, &service, environment, &mut part);
+            // What is missing may be in the table of the service.
+            part.errors.retain(|problem| problem.absent.is_none());
+            inner.append(part);
+        }
         report.append(inner);
     }
 
@@ -180,9 +179,7 @@ impl Builder {
     fn general(&mut self, node: &Node, report: &mut Report) {
         let Some(section) = Section::open(node, "", keys::TOP, report) else { return };
         if let Some(field) = section.get("log_level") {
-            let level = field.parsed(report, |text| {
-                Level::parse(text).ok_or("not a log level; write err, warning, notice, info or debug")
-            });
+            let level = field.parsed(report, |text| Level::parse(text).ok_or_else(|| no_level(text)));
             once(&mut self.log_level, level, &field, report);
         }
         if let Some(field) = section.get("drain_timeout") {
@@ -190,6 +187,7 @@ impl Builder {
             once(&mut self.drain_timeout, span, &field, report);
         }
         self.admin.read(&section, report);
+        self.places.add_general(node);
     }
 
     fn services(&mut self, node: &Node, source: &Source, environment: Environment, report: &mut Report) {
@@ -222,6 +220,7 @@ impl Builder {
         let mut part = report.part();
         if let Some(draft) = service::read(name, node, environment, &mut part) {
             self.names.entry(name.to_owned()).or_insert_with(|| draft.place.clone());
+            self.places.add_service(name, node, &draft.listen);
             self.services.push(draft);
         }
         report.append(part);
@@ -252,6 +251,7 @@ impl Builder {
         ReadResult {
             result: if errors.is_empty() { Ok(config) } else { Err(errors.in_order("errors")) },
             warnings: warnings.in_order("warnings"),
+            places: self.places,
         }
     }
 
@@ -285,11 +285,12 @@ fn once<T>(kept: &mut Option<(T, Place)>, value: Option<T>, field: &Field<'_>, r
     }
 }
 
-/// Returns whether a file has the keys of a service at its top.
-fn is_of_one_service(node: &Node) -> bool {
-    let Value::Table(entries) = &node.value else { return false };
-    let general = |name: &str| keys::TOP.iter().any(|key| key.path == name);
-    !entries.is_empty() && !entries.iter().any(|(name, _)| general(name))
+/// Returns why a text is no log level.
+fn no_level(text: &str) -> String {
+    match nearest_choice(text, ["err", "warning", "notice", "info", "debug"]) {
+        Some(meant) => format!("not a log level; did you mean {meant}?"),
+        None => "not a log level; write err, warning, notice, info or debug".to_owned(),
+    }
 }
 
 /// The name of the service that flags configure.

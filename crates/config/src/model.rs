@@ -125,6 +125,17 @@ pub struct ServiceConfig {
     pub peer_credentials: PeerCredentials,
     /// The timeouts of a session.
     pub timeouts: Timeouts,
+    /// How advice names the settings.
+    pub spelling: Spelling,
+}
+
+/// What a service is configured by: advice names its settings likewise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// Keys in a file.
+    Keys,
+    /// Flags on the command line.
+    Flags,
 }
 
 /// Whose credentials a UNIX server sees (`SO_PEERCRED`, unix(7)).

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use dormouse_log::Escaped;
 
-use super::keys;
+use super::spelling::Spelling;
 
 /// A place in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,25 +61,22 @@ impl Place {
         Self { origin: Origin::File(path.into(), 0), name: KeyPath::default() }
     }
 
+    /// Returns how settings are named here.
+    pub(super) fn spelling(&self) -> Spelling {
+        match self.origin {
+            Origin::Flags => Spelling::Flags,
+            Origin::File(..) => Spelling::Keys,
+        }
+    }
+
     /// Returns the name of a key of a service (`idle.stop`) here: the key, or its flag.
     pub(super) fn call(&self, path: &str) -> String {
-        match self.origin {
-            Origin::Flags => keys::find(path).and_then(|key| key.flag).unwrap_or(path).to_owned(),
-            Origin::File(..) => path.to_owned(),
-        }
+        self.spelling().call(path)
     }
 
     /// Returns the text that sets a key of a service here to this value, which is in TOML.
     pub(super) fn write(&self, path: &str, value: &str) -> String {
-        match self.origin {
-            Origin::Flags => {
-                let plain =
-                    value.trim_matches(['[', ']', '{', '}', ' ']).trim_matches('"').replace("\", \"", ",");
-                let quote = if plain.contains([' ', '*']) { "'" } else { "" };
-                format!("{}={quote}{plain}{quote}", self.call(path))
-            }
-            Origin::File(..) => format!("{path} = {value}"),
-        }
+        self.spelling().write(path, value)
     }
 
     /// Returns whether the place is a whole file.
@@ -207,8 +204,8 @@ impl Problems {
         self.kept.len() + self.more
     }
 
-    /// Returns the problems by file and line, and a last one that names the number of further problems. `what` is their
-    /// name, such as "errors".
+    /// Returns the problems by file and line, each once, and a last one that names the number of further problems. `what` is
+    /// their name, such as "errors".
     pub fn in_order(self, what: &str) -> Vec<Problem> {
         let Self { mut kept, more, .. } = self;
         let mut files: Vec<Option<PathBuf>> = Vec::new();
@@ -220,6 +217,14 @@ impl Problems {
         }
         let rank = |problem: &Problem| files.iter().position(|file| *file == problem.file());
         kept.sort_by_key(|problem| (rank(problem), problem.line()));
+        let mut seen: Vec<Problem> = Vec::new();
+        kept.retain(|problem| {
+            let is_new = !seen.contains(problem);
+            if is_new {
+                seen.push(problem.clone());
+            }
+            is_new
+        });
         if more > 0 {
             kept.push(Problem::new(Place::flag(""), format!("{more} more {what}; correct these first")));
         }
@@ -276,6 +281,17 @@ impl Report {
         self.meant.extend(meant);
     }
 
+    /// Adds an error about keys in the wrong place. Their absence in the right one follows from it.
+    pub(super) fn misplaced(
+        &mut self,
+        place: &Place,
+        message: String,
+        keys: impl IntoIterator<Item = String>,
+    ) {
+        self.error(place, message);
+        self.meant.extend(keys);
+    }
+
     /// Adds an error about a key that is missing.
     pub(super) fn absence(&mut self, key: &str, place: &Place, message: impl Into<String>) {
         if self.broken.is_empty() {
@@ -284,14 +300,20 @@ impl Report {
         }
     }
 
+    /// Adds a warning about a key that is missing.
+    pub(super) fn absence_warning(&mut self, key: &str, place: &Place, message: impl Into<String>) {
+        let absent = Some(key.to_owned());
+        self.warnings.push(|| Problem { absent, ..Problem::new(place.clone(), message) });
+    }
+
     /// Adds a warning.
-    pub(super) fn warning(&mut self, place: &Place, message: impl Into<String>) {
+    pub fn warning(&mut self, place: &Place, message: impl Into<String>) {
         self.warnings.push(|| Problem::new(place.clone(), message));
     }
 
     /// Adds the problems of a part, without the absence of keys that its unknown keys resemble.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { mut errors, warnings, meant, .. } = part;
+        let Self { mut errors, mut warnings, meant, .. } = part;
         let is_meant = |absent: &str| {
             let within = |meant: &str| {
                 meant
@@ -300,7 +322,9 @@ impl Report {
             };
             meant.iter().any(|meant| within(meant))
         };
-        errors.retain(|problem| !problem.absent.as_deref().is_some_and(is_meant));
+        for problems in [&mut errors, &mut warnings] {
+            problems.retain(|problem| !problem.absent.as_deref().is_some_and(is_meant));
+        }
         self.errors.append(errors);
         self.warnings.append(warnings);
     }

@@ -116,6 +116,7 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
         proxy_protocol,
         peer_credentials,
         timeouts,
+        spelling: node.place.spelling(),
     };
     let exclusive = exclusive_field.map(|field| field.place().clone());
     Some(Draft { config, place: node.place.clone(), listen: listen_places, exclusive })

@@ -22,6 +22,17 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
+/// Returns the word of a few that is nearest to `given`, if it is near enough and no other is as near.
+pub fn nearest_choice<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<_> = known.into_iter().collect();
+    let meant = nearest(given, known.iter().copied())?;
+    let others = known.iter().copied().filter(|word| *word != meant);
+    let folded = given.to_lowercase();
+    nearest(given, others)
+        .is_none_or(|other| distance(&folded, meant) < distance(&folded, other))
+        .then_some(meant)
+}
+
 /// The longest word to look for; each known word is shorter than half of it.
 const MAX_LENGTH: usize = 64;
 
@@ -104,6 +115,15 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(given, known), meant, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_suggested_if_no_other_is_as_near() {
+        for (given, meant) in
+            [("V2", Some("v2")), ("2", Some("v2")), ("v3", None), ("v", None), ("none", None)]
+        {
+            assert_eq!(nearest_choice(given, ["v1", "v2"]), meant, "{given}");
         }
     }
 

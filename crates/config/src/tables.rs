@@ -9,8 +9,10 @@ use dormouse_relay::Limits;
 
 use super::keys;
 use super::model::{Hold, Idle, Ready, Timeouts};
+use super::quote::quoted;
 use super::report::Report;
 use super::shell;
+use super::suggest::nearest_choice;
 use super::tree::Value;
 use super::value::{Field, Section, absolute_path};
 use crate::limit::AtLimit;
@@ -73,12 +75,24 @@ fn ready_text(field: &Field<'_>, report: &mut Report) -> Option<Ready> {
             Some(Ready::Expect { send: Vec::new(), expect })
         }
         _ => {
-            field.parsed(report, |_| {
-                Err::<(), _>("write connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT")
-            });
+            field.parsed(report, |_| Err::<(), _>(no_way_to_be_ready(text)));
             None
         }
     }
+}
+
+/// Returns why a text does not tell when a workload is ready.
+fn no_way_to_be_ready(text: &str) -> String {
+    let meant = match text.split_once(':') {
+        None => nearest_choice(text, ["connect", "notify", "healthy"]).map(str::to_owned),
+        Some((way, rest)) => {
+            nearest_choice(way, ["file", "command", "expect"]).map(|way| quoted(&format!("{way}:{rest}")))
+        }
+    };
+    meant.map_or_else(
+        || "write connect, notify, healthy, file:PATH, command:COMMAND or expect:TEXT".to_owned(),
+        |meant| format!("did you mean {meant}?"),
+    )
 }
 
 fn expect(text: &str) -> Result<Vec<u8>, &'static str> {

@@ -13,7 +13,8 @@ use super::keys::{Key, TOP};
 use super::quote::quoted;
 use super::report::{Place, Report};
 use super::shell;
-use super::suggest::{nearest, nearest_span};
+use super::suggest::{nearest, nearest_choice, nearest_span};
+use super::synonyms;
 use super::tree::{Node, Value};
 
 /// A table with the definitions of its keys.
@@ -38,14 +39,12 @@ impl<'a> Section<'a> {
         let known = || keys.iter().filter(|key| key.table() == table).map(Key::name);
         for (name, node) in entries.iter().filter(|(name, _)| !known().any(|known| known == name)) {
             report.unknown_key(&node.place, || {
-                let meant = nearest(name, known());
-                let advice = above(name, keys).unwrap_or_else(|| match meant {
-                    Some(meant) => format!("did you mean {meant}?"),
-                    None => elsewhere(name, keys)
-                        .unwrap_or_else(|| format!("valid keys: {}", known().collect::<Vec<_>>().join(", "))),
-                });
-                let full = |meant| if table.is_empty() { meant } else { format!("{table}.{meant}") };
-                (format!("unknown key; {advice}"), meant.map(|meant| full(meant.to_owned())))
+                let meant = meant(name, table, keys);
+                let advice = meant.map_or_else(
+                    || format!("valid keys: {}", known().collect::<Vec<_>>().join(", ")),
+                    |key| where_to_write(key, name, table, keys),
+                );
+                (format!("unknown key; {advice}"), meant.map(|key| key.path.to_owned()))
             });
         }
         Some(Self { place: &node.place, entries, table, keys })
@@ -59,20 +58,33 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Returns where a key of the whole file belongs that is in a service.
-fn above(name: &str, keys: &[Key]) -> Option<String> {
-    let of_the_file = |key: &Key| key.path == name && key.table().is_empty();
-    let misplaced = TOP.iter().any(of_the_file) && !keys.iter().any(of_the_file);
-    misplaced.then(|| "it belongs above the first [services…] table".to_owned())
+/// Returns the key that was probably meant by an unknown key in a table.
+fn meant(name: &str, table: &str, keys: &'static [Key]) -> Option<&'static Key> {
+    let in_table = || keys.iter().filter(|key| key.table() == table);
+    let of_the_file = |name: &str| TOP.iter().find(|key| key.path == name);
+    let misspelt = || nearest(name, in_table().map(Key::name));
+    let of_another_table = || keys.iter().find(|key| key.name() == name);
+    let misspelt_of_the_file = || nearest(name, TOP.iter().map(|key| key.path));
+    of_the_file(name)
+        .or_else(|| misspelt().and_then(|meant| in_table().find(|key| key.name() == meant)))
+        .or_else(|| synonyms::find(name))
+        .or_else(of_another_table)
+        .or_else(|| misspelt_of_the_file().and_then(of_the_file))
 }
 
-/// Returns where a key belongs that is in the wrong table.
-fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
-    let key = keys.iter().find(|key| key.name() == name)?;
-    Some(match key.table() {
-        "" => "it belongs in the service itself".to_owned(),
-        table => format!("it belongs in the table {table}: {table} = {{ {name} = {} }}", key.example),
-    })
+/// Returns how to write this key in place of an unknown one in a table.
+fn where_to_write(key: &Key, name: &str, table: &str, keys: &[Key]) -> String {
+    let (known, example) = (key.name(), key.example);
+    if key.table() == table && keys.contains(key) {
+        return format!("did you mean {known}?");
+    }
+    let begin =
+        if name == known { "it belongs".to_owned() } else { format!("did you mean {known}? It belongs") };
+    match key.table() {
+        "" if TOP.contains(key) => format!("{begin} above the first [services…] table"),
+        "" => format!("{begin} in the service itself"),
+        table => format!("{begin} in the table {table}: {table} = {{ {known} = {example} }}"),
+    }
 }
 
 /// A value and the definition of its key.
@@ -95,6 +107,14 @@ impl<'a> Field<'a> {
             other => other.kind().to_owned(),
         };
         report.error(self.place(), format!("takes {takes}, not {found}; for example {}", self.example()));
+    }
+
+    /// Reports that a word was probably meant.
+    fn misspelt(&self, text: &str, meant: &str, report: &mut Report) {
+        let (takes, found) = (self.key.takes, quoted(text));
+        let quote = if self.place().is_flag() { "" } else { "\"" };
+        report
+            .error(self.place(), format!("takes {takes}, not {found}; did you mean {quote}{meant}{quote}?"));
     }
 
     /// Reports why this text is not valid.
@@ -212,7 +232,10 @@ impl<'a> Field<'a> {
         let text = self.text(report)?;
         let chosen = words.iter().find(|(word, _)| *word == text);
         if chosen.is_none() {
-            self.wrong_kind(report);
+            match nearest_choice(text, words.iter().map(|(word, _)| *word)) {
+                Some(meant) => self.misspelt(text, meant, report),
+                None => self.wrong_kind(report),
+            }
         }
         chosen.map(|(_, value)| *value)
     }

@@ -11,11 +11,11 @@ use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
 
-use super::Environment;
 use super::model::{ForeignListener, WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
+use super::{Environment, ProgramUser};
 
 /// The keys that apply to all servers of a service.
 const WAKING: [&str; 6] =
@@ -191,20 +191,44 @@ fn exec(
     let variables = section.get("environment").map(|field| variables(&field, report)).unwrap_or_default();
     let directory = section.get("directory").and_then(|field| field.absolute_path(report));
     let user = section.get("user");
-    if user.is_none() && environment.root {
-        let key = field.place().call("wake.user");
-        let message =
-            format!("runs as root if dormouse does; set {key} to another user, or to root if it needs root");
-        report.warning(field.place(), message);
+    if user.is_none() {
+        warn_of_root(field, environment.programs, report);
     }
     let account = account(user, section.get("group"), report);
-    Some(Exec {
-        argv: field.command(report)?,
-        environment: variables,
-        directory,
-        user: account,
-        notify: false,
-    })
+    let argv = field.command(report)?;
+    warn_of_engine(field, &argv, report);
+    Some(Exec { argv, environment: variables, directory, user: account, notify: false })
+}
+
+/// Warns of a program that runs as root because no user is configured.
+fn warn_of_root(field: &Field<'_>, programs: ProgramUser, report: &mut Report) {
+    let runs = match programs {
+        ProgramUser::Root => "runs as root, because dormouse does",
+        ProgramUser::PerhapsRoot => "runs as root where dormouse runs as root (not under the shipped unit)",
+        ProgramUser::Other => return,
+    };
+    let key = field.place().call("wake.user");
+    let message = format!("{runs}; set {key} to another user, or to root if the program needs root");
+    report.absence_warning("wake.user", field.place(), message);
+}
+
+/// Warns of a client of a container engine: the container is a process of the engine, not of the program.
+fn warn_of_engine(field: &Field<'_>, argv: &[OsString], report: &mut Report) {
+    let mut words = argv.iter().map(|word| word.to_string_lossy());
+    let program = words.next().unwrap_or_default();
+    let engine = program.rsplit('/').next().unwrap_or_default();
+    if !["docker", "podman"].contains(&engine) {
+        return;
+    }
+    // Options stand before the command.
+    let command = words.find(|word| !word.starts_with('-'));
+    let Some(command @ ("run" | "start")) = command.as_deref() else { return };
+    let container = field.place().write("wake.container", "\"NAME\"");
+    let message = format!(
+        "{engine} {command} has {engine} run the container, so its server is not a process of this program, and may go on \
+         when dormouse stops the program; create the container ({engine} create), and write {container} instead"
+    );
+    report.warning(field.place(), message);
 }
 
 /// Reads the user and the group of a program.

@@ -98,7 +98,8 @@ fn check(text: &str) {
     }
     let parsed = toml::de::DeTable::parse(&converted.toml);
     assert!(parsed.is_ok(), "{:?} in\n{}", parsed.err(), converted.toml);
-    let environment = dormouse_config::Environment { system_units: true, root: true };
+    let environment =
+        dormouse_config::Environment { system_units: true, programs: dormouse_config::ProgramUser::Root };
     let read =
         dormouse_config::read(&[dormouse_config::single(Path::new("x.toml"), &converted.toml)], environment);
     for problem in read.result.err().unwrap_or_default() {

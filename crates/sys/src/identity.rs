@@ -44,13 +44,30 @@ pub fn drop_inherited_capabilities(command: &mut Command) {
 }
 
 impl Identity {
+    /// Returns whether this process may start programs with this identity.
+    pub fn may_be_taken(&self) -> bool {
+        let own = geteuid();
+        if self.is_own_without_privileges() {
+            return true;
+        }
+        let of_user = if self.uid == own.as_raw() { CapabilitySet::empty() } else { CapabilitySet::SETUID };
+        let needed = of_user | CapabilitySet::SETGID;
+        // Where the capabilities cannot be read, the start of the program shows it.
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+    }
+
+    /// Returns whether this process without privileges has the identity already, whatever its supplementary groups.
+    fn is_own_without_privileges(&self) -> bool {
+        !geteuid().is_root() && (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid)
+    }
+
     /// Makes the process of a command take this identity before it executes the program. The start fails with EPERM if this
     /// process may not do so.
     ///
     /// Without privileges an identity that this process has already is no change, whatever the supplementary groups.
     pub fn apply_to(&self, command: &mut Command) {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        if !geteuid().is_root() && (geteuid(), getegid()) == (uid, gid) {
+        if self.is_own_without_privileges() {
             return;
         }
         let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
@@ -78,10 +95,14 @@ mod tests {
         command.args(["-c", "cat /proc/self/status"]);
         identity.apply_to(&mut command);
         let output = match command.output() {
-            Ok(output) => output,
+            Ok(output) => {
+                assert!(identity.may_be_taken());
+                output
+            }
             // Another user than root may not, which the user must learn.
             Err(error) if !geteuid().is_root() => {
                 assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+                assert!(!identity.may_be_taken());
                 return;
             }
             Err(error) => panic!("{error}"),

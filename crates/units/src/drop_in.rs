@@ -7,11 +7,12 @@ use super::{Need, Remedy};
 /// Returns the text of the drop-in. Each group of lines follows the reasons for it.
 pub(super) fn text(needs: &[Need]) -> String {
     let mut text = String::from(
-        "# What the configuration needs beyond the rights of dormouse.service.\n\
-         # Made by dormouse check --drop-in. Place: /etc/systemd/system/dormouse.service.d/50-configuration.conf\n",
+        "# The rights that the configuration needs in addition to those of the shipped dormouse.service, each below its reason.\n\
+         # Written by dormouse check --drop-in: write it again when the configuration changes.\n\
+         # Save it as /etc/systemd/system/dormouse.service.d/50-configuration.conf, then: systemctl daemon-reload\n",
     );
     if needs.is_empty() {
-        text.push_str("# It needs nothing.\n");
+        text.push_str("# The configuration needs no further rights.\n");
         return text;
     }
     // Writing to a String cannot fail.

@@ -27,14 +27,18 @@ fn socket(place: String, configured: Option<&Path>, files: &Files) -> Option<Nee
         Access::Given => return None,
         Access::Group(group) => {
             let group = group_name(group);
-            let state = format!("of the group {group}, whose members can become root");
+            let state = format!("the group {group} may use; its members can become root");
             (state, Remedy::DropIn(vec![("SupplementaryGroups", group)]))
         }
         Access::Denied | Access::Unknown => {
-            (format!("closed to the user {USER}"), Remedy::Advice(opened(&socket)))
+            (format!("the user {USER} may not use"), Remedy::Advice(opened(&socket)))
         }
     };
-    Some(Need { place, why: format!("uses the socket of the engine, {shown}, which is {state}"), remedy })
+    Some(Need {
+        place,
+        why: format!("dormouse controls the container engine at {shown}, which {state}"),
+        remedy,
+    })
 }
 
 /// Returns the socket that dormouse finds when the configuration names none.
@@ -49,13 +53,10 @@ fn opened(socket: &Path) -> Vec<String> {
     let directory = socket.parent().unwrap_or(Path::new("/")).display().to_string();
     // The directory of Podman is root's alone: tmpfiles.d makes it at boot.
     let mut lines = vec![
-        format!(
-            "With these lines in a drop-in of the engine's socket unit (such as podman.socket) {USER} may use the"
-        ),
-        format!(
-            "socket. Whoever controls the engine can become root, so {USER} can. A unit of the container"
-        ),
-        "(a Quadlet) needs no such right.".to_owned(),
+        format!("These lines in a drop-in of the engine's socket unit (such as podman.socket) let the user {USER} use"),
+        "the socket. A user who controls the engine can become root. A container with a unit of its own (a Quadlet)"
+            .to_owned(),
+        "needs no such right: write wake.unit.".to_owned(),
     ];
     lines.push("  [Socket]".to_owned());
     lines.push(format!("  SocketGroup={USER}"));

@@ -33,7 +33,7 @@ pub const RUNTIME: &str = "/run/dormouse";
 struct Need {
     /// The place in the configuration, for example `services.web.listen`.
     place: String,
-    /// What needs the right.
+    /// What needs the right: a sentence without its full stop.
     why: String,
     remedy: Remedy,
 }
@@ -81,7 +81,10 @@ pub fn describe(config: &Config) -> String {
     let needs = needs(config, &Files::system());
     // Writing to a String cannot fail.
     if !needs.is_empty() {
-        let _ = writeln!(text, "beyond the rights of the shipped unit (see --drop-in)");
+        let _ = writeln!(
+            text,
+            "needs rights beyond the shipped dormouse.service; dormouse check --drop-in prints them"
+        );
         for need in &needs {
             let _ = writeln!(text, "  {}: {}", need.place, need.why);
         }
@@ -89,7 +92,7 @@ pub fn describe(config: &Config) -> String {
     let units = polkit::units(config, unit_names::primary);
     if !units.is_empty() {
         let names: Vec<_> = units.into_iter().collect();
-        let _ = writeln!(text, "starts and stops units with rules for polkit (see --polkit)");
+        let _ = writeln!(text, "controls units by polkit; dormouse check --polkit prints the rules");
         let _ = writeln!(text, "  {}", names.join(", "));
     }
     text

@@ -17,7 +17,7 @@ pub(super) fn needs(config: &Config, files: &Files) -> Vec<Need> {
     for (place, listen) in rules::listeners(config) {
         let Listen::Open { address, options } = listen else { continue };
         if let ListenAddress::Unix(socket) = &address {
-            needs.extend(socket_file(&place, socket.as_path(), files));
+            needs.extend(socket_file(&place, "dormouse", socket.as_path(), files));
         }
         if let Some(group) = options.file.group {
             // A member of a group may give its files to the group.
@@ -25,7 +25,7 @@ pub(super) fn needs(config: &Config, files: &Files) -> Vec<Need> {
             if group.name != super::USER {
                 settings.push(("SupplementaryGroups", group.name.clone()));
             }
-            let why = format!("gives a socket file to the group {}", group.name);
+            let why = format!("dormouse gives the socket file to the group {}", group.name);
             needs.push(Need { place, why, remedy: Remedy::DropIn(settings) });
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn needs(config: &Config, files: &Files) -> Vec<Need> {
             let Target::Unix(socket) = &server.to else { continue };
             needs.extend(match &server.wake {
                 // The program creates it, with the rights of the unit.
-                Some(ActivatorConfig::Exec(_)) => socket_file(&place, socket.as_path(), files),
+                Some(ActivatorConfig::Exec(_)) => socket_file(&place, "the program", socket.as_path(), files),
                 _ => server_socket(&place, socket.as_path(), files),
             });
         }
@@ -48,8 +48,8 @@ pub(super) fn needs(config: &Config, files: &Files) -> Vec<Need> {
     needs
 }
 
-/// Returns what the socket file of a listener needs.
-fn socket_file(place: &str, socket: &Path, files: &Files) -> Option<Need> {
+/// Returns what a socket file needs. `creator` is the subject of the sentence.
+fn socket_file(place: &str, creator: &str, socket: &Path, files: &Files) -> Option<Need> {
     let directory = socket.parent()?;
     if directory.starts_with(RUNTIME) {
         return None;
@@ -58,20 +58,22 @@ fn socket_file(place: &str, socket: &Path, files: &Files) -> Option<Need> {
     let need = |why: String, remedy| Some(Need { place: place.to_owned(), why, remedy });
     if directory == Path::new("/run") || directory == Path::new("/var/run") || directory == Path::new("/") {
         let name = socket.file_name()?.to_string_lossy().into_owned();
-        let line = format!("Write {RUNTIME}/{name}: only root creates files in {}.", directory.display());
-        return need(format!("creates {shown}"), Remedy::Advice(vec![line]));
+        let line =
+            format!("Use the path {RUNTIME}/{name}: only root may create files in {}.", directory.display());
+        return need(format!("{creator} creates the socket {shown}"), Remedy::Advice(vec![line]));
     }
     let mut settings = visible(directory);
     let why = match in_run(directory) {
         Some((first, whole)) if files.is_own_or_missing(first) => {
             settings.push(("RuntimeDirectory", whole));
-            format!("creates {shown}")
+            format!("{creator} creates the socket {shown}")
         }
         _ => {
             settings.push(writable(directory));
             format!(
-                "creates {shown}, for which the user {} must be able to write to the directory",
-                super::USER
+                "{creator} creates the socket {shown}; beyond this right, its user must have the permission to write to \
+                 {}",
+                directory.display()
             )
         }
     };
@@ -90,7 +92,10 @@ fn directory_of_program(place: &str, directory: &Path) -> Option<Need> {
     }
     let mut settings = visible(directory);
     settings.push(writable(directory));
-    let why = format!("runs in {}, and may write to it as far as its user may", directory.display());
+    let why = format!(
+        "the program works in {}; the unit lets it write there, as far as the permissions of the directory do",
+        directory.display()
+    );
     Some(Need { place: place.to_owned(), why, remedy: Remedy::DropIn(settings) })
 }
 
@@ -102,19 +107,23 @@ fn server_socket(place: &str, socket: &Path, files: &Files) -> Option<Need> {
     match files.connect(socket) {
         Access::Group(group) => {
             let group = group_name(group);
-            let why = format!("connects to {shown}, which is open to the group {group}");
+            let why = format!("dormouse connects to {shown}, which the group {group} may use");
             let mut settings = settings;
             settings.push(("SupplementaryGroups", group));
             need(why, Remedy::DropIn(settings))
         }
         Access::Denied => need(
-            format!("connects to {shown}, which is closed to the user {}", super::USER),
+            format!("dormouse connects to {shown}, which the user {} may not use", super::USER),
             Remedy::Advice(vec![
-                "Give the socket and its directories a group, and permissions for it.".to_owned(),
+                "Give the socket and the directories above it to a group, with permissions for the group; then the drop-in"
+                    .to_owned(),
+                format!("lets the user {} use that group.", super::USER),
             ]),
         ),
         Access::Given | Access::Unknown if settings.is_empty() => None,
-        Access::Given | Access::Unknown => need(format!("connects to {shown}"), Remedy::DropIn(settings)),
+        Access::Given | Access::Unknown => {
+            need(format!("dormouse connects to {shown}, which the unit hides"), Remedy::DropIn(settings))
+        }
     }
 }
 
@@ -169,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_socket_file_needs_a_directory_in_which_the_user_writes() {
-        let of = |socket: &str, files| settings(socket_file("l", Path::new(socket), files));
+        let of = |socket: &str, files| settings(socket_file("l", "dormouse", Path::new(socket), files));
         assert!(of("/run/dormouse/web.sock", &EMPTY).is_empty());
         assert!(of("/run/dormouse/a/web.sock", &ROOTS).is_empty());
         assert_eq!(of("/run/web/web.sock", &EMPTY), ["RuntimeDirectory=web"]);
@@ -181,7 +190,7 @@ mod tests {
         assert_eq!(of("/srv/a b/a.sock", &EMPTY), ["ReadWritePaths=-/srv/a b"]);
         assert_eq!(
             of("/run/web.sock", &EMPTY),
-            ["Write /run/dormouse/web.sock: only root creates files in /run."]
+            ["Use the path /run/dormouse/web.sock: only root may create files in /run."]
         );
     }
 
@@ -209,6 +218,6 @@ mod tests {
             let mode = if path.ends_with("s") { 0o600 } else { 0o755 };
             Some(Permissions { mode, user: 5, group: 4_000_000_000 })
         });
-        assert_eq!(of(&closed), ["Give the socket and its directories a group, and permissions for it."]);
+        assert!(of(&closed)[0].starts_with("Give the socket and the directories above it to a group"));
     }
 }

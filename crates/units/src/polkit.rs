@@ -28,8 +28,8 @@ pub(super) fn units(config: &Config, primary: impl Fn(&str) -> Option<String>) -
 pub(super) fn text(units: &BTreeSet<String>) -> String {
     let mut text = format!(
         "// Lets the user {USER} start, stop, freeze and thaw the units that its configuration names, and no other unit.\n\
-         // Made by dormouse check --polkit: make it again when the configuration names other units.\n\
-         // Place: /etc/polkit-1/rules.d/50-dormouse.rules\n"
+         // Written by dormouse check --polkit: write it again when the configuration names other units.\n\
+         // Save it as /etc/polkit-1/rules.d/50-dormouse.rules, which polkit reads at once.\n"
     );
     if units.is_empty() {
         text.push_str("// The configuration names no unit of the system's service manager.\n");

@@ -106,30 +106,33 @@ pub(super) fn workloads(config: &Config) -> Vec<(String, &ServiceConfig, &Activa
 fn low_ports(config: &Config) -> Vec<Use> {
     /// The first port that needs no capability (`net.ipv4.ip_unprivileged_port_start`).
     const FIRST_FREE: u16 = 1024;
+    /// How to do without the right.
+    const BY_SOCKET_UNIT: &str =
+        "with listen = \"fd:NAME\" a socket unit opens it, and dormouse needs no capability";
+    const BY_PORT: &str = "a port from 1024 needs no capability";
     let ports = listeners(config).into_iter().filter_map(|(place, listen)| match listen {
-        Listen::Open { address: ListenAddress::Tcp(address), .. } => Some((place, address.port())),
+        Listen::Open { address: ListenAddress::Tcp(address), .. } => {
+            Some((place, address.port(), BY_SOCKET_UNIT))
+        }
         Listen::Open { .. } | Listen::Inherited(_) => None,
     });
-    let http = config.admin.http.map(|address| ("http".to_owned(), address.port()));
-    let low = ports.chain(http).filter(|(_, port)| (1..FIRST_FREE).contains(port));
-    low.map(|(place, port)| Use {
-        place,
-        why: format!("opens port {port}; with fd:NAME a socket unit opens it instead"),
-    })
-    .collect()
+    let http = config.admin.http.map(|address| ("http".to_owned(), address.port(), BY_PORT));
+    let low = ports.chain(http).filter(|(_, port, _)| (1..FIRST_FREE).contains(port));
+    low.map(|(place, port, instead)| Use { place, why: format!("dormouse opens port {port}; {instead}") })
+        .collect()
 }
 
 fn vsock(config: &Config) -> Vec<Use> {
     let listens = listeners(config).into_iter().filter_map(|(place, listen)| {
         matches!(listen, Listen::Open { address: ListenAddress::Vsock { .. }, .. })
-            .then(|| Use { place, why: "opens a vsock port".to_owned() })
+            .then(|| Use { place, why: "dormouse opens a vsock port".to_owned() })
     });
     let to_vsock = |service: &&ServiceConfig| {
         service.servers.iter().any(|server| matches!(server.to, Target::Vsock { .. }))
     };
     let connects = config.services.iter().filter(to_vsock).map(|service| Use {
         place: format!("services.{}.to", service.name),
-        why: "connects to a vsock port".to_owned(),
+        why: "dormouse connects to a vsock port".to_owned(),
     });
     listens.chain(connects).collect()
 }
@@ -144,21 +147,22 @@ fn owners(config: &Config) -> Vec<Use> {
         .filter(|(_, owner)| owner.name != super::USER)
         .map(|(place, owner)| Use {
             place,
-            why: format!("gives a socket file to the user {}; group and mode need fewer rights", owner.name),
+            why: format!(
+                "dormouse gives the socket file to the user {}; ?group= and ?mode= need fewer rights",
+                owner.name
+            ),
         })
         .collect()
 }
 
 /// Finds programs that dormouse starts itself: they have the rights of the unit.
 fn programs(config: &Config) -> Vec<Use> {
+    const INSIDE: &str = "the restrictions of dormouse.service apply to this program, and many programs do not run with all of them";
     let mut uses = Vec::new();
     for (place, _, wake) in workloads(config) {
         match wake {
             ActivatorConfig::Exec(_) | ActivatorConfig::Command(_) => {
-                uses.push(Use {
-                    place,
-                    why: "starts a program, which has the rights of the unit".to_owned(),
-                });
+                uses.push(Use { place, why: INSIDE.to_owned() });
             }
             ActivatorConfig::Unit(_) | ActivatorConfig::Container(_) | ActivatorConfig::WakeOnLan(_) => {}
         }
@@ -166,7 +170,7 @@ fn programs(config: &Config) -> Vec<Use> {
     for service in &config.services {
         if matches!(service.ready, Ready::Command(_)) {
             let place = format!("services.{}.ready", service.name);
-            uses.push(Use { place, why: "starts a program, which has the rights of the unit".to_owned() });
+            uses.push(Use { place, why: INSIDE.to_owned() });
         }
     }
     uses
@@ -184,7 +188,8 @@ fn freezes(config: &Config) -> Vec<Use> {
     frozen
         .map(|(place, ..)| Use {
             place,
-            why: "is frozen by a control group; without it by SIGSTOP".to_owned(),
+            why: "dormouse freezes this program by a control group; without this right it sends SIGSTOP"
+                .to_owned(),
         })
         .collect()
 }
@@ -200,7 +205,7 @@ fn other_users(config: &Config) -> Vec<Use> {
     });
     programs
         .filter(|(_, name)| name != super::USER)
-        .map(|(place, name)| Use { place, why: format!("runs as the user {name}") })
+        .map(|(place, name)| Use { place, why: format!("dormouse starts this program as the user {name}") })
         .collect()
 }
 
@@ -210,7 +215,7 @@ fn client_credentials(config: &Config) -> Vec<Use> {
     passing
         .map(|service| Use {
             place: format!("services.{}.peer_credentials", service.name),
-            why: "connects as the users of the clients".to_owned(),
+            why: "dormouse connects to the server as the user of each client".to_owned(),
         })
         .collect()
 }

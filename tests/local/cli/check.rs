@@ -50,15 +50,17 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          \x20 holds        1024 clients for 30s while the server does not answer, further ones are refused\n\
          \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
          \x20 ready when   it accepts a connection; within 2min\n\
-         \x20 listener     that of the started process alone\n\
+         \x20 listener     must be a process of the started program\n\
          \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it has run for 1min, \
          awake at Mon-Fri 08:00-18:00; only if dormouse started it (wake.stop_foreign)\n\
-         beyond the rights of the shipped unit (see --drop-in)\n\
-         \x20 services.web.wake.exec: starts a program, which has the rights of the unit\n\
-         \x20 services.web.wake.exec: is frozen by a control group; without it by SIGSTOP\n\
-         \x20 services.web.wake.exec: runs as the user root\n\
-         \x20 services.web.listen: creates /run/web.sock\n\
-         \x20 services.web.to: creates /run/b.sock\n"
+         needs rights beyond the shipped dormouse.service; dormouse check --drop-in prints them\n\
+         \x20 services.web.wake.exec: the restrictions of dormouse.service apply to this program, and many programs do \
+         not run with all of them\n\
+         \x20 services.web.wake.exec: dormouse freezes this program by a control group; without this right it sends \
+         SIGSTOP\n\
+         \x20 services.web.wake.exec: dormouse starts this program as the user root\n\
+         \x20 services.web.listen: dormouse creates the socket /run/web.sock\n\
+         \x20 services.web.to: the program creates the socket /run/b.sock\n"
     );
 }
 
@@ -163,24 +165,145 @@ fn check_warns_of_programs_and_directories_that_do_not_exist() {
     let file = dir.join("d.toml");
     fs::write(
         &file,
-        "[services.web]\nlisten = '/nonexistent/run/a.sock'\nto = '@b'\n\
+        "[services.web]\nlisten = '@a'\nto = '@b'\n\
          wake = { exec = 'no-such-program', user = 'root', directory = '/nonexistent/srv' }\n\
-         [services.wiki]\nlisten = '@c'\nto = '@d'\nwake = { exec = '/nonexistent/wiki', user = 'root' }\n",
+         [services.wiki]\nlisten = '@c'\nto = '@d'\nwake = { exec = '/nonexistent/wiki', user = 'root' }\n\
+         [services.jobs]\nlisten = '@e'\n[[services.jobs.servers]]\nto = '@f'\nwake = { start = 'no-such-start' }\n\
+         [services.jobs.ready]\ncommand = 'no-such-check'\n",
     )
     .unwrap();
     let said = check(&file).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.err);
+    let name = file.display();
     assert_eq!(
         said.err,
-        "services.web.listen: the directory /nonexistent/run does not exist; create it (warning)\n\
-         services.web.wake.directory: /nonexistent/srv is not a directory; create it (warning)\n\
-         services.web.wake.exec: no-such-program is not in PATH; install it, or correct the name (warning)\n\
-         services.wiki.wake.exec: /nonexistent/wiki is not a program; install it, or correct the name (warning)\n"
+        format!(
+            "{name}:4: services.web.wake.directory: /nonexistent/srv does not exist; create it (warning)\n\
+             {name}:4: services.web.wake.exec: no-such-program is not in PATH; install it, or correct the name (warning)\n\
+             {name}:8: services.wiki.wake.exec: /nonexistent/wiki is not a program; install it, or correct the name \
+             (warning)\n\
+             {name}:13: services.jobs.servers.wake.start: no-such-start is not in PATH; install it, or correct the name \
+             (warning)\n\
+             {name}:15: services.jobs.ready.command: no-such-check is not in PATH; install it, or correct the name \
+             (warning)\n"
+        )
     );
 }
 
+/// Where dormouse would not start, the check fails.
 #[test]
-fn check_warns_of_a_directory_that_dormouse_refuses() {
+fn a_directory_without_which_dormouse_does_not_start_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    fs::write(dir.join("file"), "").unwrap();
+    let text = format!(
+        "control = '/nonexistent/c'\n[services.web]\nlisten = ['{0}/missing/a', '{0}/missing/b', '@d',\n'{0}/file/a', \
+         '{0}/file', '/run/dormouse-no-such-directory/a', '/run/dormouse/no-such/a']\nto = '@b'\n",
+        dir.path().display()
+    );
+    fs::write(&file, text).unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    let (name, dir) = (file.display(), dir.path().display());
+    let errors = format!(
+        "{name}:1: control: the directory /nonexistent does not exist; create it\n\
+         {name}:3: services.web.listen: the directory {dir}/missing does not exist; create it\n\
+         {name}:4: services.web.listen: {dir}/file is not a directory; correct the path\n\
+         {name}:4: services.web.listen: {dir}/file exists and is not a socket; remove it, or choose another path\n"
+    );
+    assert!(said.err.starts_with(&errors), "each once: {}", said.err);
+    let warning = said.err.strip_prefix(&errors).unwrap();
+    let begin = format!(
+        "{name}:4: services.web.listen: the directory /run/dormouse-no-such-directory does not exist"
+    );
+    assert!(warning.starts_with(&begin) && warning.ends_with("(warning)\n"), "{warning}");
+    assert_eq!(warning.lines().count(), 1, "the unit creates /run/dormouse: {warning}");
+    let run = dormouse(&["run", &format!("--config={name}")]).unwrap();
+    assert_ne!(run.code, Some(0), "dormouse does not start either: {}", run.err);
+}
+
+#[test]
+fn check_warns_of_a_program_that_its_user_may_not_execute() {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (file, private) = (dir.join("d.toml"), dir.join("private"));
+    fs::create_dir(&private).unwrap();
+    fs::write(private.join("program"), "").unwrap();
+    fs::set_permissions(private.join("program"), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(private.join("program"), dir.join("link")).unwrap();
+    let text = format!(
+        "[services.web]\nlisten = '@a'\nto = '@b'\n[services.web.wake]\nexec = '{0}/link'\nuser = '64321'\n\
+         group = '64321'\ndirectory = '{0}/private'\n",
+        dir.path().display()
+    );
+    fs::write(&file, text).unwrap();
+    for (mode, expected) in [(0o700, 2), (0o755, 0)] {
+        fs::set_permissions(&private, fs::Permissions::from_mode(mode)).unwrap();
+        let said = check(&file).unwrap();
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let lines: Vec<_> = said.err.lines().filter(|line| line.contains(messages::USER_MAY_NOT)).collect();
+        assert_eq!(lines.len(), expected, "{}", said.err);
+        for (line, number) in lines.iter().zip([5, 8]) {
+            let begin = format!("{}:{number}: services.web.wake.", file.display());
+            let place = format!("{} (mode 0700, owner ", private.display());
+            assert!(line.starts_with(&begin) && line.contains(&place), "{line}");
+        }
+    }
+}
+
+/// dormouse could not start the program, so it does not start itself.
+#[test]
+fn a_user_without_the_capability_to_become_it_is_refused_at_the_start() {
+    let dir = TempDir::new().unwrap();
+    let command = |args: &[&str]| {
+        let mut subject = Launch::dormouse().args(args).unprivileged().start().unwrap();
+        (subject.wait(SOON).unwrap().code(), subject.stderr().text())
+    };
+    let (code, err) = command(&["run", "--listen=@a", "--to=@b", "--exec=true", "--uid=root"]);
+    assert_eq!(code, Some(77), "{err}");
+    assert!(err.contains(&messages::user_needs_setuid("--uid=root")), "{err}");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = dir.join("d.toml");
+    fs::write(&file, "[services.main]\nlisten = '@a'\nto = '@b'\nwake = { exec = 'true', user = 'root' }\n")
+        .unwrap();
+    let path = file.to_string_lossy();
+    let (code, err) = command(&["run", "--config", &path]);
+    assert_eq!(code, Some(77), "{err}");
+    assert!(err.contains(&messages::user_needs_setuid("wake.user = \"root\"")), "{err}");
+    let (code, err) = command(&["check", &path]);
+    assert_eq!(code, Some(0), "{err}");
+    let line = format!("{path}:4: services.main.wake.user: the user root needs {}", messages::NEEDS_SETUID);
+    assert!(err.contains(&line), "{err}");
+}
+
+#[test]
+fn what_the_check_may_not_see_is_not_missing() {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (file, hidden) = (dir.join("d.toml"), dir.join("hidden"));
+    fs::create_dir(&hidden).unwrap();
+    let text = format!(
+        "[services.web]\nlisten = '{0}/in/a'\nto = '@b'\nwake = {{ exec = '{0}/program', directory = '{0}/in' }}\n",
+        hidden.display()
+    );
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+    let launch = Launch::dormouse().args(["check", &file.to_string_lossy()]).unprivileged();
+    let mut check = launch.start().unwrap();
+    let code = check.wait(SOON).unwrap().code();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!((code, check.stderr().text().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn two_documents_are_not_printed_as_one() {
+    let said = dormouse(&["check", "--drop-in", "--polkit", "/nonexistent"]).unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert!(said.err.contains("run dormouse check once for each"), "{}", said.err);
+}
+
+#[test]
+fn a_directory_that_dormouse_refuses_is_an_error() {
     let dir = TempDir::new().unwrap();
     let (file, open) = (dir.join("d.toml"), dir.join("open"));
     fs::create_dir(&open).unwrap();
@@ -189,15 +312,17 @@ fn check_warns_of_a_directory_that_dormouse_refuses() {
         open.display()
     );
     fs::write(&file, text).unwrap();
-    for (mode, expected) in [(0o777, ["control: ", "services.web.listen: "].as_slice()), (0o1777, &[])] {
+    for (mode, expected) in [(0o777, ["1: control: ", "3: services.web.listen: "].as_slice()), (0o1777, &[])]
+    {
         fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
         let said = check(&file).unwrap();
-        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert_eq!(said.code, Some(i32::from(!expected.is_empty())), "{}", said.err);
         let lines: Vec<_> = said.err.lines().collect();
         assert_eq!(lines.len(), expected.len(), "{lines:?}");
         for (line, begin) in lines.iter().zip(expected) {
-            assert!(line.starts_with(&format!("{begin}{}", messages::EVERY_USER_MAY_WRITE)), "{line}");
-            assert!(line.ends_with("(warning)") && line.contains("chmod +t"), "{line}");
+            let begin = format!("{}:{begin}{}", file.display(), messages::EVERY_USER_MAY_WRITE);
+            assert!(line.starts_with(&begin), "{line}");
+            assert!(!line.ends_with("(warning)") && line.contains("chmod +t"), "{line}");
         }
     }
 }

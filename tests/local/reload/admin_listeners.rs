@@ -66,7 +66,12 @@ fn admin_listeners_move_and_unchanged_ones_are_kept() {
     scene.reload(&file(&format!("http = '{http}'\nlog = 'json'\n"), &first)).unwrap();
     admin.expect_answer().unwrap();
     assert!(get(&http, "/healthz").unwrap().ends_with("\r\n\r\nok\n"));
-    scene.wait_for_log(&format!("\"message\":\"{}\"", messages::reloaded("1 unchanged."))).unwrap();
+    let changed = messages::reloaded("1 unchanged, settings changed (log, http).");
+    scene.wait_for_log(&format!("\"message\":\"{changed}\"")).unwrap();
+    scene
+        .reload(&file(&format!("http = '{http}'\nhttp_hosts = 'a.example'\nlog = 'json'\n"), &first))
+        .unwrap();
+    scene.wait_for_log(&messages::reloaded("1 unchanged, settings changed (http_hosts).")).unwrap();
     // Move the control socket.
     scene.reload(&file(&format!("http = '{http}'\n"), &second)).unwrap();
     assert!(ask(&second, "show info").unwrap().contains("Name: dormouse"));

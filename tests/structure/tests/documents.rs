@@ -64,6 +64,20 @@ fn links_lead_to_files() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Readers who upgrade find first what they have to do.
+#[test]
+fn each_release_has_its_kinds_of_changes_once_and_in_order() -> Result<(), Box<dyn Error>> {
+    const KINDS: [&str; 6] = ["Upgrading", "Added", "Changed", "Fixed", "Removed", "Security"];
+    let text = fs::read_to_string(Path::new(TOP).join("CHANGELOG.md"))?;
+    for release in text.split("\n## ").skip(1) {
+        let kinds: Vec<_> = release.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        let expected: Vec<_> = KINDS.into_iter().filter(|kind| kinds.contains(kind)).collect();
+        assert_eq!(kinds, expected, "{}", release.lines().next().unwrap_or_default());
+    }
+    assert!(text.contains("\n### Upgrading\n"));
+    Ok(())
+}
+
 /// Appends the text of all Rust files below a folder.
 fn read_sources(folder: &Path, text: &mut String) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {

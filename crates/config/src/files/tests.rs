@@ -1,5 +1,5 @@
 use super::*;
-use crate::Problem;
+use crate::{Problem, ProgramUser};
 
 struct Dir(PathBuf);
 
@@ -14,11 +14,15 @@ impl Dir {
     }
 
     fn load(&self) -> ReadResult {
-        load_from(&self.0.join("dormouse.toml"), true, Environment { system_units: true, root: true })
+        load_from(
+            &self.0.join("dormouse.toml"),
+            true,
+            Environment { system_units: true, programs: ProgramUser::Root },
+        )
     }
 
     fn load_alone(&self, name: &str) -> ReadResult {
-        load_from(&self.0.join(name), false, Environment { system_units: true, root: true })
+        load_from(&self.0.join(name), false, Environment { system_units: true, programs: ProgramUser::Root })
     }
 
     fn errors(&self) -> Vec<String> {

@@ -1,7 +1,9 @@
 //! Invalid files and their messages; valid files and their meaning.
 
 mod defaults;
+mod layout;
 mod many;
+mod meant;
 mod random;
 mod together;
 mod wrong;
@@ -23,7 +25,10 @@ use crate::model::Listen;
 use crate::proxy_protocol::{Additions, SendProxy, Sources};
 
 fn outcome(text: &str) -> ReadResult {
-    read(&[single(Path::new("d.toml"), text)], Environment { system_units: true, root: true })
+    read(
+        &[single(Path::new("d.toml"), text)],
+        Environment { system_units: true, programs: ProgramUser::Root },
+    )
 }
 
 fn config(text: &str) -> Config {
@@ -112,7 +117,7 @@ fn activators_report_the_readiness_that_ready_needs() {
     );
     let as_user = read(
         &[single(Path::new("d"), &format!("{BASE}{WOKEN}"))],
-        Environment { system_units: false, root: false },
+        Environment { system_units: false, programs: ProgramUser::Other },
     );
     let server = &as_user.result.unwrap().services[0].servers[0];
     assert!(matches!(&server.wake, Some(ActivatorConfig::Unit(unit)) if unit.manager == Manager::User));
@@ -208,18 +213,24 @@ fn proxy_headers_are_accepted_and_sent_as_configured() {
 
 #[test]
 fn a_program_that_runs_as_root_by_accident_is_a_warning() {
-    let warnings = |user: &str, root| {
+    let warnings = |user: &str, programs| {
         let text = format!("{BASE}wake = {{ exec = 'a'{user} }}");
-        lines(&read(&[single(Path::new("d.toml"), &text)], Environment { system_units: true, root }).warnings)
+        let environment = Environment { system_units: true, programs };
+        lines(&read(&[single(Path::new("d.toml"), &text)], environment).warnings)
     };
     assert_eq!(
-        warnings("", true),
+        warnings("", ProgramUser::Root),
         [
-            "d.toml:4: services.web.wake.exec: runs as root if dormouse does; set wake.user to another user, or to root if it needs root"
+            "d.toml:4: services.web.wake.exec: runs as root, because dormouse does; set wake.user to another user, or to root if the program needs root"
         ]
     );
-    assert!(warnings("", false).is_empty());
-    assert!(warnings(", user = 'root'", true).is_empty() && warnings(", user = '0'", true).is_empty());
+    assert!(
+        warnings("", ProgramUser::PerhapsRoot)[0].contains(": runs as root where dormouse runs as root (not")
+    );
+    assert!(warnings("", ProgramUser::Other).is_empty());
+    for user in [", user = 'root'", ", user = '0'"] {
+        assert!(warnings(user, ProgramUser::Root).is_empty());
+    }
     let service = service("wake = { exec = 'a', user = '64321', group = '64322' }");
     let Some(ActivatorConfig::Exec(exec)) = &service.servers[0].wake else { panic!() };
     let account = exec.user.as_ref().unwrap();

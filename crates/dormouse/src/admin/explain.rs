@@ -157,7 +157,11 @@ fn kept_awake_by(
         sentences.push("it is kept warm at this time of day (keep_warm)".to_owned());
     }
     if !snapshot.may_stop && matches!(state, State::Ready | State::Idle | State::Frozen) {
-        sentences.push("dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set wake.stop_foreign".to_owned());
+        let stop_foreign = service.shared.spelling.call("wake.stop_foreign");
+        sentences.push(format!(
+            "dormouse did not start it, so it is not stopped; stop it yourself (and disable a unit that is enabled), or set \
+             {stop_foreign}"
+        ));
     }
     let evicted = |reason| snapshot.evictions.contains(reason) && matches!(state, State::Ready | State::Idle);
     if evicted(Eviction::ExclusiveGroup) {

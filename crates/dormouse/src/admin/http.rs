@@ -78,8 +78,8 @@ async fn answer(request: &Request<Incoming>, local: IpAddr, running: &Running) -
     if !is_allowed(request, local, &running.http_hosts()) {
         return plain(
             StatusCode::MISDIRECTED_REQUEST,
-            "This server answers to localhost, to its address and to the hosts in http_hosts, and not to the host of \
-             this request.\n",
+            "This server answers requests for localhost, for its own address and for the hosts in http_hosts \
+             (--http-host), and not for the host of this request.\n",
         );
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

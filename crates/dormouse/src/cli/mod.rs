@@ -13,9 +13,11 @@ mod reload;
 mod run;
 mod run_config;
 mod run_flags;
+mod run_hints;
 mod status;
 mod steer;
 mod top;
+mod unknown_command;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -23,7 +25,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dormouse_config::Problem;
-use dormouse_config::suggest::nearest;
 
 use dormouse_proxy::listener::PassedFds;
 
@@ -83,21 +84,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: PassedFds) -> ExitC
         Some("-V" | "--version" | "version") => plain::version(args),
         Some("manual") => plain::manual(args),
         Some("completion") => plain::completion(args),
-        _ => out::fail(unknown_command(&command)),
+        _ => out::fail(unknown_command::message(&command.to_string_lossy())),
     }
-}
-
-/// Returns the message for a command that does not exist.
-fn unknown_command(command: &OsStr) -> String {
-    let command = command.to_string_lossy();
-    let names = || COMMANDS.iter().map(|(name, _)| *name);
-    let hint = match nearest(&command, names()) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => format!("choose one of {}", names().collect::<Vec<_>>().join(", ")),
-    };
-    format!(
-        "Unknown command {command:?}; {hint}\nTo use it in place of {SOCKET_PROXYD}: dormouse proxy TARGET"
-    )
 }
 
 fn end(result: Result<(), impl fmt::Display>) -> ExitCode {

@@ -15,7 +15,7 @@ pub(super) fn help(args: impl Iterator<Item = OsString>) -> Result<OsString, Exi
     match command.to_str() {
         Some("help") => Err(out::print(HELP.help())),
         Some(name) if COMMANDS.iter().any(|(known, _)| *known == name) => Ok(command),
-        _ => Err(out::fail(unknown_command(&command))),
+        _ => Err(out::fail(unknown_command::message(&command.to_string_lossy()))),
     }
 }
 

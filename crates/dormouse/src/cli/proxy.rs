@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use dormouse_config::endpoint::{fold, shown};
 use dormouse_config::limit::{AtLimit, Cap};
 use dormouse_config::model::Listen;
+use dormouse_config::suggest::nearest_choice;
 use dormouse_core::address::{ListenAddress, Target};
-use dormouse_core::getopt::{Getopt, GetoptError, OptSpec};
+use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Tier};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
@@ -84,7 +85,10 @@ impl fmt::Display for UsageError {
             },
             Self::NoTarget => f.write_str("Not enough parameters."),
             Self::TooMany => f.write_str("Too many parameters."),
-            Self::Argument { flag, value } => write!(f, "Failed to parse --{flag}= argument: {value}"),
+            Self::Argument { flag, value } => {
+                write!(f, "Failed to parse --{flag}= argument: {value}")?;
+                meant(flag, value).map_or(Ok(()), |meant| write!(f, "; did you mean {meant}?"))
+            }
             Self::LimitTooLow => f.write_str("Connection limit is too low."),
             Self::Target { text, reason } => write!(f, "Target \"{text}\" can never work: {reason}"),
             Self::Listen { text, reason } => {
@@ -106,6 +110,13 @@ impl fmt::Display for UsageError {
             ),
         }
     }
+}
+
+/// Returns the word that was probably meant. The messages about options of systemd-socket-proxyd stay as they are.
+fn meant(flag: &str, value: &str) -> Option<&'static str> {
+    let definition = PROXY.iter().find(|definition| definition.spec.long == flag)?;
+    let is_ours = definition.spec.tier == Tier::Extension;
+    is_ours.then(|| nearest_choice(value, definition.choices())).flatten()
 }
 
 fn parse(argv0: &OsStr, args: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
@@ -272,6 +283,13 @@ mod tests {
             (&["-c", "5 ", "a:1"], "Failed to parse --connections-max= argument: 5 "),
             (&["--exit-idle-time=x", "a:1"], "Failed to parse --exit-idle-time= argument: x"),
             (&["--bogus"], "dormouse: unrecognized option '--bogus'"),
+            (&["--proxy-protocol=V2", "a:1"], "Failed to parse --proxy-protocol= argument: V2"),
+            (&["--at-limit=qeue", "a:1"], "Failed to parse --at-limit= argument: qeue; did you mean queue?"),
+            (&["--at-limit=drop", "a:1"], "Failed to parse --at-limit= argument: drop"),
+            (
+                &["--log-level=dbug", "a:1"],
+                "Failed to parse --log-level= argument: dbug; did you mean debug?",
+            ),
             (
                 &["--exit-idel-time=5"],
                 "dormouse: unrecognized option '--exit-idel-time=5'; did you mean --exit-idle-time?",

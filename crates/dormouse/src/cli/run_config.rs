@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use dormouse_config::places::Places;
 use dormouse_config::report::{Place, Report};
 use dormouse_config::tree::{Node, Value};
 use dormouse_config::{Environment, Overrides, ReadResult};
 use dormouse_core::getopt::Getopt;
 
-use super::flags::{self, Definition};
-use super::run_flags::{self, RUN, RunFlag};
+use super::flags::Definition;
+use super::run_flags::{self, RunFlag};
+use super::run_hints;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -20,8 +22,9 @@ pub(super) enum Request {
 
 /// Reads the arguments, and the file that they name.
 pub(super) fn parse(args: impl Iterator<Item = OsString>, environment: Environment) -> Request {
+    let args: Vec<OsString> = args.collect();
     let specs = run_flags::specs();
-    let mut getopt = Getopt::new("dormouse run", &specs, args);
+    let mut getopt = Getopt::new("dormouse run", &specs, args.clone());
     let mut given = Given::default();
     for option in getopt.by_ref() {
         match option {
@@ -32,15 +35,13 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>, environment: Environme
                 }
                 given.take(definition, option.value.unwrap_or_default());
             }
-            Err(error) => given.report.error(&Place::flag(""), flags::describe(&error, RUN)),
+            Err(error) => given.report.error(&Place::flag(""), run_hints::of_option(&error)),
         }
     }
     for word in getopt.positionals() {
-        let word = word.to_string_lossy();
-        let message = format!(
-            "unexpected argument {word:?}; write --config={word} for a file, --to={word} for a server"
-        );
-        given.report.error(&Place::flag(""), message);
+        if let Some(message) = run_hints::of_word(&word.to_string_lossy(), &args) {
+            given.report.error(&Place::flag(""), message);
+        }
     }
     Request::Serve(Box::new(given.finish(environment)))
 }
@@ -49,6 +50,7 @@ fn refuse(report: Report) -> ReadResult {
     ReadResult {
         result: Err(report.errors.in_order("errors")),
         warnings: report.warnings.in_order("warnings"),
+        places: Places::default(),
     }
 }
 
@@ -169,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::cli::ProblemList;
+    use dormouse_config::ProgramUser;
     use dormouse_config::model::{Config, Ready};
 
     fn config(args: &[&str]) -> Config {
@@ -179,7 +182,10 @@ mod tests {
     }
 
     fn outcome(args: &[&str]) -> ReadResult {
-        match parse(args.iter().map(OsString::from), Environment { system_units: false, root: false }) {
+        match parse(
+            args.iter().map(OsString::from),
+            Environment { system_units: false, programs: ProgramUser::Other },
+        ) {
             Request::Serve(outcome) => *outcome,
             Request::Help => panic!("help"),
         }

@@ -143,7 +143,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.exec", "exec", "COMMAND", &["Start this program on demand"])
     },
     Definition {
-        manual: "The user that the program of --exec runs as: a name or a number. It gets the groups of the user, and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless it is dormouse's own user. --uid=root states that the program needs root.",
+        manual: "The user that the program of --exec runs as: a name or a number. It gets the groups of the user, and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless it is dormouse's own user; without the first two dormouse does not start. --uid=root states that the program needs root.",
         ..key("wake.user", "uid", "USER", &["Run the program of --exec as this user, with its groups"])
     },
     Definition {
@@ -155,7 +155,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])
     },
     Definition {
-        manual: "Look for the unit in the user's service manager. This is the default unless dormouse runs as root.",
+        manual: "Look for the unit of --unit in the user's service manager. This is the default unless dormouse runs as root. The user of a program is set by --uid=.",
         ..flag(
             RunFlag::Word("wake.manager", "user"),
             "user",
@@ -164,7 +164,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         )
     },
     Definition {
-        manual: "Look for the unit in the system's service manager. This is the default if dormouse runs as root.",
+        manual: "Look for the unit of --unit in the system's service manager. This is the default if dormouse runs as root.",
         ..flag(
             RunFlag::Word("wake.manager", "system"),
             "system",
@@ -241,7 +241,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "wake.foreign_listener",
         "foreign-listener",
         "refuse|allow",
-        &["Give clients to a listener that does not belong to the workload, or not"],
+        &["Send clients to a listener that does not belong to the workload (allow), or not"],
     ),
     key("wake.start_timeout", "start-timeout", "SPAN", &["Give up on a start that takes longer than this"]),
     key("wake.stop_timeout", "stop-timeout", "SPAN", &["Kill the workload if a stop takes longer than this"]),

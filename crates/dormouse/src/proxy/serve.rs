@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use dormouse_config::proxy_protocol::SendProxy;
+use dormouse_config::spelling::Spelling;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{Admission, FdLimits, FdReservation, raise_fd_limit};
@@ -66,6 +67,7 @@ pub(super) async fn serve(
         proxy_protocol: settings.proxy_protocol.map(SendProxy::from),
         message_credentials: MessageCredentials::Own,
         quiet: None,
+        spelling: Spelling::Flags,
     });
     let result = match source {
         Source::Connected(socket) => {

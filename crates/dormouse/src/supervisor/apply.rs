@@ -15,7 +15,7 @@ use dormouse_proxy::upstream::{AdminOverrides, Service};
 
 use super::RunError;
 use super::open::PreparedService;
-use super::plan::{Origin, Plan, Step, plan};
+use super::plan::{Origin, Plan, Step, changed_settings, plan};
 use super::service::{ActiveService, PreviousService, TimerGuard};
 use super::state::Supervisor;
 
@@ -26,6 +26,8 @@ pub(super) struct Changes {
     changed: Vec<String>,
     added: Vec<String>,
     removed: Vec<String>,
+    /// The keys of all services that have other values.
+    settings: Vec<&'static str>,
 }
 
 impl Supervisor {
@@ -71,7 +73,8 @@ impl Supervisor {
             self.draining.push(Arc::downgrade(&draining));
             self.drain_tasks.spawn(draining.drain(config.drain_timeout, self.log.clone()));
         }
-        let mut changes = Changes::default();
+        let settings = changed_settings(&self.config, &config);
+        let mut changes = Changes { settings, ..Changes::default() };
         for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {
             match (step, prepared) {
                 (Step::Keep(number), _) => {
@@ -143,6 +146,7 @@ impl Supervisor {
             proxy_protocol: service.proxy_protocol,
             message_credentials: message_credentials(service.peer_credentials),
             quiet: service.idle.quiet,
+            spelling: service.spelling,
         });
         let admission = Admission::with_tracked_sessions(service.maxconn, service.at_limit, &self.fd_limits);
         let label = service_label(service);
@@ -193,6 +197,9 @@ impl fmt::Display for Changes {
             if !names.is_empty() {
                 write!(f, ", {} {what} ({})", names.len(), names.join(", "))?;
             }
+        }
+        if !self.settings.is_empty() {
+            write!(f, ", settings changed ({})", self.settings.join(", "))?;
         }
         Ok(())
     }

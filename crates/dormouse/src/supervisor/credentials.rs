@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use dormouse_activate::ActivatorConfig;
 use dormouse_config::model::{Listen, PeerCredentials, ServiceConfig};
 use dormouse_config::width::{Audience, wider_than_server};
 use dormouse_log::{Level, Log};
@@ -20,9 +21,32 @@ use super::RunError;
 /// [`RunError::Credentials`].
 pub(super) fn may_pass(service: &ServiceConfig) -> Result<(), RunError> {
     if service.peer_credentials == PeerCredentials::Pass && !may_connect_as() {
-        return Err(RunError::Credentials { service: service.name.clone() });
+        return Err(RunError::Credentials { service: service.name.clone(), setting: pass(service) });
     }
     Ok(())
+}
+
+/// Reports a service with a program that is to run as another user, in a process that may not take on its user and groups.
+///
+/// # Errors
+/// [`RunError::User`].
+pub(super) fn may_change_user(service: &ServiceConfig) -> Result<(), RunError> {
+    let accounts = service.servers.iter().filter_map(|server| match &server.wake {
+        Some(ActivatorConfig::Exec(exec)) => exec.user.as_ref(),
+        _ => None,
+    });
+    match accounts.into_iter().find(|account| !account.identity.may_be_taken()) {
+        Some(account) => {
+            let setting = service.spelling.write("wake.user", &format!("\"{}\"", account.name));
+            Err(RunError::User { service: service.name.clone(), setting })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the setting that passes credentials, as the user wrote it.
+fn pass(service: &ServiceConfig) -> String {
+    service.spelling.write("peer_credentials", "\"pass\"")
 }
 
 /// Checks the sockets that the service manager has passed: for `peer_credentials = "pass"` they must be UNIX sockets. Logs a
@@ -42,13 +66,15 @@ pub(super) fn check_passed<'a>(
             PeerCredentials::Own => {}
             PeerCredentials::Pass if is_unix(socket) => {}
             PeerCredentials::Pass => {
-                return Err(RunError::NotUnix { service: service.name.clone(), name: name.clone() });
+                let (name, setting) = (name.clone(), pass(service));
+                return Err(RunError::NotUnix { service: service.name.clone(), setting, name });
             }
             PeerCredentials::Unstated => {
                 let wider =
                     audience(socket).and_then(|audience| wider_than_server(&audience, &service.servers));
                 if let Some(wider) = wider {
-                    let why = wider.explain("peer_credentials = \"pass\"", "peer_credentials = \"own\"");
+                    let own = service.spelling.write("peer_credentials", "\"own\"");
+                    let why = wider.explain(&pass(service), &own);
                     log.line(Level::Warning, format_args!("{}: fd:{name}: {why}.", service.name));
                 }
             }

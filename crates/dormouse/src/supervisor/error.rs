@@ -43,11 +43,22 @@ pub enum RunError {
     Credentials {
         /// The service.
         service: String,
+        /// The setting that asks for it.
+        setting: String,
+    },
+    /// A program is to run as another user, and this process may not take on its user and groups.
+    User {
+        /// The service.
+        service: String,
+        /// The setting that asks for it.
+        setting: String,
     },
     /// A service passes the credentials of its clients, and the clients of a passed socket have none.
     NotUnix {
         /// The service.
         service: String,
+        /// The setting that asks for a UNIX socket.
+        setting: String,
         /// The socket's name.
         name: String,
     },
@@ -77,8 +88,12 @@ pub enum RunError {
 }
 
 /// How to give dormouse the capabilities for `peer_credentials = "pass"`.
-pub const CAPABILITIES_REMEDY: &str =
-    "add AmbientCapabilities=CAP_SETUID CAP_SETGID to the unit of dormouse, or run it as root";
+pub const CAPABILITIES_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SETGID to the unit of dormouse (dormouse check --drop-in prints all lines for \
+     the shipped unit), or run dormouse as root";
+
+/// How to give dormouse the capabilities for `wake.user`.
+pub const USER_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL to the unit of dormouse (dormouse check --drop-in prints all \
+     lines for the shipped unit), or run dormouse as root";
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,13 +110,15 @@ impl fmt::Display for RunError {
                 }?;
                 write!(f, "FileDescriptorName={name}")
             }
-            Self::Credentials { service } => write!(
+            Self::Credentials { service, setting } => {
+                write!(f, "{service}: {setting} needs CAP_SETUID and CAP_SETGID; {CAPABILITIES_REMEDY}")
+            }
+            Self::User { service, setting } => {
+                write!(f, "{service}: {setting} needs CAP_SETUID and CAP_SETGID; {USER_REMEDY}")
+            }
+            Self::NotUnix { service, setting, name } => write!(
                 f,
-                "{service}: peer_credentials = \"pass\" needs CAP_SETUID and CAP_SETGID; {CAPABILITIES_REMEDY}"
-            ),
-            Self::NotUnix { service, name } => write!(
-                f,
-                "{service}: peer_credentials = \"pass\": the passed socket fd:{name} is not a UNIX socket; set ListenStream= to a path in the socket unit"
+                "{service}: {setting}: the passed socket fd:{name} is not a UNIX socket; set ListenStream= to a path in the socket unit"
             ),
             Self::Open { service: Some(service), error } => write!(f, "{service}: {error}"),
             Self::Open { service: None, error } => write!(f, "{error}"),
@@ -121,7 +138,7 @@ impl RunError {
             Self::Connected | Self::NotPassed { .. } | Self::NotUnix { .. } | Self::Target { .. } => {
                 return exit::CONFIG;
             }
-            Self::Credentials { .. } => return exit::NOPERM,
+            Self::Credentials { .. } | Self::User { .. } => return exit::NOPERM,
             Self::Passed(_) | Self::Runtime(_) => return exit::OSERR,
             Self::Listener { .. } => return exit::IOERR,
             Self::Open { error, .. } => &error.error,
@@ -139,7 +156,7 @@ impl RunError {
         let error = match self {
             Self::Open { error, .. } => &error.error,
             Self::Runtime(error) | Self::Listener { error, .. } => error,
-            Self::Credentials { .. } => return Errno::PERM,
+            Self::Credentials { .. } | Self::User { .. } => return Errno::PERM,
             Self::Passed(_)
             | Self::Connected
             | Self::NotPassed { .. }

@@ -33,7 +33,7 @@ use dormouse_proxy::server::{
 };
 use dormouse_sys::notify::Notifier;
 
-pub use error::{CAPABILITIES_REMEDY, RunError, exit};
+pub use error::{CAPABILITIES_REMEDY, RunError, USER_REMEDY, exit};
 use reload::Reload;
 pub use reload::{ConfigLoader, LoadedConfig};
 use state::Supervisor;

@@ -1,6 +1,6 @@
 //! The difference between two configurations: which services and listeners are kept, moved, opened and closed. No I/O.
 
-use dormouse_config::model::{Config, Listen, ServiceConfig};
+use dormouse_config::model::{AdminConfig, Config, Listen, ServiceConfig};
 
 /// The steps from one configuration to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,22 @@ impl Plan {
             Step::SetUp { listeners, .. } => listeners.contains(&Origin::Moved { service, listener }),
         })
     }
+}
+
+/// Returns the keys of all services whose values differ. A reload applies each of them.
+pub(super) fn changed_settings(old: &Config, new: &Config) -> Vec<&'static str> {
+    // A key that is missing here does not compile.
+    let Config { log_level, drain_timeout, admin, services: _ } = old;
+    let AdminConfig { control, http, http_hosts, format } = admin;
+    let changed = [
+        ("log_level", *log_level != new.log_level),
+        ("drain_timeout", *drain_timeout != new.drain_timeout),
+        ("log", *format != new.admin.format),
+        ("control", *control != new.admin.control),
+        ("http", *http != new.admin.http),
+        ("http_hosts", *http_hosts != new.admin.http_hosts),
+    ];
+    changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
 
 /// Plans the change from `old` to `new`. `also_closed` are other listeners that the change closes.
@@ -122,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use dormouse_config::{self, Environment};
+    use dormouse_config::{self, Environment, ProgramUser};
 
     /// Addresses, some of which conflict with each other.
     const ADDRESSES: [&str; 9] = [
@@ -150,7 +166,7 @@ mod tests {
         }
         dormouse_config::read(
             &[dormouse_config::single("x".as_ref(), &text)],
-            Environment { system_units: true, root: true },
+            Environment { system_units: true, programs: ProgramUser::Root },
         )
         .result
         .ok()
@@ -165,6 +181,22 @@ mod tests {
 
     fn listen(config: &Config, service: usize, listener: usize) -> &Listen {
         &config.services[service].listen[listener]
+    }
+
+    #[test]
+    fn each_key_of_all_services_is_compared() {
+        let read = |top: &str| {
+            let text = format!("{top}\n[services.a]\nlisten = '@a'\nto = '@b'\n");
+            let source = dormouse_config::single("x".as_ref(), &text);
+            dormouse_config::read(&[source], Environment::SYSTEM).result.unwrap()
+        };
+        let keys = dormouse_config::keys::TOP.iter().filter(|key| key.path != "services");
+        for key in keys {
+            // The example of a key may be its default.
+            let other = if key.path == "log_level" { "'debug'" } else { key.example };
+            let changed = changed_settings(&read(""), &read(&format!("{} = {other}", key.path)));
+            assert_eq!(changed, [key.path]);
+        }
     }
 
     proptest! {

@@ -49,6 +49,7 @@ impl Supervisor {
         origins: &[Origin],
     ) -> Result<PreparedService, RunError> {
         credentials::may_pass(service)?;
+        credentials::may_change_user(service)?;
         let routes = Routes::prepare(service)
             .map_err(|error| RunError::Target { service: service.name.clone(), error })?;
         let mut listeners: Vec<PreparedListener> = Vec::with_capacity(origins.len());

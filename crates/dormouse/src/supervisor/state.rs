@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dormouse_config::model::{Config, ServiceConfig};
+use dormouse_config::model::{Config, ServiceConfig, Spelling};
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::listener::{Listener, PassedError, PassedFds};
@@ -123,11 +123,13 @@ impl Supervisor {
         let budget = raise_fd_limit(needed, reservation);
         self.fd_limits.resize(budget.sessions);
         if budget.sessions < usize::try_from(needed).unwrap_or(usize::MAX) {
+            let spelling = self.active.first().map_or(Spelling::Keys, |service| service.config.spelling);
+            let maxconn = spelling.call("maxconn");
             self.log.line(
                 Level::Notice,
                 format_args!(
-                    "The limit of {} descriptors is enough for {} of {needed} sessions (maxconn); further clients \
-                     wait in the backlog. Raise LimitNOFILE= or lower maxconn.",
+                    "The limit of {} descriptors is enough for {} of {needed} sessions ({maxconn}); further clients \
+                     wait in the backlog. Raise LimitNOFILE= or lower {maxconn}.",
                     budget.limit, budget.sessions
                 ),
             );

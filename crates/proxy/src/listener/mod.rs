@@ -10,4 +10,4 @@ mod socket_file;
 pub use handle::{AcceptSocket, Listener, SetFileError};
 pub use open::{OpenError, adopt, open};
 pub use passed::{Passed, PassedError, PassedFds, classify};
-pub use path::unsafe_directory;
+pub use path::{UnsafePath, unsafe_path};

@@ -67,13 +67,24 @@ fn open_directory(path: &Path) -> Result<(Directory, OsString), StepError> {
     }
 }
 
-/// Returns why dormouse does not listen at a path: other users can replace its directory or the socket in it. A directory
-/// that is missing or that cannot be entered is no reason.
-pub fn unsafe_directory(path: &Path) -> Option<String> {
+/// Why dormouse does not listen at a path: other users can replace its directory or the socket in it. Each contains the
+/// reason with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnsafePath {
+    /// Every user may write to a directory, whoever runs dormouse.
+    Directory(String),
+    /// Users other than root and that of this process may have placed a symbolic link.
+    Link(String),
+}
+
+/// Returns why dormouse does not listen at a path. A directory that is missing or that cannot be entered is no reason.
+pub fn unsafe_path(path: &Path) -> Option<UnsafePath> {
     match Directory::of_file(path) {
-        Ok((directory, _)) => UnsafeDirectory::of(&directory).map(|refused| refused.to_string()),
+        Ok((directory, _)) => {
+            UnsafeDirectory::of(&directory).map(|refused| UnsafePath::Directory(refused.to_string()))
+        }
         Err(DirectoryError::System(_)) => None,
-        Err(link @ DirectoryError::ForeignLink { .. }) => Some(link.to_string()),
+        Err(link @ DirectoryError::ForeignLink { .. }) => Some(UnsafePath::Link(link.to_string())),
     }
 }
 

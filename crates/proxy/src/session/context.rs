@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::proxy_protocol::SendProxy;
+use dormouse_config::spelling::Spelling;
 use dormouse_relay::{Limits, MessageCredentials, Pipes};
 
 use crate::proxy_protocol::AcceptProxy;
@@ -33,6 +34,8 @@ pub struct ServiceContext {
     pub message_credentials: MessageCredentials,
     /// A session without traffic for this time does not keep the service awake.
     pub quiet: Option<Duration>,
+    /// How log lines name the settings of the service.
+    pub spelling: Spelling,
 }
 
 impl ServiceContext {

@@ -187,13 +187,16 @@ async fn relay(
 }
 
 fn log_refusal(context: &ServiceContext, info: Option<&SessionInfo>, refusal: &Refusal) {
-    let ServiceContext { label, stats, .. } = context;
+    let ServiceContext { label, stats, spelling, .. } = context;
     if let (Refusal::NotWoken(LeaseRefusal::WakeNotAllowed, _), Some(info)) = (refusal, info) {
         let client = info.peer.phrase();
         stats.log.recurring(
             Recurring::WakeNotAllowed,
             Level::Info,
-            format_args!("{label}The service sleeps, and {client} may not wake it (wake.allow)."),
+            format_args!(
+                "{label}The service sleeps, and {client} may not wake it ({}).",
+                spelling.call("wake.allow")
+            ),
         );
     }
     if refusal.is_reported() {

@@ -103,6 +103,7 @@ fn wakeable_server(
         activator: wake.clone(),
         route: Arc::clone(route),
         listener: listener_rule(config, wake),
+        spelling: config.spelling,
         readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
         stop_timeout: config.waking.stop_timeout,
         keep_warm: config.idle.keep_warm.clone(),

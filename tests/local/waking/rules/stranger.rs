@@ -105,6 +105,8 @@ fn a_stranger_gets_no_client_and_is_named() {
     client.send(b"my password", SOON).unwrap();
     scene.is_refused(&client).unwrap();
     scene.wait_for_log(&messages::refused_listener_at(&to)).unwrap();
+    // The service is configured by flags.
+    scene.wait_for_log(messages::ALLOW_LISTENER_BY_FLAG).unwrap();
     hears_nothing(&listener);
     // When the stranger has gone, the next start succeeds.
     listener.close().unwrap();

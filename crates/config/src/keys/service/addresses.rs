@@ -11,7 +11,7 @@ pub(super) const KEYS: &[Key] = &[
                  name (FileDescriptorName= of the socket unit). With port 0 the kernel chooses the port, which \
                  is logged. The directory of a path must not be writable for every user, unless it has the sticky \
                  bit, because others could replace the socket; the owner of the directory can do that, too. \
-                 Options follow a question mark: /run/web.sock?mode=0660&group=www-data. For a path: \
+                 Options follow a question mark: /run/dormouse/web.sock?mode=0660&group=www-data. For a path: \
                  mode, owner and group of the file. For TCP: v6only ([::] does not take IPv4), freebind (the \
                  address may be missing), interface=NAME (only clients of this network interface), \
                  defer_accept=SPAN (accept a client at its first byte, or after about SPAN; only for protocols \

@@ -31,8 +31,8 @@ pub(super) const KEYS: &[Key] = &[
         ..flagged("wake.engine", "--engine", "an absolute path", "\"/run/podman/podman.sock\"")
     },
     Key {
-        manual: "A program, which dormouse starts and stops with all its descendants. A string is split as by a \
-                 shell, but no shell runs. Of its output and its STATUS= messages 10000 lines and 4 MiB are logged \
+        manual: "A program, which dormouse starts and stops with all its descendants. It must run the server itself; for \
+                 a container use container. A string is split as by a shell, but no shell runs. Of its output and its STATUS= messages 10000 lines and 4 MiB are logged \
                  in 30 s; the rest is discarded and counted.",
         ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server --bind 127.0.0.1 9000\"")
     },
@@ -45,7 +45,8 @@ pub(super) const KEYS: &[Key] = &[
         default: "the user of dormouse, with a warning if that is root",
         manual: "The user that the program of exec runs as: a name or a number. It gets the groups of the user, \
                  and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless \
-                 it is dormouse's own user. root states that the program needs root.",
+                 it is dormouse's own user; without the first two dormouse does not start. root states that the program \
+                 needs root.",
         ..flagged("wake.user", "--uid", TEXT, "\"www-data\"")
     },
     Key {
@@ -110,9 +111,9 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         default: defaults::FOREIGN_LISTENER.text,
-        manual: "What to do with a listener at the address of the server that does not belong to the workload: give \
-                 it no clients (refuse), or all of them (allow). Use allow where the workload lets another program \
-                 listen, for example for an exec of docker run. See the section LISTENERS OF OTHER PROGRAMS.",
+        manual: "What to do with a listener at the address of the server that does not belong to the workload: send \
+                 no clients there (refuse), or all of them (allow). Use allow where the workload lets another program \
+                 listen. See the section LISTENERS OF OTHER PROGRAMS.",
         ..flagged("wake.foreign_listener", "--foreign-listener", "\"refuse\" or \"allow\"", "\"allow\"")
     },
     Key {

@@ -1,9 +1,12 @@
-//! Whose credentials the servers of a service see.
+//! Whose credentials the servers of a service see, and the capabilities that other users need.
 
+use dormouse_activate::ActivatorConfig;
 use dormouse_config::model::{Config, PeerCredentials, ServiceConfig};
+use dormouse_config::places::Places;
+use dormouse_config::report::Report;
 use dormouse_sys::connect_as::may_connect_as;
 
-use crate::supervisor::CAPABILITIES_REMEDY;
+use crate::supervisor::{CAPABILITIES_REMEDY, USER_REMEDY};
 
 /// Describes whose credentials the servers see, where it is not dormouse.
 pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
@@ -13,16 +16,20 @@ pub(super) fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Returns a warning for each service that needs capabilities which this process does not have.
-pub(super) fn missing(config: &Config) -> Vec<String> {
-    let passes = |service: &&ServiceConfig| service.peer_credentials == PeerCredentials::Pass;
-    let lacking = config.services.iter().filter(passes).filter(|_| !may_connect_as());
-    let warning = |service: &ServiceConfig| {
-        format!(
-            "services.{}.peer_credentials: pass needs CAP_SETUID and CAP_SETGID, which this process does not have; \
-             {CAPABILITIES_REMEDY}",
-            service.name
-        )
-    };
-    lacking.map(warning).collect()
+/// Warns of each setting that needs capabilities which this process does not have. dormouse may have them.
+pub(super) fn look(config: &Config, places: &Places, report: &mut Report) {
+    const NEEDS: &str = "needs CAP_SETUID and CAP_SETGID, which this process does not have";
+    for service in &config.services {
+        let Some(places) = places.service(&service.name) else { continue };
+        if service.peer_credentials == PeerCredentials::Pass && !may_connect_as() {
+            report.warning(&places.key("peer_credentials"), format!("pass {NEEDS}; {CAPABILITIES_REMEDY}"));
+        }
+        for server in &service.servers {
+            let Some(ActivatorConfig::Exec(exec)) = &server.wake else { continue };
+            if let Some(user) = exec.user.as_ref().filter(|user| !user.identity.may_be_taken()) {
+                let place = places.of_server(&server.name, "wake.user");
+                report.warning(&place, format!("the user {} {NEEDS}; {USER_REMEDY}", user.name));
+            }
+        }
+    }
 }

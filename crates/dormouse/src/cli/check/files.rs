@@ -1,82 +1,212 @@
-//! Programs and directories that a configuration names and that do not exist, or that dormouse refuses.
+//! What the file system says about the paths of a configuration: errors where dormouse would not start, and warnings where
+//! a workload would not.
 
-use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use dormouse_activate::ActivatorConfig;
-use dormouse_activate::exec::Exec;
-use dormouse_config::model::{Config, Listen, ServiceConfig};
+use dormouse_activate::exec::{Account, Exec};
+use dormouse_config::model::{Config, Listen, Ready, ServerConfig};
+use dormouse_config::places::{Places, ServicePlaces};
+use dormouse_config::report::{Place, Report};
 use dormouse_core::address::ListenAddress;
-use dormouse_proxy::listener::unsafe_directory;
+use dormouse_proxy::listener::{UnsafePath, unsafe_path};
 use dormouse_units::RUNTIME;
 
-/// Returns a warning for each program and each directory that is missing, and for each directory that dormouse does not
-/// listen in.
-pub(super) fn missing(config: &Config) -> Vec<String> {
+use super::access::denied;
+
+/// Reports what is missing, and what dormouse refuses.
+pub(super) fn look(config: &Config, places: &Places, report: &mut Report) {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let control = config.admin.control.listen();
-    // RuntimeDirectory= may create its directory only at the start.
-    let control = control.as_ref().and_then(path_of).and_then(unsafe_directory);
-    let control = control.map(|warning| format!("control: {warning}"));
-    let services = config.services.iter().flat_map(|service| of_service(service, &path));
-    control.into_iter().chain(services).collect()
-}
-
-fn path_of(listen: &Listen) -> Option<&Path> {
-    match listen {
-        Listen::Open { address: ListenAddress::Unix(socket), .. } => Some(socket.as_path()),
-        _ => None,
+    if let (Some(control), Some(place)) = (config.admin.control.listen(), places.general("control")) {
+        of_listener(&control, &place, report);
     }
-}
-
-/// Returns a warning about the directory of a socket.
-fn of_socket(socket: &Path) -> Option<String> {
-    // The shipped unit creates its directory.
-    let missing = |parent: &&Path| !parent.is_dir() && !parent.starts_with(RUNTIME);
-    match socket.parent().filter(missing) {
-        Some(parent) => Some(format!("the directory {} does not exist; create it", parent.display())),
-        None => unsafe_directory(socket),
-    }
-}
-
-fn of_service(service: &ServiceConfig, path: &OsStr) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let sockets = service.listen.iter().filter_map(path_of).filter_map(of_socket);
-    warnings.extend(sockets.map(|warning| format!("listen: {warning}")));
-    for server in &service.servers {
-        if let Some(ActivatorConfig::Exec(exec)) = &server.wake {
-            warnings.extend(of_program(exec, path));
+    for service in &config.services {
+        let Some(places) = places.service(&service.name) else { continue };
+        for (number, listen) in service.listen.iter().enumerate() {
+            of_listener(listen, &places.listener(number), report);
+        }
+        for server in &service.servers {
+            of_workload(server, places, &path, report);
+        }
+        if let Ready::Command(argv) = &service.ready {
+            of_command(argv, &places.key("ready.command"), &path, report);
         }
     }
-    warnings.into_iter().map(|warning| format!("services.{}.{warning}", service.name)).collect()
 }
 
-fn of_program(exec: &Exec, path: &OsStr) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(directory) = exec.directory.as_ref().filter(|directory| !directory.is_dir()) {
-        let directory = directory.display();
-        warnings.push(format!("wake.directory: {directory} is not a directory; create it"));
+fn of_listener(listen: &Listen, place: &Place, report: &mut Report) {
+    let Listen::Open { address: ListenAddress::Unix(socket), .. } = listen else { return };
+    let socket = socket.as_path();
+    let Some(directory) = socket.parent() else { return };
+    let shown = directory.display();
+    match fs::metadata(directory) {
+        // The unit creates its directory.
+        Err(error) if error.kind() == ErrorKind::NotFound && directory.starts_with(RUNTIME) => {}
+        // The unit may create others there, too.
+        Err(error) if error.kind() == ErrorKind::NotFound && is_below_run(directory) => report.warning(
+            place,
+            format!(
+                "the directory {shown} does not exist, and dormouse does not start without it; let the unit create it \
+                 (RuntimeDirectory=; dormouse check --drop-in prints the line), or create it"
+            ),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            report.error(place, format!("the directory {shown} does not exist; create it"));
+        }
+        Ok(found) if !found.is_dir() => {
+            report.error(place, format!("{shown} is not a directory; correct the path"));
+        }
+        Ok(_) | Err(_) => of_existing_directory(socket, place, report),
+    }
+}
+
+/// Returns whether a directory is on the file system that is empty at each boot.
+fn is_below_run(directory: &Path) -> bool {
+    let of_system = directory.starts_with("/run") || directory.starts_with("/var/run");
+    of_system && !directory.starts_with("/run/user")
+}
+
+fn of_existing_directory(socket: &Path, place: &Place, report: &mut Report) {
+    match unsafe_path(socket) {
+        Some(UnsafePath::Directory(why)) => report.error(place, why),
+        // The user that runs dormouse may be the one who placed the link.
+        Some(UnsafePath::Link(why)) => report.warning(place, why),
+        None => {}
+    }
+    if fs::symlink_metadata(socket).is_ok_and(|found| !found.file_type().is_socket()) {
+        let socket = socket.display();
+        report
+            .error(place, format!("{socket} exists and is not a socket; remove it, or choose another path"));
+    }
+}
+
+fn of_workload(server: &ServerConfig, places: &ServicePlaces, path: &OsStr, report: &mut Report) {
+    let place = |key: &str| places.of_server(&server.name, &format!("wake.{key}"));
+    match &server.wake {
+        Some(ActivatorConfig::Exec(exec)) => of_program(exec, &place, path, report),
+        Some(ActivatorConfig::Command(commands)) => {
+            of_command(&commands.start, &place("start"), path, report);
+            let others = [
+                ("stop", &commands.stop),
+                ("freeze", &commands.freeze),
+                ("thaw", &commands.thaw),
+                ("status", &commands.status),
+            ];
+            for (key, command) in others {
+                if let Some(argv) = command {
+                    of_command(argv, &place(key), path, report);
+                }
+            }
+        }
+        Some(ActivatorConfig::Unit(_) | ActivatorConfig::Container(_) | ActivatorConfig::WakeOnLan(_))
+        | None => {}
+    }
+}
+
+fn of_program(exec: &Exec, place: &impl Fn(&str) -> Place, path: &OsStr, report: &mut Report) {
+    if let Some(directory) = &exec.directory {
+        of_directory(directory, exec.user.as_ref(), &place("directory"), report);
     }
     // With a PATH of its own the program may be found elsewhere.
-    let own_path = exec.environment.iter().any(|(name, _)| name == "PATH");
-    let Some(program) = exec.argv.first() else { return warnings };
-    let named = program.to_string_lossy();
-    let in_path = !named.contains('/');
-    // A relative path depends on the working directory of dormouse.
-    let found = if in_path {
-        own_path || std::env::split_paths(path).any(|directory| is_program(&directory.join(program)))
-    } else {
-        !named.starts_with('/') || is_program(Path::new(program))
-    };
-    if !found {
-        let place = if in_path { "is not in PATH" } else { "is not a program" };
-        warnings.push(format!("wake.exec: {named} {place}; install it, or correct the name"));
+    if exec.environment.iter().any(|(name, _)| name == "PATH") && !is_path(&exec.argv) {
+        return;
     }
-    warnings
+    let programs = match programs(&exec.argv, path) {
+        Programs::Unknown => return,
+        Programs::None(message) => {
+            report.warning(&place("exec"), message);
+            return;
+        }
+        Programs::Found(programs) => programs,
+    };
+    let Some(user) = &exec.user else { return };
+    let mut refused = programs.iter().map(|program| denied(&user.identity, program));
+    // The first that the user may execute is used.
+    if let Some(Some(denied)) = refused.next().filter(|_| refused.all(|refused| refused.is_some())) {
+        let (name, program) = (&user.name, exec.argv.first().map(|program| program.to_string_lossy()));
+        let program = program.unwrap_or_default();
+        let message = format!(
+            "the user {name} may not execute {program}, because of {denied}; give that user the permission, or set \
+             another user"
+        );
+        report.warning(&place("exec"), message);
+    }
 }
 
-/// Returns whether the path is a file that may be executed.
-fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+/// Reports the working directory of a program.
+fn of_directory(directory: &Path, user: Option<&Account>, place: &Place, report: &mut Report) {
+    let shown = directory.display();
+    match fs::metadata(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            report.warning(place, format!("{shown} does not exist; create it"));
+        }
+        Ok(found) if !found.is_dir() => {
+            report.warning(place, format!("{shown} is not a directory; correct the path"));
+        }
+        Ok(_) | Err(_) => {
+            let denied = user.and_then(|user| Some((&user.name, denied(&user.identity, directory)?)));
+            if let Some((name, denied)) = denied {
+                let remedy = "let that user in, or set another directory";
+                report.warning(place, format!("the user {name} may not enter {denied}; {remedy}"));
+            }
+        }
+    }
+}
+
+/// Reports a command whose program is missing. Commands run as the user of dormouse.
+fn of_command(argv: &[OsString], place: &Place, path: &OsStr, report: &mut Report) {
+    if let Programs::None(message) = programs(argv, path) {
+        report.warning(place, message);
+    }
+}
+
+/// The files that a command may execute.
+enum Programs {
+    /// These, in the order in which they are tried.
+    Found(Vec<PathBuf>),
+    /// None: the message.
+    None(String),
+    /// A relative path, which depends on the working directory of dormouse, or a file that this process may not see.
+    Unknown,
+}
+
+fn is_path(argv: &[OsString]) -> bool {
+    argv.first().is_some_and(|program| program.to_string_lossy().contains('/'))
+}
+
+fn programs(argv: &[OsString], path: &OsStr) -> Programs {
+    let Some(program) = argv.first() else { return Programs::Unknown };
+    let named = program.to_string_lossy();
+    if is_path(argv) {
+        let program = Path::new(program);
+        return match is_program(program).filter(|_| program.is_absolute()) {
+            None => Programs::Unknown,
+            Some(true) => Programs::Found(vec![program.to_owned()]),
+            Some(false) => {
+                Programs::None(format!("{named} is not a program; install it, or correct the name"))
+            }
+        };
+    }
+    let found: Vec<_> = std::env::split_paths(path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(program))
+        .filter(|program| is_program(program) == Some(true))
+        .collect();
+    if found.is_empty() {
+        return Programs::None(format!("{named} is not in PATH; install it, or correct the name"));
+    }
+    Programs::Found(found)
+}
+
+/// Returns whether the path is a file that may be executed. `None`: this process may not see it.
+fn is_program(path: &Path) -> Option<bool> {
+    match path.metadata() {
+        Ok(found) => Some(found.is_file() && found.permissions().mode() & 0o111 != 0),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
+        Err(_) => Some(false),
+    }
 }

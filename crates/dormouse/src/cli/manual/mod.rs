@@ -149,6 +149,56 @@ mod tests {
         }
     }
 
+    /// Under the shipped unit sockets can be created in its runtime directory alone, and /tmp is its own.
+    #[test]
+    fn paths_in_examples_are_in_directories_that_the_unit_has() {
+        let top = |file: &str| {
+            std::fs::read_to_string(format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let pages = ["run", "toml"].map(|name| page(name).unwrap());
+        for text in pages.into_iter().chain(["README.md", "docs/examples/dormouse.toml"].map(top)) {
+            assert!(!text.contains("/tmp/") && !text.contains("\"/tmp\""), "{text}");
+            for after in text.split("/run/").skip(1) {
+                let path = after.split(|c: char| c.is_whitespace() || "\"'?,;:)".contains(c)).next().unwrap();
+                let is_directory = !path.contains('.') || path.ends_with('.');
+                assert!(path.contains('/') || is_directory, "/run/{path} is not in a directory of its own");
+            }
+        }
+    }
+
+    /// Returns the parts of a text that are configurations: lines that begin with `indent`, with empty lines between them.
+    fn configurations(text: &str, indent: &str) -> Vec<String> {
+        let mut found = vec![String::new()];
+        for line in text.lines() {
+            match (line.strip_prefix(indent), found.last_mut()) {
+                (Some(line), Some(part)) => part.extend([line, "\n"]),
+                (None, Some(part)) if line.is_empty() => part.push('\n'),
+                _ => found.push(String::new()),
+            }
+        }
+        found.retain(|part| part.contains("[services."));
+        found
+    }
+
+    #[test]
+    fn the_examples_in_the_documents_are_valid_and_without_warnings() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+        let readme = configurations(&std::fs::read_to_string(readme).unwrap(), "    ");
+        let page = page("toml").unwrap().replace("\\-", "-");
+        let (_, examples) = page.split_once(".SH EXAMPLES\n").unwrap();
+        let examples: Vec<_> = examples
+            .split(".nf\n")
+            .skip(1)
+            .map(|part| part.split(".fi\n").next().unwrap().to_owned())
+            .collect();
+        assert_eq!((readme.len(), examples.len()), (2, 2));
+        for text in readme.into_iter().chain(examples) {
+            let source = dormouse_config::single("x.toml".as_ref(), &text);
+            let read = dormouse_config::read(&[source], dormouse_config::Environment::SYSTEM);
+            assert!(read.result.is_ok() && read.warnings.is_empty(), "{read:?}");
+        }
+    }
+
     #[test]
     fn pages_have_several_names() {
         for name in ["toml", "dormouse.toml", "dormouse.toml.5"] {

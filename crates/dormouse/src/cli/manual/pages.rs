@@ -72,7 +72,7 @@ dormouse\-run \- start services on the first connection and stop them when idle
 .SH SYNOPSIS
 .B dormouse run
 [\fB\-\-config=\fIFILE\fR] [\fB\-\-log\-level=\fILEVEL\fR] [\fB\-\-log=\fIFORMAT\fR] [\fB\-\-control=\fIPATH\fR]
-[\fB\-\-http=\fIADDRESS\fR] [\fB\-\-drain\-timeout=\fISPAN\fR]
+[\fB\-\-http=\fIADDRESS\fR] [\fB\-\-http\-host=\fINAME\fR] [\fB\-\-drain\-timeout=\fISPAN\fR]
 .br
 .B dormouse run
 \fB\-\-listen=\fIADDRESS\fR \fB\-\-to=\fIADDRESS\fR [\fIOPTIONS\fR...]
@@ -83,8 +83,8 @@ soon as the workload answers. When no client needs the workload, dormouse freeze
 way, however many clients wait. After a failed start dormouse pauses, from 1 s up to 60 s; during the pause clients are
 refused. The next client after it starts the workload again.
 .PP
-The services are configured in a file, \fBdormouse.toml\fR(5). One service needs no file: flags configure it. All errors
-are reported at once; \fBdormouse\-check\fR(8) reports them without starting anything.
+The services are configured in a file, \fBdormouse.toml\fR(5). One service needs no file: flags configure it. A flag stands
+for a key of the file, with the same values and defaults; not every key has a flag. All errors are reported at once; \fBdormouse\-check\fR(8) reports them without starting anything.
 .SH OPTIONS
 "#,
     r#".PP
@@ -114,7 +114,10 @@ is the same; limits that were set there are kept only if the service has not cha
 A removed service accepts no clients. When its sessions have ended, what it started is stopped.
 .IP \(bu 2
 The control socket and the web address stay open where the address is the same, and so do connections to them. The
-format and level of the log change at once.
+other keys of all services, such as http_hosts and the format and level of the log, apply at once.
+.PP
+At the end a line in the log counts the services that are unchanged, changed, new and removed, with the names of those that
+are not unchanged, and names the keys of all services that have changed.
 .PP
 New listeners are opened before old ones are closed, except where two conflict (one address and all addresses, on the
 same port): then clients are refused there for a moment, and the old listener is opened again if the new one fails.
@@ -140,7 +143,7 @@ RuntimeDirectoryPreserve=restart). Programs that it started itself (\fBexec\fR) 
 that can be frozen is thawed first, since its state is not known: the thaw command must be harmless if it is not frozen.
 .SH EXIT STATUS
 0 after a signal to stop. On failure a status of sysexits.h, for RestartPreventExitStatus=: 78 (CONFIG) the configuration
-has errors; 77 (NOPERM) permission to listen is missing; 69 (UNAVAILABLE) an address is in use or does not exist; 73
+has errors; 77 (NOPERM) a permission is missing, to listen or to start a program as another user; 69 (UNAVAILABLE) an address is in use or does not exist; 73
 (CANTCREAT) a socket cannot be created; 71 (OSERR) the system has no resources left, or passed a descriptor that is not a
 socket; 74 (IOERR) a listener failed.
 .SH SIGNALS
@@ -223,19 +226,32 @@ file is given. All errors, up to 100, are reported on standard error, one per li
 FILE:LINE: KEY: what is wrong; what to do
 .fi
 .PP
+An error is what prevents the start of \fBdormouse\-run\fR(8): in the file, or in the file system, such as a UNIX listener
+whose directory does not exist or lets every user replace the socket. Warnings are reported in the same form and end with
+(warning). dormouse starts in spite of them, but a workload may not start, or clients may get more rights than they should:
+.IP \(bu 2
+The program of exec or of a command, or the directory of exec, does not exist; or the user of the program may not execute
+the program or enter the directory. This is judged by the permissions, and nothing is executed.
+.IP \(bu 2
+The directory of a UNIX listener below /run does not exist. The unit may create it (RuntimeDirectory=).
+.IP \(bu 2
+A setting needs capabilities that the process of \fBdormouse check\fR does not have. dormouse may have them.
+.IP \(bu 2
+exec starts docker or podman, although wake.container exists for that; or a container belongs to a Quadlet, whose unit is
+the better workload. For the latter the container engine is asked, if it runs.
+.PP
 Without errors the command shows on standard output what would be opened, started and stopped, service by service.
 Nothing is opened or started, and no server is contacted: whether a server that dormouse does not start is running, and
-whether an address is free, is not checked. Warnings, which do not prevent a start, are reported on standard error and
-marked (warning). One of them is for a container that a Quadlet unit creates, which is better started as that unit; for it
-the container engine is asked, if it runs.
+whether an address is free, is not checked.
 .PP
-At the end the command lists what the configuration needs beyond the rights of the shipped dormouse.service, if anything.
+At the end the command lists the rights that the configuration needs and that the shipped dormouse.service does not have.
 See RIGHTS.
 .SH OPTIONS
 "#,
     r".SH RIGHTS
 The shipped dormouse.service runs as the user dormouse without capabilities. It can listen on ports from 1024 and in
-/run/dormouse, and connect to servers. Everything else is added as a configuration needs it:
+/run/dormouse (RuntimeDirectory=dormouse), and connect to servers. What a configuration needs beyond that is printed as a
+drop-in of the unit, and as rules for polkit, each to its own file:
 .PP
 .nf
 mkdir \-p /etc/systemd/system/dormouse.service.d
@@ -259,11 +275,13 @@ need the group of their engine's socket. Whoever controls an engine that runs as
 belongs to a unit (a Quadlet) is better started as that unit.
 .TP
 Programs (exec, commands)
-run as the user dormouse, with the restrictions of the unit: they can write only to the directories that the drop\-in lists.
-The drop\-in lets them generate code, read all of /proc, and set priorities. Add further settings of
-\fBsystemd.exec\fR(5) where a program needs them.
+run inside dormouse.service, as the user dormouse unless wake.user is set, and the restrictions of the unit apply to them: they
+can write only to the directories that the drop\-in lists. The drop\-in lifts those restrictions with which many programs do
+not run: it lets them generate code, read all of /proc, and set priorities. Add further settings of \fBsystemd.exec\fR(5)
+where a program needs them.
 .SH EXIT STATUS
-0 if the configuration has no errors, with warnings or without. 1 if it has errors.
+0 if there are no errors, with warnings or without. 1 if there are errors. With \fB\-\-drop\-in\fR and
+\fB\-\-polkit\fR errors of the file system are warnings.
 .SH FILES
 /etc/dormouse/dormouse.toml, /etc/dormouse/services.d/*.toml
 .SH SEE ALSO
@@ -280,7 +298,13 @@ dormouse.toml \- services that start on demand: where they listen and what start
 .br
 /etc/dormouse/services.d/*.toml
 .SH DESCRIPTION
-A TOML file (https://toml.io) that \fBdormouse\-run\fR(8) reads. Files in services.d beside it are read in the order
+A TOML file (https://toml.io) that \fBdormouse\-run\fR(8) reads. The keys of all services come first (TOP LEVEL). Each
+service follows as a table: a line [services.\fINAME\fR], with the keys of the service below it (SERVICES). A key of a table
+in a service is written as idle = { stop = "5min" }, or idle.stop = "5min", or stop = "5min" below a line
+[services.\fINAME\fR.idle]. A service listens at its addresses (listen) and forwards each client to its server (to). The
+workload is what dormouse starts so that the server runs (wake).
+.PP
+Files in services.d beside it are read in the order
 of their names; each has the same layout, or contains the keys of one service at its top, which then has the name of the
 file. A file that is named with \fB\-\-config=\fR is read alone; it, too, may contain the keys of one service if its
 directory is named services.d. Each file must be a regular one of at most 1 MiB. Whoever may write to a file or replace it
@@ -293,33 +317,51 @@ no limit. A command is a string that is split into words as a shell does, or a l
 ["sh", "\-c", "..."] where you need one.
 "#,
     r#".SH LISTENERS OF OTHER PROGRAMS
-While a workload sleeps, any user of the machine may listen at its TCP address. So each start judges who listens there
-before the server gets a client, and a listener that does not belong to the workload gets none. The log names its process.
+While a workload sleeps, any user of the machine can listen at its TCP address. So each start finds out which process
+listens there before a client is sent there. If that process does not belong to the workload, no client is sent to it, and the
+log names the process.
 .IP \(bu 2
 exec: each listener at the address must belong to the started program or its descendants, also if they are daemons.
 .IP \(bu 2
-unit: a listener from before the start, or of a unit that dormouse did not start, must belong to the unit, to a service that
-it pulls in (Requires=, Wants=, BindsTo= and others, or PartOf= the unit), to the service manager (a socket unit) or to a
-container engine. For a listener that appears after the start a warning is logged.
+unit: if a process listens at the address before dormouse starts the unit, or if others have started the unit, the process
+must belong to the unit, to a service that the unit pulls in (Requires=, Wants=, BindsTo= and others, or PartOf= the unit), to
+the service manager (a socket unit) or to a container engine. If another process begins to listen after the start, clients
+are sent there, and a warning is logged.
 .IP \(bu 2
 container: likewise, with the processes of the container and the programs by which its engine forwards ports.
 .IP \(bu 2
 start (commands) and wol are not judged, nor are servers on other machines and translated addresses (NAT).
 .PP
-Set foreign_listener to "allow" where the workload lets another program listen. Running sessions and new connections to a
-server that is up are not judged. Without privileges dormouse cannot look into the processes of other users; it then
+Set foreign_listener to "allow" where the workload lets another program listen. For a container use the key container, not an
+exec of docker run. Running sessions and new connections to a server that is up are not judged. Without privileges dormouse cannot look into the processes of other users; it then
 judges by the user and the control group of the socket.
 .PP
 Prefer UNIX sockets for exec where the program can use them: in a directory that only dormouse and the program may write,
 for example below RuntimeDirectory=, nobody else can take their place.
-.SH EXAMPLE
+.SH EXAMPLES
+The shipped unit creates the directory /run/dormouse for its user (RuntimeDirectory=dormouse), with the permission for all
+users to enter it. A unit is started for clients of port 80 and of a UNIX socket; port 80 needs the drop\-in of
+\fBdormouse\-check\fR(8):
+.PP
 .nf
 [services.web]
-listen = ["*:80", "unix:/run/web.sock?mode=0660"]
+listen = ["*:80", "unix:/run/dormouse/web.sock?mode=0660"]
 to     = "127.0.0.1:8080"
 wake   = { unit = "nginx.service" }
 hold   = { timeout = "30s", max = 1024 }
 idle   = { freeze = "1min", stop = "30min" }
+.fi
+.PP
+A program listens on a UNIX socket in /run/dormouse, where no other user can take its place:
+.PP
+.nf
+[services.app]
+listen = "127.0.0.1:8080"
+to     = "unix:/run/dormouse/app"
+wake   = { exec = ["/usr/bin/app", "\-\-socket=/run/dormouse/app"], directory = "/srv" }
+idle   = "10min"
+# The program does not ask for the user of its client.
+peer_credentials = "own"
 .fi
 .SH SEE ALSO
 \fBdormouse\-run\fR(8), \fBdormouse\-check\fR(8), \fBsystemd.time\fR(7)

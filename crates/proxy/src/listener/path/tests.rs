@@ -196,11 +196,11 @@ fn a_directory_in_which_every_user_may_replace_the_socket_is_refused() {
         said.contains(&format!("(chmod +t {})", directory.display())) && said.contains("owner "),
         "{said}"
     );
-    assert_eq!(unsafe_directory(&path), Some(said));
+    assert_eq!(unsafe_path(&path), Some(UnsafePath::Directory(said)));
     assert!(names_in(&directory).is_empty());
     for mode in [0o1777, 0o775, 0o755] {
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(unsafe_directory(&path), None);
+        assert_eq!(unsafe_path(&path), None);
         drop(open_plainly(&path).unwrap());
     }
     fs::remove_dir_all(directory).unwrap();

@@ -274,11 +274,12 @@ impl RunningDriver {
 
     /// Begins to try whether the server is ready. `foreign`: dormouse has not started the workload.
     fn start_probe(&mut self, urgency: Urgency, foreign: bool) {
-        let ActivationSettings { readiness, route, activator, listener, .. } = &*self.settings;
+        let ActivationSettings { readiness, route, activator, listener, spelling, .. } = &*self.settings;
         let context = self.driver.context(&self.settings, false, &self.processes);
         let before = (!foreign).then(|| self.listeners_before.clone());
         let server = &self.driver.server;
-        let listeners = ListenerCheck::new(*listener, route, activator, context.clone(), before, server);
+        let listeners =
+            ListenerCheck::new(*listener, route, activator, context.clone(), before, (server, *spelling));
         server.set_connection_check(listeners.for_held_clients());
         self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
     }

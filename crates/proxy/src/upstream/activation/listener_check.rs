@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, ActivatorContext, ListenerRule, Owner, Verdict};
+use dormouse_config::spelling::Spelling;
 use dormouse_core::sock_diag::InetSocket;
 use dormouse_relay::Stream;
 use dormouse_sys::credentials::{Credentials, peer_credentials};
@@ -82,16 +83,16 @@ impl ListenersBefore {
 }
 
 impl ListenerCheck {
-    /// Creates the check for one start of the server with this route.
+    /// Creates the check for one start of the server with this route. `spelling` is how advice names the settings.
     pub(super) fn new(
         rule: ListenerRule,
         route: &Arc<Route>,
         activator: &ActivatorConfig,
         context: ActivatorContext,
         before: Option<ListenersBefore>,
-        server: &Arc<WakeableServer>,
+        (server, spelling): (&Arc<WakeableServer>, Spelling),
     ) -> Arc<Self> {
-        let report = Report::new(server, context.log.clone(), activator.to_string());
+        let report = Report::new(server, context.log.clone(), activator.to_string(), spelling);
         let (route, activator) = (Arc::clone(route), activator.clone());
         Arc::new(Self { rule, route, activator, context, before, refused: RefusedSocket::default(), report })
     }

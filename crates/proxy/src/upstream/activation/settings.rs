@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, ListenerRule};
+use dormouse_config::spelling::Spelling;
 use dormouse_core::schedule::WeeklyWindow;
 
 use super::group::Group;
@@ -19,6 +20,8 @@ pub(in crate::upstream) struct ActivationSettings {
     pub(in crate::upstream) route: Arc<Route>,
     /// Whose listener a connection may reach.
     pub(in crate::upstream) listener: ListenerRule,
+    /// How advice names the settings of the service.
+    pub(in crate::upstream) spelling: Spelling,
     /// How to find out that the server is ready.
     pub(in crate::upstream) readiness: Readiness,
     /// How long a stop may take.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::limit::{AtLimit, Cap};
-use dormouse_config::{Environment, read, single};
+use dormouse_config::{Environment, ProgramUser, read, single};
 use dormouse_core::pool::{AdminState, Status};
 use dormouse_log::{Level, Log};
 use dormouse_relay::{AbortReason, Pipes, Stream, StreamKind};
@@ -41,9 +41,12 @@ impl Scene {
             )
             .unwrap();
         }
-        let config = read(&[single(Path::new("d"), &text)], Environment { system_units: false, root: false })
-            .result
-            .unwrap();
+        let config = read(
+            &[single(Path::new("d"), &text)],
+            Environment { system_units: false, programs: ProgramUser::Other },
+        )
+        .result
+        .unwrap();
         let (config, log) = (&config.services[0], Log::new(Some(Level::Err)));
         let routes = Routes::prepare(config).unwrap();
         let service =

@@ -43,6 +43,7 @@ fn settings(directory: &Path, stop: &str, group: &Arc<Group>) -> ActivationSetti
         activator: ActivatorConfig::Command(Commands { start, stop, freeze: None, thaw: None, status: None }),
         route: Arc::new(Route::new(&to, None).unwrap()),
         listener: ListenerRule::Any,
+        spelling: dormouse_config::spelling::Spelling::Keys,
         readiness: Readiness { ready: Ready::Connect, settle: Duration::ZERO },
         stop_timeout: SOON,
         keep_warm: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dormouse_activate::{LogFn, LogLine};
+use dormouse_config::spelling::Spelling;
 
 use crate::upstream::wakeable::WakeableServer;
 
@@ -19,6 +20,8 @@ pub(super) struct Report {
     log: LogFn,
     /// The name of the workload.
     workload: String,
+    /// How advice names the settings of the service.
+    spelling: Spelling,
     /// The last line about a stranger, and its time.
     last: Mutex<Option<(String, Instant)>>,
     /// Listeners that appeared after the start were looked at.
@@ -34,10 +37,15 @@ impl fmt::Debug for Report {
 }
 
 impl Report {
-    pub(super) fn new(server: &Arc<WakeableServer>, log: LogFn, workload: String) -> Self {
+    pub(super) fn new(
+        server: &Arc<WakeableServer>,
+        log: LogFn,
+        workload: String,
+        spelling: Spelling,
+    ) -> Self {
         let (last, warned, unknown) = (Mutex::default(), AtomicBool::default(), AtomicBool::default());
         let server = Arc::downgrade(server);
-        Self { server, log, workload, last, warned, unknown }
+        Self { server, log, workload, spelling, last, warned, unknown }
     }
 
     /// Reports a stranger whose listener is refused.
@@ -49,8 +57,10 @@ impl Report {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.as_ref().is_none_or(|(line, when)| *line != what && when.elapsed() >= LOG_INTERVAL);
         if is_due {
+            let allow = self.spelling.write("wake.foreign_listener", "\"allow\"");
             (self.log)(LogLine::Warning(&format!(
-                "{what}; it gets no client. Stop it, use a UNIX socket in a private directory, or set wake.foreign_listener = \"allow\""
+                "{what}; no client is sent there. Stop that process, let the server listen on a UNIX socket in a \
+                 private directory, or write {allow} if that process may get the clients"
             )));
             *last = Some((what, Instant::now()));
         }
@@ -64,7 +74,8 @@ impl Report {
     /// Warns of a stranger who has listened since the start of the workload, and who gets its clients.
     pub(super) fn warn(&self, address: &str, name: &str) {
         (self.log)(LogLine::Warning(&format!(
-            "{address} belongs to {name}, not to {}; it gets the clients, because it appeared after the start",
+            "{address} belongs to {name}, not to {0}; clients are sent there, because that process began to listen \
+             after {0} was started. Stop it if it must not get them",
             self.workload
         )));
     }
@@ -73,7 +84,7 @@ impl Report {
     pub(super) fn unknown(&self, reason: &str) {
         if !self.unknown.swap(true, Ordering::Relaxed) {
             (self.log)(LogLine::Notice(&format!(
-                "cannot tell whether the listener belongs to {}: {reason}; it is used",
+                "cannot find out which process listens for {}: {reason}; clients are sent there",
                 self.workload
             )));
         }
