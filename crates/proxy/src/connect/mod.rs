@@ -30,6 +30,9 @@ pub use endpoint::Endpoint;
 pub use error::{AddressFailed, ConnectError, NotAsClient};
 use resolve::Addresses;
 
+/// How long a missing permission may pass: a server binds its socket first and sets the mode afterwards.
+pub const PERMISSION_GRACE: Duration = Duration::from_secs(2);
+
 /// How to reach a server: its addresses, or where they come from.
 #[derive(Debug)]
 pub struct Route {
