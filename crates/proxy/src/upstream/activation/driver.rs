@@ -327,7 +327,7 @@ impl RunningDriver {
             let stopped = async {
                 while let Some(event) = self.activator.events.recv().await {
                     if matches!(event, ActivatorEvent::Stopped) {
-                        break;
+                        return self.driver.server.record_last_stop();
                     }
                 }
             };

@@ -121,7 +121,9 @@ impl ListenerCheck {
                 let path = self.route.path().map_or_else(String::new, |path| path.display().to_string());
                 match self.outcome(verdict, &path) {
                     Ok(()) | Err(Outcome::Unknown) => {
-                        peer.into_iter().for_each(|peer| self.judged.insert(peer));
+                        if let Some(peer) = peer {
+                            self.judged.insert(peer);
+                        }
                         Judged::Server(stream)
                     }
                     Err(_) => Judged::Refused(peer),

@@ -192,9 +192,17 @@ impl WakeableServer {
         self.step(|state, _, _| state.machine.mark_foreign());
     }
 
-    /// Returns whether the server runs, and dormouse has started it.
+    /// Returns whether processes of the workload that dormouse has started may exist.
     pub(super) fn is_owned(&self) -> bool {
-        self.lock().is_owned()
+        self.lock().owned
+    }
+
+    /// Records that the workload was stopped for the last time. Nothing is reported, because the server is removed.
+    pub(super) fn record_last_stop(&self) {
+        let owned = std::mem::replace(&mut self.lock().owned, false);
+        if owned {
+            self.owned_changed.notify_one();
+        }
     }
 
     /// Returns whether the server runs, and another program has started it.
@@ -265,6 +273,7 @@ impl WakeableServer {
                 state.reason = Some(reason.into());
             }
             state.run = state.run.wrapping_add(u32::from(ended));
+            state.has_ended |= ended;
             state.machine.event(now, event, out);
             state.run
         });
@@ -330,8 +339,7 @@ impl WakeableServer {
         let freed = state.machine.held() < held || state.machine.is_up();
         self.counters.max_held.raise_to(u64::try_from(state.machine.held()).unwrap_or(u64::MAX));
         state.report(&self.name, &self.log, &self.counters, now);
-        let owned = state.is_owned();
-        let owned_changed = std::mem::replace(&mut state.owned, owned) != owned;
+        let owned_changed = state.update_owned();
         drop(state);
         if owned_changed {
             self.owned_changed.notify_one();
