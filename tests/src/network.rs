@@ -1,6 +1,8 @@
-//! A network namespace for one test, in which packets can be dropped.
+//! A network namespace for one test, in which packets can be dropped, and names have other addresses.
 
 use std::env;
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ fn enter(path: &str, limit: Duration) -> Result<()> {
     let test = path.split_once("::").map_or(path, |(_, within_the_crate)| within_the_crate);
     let driver = env::current_exe().doing(|| "find the running test".to_owned())?;
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", &limit.as_secs().to_string(), "unshare", "--net"]);
+    command.args(["--signal=KILL", &limit.as_secs().to_string(), "unshare", "--net", "--mount"]);
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
@@ -45,6 +47,21 @@ fn enter(path: &str, limit: Duration) -> Result<()> {
         return Err(Failure::Unexpected(what));
     }
     Ok(())
+}
+
+/// Gives a name these addresses, and no other name an address. `file` replaces /etc/hosts inside the namespace.
+///
+/// # Errors
+/// When the file cannot be written or mounted.
+pub fn name_addresses(file: &Path, name: &str, addresses: &[IpAddr]) -> Result<()> {
+    let mounted = file.exists();
+    let lines: Vec<String> = addresses.iter().map(|address| format!("{address} {name}\n")).collect();
+    // The same file, so that the mount stays.
+    std::fs::write(file, lines.concat()).doing(|| format!("write {}", file.display()))?;
+    if mounted {
+        return Ok(());
+    }
+    run("mount", &["--bind", &file.display().to_string(), "/etc/hosts"])
 }
 
 /// Drops all packets from and to this port from now on.

@@ -3,13 +3,17 @@
 /// The largest number of characters of a text in a message.
 const LONGEST: usize = 80;
 
-/// Returns the text in quotes, with control characters escaped, shortened to 80 characters.
+/// Returns the text in quotes, shortened to 80 characters. Control characters are left to the message, which escapes them.
 pub(super) fn quoted(text: &str) -> String {
-    const MAX_LENGTH: usize = 80;
-    match text.char_indices().nth(MAX_LENGTH) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
+    let mut quoted = String::from('"');
+    for c in text.chars().take(LONGEST) {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
     }
+    quoted.push_str(if text.chars().nth(LONGEST).is_some() { "\"…" } else { "\"" });
+    quoted
 }
 
 /// Returns a part of a key as TOML: quoted if necessary, and shortened.

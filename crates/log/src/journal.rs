@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Level;
-use crate::escape::Escaped;
+use crate::escape::{Escaped, EscapedLine};
 
 /// The path of the journal's socket.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -53,7 +53,8 @@ pub(super) fn entry(level: Level, message: &str, fields: &str) -> String {
     let mut entry = String::with_capacity(256);
     field(&mut entry, "PRIORITY", level as u8);
     field(&mut entry, "SYSLOG_IDENTIFIER", "dormouse");
-    field(&mut entry, "MESSAGE", message);
+    // Writing to a String cannot fail. The escapes of the message stay.
+    let _ = writeln!(entry, "MESSAGE={}", EscapedLine(message));
     entry.push_str(fields);
     entry
 }
@@ -98,7 +99,7 @@ mod tests {
         let entry = entry(Level::Info, "said\nand done", &fields);
         assert_eq!(
             entry,
-            "PRIORITY=6\nSYSLOG_IDENTIFIER=dormouse\nMESSAGE=said\\nand done\nDORMOUSE_SERVER=a\\nPRIORITY=0\\n\n"
+            "PRIORITY=6\nSYSLOG_IDENTIFIER=dormouse\nMESSAGE=said\\u{a}and done\nDORMOUSE_SERVER=a\\u{a}PRIORITY=0\\u{a}\n"
         );
     }
 }

@@ -17,7 +17,7 @@ mod recurring;
 mod sink;
 mod utc;
 
-pub use escape::{Bounded, Escaped, EscapedLines, is_special, json_escaped, json_string};
+pub use escape::{Bounded, Escaped, EscapedLine, EscapedLines, is_special, json_escaped, json_string};
 pub use journal::field;
 pub use level::{Format, Level};
 pub use logger::{Log, write_stderr_lines};

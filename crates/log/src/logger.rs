@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::escape::{Bounded, Escaped, json_string};
+use crate::escape::{Bounded, Escaped, EscapedLine, json_string};
 use crate::journal::{Journal, entry, field};
 use crate::level::{Format, Level};
 use crate::queue::{Sink, Writer};
@@ -135,6 +135,15 @@ impl Log {
         }
     }
 
+    /// Writes a line of which all texts of others are escaped already.
+    pub fn escaped_line(&self, level: Level, text: &str) {
+        if self.is_enabled(level) && self.format() == Format::Json {
+            self.line(level, format_args!("{text}"));
+        } else if self.is_enabled(level) {
+            self.write_line(level, &Bounded(EscapedLine(text), MAX_TEXT).to_string(), "");
+        }
+    }
+
     /// Writes a JSON object with the time, the level and `members`, and with `fields` in the journal. The strings of the
     /// members are those of [`json_string`].
     pub fn json(&self, level: Level, members: &str, fields: &str) {
@@ -142,7 +151,7 @@ impl Log {
             let now = Utc(SystemTime::now());
             let object = format!(r#"{{"time":"{now}","level":"{level}",{members}}}"#);
             // JSON has its own escapes, and none of these is left.
-            self.write_line(level, &Escaped(object).to_string(), fields);
+            self.write_line(level, &EscapedLine(object).to_string(), fields);
         }
     }
 
@@ -267,7 +276,7 @@ impl Style {
 /// journal. Unlike `eprintln!` it does not block for long on a stuck reader and does not panic when the write fails.
 pub fn write_stderr_lines(level: Option<Level>, lines: impl IntoIterator<Item: fmt::Display>) {
     let priority = level.map(|level| priority(stderr_is_journal(), level)).unwrap_or_default();
-    let lines = lines.into_iter().map(|line| format!("{priority}{}\n", Bounded(Escaped(line), MAX_TEXT)));
+    let lines = lines.into_iter().map(|line| format!("{priority}{}\n", Bounded(EscapedLine(line), MAX_TEXT)));
     write_stderr(lines.collect());
 }
 

@@ -17,6 +17,7 @@ pub mod inherited;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
+mod lookup_deadline;
 pub mod message;
 pub mod notify;
 pub mod pidfd;

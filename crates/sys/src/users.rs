@@ -1,9 +1,11 @@
-//! Users and groups by name, from the same databases that other programs use (nsswitch.conf(5)).
+//! Users and groups by name, from the same databases that other programs use (nsswitch.conf(5)), with a deadline.
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+
+use crate::lookup_deadline::within_limit;
 
 /// A user, as the database describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,16 +36,24 @@ pub fn user_id(name: &str) -> io::Result<Option<u32>> {
 /// When the user database cannot be read.
 pub fn user(name: &str) -> io::Result<Option<User>> {
     let Ok(name) = CString::new(name) else { return Ok(None) };
-    with_buffer(|buffer| {
-        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = ptr::null_mut();
-        // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
-        let code = unsafe {
-            libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-        };
-        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
-        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
+    within_limit(move || {
+        with_buffer(|buffer| {
+            // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+            let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+            let mut found = ptr::null_mut();
+            // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
+            let code = unsafe {
+                libc::getpwnam_r(
+                    name.as_ptr(),
+                    &raw mut entry,
+                    buffer.as_mut_ptr(),
+                    buffer.len(),
+                    &raw mut found,
+                )
+            };
+            // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+            (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
+        })
     })
 }
 
@@ -52,16 +62,18 @@ pub fn user(name: &str) -> io::Result<Option<User>> {
 /// # Errors
 /// When the user database cannot be read.
 pub fn user_with_id(uid: u32) -> io::Result<Option<User>> {
-    with_buffer(|buffer| {
-        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = ptr::null_mut();
-        // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
-        let code = unsafe {
-            libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-        };
-        // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
-        (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
+    within_limit(move || {
+        with_buffer(|buffer| {
+            // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+            let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+            let mut found = ptr::null_mut();
+            // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
+            let code = unsafe {
+                libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
+            };
+            // SAFETY: the entry was found, so its strings are in the buffer, which still lives.
+            (code, (!found.is_null()).then(|| unsafe { describe(&entry) }))
+        })
     })
 }
 
@@ -91,9 +103,13 @@ unsafe fn describe(entry: &libc::passwd) -> User {
 /// # Errors
 /// When the user has more groups than a process can have.
 pub fn groups(user: &str, gid: u32) -> io::Result<Vec<u32>> {
+    let name = CString::new(user).map_err(|_| io::ErrorKind::InvalidInput)?;
+    within_limit(move || groups_of(&name, gid))
+}
+
+fn groups_of(name: &CStr, gid: u32) -> io::Result<Vec<u32>> {
     /// `NGROUPS_MAX` of linux/limits.h.
     const MOST: usize = 65_536;
-    let name = CString::new(user).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut size = 64;
     loop {
         let mut groups: Vec<libc::gid_t> = vec![0; size];
@@ -118,35 +134,30 @@ pub fn groups(user: &str, gid: u32) -> io::Result<Vec<u32>> {
 /// When the group database cannot be read.
 pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     let Ok(name) = CString::new(name) else { return Ok(None) };
-    with_buffer(|buffer| {
-        // SAFETY: `group` is integers and pointers, for which zero (null) is a value.
-        let mut entry: libc::group = unsafe { std::mem::zeroed() };
-        let mut found = ptr::null_mut();
-        // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
-        let code = unsafe {
-            libc::getgrnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-        };
-        (code, (!found.is_null()).then_some(entry.gr_gid))
+    within_limit(move || {
+        with_buffer(|buffer| {
+            // SAFETY: `group` is integers and pointers, for which zero (null) is a value.
+            let mut entry: libc::group = unsafe { std::mem::zeroed() };
+            let mut found = ptr::null_mut();
+            // SAFETY: the name is NUL-terminated; `entry`, `buffer` and `found` are valid and live until the call returns.
+            let code = unsafe {
+                libc::getgrnam_r(
+                    name.as_ptr(),
+                    &raw mut entry,
+                    buffer.as_mut_ptr(),
+                    buffer.len(),
+                    &raw mut found,
+                )
+            };
+            (code, (!found.is_null()).then_some(entry.gr_gid))
+        })
     })
 }
 
-/// Returns a user for a message: the name, or the number where the user database has no name for it.
+/// Returns a user for a message: the name, or the number where the user database has no name for it, or does not answer.
 pub fn user_name(id: u32) -> String {
-    let found = with_buffer(|buffer| {
-        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = ptr::null_mut();
-        // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
-        let code = unsafe {
-            libc::getpwuid_r(id, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-        };
-        let name = (!found.is_null() && !entry.pw_name.is_null()).then(|| {
-            // SAFETY: the name of a found entry is NUL-terminated and in `buffer`, which lives.
-            unsafe { CStr::from_ptr(entry.pw_name) }.to_string_lossy().into_owned()
-        });
-        (code, name)
-    });
-    found.ok().flatten().unwrap_or_else(|| format!("user {id}"))
+    let found = user_with_id(id).ok().flatten().map(|user| user.name).filter(|name| !name.is_empty());
+    found.unwrap_or_else(|| format!("user {id}"))
 }
 
 /// Repeats a lookup with a growing buffer. An entry may be long, because a group contains its members.

@@ -53,7 +53,9 @@ to = "DIR/nowhere\u001b[2K"
     );
     drop::<Stream>(client);
     // The program and its status are marked as such.
-    for line in ["out\\r\\u{1b}[2K<3>other:", "\\u{202e}gnp.exe", "STATUS=fine\\r\\u{1b}[1Aother: starting"] {
+    for line in
+        ["out\\u{d}\\u{1b}[2K<3>other:", "\\u{202e}gnp.exe", "STATUS=fine\\u{d}\\u{1b}[1Aother: starting"]
+    {
         rig.wait_for_log(&messages::output("web", line)).unwrap();
     }
     let log = rig.log();
@@ -83,6 +85,6 @@ to = "DIR/nowhere\u001b[2K"
         .unwrap();
     assert_eq!(failed.wait(SOON).unwrap().code(), Some(78));
     let text = failed.stderr().text();
-    let named = |line: &str| line.contains("/odd\\nname.toml");
+    let named = |line: &str| line.contains("/odd\\u{a}name.toml");
     assert!(!text.contains(is_special) && text.lines().all(named), "{text:?}");
 }

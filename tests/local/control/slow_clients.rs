@@ -6,6 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use dormouse_tests::wait::{self, SOON};
+use rustix::net::addr::SocketAddrArg as _;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::rig::Rig;
 
@@ -101,6 +104,33 @@ fn unfinished_requests_keep_no_client_of_the_web_address_out() {
     assert_eq!(well, "ok\n");
     let open = unfinished.iter().rev().take(15).filter(|socket| is_quiet((&**socket).read(&mut [0]))).count();
     rig.expect(open == 15, &format!("only {open} of the newest connections are still open"));
+}
+
+/// The number of silent clients. The descriptors of this process limit it; `system` has the full number.
+const FLOOD: u64 = if cfg!(feature = "system") { 5000 } else { 400 };
+
+#[test]
+fn a_flood_of_silent_clients_keeps_nobody_out() {
+    let rig = Rig::new("", "[services.main]\nlisten = LISTEN\nECHO(main)\n").unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    // Connects at once, without a wait for dormouse.
+    let connect = |family, address: &SocketAddrAny| {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, None).unwrap();
+        let _ = rustix::net::connect(&socket, address);
+        socket
+    };
+    let address = rig.http().unwrap().as_any();
+    let silent: Vec<_> = (0..FLOOD).map(|_| connect(AddressFamily::INET, &address)).collect();
+    let well = rig.get("/healthz").map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
+    assert_eq!(well, "ok\n");
+    drop(silent);
+    let address = SocketAddrUnix::new(rig.control()).unwrap().as_any();
+    let silent: Vec<_> = (0..FLOOD).map(|_| connect(AddressFamily::UNIX, &address)).collect();
+    let info = rig.ask("show info").map_err(|failure| rig.dormouse.with_log(&failure)).unwrap();
+    rig.expect(info.contains("\nCurrConns: "), &info);
+    drop(silent);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Whose credentials a server on a UNIX socket sees: `peer_credentials`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::Launch;
@@ -235,6 +236,34 @@ fn a_client_without_permission_does_not_take_the_server_down() {
     }
     assert_eq!(visit(&dir, (0, 0, ""), 5).unwrap().1.uid, 0, "{}", dormouse.log());
     assert!(!dormouse.log().contains(&messages::down("main/server1")), "{}", dormouse.log());
+}
+
+/// 1000 retries take longer than the client waits, so only the decision that the denial is final ends its wait.
+#[test]
+fn a_client_without_permission_is_refused_without_further_attempts() {
+    let dir = directory();
+    let _server = server(&dir, "0660");
+    await_server(&dir);
+    // The server may be about to change the mode of a new socket.
+    wait::until("a socket that is not new", LIMIT, || {
+        let changed = fs::metadata(dir.join("server")).doing(|| "look at the socket".to_owned())?.ctime();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok((now > changed.unsigned_abs() + 3).then_some(()))
+    })
+    .unwrap();
+    let keys = format!("{PASS}\ncheck = {{ inter = \"1h\" }}\nretries = 1000\nhold.timeout = \"1h\"");
+    let dormouse = dormouse(&dir, &keys);
+    let client = |uid: u32| {
+        let mut client = as_user(uid, uid, "");
+        client.args(["python3".as_ref(), dir.join("client.py").as_os_str(), dir.join("front").as_os_str()]);
+        let output = client.arg("5").output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
+    let [answer, error] = client(1234);
+    let is_refused = error.is_empty() || error.contains("ConnectionResetError");
+    assert!(!answer.contains("1234") && is_refused, "{answer}{error}\n{}", dormouse.log());
+    let [answer, error] = client(0);
+    assert!(answer.ends_with('\n'), "{answer}{error}\n{}", dormouse.log());
 }
 
 /// The unit of a dormouse that is not root gives it just the two capabilities.

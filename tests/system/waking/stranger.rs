@@ -11,7 +11,7 @@ use dormouse_tests::process::Launch;
 use dormouse_tests::rig::{Dormouse, write};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{LIMIT, SOON, until};
-use dormouse_tests::{Failure, Result, messages};
+use dormouse_tests::{Failure, Result, messages, network};
 
 use super::container::podman::{BEHIND, Podman};
 use super::unit::stage::{NGINX, REQUEST_LIMIT, Stage, WEB};
@@ -25,7 +25,8 @@ const NOBODY: u32 = 65534;
 /// A stranger: writes the port it listens on, then all that clients send.
 const STRANGER: &str = r#"
 import socket, sys, threading
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+host, port = sys.argv[1:]
+listener = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 print(listener.getsockname()[1], flush=True)
 def serve(connection):
     try:
@@ -47,9 +48,14 @@ struct Stranger {
 impl Stranger {
     /// Listens as the user nobody; at any port if `port` is 0.
     fn listen(port: u16) -> Result<Self> {
+        Self::listen_at(([127, 0, 0, 1], port).into())
+    }
+
+    fn listen_at(address: SocketAddr) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
-        command.args(["/usr/bin/python3", "-c", STRANGER, &port.to_string()]);
+        command.args(["/usr/bin/python3", "-c", STRANGER, &address.ip().to_string()]);
+        command.arg(address.port().to_string());
         let mut child =
             command.stdout(Stdio::piped()).spawn().doing(|| "run setpriv (package util-linux)".to_owned())?;
         let mut line = String::new();
@@ -61,7 +67,7 @@ impl Stranger {
             line.push(char::from(byte[0]));
         }
         let port: u16 = line.trim().parse().map_err(|_| Failure::Unexpected(line.clone()))?;
-        Ok(Self { child, address: ([127, 0, 0, 1], port).into() })
+        Ok(Self { child, address: (address.ip(), port).into() })
     }
 
     /// Ends it, and returns what it has heard.
@@ -130,6 +136,75 @@ fn the_password_of_a_client_goes_to_nobody() {
         });
         served.unwrap_or_else(|failure| panic!("{failure}\n{}", dormouse.log()));
     }
+}
+
+/// Runs a case in namespaces of its own.
+fn in_namespaces(name: &str, case: impl FnOnce() -> Result<()>) {
+    network::inside(&format!("{}::{name}", module_path!()), MACHINE_LIMIT, case);
+}
+
+/// Starts `dormouse run` for a name, whose program listens at this address.
+fn behind_name(name: &str, listens_at: SocketAddr) -> Result<Dormouse> {
+    let (ip, port) = (listens_at.ip(), listens_at.port());
+    Dormouse::start(
+        Launch::dormouse()
+            .args(["run", "--listen=127.0.0.1:0", "--log-level=debug", "--idle=1h"])
+            .arg(format!("--to={name}:{port}"))
+            .arg(format!("--exec=/usr/bin/python3 -m http.server --bind {ip} --directory / {port}")),
+    )
+}
+
+/// Sends a password to the program, which gets it.
+fn is_served(dormouse: &Dormouse) -> Result<()> {
+    let answer = tell_password(dormouse.address()?, LIMIT)?;
+    ensure(answer.starts_with("HTTP/1.0 200"), || format!("{answer:?}\n{}", dormouse.log()))
+}
+
+const NAME: &str = "server.test";
+const PORT: u16 = 8081;
+
+#[test]
+fn a_stranger_at_a_second_address_of_a_name_hears_nothing() {
+    in_namespaces("a_stranger_at_a_second_address_of_a_name_hears_nothing", || {
+        let dir = TempDir::new()?;
+        let [own, other] = ["127.0.0.1", "::1"].map(|ip| SocketAddr::new(ip.parse().unwrap(), PORT));
+        network::name_addresses(&dir.join("hosts"), NAME, &[own.ip(), other.ip()])?;
+        for (own, other, before) in [(own, other, false), (own, other, true), (other, own, false)] {
+            let early = before.then(|| Stranger::listen_at(other)).transpose()?;
+            let dormouse = behind_name(NAME, own)?;
+            is_served(&dormouse)?;
+            let stranger = early.map_or_else(|| Stranger::listen_at(other), Ok)?;
+            for _ in 0..3 {
+                is_served(&dormouse)?;
+            }
+            let heard = stranger.end()?;
+            ensure(heard.is_empty(), || format!("{heard}\n{}", dormouse.log()))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stranger_at_a_new_address_of_a_name_hears_nothing() {
+    in_namespaces("a_stranger_at_a_new_address_of_a_name_hears_nothing", || {
+        let dir = TempDir::new()?;
+        let [own, other] = ["127.0.0.1", "127.0.0.2"].map(|ip| SocketAddr::new(ip.parse().unwrap(), PORT));
+        let hosts = dir.join("hosts");
+        network::name_addresses(&hosts, NAME, &[own.ip()])?;
+        let dormouse = behind_name(NAME, own)?;
+        is_served(&dormouse)?;
+        let stranger = Stranger::listen_at(other)?;
+        network::name_addresses(&hosts, NAME, &[other.ip()])?;
+        let line = messages::refused_listener(&other.to_string(), stranger.child.id());
+        // The earlier address is kept for some seconds.
+        until("the refusal of the new address", LIMIT * 2, || {
+            let answer = tell_password(dormouse.address()?, SOON)?;
+            ensure(!answer.contains("stolen"), || format!("{answer:?}\n{}", dormouse.log()))?;
+            Ok(dormouse.log().contains(&line).then_some(()))
+        })?;
+        let heard = stranger.end()?;
+        ensure(heard.is_empty(), || format!("{heard}\n{}", dormouse.log()))
+    });
 }
 
 #[test]

@@ -10,22 +10,35 @@ use crate::exec::control_group::directory_of_group;
 /// The largest number of groups to read. It bounds the time that a delegated tree may take.
 const MAX_GROUPS: usize = 4096;
 
-/// Returns the numbers of a control group and of all groups below it. Empty if there is no such group.
-pub(super) fn numbers(path: &str) -> HashSet<u64> {
-    let mut found = HashSet::new();
-    let Some(top) = directory_of_group(path) else { return found };
-    let Ok(metadata) = fs::symlink_metadata(&top) else { return found };
-    found.insert(metadata.ino());
-    let mut open: Vec<PathBuf> = vec![top];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && found.len() < MAX_GROUPS {
-                found.insert(entry.ino());
+/// The numbers of control groups.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) known: HashSet<u64>,
+    /// There are more groups than [`MAX_GROUPS`].
+    pub(super) is_cut_off: bool,
+}
+
+impl Numbers {
+    /// Adds the numbers of a control group and of all groups below it. None if there is no such group.
+    pub(super) fn add(&mut self, path: &str) {
+        let Some(top) = directory_of_group(path) else { return };
+        let Ok(metadata) = fs::symlink_metadata(&top) else { return };
+        self.known.insert(metadata.ino());
+        let mut open: Vec<PathBuf> = vec![top];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                if self.known.len() >= MAX_GROUPS {
+                    self.is_cut_off = true;
+                    return;
+                }
+                self.known.insert(entry.ino());
                 open.push(entry.path());
             }
         }
     }
-    found
 }
 
 /// Returns whether a group is this one, or one below it. The root group contains everything and is none of a workload.
@@ -75,6 +88,8 @@ mod tests {
 
     #[test]
     fn a_group_that_does_not_exist_has_no_number() {
-        assert!(numbers("/dormouse-test/no-such-group").is_empty());
+        let mut numbers = Numbers::default();
+        numbers.add("/dormouse-test/no-such-group");
+        assert!(numbers.known.is_empty() && !numbers.is_cut_off);
     }
 }

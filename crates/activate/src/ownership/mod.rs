@@ -8,13 +8,13 @@
 mod control_group;
 mod proc;
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use dormouse_core::sock_diag::InetSocket;
 use dormouse_sys::credentials::Credentials;
 use rustix::process::Pid;
 
+use self::control_group::Numbers;
 use self::proc::Holds;
 use crate::exec::guard::descendants_of;
 use crate::run_processes::{RunProcesses, RunRoot};
@@ -169,21 +169,28 @@ fn judge_descendants(guard: Option<Pid>, inode: u32, uid: u32) -> Verdict {
     if unreadable.iter().any(|pid| uid == 0 || proc::users(*pid).contains(&uid)) {
         return Verdict::Own;
     }
-    let holders = proc::holders(inode, Instant::now() + SEARCH_TIMEOUT);
-    // A process that lost its parent during the first look was missing there.
-    let again = descendants(guard);
-    if holders.iter().any(|pid| again.contains(pid)) {
+    let search = proc::search(inode, Instant::now() + SEARCH_TIMEOUT);
+    // A process that lost its parent during the first look was missing there. The search may have missed it, too.
+    if descendants(guard).iter().any(|pid| proc::holds(*pid, inode, usize::MAX) == Holds::Yes) {
         return Verdict::Own;
     }
-    Verdict::Stranger(holders.first().map_or_else(|| a_process_of(uid), |pid| proc::describe(*pid, uid)))
+    // Every descendant was asked, so the search matters only to the name.
+    Verdict::Stranger(match search.holders.first() {
+        Some(pid) => proc::describe(*pid, uid),
+        None if search.is_cut_off => format!("{} ({})", a_process_of(uid), cut_off()),
+        None => a_process_of(uid),
+    })
 }
 
 fn judge_groups(groups: &[String], engine_users: &[u32], inode: u32, socket: &InetSocket) -> Verdict {
-    let numbers: HashSet<u64> = groups.iter().flat_map(|group| control_group::numbers(group)).collect();
-    if socket.cgroup.is_some_and(|number| numbers.contains(&number)) {
+    let mut numbers = Numbers::default();
+    for group in groups {
+        numbers.add(group);
+    }
+    if socket.cgroup.is_some_and(|number| numbers.known.contains(&number)) {
         return Verdict::Own;
     }
-    let holders = proc::holders(inode, Instant::now() + SEARCH_TIMEOUT);
+    let search = proc::search(inode, Instant::now() + SEARCH_TIMEOUT);
     let in_groups = |pid: u32| {
         let group = proc::control_group(pid);
         group.is_some_and(|group| groups.iter().any(|top| control_group::is_within(&group, top)))
@@ -195,21 +202,45 @@ fn judge_groups(groups: &[String], engine_users: &[u32], inode: u32, socket: &In
     // Dormouse itself: the address may be that of another service.
     let is_own = |pid: u32| pid == std::process::id() || in_groups(pid) || is_engine(pid);
     // All holders are asked: a stranger may send a copy of its socket to a program that receives descriptors.
-    match holders.iter().find(|pid| !is_own(**pid)) {
+    match search.holders.iter().find(|pid| !is_own(**pid)) {
         Some(stranger) => return Verdict::Stranger(proc::describe(*stranger, socket.uid)),
-        None if !holders.is_empty() => return Verdict::Own,
+        None if !search.holders.is_empty() && search.is_cut_off => return Verdict::Unknown(cut_off()),
+        None if !search.holders.is_empty() => return Verdict::Own,
         None => {}
     }
-    // Nobody who may be seen has it. Root, which runs the manager and most engines, is trusted with everything.
+    without_holder(socket, groups, &numbers, engine_users, search.is_cut_off)
+}
+
+/// Returns whose a socket is if no process that may be seen holds it. The kernel names its user and its control group to
+/// everybody. They decide alone where the search was cut off, too: a stranger who makes the search slow gains nothing.
+fn without_holder(
+    socket: &InetSocket,
+    groups: &[String],
+    numbers: &Numbers,
+    engine_users: &[u32],
+    is_cut_off: bool,
+) -> Verdict {
+    // Root, which runs the manager and most engines, is trusted with everything.
     if socket.uid == 0 {
         return Verdict::Own;
     }
-    if socket.cgroup.is_none() || (!groups.is_empty() && numbers.is_empty()) {
-        return Verdict::Unknown(
-            "dormouse may not read the descriptors of other users' processes".to_owned(),
-        );
+    let is_group_unknown = socket.cgroup.is_none() || (!groups.is_empty() && numbers.known.is_empty());
+    if numbers.is_cut_off {
+        return Verdict::Unknown("the workload has too many control groups".to_owned());
     }
-    Verdict::Stranger(a_process_of(socket.uid))
+    match (is_cut_off, is_group_unknown || engine_users.contains(&socket.uid)) {
+        (true, true) => Verdict::Unknown(cut_off()),
+        // An engine of another user, whose processes may be hidden (hidepid of proc(5), ProtectProc=).
+        (false, true) => {
+            Verdict::Unknown("dormouse may not read the descriptors of other users' processes".to_owned())
+        }
+        (true, false) => Verdict::Stranger(format!("{} ({})", a_process_of(socket.uid), cut_off())),
+        (false, false) => Verdict::Stranger(a_process_of(socket.uid)),
+    }
+}
+
+fn cut_off() -> String {
+    format!("the search for its process was cut off after {} s", SEARCH_TIMEOUT.as_secs())
 }
 
 fn a_process_of(uid: u32) -> String {
@@ -285,6 +316,35 @@ mod tests {
         assert_eq!(judged(&engine, own), Verdict::Own);
         // Any program may call itself like that, but not as the user of the engine.
         assert!(matches!(judged(&engine, own + 1), Verdict::Stranger(_)));
+    }
+
+    #[test]
+    fn the_user_and_the_group_decide_where_no_holder_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let engine = 1000;
+        let mut numbers = Numbers::default();
+        numbers.known.insert(7);
+        let verdict = |uid, cgroup, is_cut_off, numbers: &Numbers| {
+            let socket = InetSocket { uid, cgroup, ..socket(&listener) };
+            without_holder(&socket, &["/web.service".to_owned()], numbers, &[0, engine], is_cut_off)
+        };
+        for is_cut_off in [false, true] {
+            assert_eq!(verdict(0, Some(8), is_cut_off, &numbers), Verdict::Own);
+            // The engine of another user, whose processes are hidden.
+            for unknown in
+                [verdict(engine, Some(8), is_cut_off, &numbers), verdict(1001, None, is_cut_off, &numbers)]
+            {
+                let Verdict::Unknown(reason) = unknown else { panic!("{unknown:?}") };
+                assert_eq!(reason.contains("cut off after 2 s"), is_cut_off, "{reason}");
+            }
+            let Verdict::Stranger(name) = verdict(1001, Some(8), is_cut_off, &numbers) else {
+                panic!("not a stranger")
+            };
+            assert!(name.starts_with("a process of uid 1001"), "{name}");
+            assert_eq!(name.contains("cut off after 2 s"), is_cut_off, "{name}");
+        }
+        numbers.is_cut_off = true;
+        assert!(matches!(verdict(1001, Some(8), false, &numbers), Verdict::Unknown(_)));
     }
 
     #[test]

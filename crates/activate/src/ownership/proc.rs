@@ -41,11 +41,28 @@ pub(super) fn holds(pid: u32, inode: u32, limit: usize) -> Holds {
     if unreadable { Holds::Unreadable } else { Holds::No }
 }
 
-/// Searches all processes for those that hold the socket with this inode, until `deadline`. Those whose descriptors may
-/// not be read are missing.
-pub(super) fn holders(inode: u32, deadline: Instant) -> Vec<u32> {
-    let in_time = all().into_iter().take_while(|_| Instant::now() < deadline);
-    in_time.filter(|pid| holds(*pid, inode, usize::MAX) == Holds::Yes).collect()
+/// What a search of all processes has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Search {
+    /// The processes that hold the socket. Those whose descriptors may not be read are missing.
+    pub(super) holders: Vec<u32>,
+    /// The time was over before all processes were looked at.
+    pub(super) is_cut_off: bool,
+}
+
+/// Searches all processes for those that hold the socket with this inode, until `deadline`.
+pub(super) fn search(inode: u32, deadline: Instant) -> Search {
+    let mut search = Search { holders: Vec::new(), is_cut_off: false };
+    for pid in all() {
+        if Instant::now() >= deadline {
+            search.is_cut_off = true;
+            break;
+        }
+        if holds(pid, inode, usize::MAX) == Holds::Yes {
+            search.holders.push(pid);
+        }
+    }
+    search
 }
 
 fn all() -> Vec<u32> {
@@ -108,7 +125,7 @@ mod tests {
         let (own, inode) = (std::process::id(), inode(&listener));
         assert_eq!(holds(own, inode, usize::MAX), Holds::Yes);
         let deadline = Instant::now() + Duration::from_secs(60);
-        assert_eq!(holders(inode, deadline), [own]);
+        assert_eq!(search(inode, deadline), Search { holders: vec![own], is_cut_off: false });
         drop(listener);
         assert_eq!(holds(own, inode, usize::MAX), Holds::No);
         assert_eq!(holds(u32::MAX, inode, usize::MAX), Holds::No);
@@ -117,7 +134,8 @@ mod tests {
     #[test]
     fn a_search_ends_at_its_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(holders(inode(&listener), Instant::now()).is_empty());
+        let found = search(inode(&listener), Instant::now());
+        assert_eq!(found, Search { holders: Vec::new(), is_cut_off: true });
     }
 
     #[test]

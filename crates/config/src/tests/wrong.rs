@@ -582,6 +582,6 @@ fn a_broken_table_header_hides_the_other_errors() {
 #[test]
 fn a_message_is_one_line_whatever_it_quotes() {
     let reported = errors("[services.web]\nlisten = \"a\\n\\u001b:80\"\nto = '@b'");
-    let expected = r#"d.toml:2: services.web.listen: "a\n\u{1b}:80": 'a\n\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;
+    let expected = r#"d.toml:2: services.web.listen: "a\u{a}\u{1b}:80": 'a\u{a}\u{1b}' is not an address to listen on; write an IP address, localhost or *"#;
     assert_eq!(reported, [expected]);
 }

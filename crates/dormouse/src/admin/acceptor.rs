@@ -1,7 +1,10 @@
-//! Accepts admin clients, a few at a time. When all places are taken, the client that has said least gives way.
+//! Accepts admin clients in batches, and serves a few at a time. When all places are taken, the clients that have said least
+//! give way. A client behind thousands of silent ones gets its turn within a fraction of a second.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -15,9 +18,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The time between two looks for a client that may give way, while all take their answers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The time between two clients that give way. A flood of clients costs sessions little, and each client has this time
-/// for every place to send its request.
-const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(2);
+/// The largest number of clients that are accepted at once. They have sockets beyond the places until others give way.
+pub(super) const BATCH: usize = 16;
+
+/// The pause after a batch for which others gave way. A flood of clients takes a small share of the event loop, and each
+/// client has this time at least to send its request.
+const GIVE_WAY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A listening socket for admin clients.
 pub(super) trait Acceptor {
@@ -44,8 +50,8 @@ impl Acceptor for TcpListener {
     }
 }
 
-/// Serves at most `at_once` clients at a time, and keeps one more until another gives way. Never returns. Dropping the
-/// future disconnects the clients.
+/// Serves at most `at_once` clients at a time, and [`BATCH`] more until others give way. Never returns. Dropping the future
+/// disconnects the clients.
 pub(super) async fn receive<E: Acceptor, S>(
     acceptor: E,
     at_once: usize,
@@ -55,18 +61,27 @@ pub(super) async fn receive<E: Acceptor, S>(
 {
     let mut clients = Clients { tasks: JoinSet::new(), places: Vec::new() };
     loop {
-        match acceptor.next().await {
-            Ok(client) => {
-                clients.make_room(at_once).await;
-                let progress = Progress::new();
-                let task = clients.tasks.spawn(serve(client, progress.clone()));
-                clients.places.push((task, progress));
-            }
-            Err(_) => sleep(PAUSE).await,
+        clients.admit(acceptor.next().await, &serve).await;
+        for _ in 1..BATCH {
+            let Some(next) = next_of_batch(&acceptor).await else { break };
+            clients.admit(next, &serve).await;
         }
-        // Before the next client is accepted, the event loop looks at the sockets: the request of this one may be there.
+        // Before others give way, the event loop looks at the sockets: the requests of the new clients may be there.
         yield_now().await;
+        clients.make_room(at_once).await;
     }
+}
+
+/// Returns the next client if one waits already.
+async fn next_of_batch<E: Acceptor>(acceptor: &E) -> Option<io::Result<E::Client>> {
+    let mut next = pin!(acceptor.next());
+    poll_fn(|cx| {
+        Poll::Ready(match next.as_mut().poll(cx) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// The clients that are being served.
@@ -76,19 +91,27 @@ struct Clients {
 }
 
 impl Clients {
-    /// Waits until less than `at_once` clients are served. A client that may give way is disconnected for it.
+    /// Begins to serve a client. After a failure to accept it waits.
+    async fn admit<C, S>(&mut self, accepted: io::Result<C>, serve: impl Fn(C, Progress) -> S)
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let Ok(client) = accepted else { return sleep(PAUSE).await };
+        let progress = Progress::new();
+        let task = self.tasks.spawn(serve(client, progress.clone()));
+        self.places.push((task, progress));
+    }
+
+    /// Waits until at most `at_once` clients are served. Clients that may give way are disconnected for it.
     async fn make_room(&mut self, at_once: usize) {
         loop {
             while self.tasks.try_join_next().is_some() {}
             self.places.retain(|(task, _)| !task.is_finished());
-            if self.tasks.len() < at_once {
+            let excess = self.tasks.len().saturating_sub(at_once);
+            if excess == 0 {
                 return;
             }
-            let now = Instant::now();
-            let ranked = self.places.iter().filter_map(|(task, progress)| Some((progress.rank(now)?, task)));
-            if let Some((_, task)) = ranked.min_by_key(|(rank, _)| *rank) {
-                task.abort();
-                self.tasks.join_next().await;
+            if self.give_way(excess) {
                 sleep(GIVE_WAY_INTERVAL).await;
             } else {
                 tokio::select! {
@@ -98,6 +121,16 @@ impl Clients {
             }
         }
     }
+
+    /// Disconnects at most `excess` clients that may give way. Returns whether there was one.
+    fn give_way(&self, excess: usize) -> bool {
+        let now = Instant::now();
+        let ranked = self.places.iter().filter_map(|(task, progress)| Some((progress.rank(now)?, task)));
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.iter().take(excess).for_each(|(_, task)| task.abort());
+        !ranked.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +138,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
-    use tokio::sync::{Notify, mpsc};
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -132,16 +165,14 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn silent_clients_give_way_in_their_order_and_others_stay() {
+    /// The clients that are left of `count` silent ones, and the pauses that their number costs.
+    async fn left_of(count: usize) -> (Vec<usize>, Duration) {
         let (send, clients) = mpsc::unbounded_channel();
         let connected = Arc::new(Mutex::new(VecDeque::new()));
-        let changed = Arc::new(Notify::new());
         let served = {
-            let (connected, changed) = (Arc::clone(&connected), Arc::clone(&changed));
+            let connected = Arc::clone(&connected);
             move |number, progress: Progress| {
                 connected.lock().unwrap().push_back(number);
-                changed.notify_one();
                 let connected = Connected(number, Arc::clone(&connected));
                 async move {
                     let _connected = connected;
@@ -153,17 +184,31 @@ mod tests {
                 }
             }
         };
-        let receiving = receive(Numbers(tokio::sync::Mutex::new(clients)), 3, served);
-        let sending = async {
-            for number in 0..300 {
-                send.send(number).unwrap();
-                changed.notified().await;
+        (0..count).for_each(|number| send.send(number).unwrap());
+        let began = tokio::time::Instant::now();
+        let left = || connected.lock().unwrap().iter().copied().collect::<Vec<_>>();
+        let trimmed = async {
+            while left().len() != 3 || left().last() != Some(&(count - 1)) {
+                sleep(GIVE_WAY_INTERVAL).await;
             }
         };
         tokio::select! {
-            () = receiving => {}
-            () = sending => {}
+            () = receive(Numbers(tokio::sync::Mutex::new(clients)), 3, served) => {}
+            () = trimmed => {}
         }
-        assert_eq!(*connected.lock().unwrap(), [0, 298, 299]);
+        (left(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_clients_give_way_in_their_order_and_others_stay() {
+        assert_eq!(left_of(300).await.0, [0, 298, 299]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_silent_clients_cost_few_pauses() {
+        // The clock stands still while work is done, so only pauses count.
+        let (left, paused) = left_of(5000).await;
+        assert_eq!(left, [0, 4998, 4999]);
+        assert!(paused < Duration::from_secs(1), "{paused:?}");
     }
 }

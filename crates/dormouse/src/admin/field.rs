@@ -148,6 +148,6 @@ mod tests {
     fn csv_fields_are_quoted_if_necessary() {
         assert_eq!(Value::Text("a,\"b\"".to_owned()).csv(), "\"a,\"\"b\"\"\"");
         assert_eq!(Value::Text("no check".to_owned()).csv(), "no check");
-        assert_eq!(Value::Text("a\nb,\x1b".to_owned()).csv(), "\"a\\nb,\\u{1b}\"");
+        assert_eq!(Value::Text("a\nb,\x1b".to_owned()).csv(), "\"a\\u{a}b,\\u{1b}\"");
     }
 }

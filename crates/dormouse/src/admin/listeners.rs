@@ -9,6 +9,7 @@ use dormouse_log::{Level, Log};
 use dormouse_proxy::listener::{Listener, OpenError};
 use tokio::task::JoinHandle;
 
+use super::acceptor::BATCH;
 use super::{Running, http, socket, usual};
 
 /// The default mode of the control socket: only the user of dormouse may connect.
@@ -148,9 +149,9 @@ impl AdminListeners {
 
     /// Returns the number of descriptors that admin clients and their listeners may need.
     pub fn descriptors(&self) -> usize {
-        // The listener, and a client for which another one gives way.
-        let control = if self.control.is_some() { socket::CLIENTS + 2 } else { 0 };
-        let http = if self.http.is_some() { http::CLIENTS + 2 } else { 0 };
+        // The listener, and clients for which others give way.
+        let control = if self.control.is_some() { socket::CLIENTS + BATCH + 1 } else { 0 };
+        let http = if self.http.is_some() { http::CLIENTS + BATCH + 1 } else { 0 };
         control + http
     }
 }

@@ -13,7 +13,7 @@ use dormouse_core::getopt::{Getopt, GetoptError, OptSpec, Tier};
 use dormouse_core::number::parse_u32;
 use dormouse_core::proxy_protocol::Version;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::{Level, write_stderr_lines};
+use dormouse_log::{Escaped, Level, write_stderr_lines};
 use dormouse_proxy::listener::PassedFds;
 use dormouse_sys::notify::Notifier;
 use rustix::io::Errno;
@@ -29,18 +29,18 @@ pub(super) fn run(argv0: &OsStr, args: impl Iterator<Item = OsString>, passed: P
         Ok(Request::Version) => out::print(format_args!("{}\n", version())),
         Ok(Request::Serve(settings)) => match proxy::run(*settings, passed) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail_with([&error], error.errno(), 1),
+            Err(error) => fail_with([Escaped(&error)], error.errno(), 1),
         },
         // In systemd-socket-proxyd the C library prints this message, without a priority.
         Err(error @ UsageError::Option(_)) => {
-            write_stderr_lines(None, [error]);
+            write_stderr_lines(None, [Escaped(error)]);
             failed(Errno::INVAL, 1)
         }
-        Err(error) => fail_with([error], Errno::INVAL, 1),
+        Err(error) => fail_with([Escaped(error)], Errno::INVAL, 1),
     }
 }
 
-/// Reports errors on standard error, each in a line, and the number of an error to the service manager.
+/// Reports errors, whose texts of others are escaped, on standard error, each in a line, and the number of an error to the service manager.
 pub(super) fn fail_with(errors: impl IntoIterator<Item: fmt::Display>, errno: Errno, status: u8) -> ExitCode {
     write_stderr_lines(Some(Level::Err), errors);
     failed(errno, status)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dormouse_config::Environment;
-use dormouse_log::{Level, write_stderr_lines};
+use dormouse_log::{Escaped, Level, write_stderr_lines};
 use dormouse_proxy::listener::PassedFds;
 use rustix::io::Errno;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
                     }
                     ExitCode::SUCCESS
                 }
-                Err(error) => fail_with([&error], error.errno(), error.exit_status()),
+                Err(error) => fail_with([Escaped(&error)], error.errno(), error.exit_status()),
             }
         }
         Err(problems) => fail_with(&problems, Errno::INVAL, exit::CONFIG),

@@ -62,14 +62,15 @@ impl Supervisor {
         // All services that change are closed first, so that each new one finds the listeners that it takes over.
         let old = std::mem::take(&mut self.active).into_iter().enumerate();
         let (mut kept, mut closed) = (BTreeMap::new(), BTreeMap::new());
+        let staying = plan.kept();
+        self.draining.retain(|draining| draining.strong_count() > 0);
         for (number, service) in old {
-            if plan.steps.contains(&Step::Keep(number)) {
+            if staying.has_service(number) {
                 kept.insert(number, service);
                 continue;
             }
             let (previous, draining) = service.close();
             closed.insert(number, previous);
-            self.draining.retain(|draining| draining.strong_count() > 0);
             self.draining.push(Arc::downgrade(&draining));
             self.drain_tasks.spawn(draining.drain(config.drain_timeout, self.log.clone()));
         }
@@ -113,7 +114,8 @@ impl Supervisor {
             let listeners = config.listen.iter().enumerate();
             listeners.map(move |(number, listen)| ((service, number), listen))
         });
-        let closed = listeners.filter(|((service, listener), _)| !plan.keeps(*service, *listener));
+        let kept = plan.kept();
+        let closed = listeners.filter(|((service, listener), _)| !kept.has_listener(*service, *listener));
         closed.map(|(_, listen)| listen.clone()).collect()
     }
 

@@ -2,6 +2,7 @@
 //! listener closed before the new configuration is known to work, so only here is one opened again after a failure.
 
 use dormouse_config::model::{Config, Listen};
+use dormouse_config::socket_index::SocketIndex;
 use dormouse_log::Level;
 use dormouse_proxy::server::OpenListener;
 use tokio::task::yield_now;
@@ -73,10 +74,16 @@ impl Supervisor {
     /// Closes old listeners that are in the way. Returns their places, and their names in the descriptor store.
     fn close_conflicting(&mut self, plan: &Plan, wanted: &[Listen]) -> (Vec<(usize, usize)>, Vec<String>) {
         let (mut closed, mut stored) = (Vec::new(), Vec::new());
+        let kept = plan.kept();
+        let mut index = SocketIndex::default();
+        for (number, listen) in wanted.iter().enumerate() {
+            index.insert(number, listen);
+        }
         for (service, ActiveService { config, listeners, .. }) in self.active.iter_mut().enumerate() {
             for (listener, (listen, listeners)) in config.listen.iter().zip(listeners).enumerate() {
-                let conflicts = wanted.iter().any(|wanted| wanted.conflicts_with(listen));
-                if conflicts && !plan.keeps(service, listener) {
+                let conflicts =
+                    |number: usize| wanted.get(number).is_some_and(|one| one.conflicts_with(listen));
+                if !kept.has_listener(service, listener) && index.first(listen, conflicts).is_some() {
                     let open = listeners.iter().filter_map(OpenListener::listener);
                     stored.extend(open.filter_map(|open| fd_store::name(&config.name, listen, open)));
                     listeners.clear();

@@ -1,6 +1,9 @@
 //! The difference between two configurations: which services and listeners are kept, moved, opened and closed. No I/O.
 
+use std::collections::{HashMap, HashSet};
+
 use dormouse_config::model::{AdminConfig, Config, Listen, ServiceConfig};
+use dormouse_config::socket_index::SocketIndex;
 
 /// The steps from one configuration to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +44,105 @@ pub(super) enum Origin {
     OpenedAfter,
 }
 
+/// The services and listeners of the old configuration that stay.
+#[derive(Debug)]
+pub(super) struct Kept {
+    services: HashSet<usize>,
+    moved: HashSet<(usize, usize)>,
+}
+
 impl Plan {
+    /// Returns what stays of the old configuration.
+    pub(super) fn kept(&self) -> Kept {
+        let mut kept = Kept { services: HashSet::new(), moved: HashSet::new() };
+        for step in &self.steps {
+            match step {
+                Step::Keep(number) => drop(kept.services.insert(*number)),
+                Step::SetUp { listeners, .. } => {
+                    kept.moved.extend(listeners.iter().filter_map(Origin::moved));
+                }
+            }
+        }
+        kept
+    }
+}
+
+impl Kept {
+    /// Returns whether this service of the old configuration is not touched.
+    pub(super) fn has_service(&self, service: usize) -> bool {
+        self.services.contains(&service)
+    }
+
     /// Returns whether this listener of the old configuration stays open, for whichever service.
-    pub(super) fn keeps(&self, service: usize, listener: usize) -> bool {
-        self.steps.iter().any(|step| match step {
-            Step::Keep(number) => *number == service,
-            Step::SetUp { listeners, .. } => listeners.contains(&Origin::Moved { service, listener }),
-        })
+    pub(super) fn has_listener(&self, service: usize, listener: usize) -> bool {
+        self.has_service(service) || self.moved.contains(&(service, listener))
+    }
+}
+
+impl Origin {
+    fn moved(&self) -> Option<(usize, usize)> {
+        match *self {
+            Self::Moved { service, listener } => Some((service, listener)),
+            Self::Opened | Self::OpenedAfter => None,
+        }
+    }
+}
+
+/// The listeners of the old services that change, until a new service takes them.
+struct FreeListeners<'a> {
+    /// The old service, its listener, and the address. `None`: taken.
+    all: Vec<Option<(usize, usize, &'a Listen)>>,
+    index: SocketIndex,
+    /// Those whose port the kernel chose, by their service.
+    any_port: HashMap<usize, Vec<usize>>,
+}
+
+impl<'a> FreeListeners<'a> {
+    fn new(services: impl Iterator<Item = (usize, &'a ServiceConfig)>) -> Self {
+        let mut free = Self { all: Vec::new(), index: SocketIndex::default(), any_port: HashMap::new() };
+        for (number, service) in services {
+            for (listener, listen) in service.listen.iter().enumerate() {
+                let place = free.all.len();
+                if listen.is_any_port() {
+                    free.any_port.entry(number).or_default().push(place);
+                }
+                free.index.insert(place, listen);
+                free.all.push(Some((number, listener, listen)));
+            }
+        }
+        free
+    }
+
+    /// Takes the listener of this socket, of the service `of` or of any service.
+    fn take(&mut self, listen: &Listen, of: Option<usize>) -> Option<(usize, usize)> {
+        let fits = |place: &usize| {
+            let found = self.all.get(*place).copied().flatten();
+            found.is_some_and(|(number, _, other)| {
+                count_comparison();
+                of.is_none_or(|of| of == number) && other.is_same_socket(listen)
+            })
+        };
+        let place = if listen.is_any_port() {
+            let places = self.any_port.get_mut(&of?)?;
+            let at = places.iter().position(fits)?;
+            places.remove(at)
+        } else {
+            self.index.first(listen, |place| fits(&place))?
+        };
+        let (number, listener, _) = self.all.get_mut(place)?.take()?;
+        Some((number, listener))
+    }
+
+    /// Returns whether one that nobody took is in the way of a new listener.
+    fn has_conflict(&self, listen: &Listen) -> bool {
+        let conflicts = |place: usize| {
+            let found = self.all.get(place).copied().flatten();
+            found.is_some_and(|(_, _, other)| {
+                count_comparison();
+                other.conflicts_with(listen)
+            })
+        };
+        self.index.first(listen, conflicts).is_some()
     }
 }
 
@@ -69,48 +164,34 @@ pub(super) fn changed_settings(old: &Config, new: &Config) -> Vec<&'static str> 
 
 /// Plans the change from `old` to `new`. `also_closed` are other listeners that the change closes.
 pub(super) fn plan(old: &Config, new: &Config, also_closed: &[Listen]) -> Plan {
-    let previous = |service: &ServiceConfig| old.services.iter().position(|other| other.name == service.name);
+    let places: HashMap<&str, usize> =
+        old.services.iter().enumerate().map(|(place, service)| (service.name.as_str(), place)).collect();
+    let previous = |service: &ServiceConfig| places.get(service.name.as_str()).copied();
     let kept: Vec<Option<usize>> = new
         .services
         .iter()
         .map(|service| previous(service).filter(|place| old.services.get(*place) == Some(service)))
         .collect();
-    // The listeners of the old services that change.
-    let mut free: Vec<(usize, usize, &Listen)> = Vec::new();
-    for (number, service) in
-        old.services.iter().enumerate().filter(|(number, _)| !kept.contains(&Some(*number)))
-    {
-        free.extend(service.listen.iter().enumerate().map(|(listener, listen)| (number, listener, listen)));
-    }
+    let untouched: HashSet<usize> = kept.iter().copied().flatten().collect();
+    let changing = old.services.iter().enumerate().filter(|(number, _)| !untouched.contains(number));
+    let mut free = FreeListeners::new(changing);
     let mut moved: Vec<Vec<Option<(usize, usize)>>> =
         new.services.iter().map(|service| vec![None; service.listen.len()]).collect();
     // A service gets its own old listeners first: of two services with port 0 each keeps its port.
     for own in [true, false] {
         for ((service, places), kept) in new.services.iter().zip(&mut moved).zip(&kept) {
-            if kept.is_some() {
+            let of = previous(service);
+            if kept.is_some() || (own && of.is_none()) {
                 continue;
             }
-            let previous = previous(service);
             for (listen, place) in service.listen.iter().zip(places).filter(|(_, place)| place.is_none()) {
-                let fits = |(number, _, other): &(usize, usize, &Listen)| {
-                    let whose = if own { Some(*number) == previous } else { !listen.is_any_port() };
-                    whose && other.is_same_socket(listen)
-                };
-                if let Some(found) = free.iter().position(fits) {
-                    let (number, listener, _) = free.swap_remove(found);
-                    *place = Some((number, listener));
-                }
+                *place = free.take(listen, of.filter(|_| own));
             }
         }
     }
     let origin = |listen: &Listen, place: Option<(usize, usize)>| match place {
         Some((service, listener)) => Origin::Moved { service, listener },
-        None if free
-            .iter()
-            .map(|(_, _, other)| *other)
-            .chain(also_closed)
-            .any(|other| other.conflicts_with(listen)) =>
-        {
+        None if free.has_conflict(listen) || also_closed.iter().any(|other| other.conflicts_with(listen)) => {
             Origin::OpenedAfter
         }
         None => Origin::Opened,
@@ -123,10 +204,23 @@ pub(super) fn plan(old: &Config, new: &Config, also_closed: &[Listen]) -> Plan {
         Step::SetUp { previous: previous(service), listeners: listeners.collect() }
     });
     let steps = steps.collect();
-    let stays = |service: &ServiceConfig| new.services.iter().any(|other| other.name == service.name);
+    let names: HashSet<&str> = new.services.iter().map(|service| service.name.as_str()).collect();
+    let stays = |service: &ServiceConfig| names.contains(service.name.as_str());
     let removed =
         old.services.iter().enumerate().filter(|(_, service)| !stays(service)).map(|(number, _)| number);
     Plan { steps, removed: removed.collect() }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The number of comparisons of two sockets in this thread.
+    static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts a comparison of two sockets, in tests.
+fn count_comparison() {
+    #[cfg(test)]
+    COMPARISONS.with(|count| count.set(count.get() + 1));
 }
 
 #[cfg(test)]
@@ -199,7 +293,57 @@ mod tests {
         }
     }
 
+    /// A configuration of many services, each with its listener.
+    fn many(count: usize, maxconn: u32, listen: impl Fn(usize) -> String) -> Config {
+        let mut text = String::new();
+        for number in 0..count {
+            let listen = listen(number);
+            let _ =
+                writeln!(text, "[services.s{number}]\nlisten = '{listen}'\nto = '@b'\nmaxconn = {maxconn}");
+        }
+        let file = dormouse_config::single("x".as_ref(), &text);
+        let read = dormouse_config::read(&[file], Environment::SYSTEM);
+        read.result.unwrap()
+    }
+
+    #[test]
+    fn many_services_are_planned_without_a_comparison_of_each_with_all() {
+        const COUNT: usize = 2000;
+        let port = |number| format!("127.0.0.1:{}", number + 10);
+        let other = |number| format!("127.0.0.2:{}", number + 10);
+        let old = many(COUNT, 1, port);
+        for (what, new) in [
+            ("changed", many(COUNT, 2, port)),
+            ("moved", many(COUNT, 1, |number| port(COUNT - 1 - number))),
+            ("wider", many(COUNT, 1, |number| format!("*:{}", number + 10))),
+            ("other addresses", many(COUNT, 1, other)),
+            ("any port", many(COUNT, 1, |_| "127.0.0.1:0".to_owned())),
+        ] {
+            COMPARISONS.set(0);
+            let plan = plan(&old, &new, &[]);
+            assert_eq!(plan.steps.len(), COUNT);
+            assert!(COMPARISONS.get() <= 4 * COUNT, "{what}: {} comparisons", COMPARISONS.get());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_kept_is_what_the_steps_say(old in configuration(), new in configuration()) {
+            let plan = plan(&old, &new, &[]);
+            let kept = plan.kept();
+            for (service, config) in old.services.iter().enumerate() {
+                let is_kept = plan.steps.contains(&Step::Keep(service));
+                prop_assert_eq!(kept.has_service(service), is_kept);
+                for listener in 0..config.listen.len() {
+                    let moved = Origin::Moved { service, listener };
+                    let is_moved = plan.steps.iter().any(|step| {
+                        matches!(step, Step::SetUp { listeners, .. } if listeners.contains(&moved))
+                    });
+                    prop_assert_eq!(kept.has_listener(service, listener), is_kept || is_moved);
+                }
+            }
+        }
+
         #[test]
         fn equal_configurations_keep_all_services(config in configuration()) {
             let plan = plan(&config, &config, &[]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_config::model::Config;
-use dormouse_log::Level;
+use dormouse_log::{Escaped, Level};
 use dormouse_proxy::server::{HangupSignals, StatusNote};
 use dormouse_sys::blocking::{self, BlockingTask};
 use dormouse_sys::notify::Notifier;
@@ -76,10 +76,10 @@ impl<'a> Reload<'a> {
     pub(super) async fn finish(&mut self, loaded: LoadedConfig, supervisor: &mut Supervisor) {
         let log = supervisor.log.clone();
         for warning in &loaded.warnings {
-            log.line(Level::Warning, format_args!("{warning}"));
+            log.escaped_line(Level::Warning, warning);
         }
         let applied = match loaded.result {
-            Ok(config) => supervisor.apply(config).await.map_err(|error| error.to_string()),
+            Ok(config) => supervisor.apply(config).await.map_err(|error| Escaped(error).to_string()),
             Err(problems) => Err(problems),
         };
         match applied {
@@ -89,7 +89,7 @@ impl<'a> Reload<'a> {
             }
             Err(problems) => {
                 for problem in problems.lines() {
-                    log.line(Level::Err, format_args!("{problem}"));
+                    log.escaped_line(Level::Err, problem);
                 }
                 log.line(
                     Level::Err,

@@ -1,5 +1,6 @@
 //! Where listening sockets come from: the service manager's socket units, its descriptor store, or a new socket.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use super::fd_store::StoredListeners;
 /// The passed and stored sockets that no service has taken yet.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    passed: Vec<Listener>,
+    /// By their names; one name may stand for several.
+    passed: BTreeMap<String, Vec<Listener>>,
     /// The listeners that an earlier process of dormouse opened.
     stored: StoredListeners,
     /// Until this time, opening retries if the address is in use, because its old listener is being closed.
@@ -36,8 +38,8 @@ impl Sockets {
     /// When one of them is not a listener that dormouse can use.
     pub(super) fn new(passed: PassedFds, stored: StoredListeners) -> Result<Self, RunError> {
         let passed = match listener::classify(passed).map_err(RunError::Passed)? {
-            listener::Passed::Nothing => Vec::new(),
-            listener::Passed::Listeners(listeners) => listeners,
+            listener::Passed::Nothing => BTreeMap::new(),
+            listener::Passed::Listeners(listeners) => by_name(listeners),
             listener::Passed::Connected(_) => return Err(RunError::Connected),
         };
         Ok(Self { passed, stored, closing_until: None })
@@ -78,21 +80,11 @@ impl Sockets {
                     .map(|listener| vec![listener])
                     .map_err(|error| RunError::Open { service: Some(service.name.clone()), error })
             }
-            Listen::Inherited(name) => {
-                let (matching, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
-                    .into_iter()
-                    .partition(|socket| socket.to_string() == *name);
-                self.passed = rest;
-                if matching.is_empty() {
-                    let known = self.passed.iter().map(ToString::to_string).collect();
-                    return Err(RunError::NotPassed {
-                        service: service.name.clone(),
-                        name: name.clone(),
-                        known,
-                    });
-                }
-                Ok(matching)
-            }
+            Listen::Inherited(name) => self.passed.remove(name).ok_or_else(|| RunError::NotPassed {
+                service: service.name.clone(),
+                name: name.clone(),
+                known: self.passed.keys().cloned().collect(),
+            }),
         }
     }
 
@@ -119,13 +111,15 @@ impl Sockets {
     /// closed.
     pub(super) fn put_back(&mut self, listen: &Listen, listeners: impl IntoIterator<Item = Listener>) {
         if matches!(listen, Listen::Inherited(_)) {
-            self.passed.extend(listeners);
+            for (name, listeners) in by_name(listeners) {
+                self.passed.entry(name).or_default().extend(listeners);
+            }
         }
     }
 
     /// Logs a warning for each passed socket that no service uses.
     pub(super) fn warn_about_unused(&self, log: &Log) {
-        for socket in &self.passed {
+        for socket in self.passed.values().flatten() {
             log.line(
                 Level::Warning,
                 format_args!(
@@ -134,4 +128,12 @@ impl Sockets {
             );
         }
     }
+}
+
+fn by_name(listeners: impl IntoIterator<Item = Listener>) -> BTreeMap<String, Vec<Listener>> {
+    let mut named: BTreeMap<String, Vec<Listener>> = BTreeMap::new();
+    for listener in listeners {
+        named.entry(listener.to_string()).or_default().push(listener);
+    }
+    named
 }

@@ -142,7 +142,11 @@ impl Supervisor {
         loop {
             tokio::select! {
                 failed = self.accepting.failed() => return failed,
-                Some(_) = self.drain_tasks.join_next() => self.registry.remove_unused(),
+                Some(_) = self.drain_tasks.join_next() => {
+                    // All that have ended at once, because the registry may be large.
+                    while self.drain_tasks.try_join_next().is_some() {}
+                    self.registry.remove_unused();
+                }
                 () = self.registry.changed() => self.wake_state.save(&self.registry.woken()),
             }
         }
@@ -175,8 +179,8 @@ impl Supervisor {
 
     /// Stops the workloads that dormouse started.
     pub(super) async fn stop_workloads(mut self) {
-        self.registry.shut_down().await;
-        self.wake_state.save(&[]);
+        let left = self.registry.shut_down().await;
+        self.wake_state.save(&left);
     }
 
     /// Forgets the listeners whose socket file was removed. Clients cannot find them, so the reload opens them again.

@@ -1,6 +1,6 @@
 //! Tables and lines that fit the screen.
 
-use dormouse_log::Escaped;
+use dormouse_log::EscapedLine;
 
 /// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn table(
         columns.iter().map(|column| column.min_width.max(column.title.chars().count())).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(Escaped(cell).to_string().chars().count());
+            *width = (*width).max(EscapedLine(cell).to_string().chars().count());
         }
     }
     // A long name must not hide the other columns.
@@ -102,9 +102,9 @@ pub(super) fn line(style: Style, text: &str, width: usize) -> Line {
     Line { text: clipped(text, width), style }
 }
 
-/// Returns the text with its special characters escaped, clipped to a width.
+/// Returns a text, in which texts of others are escaped already, clipped to a width.
 fn clipped(text: &str, width: usize) -> String {
-    let text = Escaped(text).to_string();
+    let text = EscapedLine(text).to_string();
     if text.chars().count() <= width {
         return text;
     }

@@ -48,7 +48,10 @@ fn a_text_cannot_forge_a_line() {
     let (log, written) = collected(Format::Text, false);
     let status = "ready\r\n<3>other: starting → failed\x1b[2K";
     log.line(Level::Info, format_args!("web| STATUS={status}"));
-    assert_eq!(written.recv().unwrap(), "<6>web| STATUS=ready\\r\\n<3>other: starting → failed\\u{1b}[2K\n");
+    assert_eq!(
+        written.recv().unwrap(),
+        "<6>web| STATUS=ready\\u{d}\\u{a}<3>other: starting → failed\\u{1b}[2K\n"
+    );
     log.line(Level::Info, format_args!("{}", "x".repeat(MAX_TEXT * 2)));
     assert_eq!(written.recv().unwrap().len(), "<6>…\n".len() + MAX_TEXT);
     let (log, written) = collected(Format::Json, false);

@@ -1,8 +1,10 @@
 //! Connections to a UNIX server with the credentials of the client (`peer_credentials = "pass"`).
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_relay::{MessageCredentials, Stream, StreamKind};
 use dormouse_sys::connect_as::{ConnectAsError, Identity, connect_as};
@@ -10,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tokio::time::timeout;
 
+use super::PERMISSION_GRACE;
 use super::endpoint::Endpoint;
 use super::error::{AddressFailed, ConnectError, NotAsClient};
 
@@ -45,6 +48,7 @@ pub(super) async fn connect(
     let failed = |error: Errno| ConnectError::AsClient {
         user,
         failures: vec![AddressFailed { address: endpoint.clone(), error }],
+        is_new: error == Errno::ACCESS && endpoint.path().is_some_and(is_new),
     };
     let connecting = open_and_connect(address, identity);
     let Ok(connected) = timeout(connect_timeout.unwrap_or(LONGEST_WAIT), connecting).await else {
@@ -54,6 +58,16 @@ pub(super) async fn connect(
         ConnectAsError::Connect(error) => failed(error),
         error => ConnectError::NotAsClient(NotAsClient::Refused { user, error }),
     })
+}
+
+/// Returns whether the file of a socket was made or changed a short time ago. A server binds its socket first and sets the
+/// owner and the mode afterwards.
+fn is_new(path: &Path) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return false };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let changed = Duration::from_secs(u64::try_from(found.ctime()).unwrap_or_default());
+    // A time in the future shows that the clock was set.
+    since_epoch.checked_sub(changed).is_some_and(|age| age <= PERMISSION_GRACE)
 }
 
 async fn open_and_connect(

@@ -38,16 +38,17 @@ pub enum OnRefused {
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, AddressFailed>> + Send + 'a>>;
 
-/// Connects to the first endpoint that answers.
+/// Connects to the first endpoint that answers. Returns the failures of others, too.
 pub(super) async fn race(
     endpoints: &[Endpoint],
     connect_timeout: Option<Duration>,
     client_has_data: bool,
     on_refused: OnRefused,
-) -> Result<Stream, ConnectError> {
+) -> Result<(Stream, Vec<AddressFailed>), ConnectError> {
     if let [only] = endpoints {
         return dial(only, connect_timeout, client_has_data)
             .await
+            .map(|stream| (stream, Vec::new()))
             .map_err(|failed| ConnectError::AllFailed(vec![failed]));
     }
     let mut waiting: VecDeque<&Endpoint> = endpoints.iter().collect();
@@ -84,7 +85,7 @@ pub(super) async fn race(
                 }
             });
             if let Some(stream) = connected {
-                return Poll::Ready(Ok(stream));
+                return Poll::Ready(Ok((stream, std::mem::take(&mut failures))));
             }
             if running.len() != before {
                 // After a failure the next address is tried at once.

@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dormouse_relay::StreamKind;
 use dormouse_sys::vsock::VsockAddr;
 use rustix::net::addr::SocketAddrArg;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, getpeername};
 
 /// The address of a socket of any family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,16 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Returns the address of the other end of a connection by TCP or by a UNIX socket.
+    pub fn of_peer(socket: BorrowedFd<'_>) -> Option<Self> {
+        let peer = getpeername(socket).ok()??;
+        match peer.address_family() {
+            AddressFamily::INET | AddressFamily::INET6 => SocketAddr::try_from(peer).ok().map(Self::Inet),
+            AddressFamily::UNIX => SocketAddrUnix::try_from(peer).ok().map(Self::Unix),
+            _ => None,
+        }
+    }
+
     /// Returns the address family.
     pub fn family(&self) -> AddressFamily {
         match self {

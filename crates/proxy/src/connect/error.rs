@@ -21,6 +21,8 @@ pub enum ConnectError {
         user: u32,
         /// The error of each address.
         failures: Vec<AddressFailed>,
+        /// The file of the server's socket has just been made or changed, so that a missing permission may pass.
+        is_new: bool,
     },
     /// The server was not contacted, because the connection could not get the credentials of the client.
     NotAsClient(NotAsClient),
@@ -60,6 +62,11 @@ impl AddressFailed {
     fn is_permission_denied(&self) -> bool {
         self.error == Errno::ACCESS && self.address.path().is_some()
     }
+
+    /// Returns whether the error may pass. `may_permit`: also a missing permission.
+    fn is_transient(&self, may_permit: bool) -> bool {
+        is_transient(self.error) || (may_permit && self.is_permission_denied())
+    }
 }
 
 impl ConnectError {
@@ -69,8 +76,10 @@ impl ConnectError {
         match self {
             Self::Unresolved(_) => true,
             Self::NotAsClient(reason) => reason.lacks_resources(),
-            Self::AllFailed(failures) | Self::AsClient { failures, .. } => {
-                failures.iter().any(|failure| is_transient(failure.error) || failure.is_permission_denied())
+            Self::AllFailed(failures) => failures.iter().any(|failure| failure.is_transient(true)),
+            // The server does not let this user in, and changes nothing about that soon.
+            Self::AsClient { failures, is_new, .. } => {
+                failures.iter().any(|failure| failure.is_transient(*is_new))
             }
         }
     }
@@ -184,7 +193,7 @@ impl fmt::Display for ConnectError {
             Self::Unresolved(error) => write!(f, "{error}"),
             Self::NotAsClient(reason) => write!(f, "{reason}"),
             Self::AllFailed(failures) => write_failures(failures, f),
-            Self::AsClient { user, failures } => {
+            Self::AsClient { user, failures, .. } => {
                 write_failures(failures, f)?;
                 write!(f, " (as user {user}, peer_credentials)")
             }
@@ -210,3 +219,25 @@ fn text(error: Errno) -> String {
 }
 
 impl std::error::Error for ConnectError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::SocketAddrUnix;
+
+    #[test]
+    fn a_client_without_permission_does_not_wait_for_one() {
+        let failed = |error| {
+            let address = Endpoint::Unix(SocketAddrUnix::new("/run/server").unwrap());
+            vec![AddressFailed { address, error }]
+        };
+        let as_client =
+            |error, is_new| ConnectError::AsClient { user: 1000, failures: failed(error), is_new };
+        assert!(!as_client(Errno::ACCESS, false).is_transient());
+        assert!(as_client(Errno::ACCESS, true).is_transient());
+        assert!(as_client(Errno::CONNREFUSED, false).is_transient());
+        assert!(!as_client(Errno::PERM, true).is_transient());
+        // An administrator may be about to let dormouse in.
+        assert!(ConnectError::AllFailed(failed(Errno::ACCESS)).is_transient());
+    }
+}

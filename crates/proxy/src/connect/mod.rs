@@ -2,6 +2,7 @@
 //! the credentials that a UNIX server sees.
 
 mod as_client;
+mod choice;
 mod dial;
 mod endpoint;
 mod error;
@@ -23,15 +24,20 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::sync::watch as watch_channel;
 
+use choice::Choice;
 pub use dial::OnRefused;
 pub use endpoint::Endpoint;
 pub use error::{AddressFailed, ConnectError, NotAsClient};
 use resolve::Addresses;
 
+/// How long a missing permission may pass: a server binds its socket first and sets the mode afterwards.
+pub const PERMISSION_GRACE: Duration = Duration::from_secs(2);
+
 /// How to reach a server: its addresses, or where they come from.
 #[derive(Debug)]
 pub struct Route {
     addresses: Addresses,
+    choice: Choice,
     timeout: Option<Duration>,
     /// Whose credentials the server sees when a client is connected.
     peer_credentials: PeerCredentials,
@@ -86,7 +92,8 @@ impl Route {
 
     fn to(addresses: Addresses, timeout: Option<Duration>) -> Self {
         let (peer_credentials, message_credentials) = (PeerCredentials::Own, MessageCredentials::Own);
-        Self { addresses, timeout, peer_credentials, message_credentials }
+        let choice = Choice::default();
+        Self { addresses, choice, timeout, peer_credentials, message_credentials }
     }
 
     /// Sets whose credentials a UNIX server sees, as a service configures it.
@@ -128,13 +135,27 @@ impl Route {
 
     /// Returns the IP addresses of the server, as far as the resolver knows them.
     pub async fn inet_addresses(&self) -> Vec<SocketAddr> {
-        let endpoints = match &self.addresses {
+        let inet = |endpoint| if let Endpoint::Inet(address) = endpoint { Some(address) } else { None };
+        self.endpoints().await.into_iter().filter_map(inet).collect()
+    }
+
+    async fn endpoints(&self) -> Vec<Endpoint> {
+        match &self.addresses {
             Addresses::Fixed(endpoints) => endpoints.clone(),
             Addresses::Named(cache) => cache.addresses().await.unwrap_or_default(),
             Addresses::Slot(slot) => slot.borrow().map(Endpoint::Inet).into_iter().collect(),
-        };
-        let inet = |endpoint| if let Endpoint::Inet(address) = endpoint { Some(address) } else { None };
-        endpoints.into_iter().filter_map(inet).collect()
+        }
+    }
+
+    /// Avoids an address, which led to a stranger, for a few seconds while the server has another one. Returns whether
+    /// there is another one to try.
+    pub async fn avoid(&self, stranger: &Endpoint) -> bool {
+        self.choice.avoid(stranger, &self.endpoints().await)
+    }
+
+    /// Returns the addresses that took no connection since the last call, while others did.
+    pub fn take_refused(&self) -> Vec<Endpoint> {
+        self.choice.take_refused()
     }
 
     /// Connects for a client.
@@ -167,12 +188,10 @@ impl Route {
         on_refused: OnRefused,
     ) -> Result<Stream, ConnectError> {
         let connected = match &self.addresses {
-            Addresses::Fixed(endpoints) => {
-                dial::race(endpoints, self.timeout, client_has_data, on_refused).await
-            }
+            Addresses::Fixed(endpoints) => self.connect_to(endpoints, client_has_data, on_refused).await,
             Addresses::Named(cache) => {
                 let endpoints = cache.addresses().await.map_err(ConnectError::Unresolved)?;
-                dial::race(&endpoints, self.timeout, client_has_data, on_refused).await
+                self.connect_to(&endpoints, client_has_data, on_refused).await
             }
             // Boxed, so that connections to fixed addresses do not carry it.
             Addresses::Slot(slot) => Box::pin(self.connect_to_slot(slot, client_has_data, on_refused)).await,
@@ -192,6 +211,19 @@ impl Route {
         }
     }
 
+    async fn connect_to(
+        &self,
+        endpoints: &[Endpoint],
+        client_has_data: bool,
+        on_refused: OnRefused,
+    ) -> Result<Stream, ConnectError> {
+        let chosen = self.choice.among(endpoints);
+        let endpoints = chosen.as_deref().unwrap_or(endpoints);
+        let (stream, failures) = dial::race(endpoints, self.timeout, client_has_data, on_refused).await?;
+        self.choice.record_refused(failures);
+        Ok(stream)
+    }
+
     async fn connect_to_slot(
         &self,
         slot: &watch_channel::Receiver<Option<SocketAddr>>,
@@ -200,7 +232,7 @@ impl Route {
     ) -> Result<Stream, ConnectError> {
         let address = *slot.borrow();
         let endpoint = Endpoint::Inet(address.ok_or_else(|| ConnectError::Unresolved(empty_slot()))?);
-        dial::race(&[endpoint], self.timeout, client_has_data, on_refused).await
+        self.connect_to(&[endpoint], client_has_data, on_refused).await
     }
 }
 

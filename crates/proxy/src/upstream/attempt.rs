@@ -161,7 +161,10 @@ impl Attempt<'_> {
                 return Ok(Next::Try(slot));
             }
         }
-        if exhausted && (self.deadline.is_over() || !error.is_transient() || error.is_permission_denied()) {
+        // The server's socket does not let this client in. It must not take a slot from others.
+        let is_denied = error.concerns_client() && !error.is_transient();
+        let is_over = self.deadline.is_over() || !error.is_transient() || error.is_permission_denied();
+        if is_denied || (exhausted && is_over) {
             let held = self.deadline.is_over() && !self.deadline.is_immediate();
             return Err(if held {
                 Refusal::HoldTimeout(self.deadline.waited(), error)

@@ -5,7 +5,6 @@ use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use dormouse_relay::Stream;
 use tokio::sync::{Mutex, watch};
@@ -14,11 +13,8 @@ use tokio::time::Instant;
 use super::deadline::Deadline;
 use crate::admission::{FdPressure, Permit};
 use crate::connect::retry_pace::RetryPace;
-use crate::connect::{ConnectAs, ConnectError, OnRefused, Route};
+use crate::connect::{ConnectAs, ConnectError, OnRefused, PERMISSION_GRACE, Route};
 use crate::refusal::Refusal;
-
-/// How long a missing permission may pass: a server binds its socket first and sets the mode afterwards.
-const PERMISSION_GRACE: Duration = Duration::from_secs(2);
 
 /// The route to a server, and the clients that are held until the server takes connections.
 #[derive(Debug)]

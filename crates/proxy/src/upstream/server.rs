@@ -11,9 +11,12 @@ use super::activation::KeepAlive;
 use super::admin::AdminCell;
 use super::deadline::Deadline;
 use super::hold::HeldRoute;
-use super::wakeable::{Lease, LeaseReply, WakeableServer};
+use super::wakeable::{Lease, LeaseReply, NotTheServer, WakeableServer};
 use crate::connect::Route;
 use crate::refusal::Refusal;
+
+/// The number of a client's connections that may lead to strangers. A server may have several addresses.
+const MOST_STRANGERS: usize = 8;
 
 /// One server of a service.
 #[derive(Debug)]
@@ -76,33 +79,46 @@ impl Server {
             return Err(AttemptError::ServerFailed(Refusal::NotWoken(LeaseRefusal::StartFailed, None)));
         };
         let (lease, ready_conn) = await_lease(wakeable, request, may_wake, deadline).await?;
-        let connected = if let Some(connected) = ready_conn {
-            Ok(connected)
-        } else {
-            let connected = self.target.connect(request.client, request.client_has_data, deadline).await;
-            connected.map_err(AttemptError::Refused)?
-        };
-        let error = match connected {
-            Ok(connected) => return Ok((connected, lease)),
+        if let Some(connected) = ready_conn {
+            return Ok((connected, lease));
+        }
+        let route = self.target.route();
+        for _ in 0..MOST_STRANGERS {
+            let connected = self.connect_awake(wakeable, &lease, request, deadline).await?;
+            // A server may have several addresses, and another program may listen at some of them.
+            match wakeable.check_connection(connected, &route.take_refused()).await {
+                Ok(connected) => return Ok((connected, lease)),
+                Err(NotTheServer { peer: Some(peer) }) if route.avoid(&peer).await => {}
+                Err(_) => break,
+            }
+        }
+        let stranger = Refusal::NotWoken(LeaseRefusal::StartFailed, wakeable.reason());
+        Err(AttemptError::ServerFailed(stranger))
+    }
+
+    /// Connects to a server that is awake.
+    async fn connect_awake(
+        &self,
+        wakeable: &WakeableServer,
+        lease: &Lease,
+        request: &mut UpstreamRequest<'_>,
+        deadline: Deadline,
+    ) -> Result<Stream, AttemptError> {
+        let UpstreamRequest { client, client_has_data, permit, .. } = request;
+        let connected = self.target.connect(client, *client_has_data, deadline).await;
+        let error = match connected.map_err(AttemptError::Refused)? {
+            Ok(connected) => return Ok(connected),
             Err(error) if !error.is_transient() => {
                 return Err(AttemptError::ServerFailed(Refusal::Unreachable(error)));
             }
             Err(error) => error,
         };
+        wakeable.forget_judged_peers();
         // The server was awake a moment ago. Either it takes connections again, or the lease is lost soon.
-        let UpstreamRequest { client, client_has_data, permit, .. } = request;
         tokio::select! {
-            held = self.target.hold(client, *client_has_data, permit, error, deadline) => match held {
-                // Its listener was gone meanwhile, so somebody else may have taken the address.
-                Ok(connected) => match wakeable.check_connection(connected).await {
-                    Some(connected) => Ok((connected, lease)),
-                    None => Err(AttemptError::ServerFailed(Refusal::NotWoken(
-                        LeaseRefusal::StartFailed,
-                        wakeable.reason(),
-                    ))),
-                },
-                Err(refusal) => Err(AttemptError::Refused(refusal)),
-            },
+            held = self.target.hold(client, *client_has_data, permit, error, deadline) => {
+                held.map_err(AttemptError::Refused)
+            }
             () = lease.lost() => Err(AttemptError::ServerStopped),
         }
     }

@@ -332,12 +332,28 @@ container: likewise, with the processes of the container and the programs by whi
 .IP \(bu 2
 start (commands) and wol are not judged, nor are servers on other machines and translated addresses (NAT).
 .PP
-Set foreign_listener to "allow" where the workload lets another program listen. For a container use the key container, not an
-exec of docker run. Running sessions and new connections to a server that is up are not judged. Without privileges dormouse cannot look into the processes of other users; it then
-judges by the user and the control group of the socket.
+Each address of a name is judged before a client gets there, also one that the name has later. Another address is used
+where there is one. Set foreign_listener to "allow" where the workload lets another program listen. For a container use the key
+container, not an exec of docker run. Running sessions, and
+new connections to an address where the workload listens, are not judged. Without privileges dormouse cannot look into the
+processes of other users; it then judges by the user and the control group of the socket.
 .PP
 Prefer UNIX sockets for exec where the program can use them: in a directory that only dormouse and the program may write,
 for example below RuntimeDirectory=, nobody else can take their place.
+.SH PROGRAMS OF THE SAME USER
+The processes of one user are not protected from each other. A program that dormouse starts with its own user can end and
+trace dormouse (\fBptrace\fR(2)), read the bytes of all its clients, use its sockets and the control socket, and change
+its files. The same holds between services of \fBsystemd\fR(1) with the same User=, and between those of a user manager.
+Give each program another user (user in wake), where dormouse runs as root or with CAP_SETUID and CAP_SETGID; or start it as
+a unit with a User= of its own. The kernel lets no program without capabilities trace a process that has some.
+.SH DIRECTORIES OF LISTENERS
+A UNIX listener is refused where every user may replace its file: in or below a directory of mode 0777 without the sticky
+bit, such as an emptyDir volume of Kubernetes. For such a volume:
+.IP \(bu 2
+let an init container that runs as root set the sticky bit: chmod 1777 and the path of the volume; or
+.IP \(bu 2
+without such a container, listen at 127.0.0.1:\fIPORT\fR or at an abstract address (@\fINAME\fR). The containers of a
+pod share their network, and with it both. Every process of the pod can then connect.
 .SH EXAMPLES
 The shipped unit creates the directory /run/dormouse for its user (RuntimeDirectory=dormouse), with the permission for all
 users to enter it. A unit is started for clients of port 80 and of a UNIX socket; port 80 needs the drop\-in of

@@ -73,7 +73,8 @@ so that the user of a client can neither send it signals nor trace it. From the 
 dormouse as undumpable (PR_SET_DUMPABLE, \fBprctl\fR(2)): no core dumps, and debuggers only for root.
 .IP \(bu 2
 Health checks and the connections that show whether a workload is ready come from dormouse itself. No client gets one of them.
-A client that the server's socket does not let in is refused; it does not count as a failure of the server.
+A client that the server's socket does not let in is refused at once, except in the first 2 seconds of the socket's file,
+when the server may be about to set the mode. It does not count as a failure of the server.
 .IP \(bu 2
 The client of dormouse counts, also if it sends a PROXY header about another one.
 .IP \(bu 2

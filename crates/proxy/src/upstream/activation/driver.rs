@@ -167,6 +167,9 @@ impl RunningDriver {
                 server.set_keep_warm(false);
             }
         }
+        if before.listener != self.settings.listener && !server.is_stopped() && self.probe.is_none() {
+            self.renew_listener_check(server.is_foreign());
+        }
         let other_activator = before.activator != self.settings.activator;
         if !other_activator && before.stop_timeout == self.settings.stop_timeout {
             return;
@@ -274,14 +277,22 @@ impl RunningDriver {
 
     /// Begins to try whether the server is ready. `foreign`: dormouse has not started the workload.
     fn start_probe(&mut self, urgency: Urgency, foreign: bool) {
-        let ActivationSettings { readiness, route, activator, listener, spelling, .. } = &*self.settings;
+        let listeners = self.renew_listener_check(foreign);
+        let ActivationSettings { readiness, route, .. } = &*self.settings;
+        let context = self.driver.context(&self.settings, false, &self.processes);
+        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
+    }
+
+    /// Has the listeners of the present run judged from now on, by the present rule. `foreign`: dormouse has not started
+    /// the workload.
+    fn renew_listener_check(&self, foreign: bool) -> Arc<ListenerCheck> {
+        let ActivationSettings { route, activator, listener, spelling, .. } = &*self.settings;
         let context = self.driver.context(&self.settings, false, &self.processes);
         let before = (!foreign).then(|| self.listeners_before.clone());
         let server = &self.driver.server;
-        let listeners =
-            ListenerCheck::new(*listener, route, activator, context.clone(), before, (server, *spelling));
-        server.set_connection_check(listeners.for_held_clients());
-        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
+        let listeners = ListenerCheck::new(*listener, route, activator, context, before, (server, *spelling));
+        server.set_connection_check(listeners.for_clients());
+        listeners
     }
 
     /// Cleans up after the workload has ended.
@@ -316,7 +327,7 @@ impl RunningDriver {
             let stopped = async {
                 while let Some(event) = self.activator.events.recv().await {
                     if matches!(event, ActivatorEvent::Stopped) {
-                        break;
+                        return self.driver.server.record_last_stop();
                     }
                 }
             };

@@ -1,8 +1,9 @@
 //! Whose listener a new connection has reached: that of the workload, or that of a stranger who listens at its address.
 //!
 //! While a workload sleeps, any user of the machine may listen at its TCP address. So each start asks the kernel who
-//! listens there, and who has accepted the connection that shows that the server is ready. Later connections are not
-//! judged: while the workload has its listener, no other user gets the address.
+//! listens there, and who has accepted the connection that shows that the server is ready. Later connections to that
+//! address are not judged: while the workload has its listener, no other user gets the address. A name may have several
+//! addresses, and new ones; the first connection to each of them is judged.
 
 mod refused;
 mod report;
@@ -26,8 +27,8 @@ use tokio::time::timeout;
 use self::refused::RefusedSocket;
 use self::report::Report;
 use self::suspects::{Suspects, Usable};
-use crate::connect::Route;
-use crate::upstream::wakeable::{ConnectionCheck, WakeableServer};
+use crate::connect::{Endpoint, Route};
+use crate::upstream::wakeable::{ConnectionCheck, JudgedPeers, WakeableServer};
 
 /// The time that the addresses of a name may take. The connection has just used them.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +42,8 @@ pub(super) struct ListenerCheck {
     context: ActivatorContext,
     /// The listeners that were there before the start. `None`: dormouse did not start this run.
     before: Option<ListenersBefore>,
+    /// Where the workload listens. No more is asked about connections to these addresses.
+    judged: Arc<JudgedPeers>,
     refused: RefusedSocket,
     report: Report,
 }
@@ -58,7 +61,7 @@ pub(super) enum Judged {
     /// gets another one.
     Reconnect(Stream),
     /// It leads to a stranger, or nobody listens any more.
-    Refused,
+    Refused(Option<Endpoint>),
 }
 
 /// What came of a look at the sockets at an address.
@@ -94,21 +97,23 @@ impl ListenerCheck {
     ) -> Arc<Self> {
         let report = Report::new(server, context.log.clone(), activator.to_string(), spelling);
         let (route, activator) = (Arc::clone(route), activator.clone());
-        Arc::new(Self { rule, route, activator, context, before, refused: RefusedSocket::default(), report })
+        let (judged, refused) = (Arc::default(), RefusedSocket::default());
+        Arc::new(Self { rule, route, activator, context, before, judged, refused, report })
     }
 
     /// Judges a new connection to the server.
     pub(super) async fn connection(self: &Arc<Self>, stream: Stream) -> Judged {
-        match (self.rule, peer_of(&stream)) {
-            (ListenerRule::Own | ListenerRule::OwnBeforeStart, Peer::Inet { local, peer }) => {
-                match self.look_at(peer, Some(local)).await {
+        let (peer, other_end) = (stream.socket().and_then(Endpoint::of_peer), peer_of(&stream));
+        match (self.rule, other_end) {
+            (ListenerRule::Own | ListenerRule::OwnBeforeStart, Peer::Inet { local, peer: address }) => {
+                match self.look_at(address, Some(local)).await {
                     Outcome::Own(suspects) => match suspects.usable(self.rule) {
                         Usable::Connection => Judged::Server(stream),
                         Usable::Listener => Judged::Reconnect(stream),
-                        Usable::Nothing => Judged::Refused,
+                        Usable::Nothing => Judged::Refused(peer),
                     },
                     Outcome::Unknown => Judged::Server(stream),
-                    Outcome::Stranger | Outcome::Failed => Judged::Refused,
+                    Outcome::Stranger | Outcome::Failed => Judged::Refused(peer),
                 }
             }
             (ListenerRule::Own, Peer::Unix(listener)) => {
@@ -116,8 +121,13 @@ impl ListenerCheck {
                 let verdict = in_thread(move || owner.judge_unix(listener)).await;
                 let path = self.route.path().map_or_else(String::new, |path| path.display().to_string());
                 match self.outcome(verdict, &path) {
-                    Ok(()) | Err(Outcome::Unknown) => Judged::Server(stream),
-                    Err(_) => Judged::Refused,
+                    Ok(()) | Err(Outcome::Unknown) => {
+                        if let Some(peer) = peer {
+                            self.judged.insert(peer);
+                        }
+                        Judged::Server(stream)
+                    }
+                    Err(_) => Judged::Refused(peer),
                 }
             }
             // Another machine, or the UNIX socket of a unit or a container.
@@ -125,37 +135,56 @@ impl ListenerCheck {
         }
     }
 
-    /// Returns the check for connections that a held client gets after the server did not answer. Its listener may have
-    /// gone, and a stranger come. A connection to a stranger is not returned.
-    pub(super) fn for_held_clients(self: &Arc<Self>) -> ConnectionCheck {
+    /// Returns the check for clients' connections; `None` where anybody may listen.
+    pub(super) fn for_clients(self: &Arc<Self>) -> Option<ConnectionCheck> {
+        if self.rule == ListenerRule::Any {
+            return None;
+        }
         let check = Arc::clone(self);
-        ConnectionCheck::new(move |stream| {
+        Some(ConnectionCheck::new(Arc::clone(&self.judged), move |stream| {
             let check = Arc::clone(&check);
             Box::pin(async move {
                 match check.connection(stream).await {
                     Judged::Server(stream) | Judged::Reconnect(stream) => Some(stream),
-                    Judged::Refused => None,
+                    Judged::Refused(_) => None,
                 }
             })
-        })
+        }))
     }
 
-    /// Judges the listeners at the server's addresses. Returns whether none belongs to a stranger.
+    /// Judges the listeners at the server's addresses. Returns whether there is an address without a stranger.
     pub(super) async fn listeners(self: &Arc<Self>) -> bool {
         if self.rule == ListenerRule::Any {
             return true;
         }
+        let mut is_usable = true;
         for address in local_addresses(&self.route).await {
-            if matches!(self.look_at(address, None).await, Outcome::Stranger | Outcome::Failed) {
-                return false;
+            match self.look_at(address, None).await {
+                Outcome::Failed => return false,
+                Outcome::Stranger => is_usable &= self.route.avoid(&Endpoint::Inet(address)).await,
+                Outcome::Own(_) | Outcome::Unknown => {}
             }
         }
-        true
+        is_usable
     }
 
-    /// Judges the listeners at an address, and the connection from `local` to it.
+    /// Judges the listeners at an address, and the connection from `local` to it. An address where the workload listens
+    /// is not judged again.
     async fn look_at(self: &Arc<Self>, peer: SocketAddr, local: Option<SocketAddr>) -> Outcome {
-        let suspects = match self.suspects(peer, local).await {
+        let outcome = self.judge_address(peer, local).await;
+        let has_listener = match &outcome {
+            Outcome::Own(suspects) => suspects.has_listener(),
+            Outcome::Unknown => true,
+            Outcome::Stranger | Outcome::Failed => false,
+        };
+        if has_listener {
+            self.judged.insert(Endpoint::Inet(peer));
+        }
+        outcome
+    }
+
+    async fn judge_address(self: &Arc<Self>, peer: SocketAddr, local: Option<SocketAddr>) -> Outcome {
+        let suspects = match self.suspects(peer, local) {
             Ok(suspects) => suspects,
             Err(error) if sock_diag::is_unavailable(error) => {
                 self.report.unknown(&format!("the kernel's socket diagnostics are unavailable: {error}"));
@@ -197,7 +226,7 @@ impl ListenerCheck {
         let judged = in_thread(move || judge(&owner, &strict)).await;
         if let Some((Verdict::Stranger(_), cookie)) = &judged {
             // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
-            let now = self.suspects(peer, local).await;
+            let now = self.suspects(peer, local);
             if !now.is_ok_and(|now| now.strict.iter().any(|socket| socket.cookie == *cookie)) {
                 return Err(Outcome::Failed);
             }
@@ -208,14 +237,8 @@ impl ListenerCheck {
 
     /// Returns the sockets to judge. The order matters: a connection that waits in a queue afterwards was taken by one of
     /// the listeners seen before.
-    async fn suspects(&self, peer: SocketAddr, local: Option<SocketAddr>) -> Result<Suspects, Errno> {
-        let mut listeners = sock_diag::listeners(peer)?;
-        if self.rule == ListenerRule::Own {
-            // A later connection may get to any of the server's addresses.
-            for other in local_addresses(&self.route).await.into_iter().filter(|other| *other != peer) {
-                listeners.extend(sock_diag::listeners(other)?);
-            }
-        }
+    fn suspects(&self, peer: SocketAddr, local: Option<SocketAddr>) -> Result<Suspects, Errno> {
+        let listeners = sock_diag::listeners(peer)?;
         let end = local.map(|local| sock_diag::other_end(local, peer)).transpose()?;
         let before = self.before.as_ref().filter(|_| self.rule == ListenerRule::OwnBeforeStart);
         Ok(Suspects::new(listeners, end.flatten(), before.map(|before| &before.0)))

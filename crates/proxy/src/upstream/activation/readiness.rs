@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::listener_check::{Judged, ListenerCheck};
 use crate::connect::retry_pace::RetryPace;
-use crate::connect::{OnRefused, Route};
+use crate::connect::{Endpoint, OnRefused, Route};
 use crate::upstream::exchange::exchange;
 
 /// How to find out that a server is ready.
@@ -111,13 +111,21 @@ impl Tries<'_> {
                     // The server has seen the credentials of dormouse, which no client may get.
                     Judged::Server(conn) => Some(Some(conn).filter(|_| !self.route.passes_credentials())),
                     Judged::Reconnect(_) => Some(None),
-                    Judged::Refused => None,
+                    // The next try takes another address, where the server has one.
+                    Judged::Refused(peer) => {
+                        self.avoid(peer).await;
+                        None
+                    }
                 };
             }
             Ready::Expect { send, expect } => {
                 // What is sent may be a secret.
-                let (Judged::Server(server) | Judged::Reconnect(server)) = self.connect().await? else {
-                    return None;
+                let server = match self.connect().await? {
+                    Judged::Server(server) | Judged::Reconnect(server) => server,
+                    Judged::Refused(peer) => {
+                        self.avoid(peer).await;
+                        return None;
+                    }
                 };
                 let answered = timeout(ATTEMPT_TIMEOUT, exchange(server, send, expect)).await;
                 return (answered == Ok(true)).then_some(None);
@@ -127,6 +135,13 @@ impl Tries<'_> {
             Ready::Command(argv) => succeeds(argv, self.context, ATTEMPT_TIMEOUT).await,
         };
         (is_ready && self.listeners.listeners().await).then_some(None)
+    }
+
+    /// Avoids an address that led to a stranger.
+    async fn avoid(&self, stranger: Option<Endpoint>) {
+        if let Some(stranger) = stranger {
+            self.route.avoid(&stranger).await;
+        }
     }
 
     /// Connects to the server, and judges the connection.

@@ -23,8 +23,8 @@ pub struct Registry {
     drivers: JoinSet<()>,
     /// Notified, for each service, when a waiting slot becomes free.
     capacities: HashMap<String, Arc<Notify>>,
-    /// The removed servers whose drivers have not ended yet.
-    removed: HashMap<ServerId, oneshot::Receiver<()>>,
+    /// The removed servers whose drivers have not ended yet, or whose workloads could not be stopped.
+    removed: HashMap<ServerId, RemovedServer>,
     /// Notified when [`Self::woken`] may have changed.
     changed: Arc<Notify>,
     /// The servers that dormouse had started before its own restart, and that no service has claimed yet.
@@ -75,6 +75,22 @@ struct RegistryEntry {
     keep_alive: Arc<()>,
 }
 
+/// A server that is being stopped, because no service has it any more.
+#[derive(Debug)]
+struct RemovedServer {
+    server: Arc<WakeableServer>,
+    activator: ActivatorConfig,
+    /// Closed when the driver has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+impl RemovedServer {
+    fn is_over(&mut self) -> bool {
+        let has_driver = matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        !has_driver && !self.server.is_owned()
+    }
+}
+
 /// Keeps a server in the registry until it is dropped.
 #[derive(Debug)]
 pub(in crate::upstream) struct KeepAlive(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
@@ -97,6 +113,11 @@ impl Registry {
             return (Arc::clone(&entry.server), KeepAlive(Arc::clone(&entry.keep_alive)));
         }
         let woken = id.woken_by(&settings.activator);
+        let removed = self.removed.remove(id);
+        // Its workload may run still, if it cannot be stopped.
+        let is_left = removed
+            .as_ref()
+            .is_some_and(|removed| removed.server.is_owned() && removed.activator == settings.activator);
         let (capacity, changed) = (self.capacity(&id.service), Arc::clone(&self.changed));
         let server = WakeableServer::new(name.to_owned(), policy, capacity, changed, log.clone());
         let (settings, received_settings) = watch::channel(Arc::new(settings));
@@ -106,8 +127,8 @@ impl Registry {
             server: Arc::clone(&server),
             settings: received_settings,
             log: log.clone(),
-            predecessor: self.removed.remove(id),
-            started_by_dormouse: self.restored.remove(&woken),
+            predecessor: removed.map(|removed| removed.ended),
+            started_by_dormouse: self.restored.remove(&woken) || is_left,
             ended: driver_ended,
         };
         self.drivers.spawn(driver.run(Arc::clone(&end)));
@@ -136,14 +157,15 @@ impl Registry {
     /// Removes the servers that no service and no session needs any more. Their drivers stop them.
     pub fn remove_unused(&mut self) {
         while self.drivers.try_join_next().is_some() {}
-        self.removed.retain(|_, ended| matches!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        self.removed.retain(|_, removed| !removed.is_over());
         let is_unused = |entry: &RegistryEntry| Arc::strong_count(&entry.keep_alive) == 1;
         let unused: Vec<ServerId> =
             self.entries.iter().filter(|(_, entry)| is_unused(entry)).map(|(id, _)| id.clone()).collect();
         for id in unused {
-            if let Some(RegistryEntry { end, ended, .. }) = self.entries.remove(&id) {
+            if let Some(RegistryEntry { end, ended, server, settings, .. }) = self.entries.remove(&id) {
                 end.notify_one();
-                self.removed.insert(id, ended);
+                let activator = settings.borrow().activator.clone();
+                self.removed.insert(id, RemovedServer { server, activator, ended });
                 self.changed.notify_one();
             }
         }
@@ -162,11 +184,14 @@ impl Registry {
         self.restored.clear();
     }
 
-    /// Returns the servers that dormouse has started and that keep running when it ends.
+    /// Returns the servers that dormouse has started and that keep running when it ends, until their processes are gone.
     pub fn woken(&self) -> Vec<WokenServer> {
         let owned = self.entries.iter().filter(|(_, entry)| entry.server.is_owned());
         let activators = owned.map(|(id, entry)| (id, entry.settings.borrow().activator.clone()));
+        let stopping = self.removed.iter().filter(|(_, removed)| removed.server.is_owned());
+        let stopping = stopping.map(|(id, removed)| (id, removed.activator.clone()));
         let mut woken: Vec<_> = activators
+            .chain(stopping)
             .filter(|(_, activator)| activator.properties().survives_crash)
             .map(|(id, activator)| id.woken_by(&activator))
             .collect();
@@ -179,11 +204,12 @@ impl Registry {
         self.changed.notified().await;
     }
 
-    /// Stops all servers that dormouse has started.
-    pub async fn shut_down(mut self) {
+    /// Stops all servers that dormouse has started. Returns those that could not be stopped.
+    pub async fn shut_down(mut self) -> Vec<WokenServer> {
         for entry in self.entries.values() {
             entry.end.notify_one();
         }
         while self.drivers.join_next().await.is_some() {}
+        self.woken()
     }
 }

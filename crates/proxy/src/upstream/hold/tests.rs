@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn service(path: &std::path::Path, wait: TimeSpan) -> Arc<Service> {
     let route = Route::new(&Target::parse(path.as_os_str()).unwrap(), None).unwrap();

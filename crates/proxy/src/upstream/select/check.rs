@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_config::model::CheckConfig;
 use dormouse_core::pool::CheckResult;
+use dormouse_relay::Stream;
 use dormouse_sys::event_loop::sleep_until;
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +15,7 @@ use super::Pool;
 use crate::connect::path_watch::PathWatch;
 use crate::connect::{OnRefused, Route};
 use crate::upstream::exchange::exchange;
-use crate::upstream::wakeable::WakeableServer;
+use crate::upstream::wakeable::{NotTheServer, WakeableServer};
 
 /// What the task needs to check one server.
 pub(in crate::upstream) struct HealthChecker {
@@ -101,6 +102,7 @@ impl HealthChecker {
                 let result = if inconclusive { CheckResult::Inconclusive } else { CheckResult::Failed };
                 (result, error.to_string())
             })?;
+            let server = self.of_the_workload(server).await?;
             if self.check.expect.is_empty() && self.check.send.is_empty() {
                 return Ok(());
             }
@@ -119,6 +121,20 @@ impl HealthChecker {
             };
             Err((CheckResult::Failed, format!("{missed} within {waited} s")))
         })
+    }
+
+    /// Returns a connection that leads to the workload, where dormouse starts it. What the check sends may be a secret.
+    async fn of_the_workload(&self, server: Stream) -> Result<Stream, (CheckResult, String)> {
+        let Some(wakeable) = &self.wakeable else { return Ok(server) };
+        match wakeable.check_connection(server, &self.route.take_refused()).await {
+            Ok(server) => Ok(server),
+            Err(NotTheServer { peer }) => {
+                if let Some(peer) = peer {
+                    self.route.avoid(&peer).await;
+                }
+                Err((CheckResult::Failed, "another program listens at the server's address".to_owned()))
+            }
+        }
     }
 }
 

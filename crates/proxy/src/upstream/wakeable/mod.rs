@@ -19,8 +19,9 @@ use dormouse_log::Log;
 use dormouse_relay::Stream;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::connect::Endpoint;
 use crate::stats::wake::{WakeCounters, WokenBy};
-pub(super) use connection_check::ConnectionCheck;
+pub(super) use connection_check::{ConnectionCheck, JudgedPeers, NotTheServer};
 pub use lease::Lease;
 pub(super) use lease::Waiter;
 use state::ServerState;
@@ -34,7 +35,7 @@ pub struct WakeableServer {
     /// The statistics of the server's starts and of its waiting clients.
     pub counters: WakeCounters,
     state: Mutex<ServerState>,
-    /// Checks connections of held clients. `None` before the first start.
+    /// Checks clients' connections. `None`: they are not checked.
     connection_check: Mutex<Option<ConnectionCheck>>,
     /// Notified when the driver has something to do.
     pub(super) driver_wakeup: Notify,
@@ -191,9 +192,17 @@ impl WakeableServer {
         self.step(|state, _, _| state.machine.mark_foreign());
     }
 
-    /// Returns whether the server runs, and dormouse has started it.
+    /// Returns whether processes of the workload that dormouse has started may exist.
     pub(super) fn is_owned(&self) -> bool {
-        self.lock().is_owned()
+        self.lock().owned
+    }
+
+    /// Records that the workload was stopped for the last time. Nothing is reported, because the server is removed.
+    pub(super) fn record_last_stop(&self) {
+        let owned = std::mem::replace(&mut self.lock().owned, false);
+        if owned {
+            self.owned_changed.notify_one();
+        }
     }
 
     /// Returns whether the server runs, and another program has started it.
@@ -217,19 +226,32 @@ impl WakeableServer {
         self.lock().start_problem = Some(problem.into());
     }
 
-    /// Sets the check of connections of held clients.
-    pub(super) fn set_connection_check(&self, check: ConnectionCheck) {
-        *self.connection_check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+    /// Sets the check of clients' connections. `None`: they are not checked.
+    pub(super) fn set_connection_check(&self, check: Option<ConnectionCheck>) {
+        *self.connection_check.lock().unwrap_or_else(PoisonError::into_inner) = check;
     }
 
-    /// Checks a connection that a held client got after the server had not answered. Returns it if it leads to the
-    /// server.
-    pub(super) async fn check_connection(&self, stream: Stream) -> Option<Stream> {
-        let check = self.connection_check.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match check {
-            Some(check) => check.check(stream).await,
-            None => Some(stream),
+    /// Checks a connection before it is used, and returns it if it leads to the server. `refused`: addresses of the
+    /// server that took no connection meanwhile, so that another program may have taken them.
+    pub(super) async fn check_connection(
+        &self,
+        stream: Stream,
+        refused: &[Endpoint],
+    ) -> Result<Stream, NotTheServer> {
+        let Some(check) = self.connection_check() else { return Ok(stream) };
+        check.forget(refused);
+        check.check(stream).await
+    }
+
+    /// Has the next connection judged again. The server took none, so another program may have taken its addresses.
+    pub(super) fn forget_judged_peers(&self) {
+        if let Some(check) = self.connection_check() {
+            check.forget_all();
         }
+    }
+
+    fn connection_check(&self) -> Option<ConnectionCheck> {
+        self.connection_check.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records the server's first byte since its start. From now on a connection that ends early is the server's
@@ -251,6 +273,7 @@ impl WakeableServer {
                 state.reason = Some(reason.into());
             }
             state.run = state.run.wrapping_add(u32::from(ended));
+            state.has_ended |= ended;
             state.machine.event(now, event, out);
             state.run
         });
@@ -316,8 +339,7 @@ impl WakeableServer {
         let freed = state.machine.held() < held || state.machine.is_up();
         self.counters.max_held.raise_to(u64::try_from(state.machine.held()).unwrap_or(u64::MAX));
         state.report(&self.name, &self.log, &self.counters, now);
-        let owned = state.is_owned();
-        let owned_changed = std::mem::replace(&mut state.owned, owned) != owned;
+        let owned_changed = state.update_owned();
         drop(state);
         if owned_changed {
             self.owned_changed.notify_one();

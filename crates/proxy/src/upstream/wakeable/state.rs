@@ -35,8 +35,11 @@ pub(super) struct ServerState {
     pub(super) start_problem: Option<Arc<str>>,
     /// The state that was last written to the log.
     reported: State,
-    /// Whether the server runs, or is about to, because dormouse has started it.
+    /// Whether processes that dormouse has started may exist: from the start until the activator reports the end, also
+    /// after a stop that took too long and was given up.
     pub(super) owned: bool,
+    /// The activator has reported the end of the last run.
+    pub(super) has_ended: bool,
     /// When the last start began.
     start_began: Instant,
     /// How long the last successful start took.
@@ -52,6 +55,7 @@ impl ServerState {
         Self {
             reported: machine.state(),
             owned: false,
+            has_ended: true,
             machine,
             waiters: HashMap::new(),
             requests: VecDeque::new(),
@@ -71,9 +75,15 @@ impl ServerState {
         !matches!(self.machine.state(), State::Stopped | State::Failed)
     }
 
-    /// Returns whether the server runs, or is about to, because dormouse has started it.
-    pub(super) fn is_owned(&self) -> bool {
-        self.is_running() && !self.machine.is_foreign()
+    /// Updates after a step whether processes that dormouse has started may exist. Returns whether that has changed.
+    pub(super) fn update_owned(&mut self) -> bool {
+        let owned = if self.is_running() {
+            self.has_ended = false;
+            !self.machine.is_foreign()
+        } else {
+            self.owned && !self.has_ended
+        };
+        std::mem::replace(&mut self.owned, owned) != owned
     }
 
     /// Returns whether the driver has to act earlier than it expects.

@@ -15,6 +15,7 @@ use super::*;
 use crate::connect::Route;
 use crate::upstream::activation::Readiness;
 use crate::upstream::activation::group::{Group, Groups};
+use crate::upstream::activation::registry::{Registry, ServerId};
 use crate::upstream::wakeable::{Lease, LeaseReply};
 
 /// Far longer than any step here takes on a busy machine.
@@ -66,9 +67,8 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
         stop_timeout: Duration::from_millis(10),
         ..Policy::default()
     };
-    let (changed, log) = (Arc::new(Notify::new()), Log::new(Some(Level::Err)));
-    let server =
-        WakeableServer::new("web".to_owned(), policy, Arc::default(), Arc::clone(&changed), log.clone());
+    let log = Log::new(Some(Level::Err));
+    let server = WakeableServer::new("web".to_owned(), policy, Arc::default(), Arc::default(), log.clone());
     let group = Groups::default().get("gpu");
     let (_settings, received) = watch::channel(Arc::new(settings(&directory, "read go <gate", &group)));
     let (ended, _ended) = oneshot::channel();
@@ -86,10 +86,12 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
     drop(lease(&server).await);
     let given_up = async {
         while server.state().0 != State::Stopped {
-            changed.notified().await;
+            sleep(Duration::from_millis(1)).await;
         }
     };
     soon(given_up).await;
+    // Its processes exist still.
+    assert!(server.is_owned());
     // The next client waits while the stop goes on.
     let LeaseReply::Held(mut waiter) = server.request_lease(true) else { panic!("not held") };
     gate.write_all(b"go\n").unwrap();
@@ -100,5 +102,38 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
     gate.write_all(b"go\n").unwrap();
     end.notify_one();
     soon(task).await.unwrap();
+    assert!(!server.is_owned());
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// After a crash the next process must recognise what is still being stopped.
+#[tokio::test]
+async fn a_removed_server_is_saved_until_its_stop_has_ended() {
+    let directory = std::env::temp_dir().join(format!("dormouse-removed-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let _server = UnixListener::bind(directory.join("socket")).unwrap();
+    let gate = directory.join("gate");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
+    let mut gate = fs::File::options().read(true).write(true).open(gate).unwrap();
+    let (mut registry, log) = (Registry::default(), Log::new(Some(Level::Err)));
+    let id = ServerId { service: "web".to_owned(), to: "/a".to_owned(), number: 0 };
+    let group = registry.group("gpu");
+    let settings = settings(&directory, "read go <gate", &group);
+    let (server, keep_alive) = registry.get_or_start(&id, "web", Policy::default(), settings, &log);
+    drop(lease(&server).await);
+    let woken = registry.woken();
+    assert_eq!(woken.len(), 1);
+    drop(keep_alive);
+    registry.remove_unused();
+    assert_eq!(registry.woken(), woken);
+    gate.write_all(b"go\n").unwrap();
+    let saved = async {
+        while !registry.woken().is_empty() {
+            registry.changed().await;
+        }
+    };
+    soon(saved).await;
+    registry.remove_unused();
+    assert_eq!(soon(registry.shut_down()).await, []);
     fs::remove_dir_all(directory).unwrap();
 }

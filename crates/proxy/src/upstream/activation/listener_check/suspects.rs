@@ -50,6 +50,11 @@ impl Suspects {
         Self { strict, later, has_listener, end }
     }
 
+    /// Returns whether a program listens at the address.
+    pub(super) fn has_listener(&self) -> bool {
+        self.has_listener
+    }
+
     /// Returns what may be used, if all strict sockets belong to the workload.
     pub(super) fn usable(&self, rule: ListenerRule) -> Usable {
         match self.end {
