@@ -55,6 +55,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no madvise")]
     fn the_program_still_runs_and_less_is_resident() {
         let resident = || {
             let text = fs::read_to_string("/proc/self/status").unwrap();

@@ -132,21 +132,8 @@ pub fn group_id(name: &str) -> io::Result<Option<u32>> {
 
 /// Returns a user for a message: the name, or the number where the user database has no name for it.
 pub fn user_name(id: u32) -> String {
-    let found = with_buffer(|buffer| {
-        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = ptr::null_mut();
-        // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
-        let code = unsafe {
-            libc::getpwuid_r(id, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-        };
-        let name = (!found.is_null() && !entry.pw_name.is_null()).then(|| {
-            // SAFETY: the name of a found entry is NUL-terminated and in `buffer`, which lives.
-            unsafe { CStr::from_ptr(entry.pw_name) }.to_string_lossy().into_owned()
-        });
-        (code, name)
-    });
-    found.ok().flatten().unwrap_or_else(|| format!("user {id}"))
+    let found = user_with_id(id).ok().flatten().map(|user| user.name).filter(|name| !name.is_empty());
+    found.unwrap_or_else(|| format!("user {id}"))
 }
 
 /// Repeats a lookup with a growing buffer. An entry may be long, because a group contains its members.
@@ -171,6 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn root_has_id_zero_and_unknown_names_have_none() {
         assert_eq!(user_id("root").unwrap(), Some(0));
         assert_eq!(group_id("root").unwrap(), Some(0));
@@ -181,12 +169,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn a_user_has_a_name_or_a_number() {
         assert_eq!(user_name(0), "root");
         assert_eq!(user_name(2_000_000_007), "user 2000000007");
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn a_user_is_found_by_name_and_by_id() {
         let root = user("root").unwrap().unwrap();
         assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
@@ -196,6 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_copied_with_the_strings_that_it_has() {
+        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        (entry.pw_uid, entry.pw_gid) = (7, 8);
+        let mut strings = *b"web\0/srv/\xff\0";
+        let (name, home) = strings.split_at_mut(4);
+        entry.pw_name = name.as_mut_ptr().cast();
+        entry.pw_dir = home.as_mut_ptr().cast();
+        // SAFETY: the strings are NUL-terminated, or null.
+        let user = unsafe { describe(&entry) };
+        let home = OsStr::from_bytes(b"/srv/\xff").to_owned();
+        let shell = OsString::new();
+        assert_eq!(user, User { name: "web".to_owned(), uid: 7, gid: 8, home, shell });
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn the_groups_of_a_user_contain_its_own() {
         assert!(groups("root", 0).unwrap().contains(&0));
         assert_eq!(groups("no-such-user-here", 64_321).unwrap(), [64_321]);
