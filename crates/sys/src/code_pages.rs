@@ -62,8 +62,12 @@ mod tests {
             let line = text.lines().find(|line| line.starts_with("RssFile")).unwrap();
             line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
         };
-        let before = resident();
-        release();
-        assert!(resident() < before);
+        // Another test may use new pages at the same time.
+        let is_less = || {
+            let before = resident();
+            release();
+            resident() < before
+        };
+        assert!((0..1000).any(|_| is_less()));
     }
 }
