@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 pub use error::{ActivationError, Operation};
 pub use kind::{ActivatorConfig, Kind, ListenerRule, Properties, Support};
 pub use ownership::{Owner, Verdict};
-pub use process::command_line;
+pub use process::{command_line, reap_adopted};
 pub use run_processes::RunProcesses;
 
 /// What an activator needs from its owner.

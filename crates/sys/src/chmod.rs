@@ -36,6 +36,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no O_PATH")]
     fn the_mode_is_set_by_a_descriptor_for_properties() {
         let path = std::env::temp_dir().join(format!("dormouse-chmod-{}", std::process::id()));
         fs::write(&path, "").unwrap();

@@ -55,14 +55,19 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no madvise")]
     fn the_program_still_runs_and_less_is_resident() {
         let resident = || {
             let text = fs::read_to_string("/proc/self/status").unwrap();
             let line = text.lines().find(|line| line.starts_with("RssFile")).unwrap();
             line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
         };
-        let before = resident();
-        release();
-        assert!(resident() < before);
+        // Another test may use new pages at the same time.
+        let is_less = || {
+            let before = resident();
+            release();
+            resident() < before
+        };
+        assert!((0..1000).any(|_| is_less()));
     }
 }

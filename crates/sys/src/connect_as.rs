@@ -160,6 +160,7 @@ mod tests {
 
     /// Without the capabilities nothing is connected. The whole program is tested as root.
     #[tokio::test]
+    #[cfg_attr(miri, ignore = "Miri has no UNIX sockets with names, and no credentials")]
     async fn the_server_sees_the_identity_or_no_connection() {
         let (listener, address) = listener("sees");
         listener.set_nonblocking(true).unwrap();
@@ -175,6 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[cfg_attr(miri, ignore = "Miri has no UNIX sockets with names, and no credentials")]
     async fn this_thread_keeps_its_credentials() {
         let before = (geteuid(), getegid(), getgroups().unwrap(), may_connect_as());
         let (_listener, address) = listener("keeps");
@@ -183,6 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[cfg_attr(miri, ignore = "Miri has no UNIX sockets with names, and no credentials")]
     async fn a_refusal_is_that_of_the_connection() {
         let address = SocketAddrUnix::new("/dormouse-no-such-directory/socket").unwrap();
         let error = connect_as(socket(), address, Arc::new(stranger())).await.unwrap_err();
@@ -192,6 +195,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no UNIX sockets with names, and no credentials")]
     fn the_identity_of_a_peer_is_that_of_its_process() {
         let (near, _far) = UnixStream::pair().unwrap();
         let identity = Identity::of_peer(&near).unwrap();

@@ -81,6 +81,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no SO_PEERCRED")]
     fn a_peer_in_this_process_has_its_credentials() {
         let (near, _far) = UnixStream::pair().unwrap();
         let found = peer_credentials(&near).unwrap();
@@ -90,6 +91,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no SO_PEERCRED")]
     fn a_tcp_socket_has_no_peer_process() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // The kernel answers for every socket. Without a peer process the process ID is zero.
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
     }
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no SO_PEERGROUPS")]
     fn a_peer_in_this_process_has_its_groups() {
         let (near, _far) = UnixStream::pair().unwrap();
         let mut own: Vec<u32> =
@@ -114,6 +117,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no SO_PEERGROUPS")]
     fn a_tcp_socket_has_no_groups() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(peer_groups(&listener).is_err());

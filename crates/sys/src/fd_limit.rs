@@ -69,6 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no resource limits")]
     fn a_child_process_gets_the_inherited_limit() {
         let before = getrlimit(Resource::Nofile).current.unwrap();
         assert_eq!(raise(before), before);

@@ -89,6 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn a_command_runs_as_the_user() {
         let identity = Identity { uid: 64_321, gid: 64_322, groups: vec![64_323, 64_324] };
         let mut command = Command::new("sh");
@@ -118,6 +119,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn a_program_inherits_no_capabilities() {
         let status = |drop: bool| {
             let mut command = Command::new("sh");
@@ -145,6 +147,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn the_own_identity_needs_no_privileges() {
         let identity = Identity { uid: geteuid().as_raw(), gid: getegid().as_raw(), groups: Vec::new() };
         let mut command = Command::new("true");

@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod chmod;
 pub mod code_pages;
 pub mod connect_as;
+mod control_message;
 pub mod credentials;
 pub mod datagram;
 pub mod directory;

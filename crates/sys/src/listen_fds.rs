@@ -170,6 +170,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no F_SETFD")]
     fn only_inherited_descriptors_are_claimed_and_only_once() {
         use std::os::fd::{AsRawFd, IntoRawFd};
         let ours = std::fs::File::open("/dev/null").unwrap();
@@ -195,6 +196,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no pidfds")]
     fn variables_for_another_pidfd_are_ignored() {
         let own = own_pidfd_id().expect("pidfs is missing: this test needs Linux 6.9");
         let pid = std::process::id().to_string();

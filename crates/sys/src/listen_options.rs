@@ -66,6 +66,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has none of these options")]
     fn options_reach_the_kernel() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         set_defer_accept(&listener, Duration::from_millis(2500)).unwrap();
@@ -78,6 +79,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has none of these options")]
     fn an_unknown_interface_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = bind_to_interface(&listener, "no-such-if").unwrap_err();

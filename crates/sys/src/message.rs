@@ -1,12 +1,11 @@
 //! Messages over UNIX sockets with what travels beside the bytes: descriptors and credentials (`SCM_RIGHTS`,
 //! `SCM_CREDENTIALS`, unix(7)).
 
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
+use crate::control_message::{ControlBuffer, UCRED, descriptors, encode, sender, sender_data, space};
 use crate::credentials::Credentials;
 
 /// The most descriptors that the kernel sends in one message (`SCM_MAX_FD`).
@@ -16,31 +15,8 @@ const MAX_LABEL: usize = 512;
 /// The descriptor of the sender's process, where a listener has asked for it (`SO_PASSPIDFD`); it is closed.
 const SCM_PIDFD: libc::c_int = 0x04;
 /// Room for each kind of control message that a UNIX socket may have enabled.
-const CONTROL_LEN: usize = space(MAX_FDS * size_of::<RawFd>())
-    + space(size_of::<libc::ucred>())
-    + space(size_of::<RawFd>())
-    + space(MAX_LABEL);
-
-/// Returns the room that a control message with `length` bytes of data takes.
-const fn space(length: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, reason = "the lengths above are small")]
-    // SAFETY: the function computes a length and accesses no memory.
-    let space = unsafe { libc::CMSG_SPACE(length as libc::c_uint) };
-    space as usize
-}
-
-/// A buffer for control messages, aligned for their headers.
-#[repr(C)]
-union Control {
-    bytes: [MaybeUninit<u8>; CONTROL_LEN],
-    _header: libc::cmsghdr,
-}
-
-impl Control {
-    const fn new() -> Self {
-        Self { bytes: [MaybeUninit::uninit(); CONTROL_LEN] }
-    }
-}
+const CONTROL_LEN: usize =
+    space(MAX_FDS * size_of::<RawFd>()) + space(UCRED) + space(size_of::<RawFd>()) + space(MAX_LABEL);
 
 /// What one read has brought besides descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,55 +36,27 @@ pub struct Received {
 /// # Errors
 /// Those of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<Received, Errno> {
-    let mut control = Control::new();
+    let mut control = ControlBuffer::<CONTROL_LEN>::new();
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut header = header(&mut vector, &mut control, CONTROL_LEN);
+    let mut header = header(&mut vector, control.as_mut_ptr(), CONTROL_LEN);
     // SAFETY: the header points to the vector, the buffer and the control buffer with their lengths, which all live until
     // the call returns.
     let result = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
     let bytes = usize::try_from(result).map_err(|_| last_error())?;
     let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
     let mut received = Received { bytes, had_control: truncated, truncated, credentials: None };
-    // SAFETY: recvmsg() has filled the control buffer up to `msg_controllen`, which is in the header. The macros return
-    // headers within it, or null.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    while !next.is_null() {
+    // SAFETY: the kernel has filled the control buffer up to the length that is in the header now.
+    for message in unsafe { control.messages(control_length(&header)) } {
         received.had_control = true;
-        // SAFETY: `next` is not null, and points to a control message that the kernel has written.
-        let (level, kind, length, data) = unsafe {
-            let found = &*next;
-            let data = libc::CMSG_DATA(next);
-            let start = data.addr() - next.addr();
-            #[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
-            (found.cmsg_level, found.cmsg_type, (found.cmsg_len as usize).saturating_sub(start), data)
-        };
-        match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => fds.extend(descriptors(data, length)),
-            (libc::SOL_SOCKET, SCM_PIDFD) => drop(descriptors(data, length)),
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
-                // SAFETY: `data` has the bytes of a ucred, of which every bit pattern is one.
-                let found = unsafe { data.cast::<libc::ucred>().read_unaligned() };
-                let pid = u32::try_from(found.pid).ok().filter(|pid| *pid != 0);
-                received.credentials = Some(Credentials { uid: found.uid, gid: found.gid, pid });
-            }
-            _ => {}
+        match (message.level, message.kind) {
+            // SAFETY: the kernel has just installed the descriptors, for this message.
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => fds.extend(unsafe { descriptors(message.data) }),
+            // SAFETY: as above.
+            (libc::SOL_SOCKET, SCM_PIDFD) => drop(unsafe { descriptors(message.data) }),
+            _ => received.credentials = sender(message).or(received.credentials),
         }
-        // SAFETY: as above.
-        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
     }
     Ok(received)
-}
-
-/// Takes the descriptors that the kernel has installed for a control message.
-fn descriptors(data: *const u8, length: usize) -> Vec<OwnedFd> {
-    let numbers = (0..length / size_of::<RawFd>()).map(|index| {
-        // SAFETY: the callers pass the data of a control message with its length, which consists of descriptor numbers.
-        let number =
-            unsafe { data.add(index * size_of::<RawFd>()).cast::<[u8; size_of::<RawFd>()]>().read() };
-        RawFd::from_ne_bytes(number)
-    });
-    // SAFETY: the kernel has just installed them for this message, so nothing else owns them.
-    numbers.filter(|number| *number >= 0).map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect()
 }
 
 /// Writes bytes to a UNIX socket, with the descriptors and the credentials attached to the first of them.
@@ -127,64 +75,40 @@ pub fn send(
     if fds.len() > MAX_FDS {
         return Err(Errno::TOOMANYREFS);
     }
-    let numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    let rights = (libc::SCM_RIGHTS, numbers.as_ptr().cast::<u8>(), size_of_val(numbers.as_slice()));
+    let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
     let sender = credentials.map(|Credentials { uid, gid, pid }| {
-        let pid = libc::pid_t::try_from(pid.unwrap_or_else(std::process::id)).unwrap_or(0);
-        libc::ucred { pid, uid, gid }
+        sender_data(libc::pid_t::try_from(pid.unwrap_or_else(std::process::id)).unwrap_or(0), uid, gid)
     });
-    let sender = sender
-        .as_ref()
-        .map(|sender| (libc::SCM_CREDENTIALS, ptr::from_ref(sender).cast::<u8>(), size_of::<libc::ucred>()));
-    let messages = || Some(rights).filter(|(_, _, length)| *length > 0).into_iter().chain(sender);
-    let mut control = Control::new();
-    let length = messages().map(|(_, _, length)| space(length)).sum();
+    let rights = Some((libc::SCM_RIGHTS, numbers.as_slice())).filter(|(_, numbers)| !numbers.is_empty());
+    let sender = sender.as_ref().map(|sender| (libc::SCM_CREDENTIALS, sender.as_slice()));
+    let mut control = encode(rights.into_iter().chain(sender));
     let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let mut header = header(&mut vector, &mut control, length);
-    // CMSG_NXTHDR reads the length of the header after the current one, which must not be garbage.
-    // SAFETY: `length` is at most that of the control buffer, which has room for each kind of message.
-    unsafe { ptr::write_bytes(header.msg_control.cast::<u8>(), 0, length) };
-    // SAFETY: the header points to the control buffer, with the length of all messages that follow.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    for (kind, data, length) in messages() {
-        if next.is_null() {
-            break;
-        }
-        // SAFETY: `next` points into the control buffer, which has room for each of the messages. `data` points to
-        // `length` bytes of `numbers` or `sender`, which live until the end of the function.
-        unsafe {
-            (*next).cmsg_level = libc::SOL_SOCKET;
-            (*next).cmsg_type = kind;
-            let in_header = libc::CMSG_LEN(libc::c_uint::try_from(length).unwrap_or(0));
-            #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
-            {
-                (*next).cmsg_len = in_header.try_into().unwrap_or(0);
-            }
-            ptr::copy_nonoverlapping(data, libc::CMSG_DATA(next), length);
-            next = libc::CMSG_NXTHDR(&raw const header, next);
-        }
-    }
-    if length == 0 {
-        header.msg_control = ptr::null_mut();
-    }
-    // SAFETY: the header points to the vector, the bytes and the control buffer with their lengths, which all live until
-    // the call returns. The kernel only reads the bytes.
+    let header = header(&mut vector, control.as_mut_ptr(), control.len());
+    // SAFETY: the header points to the vector, the bytes and the control messages with their lengths, which all live until
+    // the call returns. The kernel only reads them.
     let result = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
     usize::try_from(result).map_err(|_| last_error())
 }
 
-/// Returns the header of a message with this vector and the first `length` bytes of the control buffer.
-fn header(vector: &mut libc::iovec, control: &mut Control, length: usize) -> libc::msghdr {
+/// Returns the header of a message with this vector and `length` bytes of control messages.
+pub(crate) fn header(vector: &mut libc::iovec, control: *mut u8, length: usize) -> libc::msghdr {
     // SAFETY: a msghdr is integers and pointers, for which zero (null) is a value.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = vector;
     header.msg_iovlen = 1;
-    header.msg_control = ptr::from_mut(control).cast();
+    header.msg_control = control.cast();
     #[allow(clippy::useless_conversion, reason = "the type differs between C libraries")]
     {
         header.msg_controllen = length.try_into().unwrap_or(0);
     }
     header
+}
+
+/// Returns the length of the control messages that the kernel has written.
+pub(crate) fn control_length(header: &libc::msghdr) -> usize {
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
+    let length = header.msg_controllen as usize;
+    length
 }
 
 fn last_error() -> Errno {
@@ -215,12 +139,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sendmsg for UNIX sockets")]
     fn bytes_alone_have_no_control_message() {
         let plain = Received { bytes: 5, had_control: false, truncated: false, credentials: None };
         assert_eq!(exchange(&[], None, false).0, plain);
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sendmsg for UNIX sockets")]
     fn descriptors_and_credentials_travel_together() {
         let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let fds: Vec<OwnedFd> = (0..MAX_FDS).map(|_| file()).collect();
@@ -242,6 +168,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no sendmsg for UNIX sockets")]
     fn bytes_from_before_the_question_have_no_credentials() {
         let (near, far) = UnixStream::pair().unwrap();
         assert_eq!(send(far.as_fd(), b"x", &[], None), Ok(1));
@@ -251,6 +178,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no FIONBIO for UNIX sockets")]
     fn an_end_of_stream_and_an_empty_socket_are_told_apart() {
         let (near, far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();

@@ -26,6 +26,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn a_process_exists_until_it_is_reaped() {
         assert!(exists(pidfd_open(getpid(), PidfdFlags::empty()).unwrap()));
         let mut child = Command::new("true").spawn().unwrap();

@@ -100,6 +100,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no mknodat")]
     fn only_regular_files_are_opened() {
         let dir = std::env::temp_dir().join(format!("dormouse-regular-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();

@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no netlink")]
     fn listeners_are_found_with_their_inode_and_user() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Some((listener, local)) = listen(address) else { continue };
@@ -158,6 +159,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no netlink")]
     fn a_listener_for_all_addresses_gets_connections_to_each() {
         let (_listener, local) = listen("0.0.0.0:0").unwrap();
         let to = |ip: &str| SocketAddr::new(ip.parse().unwrap(), local.port());
@@ -171,6 +173,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no netlink")]
     fn the_other_end_is_queued_until_it_is_accepted_and_closing_after_that() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Some((listener, local)) = listen(address) else { continue };
@@ -188,6 +191,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no netlink")]
     fn a_connection_that_does_not_exist_has_no_other_end() {
         let (_listener, local) = listen("127.0.0.1:0").unwrap();
         assert_eq!(other_end(([127, 0, 0, 1], 1).into(), local), Ok(None));
@@ -195,6 +199,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no netlink")]
     fn addresses_of_this_machine_are_local() {
         assert!(is_local([127, 0, 0, 1].into()));
         assert!(is_local([127, 3, 2, 1].into()));

@@ -22,6 +22,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn the_new_process_writes_its_own_number_as_0() {
         let (read, write) = rustix::pipe::pipe().unwrap();
         let mut command = Command::new("true");
@@ -34,6 +35,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn a_refused_join_does_not_prevent_the_start() {
         let (read, _write) = rustix::pipe::pipe().unwrap();
         let mut command = Command::new("true");

@@ -182,6 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn root_has_id_zero_and_unknown_names_have_none() {
         assert_eq!(user_id("root").unwrap(), Some(0));
         assert_eq!(group_id("root").unwrap(), Some(0));
@@ -192,12 +193,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn a_user_has_a_name_or_a_number() {
         assert_eq!(user_name(0), "root");
         assert_eq!(user_name(2_000_000_007), "user 2000000007");
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn a_user_is_found_by_name_and_by_id() {
         let root = user("root").unwrap().unwrap();
         assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
@@ -207,6 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_copied_with_the_strings_that_it_has() {
+        // SAFETY: `passwd` is integers and pointers, for which zero (null) is a value.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        (entry.pw_uid, entry.pw_gid) = (7, 8);
+        let mut strings = *b"web\0/srv/\xff\0";
+        let (name, home) = strings.split_at_mut(4);
+        entry.pw_name = name.as_mut_ptr().cast();
+        entry.pw_dir = home.as_mut_ptr().cast();
+        // SAFETY: the strings are NUL-terminated, or null.
+        let user = unsafe { describe(&entry) };
+        let home = OsStr::from_bytes(b"/srv/\xff").to_owned();
+        let shell = OsString::new();
+        assert_eq!(user, User { name: "web".to_owned(), uid: 7, gid: 8, home, shell });
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
     fn the_groups_of_a_user_contain_its_own() {
         assert!(groups("root", 0).unwrap().contains(&0));
         assert_eq!(groups("no-such-user-here", 64_321).unwrap(), [64_321]);

@@ -54,6 +54,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no AF_VSOCK")]
     fn a_vsock_listener_can_be_bound() {
         let fd = socket(AddressFamily::VSOCK, SocketType::STREAM, None)
             .expect("AF_VSOCK is missing: modprobe vsock");

@@ -45,9 +45,12 @@ impl Commands {
         let path = dir.path().display();
         fs::write(dir.join("server.py"), SERVER).unwrap();
         let start = format!("--start=python3 -S -E {path}/server.py {path}/socket {path}/pid");
-        // The stop command waits for the end of the server. Otherwise the next start would meet the old server.
+        // The stop command waits for the end of the server. Otherwise the next start would meet the old server. In a
+        // container without an init process nobody reaps it.
         let stop = format!(
-            "--stop=sh -c 'kill $(cat {path}/pid); while kill -0 $(cat {path}/pid) 2>&-; do sleep 0.01; done; rm {path}/pid'"
+            "--stop=sh -c 'read server <{path}/pid; kill $server; \
+             while case \"$(cat /proc/$server/stat 2>&-)\" in \"\"|*\") Z \"*) false;; esac; do sleep 0.01; done; \
+             rm {path}/pid'"
         );
         let status = format!("--status=sh -c 'kill -0 $(cat {path}/pid)'");
         let mut all: Vec<&str> = flags.to_vec();

@@ -78,6 +78,7 @@ pub struct Launch {
     uid: Option<u32>,
     nproc: Option<u32>,
     ignore_sigpipe: bool,
+    first_process: bool,
 }
 
 impl Launch {
@@ -96,6 +97,7 @@ impl Launch {
             uid: None,
             nproc: None,
             ignore_sigpipe: false,
+            first_process: false,
         }
     }
 
@@ -119,6 +121,13 @@ impl Launch {
     /// Sets an environment variable. `LISTEN_FDS` and `LISTEN_PID` have methods of their own.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs it as the first process of a PID namespace, as in a container; needs root. The process that the test has
+    /// started is its parent, outside of the namespace.
+    pub fn first_process(mut self) -> Self {
+        self.first_process = true;
         self
     }
 
@@ -220,6 +229,9 @@ impl Launch {
         // A shell that runs the tests in the background may have set SIGINT to be ignored.
         let mut command = Command::new("env");
         command.arg("--default-signal");
+        if self.first_process {
+            command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        }
         if let Some(uid) = self.uid {
             self.through_setpriv(uid, &mut command)?;
         }

@@ -1,13 +1,13 @@
 //! The web page in a real browser, controlled through the `WebDriver` protocol.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait;
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Address, Failure, Family, Listener, Result};
 
 use super::rig::Rig;
 
@@ -23,8 +23,11 @@ struct Browser {
 
 impl Browser {
     fn start() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = port.doing(|| "find a free port".to_owned())?;
+        // Bound without listening, so that nobody else gets the port. The driver sets SO_REUSEADDR, too.
+        let reserved = Listener::bound(Family::Tcp4)?;
+        let Address::Tcp(address) = *reserved.address() else {
+            return Err(Failure::Unexpected("a TCP socket without a port".to_owned()));
+        };
         let driver = Command::new("chromedriver")
             .arg(format!("--port={}", address.port()))
             .stdout(Stdio::null())

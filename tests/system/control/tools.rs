@@ -1,12 +1,11 @@
 //! Third-party tools for `HAProxy` and Prometheus.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::wait::{self, SOON};
-use dormouse_tests::{Failure, Result};
+use dormouse_tests::{Failure, Family, Listener, Result};
 
 use super::rig::{Rig, all_of};
 use super::terminal::Terminal;
@@ -88,11 +87,12 @@ fn the_haproxy_exporter_reads_the_control_socket() {
         drop(rig.client("main").unwrap());
     }
     rig.is_empty().unwrap();
-    // A free port.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound without listening, so that nobody else gets the port. The exporter sets SO_REUSEADDR, too.
+    let reserved = Listener::bound(Family::Tcp4).unwrap();
+    let address = reserved.address().to_string();
     let exporter = Command::new("prometheus-haproxy-exporter")
         .arg(format!("--haproxy.scrape-uri=unix:{}", rig.control().display()))
-        .arg(format!("--web.listen-address={port}"))
+        .arg(format!("--web.listen-address={address}"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -100,7 +100,7 @@ fn the_haproxy_exporter_reads_the_control_socket() {
         .unwrap();
     let _exporter = Tool(exporter);
     let scrape = || -> std::io::Result<String> {
-        let mut socket = std::net::TcpStream::connect(port)?;
+        let mut socket = std::net::TcpStream::connect(&address)?;
         socket.set_read_timeout(Some(SOON))?;
         socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut answer = String::new();

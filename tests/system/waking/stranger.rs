@@ -1,7 +1,7 @@
 //! Strangers who listen at the addresses of sleeping workloads, as users of their own; and those who may listen.
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use dormouse_tests::process::Launch;
 use dormouse_tests::rig::{Dormouse, write};
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::{LIMIT, SOON, until};
-use dormouse_tests::{Failure, Result, messages, network};
+use dormouse_tests::{Failure, Family, Listener, Result, messages, network};
 
 use super::container::podman::{BEHIND, Podman};
 use super::unit::stage::{NGINX, REQUEST_LIMIT, Stage, WEB};
@@ -215,11 +215,14 @@ fn a_program_that_gives_up_root_listens_for_dormouse() {
                 os.setgroups([]); os.setgid(65534); os.setuid(65534)\nif os.fork(): os._exit(0)\n\
                 while True:\n  c, _ = l.accept()\n  c.sendall(b'hello'); c.close()\n";
     write(&script, text).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound without listening, so that nobody else gets the port. The server sets SO_REUSEADDR, too.
+    let reserved = Listener::bound(Family::Tcp4).unwrap();
+    let to = reserved.address().to_string();
+    let port = to.rsplit_once(':').unwrap().1;
     let dormouse = Dormouse::start(
         Launch::dormouse()
             .args(["run", "--listen=127.0.0.1:0", "--log-level=debug"])
-            .arg(format!("--to=127.0.0.1:{port}"))
+            .arg(format!("--to={to}"))
             .arg(format!("--exec=/usr/bin/python3 {} {port}", script.display())),
     )
     .unwrap();

@@ -6,11 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::output::{Output, WorkloadLog};
-use crate::process::{Termination, new_command, spawn_failure};
+use crate::process::{OwnChild, Termination, new_command, spawn_failure};
 use crate::{ActivatorContext, LogLine};
 
 /// The time that the last output of a command may take to arrive.
@@ -65,7 +64,7 @@ impl CommandLog {
 /// A running command. Dropping it kills its process group.
 #[derive(Debug)]
 pub(super) struct Job {
-    child: Child,
+    child: OwnChild,
     /// Its process group. `None` when the command has ended.
     group: Option<Pid>,
     output: Option<Output>,
@@ -92,8 +91,8 @@ impl Job {
         } else {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
-        let child = command.spawn().map_err(not_run)?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let child = OwnChild::start(&mut command).map_err(not_run)?;
+        let group = child.pid();
         Ok(Self { child, group, output })
     }
 

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::control_group::ControlGroup;
 use super::protocol::{GuardArguments, GuardEvent, GuardRequest, RUN_ID, guard_environment};
-use crate::process::{HeldProcess, parse_pid};
+use crate::process::{HeldProcess, OwnChild, parse_pid};
 
 /// The program of the guard: this version of dormouse, even if another one was installed meanwhile.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -38,7 +38,7 @@ pub(super) fn set_program(program: PathBuf) {
 /// A guard process and the connection to it.
 #[derive(Debug)]
 pub(super) struct GuardHandle {
-    child: Child,
+    child: OwnChild,
     socket: UnixStream,
     received: Vec<u8>,
     /// The identifier of this run, unique among all processes.
@@ -76,13 +76,13 @@ impl GuardHandle {
         }
         command.stdin(Stdio::from(OwnedFd::from(remote)));
         command.stdout(Stdio::from(output.try_clone()?)).stderr(Stdio::from(output));
-        let child = command.spawn()?;
+        let child = OwnChild::start(&mut command)?;
         Ok(Self { child, socket, received: Vec::new(), run_id })
     }
 
     /// Returns the number of the guard, which nobody else gets as long as this value lives.
     pub(super) fn pid(&self) -> Option<Pid> {
-        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+        self.child.pid()
     }
 
     /// Sends a request. A guard that is gone is noticed by [`Self::receive`].
@@ -134,7 +134,7 @@ impl GuardHandle {
     /// Reaps a guard that has ended or will end soon.
     pub(super) async fn wait(mut self) {
         if tokio::time::timeout(KILL_TIMEOUT, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
+            self.child.kill().await;
         }
     }
 }

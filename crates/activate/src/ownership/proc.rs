@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::process::parse_stat;
+
 /// The largest file of /proc to read here, in bytes.
 const MAX_FILE: u64 = 1 << 16;
 /// The number of characters of a process's name to show. The kernel's own limit is 15.
@@ -15,7 +17,8 @@ const MAX_NAME: usize = 32;
 pub(super) enum Holds {
     Yes,
     No,
-    /// The descriptors of the process may not be read: it belongs to another user, or protects itself.
+    /// The descriptors of the process may not be read: it belongs to another user, or protects itself. The kernel may refuse
+    /// those of an ending process, too, which counts as one without the socket.
     Unreadable,
 }
 
@@ -27,7 +30,7 @@ pub(super) fn holds(pid: u32, inode: u32, limit: usize) -> Holds {
         Ok(entries) => entries,
         // It has ended.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Holds::No,
-        Err(_) => return Holds::Unreadable,
+        Err(_) => return unreadable_unless_ending(pid),
     };
     let mut unreadable = false;
     for entry in entries.flatten().take(limit) {
@@ -38,7 +41,13 @@ pub(super) fn holds(pid: u32, inode: u32, limit: usize) -> Holds {
             Err(error) => unreadable |= error.kind() == std::io::ErrorKind::PermissionDenied,
         }
     }
-    if unreadable { Holds::Unreadable } else { Holds::No }
+    if unreadable { unreadable_unless_ending(pid) } else { Holds::No }
+}
+
+/// A process that began to end before a look at it is still ending, or has ended, after that look.
+fn unreadable_unless_ending(pid: u32) -> Holds {
+    let stat = read(&format!("/proc/{pid}/stat")).and_then(|text| parse_stat(&text));
+    if stat.is_some_and(|stat| !stat.is_ending) { Holds::Unreadable } else { Holds::No }
 }
 
 /// What a search of all processes has found.
@@ -129,6 +138,19 @@ mod tests {
         drop(listener);
         assert_eq!(holds(own, inode, usize::MAX), Holds::No);
         assert_eq!(holds(u32::MAX, inode, usize::MAX), Holds::No);
+    }
+
+    /// The kernel may refuse its descriptors to all but root.
+    #[test]
+    fn an_ended_process_holds_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        // Waits for the end, and leaves the process to be reaped.
+        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(id), options).unwrap();
+        assert_eq!(holds(child.id(), inode(&listener), usize::MAX), Holds::No);
+        child.wait().unwrap();
     }
 
     #[test]

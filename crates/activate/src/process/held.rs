@@ -33,9 +33,14 @@ pub(crate) struct Stat {
     pub(crate) state: char,
     pub(crate) parent: Option<Pid>,
     pub(crate) session: Option<Pid>,
+    /// The process is ending or has ended: it executes nothing any more.
+    pub(crate) is_ending: bool,
     /// The time of the start in clock ticks after the boot.
     pub(crate) started: u64,
 }
+
+/// The flag of a process that is ending (`PF_EXITING` of the kernel's linux/sched.h).
+const EXITING: u32 = 0x4;
 
 impl HeldProcess {
     /// Returns the process that has this number now.
@@ -97,8 +102,9 @@ pub(crate) fn parse_stat(text: &str) -> Option<Stat> {
     let state = fields.next()?.chars().next()?;
     let parent = parse_pid(fields.next()?);
     let session = parse_pid(fields.nth(1)?);
-    let started = fields.nth(15)?.parse().ok()?;
-    Some(Stat { state, parent, session, started })
+    let flags: u32 = fields.nth(2)?.parse().ok()?;
+    let started = fields.nth(12)?.parse().ok()?;
+    Some(Stat { state, parent, session, is_ending: flags & EXITING != 0, started })
 }
 
 /// Parses the number of a process. Zero, which stands for none, is `None`.
@@ -120,8 +126,11 @@ mod tests {
         let stat = HeldProcess::open(getpid()).unwrap().stat().unwrap();
         assert_eq!(stat.parent, getppid());
         let text = "7 (a) b) S 3 7 5 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1 1\n";
-        let expected = Stat { state: 'S', parent: Pid::from_raw(3), session: Pid::from_raw(5), started: 987 };
+        let (parent, session) = (Pid::from_raw(3), Pid::from_raw(5));
+        let expected = Stat { state: 'S', parent, session, is_ending: false, started: 987 };
         assert_eq!(parse_stat(text), Some(expected));
+        let ending = parse_stat(&text.replace("4194560", "4194564"));
+        assert_eq!(ending, Some(Stat { is_ending: true, ..expected }));
         for junk in ["", "7 (a) S", "7 (a) S 3 7 5 0"] {
             assert_eq!(parse_stat(junk), None, "{junk}");
         }
@@ -131,7 +140,10 @@ mod tests {
     #[test]
     fn what_is_outside_the_pid_namespace_is_none() {
         let text = "7 (a) S 0 0 0 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 1 1 1\n";
-        assert_eq!(parse_stat(text), Some(Stat { state: 'S', parent: None, session: None, started: 987 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat { state: 'S', parent: None, session: None, is_ending: false, started: 987 })
+        );
     }
 
     #[test]

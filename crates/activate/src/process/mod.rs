@@ -1,7 +1,9 @@
 //! Child processes: how they are started and how they end.
 
+mod children;
 mod environment;
 mod held;
+mod own_child;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,8 +15,11 @@ use std::process::ExitStatus;
 use rustix::io::Errno;
 use tokio::process::Command;
 
+pub(crate) use self::children::children;
 pub(crate) use self::environment::environment;
 pub(crate) use self::held::{HeldProcess, parse_pid, parse_stat};
+pub(crate) use self::own_child::OwnChild;
+pub use self::own_child::reap_adopted;
 
 /// Returns a command that inherits neither the private variables nor the raised descriptor limit of dormouse.
 pub(crate) fn new_command(program: &OsStr, service: &str) -> Command {

@@ -260,13 +260,29 @@ pub(crate) async fn check_daemon(daemon: impl Fn(&Path) -> Exec) {
     rig.close().await;
 }
 
-/// Waits until the guard is the parent of the daemon in the file `pid`, and returns the daemon.
+/// Waits until the guard has reaped the first process of the daemon in the file `pid`, and waits for the end of others
+/// again. Returns the daemon.
 fn until_first_process_ended(dir: &Path) -> Watched {
     let pid = || fs::read_to_string(dir.join("pid")).ok()?.trim().parse().ok();
     until("a pid file", || pid().is_some());
     let daemon = Watched::new(pid().unwrap());
-    until("the end of the first process", || is_guard(daemon.parent()));
+    until("the guard as the parent of the daemon", || is_guard(daemon.parent()));
+    let guard = daemon.parent();
+    // A daemon that ends before the guard has noticed the end of the first process does not decide how the run ended.
+    until("the end of the first process", || children(guard) == [daemon.pid] && field(guard, 0) == "S");
     daemon
+}
+
+/// Returns the numbers of the children of a process, including those that nobody has reaped.
+fn children(parent: i32) -> Vec<i32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            let stat = stat(*pid);
+            let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' '));
+            fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent)
+        })
+        .collect()
 }
 
 /// Checks that a program becomes ready. The program writes `socket` and the value of `NOTIFY_SOCKET`, and sends

@@ -22,7 +22,10 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     drop(room);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()?;
+    // The task ends at once, unless dormouse is the first process of a container.
+    let reaper = runtime.spawn(dormouse_activate::reap_adopted());
     let result = runtime.block_on(future);
+    reaper.abort();
     // A resolver thread may block for long; do not wait for it.
     runtime.shutdown_background();
     Ok(result)

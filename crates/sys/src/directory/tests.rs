@@ -31,6 +31,7 @@ fn inode(directory: &Directory) -> u64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn the_writer_depends_on_owner_mode_and_sticky_bit() {
     let us = rustix::process::geteuid().as_raw();
     let found = |kind: FileType, mode: u32, uid: u32| {
@@ -56,6 +57,7 @@ fn the_writer_depends_on_owner_mode_and_sticky_bit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn a_path_is_followed_as_the_kernel_does() {
     let dir = Dir::new("path");
     let (inner, expected) = (dir.create("a", 0o755), dir.create("a/b", 0o755));
@@ -79,6 +81,7 @@ fn a_path_is_followed_as_the_kernel_does() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn a_link_that_another_user_may_have_placed_is_not_followed() {
     let dir = Dir::new("foreign");
     let theirs = dir.create("theirs", 0o777);
@@ -110,6 +113,7 @@ fn a_link_that_another_user_may_have_placed_is_not_followed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn a_private_directory_is_for_this_user_and_disappears() {
     let dir = Dir::new("private");
     let parent = Directory::open(&dir.0).unwrap();
@@ -128,6 +132,7 @@ fn a_private_directory_is_for_this_user_and_disappears() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn a_path_that_others_can_redirect_is_not_used() {
     let dir = Dir::new("redirected");
     let open_to_all = dir.create("a", 0o777);
@@ -143,6 +148,7 @@ fn a_path_that_others_can_redirect_is_not_used() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no O_PATH")]
 fn a_replaced_private_directory_is_noticed() {
     let dir = Dir::new("replaced");
     let parent = Directory::open(&dir.0).unwrap();

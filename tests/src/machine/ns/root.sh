@@ -37,25 +37,26 @@ need_root() {
     done
 }
 
-# On the host. Makes the cgroup and the scratch directory of this run. The process id in their names lets a later
-# run
-# remove the remains of a killed run.
+# On the host. Makes the cgroup and the scratch directory of this run, and locks the latter on descriptor 9. A later run
+# removes the remains of a killed run, whose lock is free. A process id would say nothing: another run may be in a process
+# namespace of its own.
 claim() {
-    local tree owner old
+    local tree old
     tree=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
     [ -n "$tree" ] || { echo "no cgroup2 hierarchy is mounted" >&2; exit 77; }
-    for old in "$tree"/dormouse-ns.* "${TMPDIR:-/tmp}"/dormouse-ns.*; do
-        owner=${old##*dormouse-ns.} owner=${owner%%.*}
-        if [ -d "$old" ] && [ ! -d "/proc/$owner" ]; then
-            case $old in
-            "$tree"/*) find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true ;;
-            *) rm -rf --one-file-system "$old" ;;
-            esac
+    for old in "${TMPDIR:-/tmp}"/dormouse-ns.*; do
+        if [ -f "$old/lock" ] && flock --nonblock "$old/lock" true; then
+            find "$tree/${old##*/}" -depth -type d -exec rmdir {} + 2>/dev/null || true
+            rm -rf --one-file-system "$old"
         fi
     done
-    cgroup=$tree/dormouse-ns.$$
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/dormouse-ns.XXXXXXXX")
+    # Locked before other runs look at it.
+    exec 9>"$scratch/lock.new"
+    flock 9
+    mv "$scratch/lock.new" "$scratch/lock"
+    cgroup=$tree/${scratch##*/}
     mkdir "$cgroup"
-    scratch=$(mktemp -d "${TMPDIR:-/tmp}/dormouse-ns.$$.XXXXXX")
 }
 
 # On the host, when all processes are dead. Retries, because the kernel empties a killed cgroup with a delay.

@@ -25,7 +25,7 @@ host)
     mkfifo "$scratch/up"
     exec 7<>"$scratch/up"
     NS_STAGE=cgroup NS_CGROUP=$cgroup NS_SCRATCH=$scratch setpriv --pdeathsig KILL \
-        unshare --pid --mount --fork --kill-child "$0" "$@" </dev/null >"$scratch/log" 2>&1 7>&- &
+        unshare --pid --mount --fork --kill-child "$0" "$@" </dev/null >"$scratch/log" 2>&1 7>&- 9>&- &
     machine=$!
     first=
     read -r -t 30 -u 7 first || true
@@ -42,7 +42,7 @@ host)
     status=0
     case $state in
     running | degraded)
-        timeout --signal=KILL "$deadline" "${inside[@]}" "${command[@]}" || status=$?
+        timeout --signal=KILL "$deadline" "${inside[@]}" "${command[@]}" 9>&- || status=$?
         ;;
     *)
         echo "the system manager did not come up: $state" >&2

@@ -22,7 +22,7 @@ host)
     status=0
     NS_STAGE=cgroup NS_CGROUP=$cgroup NS_SCRATCH=$scratch \
         setpriv --pdeathsig KILL timeout --signal=KILL "$deadline" \
-        setpriv --pdeathsig KILL unshare --pid --mount --fork --kill-child "$0" "$@" || status=$?
+        setpriv --pdeathsig KILL unshare --pid --mount --fork --kill-child "$0" "$@" 9>&- || status=$?
     exit $status
     ;;
 cgroup)

@@ -74,12 +74,12 @@ case!(User, an_incomplete_start_is_cleaned_up, LIMIT, |machine| {
     podman.wait("exited")?;
     podman.wait_for_log(&messages::state("stopping", "stopped"))?;
     let id = podman.run(&["inspect", "--format={{.Id}}", "web"])?;
-    // The state after an engine was killed between starting the process and recording it. The cleanup of the
-    // previous stop may still remove the container's files, so that this is retried.
-    wait::until("an incomplete start", REQUEST_LIMIT, || {
-        let started = podman.run(&["init", "web"]).and_then(|_| start_without_the_engine(id.trim()));
-        Ok(started.ok())
-    })?;
+    // The cleanup of the previous run kills a process of the container that the engine does not know to be running, at
+    // any time after its start.
+    podman.wait_for_cleanup(id.trim())?;
+    // The state after an engine was killed between starting the process and recording it.
+    podman.run(&["init", "web"])?;
+    start_without_the_engine(id.trim())?;
     podman.ask()?;
     podman.wait("exited")
 });

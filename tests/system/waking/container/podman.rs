@@ -161,6 +161,21 @@ network_backend = \"netavark\"
         Ok(self.run(&["inspect", "--format={{.State.Pid}}", "web"])?.trim().to_owned())
     }
 
+    /// Waits until the engine has cleaned up the last run of a container that has ended. Its monitor, and then a command
+    /// of the engine that the monitor runs, have the whole id of the container among their arguments.
+    pub(crate) fn wait_for_cleanup(&self, id: &str) -> Result<()> {
+        let has_id = |pid: &str| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).any(|argument| argument == id.as_bytes())
+        };
+        wait::until("the cleanup of the container", SETTLE, || {
+            let all = fs::read_dir("/proc").doing(|| "read /proc".to_owned())?;
+            let mut pids = all.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            Ok((!pids.any(|pid| has_id(&pid))).then_some(()))
+        })
+        .map_err(|failure| self.with_log(failure))
+    }
+
     /// The process id of the engine, if it runs: Podman's engine ends when it has no connections.
     pub(crate) fn engine(&self) -> Result<Option<String>> {
         let pid = self.machine.property("podman.service", "MainPID")?;
