@@ -18,6 +18,7 @@ pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;
 pub mod message;
+pub mod namespaces;
 pub mod notify;
 pub mod pidfd;
 pub mod regular_file;
