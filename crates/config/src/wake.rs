@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
-use dormouse_activate::exec::{Account, Exec};
+use dormouse_activate::exec::{Account, Exec, Sandbox};
 use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
 
-use super::Environment;
 use super::model::{ForeignListener, WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
+use super::{Environment, sandbox};
 
 /// The keys that apply to all servers of a service.
 const WAKING: [&str; 6] =
@@ -191,10 +191,14 @@ fn exec(
     let variables = section.get("environment").map(|field| variables(&field, report)).unwrap_or_default();
     let directory = section.get("directory").and_then(|field| field.absolute_path(report));
     let user = section.get("user");
-    if user.is_none() && environment.root {
+    let sandbox = sandbox::read(section, directory.as_deref(), report);
+    if user.is_none() && sandbox == Sandbox::None && environment.root {
         let key = field.place().call("wake.user");
-        let message =
-            format!("runs as root if dormouse does; set {key} to another user, or to root if it needs root");
+        let strict = field.place().write("wake.sandbox", "\"strict\"");
+        let message = format!(
+            "runs as root if dormouse does; set {key} to another user, or to root if it needs root, or write {strict} for \
+             a user of its own"
+        );
         report.warning(field.place(), message);
     }
     let account = account(user, section.get("group"), report);
@@ -203,6 +207,7 @@ fn exec(
         environment: variables,
         directory,
         user: account,
+        sandbox,
         notify: false,
     })
 }

@@ -9,6 +9,7 @@
 
 mod container;
 mod exec;
+mod sandbox;
 #[path = "../../local/waking/exec/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod scene;

@@ -3,6 +3,7 @@
 mod defaults;
 mod many;
 mod random;
+mod sandbox;
 mod together;
 mod wrong;
 
@@ -215,7 +216,7 @@ fn a_program_that_runs_as_root_by_accident_is_a_warning() {
     assert_eq!(
         warnings("", true),
         [
-            "d.toml:4: services.web.wake.exec: runs as root if dormouse does; set wake.user to another user, or to root if it needs root"
+            "d.toml:4: services.web.wake.exec: runs as root if dormouse does; set wake.user to another user, or to root if it needs root, or write wake.sandbox = \"strict\" for a user of its own"
         ]
     );
     assert!(warnings("", false).is_empty());

@@ -3,6 +3,7 @@
 mod credentials;
 mod files;
 mod pool;
+mod sandbox;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -116,7 +117,8 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
                 Output::DropIn => out::print_document(dormouse_units::drop_in(&config)),
                 Output::Polkit => out::print_document(dormouse_units::polkit(&config)),
             };
-            for warning in files::missing(&config).into_iter().chain(credentials::missing(&config)) {
+            let missing = [files::missing(&config), credentials::missing(&config), sandbox::missing(&config)];
+            for warning in missing.into_iter().flatten() {
                 out::complain(format_args!("{warning} (warning)"));
             }
             warn_of_quadlets(&config);
