@@ -60,9 +60,16 @@ pub(super) const RULES: &[Rule] = &[
         ],
         uses: other_users,
     },
-    // A private /tmp, without rights over the mounts of the machine.
+    // A private /tmp, without rights over the mounts of the machine. systemd 252 has the calls of Landlock in no
+    // group of its filter.
     Rule {
-        settings: &[("RestrictNamespaces", "user mnt"), ("SystemCallFilter", "@mount capset")],
+        settings: &[
+            ("RestrictNamespaces", "user mnt"),
+            (
+                "SystemCallFilter",
+                "@mount capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+            ),
+        ],
         uses: confined,
     },
     // A thread takes the ids of the client, and drops its capabilities.
@@ -226,10 +233,7 @@ fn confined(config: &Config) -> Vec<Use> {
         | ActivatorConfig::WakeOnLan(_) => false,
     });
     programs
-        .map(|(place, ..)| Use {
-            place,
-            why: "has a private /tmp, in a namespace; without it none".to_owned(),
-        })
+        .map(|(place, ..)| Use { place, why: "confines itself by namespaces and Landlock".to_owned() })
         .collect()
 }
 

@@ -23,7 +23,7 @@ impl Exec {
         let Sandbox::Strict(strict) = &self.sandbox else { return Vec::new() };
         let mut all: Vec<String> = self.keeps_user().map(str::to_owned).into_iter().collect();
         if !guard::landlock_is_supported() {
-            all.push(sandbox::no_landlock("the kernel has none"));
+            all.push(sandbox::no_landlock(guard::NO_LANDLOCK));
         }
         let forbidden = |(name, value): &(&str, &str)| {
             let path = format!("/proc/sys/{}", name.replace('.', "/"));

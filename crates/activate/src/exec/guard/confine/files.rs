@@ -15,6 +15,9 @@ const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 const OLD_KERNEL: &str = "Landlock of this kernel is older than Linux 6.12; the program can signal processes of its user, or \
                           truncate its user's files";
 
+/// Why nothing is restricted.
+pub(in super::super::super) const NONE: &str = "the kernel has none, or a filter of system calls forbids it";
+
 /// Returns whether the kernel can restrict anything.
 pub(in super::super::super) fn is_supported() -> bool {
     let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
@@ -46,7 +49,7 @@ impl Reachable {
         match self.enforce().map_err(|error| error.to_string())? {
             RulesetStatus::FullyEnforced => Ok(None),
             RulesetStatus::PartiallyEnforced => Ok(Some(OLD_KERNEL)),
-            RulesetStatus::NotEnforced => Err("the kernel has none".to_owned()),
+            RulesetStatus::NotEnforced => Err(NONE.to_owned()),
         }
     }
 
