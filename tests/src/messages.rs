@@ -115,6 +115,10 @@ pub const UNCONFINED: &str = ": sandbox: ";
 pub const KEEPS_USER: &str = ": sandbox: the program runs as the user of dormouse";
 /// A confined program has no /tmp of its own.
 pub const NO_PRIVATE_TMP: &str = ": sandbox: no private /tmp (";
+/// The files of a confined program are not restricted.
+pub const NO_LANDLOCK: &str = ": sandbox: no Landlock (";
+/// The kernel restricts a confined program only in part.
+pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
 /// A confined program may not create its socket; the directory and the remedy follow.
 pub const NO_SOCKET_FOR_USER: &str = " may not create a socket in ";
 

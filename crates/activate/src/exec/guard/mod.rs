@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use dormouse_sys::{fd_limit, inherited};
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 
-pub(super) use self::confine::{NO_LANDLOCK, landlock_is_supported};
+pub(super) use self::confine::unrestricted;
 pub(crate) use self::descendants::descendants_of;
 use self::supervise::Guard;
 use super::notify_socket;

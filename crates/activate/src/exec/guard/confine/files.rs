@@ -7,6 +7,8 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
+use super::super::super::sandbox;
+
 /// The newest interface of the kernel whose restrictions are asked for, of Linux 6.12. An older kernel has a part of them.
 const INTERFACE: ABI = ABI::V6;
 /// The devices that a program may write to: they belong to nobody.
@@ -16,12 +18,17 @@ const OLD_KERNEL: &str = "Landlock of this kernel is older than Linux 6.12; the 
                           truncate its user's files";
 
 /// Why nothing is restricted.
-pub(in super::super::super) const NONE: &str = "the kernel has none, or a filter of system calls forbids it";
+const NONE: &str = "the kernel has none, or a filter of system calls forbids it";
 
-/// Returns whether the kernel can restrict anything.
-pub(in super::super::super) fn is_supported() -> bool {
-    let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    required.handle_access(AccessFs::Execute).is_ok()
+/// Returns the report about what this process cannot restrict, if there is something.
+pub(in super::super::super) fn unrestricted() -> Option<String> {
+    let required = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if required().handle_access(AccessFs::Execute).is_err() {
+        return Some(sandbox::no_landlock(NONE));
+    }
+    let all = required().handle_access(AccessFs::from_all(INTERFACE));
+    let all = all.and_then(|rules| rules.scope(Scope::from_all(INTERFACE)));
+    all.is_err().then(|| OLD_KERNEL.to_owned())
 }
 
 /// The files that the program may change, open, so that no path can mean another one.

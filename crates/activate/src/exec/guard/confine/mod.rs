@@ -23,7 +23,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 use self::files::Reachable;
-pub(in super::super) use self::files::{NONE as NO_LANDLOCK, is_supported as landlock_is_supported};
+pub(in super::super) use self::files::unrestricted;
 use self::mounts::Failure;
 pub(super) use self::report::Notes;
 use self::report::{Reporter, channel};
