@@ -14,6 +14,7 @@ pub mod event_loop;
 pub mod fd_limit;
 pub mod identity;
 pub mod inherited;
+pub mod keyring;
 pub mod listen_fds;
 pub mod listen_options;
 pub mod local_time;

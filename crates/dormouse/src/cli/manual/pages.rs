@@ -330,8 +330,8 @@ read it cannot read.
 /tmp, /var/tmp and /dev/shm are empty and its own (PrivateTmp=), and gone at its end. If its directory or that of its socket
 is below them, it is there, too. The file of the program itself must be elsewhere.
 .IP \(bu 2
-It cannot signal or trace processes outside, dormouse included, and connects to none of their abstract sockets. It leaves no
-core dumps.
+It cannot signal or trace processes outside, dormouse included, and connects to none of their abstract sockets. Its
+session keyring is empty (KeyringMode=private), and it leaves no core dumps.
 .PP
 The network is not restricted, and the memory and the processor are not limited.
 .PP

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use dormouse_sys::identity::Identity;
+use dormouse_sys::keyring::own_session;
 use dormouse_sys::namespaces::{own_mounts, own_users_and_mounts};
 use dormouse_sys::spawn::spawn_prepared;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -99,6 +100,8 @@ impl Plan {
             identity.take().map_err(Refusal::System)?;
         }
         privileges::drop_all();
+        // The inherited keyring may hold keys of root. Where there are no keyrings there is nothing to hide.
+        let _ = own_session();
         let private = match root_mounts {
             Ok(private) => private,
             Err(_) => self.private_directories_of_user(),
@@ -121,10 +124,15 @@ impl Plan {
         privileges::are_gone()
     }
 
-    /// Returns the directories that the program may change.
+    /// Returns the directories that the program may change. One inside the other is left out: the program could replace it
+    /// by a link, to change another directory in its next run.
     fn writable(&self) -> Vec<&Path> {
         let Confinement { directory, socket_directory } = &self.confinement;
-        [directory, socket_directory].into_iter().flatten().map(PathBuf::as_path).collect()
+        match (directory.as_deref(), socket_directory.as_deref()) {
+            (Some(one), Some(other)) if one.starts_with(other) => vec![other],
+            (Some(one), Some(other)) if other.starts_with(one) => vec![one],
+            (one, other) => one.into_iter().chain(other).collect(),
+        }
     }
 
     fn private_directories(&self) -> Result<Vec<PathBuf>, Failure> {
@@ -162,5 +170,26 @@ impl Plan {
         if accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
             reporter.missing(&sandbox::no_socket(geteuid().as_raw(), directory));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_inside_another_gets_no_rule_of_its_own() {
+        let plan = |directory: &str, socket: &str| {
+            let path = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
+            let confinement = Confinement { directory: path(directory), socket_directory: path(socket) };
+            let plan = Plan { confinement, identity: None, notify_directory: None, no_user_namespace: None };
+            plan.writable().into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(plan("/srv/web/data", "/srv/web"), ["/srv/web"]);
+        assert_eq!(plan("/srv/web", "/srv/web/run"), ["/srv/web"]);
+        assert_eq!(plan("/srv/web", "/srv/web"), ["/srv/web"]);
+        assert_eq!(plan("/srv/web", "/srv/web2"), ["/srv/web", "/srv/web2"]);
+        assert_eq!((plan("/a", ""), plan("", "/b")), (vec!["/a".to_owned()], vec!["/b".to_owned()]));
+        assert!(plan("", "").is_empty());
     }
 }
