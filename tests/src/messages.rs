@@ -70,6 +70,8 @@ pub fn state_to(to: &str) -> String {
 pub const STARTING: &str = "→ starting";
 /// A workload stops.
 pub const STOPPING: &str = "→ stopping";
+/// A workload has stopped.
+pub const STOPPED: &str = "→ stopped";
 /// A workload is frozen.
 pub const FROZEN: &str = "→ frozen";
 /// A workload has failed.
@@ -104,6 +106,21 @@ pub fn output(workload: &str, line: &str) -> String {
 
 /// A program of `exec` runs as root, and the configuration does not say that it should.
 pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root, because dormouse does; set wake.user";
+
+// The confinement of programs.
+
+/// A part of the confinement of a program is missing.
+pub const UNCONFINED: &str = ": sandbox: ";
+/// A confined program keeps the user of dormouse.
+pub const KEEPS_USER: &str = ": sandbox: the program runs as the user of dormouse";
+/// A confined program has no /tmp of its own.
+pub const NO_PRIVATE_TMP: &str = ": sandbox: no private /tmp (";
+/// The files of a confined program are not restricted.
+pub const NO_LANDLOCK: &str = ": sandbox: no Landlock (";
+/// The kernel restricts a confined program only in part.
+pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
+/// A confined program may not create its socket; the directory and the remedy follow.
+pub const NO_SOCKET_FOR_USER: &str = " may not create a socket in ";
 
 // Why a workload does not run.
 

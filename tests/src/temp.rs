@@ -20,10 +20,18 @@ impl TempDir {
     /// # Errors
     /// When it cannot be made.
     pub fn new() -> Result<Self> {
+        Self::below(&env::temp_dir())
+    }
+
+    /// Makes a directory in `base`: outside the directories for temporary files, which a confined program does not see.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn below(base: &Path) -> Result<Self> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let path = env::temp_dir().join(format!("dormouse-test-{}-{number}", process::id()));
+            let path = base.join(format!("dormouse-test-{}-{number}", process::id()));
             match fs::DirBuilder::new().mode(0o755).create(&path) {
                 Ok(()) => {
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))

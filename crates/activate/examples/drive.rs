@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
-use dormouse_activate::exec::Exec;
+use dormouse_activate::exec::{Exec, Sandbox};
 use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::{Activator, ActivatorConfig, ActivatorContext, LogLine, Request, RunProcesses};
 
@@ -83,6 +83,7 @@ fn parse(args: &[String]) -> Option<ActivatorConfig> {
             environment: Vec::new(),
             directory: None,
             user: None,
+            sandbox: Sandbox::None,
             notify: kind == "notify",
         }),
         "unit" => ActivatorConfig::Unit(Unit {

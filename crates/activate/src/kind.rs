@@ -112,7 +112,7 @@ kinds! {
     /// A child process of dormouse.
     Exec: Properties {
         key: "exec",
-        options: &["environment", "directory", "user", "group"],
+        options: &["environment", "directory", "user", "group", "sandbox"],
         freeze: Support::Always,
         stop: Support::Always,
         notify: Support::Always,
@@ -221,9 +221,16 @@ impl ActivatorConfig {
             }
             Self::Container(container) => format!("started and stopped as container {}", container.name),
             Self::Exec(exec) => {
-                let user = exec.user.as_ref().map(|user| format!(" of user {}", user.name));
-                let user = user.unwrap_or_default();
-                format!("started and stopped as a process{user}: {}", command_line(&exec.argv))
+                let (process, user) = match &exec.sandbox {
+                    exec::Sandbox::None => ("process", None),
+                    exec::Sandbox::Strict(strict) => ("confined process", strict.own_user.as_ref()),
+                };
+                let user = match (&exec.user, user) {
+                    (Some(user), _) => format!(" of user {}", user.name),
+                    (None, Some(own)) => format!(" of its own user {}", own.name),
+                    (None, None) => String::new(),
+                };
+                format!("started and stopped as a {process}{user}: {}", command_line(&exec.argv))
             }
             Self::Command(commands) => {
                 let stop = commands.stop.as_ref().map_or_else(
@@ -299,6 +306,7 @@ mod tests {
             environment: Vec::new(),
             directory: None,
             user: None,
+            sandbox: exec::Sandbox::None,
             notify: false,
         };
         let machine = wol::Machine { mac: [10, 0, 0, 0, 0, 1], broadcast: ([10, 0, 0, 255], 9).into() };

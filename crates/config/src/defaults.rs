@@ -9,8 +9,8 @@ use dormouse_relay::Limits;
 
 use crate::limit::{AtLimit, Cap};
 use crate::model::{
-    ForeignListener, Hold, Idle, Listen, PeerCredentials, Queue, Ready, ServerConfig, ServiceConfig,
-    Spelling, Timeouts, WakeOn, Waking,
+    Confined, ForeignListener, Hold, Idle, Listen, PeerCredentials, Queue, Ready, ServerConfig,
+    ServiceConfig, Spelling, Timeouts, WakeOn, Waking,
 };
 
 /// A default and how it is written in TOML.
@@ -51,6 +51,7 @@ pub(crate) const SERVER_BACKUP: DefaultValue<bool> = plain!(false);
 pub(crate) const SERVER_DISABLED: DefaultValue<bool> = plain!(false);
 pub(crate) const WAKE_ON: DefaultValue<WakeOn> = word!(WakeOn::Connect, "connect");
 pub(crate) const STOP_FOREIGN: DefaultValue<bool> = plain!(false);
+pub(crate) const SANDBOX_OF_PROGRAM: DefaultValue<Confined> = word!(Confined::No, "none");
 pub(crate) const FOREIGN_LISTENER: DefaultValue<ForeignListener> = word!(ForeignListener::Refuse, "refuse");
 pub(crate) const START_TIMEOUT: DefaultValue<Duration> = span!(120 s);
 pub(crate) const STOP_TIMEOUT: DefaultValue<Duration> = span!(10 s);

@@ -18,12 +18,14 @@ pub mod limit;
 pub mod listen_options;
 mod listen_parse;
 pub mod model;
+mod own_users;
 pub mod places;
 mod pool;
 mod proxy_headers;
 pub mod proxy_protocol;
 mod quote;
 pub mod report;
+mod sandbox;
 mod servers;
 mod service;
 pub mod shell;
@@ -238,6 +240,7 @@ impl Builder {
         }
         let services = self.services.iter().enumerate().flat_map(RequestedSocket::by_service);
         sockets::differ(&services.chain(self.admin.wanted()).collect::<Vec<_>>(), &mut report);
+        own_users::differ(&self.services, &mut report);
         self.groups_have_members(&mut report);
         let mut admin = AdminConfig::default();
         self.admin.apply(&mut admin);

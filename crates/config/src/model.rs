@@ -289,6 +289,15 @@ pub struct Waking {
     pub stop_timeout: Duration,
 }
 
+/// The words of `wake.sandbox`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confined {
+    /// The program has the rights of its user.
+    No,
+    /// The program is confined.
+    Strictly,
+}
+
 /// What to do with a listener at the server's address that does not belong to the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignListener {

@@ -11,7 +11,7 @@ use super::servers::{check_name, servers};
 use super::socket_index::SocketIndex;
 use super::tree::{Node, Value};
 use super::value::{Field, Section};
-use super::{Environment, credentials, endpoint, keys, pool, proxy_headers, tables, wake};
+use super::{Environment, credentials, endpoint, keys, pool, proxy_headers, sandbox, tables, wake};
 use crate::defaults;
 use crate::limit::Cap;
 
@@ -39,6 +39,7 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
     let check = pool::check(&section, report);
     let mut servers = servers(&section, wake_section.as_ref(), &check, environment, report);
     servers_differ_from_listeners(&servers, &listen, &listen_places, report);
+    sandbox::complete(name, &mut servers, &node.place, report);
 
     let ready_field = section.get("ready");
     let (ready, settled) = ready_field.as_ref().map_or((None, None), |field| tables::ready(field, report));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
-use dormouse_activate::exec::{Account, Exec};
+use dormouse_activate::exec::{Account, Exec, Sandbox};
 use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
@@ -15,7 +15,7 @@ use super::model::{ForeignListener, WakeOn, Waking};
 use super::report::Report;
 use super::tree::Value;
 use super::value::{Field, Section};
-use super::{Environment, ProgramUser};
+use super::{Environment, ProgramUser, sandbox};
 
 /// The keys that apply to all servers of a service.
 const WAKING: [&str; 6] =
@@ -191,13 +191,14 @@ fn exec(
     let variables = section.get("environment").map(|field| variables(&field, report)).unwrap_or_default();
     let directory = section.get("directory").and_then(|field| field.absolute_path(report));
     let user = section.get("user");
-    if user.is_none() {
+    let sandbox = sandbox::read(section, directory.as_deref(), report);
+    if user.is_none() && sandbox == Sandbox::None {
         warn_of_root(field, environment.programs, report);
     }
     let account = account(user, section.get("group"), report);
     let argv = field.command(report)?;
     warn_of_engine(field, &argv, report);
-    Some(Exec { argv, environment: variables, directory, user: account, notify: false })
+    Some(Exec { argv, environment: variables, directory, user: account, sandbox, notify: false })
 }
 
 /// Warns of a program that runs as root because no user is configured.
@@ -208,7 +209,10 @@ fn warn_of_root(field: &Field<'_>, programs: ProgramUser, report: &mut Report) {
         ProgramUser::Other => return,
     };
     let key = field.place().call("wake.user");
-    let message = format!("{runs}; set {key} to another user, or to root if the program needs root");
+    let strict = field.place().write("wake.sandbox", "\"strict\"");
+    let message = format!(
+        "{runs}; set {key} to another user, or to root if the program needs root, or write {strict} for a user of its own"
+    );
     report.absence_warning("wake.user", field.place(), message);
 }
 

@@ -66,22 +66,44 @@ impl Identity {
     ///
     /// Without privileges an identity that this process has already is no change, whatever the supplementary groups.
     pub fn apply_to(&self, command: &mut Command) {
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         if self.is_own_without_privileges() {
             return;
         }
-        let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-        let take = move || {
-            // The order matters: without its user ID the process may no longer change its groups.
-            set_thread_groups(&groups)?;
-            set_thread_res_gid(gid, gid, gid)?;
-            set_thread_res_uid(uid, uid, uid).map_err(io::Error::from)
-        };
+        let groups = self.group_ids();
+        let (uid, gid) = (self.uid, self.gid);
         // SAFETY: between fork and exec the closure makes three system calls, with numbers and a list that it owns. It
         // takes no lock, allocates nothing and cannot panic. The process has one thread then, so the identity of the
         // thread is that of the process.
-        unsafe { command.pre_exec(take) };
+        unsafe { command.pre_exec(move || take(uid, gid, &groups)) };
     }
+
+    /// Gives this thread this identity; in a process with one thread, the process. An identity that it has already is no
+    /// change, as in [`Self::apply_to`].
+    ///
+    /// # Errors
+    /// EPERM if this process may not do so.
+    pub fn take(&self) -> io::Result<()> {
+        if self.is_own_without_privileges() { Ok(()) } else { take(self.uid, self.gid, &self.group_ids()) }
+    }
+
+    fn group_ids(&self) -> Vec<Gid> {
+        self.groups.iter().map(|group| Gid::from_raw(*group)).collect()
+    }
+}
+
+fn take(uid: u32, gid: u32, groups: &[Gid]) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    // The order matters: without its user ID the process may no longer change its groups.
+    set_thread_groups(groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid).map_err(io::Error::from)
+}
+
+/// Returns whether this process may start programs as other users, and signal them: it is root, or has the three
+/// capabilities for it. Root without them is refused later, by the kernel.
+pub fn may_become_others() -> bool {
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
+    geteuid().is_root() || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
 #[cfg(test)]
@@ -144,6 +166,20 @@ mod tests {
         assert_eq!(status(true), none);
         clear_ambient_capability_set().unwrap();
         set_capabilities(None, before).unwrap();
+    }
+
+    #[test]
+    fn a_thread_takes_an_identity_and_loses_the_right_to_another() {
+        let root = geteuid().is_root();
+        assert!(may_become_others() || !root);
+        let thread = std::thread::spawn(move || {
+            let identity = Identity { uid: 64_321, gid: 64_322, groups: vec![64_323] };
+            let taken = identity.take();
+            assert_eq!(taken.is_ok(), root, "{taken:?}");
+            (geteuid().as_raw(), may_become_others())
+        });
+        let (uid, others) = thread.join().unwrap();
+        assert!(!root || (uid, others) == (64_321, false));
     }
 
     #[test]

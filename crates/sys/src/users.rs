@@ -154,6 +154,26 @@ pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     })
 }
 
+/// Returns whether a group has this ID.
+///
+/// # Errors
+/// When the group database cannot be read.
+pub fn group_exists(id: u32) -> io::Result<bool> {
+    let found = within_limit(move || {
+        with_buffer(|buffer| {
+            // SAFETY: `group` is integers and pointers, for which zero (null) is a value.
+            let mut entry: libc::group = unsafe { std::mem::zeroed() };
+            let mut found = ptr::null_mut();
+            // SAFETY: `entry`, `buffer` and `found` are valid and live until the call returns.
+            let code = unsafe {
+                libc::getgrgid_r(id, &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
+            };
+            (code, (!found.is_null()).then_some(()))
+        })
+    })?;
+    Ok(found.is_some())
+}
+
 /// Returns a user for a message: the name, or the number where the user database has no name for it, or does not answer.
 pub fn user_name(id: u32) -> String {
     let found = user_with_id(id).ok().flatten().map(|user| user.name).filter(|name| !name.is_empty());
@@ -190,6 +210,13 @@ mod tests {
             assert_eq!(user_id(name).unwrap(), None, "{name:?}");
             assert_eq!(group_id(name).unwrap(), None, "{name:?}");
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no user database")]
+    fn a_group_exists_or_not() {
+        assert!(group_exists(0).unwrap());
+        assert!(!group_exists(4_294_000_000).unwrap());
     }
 
     #[test]

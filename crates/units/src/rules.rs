@@ -1,6 +1,7 @@
 //! The rights that follow from the configuration alone: one table, from a use to the lines of the unit.
 
 use dormouse_activate::ActivatorConfig;
+use dormouse_activate::exec::Sandbox;
 use dormouse_config::model::{Config, Listen, PeerCredentials, Ready, ServiceConfig};
 use dormouse_core::address::{ListenAddress, Target};
 
@@ -58,6 +59,18 @@ pub(super) const RULES: &[Rule] = &[
             ("ProtectProc", "default"),
         ],
         uses: other_users,
+    },
+    // A private /tmp, without rights over the mounts of the machine. systemd 252 has the calls of Landlock in no
+    // group of its filter.
+    Rule {
+        settings: &[
+            ("RestrictNamespaces", "user mnt"),
+            (
+                "SystemCallFilter",
+                "@mount capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+            ),
+        ],
+        uses: confined,
     },
     // A thread takes the ids of the client, and drops its capabilities.
     Rule {
@@ -197,7 +210,13 @@ fn freezes(config: &Config) -> Vec<Use> {
 /// Finds programs that run as another user.
 fn other_users(config: &Config) -> Vec<Use> {
     let programs = workloads(config).into_iter().filter_map(|(place, _, wake)| match wake {
-        ActivatorConfig::Exec(exec) => exec.user.as_ref().map(|account| (place, account.name.clone())),
+        ActivatorConfig::Exec(exec) => {
+            let own = match &exec.sandbox {
+                Sandbox::Strict(strict) => strict.own_user.as_ref(),
+                Sandbox::None => None,
+            };
+            exec.user.as_ref().or(own).map(|account| (place, account.name.clone()))
+        }
         ActivatorConfig::Unit(_)
         | ActivatorConfig::Container(_)
         | ActivatorConfig::Command(_)
@@ -206,6 +225,20 @@ fn other_users(config: &Config) -> Vec<Use> {
     programs
         .filter(|(_, name)| name != super::USER)
         .map(|(place, name)| Use { place, why: format!("dormouse starts this program as the user {name}") })
+        .collect()
+}
+
+/// Finds confined programs.
+fn confined(config: &Config) -> Vec<Use> {
+    let programs = workloads(config).into_iter().filter(|(.., wake)| match wake {
+        ActivatorConfig::Exec(exec) => exec.sandbox != Sandbox::None,
+        ActivatorConfig::Unit(_)
+        | ActivatorConfig::Container(_)
+        | ActivatorConfig::Command(_)
+        | ActivatorConfig::WakeOnLan(_) => false,
+    });
+    programs
+        .map(|(place, ..)| Use { place, why: "confines itself by namespaces and Landlock".to_owned() })
         .collect()
 }
 

@@ -65,6 +65,33 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
 }
 
 #[test]
+fn check_shows_the_user_and_the_rights_of_a_confined_program() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let text =
+        "[services.web]\nlisten = '@a'\nto = '127.0.0.1:9'\nwake = { exec = 'sh', sandbox = 'strict' }\n";
+    fs::write(&file, text).unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(!said.err.contains(messages::RUNS_AS_ROOT), "{}", said.err);
+    let user = said
+        .out
+        .split("as a confined process of its own user ")
+        .nth(1)
+        .and_then(|rest| rest.split(':').next());
+    let user = user.and_then(|user| user.parse().ok()).filter(|user| (61_184..=65_519).contains(user));
+    let user: u32 = user.unwrap_or_else(|| panic!("{}", said.out));
+    assert!(said.out.contains(&format!("services.web.wake.exec: runs as the user {user}\n")), "{}", said.out);
+    let drop_in = dormouse(&["check", "--drop-in", &file.to_string_lossy()]).unwrap().out;
+    assert!(drop_in.contains("\nRestrictNamespaces=user mnt\nSystemCallFilter=@mount "), "{drop_in}");
+    // Without it root is named the way out.
+    fs::write(&file, text.replace("strict", "none")).unwrap();
+    let said = check(&file).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(said.err.contains("or write wake.sandbox = \"strict\""), root, "{}", said.err);
+}
+
+#[test]
 fn check_shows_all_addresses_as_an_asterisk() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use dormouse_tests::failure::Doing;
-use dormouse_tests::machine::{Machine, SETTLE, case, ensure};
-use dormouse_tests::{Address, Result, wait};
+use dormouse_tests::machine::{Machine, SETTLE, case, ensure, write};
+use dormouse_tests::{Address, Failure, Result, messages, wait};
 
 use super::debian13;
-use super::stage::{LIMIT, Stage, UNIT, ask, ask_at, server, succeed, with_log, write_configuration};
+use super::stage::{
+    LIMIT, Stage, UNIT, ask, ask_at, check, log, server, succeed, with_log, write_configuration,
+};
 
 case!(System, ports_below_1024_open_with_the_drop_in, LIMIT, low_port);
 case!(System in debian13::tree, ports_below_1024_open_with_the_drop_in_on_debian_13, LIMIT, low_port);
@@ -18,6 +20,8 @@ case!(System, programs_run_and_freeze_with_the_drop_in, LIMIT, program);
 case!(System in debian13::tree, programs_run_and_freeze_with_the_drop_in_on_debian_13, LIMIT, program);
 case!(System, programs_run_as_another_user_with_the_drop_in, LIMIT, program_of_another_user);
 case!(System in debian13::tree, programs_run_as_another_user_on_debian_13, LIMIT, program_of_another_user);
+case!(System, confined_programs_run_with_the_drop_in, LIMIT, confined_program);
+case!(System in debian13::tree, confined_programs_run_with_the_drop_in_on_debian_13, LIMIT, confined_program);
 case!(System, the_credentials_of_clients_pass_with_the_drop_in, LIMIT, credentials);
 
 const LOW: &str = "[services.web]\nlisten = ['127.0.0.1:80', 'unix:/run/web-front/web.sock?mode=0666']\n\
@@ -89,6 +93,31 @@ fn program_of_another_user(machine: &Machine) -> Result<()> {
         wait_stopped_as("daemon")?;
     }
     Ok(())
+}
+
+/// The same program with a user of its own and a private /tmp. Without rights over the mounts of the machine it is in a user
+/// namespace.
+fn confined_program(machine: &Machine) -> Result<()> {
+    let stage = Stage::new(machine)?;
+    stage.configure(&PROGRAM.replace("directory =", "sandbox = 'strict', directory ="))?;
+    let described = check("--config=/etc/dormouse/dormouse.toml")?;
+    let user = described.split("of its own user ").nth(1).and_then(|rest| rest.split(':').next());
+    let user = user.ok_or_else(|| Failure::Unexpected(described.clone()))?;
+    succeed(Command::new("install").args(["-d", "-o", user, "-g", user, "/srv/web"]))?;
+    write(Path::new("/tmp/marker"), "a file of others")?;
+    stage.start()?;
+    for _ in 0..2 {
+        ask(8080)?;
+        let pid = succeed(Command::new("pgrep").args(["-u", user, "-x", "busybox"]))
+            .map_err(|failure| with_log(&failure))?;
+        let seen = succeed(Command::new("ls").arg("-A").arg(format!("/proc/{}/root/tmp", pid.trim())))?;
+        ensure(seen.is_empty(), || format!("the program sees {seen}"))?;
+        wait_frozen()?;
+        ask(8080)?;
+        wait_stopped_as(user)?;
+    }
+    ensure(!log().contains(messages::UNCONFINED), || "a part of the confinement is missing".to_owned())
+        .map_err(|failure| with_log(&failure))
 }
 
 /// The service manager names the instances of a socket unit by the number, the process and the user of the client.

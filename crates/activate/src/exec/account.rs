@@ -37,6 +37,8 @@ pub enum AccountError {
     GroupNeeded,
     /// The databases cannot be read.
     Database(io::Error),
+    /// All users that a service could have for itself exist already.
+    NoneFree,
 }
 
 impl Account {
@@ -103,6 +105,7 @@ impl fmt::Display for AccountError {
                 f.write_str("no user has this number, so its group is not known; set the group")
             }
             Self::Database(error) => write!(f, "cannot be looked up: {error}; write a number"),
+            Self::NoneFree => f.write_str("no number from 61184 to 65519 is free; name a user"),
         }
     }
 }

@@ -11,8 +11,11 @@ mod foreign;
 pub mod guard;
 mod handle;
 mod notify_socket;
+mod own_user;
 mod protocol;
 mod running;
+mod sandbox;
+mod unavailable;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,8 +23,12 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use dormouse_sys::identity::may_become_others;
+
 pub use self::account::{Account, AccountError};
 use self::running::{AfterRun, Running};
+use self::sandbox::Reported;
+pub use self::sandbox::{Sandbox, Strict};
 use crate::output::WorkloadLog;
 use crate::{ActivationError, ActivatorContext, Event, Operation, Request};
 
@@ -34,8 +41,10 @@ pub struct Exec {
     pub environment: Vec<(OsString, OsString)>,
     /// The working directory. `None` is that of dormouse.
     pub directory: Option<PathBuf>,
-    /// The user and the groups of the program. `None` are those of dormouse.
+    /// The user and the groups of the program, as configured. `None` are those of dormouse, or of the sandbox.
     pub user: Option<Account>,
+    /// The confinement of the program.
+    pub sandbox: Sandbox,
     /// The program sends `READY=1` when it is ready (`NOTIFY_SOCKET`, `sd_notify(3)`).
     pub notify: bool,
 }
@@ -43,6 +52,22 @@ pub struct Exec {
 impl fmt::Display for Exec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.argv.first().map(|program| program.to_string_lossy()).unwrap_or_default())
+    }
+}
+
+impl Exec {
+    /// Returns the user that the program is started as, if it is not that of dormouse.
+    fn account(&self) -> Option<&Account> {
+        self.user.as_ref().or_else(|| match &self.sandbox {
+            Sandbox::Strict(strict) if may_become_others() => strict.own_user.as_ref(),
+            Sandbox::Strict(_) | Sandbox::None => None,
+        })
+    }
+
+    /// Returns the report that the program cannot have its own user.
+    fn keeps_user(&self) -> Option<&'static str> {
+        let wanted = matches!(&self.sandbox, Sandbox::Strict(Strict { own_user: Some(_), .. }));
+        (wanted && self.account().is_none()).then_some(sandbox::KEEPS_USER)
     }
 }
 
@@ -61,12 +86,13 @@ pub(crate) async fn run(
     events: Sender<Event>,
 ) {
     let log = WorkloadLog::new(context.log.clone());
+    let mut reported = Reported::default();
     let mut restart = false;
     loop {
         let request = if restart { Some(Request::Start) } else { requests.recv().await };
         restart = false;
         let event = match request {
-            Some(Request::Start) => match Running::start(&exec, &context, &log, &events) {
+            Some(Request::Start) => match Running::start(&exec, &context, &log, &events, &mut reported) {
                 Ok(running) => match running.drive(&mut requests).await {
                     AfterRun::Wait => continue,
                     AfterRun::Restart => {

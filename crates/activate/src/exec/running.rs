@@ -15,6 +15,7 @@ use super::foreign::ForeignMessages;
 use super::handle::{GuardHandle, GuardStart};
 use super::notify_socket::{Message, Notification, NotifySocket};
 use super::protocol::{GuardArguments, GuardEvent, GuardRequest};
+use super::sandbox::Reported;
 use super::{Exec, failure};
 use crate::output::{Output, WorkloadLog};
 use crate::process::{Termination, environment, spawn_failure};
@@ -59,6 +60,8 @@ pub(super) struct Running<'a> {
     output: Output,
     notify_socket: Option<NotifySocket>,
     foreign: ForeignMessages,
+    /// The missing parts of the confinement that were reported, in this run or in one before.
+    reported: &'a mut Reported,
     phase: Phase,
     /// The program has reported that it is ready.
     ready: bool,
@@ -75,6 +78,7 @@ impl<'a> Running<'a> {
         context: &'a ActivatorContext,
         log: &'a WorkloadLog,
         events: &'a Sender<Event>,
+        reported: &'a mut Reported,
     ) -> Result<Self, ActivationError> {
         let failed = |reason| failure(exec, Operation::Start, reason);
         if let Some(directory) = exec.directory.as_ref().filter(|directory| !directory.is_dir()) {
@@ -83,7 +87,8 @@ impl<'a> Running<'a> {
                 "its directory {directory} does not exist; create it or set another"
             )));
         }
-        let identity = exec.user.as_ref().map(|user| user.identity.clone());
+        let account = exec.account();
+        let identity = account.map(|account| account.identity.clone());
         let open = || NotifySocket::open(identity.as_ref().map(|identity| identity.uid));
         let notify_socket = exec.notify.then(open).transpose().map_err(|error| {
             failed(format!(
@@ -91,8 +96,8 @@ impl<'a> Running<'a> {
             ))
         })?;
         let mut environment = environment(&context.name);
-        if let Some(user) = &exec.user {
-            user.describe_in(&mut environment);
+        if let Some(account) = account {
+            account.describe_in(&mut environment);
         }
         environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
         environment.extend(exec.environment.iter().cloned());
@@ -102,6 +107,7 @@ impl<'a> Running<'a> {
             descriptor_limit: dormouse_sys::fd_limit::inherited(),
             identity,
             notify_directory: notify_socket.as_ref().map(|socket| socket.directory().to_owned()),
+            confinement: exec.sandbox.confinement(exec.directory.as_deref()),
             argv: exec.argv.clone(),
         };
         let start = |(pipe, output)| {
@@ -114,7 +120,7 @@ impl<'a> Running<'a> {
         if let Some(pid) = guard.pid() {
             context.processes.set(RunRoot::Guard(pid));
         }
-        Ok(Self {
+        let mut running = Self {
             exec,
             context,
             log,
@@ -123,11 +129,16 @@ impl<'a> Running<'a> {
             output,
             notify_socket,
             foreign: ForeignMessages::default(),
+            reported,
             phase: Phase::Starting,
             ready: false,
             restart: false,
             end_by: None,
-        })
+        };
+        if let Some(text) = exec.keeps_user() {
+            running.report_unconfined(text);
+        }
+        Ok(running)
     }
 
     /// Carries out requests until the run has ended.
@@ -139,6 +150,7 @@ impl<'a> Running<'a> {
                 request = requests.recv(), if self.end_by.is_none() => self.handle_request(request).await,
                 event = self.guard.receive() => match event {
                     Some(GuardEvent::Failed(errno)) => break RunEnd::NotStarted(errno),
+                    Some(GuardEvent::Refused(reason)) => break RunEnd::Refused(reason),
                     Some(GuardEvent::Ended(termination)) => break RunEnd::Terminated(termination),
                     Some(event) => self.handle_guard_event(event).await,
                     None => break RunEnd::GuardLost,
@@ -221,6 +233,7 @@ impl<'a> Running<'a> {
                 self.fail(termination).await;
             }
             (GuardEvent::Warning(text), _) => self.warn(&format!("{}: {text}", self.exec)),
+            (GuardEvent::Unconfined(text), _) => self.report_unconfined(&text),
             // Events of cancelled requests.
             _ => {}
         }
@@ -260,6 +273,13 @@ impl<'a> Running<'a> {
         if ready && !self.ready {
             self.ready = true;
             self.report_ready().await;
+        }
+    }
+
+    /// Reports a part of the confinement that is missing.
+    fn report_unconfined(&mut self, text: &str) {
+        if self.reported.is_new(text) {
+            self.warn(&format!("{}: sandbox: {text}", self.exec));
         }
     }
 

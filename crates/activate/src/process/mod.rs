@@ -115,6 +115,11 @@ pub(crate) fn spawn_failure(program: &OsStr, user: Option<&str>, error: &io::Err
                  CAP_SETGID and CAP_KILL"
             );
         }
+        (Some(Errno::INVAL), Some(user)) => {
+            return format!(
+                "{error}; the user {user} has no number in dormouse's user namespace; map it, or name another"
+            );
+        }
         (Some(Errno::ACCESS), Some(user)) => {
             return format!("{error}; make it executable (chmod +x) and accessible to user {user}");
         }
@@ -152,6 +157,8 @@ mod tests {
         let error = Errno::PERM.into();
         assert!(spawn_failure("sh".as_ref(), Some("web"), &error).contains("as user web; run it as root"));
         assert!(spawn_failure("sh".as_ref(), None, &error).contains("by hand"));
+        let error = Errno::INVAL.into();
+        assert!(spawn_failure("sh".as_ref(), Some("web"), &error).contains("the user web has no number"));
     }
 
     #[test]

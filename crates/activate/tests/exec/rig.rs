@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_activate::exec::Exec;
+use dormouse_activate::exec::{Exec, Sandbox};
 use dormouse_activate::{
     ActivationError, Activator, ActivatorConfig, ActivatorContext, Event, LogLine, Request, RunProcesses,
 };
@@ -207,6 +207,7 @@ pub(crate) fn exec(argv: &[&str]) -> Exec {
         environment: Vec::new(),
         directory: None,
         user: None,
+        sandbox: Sandbox::None,
         notify: false,
     }
 }

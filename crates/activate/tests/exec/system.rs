@@ -15,4 +15,5 @@ mod account;
 mod limits;
 mod numbers;
 mod redis;
+mod sandbox;
 mod systemd_notify;

@@ -5,6 +5,7 @@ mod layout;
 mod many;
 mod meant;
 mod random;
+mod sandbox;
 mod together;
 mod wrong;
 
@@ -221,7 +222,7 @@ fn a_program_that_runs_as_root_by_accident_is_a_warning() {
     assert_eq!(
         warnings("", ProgramUser::Root),
         [
-            "d.toml:4: services.web.wake.exec: runs as root, because dormouse does; set wake.user to another user, or to root if the program needs root"
+            "d.toml:4: services.web.wake.exec: runs as root, because dormouse does; set wake.user to another user, or to root if the program needs root, or write wake.sandbox = \"strict\" for a user of its own"
         ]
     );
     assert!(

@@ -5,6 +5,7 @@ mod credentials;
 mod describe;
 mod files;
 mod pool;
+mod sandbox;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -123,6 +124,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     if output == Output::Description {
         credentials::look(&config, &outcome.places, &mut found);
     }
+    sandbox::look(&config, &outcome.places, &mut found);
     warn_of_quadlets(&config, &outcome.places, &mut found);
     let Report { errors, warnings, .. } = found;
     let (errors, warnings) = (errors.in_order("errors"), warnings.in_order("warnings"));

@@ -150,6 +150,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         manual: "The group that the program of --exec runs as, in place of the user's own: a name or a number.",
         ..key("wake.group", "gid", "GROUP", &["Run the program of --exec as this group"])
     },
+    key("wake.sandbox", "sandbox", "none|strict", &["Confine the program of --exec, with a user of its own"]),
     Definition {
         manual: "The name of a systemd unit; .service is added to a name without a suffix. A unit that dormouse did not start is used, but not stopped unless --stop-foreign is given.",
         ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_activate::ActivatorConfig;
-use dormouse_activate::exec::Exec;
+use dormouse_activate::exec::{Exec, Sandbox};
 use dormouse_config::limit::Cap;
 use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{AdminConfig, Config, Control, Idle, Listen, ServerConfig, ServiceConfig};
@@ -101,6 +101,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
         environment: Vec::new(),
         directory: None,
         user: None,
+        sandbox: Sandbox::None,
         notify: false,
     };
     let to = Target::parse(socket.as_os_str())?;

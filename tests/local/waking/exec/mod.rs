@@ -8,6 +8,7 @@
 )]
 
 mod rounds;
+mod sandbox;
 pub(crate) mod scene;
 
 use std::fs;

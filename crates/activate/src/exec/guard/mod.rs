@@ -4,6 +4,7 @@
 //! may outlive dormouse until they have ended. It is the subreaper of all descendants of the program, whatever their
 //! group or session. It has one thread, which waits for requests and for the end of children.
 
+mod confine;
 mod descendants;
 mod freezer;
 mod supervise;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use dormouse_sys::{fd_limit, inherited};
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 
+pub(super) use self::confine::unrestricted;
 pub(crate) use self::descendants::descendants_of;
 use self::supervise::Guard;
 use super::notify_socket;

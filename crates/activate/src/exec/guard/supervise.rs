@@ -1,19 +1,15 @@
 //! Supervises the program and its descendants: carries out requests, and reports events.
 
+mod start;
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dormouse_sys::fd_limit;
-use dormouse_sys::identity::drop_inherited_capabilities;
-use dormouse_sys::spawn::join_group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, getpid};
+use rustix::process::{Pid, Signal};
 
-use super::super::control_group::ControlGroup;
-use super::super::protocol::{GuardArguments, GuardEvent, GuardRequest, program_environment};
+use super::super::protocol::{GuardEvent, GuardRequest};
 use super::descendants::{Reaped, descendants, reap, signal_all};
 use super::freezer::{Freezer, Progress};
 use crate::process::Termination;
@@ -70,48 +66,6 @@ impl Guard {
             freezing: false,
             pause: MIN_PAUSE,
         }
-    }
-
-    /// Starts the program, and reports the result to dormouse. Returns whether it runs.
-    pub(super) fn start(&mut self, arguments: &GuardArguments, descriptor_limit: u64) -> bool {
-        let Some((program, rest)) = arguments.argv.split_first() else { return false };
-        let mut command = Command::new(program);
-        // In a group of its own: a script that signals its group (`kill 0`) must not signal the guard.
-        command.args(rest).stdin(Stdio::null()).process_group(0);
-        fd_limit::set_for(&mut command, descriptor_limit);
-        if let Some(identity) = &arguments.identity {
-            identity.apply_to(&mut command);
-        }
-        // The guard keeps its capabilities: it signals processes of other users.
-        drop_inherited_capabilities(&mut command);
-        command.env_clear().envs(program_environment());
-        match self.spawn(&mut command) {
-            Ok(pid) => {
-                self.main = Some(pid);
-                self.send(&GuardEvent::Started);
-                true
-            }
-            Err(error) => {
-                self.send(&GuardEvent::Failed(error.raw_os_error().unwrap_or_default()));
-                false
-            }
-        }
-    }
-
-    /// Starts the program, in a control group of its own where possible.
-    fn spawn(&mut self, command: &mut Command) -> io::Result<Pid> {
-        let group = ControlGroup::create(getpid());
-        if let Some(members) = group.as_ref().and_then(|group| group.members().ok()) {
-            join_group(command, members.into());
-        }
-        let spawned = command.spawn();
-        match group {
-            // An empty group is one that the kernel did not let the program join, or a program that has ended.
-            Some(group) if spawned.is_ok() && group.has_members() => self.freezer = Freezer::new(Some(group)),
-            Some(group) => group.remove(),
-            None => {}
-        }
-        i32::try_from(spawned?.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::Other.into())
     }
 
     /// Serves requests until the program and all its descendants have ended.

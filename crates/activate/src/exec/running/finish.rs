@@ -15,6 +15,8 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) enum RunEnd {
     /// The guard could not start the program; the value is the error number.
     NotStarted(i32),
+    /// The guard could not confine the program, and did not start it.
+    Refused(String),
     /// The program and all its descendants have ended.
     Terminated(Termination),
     /// The guard ended without a report.
@@ -40,8 +42,13 @@ impl Running<'_> {
             RunEnd::NotStarted(errno) => {
                 let error = io::Error::from_raw_os_error(errno);
                 let program = self.exec.argv.first().cloned().unwrap_or_default();
-                let user = self.exec.user.as_ref().map(|user| user.name.as_str());
+                let user = self.exec.account().map(|user| user.name.as_str());
                 let error = failure(self.exec, Operation::Start, spawn_failure(&program, user, &error));
+                Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
+            }
+            RunEnd::Refused(reason) => {
+                let reason = format!("it cannot be confined (wake.sandbox): {reason}");
+                let error = failure(self.exec, Operation::Start, reason);
                 Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
             }
             RunEnd::GuardLost => {

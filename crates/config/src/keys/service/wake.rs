@@ -42,7 +42,7 @@ pub(super) const KEYS: &[Key] = &[
         ..key("wake.environment", "a table of strings", "{ PORT = \"9000\" }")
     },
     Key {
-        default: "the user of dormouse, with a warning if that is root",
+        default: "the user of dormouse, with a warning if that is root; with sandbox = \"strict\" a user of its own",
         manual: "The user that the program of exec runs as: a name or a number. It gets the groups of the user, \
                  and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless \
                  it is dormouse's own user; without the first two dormouse does not start. root states that the program \
@@ -53,6 +53,12 @@ pub(super) const KEYS: &[Key] = &[
         default: "the group of the user",
         manual: "The group that the program of exec runs as, in place of the user's own: a name or a number.",
         ..flagged("wake.group", "--gid", TEXT, "\"www-data\"")
+    },
+    Key {
+        default: defaults::SANDBOX_OF_PROGRAM.text,
+        manual: "The confinement of the program of exec: none, or strict, with a user of its own where user is not set. \
+                 See the section CONFINED PROGRAMS.",
+        ..flagged("wake.sandbox", "--sandbox", "\"none\" or \"strict\"", "\"strict\"")
     },
     Key {
         default: "the working directory of dormouse (/ under the example unit)",

@@ -340,12 +340,56 @@ processes of other users; it then judges by the user and the control group of th
 .PP
 Prefer UNIX sockets for exec where the program can use them: in a directory that only dormouse and the program may write,
 for example below RuntimeDirectory=, nobody else can take their place.
+.SH CONFINED PROGRAMS
+With sandbox = "strict" the program of exec and all its descendants have only what a network service needs. Each part is
+what the named setting of \fBsystemd.exec\fR(5) does:
+.IP \(bu 2
+A user and a group of its own (DynamicUser=) where user is not set: a number from 61184 to 65519 that follows from the name
+of the service and stays the same. No user, no group and no other service of the configuration has it. It has no entry in
+/etc/passwd; \fBdormouse\-check\fR(8) shows it. The servers of a service share it.
+.IP \(bu 2
+No capabilities, and no way to gain any: programs such as \fBsu\fR(1) and \fBsudo\fR(8) have no effect
+(NoNewPrivileges=).
+.IP \(bu 2
+The file system is read\-only for it (ProtectSystem=strict), by Landlock. It may write to its directory, to the directory of
+the UNIX socket in to, and to null, zero, full, random, urandom and tty in /dev, as far as its user may. What its user cannot
+read it cannot read.
+.IP \(bu 2
+/tmp, /var/tmp and /dev/shm are empty and its own (PrivateTmp=), and gone at its end. If its directory or that of its socket
+is below them, it is there, too. The file of the program itself must be elsewhere.
+.IP \(bu 2
+It cannot signal or trace processes outside, dormouse included, and connects to none of their abstract sockets. Its
+session keyring is empty (KeyringMode=private), and it leaves no core dumps.
+.PP
+The network is not restricted, and the memory and the processor are not limited.
+.PP
+The directories must belong to its user: chown them once to the number that \fBdormouse\-check\fR(8) shows. No directory is
+given away by dormouse. Without a directory the program has no lasting files.
+.PP
+A user of its own needs root, or CAP_SETUID, CAP_SETGID and CAP_KILL; without them the program keeps the user of dormouse. A
+private /tmp needs root or user namespaces, in which the files of all others seem to belong to nobody. Landlock needs Linux
+5.13, and 6.12 for signals and abstract sockets. What is missing is logged once, and dormouse\-check names what it can know.
+The program is not started if root cannot give it another user, or if it could gain privileges.
+.PP
+For example, a program that keeps its files in /srv/web, and the command that gives them to it once:
+.PP
+.nf
+[services.web]
+listen = "*:8080"
+to     = "127.0.0.1:18080"
+wake   = { exec = "/usr/local/bin/wiki \-\-port 18080", sandbox = "strict", directory = "/srv/web" }
+.fi
+.PP
+.nf
+dormouse check | grep "own user"        # of its own user 65299
+chown \-R 65299:65299 /srv/web
+.fi
 .SH PROGRAMS OF THE SAME USER
 The processes of one user are not protected from each other. A program that dormouse starts with its own user can end and
 trace dormouse (\fBptrace\fR(2)), read the bytes of all its clients, use its sockets and the control socket, and change
 its files. The same holds between services of \fBsystemd\fR(1) with the same User=, and between those of a user manager.
-Give each program another user (user in wake), where dormouse runs as root or with CAP_SETUID and CAP_SETGID; or start it as
-a unit with a User= of its own. The kernel lets no program without capabilities trace a process that has some.
+Give each program another user (user or sandbox in wake), where dormouse runs as root or with CAP_SETUID and CAP_SETGID; or
+start it as a unit with a User= of its own. The kernel lets no program without capabilities trace a process that has some.
 .SH DIRECTORIES OF LISTENERS
 A UNIX listener is refused where every user may replace its file: in or below a directory of mode 0777 without the sticky
 bit, such as an emptyDir volume of Kubernetes. For such a volume:

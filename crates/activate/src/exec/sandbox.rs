@@ -1,0 +1,84 @@
+//! The confinement of a program, as it is configured. The guard carries it out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::account::Account;
+use super::protocol::Confinement;
+
+/// Reported where the program keeps the user of dormouse.
+pub(super) const KEEPS_USER: &str = "the program runs as the user of dormouse; a user of its own needs root, or \
+                                     CAP_SETUID, CAP_SETGID and CAP_KILL";
+
+/// The report that nothing restricts the files of the program.
+pub(super) fn no_landlock(reason: &str) -> String {
+    format!("no Landlock ({reason}); the program can write wherever its user can")
+}
+
+/// The report that the program shares the directories for temporary files.
+pub(super) fn no_private_directories(reason: &str) -> String {
+    format!("no private /tmp ({reason}); allow user namespaces, or start dormouse as root with CAP_SYS_ADMIN")
+}
+
+/// The report that the program cannot create its socket.
+pub(super) fn no_socket(user: u32, directory: &Path) -> String {
+    let path = directory.display();
+    format!("user {user} may not create a socket in {path}; give the directory to it: chown {user} {path}")
+}
+
+/// The confinement of a program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// None: the program has the rights of its user.
+    #[default]
+    None,
+    /// Everything that a network service rarely needs is taken away.
+    Strict(Strict),
+}
+
+/// The strict confinement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strict {
+    /// The user that belongs to this service alone. `None` where the configuration names the user.
+    pub own_user: Option<Account>,
+    /// The directory of the UNIX socket on which the program listens.
+    pub socket_directory: Option<PathBuf>,
+}
+
+impl Sandbox {
+    /// Returns what the guard needs to know. `directory`: the working directory of the program.
+    pub(super) fn confinement(&self, directory: Option<&Path>) -> Option<Confinement> {
+        match self {
+            Self::None => None,
+            Self::Strict(Strict { socket_directory, .. }) => Some(Confinement {
+                directory: directory.map(Path::to_owned),
+                socket_directory: socket_directory.clone(),
+            }),
+        }
+    }
+}
+
+/// The missing parts of a confinement that were reported: each once for all runs of a program.
+#[derive(Debug, Default)]
+pub(super) struct Reported(BTreeSet<String>);
+
+impl Reported {
+    /// Returns whether a text is new, and remembers it.
+    pub(super) fn is_new(&mut self, text: &str) -> bool {
+        /// There are fewer parts, each with few reasons.
+        const MAX: usize = 16;
+        self.0.len() < MAX && self.0.insert(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_part_is_reported_once() {
+        let mut reported = Reported::default();
+        assert!(reported.is_new("a") && reported.is_new("b") && !reported.is_new("a"));
+        assert!((0..100).filter(|number| reported.is_new(&number.to_string())).count() < 16);
+    }
+}

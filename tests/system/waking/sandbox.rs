@@ -1,0 +1,310 @@
+//! Programs with `sandbox = "strict"`: each attack beside the same program without it, for which it succeeds.
+
+use std::fs::{self, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use dormouse_tests::failure::Doing;
+use dormouse_tests::process::Launch;
+use dormouse_tests::rig::{Dormouse, Place, configured};
+use dormouse_tests::temp::TempDir;
+use dormouse_tests::wait::{LIMIT, until};
+use dormouse_tests::{Result, messages};
+
+use rustix::process::Signal;
+
+use super::scene::Process;
+
+/// The numbers of users that belong to one service.
+const OWN_USERS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
+/// A secret that only root may read.
+const SECRET: &str = "only root reads this";
+
+/// A program that was taken over: it does what its client says, in Python, and answers with the result or the error.
+const PUPPET: &str = r#"
+import os, signal, socket, subprocess, sys
+address = sys.argv[1]
+if address.startswith("/"):
+    if os.path.exists(address): os.unlink(address)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    os.chmod(address, 0o666)
+    listener.listen()
+else:
+    listener = socket.create_server(("127.0.0.1", int(address)))
+def write(path): open(path, "w").write("taken over")
+def status(name): return [line.split()[1:] for line in open("/proc/self/status") if line.startswith(name + ":")][0]
+def run(*words): return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+while True:
+    client, _ = listener.accept()
+    words = client.makefile().read()
+    try:
+        answer = eval(words)
+    except Exception as error:
+        answer = "refused: %r" % error
+    client.sendall(str(answer).encode())
+    client.close()
+"#;
+
+/// A dormouse with puppets as services.
+struct Theatre {
+    dormouse: Dormouse,
+    /// Outside /tmp, so that what a confined program does not see there is not only out of sight.
+    dir: TempDir,
+}
+
+impl Theatre {
+    /// Starts services of these names, each with a TCP address, a directory and these keys of `wake`.
+    fn new(services: &[(&str, &str)]) -> Result<Self> {
+        let dir = TempDir::below(Path::new("/var/lib"))?;
+        fs::write(dir.join("puppet.py"), PUPPET).doing(|| "write the puppet".to_owned())?;
+        let ports = Place::new(services.len())?;
+        let mut text = String::from("log_level = \"debug\"\n");
+        for (index, (name, keys)) in services.iter().enumerate() {
+            let directory = dir.join(name);
+            fs::create_dir(&directory).doing(|| "create a directory".to_owned())?;
+            let (directory, to) = (directory.display(), ports.port(index));
+            let port = to.rsplit(':').next().unwrap_or_default();
+            let service = format!(
+                "[services.{name}]\nlisten = LISTEN\nto = \"{to}\"\nidle.minimum_uptime = 0\n\
+                 wake = {{ exec = \"/usr/bin/python3 DIR/puppet.py {port}\", directory = \"{directory}\"{keys} }}\n"
+            );
+            text.push_str(&service);
+        }
+        let dormouse = Dormouse::start(configured(&dir, &text, Launch::dormouse())?)?;
+        Ok(Self { dormouse, dir })
+    }
+
+    /// Lets a service do something, and returns its answer.
+    #[track_caller]
+    fn order(&self, service: &str, words: &str) -> String {
+        let answer = self.dormouse.front(service).and_then(|address| ask(address, words));
+        answer.unwrap_or_else(|failure| panic!("{failure}\n{}", self.dormouse.log()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Writes a file for root alone.
+    fn secret(&self) -> PathBuf {
+        let path = self.path("secret");
+        fs::write(&path, SECRET).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+}
+
+fn ask(address: SocketAddr, words: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).doing(|| format!("connect to {address}"))?;
+    stream.set_read_timeout(Some(LIMIT)).doing(|| "set a timeout".to_owned())?;
+    stream.write_all(words.as_bytes()).doing(|| "send".to_owned())?;
+    stream.shutdown(Shutdown::Write).doing(|| "end the order".to_owned())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).doing(|| "receive".to_owned())?;
+    Ok(answer)
+}
+
+#[track_caller]
+fn is_refused(answer: &str) {
+    assert!(answer.starts_with("refused: "), "{answer}");
+}
+
+/// What root may do, and the same program confined may not.
+#[test]
+fn a_confined_program_does_nothing_that_root_may_do() {
+    let theatre = Theatre::new(&[("loose", ""), ("strict", ", sandbox = \"strict\"")]).unwrap();
+    let (loose, strict) =
+        (|words: &str| theatre.order("loose", words), |words: &str| theatre.order("strict", words));
+
+    assert_eq!(loose("os.getresuid()"), "(0, 0, 0)");
+    let uid: u32 = strict("os.getuid()").parse().unwrap();
+    assert!(OWN_USERS.contains(&uid), "{uid}");
+    assert_eq!(
+        strict("os.getresuid() + os.getresgid()"),
+        format!("{:?}", [uid; 6]).replace(['[', '{'], "(").replace(']', ")")
+    );
+    assert_eq!(strict("os.getgroups()"), format!("[{uid}]"));
+    assert_eq!(
+        strict("status('CapBnd') + status('CapPrm') + status('NoNewPrivs')"),
+        "['0000000000000000', '0000000000000000', '1']"
+    );
+    assert_eq!(strict("__import__('resource').getrlimit(4)"), "(0, 0)");
+
+    // A file of root.
+    let secret = theatre.secret();
+    let read = format!("open({secret:?}).read()");
+    assert_eq!(loose(&read), SECRET);
+    is_refused(&strict(&read));
+
+    // /etc, and a directory that every user may write to.
+    let etc = format!("/etc/dormouse-test-{}", std::process::id());
+    let write = format!("write({etc:?})");
+    is_refused(&strict(&write));
+    assert!(!Path::new(&etc).exists());
+    assert_eq!(loose(&write), "None");
+    fs::remove_file(&etc).unwrap();
+    let open = theatre.path("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    for (service, stopped) in [("loose", false), ("strict", true)] {
+        let file = open.join(service);
+        let answer = theatre.order(service, &format!("write({file:?})"));
+        assert_eq!((answer.starts_with("refused: "), file.exists()), (stopped, !stopped), "{answer}");
+    }
+
+    // Signals to dormouse, and its files by /proc.
+    let dormouse = theatre.dormouse.pid();
+    for attack in [format!("os.kill({dormouse}, 0)"), format!("os.listdir('/proc/{dormouse}/fd') and None")] {
+        assert_eq!(loose(&attack), "None");
+        is_refused(&strict(&attack));
+    }
+    // Mounts, and devices.
+    is_refused(&strict("run('mount', '-t', 'tmpfs', 'none', '/mnt')"));
+    is_refused(&strict("os.mknod('node', 0o600 | 0o20000, os.makedev(1, 1))"));
+    assert_eq!(strict("write('/dev/null')"), "None");
+    assert_eq!(strict("len(open('/dev/urandom', 'rb').read(8))"), "8");
+}
+
+#[test]
+fn a_confined_program_has_a_tmp_of_its_own() {
+    let theatre = Theatre::new(&[("loose", ""), ("strict", ", sandbox = \"strict\"")]).unwrap();
+    let marker = TempDir::new().unwrap();
+    let marker = marker.path();
+    let list = format!("{:?} in os.listdir({:?})", marker.file_name().unwrap(), marker.parent().unwrap());
+    assert_eq!(theatre.order("loose", &list), "True");
+    for directory in ["/tmp", "/var/tmp", "/dev/shm"] {
+        assert_eq!(theatre.order("strict", &format!("os.listdir({directory:?})")), "[]");
+        let file = format!("{directory}/dormouse-test-{}", std::process::id());
+        assert_eq!(theatre.order("strict", &format!("write({file:?})")), "None");
+        assert_eq!(theatre.order("strict", &format!("open({file:?}).read()")), "taken over");
+        assert!(!Path::new(&file).exists(), "{file} is not private");
+    }
+    // Also not by the files of another process.
+    let dormouse = theatre.dormouse.pid();
+    let around =
+        format!("os.listdir('/proc/{dormouse}/root{}') and None", marker.parent().unwrap().display());
+    assert_eq!(theatre.order("loose", &around), "None");
+    is_refused(&theatre.order("strict", &around));
+}
+
+/// Beside a program of an ordinary user that is not confined.
+#[test]
+fn a_confined_program_gains_nothing_by_a_set_user_id_program() {
+    let theatre = Theatre::new(&[
+        ("loose", ", user = \"nobody\""),
+        ("strict", ", sandbox = \"strict\""),
+        ("named", ", sandbox = \"strict\", user = \"nobody\""),
+    ])
+    .unwrap();
+    let (secret, helper) = (theatre.secret(), theatre.path("helper"));
+    fs::copy("/usr/bin/cat", &helper).unwrap();
+    fs::set_permissions(&helper, Permissions::from_mode(0o4755)).unwrap();
+    let read = format!("run({helper:?}, {secret:?})");
+    assert_eq!(theatre.order("loose", &read), SECRET);
+    is_refused(&theatre.order("strict", &read));
+    is_refused(&theatre.order("named", &read));
+    assert_eq!(theatre.order("named", "os.getuid()"), theatre.order("loose", "os.getuid()"));
+    // su and sudo are such programs.
+    is_refused(&theatre.order("strict", "run('su', '-c', 'id')"));
+}
+
+#[test]
+fn two_confined_services_have_different_users_and_files() {
+    let keys = ", sandbox = \"strict\"";
+    let theatre = Theatre::new(&[("one", keys), ("two", keys)]).unwrap();
+    let uids = ["one", "two"].map(|name| theatre.order(name, "os.getuid()").parse::<u32>().unwrap());
+    assert_ne!(uids[0], uids[1]);
+    for (name, uid) in ["one", "two"].into_iter().zip(uids) {
+        chown(theatre.path(name), Some(uid), Some(uid)).unwrap();
+        assert_eq!(theatre.order(name, "write('own')"), "None");
+        assert_eq!(fs::metadata(theatre.path(name).join("own")).unwrap().uid(), uid);
+        assert_eq!(theatre.order(name, "os.getcwd() == os.environ['HOME']"), "True");
+    }
+    // Also where the modes would allow it.
+    let (of_two, own) = (theatre.path("two"), theatre.path("two").join("own"));
+    fs::set_permissions(&of_two, Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o666)).unwrap();
+    let mut attacks = vec![format!("write({own:?})"), format!("os.unlink({own:?})")];
+    // Linux 6.2 and later.
+    if theatre.dormouse.count_in_log(messages::OLD_LANDLOCK) == 0 {
+        attacks.push(format!("os.truncate({own:?}, 0)"));
+    }
+    for attack in attacks {
+        is_refused(&theatre.order("one", &attack));
+    }
+    assert_eq!(fs::read_to_string(own).unwrap(), "taken over");
+    let two: i32 = theatre.order("two", "os.getpid()").parse().unwrap();
+    is_refused(&theatre.order("one", &format!("os.kill({two}, 0)")));
+}
+
+#[test]
+fn a_confined_program_wakes_serves_freezes_and_stops() {
+    let dir = TempDir::below(Path::new("/run")).unwrap();
+    let (script, socket) = (dir.join("puppet.py"), dir.join("own/socket"));
+    fs::write(&script, PUPPET).unwrap();
+    fs::create_dir(dir.join("own")).unwrap();
+    let start = |idle: &str| {
+        let text = format!(
+            "log_level = \"debug\"\n[services.web]\nlisten = LISTEN\nto = {socket:?}\npeer_credentials = \"own\"\n\
+             idle = {{ {idle}, minimum_uptime = 0 }}\n\
+             wake = {{ exec = \"/usr/bin/python3 {} {}\", sandbox = \"strict\" }}\n",
+            script.display(),
+            socket.display()
+        );
+        Dormouse::start(configured(&dir, &text, Launch::dormouse()).unwrap()).unwrap()
+    };
+    // The directory of the socket is not the program's yet, which the log says. The client is not served.
+    let dormouse = start("stop = \"infinity\"");
+    let _ = ask(dormouse.front("web").unwrap(), "1");
+    dormouse.wait_for_log(messages::NO_SOCKET_FOR_USER).unwrap();
+    let log = dormouse.log();
+    let uid =
+        log.split("chown ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|uid| uid.parse().ok());
+    assert!(uid.is_some(), "{log}");
+    chown(dir.join("own"), uid, uid).unwrap();
+    drop(dormouse);
+
+    let mut dormouse = start("freeze = \"50ms\", stop = \"infinity\"");
+    let address = dormouse.front("web").unwrap();
+    let pid = ask(address, "os.getpid()").unwrap();
+    let process = Process::new(pid.parse().unwrap());
+    for times in 1..=2 {
+        dormouse.wait_for_log_times(messages::FROZEN, times).unwrap();
+        assert_eq!(ask(address, "os.getpid()").unwrap(), pid, "{}", dormouse.log());
+    }
+    dormouse.signal(Signal::TERM).unwrap();
+    assert!(dormouse.wait(LIMIT).unwrap().success(), "{}", dormouse.log());
+    process.ended();
+    assert_eq!(dormouse.count_in_log(messages::UNCONFINED), 0, "{}", dormouse.log());
+
+    let dormouse = start("stop = \"50ms\"");
+    for times in 1..=2 {
+        assert_eq!(ask(dormouse.front("web").unwrap(), "1 + 1").unwrap(), "2", "{}", dormouse.log());
+        dormouse.wait_for_log_times(messages::STOPPED, times).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_guard_or_dormouse_leaves_no_confined_program() {
+    let theatre = Theatre::new(&[("web", ", sandbox = \"strict\"")]).unwrap();
+    let process = |words: &str| Process::new(theatre.order("web", words).parse().unwrap());
+    let (program, guard) = (process("os.getpid()"), process("os.getppid()"));
+    // A descendant in a session of its own, which ignores SIGTERM.
+    let child = process(
+        "subprocess.Popen(['sh', '-c', 'trap \"\" TERM; while :; do sleep 1; done'], start_new_session=True, close_fds=True).pid",
+    );
+    guard.kill();
+    program.ended();
+    child.ended();
+    theatre.dormouse.wait_for_log(messages::GUARD_KILLED).unwrap();
+    let woken = until("another start", LIMIT, || {
+        let answer = ask(theatre.dormouse.front("web")?, "os.getpid()");
+        Ok(answer.ok().and_then(|pid| pid.parse().ok()))
+    });
+    let program = Process::new(woken.unwrap());
+    theatre.dormouse.signal(Signal::KILL).unwrap();
+    program.ended();
+}
