@@ -89,6 +89,15 @@ impl DefaultValue<u32> {
 }
 
 impl ServiceConfig {
+    /// Returns the name of one of the servers in the log.
+    #[must_use]
+    pub fn server_name(&self, server: &ServerConfig) -> String {
+        match self.servers.as_slice() {
+            [_] => self.name.clone(),
+            _ => format!("{}/{}", self.name, server.name),
+        }
+    }
+
     /// Returns a service with these listeners and servers, and the default of every other key.
     pub fn new(name: String, listen: Vec<Listen>, servers: Vec<ServerConfig>) -> Self {
         let hold = Hold::default();
