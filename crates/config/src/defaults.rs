@@ -46,6 +46,7 @@ macro_rules! word {
 /// The default of each time span that is unlimited.
 pub(crate) const UNLIMITED: DefaultValue<TimeSpan> = word!(TimeSpan::Infinite, "infinity");
 
+pub(crate) const SANDBOX: DefaultValue<bool> = plain!(true);
 pub(crate) const SERVER_WEIGHT: DefaultValue<u32> = plain!(1);
 pub(crate) const SERVER_BACKUP: DefaultValue<bool> = plain!(false);
 pub(crate) const SERVER_DISABLED: DefaultValue<bool> = plain!(false);

@@ -13,5 +13,6 @@ pub mod cli;
 mod client;
 pub mod demo;
 pub mod proxy;
+mod sandbox;
 pub mod supervisor;
 pub mod top;
