@@ -306,6 +306,17 @@ pub const IS_A_PIPE: &str = "is a pipe, not a regular file; save the configurati
 pub const RELOADED: &str = "The configuration was reloaded";
 /// A reload failed.
 pub const NOT_RELOADED: &str = "was not reloaded";
+/// A reload needs something that the running process has given up.
+pub const NEEDS_RESTART: &str = "needs a restart";
+/// A reload changes whether the process restricts itself.
+pub const SANDBOX_AT_RESTART: &str = "sandbox: changes at a restart";
+/// The kernel has no Landlock.
+pub const FILES_UNRESTRICTED: &str = "Files are not restricted: ";
+/// The process that starts programs was killed.
+pub const SPAWNER_ENDED: &str =
+    "The spawner, which starts programs for dormouse, has ended: it was killed by SIGKILL";
+/// A program cannot be started after that.
+pub const SPAWNER_GONE: &str = "the spawner has ended; restart dormouse";
 /// A reload failed before anything was changed.
 pub const NOTHING_CHANGED: &str = "was not reloaded and nothing has changed";
 /// A session of the previous configuration was ended.

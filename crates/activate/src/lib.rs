@@ -17,7 +17,10 @@ mod kind;
 mod output;
 mod ownership;
 mod process;
+mod program;
 mod run_processes;
+mod spawner;
+mod spawner_main;
 pub mod unit;
 pub mod wol;
 
@@ -32,7 +35,10 @@ pub use error::{ActivationError, Operation};
 pub use kind::{ActivatorConfig, Kind, ListenerRule, Properties, Support};
 pub use ownership::{Owner, Verdict};
 pub use process::{command_line, reap_adopted};
+pub use program::{Program, Programs};
 pub use run_processes::RunProcesses;
+pub use spawner::{COMMAND as SPAWNER_COMMAND, ended as spawner_ended, start as start_spawner};
+pub use spawner_main::main as spawner_main;
 
 /// What an activator needs from its owner.
 #[derive(Clone)]

@@ -46,6 +46,7 @@ macro_rules! word {
 /// The default of each time span that is unlimited.
 pub(crate) const UNLIMITED: DefaultValue<TimeSpan> = word!(TimeSpan::Infinite, "infinity");
 
+pub(crate) const SANDBOX: DefaultValue<bool> = plain!(true);
 pub(crate) const SERVER_WEIGHT: DefaultValue<u32> = plain!(1);
 pub(crate) const SERVER_BACKUP: DefaultValue<bool> = plain!(false);
 pub(crate) const SERVER_DISABLED: DefaultValue<bool> = plain!(false);
@@ -90,6 +91,15 @@ impl DefaultValue<u32> {
 }
 
 impl ServiceConfig {
+    /// Returns the name of one of the servers in the log.
+    #[must_use]
+    pub fn server_name(&self, server: &ServerConfig) -> String {
+        match self.servers.as_slice() {
+            [_] => self.name.clone(),
+            _ => format!("{}/{}", self.name, server.name),
+        }
+    }
+
     /// Returns a service with these listeners and servers, and the default of every other key.
     pub fn new(name: String, listen: Vec<Listen>, servers: Vec<ServerConfig>) -> Self {
         let hold = Hold::default();

@@ -33,6 +33,21 @@ pub fn load(path: Option<&Path>, environment: Environment) -> ReadResult {
     load_from(path, path == default, environment)
 }
 
+/// Returns the paths of the files that [`load`] reads, and of the directory of single services.
+#[must_use]
+pub fn paths(path: Option<&Path>) -> Vec<PathBuf> {
+    let default = Path::new(DEFAULT);
+    let path = path.unwrap_or(default);
+    let mut paths = vec![path.to_owned()];
+    if path == default {
+        let directory = path.with_file_name(DIRECTORY);
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        paths.extend(entries.map(|entry| entry.path()));
+        paths.push(directory);
+    }
+    paths
+}
+
 fn load_from(path: &Path, with_directory: bool, environment: Environment) -> ReadResult {
     let file = path.to_owned();
     let read = within(Patience::usual(), path, move |current| Files::read(&file, with_directory, current));

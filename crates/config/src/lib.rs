@@ -51,7 +51,7 @@ use dormouse_log::Level;
 
 use admin::AdminDraft;
 pub use environment::{Environment, ProgramUser};
-pub use files::{DEFAULT, load};
+pub use files::{DEFAULT, load, paths};
 use layout::Layout;
 use model::{AdminConfig, Config};
 use places::Places;
@@ -136,6 +136,7 @@ impl Overrides {
         let services = config.services.iter().enumerate().flat_map(RequestedSocket::by_service_of_a_file);
         sockets::differ(&services.chain(builder.admin.wanted()).collect::<Vec<_>>(), report);
         config.log_level = builder.log_level.map(|(level, _)| level).or(config.log_level);
+        config.sandbox = builder.sandbox.map_or(config.sandbox, |(on, _)| on);
         config.drain_timeout = builder.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
         builder.admin.apply(&mut config.admin);
     }
@@ -146,6 +147,7 @@ impl Overrides {
 struct Builder {
     log_level: Option<(Level, Place)>,
     drain_timeout: Option<(TimeSpan, Place)>,
+    sandbox: Option<(bool, Place)>,
     admin: AdminDraft,
     services: Vec<Draft>,
     /// The place of the first service of each name.
@@ -187,6 +189,10 @@ impl Builder {
         if let Some(field) = section.get("drain_timeout") {
             let span = field.span(report);
             once(&mut self.drain_timeout, span, &field, report);
+        }
+        if let Some(field) = section.get("sandbox") {
+            let on = field.switch(report);
+            once(&mut self.sandbox, on, &field, report);
         }
         self.admin.read(&section, report);
         self.places.add_general(node);
@@ -248,6 +254,7 @@ impl Builder {
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),
+            sandbox: self.sandbox.map_or(defaults::SANDBOX.value, |(on, _)| on),
             admin,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };

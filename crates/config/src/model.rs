@@ -26,6 +26,8 @@ pub struct Config {
     /// How long open sessions may go on after SIGTERM, and after a reload has changed their service. `None`: not at all
     /// after SIGTERM, without a limit after a reload.
     pub drain_timeout: Option<TimeSpan>,
+    /// Whether the process restricts itself before it serves.
+    pub sandbox: bool,
     /// The control socket, the web server and the format of the log.
     pub admin: AdminConfig,
     /// The services, in the order of the file; their names are unique.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_core::name::is_name;
+
 use super::endpoint::To;
 use super::model::ServerConfig;
 use super::pool::{self, ServiceCheck};
@@ -170,10 +172,4 @@ pub(super) fn check_name(name: &str, place: &Place, report: &mut Report) {
         );
         report.error(place, message);
     }
-}
-
-/// Returns whether a name is valid for a service or a server.
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with(['.', '-'])
 }

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod control;
 pub mod dns;
 pub mod getopt;
+pub mod name;
 pub mod network;
 pub mod number;
 pub mod plural;

@@ -12,7 +12,7 @@ use rustix::thread::{
 };
 
 /// The user and the groups of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The user ID: real, effective and saved.
     pub uid: u32,

@@ -26,6 +26,7 @@ pub mod notify;
 pub mod pidfd;
 pub mod regular_file;
 pub mod resolve;
+pub mod seccomp;
 pub mod send_queue;
 pub mod sock_diag;
 pub mod spawn;

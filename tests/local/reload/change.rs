@@ -176,7 +176,7 @@ fn a_changed_activator_applies_from_the_next_start() {
     let to = place.port(0);
     let file = |exec: &str| {
         format!(
-            "[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n\
+            "sandbox = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n\
              idle = {{ stop = 'infinity', minimum_uptime = 0 }}\n"
         )
     };
@@ -201,7 +201,9 @@ fn a_failed_start_is_retried_at_once_after_its_correction() {
     let place = Place::new(1).unwrap();
     let (to, good) = (place.port(0), place.server_recording(0, "starts"));
     let file = |exec: &str| {
-        format!("[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n")
+        format!(
+            "sandbox = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n"
+        )
     };
     let scene = Scene::new(place, &file("/nonexistent/server")).unwrap();
     for _ in 0..2 {

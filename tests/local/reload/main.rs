@@ -4,4 +4,6 @@ mod admin_listeners;
 mod change;
 mod load;
 mod many_reloads;
+mod sandbox;
 mod scene;
+mod taken_over;

@@ -1,10 +1,11 @@
 //! Units that the user of the unit controls with the rules for polkit, and units that it does not.
 
+use std::fs;
 use std::process::Command;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::machine::{Machine, case, ensure};
-use dormouse_tests::{Result, messages};
+use dormouse_tests::{Failure, Result, messages};
 
 use super::debian13;
 use super::stage::{
@@ -30,6 +31,7 @@ fn life_cycle(machine: &Machine) -> Result<()> {
     for config in [WEB, &aliased] {
         stage.configure(config)?;
         stage.start()?;
+        restricted(&stage)?;
         for _ in 0..2 {
             ask(8080)?;
             stage.wait("web.service", "FreezerState", "frozen")?;
@@ -45,6 +47,23 @@ fn life_cycle(machine: &Machine) -> Result<()> {
         stage.wait("web.service", "ActiveState", "inactive")?;
     }
     Ok(())
+}
+
+/// Fails unless dormouse has restricted itself beyond the restrictions of its unit, which its spawner has.
+fn restricted(stage: &Stage<'_>) -> Result<()> {
+    let process = stage.machine.property(UNIT, "MainPID")?;
+    let children = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(children).doing(|| "list the children of dormouse".to_owned())?;
+    let spawner = children.split_whitespace().next().unwrap_or_default().to_owned();
+    let filters = |pid: &str| -> Result<u32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .doing(|| format!("read the status of {pid}"))?;
+        let field =
+            status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:")?.trim().parse().ok());
+        field.ok_or(Failure::Unexpected(status))
+    };
+    let (own, of_spawner) = (filters(&process)?, filters(&spawner)?);
+    ensure(own == of_spawner + 1, || format!("dormouse has {own} filters, and its spawner {of_spawner}"))
 }
 
 /// The rules are those of a configuration with one unit. dormouse, or whoever runs as its user, tries another one.

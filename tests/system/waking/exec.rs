@@ -39,8 +39,8 @@ fn a_process_limit_is_reported_with_a_remedy_and_recovers() {
     // A user without other processes, so that the limit applies only to this dormouse.
     let uid = 62_000 + std::process::id() % 1000;
     let scene = Scene::launch(Launch::dormouse().uid(uid), "well", &[]).unwrap();
-    // The main thread, and the thread that writes the log.
-    let threads = 2;
+    // The main thread, the thread that writes the log, and the spawner.
+    let threads = 3;
     let limit = |most: u64| limit_processes(&scene, uid, most);
     // First no additional process, then only the guard.
     for more in [0, 1] {
@@ -56,16 +56,22 @@ fn a_process_limit_is_reported_with_a_remedy_and_recovers() {
     scene.served_again("hello\n");
 }
 
-/// Runs prlimit as the user itself, because in some containers root may not do this.
+/// Limits dormouse and its spawner. Runs prlimit as the user itself, because in some containers root may not do this.
 #[track_caller]
 fn limit_processes(scene: &Scene, uid: u32, most: u64) {
+    let dormouse = scene.dormouse.pid();
+    let children = fs::read_to_string(format!("/proc/{dormouse}/task/{dormouse}/children")).unwrap();
+    let spawner = children.split_whitespace().next().unwrap_or_else(|| panic!("no spawner: {}", scene.log()));
+    for pid in [&dormouse.to_string(), spawner] {
+        limit_process(pid, uid, most);
+    }
+}
+
+#[track_caller]
+fn limit_process(pid: &str, uid: u32, most: u64) {
     let mut command = Command::new("setpriv");
     command.args([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()]);
-    command.args([
-        "prlimit".to_owned(),
-        format!("--pid={}", scene.dormouse.pid()),
-        format!("--nproc={most}:"),
-    ]);
+    command.args(["prlimit".to_owned(), format!("--pid={pid}"), format!("--nproc={most}:")]);
     let status = command.status().unwrap_or_else(|error| panic!("setpriv (package util-linux): {error}"));
     assert!(status.success(), "prlimit: {status}");
 }

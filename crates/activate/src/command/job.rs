@@ -1,15 +1,18 @@
 //! One run of one command, in a process group of its own.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::output::{Output, WorkloadLog};
-use crate::process::{OwnChild, Termination, new_command, spawn_failure};
+use crate::process::{Termination, new_command, spawn_failure};
+use crate::spawner::{Descriptors, Process, Startable, start_program};
 use crate::{ActivatorContext, LogLine};
 
 /// The time that the last output of a command may take to arrive.
@@ -61,47 +64,61 @@ impl CommandLog {
     }
 }
 
+/// A command of a service, which runs in a process group of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommandLaunch {
+    /// The name of the service.
+    pub(crate) service: String,
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
+}
+
+impl Startable for CommandLaunch {
+    const KIND: &'static str = "command";
+    const LEADS_GROUP: bool = true;
+
+    fn command(&self) -> Command {
+        let (program, arguments) =
+            self.argv.split_first().map_or(("".as_ref(), &[][..]), |(first, rest)| (first.as_os_str(), rest));
+        let mut command = new_command(program, &self.service);
+        command.args(arguments).process_group(0);
+        command
+    }
+}
+
 /// A running command. Dropping it kills its process group.
 #[derive(Debug)]
 pub(super) struct Job {
-    child: OwnChild,
-    /// Its process group. `None` when the command has ended.
-    group: Option<Pid>,
+    process: Process,
     output: Option<Output>,
 }
 
 impl Job {
     /// Starts a command. Its output goes to the log, if there is one.
-    pub(super) fn start(
+    pub(super) async fn start(
         argv: &[OsString],
         context: &ActivatorContext,
         log: Option<&CommandLog>,
     ) -> Result<Self, CommandEnd> {
-        let Some((program, arguments)) = argv.split_first() else {
+        let Some(program) = argv.first() else {
             return Err(CommandEnd::NotRun("the command is empty; name a program".to_owned()));
         };
-        let mut command = new_command(program, &context.name);
-        command.args(arguments).process_group(0).stdin(Stdio::null());
         let not_run = |error: io::Error| CommandEnd::NotRun(spawn_failure(program, None, &error));
-        let mut output = None;
-        if let Some(log) = log {
+        let (write, output) = if let Some(log) = log {
             let (write, read) = Output::start(log.log.clone()).map_err(not_run)?;
-            command.stdout(Stdio::from(write.try_clone().map_err(not_run)?)).stderr(Stdio::from(write));
-            output = Some(read);
+            (write, Some(read))
         } else {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
-        let child = OwnChild::start(&mut command).map_err(not_run)?;
-        let group = child.pid();
-        Ok(Self { child, group, output })
+            (File::options().write(true).open("/dev/null").map_err(not_run)?.into(), None)
+        };
+        let launch = CommandLaunch { service: context.name.clone(), argv: argv.to_vec() };
+        let descriptors = Descriptors { output: write, input: None };
+        let process = start_program(&launch, descriptors).await.map_err(not_run)?;
+        Ok(Self { process, output })
     }
 
     /// Waits for the end of the command. Cancelling this does not end the command.
     pub(super) async fn wait(&mut self, context: &ActivatorContext, log: &mut CommandLog) -> CommandEnd {
-        let status = self.child.wait().await;
-        // The command is reaped: its number, and that of its group, may mean others from now on.
-        self.group = None;
-        let termination = status.map(Termination::from);
+        let termination = self.process.wait().await;
         if let (false, Some(output)) =
             (termination.as_ref().is_ok_and(|termination| termination.is_success()), &mut self.output)
         {
@@ -126,7 +143,7 @@ impl Job {
         if let Ok(outcome) = timeout(limit, self.wait(context, log)).await {
             return outcome;
         }
-        self.signal(Signal::KILL);
+        self.process.kill_group();
         // A process that SIGKILL does not end hangs in the kernel. Nothing more can be done about it.
         let _ = timeout(KILL_AFTER, self.wait(context, log)).await;
         CommandEnd::TimedOut(limit)
@@ -134,20 +151,13 @@ impl Job {
 
     /// Sends SIGTERM to the command, and kills it if it does not end.
     pub(super) async fn terminate(mut self, context: &ActivatorContext, log: &mut CommandLog) {
-        self.signal(Signal::TERM);
+        self.process.terminate_group();
         self.wait_within(KILL_AFTER, context, log).await;
     }
 
     /// Lets the command run on.
-    pub(super) fn detach(mut self) {
-        self.group = None;
-    }
-
-    /// Signals the process group. The command is not reaped yet, so no other process and no other group has its number.
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, signal);
-        }
+    pub(super) fn detach(self) {
+        self.process.detach();
     }
 
     /// Keeps logging the output of background processes of the command, so that nothing has to wait for their end.
@@ -161,11 +171,5 @@ impl Job {
             return;
         }
         log.background.push(output);
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }

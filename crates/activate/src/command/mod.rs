@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
+pub(crate) use self::job::CommandLaunch;
 use self::job::{CommandEnd, CommandLog, Job};
 use crate::{ActivatorContext, Event, Operation, Request};
 
@@ -28,6 +29,12 @@ pub struct Commands {
 }
 
 impl Commands {
+    /// Returns all commands.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Vec<OsString>> {
+        let Self { start, stop, freeze, thaw, status } = self;
+        [start].into_iter().chain(stop).chain(freeze).chain(thaw).chain(status)
+    }
+
     /// Returns whether there is a command for an operation.
     pub(crate) fn has(&self, operation: Operation) -> bool {
         match operation {
@@ -49,7 +56,7 @@ impl fmt::Display for Commands {
 /// Returns whether a command exits with code 0 within `limit`. A command that takes longer is killed, also when the
 /// caller drops this future.
 pub async fn succeeds(argv: &[OsString], context: &ActivatorContext, limit: Duration) -> bool {
-    let Ok(mut job) = Job::start(argv, context, None) else { return false };
+    let Ok(mut job) = Job::start(argv, context, None).await else { return false };
     matches!(job.wait_within(limit, context, &mut CommandLog::new(context)).await, CommandEnd::Success)
 }
 

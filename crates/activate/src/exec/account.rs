@@ -6,6 +6,7 @@ use std::io;
 
 use dormouse_sys::identity::Identity;
 use dormouse_sys::users::{self, User};
+use serde::{Deserialize, Serialize};
 
 /// Shells of users who do not log in. As for systemd, a program does not get them as its `SHELL`.
 const NO_LOGIN: [&str; 6] =
@@ -14,16 +15,26 @@ const NO_LOGIN: [&str; 6] =
 const VARIABLES: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
 
 /// A user and the groups with which a program runs, and what its environment says about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Account {
     /// The name of the user; the number if it has no name.
     pub name: String,
     /// The IDs.
+    #[serde(with = "Ids")]
     pub identity: Identity,
     /// The home directory, unless it is / or missing.
     pub home: Option<OsString>,
     /// The login shell, unless it refuses logins.
     pub shell: Option<OsString>,
+}
+
+/// The fields of [`Identity`], as the spawner gets them.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Identity")]
+struct Ids {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
 }
 
 /// Why there is no such account. Its `Display` contains the remedy.

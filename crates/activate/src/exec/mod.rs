@@ -10,30 +10,37 @@ pub(crate) mod control_group;
 mod foreign;
 pub mod guard;
 mod handle;
+mod launch;
 mod notify_socket;
 mod own_user;
 mod protocol;
 mod running;
 mod sandbox;
+mod sweep;
 mod unavailable;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use dormouse_sys::identity::may_become_others;
 
 pub use self::account::{Account, AccountError};
+pub(crate) use self::launch::GuardLaunch;
+pub(crate) use self::notify_socket::SenderQuestion;
+pub use self::notify_socket::directories as notify_directories;
 use self::running::{AfterRun, Running};
 use self::sandbox::Reported;
 pub use self::sandbox::{Sandbox, Strict};
+pub(crate) use self::sweep::Sweep;
 use crate::output::WorkloadLog;
 use crate::{ActivationError, ActivatorContext, Event, Operation, Request};
 
 /// A program that dormouse starts as a child process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exec {
     /// The program and its arguments; never empty.
     pub argv: Vec<OsString>,
@@ -75,7 +82,7 @@ impl Exec {
 /// The first call counts.
 #[doc(hidden)]
 pub fn set_guard_program(program: PathBuf) {
-    handle::set_program(program);
+    launch::set_program(program);
 }
 
 /// Carries out requests until the channel of requests is closed.
@@ -92,7 +99,8 @@ pub(crate) async fn run(
         let request = if restart { Some(Request::Start) } else { requests.recv().await };
         restart = false;
         let event = match request {
-            Some(Request::Start) => match Running::start(&exec, &context, &log, &events, &mut reported) {
+            Some(Request::Start) => match Running::start(&exec, &context, &log, &events, &mut reported).await
+            {
                 Ok(running) => match running.drive(&mut requests).await {
                     AfterRun::Wait => continue,
                     AfterRun::Restart => {

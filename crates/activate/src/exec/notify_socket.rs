@@ -20,9 +20,11 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
-pub(super) use self::directory::remove;
+pub use self::directory::bases as directories;
 use self::directory::{SOCKET, create};
-use self::sender::belongs_to;
+pub(super) use self::directory::{is_own, remove};
+pub(crate) use self::sender::SenderQuestion;
+use crate::spawner::{Question as _, ask};
 
 /// The longest message that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -41,6 +43,8 @@ pub(super) struct NotifySocket {
     received: u32,
     /// The end of a pause.
     resume: Option<Instant>,
+    /// A message whose sender is not judged yet.
+    unjudged: Option<(Vec<u8>, Option<Credentials>)>,
 }
 
 /// A notification, as far as dormouse uses it.
@@ -61,6 +65,21 @@ pub(super) enum Message {
     Foreign { uid: u32, pid: Option<u32> },
 }
 
+/// Returns the path of the socket in its directory, the value of `NOTIFY_SOCKET`.
+pub(super) fn path_in(directory: &Path) -> PathBuf {
+    directory.join(SOCKET)
+}
+
+/// Returns whether a sender is a descendant of the guard. A spawner that has ended knows nothing: what this process may
+/// see decides then.
+async fn belongs_to(sender: &Credentials, guard: Pid, user: Option<u32>) -> bool {
+    let question = SenderQuestion::new(sender, guard, user);
+    match ask(question.clone()).await {
+        Ok(answer) => answer,
+        Err(_) => question.answer(),
+    }
+}
+
 impl NotifySocket {
     /// Opens a socket in a new directory for a program that is started as `user`, or as the user of dormouse.
     ///
@@ -71,12 +90,7 @@ impl NotifySocket {
         // A program of root may become another user by itself.
         let directory = create(own == 0 || user.is_some_and(|user| user != own))?;
         let socket = bind(&directory.join(SOCKET)).inspect_err(|_| remove(&directory))?;
-        Ok(Self { socket, directory, user, received: 0, resume: None })
-    }
-
-    /// Returns the path of the socket, the value of `NOTIFY_SOCKET`.
-    pub(super) fn path(&self) -> PathBuf {
-        self.directory.join(SOCKET)
+        Ok(Self { socket, directory, user, received: 0, resume: None, unjudged: None })
     }
 
     /// Returns the directory of the socket.
@@ -86,6 +100,21 @@ impl NotifySocket {
 
     /// Receives the next message for the program of this guard; `None` after an error of the socket. Cancel safe.
     pub(super) async fn receive(&mut self, guard: Option<Pid>) -> Option<Message> {
+        if self.unjudged.is_none() {
+            self.unjudged = Some(self.receive_unjudged().await?);
+        }
+        // It stays there until it is judged, because the caller may drop this.
+        let (message, sender) = self.unjudged.clone()?;
+        let message = self.judge(&message, sender, guard).await;
+        self.unjudged = None;
+        if matches!(message, Message::Foreign { .. }) {
+            // Any user may send, and to judge a sender takes time.
+            self.received = BURST;
+        }
+        Some(message)
+    }
+
+    async fn receive_unjudged(&mut self) -> Option<(Vec<u8>, Option<Credentials>)> {
         if self.received >= BURST && self.resume.is_none() {
             self.resume = Instant::now().checked_add(PAUSE);
         }
@@ -99,17 +128,12 @@ impl NotifySocket {
         let receive = || datagram::receive_from(socket, &mut message);
         let (length, sender) = socket.async_io(Interest::READABLE, receive).await.ok()?;
         self.received += 1;
-        let message = self.judge(message.get(..length).unwrap_or_default(), sender, guard);
-        if matches!(message, Message::Foreign { .. }) {
-            // Any user may send, and to judge a sender takes time.
-            self.received = BURST;
-        }
-        Some(message)
+        Some((message.get(..length).unwrap_or_default().to_vec(), sender))
     }
 
-    fn judge(&self, message: &[u8], sender: Option<Credentials>, guard: Option<Pid>) -> Message {
+    async fn judge(&self, message: &[u8], sender: Option<Credentials>, guard: Option<Pid>) -> Message {
         match (sender, guard) {
-            (Some(sender), Some(guard)) if belongs_to(&sender, guard, self.user) => {
+            (Some(sender), Some(guard)) if belongs_to(&sender, guard, self.user).await => {
                 Message::Notification(parse(message))
             }
             (Some(Credentials { uid, pid, .. }), _) => Message::Foreign { uid, pid },
@@ -169,7 +193,7 @@ mod tests {
         let socket = NotifySocket::open(None).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(socket.directory()), 0o711);
-        assert_eq!(mode(&socket.path()), 0o666);
+        assert_eq!(mode(&path_in(socket.directory())), 0o666);
         let directory = socket.directory().to_owned();
         drop(socket);
         assert!(!directory.exists());
@@ -179,11 +203,11 @@ mod tests {
     async fn only_descendants_of_the_guard_are_believed() {
         let mut socket = NotifySocket::open(None).unwrap();
         let sender = Sender::unbound().unwrap();
-        sender.send_to(b"READY=1", socket.path()).unwrap();
+        sender.send_to(b"READY=1", path_in(socket.directory())).unwrap();
         // The test stands in for the program, and its parent for the guard.
         let message = socket.receive(getppid()).await.unwrap();
         assert_eq!(message, Message::Notification(Notification { ready: true, status: None }));
-        sender.send_to(b"READY=1", socket.path()).unwrap();
+        sender.send_to(b"READY=1", path_in(socket.directory())).unwrap();
         let (uid, pid) = (rustix::process::getuid().as_raw(), Some(std::process::id()));
         let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
         let other_guard = Pid::from_raw(other.id().try_into().unwrap());
@@ -198,7 +222,7 @@ mod tests {
         let sender = Sender::unbound().unwrap();
         let start = Instant::now();
         for _ in 0..=BURST {
-            sender.send_to(b"STATUS=x", socket.path()).unwrap();
+            sender.send_to(b"STATUS=x", path_in(socket.directory())).unwrap();
             socket.receive(getppid()).await.unwrap();
         }
         assert!(start.elapsed() >= PAUSE, "{:?}", start.elapsed());

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 
 use self::finish::RunEnd;
 use super::foreign::ForeignMessages;
-use super::handle::{GuardHandle, GuardStart};
+use super::handle::GuardHandle;
+use super::launch::GuardLaunch;
 use super::notify_socket::{Message, Notification, NotifySocket};
-use super::protocol::{GuardArguments, GuardEvent, GuardRequest};
+use super::protocol::{GuardEvent, GuardRequest};
 use super::sandbox::Reported;
 use super::{Exec, failure};
 use crate::output::{Output, WorkloadLog};
-use crate::process::{Termination, environment, spawn_failure};
+use crate::process::{Termination, spawn_failure};
 use crate::run_processes::RunRoot;
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
@@ -73,7 +74,7 @@ pub(super) struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Starts a guard, which starts the program.
-    pub(super) fn start(
+    pub(super) async fn start(
         exec: &'a Exec,
         context: &'a ActivatorContext,
         log: &'a WorkloadLog,
@@ -87,36 +88,21 @@ impl<'a> Running<'a> {
                 "its directory {directory} does not exist; create it or set another"
             )));
         }
-        let account = exec.account();
-        let identity = account.map(|account| account.identity.clone());
-        let open = || NotifySocket::open(identity.as_ref().map(|identity| identity.uid));
+        let open = || NotifySocket::open(exec.account().map(|account| account.identity.uid));
         let notify_socket = exec.notify.then(open).transpose().map_err(|error| {
             failed(format!(
                 "cannot create its notification socket: {error}; set RuntimeDirectory=, or make /tmp writable"
             ))
         })?;
-        let mut environment = environment(&context.name);
-        if let Some(account) = account {
-            account.describe_in(&mut environment);
-        }
-        environment.extend(notify_socket.iter().map(|socket| ("NOTIFY_SOCKET".into(), socket.path().into())));
-        environment.extend(exec.environment.iter().cloned());
-        let arguments = GuardArguments {
-            service: context.name.clone(),
-            stop_timeout: context.stop_timeout,
-            descriptor_limit: dormouse_sys::fd_limit::inherited(),
-            identity,
-            notify_directory: notify_socket.as_ref().map(|socket| socket.directory().to_owned()),
-            confinement: exec.sandbox.confinement(exec.directory.as_deref()),
-            argv: exec.argv.clone(),
-        };
-        let start = |(pipe, output)| {
-            let directory = exec.directory.clone();
-            let guard = GuardHandle::start(GuardStart { arguments, environment, directory, output: pipe })?;
-            Ok((guard, output))
-        };
-        let (guard, output) =
-            Output::start(log.clone()).and_then(start).map_err(|error| failed(guard_failure(&error)))?;
+        let launch = GuardLaunch::new(
+            &context.name,
+            exec,
+            context.stop_timeout,
+            notify_socket.as_ref().map(NotifySocket::directory),
+        );
+        let cannot_start = |error| failed(guard_failure(&error));
+        let (pipe, output) = Output::start(log.clone()).map_err(cannot_start)?;
+        let guard = GuardHandle::start(launch, pipe).await.map_err(cannot_start)?;
         if let Some(pid) = guard.pid() {
             context.processes.set(RunRoot::Guard(pid));
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::account::Account;
 use super::protocol::Confinement;
 
@@ -27,7 +29,7 @@ pub(super) fn no_socket(user: u32, directory: &Path) -> String {
 }
 
 /// The confinement of a program.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sandbox {
     /// None: the program has the rights of its user.
     #[default]
@@ -37,7 +39,7 @@ pub enum Sandbox {
 }
 
 /// The strict confinement.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Strict {
     /// The user that belongs to this service alone. `None` where the configuration names the user.
     pub own_user: Option<Account>,

@@ -7,15 +7,17 @@
 
 mod control_group;
 mod proc;
+mod questions;
 
 use std::time::{Duration, Instant};
 
 use dormouse_core::sock_diag::InetSocket;
-use dormouse_sys::credentials::Credentials;
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
 use self::control_group::Numbers;
 use self::proc::Holds;
+pub(crate) use self::questions::{EvidentQuestion, GroupQuestion, JudgeQuestion, JudgeUnixQuestion};
 use crate::exec::guard::descendants_of;
 use crate::run_processes::{RunProcesses, RunRoot};
 use crate::{ActivatorConfig, container, unit};
@@ -46,7 +48,7 @@ const ENGINE_PROGRAMS: [&str; 12] = [
 ];
 
 /// Whose a socket is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It belongs to the workload, or to the manager or the engine of the workload.
     Own,
@@ -57,17 +59,17 @@ pub enum Verdict {
 }
 
 /// Who may listen for a workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner(Rule);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Rule {
     /// Any program.
     Anybody,
     /// The owner is unknown, for this reason.
     Unknown(String),
     /// The descendants of a guard. `None`: there is no guard, so nobody.
-    Descendants(Option<Pid>),
+    Descendants(Option<i32>),
     /// The processes in some control groups, and the programs of container engines that run as one of these users.
     Groups { groups: Vec<String>, engine_users: Vec<u32> },
 }
@@ -78,7 +80,7 @@ impl ActivatorConfig {
         let own = rustix::process::geteuid().as_raw();
         Owner(match self {
             Self::Exec(_) => Rule::Descendants(match processes.get() {
-                Some(RunRoot::Guard(pid)) => Some(pid),
+                Some(RunRoot::Guard(pid)) => Some(pid.as_raw_pid()),
                 _ => None,
             }),
             Self::Unit(unit) => {
@@ -93,7 +95,7 @@ impl ActivatorConfig {
                 engine_users.extend(container::engine_user(one));
                 let group = match processes.get() {
                     Some(RunRoot::Container { id, pid: Some(pid) }) => {
-                        proc::control_group(pid).and_then(|group| control_group::up_to(&group, &id))
+                        questions::container_group(pid, id).await
                     }
                     _ => None,
                 };
@@ -104,17 +106,40 @@ impl ActivatorConfig {
     }
 }
 
+/// A TCP socket, as far as its owner depends on it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Socket {
+    inode: Option<u32>,
+    uid: u32,
+    cookie: u64,
+    cgroup: Option<u64>,
+}
+
+impl From<&InetSocket> for Socket {
+    fn from(socket: &InetSocket) -> Self {
+        let InetSocket { inode, uid, cookie, cgroup, .. } = *socket;
+        Self { inode, uid, cookie, cgroup }
+    }
+}
+
+/// The user and the process that have made a UNIX socket listen.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Listener {
+    uid: u32,
+    pid: Option<u32>,
+}
+
 impl Owner {
-    /// Returns whether a TCP socket certainly belongs to the workload, without a long search: one of its first processes
-    /// has the socket among its first descriptors. So it is for programs that have just started.
-    pub fn is_evident(&self, socket: &InetSocket) -> bool {
+    /// Returns whether one of the workload's first processes has the socket among its first descriptors.
+    fn is_evident(&self, socket: &Socket) -> bool {
         let (Rule::Descendants(guard), Some(inode)) = (&self.0, socket.inode) else { return false };
         let few = descendants(*guard).into_iter().take(EVIDENT_PROCESSES);
         few.into_iter().any(|pid| proc::holds(pid, inode, EVIDENT_DESCRIPTORS) == Holds::Yes)
     }
 
-    /// Returns whose a TCP socket is. Reads /proc, and may take as long as the search of all processes.
-    pub fn judge(&self, socket: &InetSocket) -> Verdict {
+    /// Returns whose a TCP socket is. Reads /proc, and may take as long as the search of all processes. `dormouse` is the
+    /// number of dormouse itself.
+    fn judge(&self, socket: &Socket, dormouse: u32) -> Verdict {
         let Some(inode) = socket.inode else {
             return Verdict::Unknown("no process has the socket".to_owned());
         };
@@ -122,13 +147,14 @@ impl Owner {
             Rule::Anybody => Verdict::Own,
             Rule::Unknown(reason) => Verdict::Unknown(reason.clone()),
             Rule::Descendants(guard) => judge_descendants(*guard, inode, socket.uid),
-            Rule::Groups { groups, engine_users } => judge_groups(groups, engine_users, inode, socket),
+            Rule::Groups { groups, engine_users } => {
+                judge_groups(groups, engine_users, inode, socket, dormouse)
+            }
         }
     }
 
-    /// Returns whose the listener of a UNIX socket is, by the credentials that it had when it began to listen. Only the
-    /// processes that dormouse starts itself are judged: other workloads have directories of their own.
-    pub fn judge_unix(&self, listener: Credentials) -> Verdict {
+    /// Returns whose the listener of a UNIX socket is.
+    fn judge_unix(&self, listener: Listener) -> Verdict {
         let Rule::Descendants(guard) = &self.0 else { return Verdict::Own };
         let own = descendants(*guard);
         // A program that becomes a daemon after it listens has left its number to nobody.
@@ -150,12 +176,12 @@ impl Owner {
     }
 }
 
-fn descendants(guard: Option<Pid>) -> Vec<u32> {
-    let all = guard.map(descendants_of).unwrap_or_default();
+fn descendants(guard: Option<i32>) -> Vec<u32> {
+    let all = guard.and_then(Pid::from_raw).map(descendants_of).unwrap_or_default();
     all.iter().filter_map(|pid| u32::try_from(pid.as_raw_pid()).ok()).collect()
 }
 
-fn judge_descendants(guard: Option<Pid>, inode: u32, uid: u32) -> Verdict {
+fn judge_descendants(guard: Option<i32>, inode: u32, uid: u32) -> Verdict {
     let mut unreadable = Vec::new();
     for pid in descendants(guard) {
         match proc::holds(pid, inode, usize::MAX) {
@@ -182,7 +208,13 @@ fn judge_descendants(guard: Option<Pid>, inode: u32, uid: u32) -> Verdict {
     })
 }
 
-fn judge_groups(groups: &[String], engine_users: &[u32], inode: u32, socket: &InetSocket) -> Verdict {
+fn judge_groups(
+    groups: &[String],
+    engine_users: &[u32],
+    inode: u32,
+    socket: &Socket,
+    dormouse: u32,
+) -> Verdict {
     let mut numbers = Numbers::default();
     for group in groups {
         numbers.add(group);
@@ -200,7 +232,7 @@ fn judge_groups(groups: &[String], engine_users: &[u32], inode: u32, socket: &In
             && proc::users(pid).get(1).is_some_and(|uid| engine_users.contains(uid))
     };
     // Dormouse itself: the address may be that of another service.
-    let is_own = |pid: u32| pid == std::process::id() || in_groups(pid) || is_engine(pid);
+    let is_own = |pid: u32| pid == dormouse || in_groups(pid) || is_engine(pid);
     // All holders are asked: a stranger may send a copy of its socket to a program that receives descriptors.
     match search.holders.iter().find(|pid| !is_own(**pid)) {
         Some(stranger) => return Verdict::Stranger(proc::describe(*stranger, socket.uid)),
@@ -214,7 +246,7 @@ fn judge_groups(groups: &[String], engine_users: &[u32], inode: u32, socket: &In
 /// Returns whose a socket is if no process that may be seen holds it. The kernel names its user and its control group to
 /// everybody. They decide alone where the search was cut off, too: a stranger who makes the search slow gains nothing.
 fn without_holder(
-    socket: &InetSocket,
+    socket: &Socket,
     groups: &[String],
     numbers: &Numbers,
     engine_users: &[u32],
@@ -248,128 +280,4 @@ fn a_process_of(uid: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use dormouse_core::sock_diag::TcpState;
-    use std::net::{SocketAddr, TcpListener};
-
-    fn socket(listener: &TcpListener) -> InetSocket {
-        let found = dormouse_sys::sock_diag::listeners(listener.local_addr().unwrap()).unwrap();
-        let [one] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!(one.state, TcpState::Listen);
-        *one
-    }
-
-    #[test]
-    fn a_socket_of_no_descendant_belongs_to_a_stranger_who_is_named() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // This process is none of its own descendants.
-        for guard in [None, Some(rustix::process::getpid())] {
-            let Verdict::Stranger(name) = Owner(Rule::Descendants(guard)).judge(&socket(&listener)) else {
-                panic!("not a stranger")
-            };
-            assert!(name.starts_with(&format!("process {} (", std::process::id())), "{name}");
-        }
-        let parent = rustix::process::getppid();
-        assert_eq!(Owner(Rule::Descendants(parent)).judge(&socket(&listener)), Verdict::Own);
-    }
-
-    /// Another process that listens, until it is dropped.
-    struct Other(std::process::Child, InetSocket);
-
-    impl Other {
-        fn listen(name: &str) -> Self {
-            use std::io::{BufRead as _, BufReader};
-            // python3 may be a script that starts another program, so the process names itself.
-            let script = "import socket, sys; open('/proc/self/comm', 'w').write(sys.argv[1]); \
-                          s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()";
-            let mut command = std::process::Command::new("python3");
-            command.args(["-c", script, name]);
-            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            let address = SocketAddr::from(([127, 0, 0, 1], line.trim().parse().unwrap()));
-            let found = dormouse_sys::sock_diag::listeners(address).unwrap();
-            Self(child, found[0])
-        }
-    }
-
-    impl Drop for Other {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    #[test]
-    fn only_an_engine_and_dormouse_listen_outside_the_groups_of_a_workload() {
-        let own = rustix::process::geteuid().as_raw();
-        let judged = |other: &Other, user| {
-            let groups = vec!["/no/such.service".to_owned()];
-            Owner(Rule::Groups { groups, engine_users: vec![user] }).judge(&other.1)
-        };
-        let stranger = Other::listen("python3");
-        let Verdict::Stranger(name) = judged(&stranger, own) else { panic!("not a stranger") };
-        assert!(name.starts_with(&format!("process {} (python3", stranger.0.id())), "{name}");
-        let engine = Other::listen("docker-proxy");
-        assert_eq!(judged(&engine, own), Verdict::Own);
-        // Any program may call itself like that, but not as the user of the engine.
-        assert!(matches!(judged(&engine, own + 1), Verdict::Stranger(_)));
-    }
-
-    #[test]
-    fn the_user_and_the_group_decide_where_no_holder_is_seen() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let engine = 1000;
-        let mut numbers = Numbers::default();
-        numbers.known.insert(7);
-        let verdict = |uid, cgroup, is_cut_off, numbers: &Numbers| {
-            let socket = InetSocket { uid, cgroup, ..socket(&listener) };
-            without_holder(&socket, &["/web.service".to_owned()], numbers, &[0, engine], is_cut_off)
-        };
-        for is_cut_off in [false, true] {
-            assert_eq!(verdict(0, Some(8), is_cut_off, &numbers), Verdict::Own);
-            // The engine of another user, whose processes are hidden.
-            for unknown in
-                [verdict(engine, Some(8), is_cut_off, &numbers), verdict(1001, None, is_cut_off, &numbers)]
-            {
-                let Verdict::Unknown(reason) = unknown else { panic!("{unknown:?}") };
-                assert_eq!(reason.contains("cut off after 2 s"), is_cut_off, "{reason}");
-            }
-            let Verdict::Stranger(name) = verdict(1001, Some(8), is_cut_off, &numbers) else {
-                panic!("not a stranger")
-            };
-            assert!(name.starts_with("a process of uid 1001"), "{name}");
-            assert_eq!(name.contains("cut off after 2 s"), is_cut_off, "{name}");
-        }
-        numbers.is_cut_off = true;
-        assert!(matches!(verdict(1001, Some(8), false, &numbers), Verdict::Unknown(_)));
-    }
-
-    #[test]
-    fn dormouse_itself_and_anybody_may_listen_where_the_rule_says_so() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let rule = Rule::Groups { groups: Vec::new(), engine_users: Vec::new() };
-        assert_eq!(Owner(rule).judge(&socket(&listener)), Verdict::Own);
-        let unknown = Owner(Rule::Unknown("because".to_owned()));
-        assert_eq!(unknown.judge(&socket(&listener)), Verdict::Unknown("because".to_owned()));
-        assert_eq!(Owner(Rule::Anybody).judge(&socket(&listener)), Verdict::Own);
-    }
-
-    #[test]
-    fn a_unix_listener_is_judged_by_its_process_and_user() {
-        let own = std::process::id();
-        let parent = Owner(Rule::Descendants(rustix::process::getppid()));
-        let nobody = Owner(Rule::Descendants(None));
-        let uid = rustix::process::geteuid().as_raw();
-        let listener = |uid, pid| Credentials { uid, gid: 0, pid };
-        assert_eq!(parent.judge_unix(listener(uid, Some(own))), Verdict::Own);
-        // The process has ended, and the user is that of a descendant.
-        assert_eq!(parent.judge_unix(listener(uid, Some(u32::MAX))), Verdict::Own);
-        assert!(matches!(parent.judge_unix(listener(uid + 1, None)), Verdict::Stranger(_)));
-        assert!(matches!(nobody.judge_unix(listener(uid, Some(own))), Verdict::Stranger(_)));
-        // The number of a process that another user's listener came from is now that of a descendant.
-        assert!(matches!(parent.judge_unix(listener(64_321, Some(own))), Verdict::Stranger(_)));
-    }
-}
+mod tests;

@@ -28,9 +28,14 @@ const PRIVATE_PREFIXES: [&str; 4] = ["LISTEN_", "WATCHDOG_", "MEMORY_PRESSURE_",
 
 /// Returns the environment of dormouse without its private variables, with the name of the service added.
 pub(crate) fn environment(service: &str) -> Vec<(OsString, OsString)> {
-    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_private(name)).collect();
+    let mut variables = base_environment();
     variables.push(("DORMOUSE_SERVICE".into(), service.into()));
     variables
+}
+
+/// Returns the environment of dormouse without its private variables.
+pub(crate) fn base_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| !is_private(name)).collect()
 }
 
 fn is_private(name: &OsStr) -> bool {

@@ -10,23 +10,22 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use rustix::io::Errno;
-use tokio::process::Command;
 
 pub(crate) use self::children::children;
-pub(crate) use self::environment::environment;
+pub(crate) use self::environment::{base_environment, environment};
 pub(crate) use self::held::{HeldProcess, parse_pid, parse_stat};
-pub(crate) use self::own_child::OwnChild;
 pub use self::own_child::reap_adopted;
+pub(crate) use self::own_child::{LastingChild, OwnChild};
 
 /// Returns a command that inherits neither the private variables nor the raised descriptor limit of dormouse.
 pub(crate) fn new_command(program: &OsStr, service: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(environment(service));
-    dormouse_sys::fd_limit::restore_for(command.as_std_mut());
-    dormouse_sys::identity::drop_inherited_capabilities(command.as_std_mut());
+    dormouse_sys::fd_limit::restore_for(&mut command);
+    dormouse_sys::identity::drop_inherited_capabilities(&mut command);
     command
 }
 
@@ -106,6 +105,10 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
 /// Describes why a program could not be started, and what the user can do about it. `user` is the user that the program
 /// runs as, if it is not that of dormouse.
 pub(crate) fn spawn_failure(program: &OsStr, user: Option<&str>, error: &io::Error) -> String {
+    if error.raw_os_error().is_none() {
+        // It does not come from the system, and contains its remedy.
+        return error.to_string();
+    }
     let path = program.as_bytes().contains(&b'/');
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let remedy = match (errno, user) {

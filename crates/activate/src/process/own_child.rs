@@ -5,7 +5,7 @@
 //! others are left to the code that waits for them.
 
 use std::io;
-use std::process::ExitStatus;
+use std::process::{self, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
@@ -55,11 +55,10 @@ impl OwnChild {
         status
     }
 
-    /// Kills the child, and waits for its end.
-    pub(crate) async fn kill(&mut self) {
+    /// Sends SIGKILL to the child, unless it was reaped.
+    pub(crate) fn kill(&mut self) {
         if let Some((child, _)) = &mut self.0 {
             let _ = child.start_kill();
-            let _ = self.wait().await;
         }
     }
 }
@@ -72,6 +71,39 @@ impl Drop for OwnChild {
             forget(pid);
         });
     }
+}
+
+/// A child that lives as long as this process, and is started before there is an event loop.
+#[derive(Debug)]
+pub(crate) struct LastingChild(process::Child);
+
+impl LastingChild {
+    /// Starts a command.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(crate) fn start(command: &mut process::Command) -> io::Result<Self> {
+        let mut started = started();
+        let child = command.spawn()?;
+        started.extend(pid_of(&child));
+        Ok(Self(child))
+    }
+
+    /// Waits for the end of the child. Blocks.
+    ///
+    /// # Errors
+    /// When the child was reaped already.
+    pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.0.wait();
+        if let Some(pid) = pid_of(&self.0) {
+            forget(pid);
+        }
+        status
+    }
+}
+
+fn pid_of(child: &process::Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 fn forget(pid: Pid) {

@@ -1,6 +1,7 @@
 //! The keys at the top of a file, in the order of the manual.
 
-use super::{Key, SPAN, TEXT, TEXTS, flagged, key};
+use super::{Key, SPAN, SWITCH, TEXT, TEXTS, flagged, key};
+use crate::defaults;
 
 /// The keys at the top of a file, in the order of the manual.
 pub const TOP: &[Key] = &[
@@ -16,6 +17,14 @@ pub const TOP: &[Key] = &[
                  ends them at once. When a reload changes or removes a service, its old sessions go on for this \
                  time, too.",
         ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
+    },
+    Key {
+        default: defaults::SANDBOX.text,
+        manual: "Before serving, restrict the process of dormouse as far as the kernel supports it: to the directories of the \
+                 configuration (Landlock) and without system calls that it never makes (seccomp), and write no core \
+                 dumps. What dormouse starts is not restricted. A reload that needs another directory, for a UNIX \
+                 socket, or brings another program, command or user is refused until a restart. Changes at a restart.",
+        ..flagged("sandbox", "--no-sandbox", SWITCH, "false")
     },
     Key {
         default: "\"text\"",

@@ -10,7 +10,7 @@ use dormouse_proxy::listener::{Listener, OpenError};
 use tokio::task::JoinHandle;
 
 use super::acceptor::BATCH;
-use super::{Running, http, socket, usual};
+use super::{Running, http, socket, usual_address};
 
 /// The default mode of the control socket: only the user of dormouse may connect.
 const MODE: u32 = 0o600;
@@ -84,7 +84,7 @@ impl AdminListeners {
                 options.file.mode.get_or_insert(MODE);
                 Some(Endpoint { address: address.clone(), options, configured: true })
             }
-            Control::Usual => usual(|name| std::env::var_os(name)).map(|address| {
+            Control::Usual => usual_address().map(|address| {
                 let mut options = ListenOptions::default();
                 options.file.mode = Some(MODE);
                 Endpoint { address, options, configured: false }

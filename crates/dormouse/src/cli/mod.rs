@@ -74,8 +74,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, passed: PassedFds) -> ExitC
         Some(verb) if steer::VERBS.contains(&verb) => steer::run(verb, args),
         Some("proxy") => proxy::run(&argv0, args, passed),
         Some("demo") => plain::demo(args, passed),
-        // Internal: the demo starts its server, and dormouse its guard processes, with these two.
+        // Internal: the demo starts its server, and dormouse its spawner and its guards, with these three.
         Some(crate::demo::SERVER) => end(crate::demo::serve(Path::new(&args.next().unwrap_or_default()))),
+        Some(dormouse_activate::SPAWNER_COMMAND) => dormouse_activate::spawner_main(),
         Some("guard") => dormouse_activate::exec::guard::main(args),
         Some("help" | "-h" | "--help") => match plain::help(args) {
             Ok(command) => run([argv0, command, "--help".into()], passed),

@@ -15,13 +15,14 @@ use super::proxy::fail_with;
 use super::run_config::{Request, parse};
 use super::run_flags::RUN;
 use super::{ProblemList, out};
+use crate::sandbox::Sandbox;
 use crate::supervisor::{LoadedConfig, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let outcome = match parse(args.clone().into_iter(), Environment::current()) {
+    let (outcome, file) = match parse(args.clone().into_iter(), Environment::current()) {
         Request::Help => return out::print(help()),
-        Request::Serve(outcome) => *outcome,
+        Request::Serve(outcome, file) => (*outcome, file),
     };
     if !outcome.warnings.is_empty() {
         let warnings = outcome.warnings.iter().map(|warning| format!("{warning} (warning)"));
@@ -30,7 +31,15 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
     match outcome.result {
         Ok(config) => {
             let names: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
-            match crate::supervisor::run(config, Arc::new(move || reread(&args)), passed) {
+            // Threads that start later are restricted, too. Those that have read the configuration only end.
+            let sandbox = match config.sandbox.then(|| Sandbox::enter(&config, file.as_deref())).transpose() {
+                Ok(sandbox) => sandbox,
+                Err(error) => {
+                    let hint = "--no-sandbox, or sandbox = false, starts without restrictions";
+                    return fail_with([format_args!("{error}; {hint}")], Errno::AGAIN, exit::OSERR);
+                }
+            };
+            match crate::supervisor::run(config, Arc::new(move || reread(&args, sandbox.as_ref())), passed) {
                 Ok(()) => {
                     // The log of a service manager reports the end itself.
                     if io::stderr().is_terminal() {
@@ -48,24 +57,36 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
     }
 }
 
-/// Reads the arguments and the file that they name again.
-fn reread(args: &[OsString]) -> LoadedConfig {
-    let Request::Serve(outcome) = parse(args.iter().cloned(), Environment::current()) else {
+/// Reads the arguments and the file that they name again. What the sandbox does not allow is an error.
+fn reread(args: &[OsString], sandbox: Option<&Sandbox>) -> LoadedConfig {
+    if let Err(beyond) = sandbox.map_or(Ok(()), Sandbox::allows_files) {
+        return LoadedConfig { result: Err(beyond.to_string()), warnings: Vec::new() };
+    }
+    let Request::Serve(outcome, _) = parse(args.iter().cloned(), Environment::current()) else {
         return LoadedConfig {
             result: Err("the command line only asks for the help".to_owned()),
             warnings: Vec::new(),
         };
     };
+    let mut warnings: Vec<_> = outcome.warnings.iter().map(ToString::to_string).collect();
+    if outcome.result.as_ref().is_ok_and(|config| config.sandbox != sandbox.is_some()) {
+        warnings.push("sandbox: changes at a restart of dormouse".to_owned());
+    }
     LoadedConfig {
-        result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()),
-        warnings: outcome.warnings.iter().map(ToString::to_string).collect(),
+        result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()).and_then(|config| {
+            match sandbox.map_or(Ok(()), |sandbox| sandbox.allows(&config)) {
+                Ok(()) => Ok(config),
+                Err(beyond) => Err(beyond.to_string()),
+            }
+        }),
+        warnings,
     }
 }
 
 fn help() -> String {
     format!(
         "dormouse run [--config=FILE] [--log-level=LEVEL] [--log=FORMAT] [--control=PATH] [--http=ADDRESS]\n\
-         \x20            [--http-host=NAME] [--drain-timeout=SPAN]\n\
+         \x20            [--http-host=NAME] [--drain-timeout=SPAN] [--no-sandbox]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
          Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
          as soon as the workload answers, and stop the workload when no client needs it.\n\n\

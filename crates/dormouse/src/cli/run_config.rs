@@ -17,7 +17,8 @@ use super::run_hints;
 #[derive(Debug)]
 pub(super) enum Request {
     Help,
-    Serve(Box<ReadResult>),
+    /// Serve this configuration, which comes from this file if one was named.
+    Serve(Box<ReadResult>, Option<PathBuf>),
 }
 
 /// Reads the arguments, and the file that they name.
@@ -43,7 +44,8 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>, environment: Environme
             given.report.error(&Place::flag(""), message);
         }
     }
-    Request::Serve(Box::new(given.finish(environment)))
+    let file = given.config.clone();
+    Request::Serve(Box::new(given.finish(environment)), file)
 }
 
 fn refuse(report: Report) -> ReadResult {
@@ -81,17 +83,18 @@ impl Given {
                 return;
             }
         };
-        if !matches!(definition.flag, RunFlag::General(_) | RunFlag::RepeatedGeneral(_)) {
+        if !matches!(
+            definition.flag,
+            RunFlag::General(_) | RunFlag::RepeatedGeneral(_) | RunFlag::GeneralSwitch(..)
+        ) {
             self.service_flags.push(long);
         }
         let node = |value| Node { place: place.clone(), value };
         match definition.flag {
             RunFlag::Help | RunFlag::Config => {}
             RunFlag::Name => self.name = Some(text),
-            RunFlag::General(name) => {
-                self.general.retain(|(other, _)| other != name);
-                self.general.push((name.to_owned(), node(Value::Text(text))));
-            }
+            RunFlag::General(name) => set(&mut self.general, name, node(Value::Text(text))),
+            RunFlag::GeneralSwitch(name, on) => set(&mut self.general, name, node(Value::Switch(on))),
             RunFlag::RepeatedGeneral(name) => {
                 let list = node(Value::List(vec![node(Value::Text(text))]));
                 set(&mut self.general, name, list);
@@ -186,7 +189,7 @@ mod tests {
             args.iter().map(OsString::from),
             Environment { system_units: false, programs: ProgramUser::Other },
         ) {
-            Request::Serve(outcome) => *outcome,
+            Request::Serve(outcome, _) => *outcome,
             Request::Help => panic!("help"),
         }
     }

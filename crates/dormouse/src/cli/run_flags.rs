@@ -17,6 +17,8 @@ pub(crate) enum RunFlag {
     General(&'static str),
     /// A key at the top of a file, which may be given several times.
     RepeatedGeneral(&'static str),
+    /// A switch at the top of a file, with this value.
+    GeneralSwitch(&'static str, bool),
     /// A key of the service.
     Key(&'static str),
     /// A key of the service, which may be given several times.
@@ -33,6 +35,7 @@ impl RunFlag {
         match self {
             Self::General(path)
             | Self::RepeatedGeneral(path)
+            | Self::GeneralSwitch(path, _)
             | Self::Key(path)
             | Self::Repeated(path)
             | Self::Switch(path, _)
@@ -67,7 +70,7 @@ impl Definition<RunFlag> {
     /// Returns the value that applies without the flag, if the key has one.
     pub(crate) fn default(&self) -> Option<String> {
         match self.flag {
-            RunFlag::Switch(..) => Some("off".to_owned()),
+            RunFlag::Switch(..) | RunFlag::GeneralSwitch(..) => Some("off".to_owned()),
             // The texts of these contain it.
             RunFlag::Word(..) | RunFlag::Help | RunFlag::Config | RunFlag::Name => None,
             RunFlag::General(_) | RunFlag::RepeatedGeneral(_) | RunFlag::Key(_) | RunFlag::Repeated(_) => {
@@ -107,7 +110,7 @@ const fn key(
 /// The flags of `dormouse run`.
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
-        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http=, --http-host= and --drain-timeout= are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http=, --http-host=, --drain-timeout= and --no-sandbox are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
         ..flag(
             RunFlag::Config,
             "config",
@@ -337,6 +340,15 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         "SPAN",
         &["On SIGTERM let open sessions go on for this long"],
     ),
+    Definition {
+        manual: "Do not restrict dormouse itself to the directories and programs of the configuration (Landlock) and to the system calls that it needs (seccomp).",
+        ..flag(
+            RunFlag::GeneralSwitch("sandbox", false),
+            "no-sandbox",
+            "",
+            &["Do not restrict the directories and the system calls of dormouse"],
+        )
+    },
     flag(
         RunFlag::General("log_level"),
         "log-level",

@@ -25,13 +25,14 @@ mod wake_state;
 
 use dormouse_config::model::Config;
 use dormouse_core::timespan::TimeSpan;
-use dormouse_log::Log;
+use dormouse_log::{Level, Log};
 use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::server::{
     DrainEnd, HangupSignals, ListenerFailed, READY, Signals, StatusNote, background, block_on, drain,
     end_sessions, extend_stop_timeout, report_status_and, watchdog,
 };
 use dormouse_sys::notify::Notifier;
+use tokio::task::JoinSet;
 
 pub use error::{CAPABILITIES_REMEDY, RunError, USER_REMEDY, exit};
 use reload::Reload;
@@ -74,6 +75,7 @@ async fn serve(
     let mut supervisor = Supervisor::new(&config, passed, Notifier::from_env(), &log)?;
     supervisor.start(config).await?;
     ready(&supervisor.listener_names());
+    let _spawner = watch_spawner(&log);
     let _background = background();
     if let Some(manager) = &manager {
         manager.send_blocking(READY);
@@ -111,6 +113,24 @@ async fn serve(
     end_sessions(sessions, &fd_limits, &log).await;
     log.flush();
     served.map_err(|ListenerFailed { name, error }| RunError::Listener { name, error })
+}
+
+/// Reports the end of the spawner, which nothing but a signal from outside ends. Programs that run have their guards, and
+/// go on. A restricted process cannot start another spawner.
+fn watch_spawner(log: &Log) -> JoinSet<()> {
+    let log = log.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let how = dormouse_activate::spawner_ended().await;
+        log.line(
+            Level::Err,
+            format_args!(
+                "The spawner, which starts programs for dormouse, has ended: {how}. What runs goes on, and nothing can \
+                 be started until dormouse is restarted."
+            ),
+        );
+    });
+    tasks
 }
 
 /// Serves and reloads until a signal asks for the end, or a listener fails.

@@ -93,10 +93,7 @@ fn wakeable_server(
     registry: &mut Registry,
 ) -> Option<(Arc<WakeableServer>, KeepAlive)> {
     let wake = server.wake.as_ref()?;
-    let name = match config.servers.as_slice() {
-        [_] => config.name.clone(),
-        _ => format!("{}/{}", config.name, server.name),
-    };
+    let name = config.server_name(server);
     let before = config.servers.iter().take(number).filter(|other| other.to == server.to);
     let id = ServerId { service: config.name.clone(), to: server.to.to_string(), number: before.count() };
     let settings = ActivationSettings {

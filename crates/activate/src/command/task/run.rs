@@ -26,7 +26,7 @@ impl Task {
         limit: Option<Duration>,
         log_output: bool,
     ) -> RunResult {
-        let mut job = match Job::start(argv, &self.context, log_output.then_some(&self.output)) {
+        let mut job = match Job::start(argv, &self.context, log_output.then_some(&self.output)).await {
             Ok(job) => job,
             Err(outcome) => return RunResult::Finished(outcome),
         };
@@ -58,7 +58,7 @@ impl Task {
     /// Runs a command that no request interrupts. Returns why it failed; `None` after a success.
     pub(super) async fn run_to_end(&mut self, argv: Option<Vec<OsString>>, purpose: &str) -> Option<String> {
         let argv = argv?;
-        let outcome = match Job::start(&argv, &self.context, Some(&self.output)) {
+        let outcome = match Job::start(&argv, &self.context, Some(&self.output)).await {
             Ok(mut job) => job.wait_within(self.context.stop_timeout, &self.context, &mut self.output).await,
             Err(outcome) => outcome,
         };

@@ -23,7 +23,7 @@ impl Task {
         if self.state == State::Stopped {
             self.thaw_if_frozen().await;
         }
-        let runs = match Job::start(&status, &self.context, None) {
+        let runs = match Job::start(&status, &self.context, None).await {
             Ok(mut job) => tokio::select! {
                 outcome = job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.output) => self.interpret_status(outcome),
                 request = self.requests.recv() => return Some(request),
@@ -75,7 +75,7 @@ impl Task {
         let Some(status) = self.commands.status.clone() else { return };
         let mut pause = MIN_PAUSE;
         loop {
-            let outcome = match Job::start(&status, &self.context, None) {
+            let outcome = match Job::start(&status, &self.context, None).await {
                 Ok(mut job) => job.wait_within(STATUS_TIMEOUT, &self.context, &mut self.output).await,
                 Err(outcome) => outcome,
             };

@@ -38,8 +38,16 @@ pub(in super::super) fn remove(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Returns the directories to try, in this order.
-fn bases() -> Vec<PathBuf> {
+/// Returns whether a directory has the name of one that [`create`] has created.
+pub(in super::super) fn is_own(directory: &Path) -> bool {
+    let name = directory.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
+    number.len() == 32 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Returns the directories in which those of notification sockets may be, in the order in which they are tried.
+#[must_use]
+pub fn bases() -> Vec<PathBuf> {
     let root = geteuid().is_root();
     // The temporary directory of root's environment may be anybody's.
     let variables: &[&str] =
@@ -123,6 +131,11 @@ mod tests {
         let base = TempDir::new().unwrap();
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let name = || create_in(base.path(), false).unwrap();
-        assert_ne!(name(), name());
+        let first = name();
+        assert!(is_own(&first));
+        assert_ne!(first, name());
+        for other in ["/run/dormouse-notify-1", "/run/postgresql", "/", "/run/dormouse-notify-/.."] {
+            assert!(!is_own(other.as_ref()), "{other}");
+        }
     }
 }

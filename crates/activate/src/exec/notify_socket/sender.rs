@@ -4,34 +4,57 @@ use std::fs;
 
 use dormouse_sys::credentials::Credentials;
 use rustix::process::{Pid, geteuid};
+use serde::{Deserialize, Serialize};
 
 use crate::process::{HeldProcess, parse_pid};
+use crate::spawner::Question;
 
 /// The number of steps from a process to its parent that are tried. Each costs reads in /proc, and any user may send.
 const MAX_STEPS: u32 = 32;
 /// The number of the guard's children that are looked at.
 const MAX_CHILDREN: usize = 64;
 
-/// Returns whether a sender is a descendant of the guard.
+/// The question whether the sender of a message is a descendant of the guard.
 ///
 /// Many senders, such as systemd-notify in a script, have ended by then. They count by their user: dormouse's, `user`, or
 /// that of a child of the guard. Such a user can make a process of the program send anything.
-pub(super) fn belongs_to(sender: &Credentials, guard: Pid, user: Option<u32>) -> bool {
-    match sender_process(sender) {
-        Some(process) => is_descendant(process, guard),
-        None => {
-            [Some(0), Some(geteuid().as_raw()), user].contains(&Some(sender.uid))
-                || children_of(guard).iter().any(|child| users(child).contains(&sender.uid))
-        }
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SenderQuestion {
+    uid: u32,
+    pid: Option<u32>,
+    guard: i32,
+    user: Option<u32>,
+}
+
+impl SenderQuestion {
+    pub(super) fn new(sender: &Credentials, guard: Pid, user: Option<u32>) -> Self {
+        Self { uid: sender.uid, pid: sender.pid, guard: guard.as_raw_pid(), user }
+    }
+
+    /// Returns the process that has sent a message; `None` if it has ended.
+    fn sender_process(&self) -> Option<HeldProcess> {
+        let pid = self.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)?;
+        let process = HeldProcess::open(pid).ok()?;
+        // Another process with this number, of another user.
+        users(&process).contains(&self.uid).then_some(process)
     }
 }
 
-/// Returns the process that has sent a message; `None` if it has ended.
-fn sender_process(sender: &Credentials) -> Option<HeldProcess> {
-    let pid = sender.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)?;
-    let process = HeldProcess::open(pid).ok()?;
-    // Another process with this number, of another user.
-    users(&process).contains(&sender.uid).then_some(process)
+impl Question for SenderQuestion {
+    const KIND: &'static str = "sender";
+    const IS_LONG: bool = false;
+    type Answer = bool;
+
+    fn answer(self) -> bool {
+        let Some(guard) = Pid::from_raw(self.guard) else { return false };
+        match self.sender_process() {
+            Some(process) => is_descendant(process, guard),
+            None => {
+                [Some(0), Some(geteuid().as_raw()), self.user].contains(&Some(self.uid))
+                    || children_of(guard).iter().any(|child| users(child).contains(&self.uid))
+            }
+        }
+    }
 }
 
 /// Returns whether a process is a descendant of the guard, which is not reaped and so keeps its number.

@@ -19,7 +19,7 @@ use dormouse_config::spelling::Spelling;
 use dormouse_core::sock_diag::InetSocket;
 use dormouse_relay::Stream;
 use dormouse_sys::credentials::{Credentials, peer_credentials};
-use dormouse_sys::{blocking, sock_diag};
+use dormouse_sys::sock_diag;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, getpeername, getsockname};
 use tokio::time::timeout;
@@ -118,7 +118,7 @@ impl ListenerCheck {
             }
             (ListenerRule::Own, Peer::Unix(listener)) => {
                 let owner = self.owner().await;
-                let verdict = in_thread(move || owner.judge_unix(listener)).await;
+                let verdict = owner.judge_listener(listener).await;
                 let path = self.route.path().map_or_else(String::new, |path| path.display().to_string());
                 match self.outcome(verdict, &path) {
                     Ok(()) | Err(Outcome::Unknown) => {
@@ -201,7 +201,7 @@ impl ListenerCheck {
             }
             let owner = self.owner().await;
             // A program may end at any moment, and a thread may take long to begin.
-            if suspects.strict.iter().all(|socket| owner.is_evident(socket)) {
+            if owner.is_evident_for(&suspects.strict).await {
                 return Outcome::Own(Box::new(suspects));
             }
             let judging = Arc::clone(self).judge_strictly(owner, suspects.strict.clone(), peer, local);
@@ -223,7 +223,7 @@ impl ListenerCheck {
         peer: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Result<(), Outcome> {
-        let judged = in_thread(move || judge(&owner, &strict)).await;
+        let judged = owner.judge_all(&strict).await;
         if let Some((Verdict::Stranger(_), cookie)) = &judged {
             // A program that takes one connection may have closed its listener meanwhile. It has no owner then.
             let now = self.suspects(peer, local);
@@ -248,7 +248,7 @@ impl ListenerCheck {
         self.activator.owner(&self.context.processes).await
     }
 
-    /// Reports a verdict, unless all is well. `None`: there was no thread to judge in.
+    /// Reports a verdict, unless all is well. `None`: a limit of the system prevented it.
     fn outcome(&self, verdict: Option<Verdict>, address: &str) -> Result<(), Outcome> {
         match verdict {
             Some(Verdict::Own) => Ok(()),
@@ -272,29 +272,11 @@ impl ListenerCheck {
         let check = Arc::clone(self);
         tokio::spawn(async move {
             let owner = check.owner().await;
-            if let Some((Verdict::Stranger(name), _)) = in_thread(move || judge(&owner, &later)).await {
+            if let Some((Verdict::Stranger(name), _)) = owner.judge_all(&later).await {
                 check.report.warn(&address.to_string(), &name);
             }
         });
     }
-}
-
-/// Judges sockets until one belongs to a stranger. Returns the verdict, and the identity of the last socket.
-fn judge(owner: &Owner, sockets: &[InetSocket]) -> (Verdict, u64) {
-    let mut result = (Verdict::Own, 0);
-    for socket in sockets {
-        match owner.judge(socket) {
-            Verdict::Own => {}
-            verdict @ Verdict::Unknown(_) => result = (verdict, socket.cookie),
-            verdict @ Verdict::Stranger(_) => return (verdict, socket.cookie),
-        }
-    }
-    result
-}
-
-/// Reads /proc in a thread, because processes with many descriptors take milliseconds.
-async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    blocking::spawn("listener", work).result().await.ok()
 }
 
 /// The other side of a connection to a server.

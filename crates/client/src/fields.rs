@@ -3,21 +3,24 @@
 use dormouse_log::Escaped;
 use serde_json::Value;
 
-pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+/// Returns a list; none is empty.
+pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-pub(crate) fn text(value: &Value, name: &str) -> String {
+/// Returns a text for a terminal; none is empty.
+pub fn text(value: &Value, name: &str) -> String {
     // The text goes to a line of a terminal.
     Escaped(value.get(name).and_then(Value::as_str).unwrap_or_default()).to_string()
 }
 
-pub(crate) fn number(value: &Value, name: &str) -> u64 {
+/// Returns a number; none is 0.
+pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Returns the state, with the administrative state of the server unless it is ready.
-pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
+pub fn standing(value: &Value, server: Option<&Value>) -> String {
     let admin = |server| (server, text(server, "admin"));
     match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
         None => text(value, "state"),
@@ -29,7 +32,7 @@ pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
 }
 
 /// Returns what happens next to a server.
-pub(crate) fn next(server: &Value) -> String {
+pub fn next(server: &Value) -> String {
     let what = text(server, "next");
     match server.get("next_seconds").and_then(Value::as_u64) {
         _ if what.is_empty() => {
@@ -44,7 +47,7 @@ pub(crate) fn next(server: &Value) -> String {
 }
 
 /// Returns a time span in seconds with its two largest units.
-pub(crate) fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {
         Some((whole, name, part, of)) => match seconds % whole / part {

@@ -1,7 +1,14 @@
-//! The client of the control socket, for `dormouse status`, `top` and the control commands.
+//! The client of the control socket, for `dormouse status`, `top` and the control commands; and the screen of the
+//! second.
 
-pub(crate) mod fields;
+#![forbid(unsafe_code)]
+// These macros panic if writing fails.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod fields;
+pub mod top;
+
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -17,9 +24,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// The file name of the control socket, in the runtime directory of the service manager or of a user.
+pub const SOCKET_FILE: &str = "control.sock";
+
+/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
+pub fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let system = PathBuf::from("/run/dormouse").join(SOCKET_FILE);
+    let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
+    let user = user.map(|directory| PathBuf::from(directory).join("dormouse").join(SOCKET_FILE));
+    std::iter::once(system).chain(user).collect()
+}
+
 /// The reason why there is no answer.
 #[derive(Debug)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// No socket is named, and none exists at the default paths.
     NotFound(Vec<PathBuf>),
     /// The connection fails.
@@ -76,21 +94,24 @@ impl fmt::Display for ClientError {
 
 /// A client of one control socket.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     path: PathBuf,
     timeout: Duration,
 }
 
 impl Client {
     /// Uses this socket, or the first that exists at the default paths.
-    pub(crate) fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
+    ///
+    /// # Errors
+    /// When no socket is named and none exists.
+    pub fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
         if let Some(path) = named {
             // The form of the configuration is accepted, too.
             let plain = path.to_str().and_then(|text| text.strip_prefix("unix:"));
             let plain = plain.map(|text| text.split_once('?').map_or(text, |(path, _)| path));
             return Ok(Self::at(plain.map_or_else(|| path.clone(), PathBuf::from)));
         }
-        let places = crate::admin::places(|name| std::env::var_os(name));
+        let places = places(|name| std::env::var_os(name));
         match places.iter().find(|place| place.exists()) {
             Some(path) => Ok(Self::at(path.clone())),
             None => Err(ClientError::NotFound(places)),
@@ -102,7 +123,10 @@ impl Client {
     }
 
     /// Sends a line and returns the answer without its final empty line.
-    pub(crate) fn ask(&self, line: &str) -> Result<String, ClientError> {
+    ///
+    /// # Errors
+    /// When dormouse does not answer in time, or not with text.
+    pub fn ask(&self, line: &str) -> Result<String, ClientError> {
         let call = Call { client: self, began: Instant::now() };
         let broken = |doing| move |error| call.broken(doing, error);
         let mut socket = call.connect().map_err(|error| match error.kind() {
@@ -128,12 +152,15 @@ impl Client {
     }
 
     /// Returns the error for an answer that is not valid.
-    pub(crate) fn invalid(&self, why: &str) -> ClientError {
+    pub fn invalid(&self, why: &str) -> ClientError {
         ClientError::Invalid(self.path.clone(), why.to_owned())
     }
 
     /// Sends a line whose answer is JSON.
-    pub(crate) fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
+    ///
+    /// # Errors
+    /// As for [`Self::ask`], and when the answer is something else.
+    pub fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
         serde_json::from_str(&answer).map_err(|error| self.invalid(&error.to_string()))
     }
@@ -175,7 +202,7 @@ impl Call<'_> {
 }
 
 /// Escapes a word for the control socket.
-pub(crate) fn escaped(word: &str) -> String {
+pub fn escaped(word: &str) -> String {
     let special = |c: char| c.is_ascii_whitespace() || ";\\".contains(c);
     word.chars()
         .filter(|c| !c.is_control())
@@ -223,6 +250,12 @@ mod tests {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);
         }
+    }
+
+    #[test]
+    fn a_user_has_a_place_for_the_socket() {
+        let found = places(|_| Some("/run/user/7".into()));
+        assert_eq!(found.last(), Some(&PathBuf::from("/run/user/7/dormouse/control.sock")));
     }
 
     #[test]
