@@ -25,17 +25,15 @@ mod stat;
 mod state;
 mod steer;
 
-use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
+use dormouse_client::FILE;
 use dormouse_core::address::ListenAddress;
 
 pub use listeners::{AdminListeners, Reconfigure};
 pub use running::{Running, RunningService};
 
-/// The file name of the control socket, in the runtime directory of the service manager or of a user.
-const FILE: &str = "control.sock";
 /// Returns the default address of the control socket: in the directory that the service manager created, if it did.
 fn usual(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<ListenAddress> {
     let directories = variable("RUNTIME_DIRECTORY")?;
@@ -44,14 +42,6 @@ fn usual(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<Listen
     // The directory may be missing if the environment of another service was inherited.
     let _ = std::fs::DirBuilder::new().mode(0o755).create(first);
     ListenAddress::parse(path.to_str()?).ok()
-}
-
-/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
-pub fn places(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Vec<PathBuf> {
-    let system = PathBuf::from("/run/dormouse").join(FILE);
-    let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
-    let user = user.map(|directory| PathBuf::from(directory).join("dormouse").join(FILE));
-    std::iter::once(system).chain(user).collect()
 }
 
 #[cfg(test)]
@@ -66,7 +56,5 @@ mod tests {
         assert_eq!(usual_in(&format!("{directory}:/other")), Some(format!("{directory}/control.sock")));
         assert_eq!(usual_in("relative"), None);
         assert_eq!(usual(|_| None), None);
-        let found = places(|_| Some("/run/user/7".into()));
-        assert_eq!(found.last(), Some(&PathBuf::from("/run/user/7/dormouse/control.sock")));
     }
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::flags::{self, Definition, Stop};
 use super::out;
-use crate::client::fields::{list, next, number, span, standing, text};
-use crate::client::{Client, ClientError};
+use dormouse_client::fields::{list, next, number, span, standing, text};
+use dormouse_client::{Client, ClientError};
 
 /// A flag of `dormouse status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

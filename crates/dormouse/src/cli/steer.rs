@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::flags::{self, Definition, Stop};
 use super::out;
 use super::status::no_such;
-use crate::client::{Client, escaped};
+use dormouse_client::{Client, escaped};
 
 /// These commands.
 pub(crate) const VERBS: [&str; 7] = ["wake", "sleep", "freeze", "thaw", "drain", "undrain", "explain"];

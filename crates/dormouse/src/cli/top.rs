@@ -59,7 +59,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Err(stop) => return stop.exit(&help()),
     }
-    super::end(crate::top::run(control, interval))
+    super::end(dormouse_client::top::run(control, interval))
 }
 
 fn span(text: &str) -> Result<Duration, Stop> {

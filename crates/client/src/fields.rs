@@ -3,21 +3,23 @@
 use dormouse_log::Escaped;
 use serde_json::Value;
 
-pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+/// Returns the elements of an array; none if it is missing.
+pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-pub(crate) fn text(value: &Value, name: &str) -> String {
-    // The text goes to a line of a terminal.
+/// Returns a text, escaped for a line of a terminal; empty if it is missing.
+pub fn text(value: &Value, name: &str) -> String {
     Escaped(value.get(name).and_then(Value::as_str).unwrap_or_default()).to_string()
 }
 
-pub(crate) fn number(value: &Value, name: &str) -> u64 {
+/// Returns a number; 0 if it is missing.
+pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Returns the state, with the administrative state of the server unless it is ready.
-pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
+pub fn standing(value: &Value, server: Option<&Value>) -> String {
     let admin = |server| (server, text(server, "admin"));
     match server.map(admin).filter(|(_, admin)| !matches!(admin.as_str(), "ready" | "")) {
         None => text(value, "state"),
@@ -29,7 +31,7 @@ pub(crate) fn standing(value: &Value, server: Option<&Value>) -> String {
 }
 
 /// Returns what happens next to a server.
-pub(crate) fn next(server: &Value) -> String {
+pub fn next(server: &Value) -> String {
     let what = text(server, "next");
     match server.get("next_seconds").and_then(Value::as_u64) {
         _ if what.is_empty() => {
@@ -44,7 +46,7 @@ pub(crate) fn next(server: &Value) -> String {
 }
 
 /// Returns a time span in seconds with its two largest units.
-pub(crate) fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     let units = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
     match units.iter().find(|(whole, ..)| seconds >= *whole) {
         Some((whole, name, part, of)) => match seconds % whole / part {

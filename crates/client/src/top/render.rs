@@ -3,7 +3,7 @@
 use super::model::{Focus, Model};
 use super::snapshot::Rate;
 use super::table::{Column, Line, Style, column, line, table};
-use crate::client::fields::span;
+use crate::fields::span;
 
 const SERVICES: [Column; 9] = [
     column("SERVICE", 0, 8, false),

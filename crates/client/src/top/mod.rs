@@ -21,17 +21,21 @@ use tokio::time::MissedTickBehavior;
 use self::model::{Action, Model};
 use self::snapshot::Snapshot;
 use self::terminal::Terminal;
-use crate::client::{Client, ClientError};
+use crate::{Client, ClientError};
 
 /// Above this number the list of sessions is not requested: at 256 bytes each it would load both processes.
 const MAX_LISTED: u64 = 10_000;
 
 /// The reason why `dormouse top` failed.
 #[derive(Debug)]
-pub(crate) enum TopError {
+pub enum TopError {
+    /// dormouse does not answer.
     Client(ClientError),
+    /// Standard input or output is no terminal.
     NoTerminal,
+    /// The terminal cannot be used.
     Terminal(io::Error),
+    /// Signals or the time cannot be waited for.
     Runtime(io::Error),
 }
 
@@ -58,7 +62,7 @@ impl From<ClientError> for TopError {
 ///
 /// # Errors
 /// When there is no terminal, or dormouse does not answer.
-pub(crate) fn run(control: Option<PathBuf>, interval: Duration) -> Result<(), TopError> {
+pub fn run(control: Option<PathBuf>, interval: Duration) -> Result<(), TopError> {
     if !terminal::is_available() {
         return Err(TopError::NoTerminal);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::Key;
 use super::snapshot::{Rates, Service, Session, Snapshot};
-use crate::client::escaped;
+use crate::escaped;
 
 /// The list that the keys refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

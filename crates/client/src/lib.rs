@@ -1,7 +1,13 @@
-//! The client of the control socket, for `dormouse status`, `top` and the control commands.
+//! The client side of the control socket, for `dormouse status`, the control commands, and [`top`].
 
-pub(crate) mod fields;
+#![forbid(unsafe_code)]
+// These macros panic if writing fails.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod fields;
+pub mod top;
+
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -19,7 +25,7 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// The reason why there is no answer.
 #[derive(Debug)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// No socket is named, and none exists at the default paths.
     NotFound(Vec<PathBuf>),
     /// The connection fails.
@@ -76,21 +82,21 @@ impl fmt::Display for ClientError {
 
 /// A client of one control socket.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     path: PathBuf,
     timeout: Duration,
 }
 
 impl Client {
     /// Uses this socket, or the first that exists at the default paths.
-    pub(crate) fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
+    pub fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
         if let Some(path) = named {
             // The form of the configuration is accepted, too.
             let plain = path.to_str().and_then(|text| text.strip_prefix("unix:"));
             let plain = plain.map(|text| text.split_once('?').map_or(text, |(path, _)| path));
             return Ok(Self::at(plain.map_or_else(|| path.clone(), PathBuf::from)));
         }
-        let places = crate::admin::places(|name| std::env::var_os(name));
+        let places = places(|name| std::env::var_os(name));
         match places.iter().find(|place| place.exists()) {
             Some(path) => Ok(Self::at(path.clone())),
             None => Err(ClientError::NotFound(places)),
@@ -102,7 +108,7 @@ impl Client {
     }
 
     /// Sends a line and returns the answer without its final empty line.
-    pub(crate) fn ask(&self, line: &str) -> Result<String, ClientError> {
+    pub fn ask(&self, line: &str) -> Result<String, ClientError> {
         let call = Call { client: self, began: Instant::now() };
         let broken = |doing| move |error| call.broken(doing, error);
         let mut socket = call.connect().map_err(|error| match error.kind() {
@@ -128,12 +134,12 @@ impl Client {
     }
 
     /// Returns the error for an answer that is not valid.
-    pub(crate) fn invalid(&self, why: &str) -> ClientError {
+    pub fn invalid(&self, why: &str) -> ClientError {
         ClientError::Invalid(self.path.clone(), why.to_owned())
     }
 
     /// Sends a line whose answer is JSON.
-    pub(crate) fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
+    pub fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
         serde_json::from_str(&answer).map_err(|error| self.invalid(&error.to_string()))
     }
@@ -174,8 +180,19 @@ impl Call<'_> {
     }
 }
 
+/// The file name of the control socket, in the runtime directory of the service manager or of a user.
+pub const FILE: &str = "control.sock";
+
+/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
+pub fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let system = PathBuf::from("/run/dormouse").join(FILE);
+    let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
+    let user = user.map(|directory| PathBuf::from(directory).join("dormouse").join(FILE));
+    std::iter::once(system).chain(user).collect()
+}
+
 /// Escapes a word for the control socket.
-pub(crate) fn escaped(word: &str) -> String {
+pub fn escaped(word: &str) -> String {
     let special = |c: char| c.is_ascii_whitespace() || ";\\".contains(c);
     word.chars()
         .filter(|c| !c.is_control())
@@ -223,6 +240,12 @@ mod tests {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);
         }
+    }
+
+    #[test]
+    fn the_socket_of_the_user_is_the_last_place() {
+        let found = places(|_| Some("/run/user/7".into()));
+        assert_eq!(found.last(), Some(&PathBuf::from("/run/user/7/dormouse/control.sock")));
     }
 
     #[test]

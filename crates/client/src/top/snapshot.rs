@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dormouse_log::Escaped;
 use serde_json::Value;
 
-use crate::client::fields;
+use crate::fields;
 
 /// The data of the control socket, and the time of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
