@@ -89,6 +89,9 @@ pub struct Client {
 
 impl Client {
     /// Uses this socket, or the first that exists at the default paths.
+    ///
+    /// # Errors
+    /// When none is named, and none exists.
     pub fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
         if let Some(path) = named {
             // The form of the configuration is accepted, too.
@@ -108,6 +111,9 @@ impl Client {
     }
 
     /// Sends a line and returns the answer without its final empty line.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time.
     pub fn ask(&self, line: &str) -> Result<String, ClientError> {
         let call = Call { client: self, began: Instant::now() };
         let broken = |doing| move |error| call.broken(doing, error);
@@ -139,6 +145,9 @@ impl Client {
     }
 
     /// Sends a line whose answer is JSON.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`], and when the answer is no JSON.
     pub fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
         serde_json::from_str(&answer).map_err(|error| self.invalid(&error.to_string()))
