@@ -3,18 +3,17 @@
 use dormouse_log::Escaped;
 use serde_json::Value;
 
-/// Returns a list; none is empty.
+/// Returns the elements of an array; none if it is missing.
 pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Returns a text for a terminal; none is empty.
+/// Returns a text, escaped for a line of a terminal; empty if it is missing.
 pub fn text(value: &Value, name: &str) -> String {
-    // The text goes to a line of a terminal.
     Escaped(value.get(name).and_then(Value::as_str).unwrap_or_default()).to_string()
 }
 
-/// Returns a number; none is 0.
+/// Returns a number; 0 if it is missing.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

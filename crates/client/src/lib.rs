@@ -1,5 +1,4 @@
-//! The client of the control socket, for `dormouse status`, `top` and the control commands; and the screen of the
-//! second.
+//! The client side of the control socket, for `dormouse status`, the control commands, and [`top`].
 
 #![forbid(unsafe_code)]
 // These macros panic if writing fails.
@@ -23,17 +22,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
-
-/// The file name of the control socket, in the runtime directory of the service manager or of a user.
-pub const SOCKET_FILE: &str = "control.sock";
-
-/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
-pub fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let system = PathBuf::from("/run/dormouse").join(SOCKET_FILE);
-    let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
-    let user = user.map(|directory| PathBuf::from(directory).join("dormouse").join(SOCKET_FILE));
-    std::iter::once(system).chain(user).collect()
-}
 
 /// The reason why there is no answer.
 #[derive(Debug)]
@@ -103,7 +91,7 @@ impl Client {
     /// Uses this socket, or the first that exists at the default paths.
     ///
     /// # Errors
-    /// When no socket is named and none exists.
+    /// When none is named, and none exists.
     pub fn new(named: Option<PathBuf>) -> Result<Self, ClientError> {
         if let Some(path) = named {
             // The form of the configuration is accepted, too.
@@ -125,7 +113,7 @@ impl Client {
     /// Sends a line and returns the answer without its final empty line.
     ///
     /// # Errors
-    /// When dormouse does not answer in time, or not with text.
+    /// When there is no whole answer in time.
     pub fn ask(&self, line: &str) -> Result<String, ClientError> {
         let call = Call { client: self, began: Instant::now() };
         let broken = |doing| move |error| call.broken(doing, error);
@@ -159,7 +147,7 @@ impl Client {
     /// Sends a line whose answer is JSON.
     ///
     /// # Errors
-    /// As for [`Self::ask`], and when the answer is something else.
+    /// As for [`Self::ask`], and when the answer is no JSON.
     pub fn ask_json(&self, line: &str) -> Result<serde_json::Value, ClientError> {
         let answer = self.ask(line)?;
         serde_json::from_str(&answer).map_err(|error| self.invalid(&error.to_string()))
@@ -199,6 +187,17 @@ impl Call<'_> {
             _ => ClientError::Broken(self.client.path.clone(), doing, error),
         }
     }
+}
+
+/// The file name of the control socket, in the runtime directory of the service manager or of a user.
+pub const FILE: &str = "control.sock";
+
+/// Returns the paths where a client looks for a control socket: that of the system, then that of the user.
+pub fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let system = PathBuf::from("/run/dormouse").join(FILE);
+    let user = variable("XDG_RUNTIME_DIR").filter(|directory| directory != OsStr::new(""));
+    let user = user.map(|directory| PathBuf::from(directory).join("dormouse").join(FILE));
+    std::iter::once(system).chain(user).collect()
 }
 
 /// Escapes a word for the control socket.
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_a_place_for_the_socket() {
+    fn the_socket_of_the_user_is_the_last_place() {
         let found = places(|_| Some("/run/user/7".into()));
         assert_eq!(found.last(), Some(&PathBuf::from("/run/user/7/dormouse/control.sock")));
     }

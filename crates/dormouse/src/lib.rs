@@ -1,8 +1,8 @@
 //! dormouse: puts network services to sleep and wakes them on the first connection.
 //!
 //! [`cli`] reads the command line. [`supervisor`] runs the services of `dormouse run`, [`proxy`] the one of
-//! `dormouse proxy`, and [`demo`] a built-in one. [`admin`] serves the control socket and the web address; their client is in
-//! the crate `dormouse-client`. The data path is in the crate `dormouse-proxy`.
+//! `dormouse proxy`, and [`demo`] a built-in one. [`admin`] serves the control socket and the web address. The
+//! client side is in the crate `dormouse-client`, the data path in `dormouse-proxy`.
 
 #![forbid(unsafe_code)]
 // These macros panic if writing fails.

@@ -189,7 +189,7 @@ mod tests {
         for ours in [format!("{own}"), format!(" {own}"), format!("{own:#x}"), format!("0{own:o}")] {
             assert_eq!(variables(&ours, None).name_this_process(), Ok(true), "{ours}");
         }
-        assert_eq!(variables("1", None).name_this_process(), Ok(false));
+        assert_eq!(variables(&another_pid(), None).name_this_process(), Ok(false));
         for bad in ["junk", "", "0", "3000000000", "09"] {
             assert_eq!(variables(bad, None).name_this_process(), Err(ListenFdsError::BadPid(bad.to_owned())));
         }
@@ -210,7 +210,11 @@ mod tests {
 
     #[test]
     fn the_pidfd_id_is_ignored_if_the_pid_is_another() {
-        assert_eq!(variables("1", Some("junk")).name_this_process(), Ok(false));
+        assert_eq!(variables(&another_pid(), Some("junk")).name_this_process(), Ok(false));
+    }
+
+    fn another_pid() -> String {
+        (std::process::id() + 1).to_string()
     }
 
     fn variables(pid: &str, pidfd_id: Option<&str>) -> Variables {

@@ -238,7 +238,10 @@ fn confined(config: &Config) -> Vec<Use> {
         | ActivatorConfig::WakeOnLan(_) => false,
     });
     programs
-        .map(|(place, ..)| Use { place, why: "confines itself by namespaces and Landlock".to_owned() })
+        .map(|(place, ..)| Use {
+            place,
+            why: "dormouse confines this program with namespaces and Landlock".to_owned(),
+        })
         .collect()
 }
 

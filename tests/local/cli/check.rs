@@ -81,7 +81,12 @@ fn check_shows_the_user_and_the_rights_of_a_confined_program() {
         .and_then(|rest| rest.split(':').next());
     let user = user.and_then(|user| user.parse().ok()).filter(|user| (61_184..=65_519).contains(user));
     let user: u32 = user.unwrap_or_else(|| panic!("{}", said.out));
-    assert!(said.out.contains(&format!("services.web.wake.exec: runs as the user {user}\n")), "{}", said.out);
+    assert!(
+        said.out
+            .contains(&format!("services.web.wake.exec: dormouse starts this program as the user {user}\n")),
+        "{}",
+        said.out
+    );
     let drop_in = dormouse(&["check", "--drop-in", &file.to_string_lossy()]).unwrap().out;
     assert!(drop_in.contains("\nRestrictNamespaces=user mnt\nSystemCallFilter=@mount "), "{drop_in}");
     // Without it root is named the way out.

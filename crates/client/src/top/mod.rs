@@ -33,9 +33,9 @@ pub enum TopError {
     Client(ClientError),
     /// Standard input or output is no terminal.
     NoTerminal,
-    /// The terminal fails.
+    /// The terminal cannot be used.
     Terminal(io::Error),
-    /// The system refuses an event loop or signals.
+    /// Signals or the time cannot be waited for.
     Runtime(io::Error),
 }
 

@@ -71,7 +71,11 @@ fn each_word_in_the_place_of_a_value_is_suggested() {
     let mut tried = 0;
     for key in keys::SERVICE.iter().filter(|key| !key.path.starts_with("servers")) {
         for (text, word) in misspelt(key) {
-            let needs = if key.table() == "wake" { WOKEN } else { "" };
+            let needs = match key.path {
+                "wake.sandbox" => "wake.exec = 'a'\n",
+                path if path.starts_with("wake.") => WOKEN,
+                _ => "",
+            };
             let said = errors(&format!("{BASE}{needs}{} = '{text}'\n", key.path));
             let expected = format!("not \"{text}\"; did you mean \"{word}\"?");
             assert!(said.iter().any(|line| line.ends_with(&expected)), "{}: {said:?}", key.path);

@@ -28,7 +28,7 @@ mod steer;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
-use dormouse_client::SOCKET_FILE;
+use dormouse_client::FILE;
 use dormouse_core::address::ListenAddress;
 
 pub use listeners::{AdminListeners, Reconfigure};
@@ -42,7 +42,7 @@ pub(crate) fn usual_address() -> Option<ListenAddress> {
 fn usual(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<ListenAddress> {
     let directories = variable("RUNTIME_DIRECTORY")?;
     let first = directories.to_str()?.split(':').next().filter(|first| first.starts_with('/'))?;
-    let path = PathBuf::from(first).join(SOCKET_FILE);
+    let path = PathBuf::from(first).join(FILE);
     // The directory may be missing if the environment of another service was inherited.
     let _ = std::fs::DirBuilder::new().mode(0o755).create(first);
     ListenAddress::parse(path.to_str()?).ok()

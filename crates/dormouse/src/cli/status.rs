@@ -8,14 +8,14 @@ use std::process::ExitCode;
 use std::slice;
 use std::time::Duration;
 
-use dormouse_client::fields::{list, next, number, span, standing, text};
-use dormouse_client::{Client, ClientError};
 use dormouse_core::getopt::{Arg, OptSpec, Tier};
 use dormouse_log::json_escaped;
 use serde_json::Value;
 
 use super::flags::{self, Definition, Stop};
 use super::out;
+use dormouse_client::fields::{list, next, number, span, standing, text};
+use dormouse_client::{Client, ClientError};
 
 /// A flag of `dormouse status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

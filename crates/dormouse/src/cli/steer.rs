@@ -4,11 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dormouse_client::{Client, escaped};
-
 use super::flags::{self, Definition, Stop};
 use super::out;
 use super::status::no_such;
+use dormouse_client::{Client, escaped};
 
 /// These commands.
 pub(crate) const VERBS: [&str; 7] = ["wake", "sleep", "freeze", "thaw", "drain", "undrain", "explain"];
