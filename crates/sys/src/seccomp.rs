@@ -79,6 +79,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no seccomp")]
     fn a_filter_refuses_a_call_in_this_thread_and_those_that_it_starts() {
         let program = [
             // The number of the call is first in the data of the filter.
