@@ -39,6 +39,8 @@ pub(super) struct Driver {
 
 /// The time between two looks at the time of day.
 const KEEP_WARM_INTERVAL: Duration = Duration::from_secs(20);
+/// The largest number of runs in a row that may end as soon as they took a connection.
+const MAX_BRIEF_RUNS: u32 = 3;
 /// The longest text of an error that is kept, in bytes.
 const MAX_REASON: usize = 4 << 10;
 
@@ -60,7 +62,9 @@ impl Driver {
             ready_reported: Arc::new(Notify::new()),
             processes,
             listeners_before: ListenersBefore::default(),
+            listeners: None,
             probe: None,
+            brief_runs: 0,
             group: Membership::default(),
             found_own_workload: false,
             keep_warm_timer: Box::pin(sleep(Duration::ZERO)),
@@ -107,8 +111,12 @@ struct RunningDriver {
     processes: RunProcesses,
     /// The listeners that were at the server's addresses before the last start.
     listeners_before: ListenersBefore,
+    /// Judges the listeners of the present run.
+    listeners: Option<Arc<ListenerCheck>>,
     /// Tries whether the server is ready.
     probe: Option<Probe>,
+    /// The number of runs, one after another, that ended as soon as they took a connection.
+    brief_runs: u32,
     group: Membership,
     /// Dormouse had started the workload that was found running.
     found_own_workload: bool,
@@ -132,6 +140,7 @@ impl RunningDriver {
                 },
                 conn = wait_for_probe(&mut self.probe) => {
                     self.probe = None;
+                    self.brief_runs = 0;
                     server.mark_ready(conn);
                     if std::mem::take(&mut self.found_own_workload) {
                         server.mark_owned();
@@ -247,6 +256,10 @@ impl RunningDriver {
                 server.record_event(Event::StartFailed, Some(reason(&error)));
             }
             ActivatorEvent::Exited(result) => {
+                if result.is_ok() && server.is_starting() && self.was_brief() {
+                    // The next run is for the clients that wait.
+                    server.mark_ready(None);
+                }
                 let event = Event::Exited { failed: result.is_err() };
                 let reason = match result {
                     Err(error) => Some(reason(&error)),
@@ -278,6 +291,7 @@ impl RunningDriver {
     /// Begins to try whether the server is ready. `foreign`: dormouse has not started the workload.
     fn start_probe(&mut self, urgency: Urgency, foreign: bool) {
         let listeners = self.renew_listener_check(foreign);
+        self.listeners = Some(Arc::clone(&listeners));
         let ActivationSettings { readiness, route, .. } = &*self.settings;
         let context = self.driver.context(&self.settings, false, &self.processes);
         self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
@@ -295,8 +309,18 @@ impl RunningDriver {
         listeners
     }
 
+    /// Returns whether a run that has ended in good order was ready: it took the connection that was to show it, and ended
+    /// before that was found out. Several such runs in a row are failed starts.
+    fn was_brief(&mut self) -> bool {
+        let took_connection = self.listeners.as_ref().is_some_and(|listeners| listeners.took_connection());
+        let is_brief = took_connection && self.brief_runs < MAX_BRIEF_RUNS;
+        self.brief_runs += u32::from(is_brief);
+        is_brief
+    }
+
     /// Cleans up after the workload has ended.
     fn workload_ended(&mut self) {
+        self.listeners = None;
         self.probe = None;
         self.group.release();
         self.found_own_workload = false;

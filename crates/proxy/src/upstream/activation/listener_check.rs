@@ -12,6 +12,7 @@ mod suspects;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_activate::{ActivatorConfig, ActivatorContext, ListenerRule, Owner, Verdict};
@@ -44,6 +45,8 @@ pub(super) struct ListenerCheck {
     before: Option<ListenersBefore>,
     /// Where the workload listens. No more is asked about connections to these addresses.
     judged: Arc<JudgedPeers>,
+    /// Somebody has taken a connection.
+    took_connection: AtomicBool,
     refused: RefusedSocket,
     report: Report,
 }
@@ -98,11 +101,18 @@ impl ListenerCheck {
         let report = Report::new(server, context.log.clone(), activator.to_string(), spelling);
         let (route, activator) = (Arc::clone(route), activator.clone());
         let (judged, refused) = (Arc::default(), RefusedSocket::default());
-        Arc::new(Self { rule, route, activator, context, before, judged, refused, report })
+        let took_connection = AtomicBool::new(false);
+        Arc::new(Self { rule, route, activator, context, before, judged, took_connection, refused, report })
+    }
+
+    /// Returns whether somebody has taken a connection that was to be judged.
+    pub(super) fn took_connection(&self) -> bool {
+        self.took_connection.load(Ordering::Relaxed)
     }
 
     /// Judges a new connection to the server.
     pub(super) async fn connection(self: &Arc<Self>, stream: Stream) -> Judged {
+        self.took_connection.store(true, Ordering::Relaxed);
         let (peer, other_end) = (stream.socket().and_then(Endpoint::of_peer), peer_of(&stream));
         match (self.rule, other_end) {
             (ListenerRule::Own | ListenerRule::OwnBeforeStart, Peer::Inet { local, peer: address }) => {
