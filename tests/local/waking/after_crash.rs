@@ -88,7 +88,8 @@ fn a_workload_frozen_by_a_command_is_thawed_after_a_crash() {
 #[test]
 fn an_unwritable_wake_state_is_reported_and_services_work() {
     let dir = TempDir::new().unwrap();
-    let missing = dir.join("missing");
+    // Dormouse creates the directory itself, but not the one above it.
+    let missing = dir.join("missing/directory");
     let launch = Launch::dormouse().env("RUNTIME_DIRECTORY", missing);
     let scene = Scene::launch(launch, "well", &["--idle=100ms"]).unwrap();
     scene.wait_for_log(&format!("{}: No such file", messages::CANNOT_SAVE_WAKE_STATE)).unwrap();
