@@ -121,6 +121,8 @@ pub const NO_LANDLOCK: &str = ": sandbox: no Landlock (";
 pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
 /// A confined program may not create its socket; the directory and the remedy follow.
 pub const NO_SOCKET_FOR_USER: &str = " may not create a socket in ";
+/// A confined program is not started, because its user may not enter its directory.
+pub const MAY_NOT_ENTER: &str = " may not enter ";
 
 // Why a workload does not run.
 

@@ -112,6 +112,23 @@ fn is_refused(answer: &str) {
     assert!(answer.starts_with("refused: "), "{answer}");
 }
 
+/// A program that serves its working directory would show that of another one.
+#[test]
+fn a_program_whose_user_may_not_enter_its_directory_is_not_started() {
+    let theatre = Theatre::new(&[("strict", ", sandbox = \"strict\"")]).unwrap();
+    let directory = theatre.path("strict");
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    let front = theatre.dormouse.front("strict").unwrap();
+    assert!(ask(front, "os.getcwd()").is_ok_and(|answer| answer.is_empty()) || ask(front, "1").is_err());
+    theatre.dormouse.wait_for_log(&format!("{}{}", messages::MAY_NOT_ENTER, directory.display())).unwrap();
+    assert_eq!(theatre.dormouse.count_in_log(messages::READY), 0);
+    // Mended, it starts there.
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    let answer =
+        until("an answer", LIMIT, || Ok(ask(front, "os.getcwd()").ok().filter(|text| !text.is_empty())));
+    assert_eq!(answer.unwrap(), directory.display().to_string());
+}
+
 /// What root may do, and the same program confined may not.
 #[test]
 fn a_confined_program_does_nothing_that_root_may_do() {
@@ -261,8 +278,8 @@ fn a_confined_program_wakes_serves_freezes_and_stops() {
     let _ = ask(dormouse.front("web").unwrap(), "1");
     dormouse.wait_for_log(messages::NO_SOCKET_FOR_USER).unwrap();
     let log = dormouse.log();
-    let uid =
-        log.split("chown ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|uid| uid.parse().ok());
+    let before = log.split(messages::NO_SOCKET_FOR_USER).next().unwrap_or_default();
+    let uid = before.rsplit(' ').next().and_then(|uid| uid.parse().ok());
     assert!(uid.is_some(), "{log}");
     chown(dir.join("own"), uid, uid).unwrap();
     drop(dormouse);

@@ -113,7 +113,7 @@ impl Plan {
             }
             Err(Failure::Half(refusal)) => return Err(refusal),
         }
-        self.enter_directory();
+        self.enter_directory()?;
         self.report_unwritable_socket_directory(reporter);
         privileges::forbid_new()?;
         match reachable.restrict() {
@@ -156,13 +156,20 @@ impl Plan {
         private
     }
 
-    /// Enters the working directory again: by its path, in the mounts of the program.
-    fn enter_directory(&self) {
-        let directory = self.confinement.directory.clone().or_else(|| std::env::current_dir().ok());
-        // The program can be executed from anywhere. A directory that its user may not enter is none of its own.
+    /// Enters the working directory again: by its path, in the mounts of the program. A program that serves the files
+    /// there would serve those of another directory, so it is not started without the directory that is configured.
+    fn enter_directory(&self) -> Result<(), Refusal> {
+        if let Some(directory) = &self.confinement.directory {
+            return std::env::set_current_dir(directory).map_err(|error| {
+                Refusal::Hole(sandbox::no_directory(geteuid().as_raw(), directory, &error))
+            });
+        }
+        // That of dormouse is as good as any other, and may be hidden from the program.
+        let directory = std::env::current_dir().ok();
         if directory.is_none_or(|directory| std::env::set_current_dir(directory).is_err()) {
             let _ = std::env::set_current_dir("/");
         }
+        Ok(())
     }
 
     fn report_unwritable_socket_directory(&self, reporter: &Reporter) {
