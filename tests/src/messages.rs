@@ -123,6 +123,8 @@ pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
 pub const NO_SOCKET_FOR_USER: &str = " may not create a socket in ";
 /// A confined program is not started, because its user may not enter its directory.
 pub const MAY_NOT_ENTER: &str = " may not enter ";
+/// A path has a link that another user may have placed.
+pub const LINK_OF_OTHERS: &str = " is a symbolic link of ";
 
 // Why a workload does not run.
 

@@ -27,6 +27,14 @@ pub(super) fn no_socket(user: u32, directory: &Path) -> String {
     format!("user {user} may not create a socket in {path}; use a directory that belongs to this user alone")
 }
 
+/// The reason why a program cannot have a directory.
+pub(super) fn contains_all(directory: &Path) -> String {
+    format!(
+        "{} contains all directories, and the program could write to them; use one of its own",
+        directory.display()
+    )
+}
+
 /// The reason why a program is not started whose user may not enter its directory.
 pub(super) fn no_directory(user: u32, directory: &Path, error: &io::Error) -> String {
     let path = directory.display();
