@@ -121,6 +121,10 @@ pub const NO_LANDLOCK: &str = ": sandbox: no Landlock (";
 pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
 /// A confined program may not create its socket; the directory and the remedy follow.
 pub const NO_SOCKET_FOR_USER: &str = " may not create a socket in ";
+/// A confined program is not started, because its user may not enter its directory.
+pub const MAY_NOT_ENTER: &str = " may not enter ";
+/// A path has a link that another user may have placed.
+pub const LINK_OF_OTHERS: &str = " is a symbolic link of ";
 
 // Why a workload does not run.
 

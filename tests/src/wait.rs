@@ -42,6 +42,25 @@ impl Deadline {
     }
 }
 
+/// Does the same as [`until`] while other tasks of this thread go on.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_async<T>(
+    what: &str,
+    limit: Duration,
+    mut check: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Deadline::after(limit);
+    loop {
+        if let Some(found) = check()? {
+            return Ok(found);
+        }
+        let left = deadline.left(|| what.to_owned())?;
+        tokio::time::sleep(Duration::from_millis(5).min(left)).await;
+    }
+}
+
 /// Calls `check` repeatedly until it returns a value; the interval grows from 1 ms to 20 ms.
 ///
 /// For conditions without an event to wait for, such as another process's state in /proc.

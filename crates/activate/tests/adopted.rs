@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::{ActivatorConfig, ActivatorContext, Event, Request, RunProcesses, reap_adopted};
+use dormouse_tests::wait::until_async;
 use rustix::process::{getpid, set_child_subreaper};
 
 /// A limit far above the duration of any step on a busy machine.
@@ -51,12 +52,7 @@ async fn adopted_processes_are_reaped_and_started_ones_left_to_their_owners() {
         // The status of the command was not lost.
         assert!(error.reason.contains("it exited with code 7"), "{error}");
     }
-    let none_left = async {
-        while !children().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let none_left = tokio::time::timeout(SOON, none_left).await;
+    let none_left = until_async("an empty table", SOON, || Ok(children().is_empty().then_some(()))).await;
     assert!(none_left.is_ok(), "still in the table of processes: {:?}", children());
     assert!(!reaper.is_finished());
 }

@@ -131,6 +131,29 @@ impl Directory {
         Self::open_as(own_id(), path)
     }
 
+    /// Opens a directory by its absolute path, for what a program of this user may do there. Also a link that this user may
+    /// have placed is refused, where this process has the same user.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_for(user: u32, path: &Path) -> Result<Self, DirectoryError> {
+        let own = own_id();
+        Self::open_as(if own == user { 0 } else { own }, path)
+    }
+
+    /// Returns the path that leads here without links, as the kernel knows it.
+    ///
+    /// # Errors
+    /// When /proc is missing.
+    pub fn real_path(&self) -> io::Result<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
+    }
+
+    /// Returns the descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     fn open_as(us: u32, path: &Path) -> Result<Self, DirectoryError> {
         if !path.is_absolute() {
             return Err(Errno::INVAL.into());

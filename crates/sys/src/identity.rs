@@ -169,6 +169,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no capabilities")]
     fn a_thread_takes_an_identity_and_loses_the_right_to_another() {
         let root = geteuid().is_root();
         assert!(may_become_others() || !root);

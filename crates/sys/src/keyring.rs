@@ -29,6 +29,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no keyrings")]
     fn a_thread_gets_another_session_keyring() {
         let (before, joined, after) =
             std::thread::spawn(|| (session(), own_session(), session())).join().unwrap();

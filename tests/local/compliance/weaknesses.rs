@@ -194,11 +194,14 @@ fn out_of_descriptors(rig: &Rig, subject: Subject) -> Result<String> {
         client.send(&[number], SOON)?;
         clients.push(Some(client));
     }
-    // The program accepts all clients that fit at once and then pauses.
+    // The program accepts all clients that fit, says that it cannot accept more, and pauses.
     let mut open = Vec::new();
-    while rig.back.has_pending(A_WHILE)? {
-        open.push(rig.back.accept(SOON)?);
-    }
+    wait::until("a line in the log", SOON, || {
+        while rig.back.has_pending(A_WHILE)? {
+            open.push(rig.back.accept(SOON)?);
+        }
+        Ok((rig.subject.stderr().line_count() > 0).then_some(()))
+    })?;
     let cpu = idling(&rig.subject)?;
     let log = match rig.subject.stderr().line_count() {
         1..=2 => "a line or two in the log".to_owned(),

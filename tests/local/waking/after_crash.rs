@@ -11,11 +11,11 @@ use std::fs;
 
 use dormouse_tests::messages;
 use dormouse_tests::process::Launch;
+use dormouse_tests::rig::DAEMON;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
 use rustix::process::Signal;
 
-use crate::command::SERVER;
 use crate::exec::scene::{LIMIT, Process, Scene};
 
 /// A server that outlives dormouse but is killed at the end of the test.
@@ -47,7 +47,7 @@ fn dormouse(dir: TempDir, flags: &[&str]) -> Scene {
 /// Starts a server through dormouse, kills dormouse and returns the server.
 fn killed(flags: &[&str], when: &str) -> (TempDir, Server) {
     let dir = TempDir::new().unwrap();
-    fs::write(dir.join("server.py"), SERVER).unwrap();
+    fs::write(dir.join("server.py"), DAEMON).unwrap();
     let scene = dormouse(dir, flags);
     scene.served("hello\n");
     scene.wait_for_log(when).unwrap();

@@ -11,29 +11,11 @@ use std::fs;
 
 use dormouse_tests::messages;
 use dormouse_tests::process::{Launch, ListenPid};
+use dormouse_tests::rig::DAEMON;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
 
 use crate::exec::scene::{LIMIT, Process, Scene};
-
-/// A server that runs independently of its start command and writes a pid file.
-pub(crate) const SERVER: &str = r#"
-import os, socket, sys
-where, pid = sys.argv[1:3]
-if os.fork(): sys.exit(0)
-os.setsid()
-if os.path.exists(where): os.unlink(where)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(where)
-listener.listen(100)
-open(pid, "w").write(str(os.getpid()))
-while True:
-    client, _ = listener.accept()
-    words = client.recv(100)
-    # A check connection has closed already.
-    if words: client.sendall(words)
-    client.close()
-"#;
 
 struct Commands {
     scene: Scene,
@@ -43,7 +25,7 @@ impl Commands {
     fn new(flags: &[&str], with_status: bool) -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path().display();
-        fs::write(dir.join("server.py"), SERVER).unwrap();
+        fs::write(dir.join("server.py"), DAEMON).unwrap();
         let start = format!("--start=python3 -S -E {path}/server.py {path}/socket {path}/pid");
         // The stop command waits for the end of the server. Otherwise the next start would meet the old server. In a
         // container without an init process nobody reaps it.

@@ -18,6 +18,10 @@ use crate::{Address, Failure, Result, Stream, messages};
 /// A server that echoes each client until the client ends its stream, at the UNIX socket of its argument.
 const ECHO: &str = include_str!("echo.py");
 
+/// An echo server that runs independently of its start command. Its arguments are the path of its UNIX socket and that of
+/// the file for its number.
+pub const DAEMON: &str = include_str!("daemon.py");
+
 /// The name of the configuration file in the directory of an instance.
 const FILE: &str = "dormouse.toml";
 

@@ -5,35 +5,18 @@ use std::fs;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::Launch;
+use dormouse_tests::rig::DAEMON;
 use dormouse_tests::temp::TempDir;
 use dormouse_tests::wait::until;
 
 use super::scene::{LIMIT, Scene};
-
-/// A server that runs independently of its start command and writes a pid file.
-const SERVER: &str = r#"
-import os, socket, sys
-where, pid = sys.argv[1:3]
-if os.fork(): sys.exit(0)
-os.setsid()
-if os.path.exists(where): os.unlink(where)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(where)
-listener.listen(100)
-open(pid, "w").write(str(os.getpid()))
-while True:
-    client, _ = listener.accept()
-    words = client.recv(100)
-    if words: client.sendall(words)
-    client.close()
-"#;
 
 #[test]
 fn ended_processes_without_a_parent_are_reaped() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().display().to_string();
     let pid = dir.join("pid");
-    fs::write(dir.join("server.py"), SERVER).unwrap();
+    fs::write(dir.join("server.py"), DAEMON).unwrap();
     let start = format!(
         "--start=sh -c 'for time in 0 0.01 0.1; do sleep $time & (sleep $time &) done; \
          exec python3 -S -E {path}/server.py {path}/socket {path}/pid'"

@@ -1,5 +1,6 @@
 //! Programs with `sandbox = "strict"`: each attack beside the same program without it, for which it succeeds.
 
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -112,6 +113,83 @@ fn is_refused(answer: &str) {
     assert!(answer.starts_with("refused: "), "{answer}");
 }
 
+/// A program that serves its working directory would show that of another one.
+#[test]
+fn a_program_whose_user_may_not_enter_its_directory_is_not_started() {
+    let theatre = Theatre::new(&[("strict", ", sandbox = \"strict\"")]).unwrap();
+    let directory = theatre.path("strict");
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    let front = theatre.dormouse.front("strict").unwrap();
+    assert!(ask(front, "os.getcwd()").is_ok_and(|answer| answer.is_empty()) || ask(front, "1").is_err());
+    theatre.dormouse.wait_for_log(&format!("{}{}", messages::MAY_NOT_ENTER, directory.display())).unwrap();
+    assert_eq!(theatre.dormouse.count_in_log(messages::READY), 0);
+    // Mended, it starts there.
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    let answer =
+        until("an answer", LIMIT, || Ok(ask(front, "os.getcwd()").ok().filter(|text| !text.is_empty())));
+    assert_eq!(answer.unwrap(), directory.display().to_string());
+}
+
+/// A directory that is not the program's stays as it is, with everything in it that others may write to.
+#[test]
+fn a_directory_that_its_user_may_not_write_to_stays_closed_with_all_that_is_in_it() {
+    let theatre = Theatre::new(&[("loose", ""), ("strict", ", sandbox = \"strict\"")]).unwrap();
+    for name in ["loose", "strict"] {
+        let open = theatre.path(name).join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        let answer = theatre.order(name, &format!("write({:?})", open.join("file")));
+        assert_eq!(answer.starts_with("refused: "), name == "strict", "{answer}");
+    }
+}
+
+/// A program replaces the directory of another one by a link, so that the next run of that one could write elsewhere.
+#[test]
+fn a_program_cannot_choose_the_directory_of_a_later_run() {
+    let dir = TempDir::below(Path::new("/var/lib")).unwrap();
+    fs::write(dir.join("puppet.py"), PUPPET).unwrap();
+    let (outer, inner, victim) = (dir.join("outer"), dir.join("outer/inner"), dir.join("victim"));
+    for directory in [&outer, &inner, &victim] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::set_permissions(&victim, Permissions::from_mode(0o777)).unwrap();
+    let ports = Place::new(2).unwrap();
+    let mut text = String::new();
+    for (index, (name, directory)) in [("outer", &outer), ("inner", &inner)].into_iter().enumerate() {
+        let port = ports.port(index);
+        let _ = write!(
+            text,
+            "[services.{name}]\nlisten = LISTEN\nto = \"{port}\"\n\
+             wake = {{ exec = \"/usr/bin/python3 DIR/puppet.py {}\", directory = {directory:?}, sandbox = \"strict\" }}\n",
+            port.rsplit(':').next().unwrap_or_default()
+        );
+    }
+    let start = || Dormouse::start(configured(&dir, &text, Launch::dormouse()).unwrap()).unwrap();
+    let order =
+        |dormouse: &Dormouse, name: &str, words: &str| ask(dormouse.front(name).unwrap(), words).unwrap();
+    let first = start();
+    for (name, directory) in [("outer", &outer), ("inner", &inner)] {
+        let uid = order(&first, name, "os.getuid()").parse().unwrap();
+        chown(directory, Some(uid), Some(uid)).unwrap();
+    }
+    drop(first);
+
+    let second = start();
+    assert_eq!(order(&second, "inner", "write('own')"), "None");
+    is_refused(&order(&second, "inner", &format!("write({:?})", victim.join("file"))));
+    assert_eq!(
+        order(&second, "outer", &format!("os.rename('inner', 'gone') or os.symlink({victim:?}, 'inner')")),
+        "None"
+    );
+    drop(second);
+
+    let third = start();
+    // The client is refused, by an end or by a reset.
+    let _ = ask(third.front("inner").unwrap(), &format!("write({:?})", victim.join("file")));
+    third.wait_for_log(messages::LINK_OF_OTHERS).unwrap();
+    assert!(!victim.join("file").exists());
+}
+
 /// What root may do, and the same program confined may not.
 #[test]
 fn a_confined_program_does_nothing_that_root_may_do() {
@@ -217,8 +295,11 @@ fn two_confined_services_have_different_users_and_files() {
     let theatre = Theatre::new(&[("one", keys), ("two", keys)]).unwrap();
     let uids = ["one", "two"].map(|name| theatre.order(name, "os.getuid()").parse::<u32>().unwrap());
     assert_ne!(uids[0], uids[1]);
-    for (name, uid) in ["one", "two"].into_iter().zip(uids) {
+    for (runs, (name, uid)) in ["one", "two"].into_iter().zip(uids).enumerate() {
         chown(theatre.path(name), Some(uid), Some(uid)).unwrap();
+        // The next run has it. The end of this one ends the session, in either way.
+        let _ = ask(theatre.dormouse.front(name).unwrap(), "os._exit(0)");
+        theatre.dormouse.wait_for_log_times(messages::STOPPED, runs + 1).unwrap();
         assert_eq!(theatre.order(name, "write('own')"), "None");
         assert_eq!(fs::metadata(theatre.path(name).join("own")).unwrap().uid(), uid);
         assert_eq!(theatre.order(name, "os.getcwd() == os.environ['HOME']"), "True");
@@ -261,8 +342,8 @@ fn a_confined_program_wakes_serves_freezes_and_stops() {
     let _ = ask(dormouse.front("web").unwrap(), "1");
     dormouse.wait_for_log(messages::NO_SOCKET_FOR_USER).unwrap();
     let log = dormouse.log();
-    let uid =
-        log.split("chown ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|uid| uid.parse().ok());
+    let before = log.split(messages::NO_SOCKET_FOR_USER).next().unwrap_or_default();
+    let uid = before.rsplit(' ').next().and_then(|uid| uid.parse().ok());
     assert!(uid.is_some(), "{log}");
     chown(dir.join("own"), uid, uid).unwrap();
     drop(dormouse);

@@ -65,16 +65,21 @@ impl fmt::Display for Exec {
 impl Exec {
     /// Returns the user that the program is started as, if it is not that of dormouse.
     fn account(&self) -> Option<&Account> {
-        self.user.as_ref().or_else(|| match &self.sandbox {
-            Sandbox::Strict(strict) if may_become_others() => strict.own_user.as_ref(),
-            Sandbox::Strict(_) | Sandbox::None => None,
+        self.user.as_ref().or_else(|| self.wanted_account().filter(|_| may_become_others()))
+    }
+
+    /// Returns the user that the program is to have: that of the configuration, or its own. `None`: that of dormouse.
+    #[must_use]
+    pub fn wanted_account(&self) -> Option<&Account> {
+        self.user.as_ref().or(match &self.sandbox {
+            Sandbox::Strict(strict) => strict.own_user.as_ref(),
+            Sandbox::None => None,
         })
     }
 
     /// Returns the report that the program cannot have its own user.
     fn keeps_user(&self) -> Option<&'static str> {
-        let wanted = matches!(&self.sandbox, Sandbox::Strict(Strict { own_user: Some(_), .. }));
-        (wanted && self.account().is_none()).then_some(sandbox::KEEPS_USER)
+        (self.wanted_account().is_some() && self.account().is_none()).then_some(sandbox::KEEPS_USER)
     }
 }
 

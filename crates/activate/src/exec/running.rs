@@ -3,6 +3,7 @@
 mod finish;
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use dormouse_sys::event_loop::sleep_until;
@@ -100,7 +101,7 @@ impl<'a> Running<'a> {
             context.stop_timeout,
             notify_socket.as_ref().map(NotifySocket::directory),
         );
-        let cannot_start = |error| failed(guard_failure(&error));
+        let cannot_start = |error| failed(guard_failure(&error, exec.directory.as_deref()));
         let (pipe, output) = Output::start(log.clone()).map_err(cannot_start)?;
         let guard = GuardHandle::start(launch, pipe).await.map_err(cannot_start)?;
         if let Some(pid) = guard.pid() {
@@ -284,7 +285,14 @@ impl<'a> Running<'a> {
 }
 
 /// Describes why the guard process could not be started.
-fn guard_failure(error: &io::Error) -> String {
+/// `directory`: the working directory of the program, which its guard enters first.
+fn guard_failure(error: &io::Error, directory: Option<&Path>) -> String {
+    if let (io::ErrorKind::PermissionDenied, Some(directory)) = (error.kind(), directory) {
+        let directory = directory.display();
+        return format!(
+            "dormouse itself may not enter its directory {directory}; let the user or a group of dormouse enter it (chmod, chgrp)"
+        );
+    }
     format!("cannot start its guard: {}", spawn_failure("/proc/self/exe".as_ref(), None, error))
 }
 
@@ -305,7 +313,7 @@ mod tests {
         let error = ActivationError {
             workload: "python3".to_owned(),
             operation: Operation::Start,
-            reason: guard_failure(&Errno::MFILE.into()),
+            reason: guard_failure(&Errno::MFILE.into(), None),
         };
         assert_eq!(
             error.to_string(),

@@ -1,6 +1,7 @@
 //! The confinement of a program, as it is configured. The guard carries it out.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,21 @@ pub(super) fn no_private_directories(reason: &str) -> String {
 /// The report that the program cannot create its socket.
 pub(super) fn no_socket(user: u32, directory: &Path) -> String {
     let path = directory.display();
-    format!("user {user} may not create a socket in {path}; give the directory to it: chown {user} {path}")
+    format!("user {user} may not create a socket in {path}; use a directory that belongs to this user alone")
+}
+
+/// The reason why a program cannot have a directory.
+pub(super) fn contains_all(directory: &Path) -> String {
+    format!(
+        "{} contains all directories, and the program could write to them; use one of its own",
+        directory.display()
+    )
+}
+
+/// The reason why a program is not started whose user may not enter its directory.
+pub(super) fn no_directory(user: u32, directory: &Path, error: &io::Error) -> String {
+    let path = directory.display();
+    format!("user {user} may not enter {path}: {error}; use a directory that belongs to this user alone")
 }
 
 /// The confinement of a program.

@@ -192,12 +192,7 @@ pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
 
 /// Waits until `check` succeeds, while other tasks go on.
 pub(crate) async fn until_async(what: &str, mut check: impl FnMut() -> bool) {
-    let found = async {
-        while !check() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(SOON, found).await.unwrap_or_else(|_| panic!("{what} never happened"));
+    wait::until_async(what, SOON, || Ok(check().then_some(()))).await.unwrap();
 }
 
 /// Returns a program with arguments.

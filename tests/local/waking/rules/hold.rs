@@ -165,24 +165,63 @@ fn clients_beyond_the_limit_may_wait_in_the_backlog() {
     }
 }
 
+/// A server that takes one connection and ends, and records its starts in a file. With a third argument it stays and
+/// answers if that file exists, and makes it before it ends.
+const ONE_CONNECTION: &str = "\
+import os, socket, sys
+host, port = sys.argv[1].rsplit(':', 1)
+open(sys.argv[2], 'a').write('x')
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind((host, int(port)))
+listener.listen(8)
+connection = listener.accept()[0]
+if len(sys.argv) < 4: os._exit(0)
+if not os.path.exists(sys.argv[3]):
+    open(sys.argv[3], 'w').close()
+    os._exit(0)
+connection.sendall(connection.recv(100))
+";
+
+/// Returns the flag that starts it.
+fn one_connection(place: &Place, more: &str) -> String {
+    let program = place.path("once.py");
+    std::fs::write(&program, ONE_CONNECTION).unwrap();
+    let starts = place.path("runs");
+    format!("--exec=python3 {} {} {} {more}", program.display(), place.port(0), starts.display())
+}
+
 /// A server that ends at the moment at which a client is connected to it is woken again for this client.
 #[test]
 fn a_client_of_a_server_that_just_ended_is_served_by_the_next_start() {
     let place = Place::new(1).unwrap();
     // The first server listens, accepts the readiness check and ends; the second one stays.
-    let script = "import os, socket, sys\n\
-                  host, port = sys.argv[1].rsplit(':', 1)\n\
-                  listener = socket.socket()\n\
-                  listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
-                  listener.bind((host, int(port)))\n\
-                  listener.listen(8)\n\
-                  connection = listener.accept()[0]\n\
-                  if not os.path.exists(sys.argv[2]):\n    open(sys.argv[2], 'w').close()\n    os._exit(0)\n\
-                  connection.sendall(connection.recv(100))\n";
-    let program = place.path("once.py");
-    std::fs::write(&program, script).unwrap();
-    let exec =
-        format!("--exec=python3 {} {} {}", program.display(), place.port(0), place.path("first").display());
+    let exec = one_connection(&place, &place.path("first").display().to_string());
     let scene = Scene::at(place, &[], &[&exec]).unwrap();
     scene.visit("hello").unwrap();
+}
+
+/// A server that ends each time is started a few times, and its client gets an answer.
+#[test]
+fn a_server_that_always_ends_with_its_first_connection_is_given_up() {
+    let place = Place::new(1).unwrap();
+    let exec = one_connection(&place, "");
+    let scene = Scene::at(place, &[], &[&exec]).unwrap();
+    let client = scene.client().unwrap();
+    client.send(b"hello", SOON).unwrap();
+    scene.is_refused(&client).unwrap();
+    let runs = std::fs::read(scene.place.path("runs")).unwrap().len();
+    scene.expect((2..=20).contains(&runs), &format!("{runs} runs"));
+}
+
+/// A connection alone is not what shows that this server is ready.
+#[test]
+fn a_server_that_ends_before_its_greeting_is_not_ready() {
+    let place = Place::new(1).unwrap();
+    let exec = one_connection(&place, "");
+    let scene = Scene::at(place, &[], &[&exec, "--ready=expect:hello"]).unwrap();
+    scene.is_refused(&scene.client().unwrap()).unwrap();
+    scene.wait_for_log(messages::ENDED_BEFORE_READY).unwrap();
+    assert_eq!(scene.count_in_log(messages::READY), 0);
+    assert_eq!(std::fs::read(scene.place.path("runs")).unwrap().len(), 1);
 }

@@ -32,8 +32,8 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         manual: "A program, which dormouse starts and stops with all its descendants. It must run the server itself; for \
-                 a container use container. A string is split as by a shell, but no shell runs. Of its output and its STATUS= messages 10000 lines and 4 MiB are logged \
-                 in 30 s; the rest is discarded and counted.",
+                 a container use container. A string is split as by a shell, but no shell runs. Of its output and its \
+                 STATUS= messages 10000 lines and 4 MiB are logged in 30 s; the rest is discarded and counted.",
         ..flagged("wake.exec", "--exec", COMMAND, "\"python3 -m http.server --bind 127.0.0.1 9000\"")
     },
     Key {

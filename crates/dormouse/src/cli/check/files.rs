@@ -109,7 +109,7 @@ fn of_workload(server: &ServerConfig, places: &ServicePlaces, path: &OsStr, repo
 
 fn of_program(exec: &Exec, place: &impl Fn(&str) -> Place, path: &OsStr, report: &mut Report) {
     if let Some(directory) = &exec.directory {
-        of_directory(directory, exec.user.as_ref(), &place("directory"), report);
+        of_directory(directory, exec.wanted_account(), &place("directory"), report);
     }
     // With a PATH of its own the program may be found elsewhere.
     if exec.environment.iter().any(|(name, _)| name == "PATH") && !is_path(&exec.argv) {
@@ -123,7 +123,7 @@ fn of_program(exec: &Exec, place: &impl Fn(&str) -> Place, path: &OsStr, report:
         }
         Programs::Found(programs) => programs,
     };
-    let Some(user) = &exec.user else { return };
+    let Some(user) = exec.wanted_account() else { return };
     let mut refused = programs.iter().map(|program| denied(&user.identity, program));
     // The first that the user may execute is used.
     if let Some(Some(denied)) = refused.next().filter(|_| refused.all(|refused| refused.is_some())) {

@@ -356,15 +356,20 @@ the UNIX socket in to, and to null, zero, full, random, urandom and tty in /dev,
 read it cannot read.
 .IP \(bu 2
 /tmp, /var/tmp and /dev/shm are empty and its own (PrivateTmp=), and gone at its end. If its directory or that of its socket
-is below them, it is there, too. The file of the program itself must be elsewhere.
+is below them, it is there, too. The file of the program itself, and those in its arguments,
+must be elsewhere.
 .IP \(bu 2
 It cannot signal or trace processes outside, dormouse included, and connects to none of their abstract sockets. Its
 session keyring is empty (KeyringMode=private), and it leaves no core dumps.
 .PP
-The network is not restricted, and the memory and the processor are not limited.
+The network and System V IPC are not restricted, and the memory and the processor are not limited. System V objects that
+the program leaves stay until somebody removes them; see \fBipcrm\fR(1).
 .PP
 The directories must belong to its user: chown them once to the number that \fBdormouse\-check\fR(8) shows. No directory is
-given away by dormouse. Without a directory the program has no lasting files.
+given away by dormouse. A directory that its user may not write to when it starts stays read\-only with all that is in it.
+The program is not started in a directory that its user may not enter, nor if a part of the path is a symbolic link that
+the program may have placed. A dormouse that is not root
+must be able to enter the directory, too, and to connect to a socket in it: give it a common group. Without a directory the program has no lasting files.
 .PP
 A user of its own needs root, or CAP_SETUID, CAP_SETGID and CAP_KILL; without them the program keeps the user of dormouse. A
 private /tmp needs root or user namespaces, in which the files of all others seem to belong to nobody. Landlock needs Linux

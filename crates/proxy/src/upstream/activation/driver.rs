@@ -313,7 +313,8 @@ impl RunningDriver {
     /// before that was found out. Several such runs in a row are failed starts.
     fn was_brief(&mut self) -> bool {
         let took_connection = self.listeners.as_ref().is_some_and(|listeners| listeners.took_connection());
-        let is_brief = took_connection && self.brief_runs < MAX_BRIEF_RUNS;
+        let is_enough = self.settings.readiness.needs_only_a_connection();
+        let is_brief = took_connection && is_enough && self.brief_runs < MAX_BRIEF_RUNS;
         self.brief_runs += u32::from(is_brief);
         is_brief
     }

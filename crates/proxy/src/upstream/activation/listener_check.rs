@@ -45,7 +45,7 @@ pub(super) struct ListenerCheck {
     before: Option<ListenersBefore>,
     /// Where the workload listens. No more is asked about connections to these addresses.
     judged: Arc<JudgedPeers>,
-    /// Somebody has taken a connection.
+    /// Somebody has taken a connection, and is no stranger as far as is known.
     took_connection: AtomicBool,
     refused: RefusedSocket,
     report: Report,
@@ -105,7 +105,7 @@ impl ListenerCheck {
         Arc::new(Self { rule, route, activator, context, before, judged, took_connection, refused, report })
     }
 
-    /// Returns whether somebody has taken a connection that was to be judged.
+    /// Returns whether somebody who is no stranger, as far as is known, has taken a connection.
     pub(super) fn took_connection(&self) -> bool {
         self.took_connection.load(Ordering::Relaxed)
     }
@@ -267,6 +267,7 @@ impl ListenerCheck {
                 Err(Outcome::Unknown)
             }
             Some(Verdict::Stranger(name)) => {
+                self.took_connection.store(false, Ordering::Relaxed);
                 self.report.refused(address, &name);
                 Err(Outcome::Stranger)
             }

@@ -43,6 +43,11 @@ pub(super) enum Urgency {
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Readiness {
+    /// Returns whether a connection that the server has taken shows that it is ready.
+    pub(super) fn needs_only_a_connection(&self) -> bool {
+        matches!(self.ready, Ready::Connect) && self.settle.is_zero()
+    }
+
     /// Returns a probe that tries until the server is ready. `reported`: notified when the workload reports itself ready.
     pub(super) fn probe(
         &self,

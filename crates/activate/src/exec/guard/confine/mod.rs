@@ -13,7 +13,7 @@ mod privileges;
 mod report;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use dormouse_sys::identity::Identity;
@@ -23,8 +23,8 @@ use dormouse_sys::spawn::spawn_prepared;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
-use self::files::Reachable;
 pub(in super::super) use self::files::unrestricted;
+use self::files::{OwnDirectory, Reachable};
 use self::mounts::Failure;
 pub(super) use self::report::Notes;
 use self::report::{Reporter, channel};
@@ -38,6 +38,25 @@ struct Plan {
     notify_directory: Option<PathBuf>,
     /// Why a user namespace cannot be used here, if an attempt has shown that.
     no_user_namespace: Option<String>,
+}
+
+/// The directories that belong to the program.
+struct OwnDirectories {
+    working: Option<OwnDirectory>,
+    /// That of its UNIX socket.
+    socket: Option<OwnDirectory>,
+    /// That of its notification socket, which it only reads.
+    notify: Option<OwnDirectory>,
+}
+
+impl OwnDirectories {
+    fn writable(&self) -> impl Iterator<Item = &OwnDirectory> {
+        self.working.iter().chain(&self.socket)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &OwnDirectory> {
+        self.writable().chain(&self.notify)
+    }
 }
 
 /// Why a program is not started.
@@ -93,8 +112,10 @@ impl Plan {
     fn carry_out(&self, reporter: &Reporter) -> Result<(), Refusal> {
         // The limit is only lowered, which is always allowed.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-        let mut reachable = Reachable::open(&self.writable());
-        let root_mounts = own_mounts().map(|()| self.private_directories());
+        let has_mounts = own_mounts();
+        // Opened in the mounts of the program: only there they can be shown in a private directory.
+        let own = self.open_own()?;
+        let root_mounts = has_mounts.map(|()| mounts::make_private(own.all()));
         privileges::drop_bounding_set();
         if let Some(identity) = &self.identity {
             identity.take().map_err(Refusal::System)?;
@@ -106,6 +127,7 @@ impl Plan {
             Ok(private) => private,
             Err(_) => self.private_directories_of_user(),
         };
+        let mut reachable = Reachable::of(own.writable());
         match private {
             Ok(private) => reachable.add(&private),
             Err(Failure::Unavailable(reason)) => {
@@ -113,7 +135,7 @@ impl Plan {
             }
             Err(Failure::Half(refusal)) => return Err(refusal),
         }
-        self.enter_directory();
+        self.enter_directory(&own)?;
         self.report_unwritable_socket_directory(reporter);
         privileges::forbid_new()?;
         match reachable.restrict() {
@@ -124,24 +146,22 @@ impl Plan {
         privileges::are_gone()
     }
 
-    /// Returns the directories that the program may change. One inside the other is left out: the program could replace it
-    /// by a link, to change another directory in its next run.
-    fn writable(&self) -> Vec<&Path> {
+    /// Opens the directories of the program.
+    fn open_own(&self) -> Result<OwnDirectories, Refusal> {
+        let user = self.identity.as_ref().map_or_else(|| geteuid().as_raw(), |identity| identity.uid);
+        let open = |path: &Option<PathBuf>| {
+            let path = path.as_deref().map(|path| OwnDirectory::open(user, path));
+            path.transpose().map(Option::flatten).map_err(Refusal::Hole)
+        };
         let Confinement { directory, socket_directory } = &self.confinement;
-        match (directory.as_deref(), socket_directory.as_deref()) {
-            (Some(one), Some(other)) if one.starts_with(other) => vec![other],
-            (Some(one), Some(other)) if other.starts_with(one) => vec![one],
-            (one, other) => one.into_iter().chain(other).collect(),
-        }
+        Ok(OwnDirectories {
+            working: open(directory)?,
+            socket: open(socket_directory)?,
+            notify: open(&self.notify_directory)?,
+        })
     }
 
-    fn private_directories(&self) -> Result<Vec<PathBuf>, Failure> {
-        let mut shown = self.writable();
-        shown.extend(self.notify_directory.as_deref());
-        mounts::make_private(&shown)
-    }
-
-    /// Does the same without rights over the mounts of the machine, in a user namespace with this one user.
+    /// Makes the private directories without rights over the mounts of the machine, in a user namespace with this one user.
     fn private_directories_of_user(&self) -> Result<Vec<PathBuf>, Failure> {
         if let Some(reason) = &self.no_user_namespace {
             return Err(Failure::Unavailable(reason.clone()));
@@ -150,19 +170,27 @@ impl Plan {
         let ids = privileges::Ids::current();
         own_users_and_mounts().map_err(|error| Failure::Unavailable(error.to_string()))?;
         ids.map().map_err(|error| Failure::Half(Refusal::NoUsers(error.to_string())))?;
-        let private = self.private_directories();
+        let private = self.open_own().map_err(Failure::Half).and_then(|own| mounts::make_private(own.all()));
         privileges::drop_bounding_set();
         privileges::drop_all();
         private
     }
 
-    /// Enters the working directory again: by its path, in the mounts of the program.
-    fn enter_directory(&self) {
-        let directory = self.confinement.directory.clone().or_else(|| std::env::current_dir().ok());
-        // The program can be executed from anywhere. A directory that its user may not enter is none of its own.
+    /// Enters the working directory again: by its path, in the mounts of the program. A program that serves the files
+    /// there would serve those of another directory, so it is not started without the directory that is configured.
+    fn enter_directory(&self, own: &OwnDirectories) -> Result<(), Refusal> {
+        if let Some(configured) = &self.confinement.directory {
+            let directory = own.working.as_ref().map_or(configured, |directory| &directory.path);
+            return std::env::set_current_dir(directory).map_err(|error| {
+                Refusal::Hole(sandbox::no_directory(geteuid().as_raw(), configured, &error))
+            });
+        }
+        // That of dormouse is as good as any other, and may be hidden from the program.
+        let directory = std::env::current_dir().ok();
         if directory.is_none_or(|directory| std::env::set_current_dir(directory).is_err()) {
             let _ = std::env::set_current_dir("/");
         }
+        Ok(())
     }
 
     fn report_unwritable_socket_directory(&self, reporter: &Reporter) {
@@ -170,26 +198,5 @@ impl Plan {
         if accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
             reporter.missing(&sandbox::no_socket(geteuid().as_raw(), directory));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_inside_another_gets_no_rule_of_its_own() {
-        let plan = |directory: &str, socket: &str| {
-            let path = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
-            let confinement = Confinement { directory: path(directory), socket_directory: path(socket) };
-            let plan = Plan { confinement, identity: None, notify_directory: None, no_user_namespace: None };
-            plan.writable().into_iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(plan("/srv/web/data", "/srv/web"), ["/srv/web"]);
-        assert_eq!(plan("/srv/web", "/srv/web/run"), ["/srv/web"]);
-        assert_eq!(plan("/srv/web", "/srv/web"), ["/srv/web"]);
-        assert_eq!(plan("/srv/web", "/srv/web2"), ["/srv/web", "/srv/web2"]);
-        assert_eq!((plan("/a", ""), plan("", "/b")), (vec!["/a".to_owned()], vec!["/b".to_owned()]));
-        assert!(plan("", "").is_empty());
     }
 }

@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
 
 use super::Refusal;
+use super::files::OwnDirectory;
 
 /// The directories that every user may write to.
 const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
@@ -27,7 +27,9 @@ pub(super) enum Failure {
 
 /// Mounts an empty file system on each shared directory, in the mounts of this process alone. Directories below them
 /// that the program needs are shown there. Returns the private directories.
-pub(super) fn make_private(shown: &[&Path]) -> Result<Vec<PathBuf>, Failure> {
+pub(super) fn make_private<'a>(
+    shown: impl Iterator<Item = &'a OwnDirectory>,
+) -> Result<Vec<PathBuf>, Failure> {
     // Mounts of the machine still appear; ours do not spread.
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
@@ -41,18 +43,7 @@ pub(super) fn make_private(shown: &[&Path]) -> Result<Vec<PathBuf>, Failure> {
     }
     let below =
         |path: &Path| private.iter().any(|directory| path != directory && path.starts_with(directory));
-    let mut kept: Vec<(PathBuf, OwnedFd)> = Vec::new();
-    for path in shown {
-        let Ok(path) = fs::canonicalize(path) else { continue };
-        if below(&path) {
-            let directory = open(
-                &path,
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            );
-            kept.push((path.clone(), directory.map_err(|error| half(&path, error))?));
-        }
-    }
+    let kept: Vec<_> = shown.filter(|directory| below(&directory.path)).collect();
     for (number, path) in private.iter().enumerate() {
         let mounted = mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, OPTIONS);
         match mounted {
@@ -61,8 +52,8 @@ pub(super) fn make_private(shown: &[&Path]) -> Result<Vec<PathBuf>, Failure> {
             Err(error) => return Err(half(path, error)),
         }
     }
-    for (path, directory) in kept {
-        show(&path, &directory).map_err(|error| half(&path, error))?;
+    for OwnDirectory { path, fd } in kept {
+        show(path, fd).map_err(|error| half(path, error))?;
     }
     Ok(private)
 }
