@@ -313,7 +313,7 @@ pub const NOT_RELOADED: &str = "was not reloaded";
 /// A reload needs something that the running process has given up.
 pub const NEEDS_RESTART: &str = "needs a restart";
 /// A reload changes whether the process restricts itself.
-pub const SANDBOX_AT_RESTART: &str = "sandbox: changes at a restart";
+pub const RESTRICTIONS_AT_RESTART: &str = "restrict_self: changes at a restart";
 /// The kernel has no Landlock.
 pub const FILES_UNRESTRICTED: &str = "Files are not restricted: ";
 /// The process that starts programs was killed.

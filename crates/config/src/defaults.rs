@@ -46,13 +46,13 @@ macro_rules! word {
 /// The default of each time span that is unlimited.
 pub(crate) const UNLIMITED: DefaultValue<TimeSpan> = word!(TimeSpan::Infinite, "infinity");
 
-pub(crate) const SANDBOX: DefaultValue<bool> = plain!(true);
+pub(crate) const RESTRICT_SELF: DefaultValue<bool> = plain!(true);
 pub(crate) const SERVER_WEIGHT: DefaultValue<u32> = plain!(1);
 pub(crate) const SERVER_BACKUP: DefaultValue<bool> = plain!(false);
 pub(crate) const SERVER_DISABLED: DefaultValue<bool> = plain!(false);
 pub(crate) const WAKE_ON: DefaultValue<WakeOn> = word!(WakeOn::Connect, "connect");
 pub(crate) const STOP_FOREIGN: DefaultValue<bool> = plain!(false);
-pub(crate) const SANDBOX_OF_PROGRAM: DefaultValue<Confined> = word!(Confined::No, "none");
+pub(crate) const SANDBOX: DefaultValue<Confined> = word!(Confined::No, "none");
 pub(crate) const FOREIGN_LISTENER: DefaultValue<ForeignListener> = word!(ForeignListener::Refuse, "refuse");
 pub(crate) const START_TIMEOUT: DefaultValue<Duration> = span!(120 s);
 pub(crate) const STOP_TIMEOUT: DefaultValue<Duration> = span!(10 s);

@@ -136,7 +136,7 @@ impl Overrides {
         let services = config.services.iter().enumerate().flat_map(RequestedSocket::by_service_of_a_file);
         sockets::differ(&services.chain(builder.admin.wanted()).collect::<Vec<_>>(), report);
         config.log_level = builder.log_level.map(|(level, _)| level).or(config.log_level);
-        config.sandbox = builder.sandbox.map_or(config.sandbox, |(on, _)| on);
+        config.restrict_self = builder.restrict_self.map_or(config.restrict_self, |(on, _)| on);
         config.drain_timeout = builder.drain_timeout.map(|(span, _)| span).or(config.drain_timeout);
         builder.admin.apply(&mut config.admin);
     }
@@ -147,7 +147,7 @@ impl Overrides {
 struct Builder {
     log_level: Option<(Level, Place)>,
     drain_timeout: Option<(TimeSpan, Place)>,
-    sandbox: Option<(bool, Place)>,
+    restrict_self: Option<(bool, Place)>,
     admin: AdminDraft,
     services: Vec<Draft>,
     /// The place of the first service of each name.
@@ -190,9 +190,9 @@ impl Builder {
             let span = field.span(report);
             once(&mut self.drain_timeout, span, &field, report);
         }
-        if let Some(field) = section.get("sandbox") {
+        if let Some(field) = section.get("restrict_self") {
             let on = field.switch(report);
-            once(&mut self.sandbox, on, &field, report);
+            once(&mut self.restrict_self, on, &field, report);
         }
         self.admin.read(&section, report);
         self.places.add_general(node);
@@ -254,7 +254,7 @@ impl Builder {
         let config = Config {
             log_level: self.log_level.map(|(level, _)| level),
             drain_timeout: self.drain_timeout.map(|(span, _)| span),
-            sandbox: self.sandbox.map_or(defaults::SANDBOX.value, |(on, _)| on),
+            restrict_self: self.restrict_self.map_or(defaults::RESTRICT_SELF.value, |(on, _)| on),
             admin,
             services: self.services.into_iter().map(|draft| draft.config).collect(),
         };

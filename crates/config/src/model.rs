@@ -27,7 +27,7 @@ pub struct Config {
     /// after SIGTERM, without a limit after a reload.
     pub drain_timeout: Option<TimeSpan>,
     /// Whether the process restricts itself before it serves.
-    pub sandbox: bool,
+    pub restrict_self: bool,
     /// The control socket, the web server and the format of the log.
     pub admin: AdminConfig,
     /// The services, in the order of the file; their names are unique.

@@ -18,8 +18,7 @@ const PRIVATE: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 pub(super) fn read(section: &Section<'_>, directory: Option<&Path>, report: &mut Report) -> Sandbox {
     let words = [("none", Confined::No), ("strict", Confined::Strictly)];
     let field = section.get("sandbox");
-    let chosen =
-        field.and_then(|field| field.choice(&words, report)).unwrap_or(defaults::SANDBOX_OF_PROGRAM.value);
+    let chosen = field.and_then(|field| field.choice(&words, report)).unwrap_or(defaults::SANDBOX.value);
     let Confined::Strictly = chosen else { return Sandbox::None };
     if let (Some(field), true) = (section.get("directory"), directory == Some(Path::new("/"))) {
         let sandbox = field.place().call("wake.sandbox");

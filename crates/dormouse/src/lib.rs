@@ -12,5 +12,5 @@ pub mod admin;
 pub mod cli;
 pub mod demo;
 pub mod proxy;
-mod sandbox;
+mod restrictions;
 pub mod supervisor;

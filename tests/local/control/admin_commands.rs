@@ -275,7 +275,7 @@ fn a_drained_service_sleeps_after_the_waiting_client_left() {
 fn a_changed_activator_applies_despite_administrative_commands() {
     let services =
         "[services.main]\nlisten = LISTEN\nidle = { stop = \"1h\", minimum_uptime = \"1h\" }\nECHO(main)\n";
-    let rig = Rig::new("sandbox = false\n", services).unwrap();
+    let rig = Rig::new("restrict_self = false\n", services).unwrap();
     let client = rig.client("main").unwrap();
     rig.reload(|text| text.replace("python3 ", "python3 -u ")).unwrap();
     explained(&rig, "main", "a reload changed how it is started").unwrap();
@@ -290,7 +290,7 @@ fn administrative_states_and_weights_survive_a_reload() {
                     [services.both]\nlisten = LISTEN\nidle = { stop = \"1h\" }\n\
                     [[services.both.servers]]\nname = \"a\"\nECHO(a)\n\
                     [[services.both.servers]]\nname = \"b\"\ndisabled = true\nECHO(b)\n";
-    let rig = Rig::new("sandbox = false\n", services).unwrap();
+    let rig = Rig::new("restrict_self = false\n", services).unwrap();
     let client = rig.client("alone").unwrap();
     assert_eq!(rig.ask("disable server both/a; enable server both/b").unwrap(), "\n\n");
     assert_eq!(rig.ask("set weight both/a 7; set weight both/b 5").unwrap(), "\n\n");

@@ -176,7 +176,7 @@ fn a_changed_activator_applies_from_the_next_start() {
     let to = place.port(0);
     let file = |exec: &str| {
         format!(
-            "sandbox = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n\
+            "restrict_self = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n\
              idle = {{ stop = 'infinity', minimum_uptime = 0 }}\n"
         )
     };
@@ -202,7 +202,7 @@ fn a_failed_start_is_retried_at_once_after_its_correction() {
     let (to, good) = (place.port(0), place.server_recording(0, "starts"));
     let file = |exec: &str| {
         format!(
-            "sandbox = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n"
+            "restrict_self = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\nwake = {{ exec = \"{exec}\" }}\n"
         )
     };
     let scene = Scene::new(place, &file("/nonexistent/server")).unwrap();

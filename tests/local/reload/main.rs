@@ -4,6 +4,6 @@ mod admin_listeners;
 mod change;
 mod load;
 mod many_reloads;
-mod sandbox;
+mod restrictions;
 mod scene;
 mod taken_over;

@@ -22,7 +22,7 @@ use rustix::net::sockopt::socket_type;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::sandbox::{config, start};
+use super::restrictions::{config, start};
 
 /// The test is an attacker who has taken over dormouse: it has the socket to the spawner, and sends what it likes.
 #[test]

@@ -19,12 +19,12 @@ pub const TOP: &[Key] = &[
         ..flagged("drain_timeout", "--drain-timeout", SPAN, "\"30s\"")
     },
     Key {
-        default: defaults::SANDBOX.text,
+        default: defaults::RESTRICT_SELF.text,
         manual: "Before serving, restrict the process of dormouse as far as the kernel supports it: to the directories of the \
                  configuration (Landlock) and without system calls that it never makes (seccomp), and write no core \
                  dumps. What dormouse starts is not restricted. A reload that needs another directory, for a UNIX \
                  socket, or brings another program, command or user is refused until a restart. Changes at a restart.",
-        ..flagged("sandbox", "--no-sandbox", SWITCH, "false")
+        ..flagged("restrict_self", "--no-restrict-self", SWITCH, "false")
     },
     Key {
         default: "\"text\"",

@@ -15,7 +15,7 @@ use super::proxy::fail_with;
 use super::run_config::{Request, parse};
 use super::run_flags::RUN;
 use super::{ProblemList, out};
-use crate::sandbox::Sandbox;
+use crate::restrictions::Restrictions;
 use crate::supervisor::{LoadedConfig, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
@@ -32,14 +32,21 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
         Ok(config) => {
             let names: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
             // Threads that start later are restricted, too. Those that have read the configuration only end.
-            let sandbox = match config.sandbox.then(|| Sandbox::enter(&config, file.as_deref())).transpose() {
-                Ok(sandbox) => sandbox,
-                Err(error) => {
-                    let hint = "--no-sandbox, or sandbox = false, starts without restrictions";
-                    return fail_with([format_args!("{error}; {hint}")], Errno::AGAIN, exit::OSERR);
-                }
-            };
-            match crate::supervisor::run(config, Arc::new(move || reread(&args, sandbox.as_ref())), passed) {
+            let restrictions =
+                match config.restrict_self.then(|| Restrictions::enter(&config, file.as_deref())).transpose()
+                {
+                    Ok(restrictions) => restrictions,
+                    Err(error) => {
+                        let hint =
+                            "--no-restrict-self, or restrict_self = false, starts without restrictions";
+                        return fail_with([format_args!("{error}; {hint}")], Errno::AGAIN, exit::OSERR);
+                    }
+                };
+            match crate::supervisor::run(
+                config,
+                Arc::new(move || reread(&args, restrictions.as_ref())),
+                passed,
+            ) {
                 Ok(()) => {
                     // The log of a service manager reports the end itself.
                     if io::stderr().is_terminal() {
@@ -57,9 +64,9 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
     }
 }
 
-/// Reads the arguments and the file that they name again. What the sandbox does not allow is an error.
-fn reread(args: &[OsString], sandbox: Option<&Sandbox>) -> LoadedConfig {
-    if let Err(beyond) = sandbox.map_or(Ok(()), Sandbox::allows_files) {
+/// Reads the arguments and the file that they name again. What the restrictions do not allow is an error.
+fn reread(args: &[OsString], restrictions: Option<&Restrictions>) -> LoadedConfig {
+    if let Err(beyond) = restrictions.map_or(Ok(()), Restrictions::allows_files) {
         return LoadedConfig { result: Err(beyond.to_string()), warnings: Vec::new() };
     }
     let Request::Serve(outcome, _) = parse(args.iter().cloned(), Environment::current()) else {
@@ -69,12 +76,12 @@ fn reread(args: &[OsString], sandbox: Option<&Sandbox>) -> LoadedConfig {
         };
     };
     let mut warnings: Vec<_> = outcome.warnings.iter().map(ToString::to_string).collect();
-    if outcome.result.as_ref().is_ok_and(|config| config.sandbox != sandbox.is_some()) {
-        warnings.push("sandbox: changes at a restart of dormouse".to_owned());
+    if outcome.result.as_ref().is_ok_and(|config| config.restrict_self != restrictions.is_some()) {
+        warnings.push("restrict_self: changes at a restart of dormouse".to_owned());
     }
     LoadedConfig {
         result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()).and_then(|config| {
-            match sandbox.map_or(Ok(()), |sandbox| sandbox.allows(&config)) {
+            match restrictions.map_or(Ok(()), |restrictions| restrictions.allows(&config)) {
                 Ok(()) => Ok(config),
                 Err(beyond) => Err(beyond.to_string()),
             }
@@ -86,7 +93,7 @@ fn reread(args: &[OsString], sandbox: Option<&Sandbox>) -> LoadedConfig {
 fn help() -> String {
     format!(
         "dormouse run [--config=FILE] [--log-level=LEVEL] [--log=FORMAT] [--control=PATH] [--http=ADDRESS]\n\
-         \x20            [--http-host=NAME] [--drain-timeout=SPAN] [--no-sandbox]\n\
+         \x20            [--http-host=NAME] [--drain-timeout=SPAN] [--no-restrict-self]\n\
          dormouse run --listen=ADDRESS --to=ADDRESS [OPTIONS...]\n\n\
          Start services on demand: hold the first client, start the workload behind the service, forward the client\n\
          as soon as the workload answers, and stop the workload when no client needs it.\n\n\

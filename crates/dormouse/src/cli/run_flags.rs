@@ -110,7 +110,7 @@ const fn key(
 /// The flags of `dormouse run`.
 pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
-        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http=, --http-host=, --drain-timeout= and --no-sandbox are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
+        manual: "Read the services from this file alone; services.d is then not read. See dormouse.toml(5). Together with a file only --log-level=, --log=, --control=, --http=, --http-host=, --drain-timeout= and --no-restrict-self are allowed, and override the file. [default: /etc/dormouse/dormouse.toml and services.d/*.toml beside it]",
         ..flag(
             RunFlag::Config,
             "config",
@@ -343,8 +343,8 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
     Definition {
         manual: "Do not restrict dormouse itself to the directories and programs of the configuration (Landlock) and to the system calls that it needs (seccomp).",
         ..flag(
-            RunFlag::GeneralSwitch("sandbox", false),
-            "no-sandbox",
+            RunFlag::GeneralSwitch("restrict_self", false),
+            "no-restrict-self",
             "",
             &["Do not restrict the directories and the system calls of dormouse"],
         )

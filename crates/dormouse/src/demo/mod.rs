@@ -115,7 +115,7 @@ fn config(directory: &Path) -> Result<Config, AddressError> {
     };
     // Log every session.
     Ok(Config {
-        sandbox: false,
+        restrict_self: false,
         log_level: Some(Level::Debug),
         drain_timeout: None,
         admin: AdminConfig { control: Control::Off, ..AdminConfig::default() },

@@ -146,16 +146,16 @@ impl<'a> FreeListeners<'a> {
     }
 }
 
-/// Returns the keys of all services whose values differ. A reload applies each of them but `sandbox`, which applies from
+/// Returns the keys of all services whose values differ. A reload applies each of them but `restrict_self`, which applies from
 /// the next start on.
 pub(super) fn changed_settings(old: &Config, new: &Config) -> Vec<&'static str> {
     // A key that is missing here does not compile.
-    let Config { log_level, drain_timeout, sandbox, admin, services: _ } = old;
+    let Config { log_level, drain_timeout, restrict_self, admin, services: _ } = old;
     let AdminConfig { control, http, http_hosts, format } = admin;
     let changed = [
         ("log_level", *log_level != new.log_level),
         ("drain_timeout", *drain_timeout != new.drain_timeout),
-        ("sandbox", *sandbox != new.sandbox),
+        ("restrict_self", *restrict_self != new.restrict_self),
         ("log", *format != new.admin.format),
         ("control", *control != new.admin.control),
         ("http", *http != new.admin.http),

@@ -55,7 +55,7 @@ pub(super) const KEYS: &[Key] = &[
         ..flagged("wake.group", "--gid", TEXT, "\"www-data\"")
     },
     Key {
-        default: defaults::SANDBOX_OF_PROGRAM.text,
+        default: defaults::SANDBOX.text,
         manual: "The confinement of the program of exec: none, or strict, with a user of its own where user is not set. \
                  See the section CONFINED PROGRAMS.",
         ..flagged("wake.sandbox", "--sandbox", "\"none\" or \"strict\"", "\"strict\"")

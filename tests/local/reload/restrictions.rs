@@ -191,20 +191,21 @@ fn a_reload_that_brings_another_program_is_refused_and_changes_nothing() {
 fn a_service_can_get_another_name_and_the_switch_changes_at_a_restart() {
     let place = Place::new(1).unwrap();
     let scene = start(&place, &config(&place, "")).unwrap();
-    let renamed = format!("sandbox = false\n{}", config(&place, "").replace("services.web", "services.shop"));
-    reload(&scene, &place, &renamed, messages::SANDBOX_AT_RESTART).unwrap();
+    let renamed =
+        format!("restrict_self = false\n{}", config(&place, "").replace("services.web", "services.shop"));
+    reload(&scene, &place, &renamed, messages::RESTRICTIONS_AT_RESTART).unwrap();
     scene.wait_for_log(&messages::reloaded("0 unchanged, 1 new (shop), 1 removed (web)")).unwrap();
     scene.echo(&scene.client_of("shop").unwrap(), "hello").unwrap();
     assert_eq!(filters(&scene.pid().to_string()), filters("self") + 1);
 }
 
 #[test]
-fn without_the_sandbox_any_directory_may_be_added() {
+fn without_restrictions_any_directory_may_be_added() {
     let place = Place::new(1).unwrap();
-    let scene = start(&place, &format!("sandbox = false\n{}", config(&place, ""))).unwrap();
+    let scene = start(&place, &format!("restrict_self = false\n{}", config(&place, ""))).unwrap();
     assert_eq!(field(&scene.pid().to_string(), "Seccomp_filters"), field("self", "Seccomp_filters"));
     let socket = place.path("sockets/web.sock");
-    let wider = format!("sandbox = false\n{}", config(&place, &format!(", '{}'", socket.display())));
+    let wider = format!("restrict_self = false\n{}", config(&place, &format!(", '{}'", socket.display())));
     reload(&scene, &place, &wider, &messages::reloaded("0 unchanged, 1 changed (web)")).unwrap();
     assert!(Path::new(&socket).exists());
 }

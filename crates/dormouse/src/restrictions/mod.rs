@@ -22,7 +22,7 @@ use crate::admin::usual_address;
 
 /// The restrictions that are in force.
 #[derive(Debug, Clone)]
-pub(crate) struct Sandbox {
+pub(crate) struct Restrictions {
     /// What the configuration needed at the start.
     granted: Needs,
     /// The directories among that which existed, each with its device and inode: a directory that is made again is another
@@ -64,11 +64,11 @@ impl std::fmt::Display for NeedsRestart {
                  into other processes with the configuration",
             )?,
         }
-        f.write_str(" with which it started (sandbox = false switches this off)")
+        f.write_str(" with which it started (restrict_self = false switches this off)")
     }
 }
 
-impl Sandbox {
+impl Restrictions {
     /// Starts the spawner if it is needed, and then restricts all threads of this process. The configuration may be in
     /// this file, which is read again. What the kernel does not support is left out, with a line in the log.
     ///
@@ -169,20 +169,21 @@ mod tests {
         read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap()
     }
 
-    fn sandbox(service: &str) -> Sandbox {
-        Sandbox::of(Needs::of(&config(service), None), true, None)
+    fn restrictions(service: &str) -> Restrictions {
+        Restrictions::of(Needs::of(&config(service), None), true, None)
     }
 
     #[test]
     fn a_directory_outside_needs_a_restart() {
-        let sandbox = sandbox("listen = '/dev/shm/a.sock'");
-        let allows =
-            |sandbox: &Sandbox, listen: &str| sandbox.allows(&config(&format!("listen = '{listen}'")));
+        let restrictions = restrictions("listen = '/dev/shm/a.sock'");
+        let allows = |restrictions: &Restrictions, listen: &str| {
+            restrictions.allows(&config(&format!("listen = '{listen}'")))
+        };
         for allowed in ["/dev/shm/b.sock", "127.0.0.1:80", "@a"] {
-            assert_eq!(allows(&sandbox, allowed), Ok(()), "{allowed}");
+            assert_eq!(allows(&restrictions, allowed), Ok(()), "{allowed}");
         }
-        assert_eq!(allows(&sandbox, "/usr/a.sock"), Err(NeedsRestart::Directory("/usr".into())));
-        let unrestricted = Sandbox { restricts_files: false, ..sandbox };
+        assert_eq!(allows(&restrictions, "/usr/a.sock"), Err(NeedsRestart::Directory("/usr".into())));
+        let unrestricted = Restrictions { restricts_files: false, ..restrictions };
         assert_eq!(allows(&unrestricted, "/usr/a.sock"), Ok(()));
     }
 
@@ -192,12 +193,12 @@ mod tests {
         let path = base.join("sockets").canonicalize().unwrap_or_else(|_| base.join("sockets"));
         std::fs::create_dir(&path).unwrap();
         let service = format!("listen = '{}/a.sock'", path.display());
-        let sandbox = sandbox(&service);
-        assert_eq!(sandbox.allows(&config(&service)), Ok(()));
+        let restrictions = restrictions(&service);
+        assert_eq!(restrictions.allows(&config(&service)), Ok(()));
         std::fs::rename(&path, base.join("former")).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert_eq!(
-            sandbox.allows(&config(&service)),
+            restrictions.allows(&config(&service)),
             Err(NeedsRestart::Directory(path.canonicalize().unwrap()))
         );
     }
@@ -205,8 +206,10 @@ mod tests {
     #[test]
     fn another_program_needs_a_restart() {
         let listen = "listen = '127.0.0.1:2'\n";
-        let started = sandbox(&format!("{listen}wake = {{ exec = 'server -x' }}"));
-        let allows = |sandbox: &Sandbox, rest: &str| sandbox.allows(&config(&format!("{listen}{rest}")));
+        let started = restrictions(&format!("{listen}wake = {{ exec = 'server -x' }}"));
+        let allows = |restrictions: &Restrictions, rest: &str| {
+            restrictions.allows(&config(&format!("{listen}{rest}")))
+        };
         for same in ["wake = { exec = 'server -x' }\nidle = '5min'", "wake = { exec = 'server -x' }", ""] {
             assert_eq!(allows(&started, same), Ok(()), "{same}");
         }
@@ -222,17 +225,20 @@ mod tests {
             assert!(refused.unwrap_err().to_string().contains("needs a restart"));
         }
         // A service may get another name. A command has it in a variable, by which a script may act.
-        let renamed = |sandbox: &Sandbox, wake: &str| {
+        let renamed = |restrictions: &Restrictions, wake: &str| {
             let text = format!("[services.shop]\nto = '127.0.0.1:1'\n{listen}wake = {wake}\n");
             let config = read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap();
-            sandbox.allows(&config)
+            restrictions.allows(&config)
         };
         assert_eq!(renamed(&started, "{ exec = 'server -x' }"), Ok(()));
-        let command = sandbox(&format!("{listen}wake = {{ start = 'server -x' }}"));
+        let command = restrictions(&format!("{listen}wake = {{ start = 'server -x' }}"));
         assert!(matches!(renamed(&command, "{ start = 'server -x' }"), Err(NeedsRestart::Program(..))));
         // The owner of its listener is judged by the spawner, which is there.
         assert_eq!(allows(&started, "wake = { unit = 'web.service' }"), Ok(()));
-        assert_eq!(allows(&sandbox(listen), "wake = { unit = 'web.service' }"), Err(NeedsRestart::Processes));
+        assert_eq!(
+            allows(&restrictions(listen), "wake = { unit = 'web.service' }"),
+            Err(NeedsRestart::Processes)
+        );
     }
 
     #[test]
@@ -244,7 +250,7 @@ mod tests {
             ("listen = '@a'\nwake = { exec = 'a' }", true),
             ("listen = '@a'\nwake = { start = 'a' }", true),
         ] {
-            assert_eq!(sandbox(service).granted.spawner(), spawner, "{service}");
+            assert_eq!(restrictions(service).granted.spawner(), spawner, "{service}");
         }
     }
 }
