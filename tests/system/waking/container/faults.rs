@@ -60,7 +60,7 @@ fn killed_engine(machine: &Machine) -> Result<()> {
             .map_err(|failure| podman.with_log(Failure::Unexpected(format!("round {round}: {failure}"))))?;
         let stopping = Duration::from_millis(200) + rng.duration(Duration::from_millis(100));
         killed += kill_engine_at(&podman, Instant::now() + stopping)?;
-        podman.wait("exited")?;
+        podman.wait_for_end()?;
     }
     println!("the engine was killed {killed} times");
     ensure(killed >= 15, || format!("the engine was killed only {killed} times"))

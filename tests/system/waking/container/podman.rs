@@ -146,10 +146,19 @@ network_backend = \"netavark\"
 
     /// Waits until the container is in this state.
     pub(crate) fn wait(&self, state: &str) -> Result<()> {
+        self.wait_for_one_of(&[state])
+    }
+
+    /// Waits until the container has ended. An engine that was killed before it cleaned up leaves it `stopped`.
+    pub(crate) fn wait_for_end(&self) -> Result<()> {
+        self.wait_for_one_of(&["exited", "stopped"])
+    }
+
+    fn wait_for_one_of(&self, states: &[&str]) -> Result<()> {
         let mut last = String::new();
-        wait::until(&format!("{state} container"), SETTLE, || {
+        wait::until(&format!("{} container", states.join(" or ")), SETTLE, || {
             last = self.state()?;
-            Ok((last == state).then_some(()))
+            Ok(states.contains(&last.as_str()).then_some(()))
         })
         .map_err(|failure| {
             Failure::Unexpected(format!("{failure}: the last state is {last}\n{}", self.log()))
