@@ -261,9 +261,8 @@ fn a_client_without_permission_is_refused_without_further_attempts() {
     };
     let [answer, error] = client(1234);
     // What the client is told depends on whether it has sent its bytes before the end.
-    let is_refused = error.is_empty()
-        || error.contains("ConnectionResetError")
-        || error.contains("BrokenPipeError");
+    let is_refused =
+        error.is_empty() || error.contains("ConnectionResetError") || error.contains("BrokenPipeError");
     assert!(!answer.contains("1234") && is_refused, "{answer}{error}\n{}", dormouse.log());
     let [answer, error] = client(0);
     assert!(answer.ends_with('\n'), "{answer}{error}\n{}", dormouse.log());

@@ -1,10 +1,13 @@
 //! One server of a service, and a client's connection to it if it has to be woken first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_core::activation::LeaseRefusal;
+use dormouse_core::backoff::Backoff;
 use dormouse_core::control::AdminState;
 use dormouse_relay::Stream;
+use tokio::time::sleep;
 
 use super::UpstreamRequest;
 use super::activation::KeepAlive;
@@ -83,17 +86,26 @@ impl Server {
             return Ok((connected, lease));
         }
         let route = self.target.route();
-        for _ in 0..MOST_STRANGERS {
+        let (mut strangers, mut pace) = (0, Backoff::READINESS);
+        loop {
             let connected = self.connect_awake(wakeable, &lease, request, deadline).await?;
-            // A server may have several addresses, and another program may listen at some of them.
             match wakeable.check_connection(connected, &route.take_refused()).await {
                 Ok(connected) => return Ok((connected, lease)),
-                Err(NotTheServer { peer: Some(peer) }) if route.avoid(&peer).await => {}
-                Err(_) => break,
+                // A server may have several addresses, and another program may listen at some of them.
+                Err(NotTheServer::Stranger(Some(peer)))
+                    if strangers < MOST_STRANGERS && route.avoid(&peer).await =>
+                {
+                    strangers += 1;
+                }
+                Err(NotTheServer::Stranger(_)) => {
+                    let stranger = Refusal::NotWoken(LeaseRefusal::StartFailed, wakeable.reason());
+                    return Err(AttemptError::ServerFailed(stranger));
+                }
+                Err(NotTheServer::Inconclusive) => {
+                    delay_next_connection(wakeable, &lease, request, deadline, pace.next_delay()).await?;
+                }
             }
         }
-        let stranger = Refusal::NotWoken(LeaseRefusal::StartFailed, wakeable.reason());
-        Err(AttemptError::ServerFailed(stranger))
     }
 
     /// Connects to a server that is awake.
@@ -120,6 +132,25 @@ impl Server {
                 held.map_err(AttemptError::Refused)
             }
             () = lease.lost() => Err(AttemptError::ServerStopped),
+        }
+    }
+}
+
+/// Waits before the next connection to a server that is awake, because the last one said nothing about the server.
+async fn delay_next_connection(
+    wakeable: &WakeableServer,
+    lease: &Lease,
+    request: &mut UpstreamRequest<'_>,
+    deadline: Deadline,
+    delay: Duration,
+) -> Result<(), AttemptError> {
+    tokio::select! {
+        () = sleep(delay) => Ok(()),
+        () = lease.lost() => Err(AttemptError::ServerStopped),
+        () = request.client.wait_for_departure() => Err(AttemptError::Refused(Refusal::ClientLeft)),
+        () = deadline.expired() => {
+            let late = Refusal::NotWoken(LeaseRefusal::HoldTimeout, wakeable.reason());
+            Err(AttemptError::ServerFailed(late))
         }
     }
 }

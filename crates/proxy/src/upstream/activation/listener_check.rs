@@ -5,6 +5,7 @@
 //! address are not judged: while the workload has its listener, no other user gets the address. A name may have several
 //! addresses, and new ones; the first connection to each of them is judged.
 
+mod peer;
 mod refused;
 mod report;
 mod suspects;
@@ -19,17 +20,16 @@ use dormouse_activate::{ActivatorConfig, ActivatorContext, ListenerRule, Owner, 
 use dormouse_config::spelling::Spelling;
 use dormouse_core::sock_diag::InetSocket;
 use dormouse_relay::Stream;
-use dormouse_sys::credentials::{Credentials, peer_credentials};
 use dormouse_sys::sock_diag;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, getpeername, getsockname};
 use tokio::time::timeout;
 
+use self::peer::{Peer, peer_of};
 use self::refused::RefusedSocket;
 use self::report::Report;
 use self::suspects::{Suspects, Usable};
 use crate::connect::{Endpoint, Route};
-use crate::upstream::wakeable::{ConnectionCheck, JudgedPeers, WakeableServer};
+use crate::upstream::wakeable::{ConnectionCheck, JudgedPeers, NotTheServer, WakeableServer};
 
 /// The time that the addresses of a name may take. The connection has just used them.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,8 +63,10 @@ pub(super) enum Judged {
     /// The server listens, but this connection is over or translated (NAT): its other end has no owner here. A client
     /// gets another one.
     Reconnect(Stream),
-    /// It leads to a stranger, or nobody listens any more.
-    Refused(Option<Endpoint>),
+    /// It leads to a stranger, who has this address.
+    Stranger(Option<Endpoint>),
+    /// It is over, or could not be judged, and says nothing about the server. The next try may.
+    Inconclusive,
 }
 
 /// What came of a look at the sockets at an address.
@@ -120,10 +122,11 @@ impl ListenerCheck {
                     Outcome::Own(suspects) => match suspects.usable(self.rule) {
                         Usable::Connection => Judged::Server(stream),
                         Usable::Listener => Judged::Reconnect(stream),
-                        Usable::Nothing => Judged::Refused(peer),
+                        Usable::Nothing => Judged::Inconclusive,
                     },
                     Outcome::Unknown => Judged::Server(stream),
-                    Outcome::Stranger | Outcome::Failed => Judged::Refused(peer),
+                    Outcome::Stranger => Judged::Stranger(peer),
+                    Outcome::Failed => Judged::Inconclusive,
                 }
             }
             (ListenerRule::Own, Peer::Unix(listener)) => {
@@ -137,9 +140,11 @@ impl ListenerCheck {
                         }
                         Judged::Server(stream)
                     }
-                    Err(_) => Judged::Refused(peer),
+                    Err(Outcome::Stranger) => Judged::Stranger(peer),
+                    Err(_) => Judged::Inconclusive,
                 }
             }
+            (ListenerRule::Own | ListenerRule::OwnBeforeStart, Peer::Gone) => Judged::Inconclusive,
             // Another machine, or the UNIX socket of a unit or a container.
             (_, Peer::Other | Peer::Unix(_)) | (ListenerRule::Any, _) => Judged::Server(stream),
         }
@@ -155,8 +160,9 @@ impl ListenerCheck {
             let check = Arc::clone(&check);
             Box::pin(async move {
                 match check.connection(stream).await {
-                    Judged::Server(stream) | Judged::Reconnect(stream) => Some(stream),
-                    Judged::Refused(_) => None,
+                    Judged::Server(stream) | Judged::Reconnect(stream) => Ok(stream),
+                    Judged::Stranger(peer) => Err(NotTheServer::Stranger(peer)),
+                    Judged::Inconclusive => Err(NotTheServer::Inconclusive),
                 }
             })
         }))
@@ -288,34 +294,6 @@ impl ListenerCheck {
             }
         });
     }
-}
-
-/// The other side of a connection to a server.
-enum Peer {
-    /// TCP within this machine.
-    Inet { local: SocketAddr, peer: SocketAddr },
-    /// A UNIX socket, with the credentials of its listener.
-    Unix(Credentials),
-    /// Another machine, or a virtual one.
-    Other,
-}
-
-fn peer_of(stream: &Stream) -> Peer {
-    let Some(socket) = stream.socket() else { return Peer::Other };
-    let (Ok(local), Ok(Some(peer))) = (getsockname(socket), getpeername(socket)) else { return Peer::Other };
-    if peer.address_family() == AddressFamily::UNIX {
-        return peer_credentials(socket).map_or(Peer::Other, Peer::Unix);
-    }
-    match (SocketAddr::try_from(local), SocketAddr::try_from(peer)) {
-        (Ok(local), Ok(peer)) if is_within_machine(local, peer) => Peer::Inet { local, peer },
-        _ => Peer::Other,
-    }
-}
-
-/// Returns whether a connection ends on this machine. Its own address is then that of the peer, or one of loopback.
-fn is_within_machine(local: SocketAddr, peer: SocketAddr) -> bool {
-    let peer = peer.ip().to_canonical();
-    peer.is_loopback() || peer == local.ip().to_canonical()
 }
 
 /// Returns those addresses of a server that are addresses of this machine.

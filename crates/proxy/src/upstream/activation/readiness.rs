@@ -117,20 +117,22 @@ impl Tries<'_> {
                     Judged::Server(conn) => Some(Some(conn).filter(|_| !self.route.passes_credentials())),
                     Judged::Reconnect(_) => Some(None),
                     // The next try takes another address, where the server has one.
-                    Judged::Refused(peer) => {
+                    Judged::Stranger(peer) => {
                         self.avoid(peer).await;
                         None
                     }
+                    Judged::Inconclusive => None,
                 };
             }
             Ready::Expect { send, expect } => {
                 // What is sent may be a secret.
                 let server = match self.connect().await? {
                     Judged::Server(server) | Judged::Reconnect(server) => server,
-                    Judged::Refused(peer) => {
+                    Judged::Stranger(peer) => {
                         self.avoid(peer).await;
                         return None;
                     }
+                    Judged::Inconclusive => return None,
                 };
                 let answered = timeout(ATTEMPT_TIMEOUT, exchange(server, send, expect)).await;
                 return (answered == Ok(true)).then_some(None);

@@ -128,11 +128,14 @@ impl HealthChecker {
         let Some(wakeable) = &self.wakeable else { return Ok(server) };
         match wakeable.check_connection(server, &self.route.take_refused()).await {
             Ok(server) => Ok(server),
-            Err(NotTheServer { peer }) => {
+            Err(NotTheServer::Stranger(peer)) => {
                 if let Some(peer) = peer {
                     self.route.avoid(&peer).await;
                 }
                 Err((CheckResult::Failed, "another program listens at the server's address".to_owned()))
+            }
+            Err(NotTheServer::Inconclusive) => {
+                Err((CheckResult::Failed, "the connection ended at once".to_owned()))
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::connect::Endpoint;
 /// The largest number of addresses to keep. A name may have any number of addresses, one after another.
 const MOST_PEERS: usize = 64;
 
-type Checked = Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;
+type Checked = Pin<Box<dyn Future<Output = Result<Stream, NotTheServer>> + Send>>;
 
 /// Checks connections, and returns those that lead to the server.
 #[derive(Clone)]
@@ -25,11 +25,13 @@ pub(in crate::upstream) struct ConnectionCheck {
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct JudgedPeers(Mutex<Vec<Endpoint>>);
 
-/// A connection that leads to a stranger, or to nobody any more.
+/// Why a connection is not used.
 #[derive(Debug)]
-pub(in crate::upstream) struct NotTheServer {
-    /// The address of its other end.
-    pub(in crate::upstream) peer: Option<Endpoint>,
+pub(in crate::upstream) enum NotTheServer {
+    /// It leads to a stranger, who has this address.
+    Stranger(Option<Endpoint>),
+    /// It is over, or could not be judged. Another one may lead to the server.
+    Inconclusive,
 }
 
 impl JudgedPeers {
@@ -69,7 +71,7 @@ impl ConnectionCheck {
         if peer.as_ref().is_some_and(|peer| self.judged.contains(peer)) {
             return Ok(stream);
         }
-        (self.judge)(stream).await.ok_or(NotTheServer { peer })
+        (self.judge)(stream).await
     }
 
     /// Judges the next connection to these addresses again: the server was not found to listen there.
@@ -112,7 +114,9 @@ mod tests {
     #[test]
     fn an_address_that_took_no_connection_is_judged_again() {
         let judged = Arc::new(JudgedPeers::default());
-        let check = ConnectionCheck::new(Arc::clone(&judged), |_| Box::pin(std::future::ready(None)));
+        let check = ConnectionCheck::new(Arc::clone(&judged), |_| {
+            Box::pin(std::future::ready(Err(NotTheServer::Inconclusive)))
+        });
         judged.insert(endpoint(1));
         judged.insert(endpoint(2));
         check.forget(&[endpoint(1)]);
