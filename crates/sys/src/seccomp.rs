@@ -65,6 +65,8 @@ mod tests {
     use super::*;
     use std::thread;
 
+    use rustix::process::getpriority_process;
+
     /// `BPF_RET | BPF_K`.
     const RETURN: u16 = 0x06;
     /// `BPF_LD | BPF_W | BPF_ABS`.
@@ -84,12 +86,12 @@ mod tests {
         let program = [
             // The number of the call is first in the data of the filter.
             instruction(LOAD, 0, 0),
-            instruction(IF_EQUAL, 1, u32::try_from(libc::SYS_getpgid).unwrap()),
+            instruction(IF_EQUAL, 1, u32::try_from(libc::SYS_getpriority).unwrap()),
             instruction(RETURN, 0, libc::SECCOMP_RET_ERRNO | u32::from(ERROR)),
             instruction(RETURN, 0, libc::SECCOMP_RET_ALLOW),
         ];
-        let call = || rustix::process::getpgid(None).unwrap_err().raw_os_error();
-        assert!(rustix::process::getpgid(None).is_ok());
+        let call = || getpriority_process(None).unwrap_err().raw_os_error();
+        assert!(getpriority_process(None).is_ok());
         let restricted = thread::spawn(move || {
             restrict_thread(&program).unwrap();
             (call(), thread::spawn(call).join().unwrap())

@@ -13,6 +13,8 @@ use super::rig::Rig;
 
 /// A browser starts slowly on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The start of Chromium hangs now and then, which says nothing about the page.
+const STARTS: usize = 3;
 
 /// A headless Chromium.
 struct Browser {
@@ -23,17 +25,33 @@ struct Browser {
 
 impl Browser {
     fn start() -> Result<Self> {
+        let mut failures = Vec::new();
+        while failures.len() < STARTS {
+            match Self::start_once() {
+                Ok(browser) => return Ok(browser),
+                Err(failure @ Failure::Missing { .. }) => return Err(failure),
+                Err(failure) => failures.push(failure.to_string()),
+            }
+        }
+        Err(Failure::Unexpected(format!("no browser after {STARTS} starts: {}", failures.join("; "))))
+    }
+
+    fn start_once() -> Result<Self> {
+        let version = Command::new("chromedriver").arg("--version").output();
+        version.map_err(|_| Failure::missing("chromedriver", "run scripts/test-deps.sh"))?;
         // Bound without listening, so that nobody else gets the port. The driver sets SO_REUSEADDR, too.
         let reserved = Listener::bound(Family::Tcp4)?;
         let Address::Tcp(address) = *reserved.address() else {
             return Err(Failure::Unexpected("a TCP socket without a port".to_owned()));
         };
-        let driver = Command::new("chromedriver")
+        // A browser that hangs outlives its driver, but not the first process of its PID namespace.
+        let driver = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "--kill-child", "chromedriver"])
             .arg(format!("--port={}", address.port()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|_| Failure::missing("chromedriver", "run scripts/test-deps.sh"))?;
+            .doing(|| "unshare".to_owned())?;
         let mut browser = Self { driver, address, session: String::new() };
         wait::until("chromedriver", LIMIT, || Ok(TcpStream::connect(address).ok()))?;
         let wanted = r#"{"capabilities":{"alwaysMatch":{"goog:loggingPrefs":{"browser":"ALL"},"goog:chromeOptions":{"args":["--headless=new","--no-sandbox","--disable-gpu","--disable-dev-shm-usage"]}}}}"#;
@@ -101,7 +119,9 @@ fn read_answer(socket: &mut TcpStream) -> std::io::Result<String> {
 impl Drop for Browser {
     fn drop(&mut self) {
         // The browser ends with its session; without a session only the driver runs.
-        let _ = self.of_session("DELETE", "", "");
+        if !self.session.is_empty() {
+            let _ = self.of_session("DELETE", "", "");
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
