@@ -30,6 +30,11 @@ case!(System in debian13::tree, container_rootful_on_debian_13, LIMIT, container
 case!(User in debian13::tree, quadlet_rootless, LIMIT, quadlet);
 case!(System in debian13::tree, quadlet_rootful, LIMIT, quadlet);
 
+/// The port forwarder of a rootless container accepts connections before the server listens, and a proxy passes on the end
+/// of such a connection. So the unit counts as started when the server answers.
+const UNTIL_IT_ANSWERS: &str = "ExecStartPost=/bin/sh -c 'until busybox wget -q -O /dev/null http://127.0.0.1:8081/; \
+                                do sleep 0.1; done'";
+
 /// The option that publishes the container's port.
 const PUBLISHED: &str = "--publish=127.0.0.1:8081:8081";
 
@@ -50,7 +55,10 @@ ExecStart={DORMOUSE} proxy --exit-idle-time=500ms {BEHIND}
     );
     machine.install(&[
         ("container-web.service", &unit),
-        ("container-web.service.d/front.conf", "[Unit]\nStopWhenUnneeded=yes\n[Service]\nRestart=no\n"),
+        (
+            "container-web.service.d/front.conf",
+            &format!("[Unit]\nStopWhenUnneeded=yes\n[Service]\nRestart=no\n{UNTIL_IT_ANSWERS}\n"),
+        ),
         ("proxy.service", &proxy),
         ("proxy.socket", "[Socket]\nListenStream=127.0.0.1:8080\n"),
     ])?;
