@@ -22,6 +22,13 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
+/// The capabilities with which a process starts programs of other users and ends them, with their names.
+const OF_OTHER_USERS: [(CapabilitySet, &str); 3] = [
+    (CapabilitySet::SETUID, "CAP_SETUID"),
+    (CapabilitySet::SETGID, "CAP_SETGID"),
+    (CapabilitySet::KILL, "CAP_KILL"),
+];
+
 /// Makes the process of a command give up the capabilities that would survive the execution of the program: the ambient
 /// and the inheritable ones (capabilities(7)). Those of root follow from its user ID and are not changed.
 pub fn drop_inherited_capabilities(command: &mut Command) {
@@ -44,16 +51,22 @@ pub fn drop_inherited_capabilities(command: &mut Command) {
 }
 
 impl Identity {
-    /// Returns whether this process may start programs with this identity.
-    pub fn may_be_taken(&self) -> bool {
-        let own = geteuid();
+    /// Returns the names of the capabilities that this process lacks to start programs with this identity, and to end them
+    /// afterwards (`kill(2)`). Root may lack some of them, too.
+    pub fn lacks(&self) -> Vec<&'static str> {
         if self.is_own_without_privileges() {
-            return true;
+            return Vec::new();
         }
-        let of_user = if self.uid == own.as_raw() { CapabilitySet::empty() } else { CapabilitySet::SETUID };
+        let of_user = if self.uid == geteuid().as_raw() {
+            CapabilitySet::empty()
+        } else {
+            CapabilitySet::SETUID | CapabilitySet::KILL
+        };
         let needed = of_user | CapabilitySet::SETGID;
-        // Where the capabilities cannot be read, the start of the program shows it.
-        capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+        let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+        let missing = needed.difference(effective);
+        let named = OF_OTHER_USERS.into_iter().filter(|(capability, _)| missing.contains(*capability));
+        named.map(|(_, name)| name).collect()
     }
 
     /// Returns whether this process without privileges has the identity already, whatever its supplementary groups.
@@ -99,8 +112,8 @@ fn take(uid: u32, gid: u32, groups: &[Gid]) -> io::Result<()> {
     set_thread_res_uid(uid, uid, uid).map_err(io::Error::from)
 }
 
-/// Returns whether this process may start programs as other users, and signal them: it is root, or has the three
-/// capabilities for it. Root without them is refused later, by the kernel.
+/// Returns whether this process is to start programs as other users, and signal them: it is root, or has the three
+/// capabilities for it. What root lacks, [`Identity::lacks`] shows.
 pub fn may_become_others() -> bool {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
     geteuid().is_root() || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
@@ -119,13 +132,13 @@ mod tests {
         identity.apply_to(&mut command);
         let output = match command.output() {
             Ok(output) => {
-                assert!(identity.may_be_taken());
+                assert!(identity.lacks().iter().all(|name| *name == "CAP_KILL"));
                 output
             }
             // Another user than root may not, which the user must learn.
             Err(error) if !geteuid().is_root() => {
                 assert_eq!(error.raw_os_error(), Some(libc::EPERM));
-                assert!(!identity.may_be_taken());
+                assert!(identity.lacks().contains(&"CAP_SETUID"));
                 return;
             }
             Err(error) => panic!("{error}"),
@@ -181,6 +194,33 @@ mod tests {
         });
         let (uid, others) = thread.join().unwrap();
         assert!(!root || (uid, others) == (64_321, false));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no capabilities")]
+    fn root_learns_which_capability_it_lacks() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let other = Identity { uid: 64_321, gid: 64_322, groups: Vec::new() };
+        let root = Identity { uid: 0, gid: 64_322, groups: Vec::new() };
+        let lacks = |dropped: CapabilitySet| {
+            let (other, root) = (other.clone(), root.clone());
+            let thread = std::thread::spawn(move || {
+                let mut sets = capabilities(None).unwrap();
+                sets.effective = sets.effective.difference(dropped);
+                set_capabilities(None, sets).unwrap();
+                [other.lacks(), root.lacks()]
+            });
+            thread.join().unwrap()
+        };
+        let none = Vec::<&str>::new;
+        assert_eq!(lacks(CapabilitySet::empty()), [none(), none()]);
+        assert_eq!(lacks(CapabilitySet::KILL), [vec!["CAP_KILL"], none()]);
+        assert_eq!(
+            lacks(CapabilitySet::SETUID | CapabilitySet::SETGID),
+            [vec!["CAP_SETUID", "CAP_SETGID"], vec!["CAP_SETGID"]]
+        );
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub struct Launch {
     nproc: Option<u32>,
     ignore_sigpipe: bool,
     first_process: bool,
+    dropped: Option<&'static str>,
 }
 
 impl Launch {
@@ -98,6 +99,7 @@ impl Launch {
             nproc: None,
             ignore_sigpipe: false,
             first_process: false,
+            dropped: None,
         }
     }
 
@@ -186,6 +188,12 @@ impl Launch {
         if rustix::process::geteuid().is_root() { self.uid(NOBODY) } else { self }
     }
 
+    /// Runs it as root without these capabilities, as `setpriv --bounding-set` takes them: `-kill`. Needs root.
+    pub fn root_without(mut self, names: &'static str) -> Self {
+        self.dropped = Some(names);
+        self
+    }
+
     /// Limits the number of processes and threads of its user. The limit does not apply to root.
     pub fn nproc(mut self, most: u32) -> Self {
         self.nproc = Some(most);
@@ -231,6 +239,9 @@ impl Launch {
         command.arg("--default-signal");
         if self.first_process {
             command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        }
+        if let Some(names) = &self.dropped {
+            command.args(["setpriv", "--inh-caps=-all"]).arg(format!("--bounding-set={names}"));
         }
         if let Some(uid) = self.uid {
             self.through_setpriv(uid, &mut command)?;

@@ -146,7 +146,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.exec", "exec", "COMMAND", &["Start this program on demand"])
     },
     Definition {
-        manual: "The user that the program of --exec runs as: a name or a number. It gets the groups of the user, and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless it is dormouse's own user; without the first two dormouse does not start. --uid=root states that the program needs root.",
+        manual: "The user that the program of --exec runs as: a name or a number. It gets the groups of the user, and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless it is dormouse's own user; without them dormouse does not start. --uid=root states that the program needs root.",
         ..key("wake.user", "uid", "USER", &["Run the program of --exec as this user, with its groups"])
     },
     Definition {

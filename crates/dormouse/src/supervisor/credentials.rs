@@ -26,22 +26,25 @@ pub(super) fn may_pass(service: &ServiceConfig) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Reports a service with a program that is to run as another user, in a process that may not take on its user and groups.
+/// Reports a service with a program that is to run as another user, in a process that may not take on its user and groups,
+/// or may not end its processes.
 ///
 /// # Errors
 /// [`RunError::User`].
 pub(super) fn may_change_user(service: &ServiceConfig) -> Result<(), RunError> {
-    let accounts = service.servers.iter().filter_map(|server| match &server.wake {
-        Some(ActivatorConfig::Exec(exec)) => exec.user.as_ref(),
-        _ => None,
-    });
-    match accounts.into_iter().find(|account| !account.identity.may_be_taken()) {
-        Some(account) => {
-            let setting = service.spelling.write("wake.user", &format!("\"{}\"", account.name));
-            Err(RunError::User { service: service.name.clone(), setting })
+    for server in &service.servers {
+        let Some(ActivatorConfig::Exec(exec)) = &server.wake else { continue };
+        let lacks = exec.account().map(|account| account.identity.lacks()).unwrap_or_default();
+        if lacks.is_empty() {
+            continue;
         }
-        None => Ok(()),
+        let setting = match &exec.user {
+            Some(account) => service.spelling.write("wake.user", &format!("\"{}\"", account.name)),
+            None => service.spelling.write("wake.sandbox", "\"strict\""),
+        };
+        return Err(RunError::User { service: service.name.clone(), setting, lacks });
     }
+    Ok(())
 }
 
 /// Returns the setting that passes credentials, as the user wrote it.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use dormouse_core::plural::enumerated;
 use dormouse_proxy::listener::{OpenError, PassedError};
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
@@ -46,12 +47,14 @@ pub enum RunError {
         /// The setting that asks for it.
         setting: String,
     },
-    /// A program is to run as another user, and this process may not take on its user and groups.
+    /// A program is to run as another user, and this process may not take on its user and groups, or end its processes.
     User {
         /// The service.
         service: String,
         /// The setting that asks for it.
         setting: String,
+        /// The names of the missing capabilities.
+        lacks: Vec<&'static str>,
     },
     /// A service passes the credentials of its clients, and the clients of a passed socket have none.
     NotUnix {
@@ -93,7 +96,7 @@ pub const CAPABILITIES_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SE
 
 /// How to give dormouse the capabilities for `wake.user`.
 pub const USER_REMEDY: &str = "add AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL to the unit of dormouse (dormouse check --drop-in prints all \
-     lines for the shipped unit), or run dormouse as root";
+     lines for the shipped unit), or run dormouse as root with these capabilities (in a container: --cap-add=)";
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,8 +116,8 @@ impl fmt::Display for RunError {
             Self::Credentials { service, setting } => {
                 write!(f, "{service}: {setting} needs CAP_SETUID and CAP_SETGID; {CAPABILITIES_REMEDY}")
             }
-            Self::User { service, setting } => {
-                write!(f, "{service}: {setting} needs CAP_SETUID and CAP_SETGID; {USER_REMEDY}")
+            Self::User { service, setting, lacks } => {
+                write!(f, "{service}: {setting} needs {}; {USER_REMEDY}", enumerated(lacks))
             }
             Self::NotUnix { service, setting, name } => write!(
                 f,

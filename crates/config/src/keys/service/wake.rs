@@ -45,8 +45,7 @@ pub(super) const KEYS: &[Key] = &[
         default: "the user of dormouse, with a warning if that is root; with sandbox = \"strict\" a user of its own",
         manual: "The user that the program of exec runs as: a name or a number. It gets the groups of the user, \
                  and HOME, LOGNAME, SHELL and USER. Requires root, or CAP_SETUID, CAP_SETGID and CAP_KILL, unless \
-                 it is dormouse's own user; without the first two dormouse does not start. root states that the program \
-                 needs root.",
+                 it is dormouse's own user; without them dormouse does not start. root states that the program needs root.",
         ..flagged("wake.user", "--uid", TEXT, "\"www-data\"")
     },
     Key {

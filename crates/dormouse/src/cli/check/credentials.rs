@@ -4,6 +4,7 @@ use dormouse_activate::ActivatorConfig;
 use dormouse_config::model::{Config, PeerCredentials, ServiceConfig};
 use dormouse_config::places::Places;
 use dormouse_config::report::Report;
+use dormouse_core::plural::enumerated;
 use dormouse_sys::connect_as::may_connect_as;
 
 use crate::supervisor::{CAPABILITIES_REMEDY, USER_REMEDY};
@@ -26,9 +27,14 @@ pub(super) fn look(config: &Config, places: &Places, report: &mut Report) {
         }
         for server in &service.servers {
             let Some(ActivatorConfig::Exec(exec)) = &server.wake else { continue };
-            if let Some(user) = exec.user.as_ref().filter(|user| !user.identity.may_be_taken()) {
-                let place = places.of_server(&server.name, "wake.user");
-                report.warning(&place, format!("the user {} {NEEDS}; {USER_REMEDY}", user.name));
+            let Some(account) = exec.account() else { continue };
+            let lacks = account.identity.lacks();
+            if !lacks.is_empty() {
+                let key = if exec.user.is_some() { "wake.user" } else { "wake.sandbox" };
+                let (user, lacks) = (&account.name, enumerated(&lacks));
+                let message =
+                    format!("the user {user} needs {lacks}, which this process does not have; {USER_REMEDY}");
+                report.warning(&places.of_server(&server.name, key), message);
             }
         }
     }
