@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
-use dormouse_sys::namespaces::{own_mounts, own_users_and_mounts};
+use dormouse_sys::namespaces::{own_ipc, own_mounts, own_users_and_mounts};
 use dormouse_sys::spawn::spawn_prepared;
 
 fn main() {
     the_error_of_the_preparation_is_that_of_the_start();
-    a_process_gets_mounts_of_its_own();
+    a_process_gets_mounts_and_ipc_of_its_own();
     a_process_with_two_threads_is_refused();
     println!("prepared: all passed");
 }
@@ -24,25 +24,33 @@ fn the_error_of_the_preparation_is_that_of_the_start() {
 }
 
 /// As root in a mount namespace; otherwise in a user namespace, where the machine allows it.
-fn a_process_gets_mounts_of_its_own() {
+fn a_process_gets_mounts_and_ipc_of_its_own() {
     let root = rustix::process::geteuid().is_root();
-    let own = namespace();
+    let own = namespaces();
     let mut command = Command::new("readlink");
-    command.arg("/proc/self/ns/mnt").stdout(Stdio::piped());
-    let started = spawn_prepared(command, move || if root { own_mounts() } else { own_users_and_mounts() });
+    command.args(NAMESPACES).stdout(Stdio::piped());
+    let prepare = move || {
+        if root { own_mounts() } else { own_users_and_mounts() }?;
+        own_ipc()
+    };
+    let started = spawn_prepared(command, prepare);
     match started {
         Ok(child) => {
             let output = child.wait_with_output().unwrap();
             let others = String::from_utf8(output.stdout).unwrap();
-            assert!(others.starts_with("mnt:") && own.as_os_str() != others.trim(), "{others}");
+            let others: Vec<_> = others.lines().map(PathBuf::from).collect();
+            assert_eq!(others.len(), own.len());
+            assert!(own.iter().zip(&others).all(|(own, other)| own != other), "{own:?} {others:?}");
         }
         Err(error) => assert!(!root, "{error}"),
     }
-    assert_eq!(namespace(), own, "the parent has changed, too");
+    assert_eq!(namespaces(), own, "the parent has changed, too");
 }
 
-fn namespace() -> PathBuf {
-    fs::read_link("/proc/self/ns/mnt").unwrap()
+const NAMESPACES: [&str; 2] = ["/proc/self/ns/mnt", "/proc/self/ns/ipc"];
+
+fn namespaces() -> Vec<PathBuf> {
+    NAMESPACES.iter().map(|path| fs::read_link(path).unwrap()).collect()
 }
 
 fn a_process_with_two_threads_is_refused() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Need, Remedy};
+use super::{Need, Remedy, Setting};
 
 /// Returns the text of the drop-in. Each group of lines follows the reasons for it.
 pub(super) fn text(needs: &[Need]) -> String {
@@ -23,26 +23,40 @@ pub(super) fn text(needs: &[Need]) -> String {
             let _ = writeln!(text, "# {}", comment(line));
         }
     }
-    let mut groups: Vec<(&Remedy, Vec<&Need>)> = Vec::new();
-    for need in needs.iter().filter(|need| matches!(need.remedy, Remedy::DropIn(_))) {
-        match groups.iter_mut().find(|(remedy, _)| **remedy == need.remedy) {
-            Some((_, members)) => members.push(need),
-            None => groups.push((&need.remedy, vec![need])),
-        }
-    }
-    if !groups.is_empty() {
+    let lines = lines(needs);
+    if !lines.is_empty() {
         text.push_str("[Service]\n");
     }
-    for (remedy, members) in groups {
-        for need in members {
-            let _ = writeln!(text, "# {}: {}", comment(&need.place), comment(&need.why));
+    let mut above: &[&Need] = &[];
+    for ((key, value), reasons) in &lines {
+        if !is_same(above, reasons) {
+            for need in reasons {
+                let _ = writeln!(text, "# {}: {}", comment(&need.place), comment(&need.why));
+            }
+            above = reasons;
         }
-        let Remedy::DropIn(settings) = remedy else { continue };
-        for (key, value) in settings {
-            let _ = writeln!(text, "{key}={}", escape(value, takes_words(key)));
-        }
+        let _ = writeln!(text, "{key}={}", escape(value, takes_words(key)));
     }
     text
+}
+
+/// Returns each line once, with all that need it.
+fn lines(needs: &[Need]) -> Vec<(&Setting, Vec<&Need>)> {
+    let mut lines: Vec<(&Setting, Vec<&Need>)> = Vec::new();
+    for need in needs {
+        let Remedy::DropIn(settings) = &need.remedy else { continue };
+        for setting in settings {
+            match lines.iter_mut().find(|(line, _)| *line == setting) {
+                Some((_, reasons)) => reasons.push(need),
+                None => lines.push((setting, vec![need])),
+            }
+        }
+    }
+    lines
+}
+
+fn is_same(some: &[&Need], others: &[&Need]) -> bool {
+    some.len() == others.len() && some.iter().zip(others).all(|(one, other)| std::ptr::eq(*one, *other))
 }
 
 /// Returns whether the value is a fixed list of words, which is never quoted.
@@ -96,6 +110,21 @@ mod tests {
     fn need(place: &str, settings: &[(&'static str, &str)]) -> Need {
         let settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         Need { place: place.to_owned(), why: "why".to_owned(), remedy: Remedy::DropIn(settings) }
+    }
+
+    #[test]
+    fn a_line_that_two_groups_need_stands_once() {
+        let tmp = ("PrivateTmp", "no");
+        let text = text(&[
+            need("a", &[tmp, ("ReadWritePaths", "-/tmp/a")]),
+            need("b", &[tmp]),
+            need("c", &[tmp, ("ReadWritePaths", "-/tmp/c")]),
+        ]);
+        let (_, service) = text.split_once("[Service]\n").unwrap();
+        assert_eq!(
+            service,
+            "# a: why\n# b: why\n# c: why\nPrivateTmp=no\n# a: why\nReadWritePaths=-/tmp/a\n# c: why\nReadWritePaths=-/tmp/c\n"
+        );
     }
 
     #[test]

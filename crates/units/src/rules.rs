@@ -60,11 +60,11 @@ pub(super) const RULES: &[Rule] = &[
         ],
         uses: other_users,
     },
-    // A private /tmp, without rights over the mounts of the machine. systemd 252 has the calls of Landlock in no
+    // A private /tmp and IPC of its own, without rights over the mounts of the machine. systemd 252 has the calls of Landlock in no
     // group of its filter.
     Rule {
         settings: &[
-            ("RestrictNamespaces", "user mnt"),
+            ("RestrictNamespaces", "user mnt ipc"),
             (
                 "SystemCallFilter",
                 "@mount capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use dormouse_tests::failure::Doing;
 use dormouse_tests::process::Launch;
@@ -16,7 +17,7 @@ use dormouse_tests::{Result, messages};
 
 use rustix::process::Signal;
 
-use super::scene::Process;
+use super::scene::{Process, Scene};
 
 /// The numbers of users that belong to one service.
 const OWN_USERS: std::ops::RangeInclusive<u32> = 61_184..=65_519;
@@ -59,10 +60,15 @@ struct Theatre {
 impl Theatre {
     /// Starts services of these names, each with a TCP address, a directory and these keys of `wake`.
     fn new(services: &[(&str, &str)]) -> Result<Self> {
+        Self::with("", services)
+    }
+
+    /// Like [`new`](Self::new), with these lines at the top of the configuration.
+    fn with(before: &str, services: &[(&str, &str)]) -> Result<Self> {
         let dir = TempDir::below(Path::new("/var/lib"))?;
         fs::write(dir.join("puppet.py"), PUPPET).doing(|| "write the puppet".to_owned())?;
         let ports = Place::new(services.len())?;
-        let mut text = String::from("log_level = \"debug\"\n");
+        let mut text = format!("log_level = \"debug\"\n{before}");
         for (index, (name, keys)) in services.iter().enumerate() {
             let directory = dir.join(name);
             fs::create_dir(&directory).doing(|| "create a directory".to_owned())?;
@@ -388,4 +394,109 @@ fn a_killed_guard_or_dormouse_leaves_no_confined_program() {
     let program = Process::new(woken.unwrap());
     theatre.dormouse.signal(Signal::KILL).unwrap();
     program.ended();
+}
+
+/// System V shared memory by its key: a call of the C library in the program.
+fn shared_memory(key: u32, flags: &str) -> String {
+    format!("__import__('ctypes').CDLL(None).shmget({key}, 4096, {flags})")
+}
+
+/// Returns whether the machine has shared memory of this key.
+fn has_shared_memory(key: u32) -> bool {
+    let all = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    all.lines().any(|line| line.split_whitespace().next() == Some(&key.to_string()))
+}
+
+/// Objects that everybody may use are not those of a confined program, and its own go with it.
+#[test]
+fn a_confined_program_has_ipc_of_its_own() {
+    let theatre = Theatre::new(&[("loose", ""), ("strict", ", sandbox = \"strict\"")]).unwrap();
+    let (shared, left) = (0x6000_0000 + std::process::id(), 0x6800_0000 + std::process::id());
+    assert_ne!(theatre.order("loose", &shared_memory(shared, "0o1666")), "-1");
+    assert!(has_shared_memory(shared));
+    assert_eq!(theatre.order("strict", &shared_memory(shared, "0")), "-1");
+    assert_ne!(theatre.order("strict", &shared_memory(left, "0o1666")), "-1");
+    assert!(!has_shared_memory(left));
+    drop(theatre);
+    assert!(!has_shared_memory(left));
+    let removed = Command::new("ipcrm").args(["-M", &shared.to_string()]).status();
+    assert!(removed.is_ok_and(|status| status.success()), "ipcrm (package util-linux)");
+}
+
+#[test]
+fn a_confined_program_uses_the_control_socket_only_by_its_permissions() {
+    let control = TempDir::below(Path::new("/run")).unwrap();
+    fs::set_permissions(control.path(), Permissions::from_mode(0o755)).unwrap();
+    for (mode, is_let_in) in [("0600", false), ("0666", true)] {
+        let socket = control.join(mode);
+        let before = format!("control = \"unix:{}?mode={mode}\"\n", socket.display());
+        let theatre = Theatre::with(&before, &[("strict", ", sandbox = \"strict\"")]).unwrap();
+        let connect = format!("socket.socket(socket.AF_UNIX).connect({socket:?})");
+        assert_eq!(theatre.order("strict", &connect) == "None", is_let_in, "{mode}");
+    }
+}
+
+/// A container may withhold them from root.
+#[test]
+fn root_without_a_capability_for_other_users_is_refused_at_the_start() {
+    for (dropped, name) in [("-kill", "CAP_KILL"), ("-setuid", "CAP_SETUID"), ("-setgid", "CAP_SETGID")] {
+        for (flag, setting) in [("--uid=nobody", "--uid=nobody"), ("--sandbox=strict", "--sandbox=strict")] {
+            let launch = Launch::dormouse().root_without(dropped);
+            let args = ["run", "--listen=@a", "--to=@b", "--exec=true", flag];
+            let mut dormouse = launch.args(args).start().unwrap();
+            let code = dormouse.wait(LIMIT).unwrap().code();
+            let err = dormouse.stderr().text();
+            assert_eq!(code, Some(77), "{err}");
+            assert!(err.contains(&messages::user_needs(setting, name)), "{err}");
+        }
+        // A program of root needs none of them to be ended.
+        let launch = Launch::dormouse().root_without("-kill");
+        let scene = Scene::launch(launch, "well", &[]).unwrap();
+        scene.served("hello\n");
+    }
+}
+
+/// The program finds its directory by the configured path, too.
+#[test]
+fn a_link_in_the_shared_tmp_leads_a_confined_program_to_its_directory() {
+    let (dir, tmp) = (TempDir::below(Path::new("/var/lib")).unwrap(), TempDir::new().unwrap());
+    fs::set_permissions(tmp.path(), Permissions::from_mode(0o755)).unwrap();
+    let (real, link) = (dir.join("real"), tmp.join("link"));
+    fs::create_dir(&real).unwrap();
+    fs::write(real.join("file"), "found").unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    fs::write(dir.join("puppet.py"), PUPPET).unwrap();
+    let port = Place::new(1).unwrap();
+    let text = format!(
+        "[services.web]\nlisten = LISTEN\nto = \"{0}\"\n\
+         wake = {{ exec = \"/usr/bin/python3 DIR/puppet.py {1}\", directory = {link:?}, sandbox = \"strict\" }}\n",
+        port.port(0),
+        port.port(0).rsplit(':').next().unwrap_or_default()
+    );
+    let dormouse = Dormouse::start(configured(&dir, &text, Launch::dormouse()).unwrap()).unwrap();
+    let order = |words: &str| ask(dormouse.front("web").unwrap(), words).unwrap();
+    assert_eq!(order("os.getcwd()"), real.display().to_string());
+    assert_eq!(order(&format!("open({:?}).read()", link.join("file"))), "found", "{}", dormouse.log());
+}
+
+/// A dormouse that is not root may not connect to a socket of mode 0755 of another user.
+#[test]
+fn a_socket_that_does_not_let_dormouse_in_is_the_reason_of_a_failed_start() {
+    let dir = TempDir::below(Path::new("/run")).unwrap();
+    let socket = dir.join("socket");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let script = "import os,socket,sys,time; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); \
+                  os.chmod(sys.argv[1], 0o755); os.chown(sys.argv[1], 0, 0); s.listen(); time.sleep(1000)";
+    let mut server = Command::new("python3").args(["-c", script]).arg(&socket).spawn().unwrap();
+    until("the socket", LIMIT, || {
+        Ok(fs::metadata(&socket).ok().filter(|found| found.permissions().mode() & 0o777 == 0o755))
+    })
+    .unwrap();
+    let to = format!("--to={}", socket.display());
+    let args = ["run", "--listen=127.0.0.1:0", &to, "--exec=sleep 1000", "--start-timeout=1s", "--hold=20s"];
+    let dormouse = Dormouse::start(Launch::dormouse().uid(61_000).args(args)).unwrap();
+    let _ = ask(dormouse.address().unwrap(), "1");
+    dormouse.wait_for_log(messages::NOT_LET_IN).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

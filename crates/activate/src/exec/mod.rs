@@ -34,7 +34,7 @@ pub(crate) use self::notify_socket::SenderQuestion;
 pub use self::notify_socket::directories as notify_directories;
 use self::running::{AfterRun, Running};
 use self::sandbox::Reported;
-pub use self::sandbox::{Sandbox, Strict};
+pub use self::sandbox::{PRIVATE_DIRECTORIES, Sandbox, Strict};
 pub(crate) use self::sweep::Sweep;
 use crate::output::WorkloadLog;
 use crate::{ActivationError, ActivatorContext, Event, Operation, Request};
@@ -64,7 +64,8 @@ impl fmt::Display for Exec {
 
 impl Exec {
     /// Returns the user that the program is started as, if it is not that of dormouse.
-    fn account(&self) -> Option<&Account> {
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
         self.user.as_ref().or_else(|| self.wanted_account().filter(|_| may_become_others()))
     }
 

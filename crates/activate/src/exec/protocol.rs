@@ -73,7 +73,7 @@ pub(super) enum GuardEvent {
     Started,
     /// The program could not be started; the value is the error number. The guard ends.
     Failed(i32),
-    /// The program was not started, because it cannot be confined, for this reason. The guard ends.
+    /// The program was not started, for this reason, which is complete. The guard ends.
     Refused(String),
     /// A part of the confinement is missing.
     Unconfined(String),

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::protocol::Confinement;
 
+/// The directories that every user may write to. A confined program has private ones (systemd.exec(5), `PrivateTmp=`).
+pub const PRIVATE_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
 /// Reported where the program keeps the user of dormouse.
 pub(super) const KEEPS_USER: &str = "the program runs as the user of dormouse; a user of its own needs root, or \
                                      CAP_SETUID, CAP_SETGID and CAP_KILL";
@@ -20,13 +23,29 @@ pub(super) fn no_landlock(reason: &str) -> String {
 
 /// The report that the program shares the directories for temporary files.
 pub(super) fn no_private_directories(reason: &str) -> String {
-    format!("no private /tmp ({reason}); allow user namespaces, or start dormouse as root with CAP_SYS_ADMIN")
+    format!(
+        "no private /tmp ({reason}), and no System V IPC of its own; allow user namespaces, or start dormouse as root with CAP_SYS_ADMIN"
+    )
 }
 
 /// The report that the program cannot create its socket.
 pub(super) fn no_socket(user: u32, directory: &Path) -> String {
     let path = directory.display();
     format!("user {user} may not create a socket in {path}; use a directory that belongs to this user alone")
+}
+
+/// The report that the program shares the objects of System V IPC and the POSIX message queues.
+pub(super) fn no_own_ipc(reason: &str) -> String {
+    format!(
+        "no System V IPC of its own ({reason}); the program can reach the objects of others, and those that it leaves stay; \
+         allow IPC namespaces (RestrictNamespaces=, user.max_ipc_namespaces)"
+    )
+}
+
+/// The reason why a program is not started that would lack a rule for this path.
+pub(super) fn no_descriptors(path: &Path, error: &io::Error, limit: u64) -> String {
+    let path = path.display();
+    format!("{path}: {error}; the limit is {limit} descriptors; raise it (LimitNOFILE=, ulimit -n)")
 }
 
 /// The reason why a program cannot have a directory.

@@ -102,6 +102,14 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
+/// Describes a limit of descriptors (`RLIMIT_NOFILE`) that is too low to start a program.
+pub(crate) fn too_few_descriptors(limit: u64, needed: u64) -> String {
+    format!(
+        "the limit of {limit} descriptors is too low to watch over its processes, which needs {needed}; raise it (LimitNOFILE=, \
+         ulimit -Hn)"
+    )
+}
+
 /// Describes why a program could not be started, and what the user can do about it. `user` is the user that the program
 /// runs as, if it is not that of dormouse.
 pub(crate) fn spawn_failure(program: &OsStr, user: Option<&str>, error: &io::Error) -> String {

@@ -10,6 +10,7 @@
 mod rounds;
 mod sandbox;
 pub(crate) mod scene;
+mod short_runs;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -77,6 +78,15 @@ fn a_missing_program_is_reported_with_a_remedy() {
         Scene::with(Launch::dormouse(), TempDir::new().unwrap(), &["--exec=/nonexistent/server"]).unwrap();
     scene.refused("hello\n");
     scene.wait_for_log(messages::CHECK_THE_PATH).unwrap();
+}
+
+#[test]
+fn a_limit_of_descriptors_that_is_too_low_is_an_error() {
+    let scene = Scene::launch(Launch::dormouse().nofile(32, 32), "well", &[]).unwrap();
+    scene.refused("hello\n");
+    scene.wait_for_log(&format!("the limit of 32 {}", messages::TOO_FEW_DESCRIPTORS)).unwrap();
+    scene.wait_for_log(messages::RAISE_DESCRIPTORS).unwrap();
+    assert!(scene.starts().is_empty());
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::process::{HeldProcess, Termination, children};
 const MAX_HELD: usize = 1 << 16;
 /// The descriptors that the guard itself needs.
 const OWN_DESCRIPTORS: u64 = 32;
+/// The least limit of descriptors with which a guard starts a program. With few more than its own it would signal only some
+/// of the program's processes.
+pub(super) const MIN_DESCRIPTORS: u64 = 2 * OWN_DESCRIPTORS;
 
 /// The result of [`reap`].
 pub(super) enum Reaped {

@@ -19,10 +19,12 @@ use dormouse_sys::{fd_limit, inherited};
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 
 pub(super) use self::confine::unrestricted;
+use self::descendants::MIN_DESCRIPTORS;
 pub(crate) use self::descendants::descendants_of;
 use self::supervise::Guard;
 use super::notify_socket;
 use super::protocol::GuardArguments;
+use crate::process::too_few_descriptors;
 
 /// SIGCHLD, and the signals that would kill the guard before the program.
 const HANDLED_SIGNALS: [Signal; 6] =
@@ -61,10 +63,12 @@ fn guard(arguments: &GuardArguments) -> io::Result<()> {
     set_child_subreaper(Some(getpid()))?;
     let descriptor_limit = arguments.descriptor_limit.unwrap_or_else(fd_limit::current);
     // The guard holds each descendant by a descriptor before it signals it.
-    fd_limit::raise(u64::MAX);
+    let own_limit = fd_limit::raise(u64::MAX);
     let signals = signals()?;
     let mut guard = Guard::new(socket, arguments.stop_timeout);
-    if guard.start(arguments, descriptor_limit) {
+    if own_limit < MIN_DESCRIPTORS {
+        guard.refuse(&too_few_descriptors(own_limit, MIN_DESCRIPTORS));
+    } else if guard.start(arguments, descriptor_limit) {
         guard.watch(&signals)?;
     }
     if let Some(directory) = &arguments.notify_directory {

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 
 use super::super::protocol::{GuardEvent, GuardRequest};
-use super::descendants::{Reaped, descendants, reap, signal_all};
+use super::descendants::{Descendants, Reaped, descendants, reap, signal_all};
 use super::freezer::{Freezer, Progress};
 use crate::process::Termination;
 
@@ -146,7 +146,15 @@ impl Guard {
     fn stop(&mut self) {
         self.freezing = false;
         if matches!(self.stop, StopState::NotRequested) {
-            let _ = signal_all(&descendants().found, Signal::TERM);
+            let Descendants { found, cut_short } = descendants();
+            let _ = signal_all(&found, Signal::TERM);
+            if cut_short {
+                let limit = dormouse_sys::fd_limit::current();
+                self.send(&GuardEvent::Warning(format!(
+                    "not all of its processes got SIGTERM: there are more than the limit of {limit} descriptors; raise it \
+                     (LimitNOFILE=, ulimit -Hn)"
+                )));
+            }
             let now = Instant::now();
             self.stop = StopState::Terminating { kill_at: now.checked_add(self.stop_timeout).unwrap_or(now) };
         }
@@ -211,6 +219,11 @@ impl Guard {
         let pause = self.pause;
         self.pause = (pause * 2).min(MAX_PAUSE);
         pause
+    }
+
+    /// Reports why the program is not started.
+    pub(super) fn refuse(&mut self, reason: &str) {
+        self.send(&GuardEvent::Refused(reason.to_owned()));
     }
 
     fn send(&mut self, event: &GuardEvent) {

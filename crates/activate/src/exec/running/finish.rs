@@ -15,7 +15,7 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) enum RunEnd {
     /// The guard could not start the program; the value is the error number.
     NotStarted(i32),
-    /// The guard could not confine the program, and did not start it.
+    /// The guard did not start the program, for this reason.
     Refused(String),
     /// The program and all its descendants have ended.
     Terminated(Termination),
@@ -47,7 +47,6 @@ impl Running<'_> {
                 Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
             }
             RunEnd::Refused(reason) => {
-                let reason = format!("it cannot be confined (wake.sandbox): {reason}");
                 let error = failure(self.exec, Operation::Start, reason);
                 Some(if self.phase == Phase::Stopping { Event::Stopped } else { Event::StartFailed(error) })
             }

@@ -1,14 +1,18 @@
 //! The files that a confined program can reach, by Landlock (landlock(7)): all of them for reading, and few for writing.
 
+use std::error::Error;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use dormouse_sys::directory::{Directory, DirectoryError};
+use dormouse_sys::fd_limit;
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 use rustix::fs::{Access as Permission, AtFlags, Mode, OFlags, accessat, open};
+use rustix::io::Errno;
 
 use super::super::super::sandbox;
 
@@ -38,6 +42,8 @@ pub(in super::super::super) fn unrestricted() -> Option<String> {
 pub(super) struct OwnDirectory {
     /// Its path without links.
     pub(super) path: PathBuf,
+    /// Its path as it is configured.
+    pub(super) configured: PathBuf,
     pub(super) fd: OwnedFd,
 }
 
@@ -49,6 +55,9 @@ impl OwnDirectory {
     pub(super) fn open(user: u32, configured: &Path) -> Result<Option<Self>, String> {
         let directory = match Directory::open_for(user, configured) {
             Ok(directory) => directory,
+            Err(DirectoryError::System(error)) if is_limit(&error) => {
+                return Err(no_descriptors(configured, &error));
+            }
             Err(DirectoryError::System(_)) => return Ok(None),
             Err(link @ DirectoryError::ForeignLink { .. }) => return Err(link.to_string()),
         };
@@ -58,7 +67,7 @@ impl OwnDirectory {
         if path == Path::new("/") {
             return Err(sandbox::contains_all(configured));
         }
-        Ok(Some(Self { path, fd: directory.into_fd() }))
+        Ok(Some(Self { path, configured: configured.to_owned(), fd: directory.into_fd() }))
     }
 
     /// Returns whether the user of this process may write to it.
@@ -67,23 +76,55 @@ impl OwnDirectory {
     }
 }
 
-/// The directories that the program may change.
+/// What the program may reach, open. A rule that were missing for lack of descriptors would be noticed by nobody.
 pub(super) struct Reachable {
+    /// The directory of everything, for reading.
+    root: OwnedFd,
+    /// The directories that the program may change.
     directories: Vec<OwnedFd>,
+    devices: Vec<OwnedFd>,
+}
+
+/// Why the program is not restricted.
+pub(super) enum Unrestricted {
+    /// The kernel has no Landlock, for this reason.
+    Unavailable(String),
+    /// This process has too few descriptors. The program must not be started.
+    NoDescriptors(String),
 }
 
 impl Reachable {
     /// Takes the directories of the program that its user, which this process has now, may write to. Another one stays as
     /// it is with all that is in it: `/run`, for example.
-    pub(super) fn of<'a>(own: impl Iterator<Item = &'a OwnDirectory>) -> Self {
-        let writable = own.filter(|directory| directory.is_writable());
-        Self { directories: writable.filter_map(|directory| directory.fd.try_clone().ok()).collect() }
+    ///
+    /// # Errors
+    /// When there are too few descriptors.
+    pub(super) fn of<'a>(own: impl Iterator<Item = &'a OwnDirectory>) -> Result<Self, String> {
+        let root = Path::new("/");
+        let mut reachable = Self {
+            root: open_path(root)?.ok_or_else(|| no_descriptors(root, &Errno::ACCESS.into()))?,
+            directories: Vec::new(),
+            devices: Vec::new(),
+        };
+        for directory in own.filter(|directory| directory.is_writable()) {
+            let copy = directory.fd.try_clone();
+            reachable.directories.push(copy.map_err(|error| no_descriptors(&directory.path, &error))?);
+        }
+        for device in DEVICES {
+            reachable.devices.extend(open_path(Path::new(device))?);
+        }
+        Ok(reachable)
     }
 
     /// Adds directories.
-    pub(super) fn add(&mut self, directories: &[PathBuf]) {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.directories.extend(directories.iter().filter_map(|path| open(path, flags, Mode::empty()).ok()));
+    ///
+    /// # Errors
+    /// When there are too few descriptors.
+    pub(super) fn add(&mut self, directories: &[PathBuf]) -> Result<(), String> {
+        for path in directories {
+            self.directories.extend(open_path(path)?);
+        }
+        Ok(())
     }
 
     /// Restricts this process to what it may reach. It can also signal no process outside, and connect to no abstract
@@ -91,31 +132,66 @@ impl Reachable {
     ///
     /// # Errors
     /// Why nothing is restricted.
-    pub(super) fn restrict(self) -> Result<Option<&'static str>, String> {
-        match self.enforce().map_err(|error| error.to_string())? {
+    pub(super) fn restrict(self) -> Result<Option<&'static str>, Unrestricted> {
+        let enforced = self.enforce().map_err(|error| match limit_in(&error) {
+            Some(limit) => Unrestricted::NoDescriptors(no_descriptors(Path::new("Landlock"), limit)),
+            None => Unrestricted::Unavailable(error.to_string()),
+        });
+        match enforced? {
             RulesetStatus::FullyEnforced => Ok(None),
             RulesetStatus::PartiallyEnforced => Ok(Some(OLD_KERNEL)),
-            RulesetStatus::NotEnforced => Err(NONE.to_owned()),
+            RulesetStatus::NotEnforced => Err(Unrestricted::Unavailable(NONE.to_owned())),
         }
     }
 
     fn enforce(self) -> Result<RulesetStatus, RulesetError> {
         let all = AccessFs::from_all(INTERFACE);
         let mut rules = Ruleset::default().handle_access(all)?.scope(Scope::from_all(INTERFACE))?.create()?;
-        if let Ok(root) = PathFd::new("/") {
-            rules = rules.add_rule(PathBeneath::new(root, AccessFs::from_read(INTERFACE)))?;
-        }
+        rules = rules.add_rule(PathBeneath::new(self.root, AccessFs::from_read(INTERFACE)))?;
         let devices = make_bitflags!(AccessFs::{MakeChar | MakeBlock});
         for directory in self.directories {
             rules = rules.add_rule(PathBeneath::new(directory, all & !devices))?;
         }
         let of_device: BitFlags<AccessFs> =
             make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | IoctlDev});
-        for device in DEVICES.into_iter().filter_map(|path| PathFd::new(path).ok()) {
+        for device in self.devices {
             rules = rules.add_rule(PathBeneath::new(device, of_device))?;
         }
         Ok(rules.restrict_self()?.ruleset)
     }
+}
+
+/// Opens a file for a rule. `None`: the program does without it, because it is missing, or not for its user.
+///
+/// # Errors
+/// When there are too few descriptors.
+fn open_path(path: &Path) -> Result<Option<OwnedFd>, String> {
+    match open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_limit(&error) => Err(no_descriptors(path, &error)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Returns whether an error comes from a limit of this process or of the machine, not from the file.
+fn is_limit(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+/// Returns the error of such a limit that led to this error.
+fn limit_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<io::Error>() {
+            Some(error) if is_limit(error) => return Some(error),
+            _ => cause = error.source(),
+        }
+    }
+    None
+}
+
+fn no_descriptors(path: &Path, error: &io::Error) -> String {
+    sandbox::no_descriptors(path, error, fd_limit::current())
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ use std::process::{Child, Command};
 
 use dormouse_sys::identity::Identity;
 use dormouse_sys::keyring::own_session;
-use dormouse_sys::namespaces::{own_mounts, own_users_and_mounts};
+use dormouse_sys::namespaces::{own_ipc, own_mounts, own_users_and_mounts};
 use dormouse_sys::spawn::spawn_prepared;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
 
 pub(in super::super) use self::files::unrestricted;
-use self::files::{OwnDirectory, Reachable};
+use self::files::{OwnDirectory, Reachable, Unrestricted};
 use self::mounts::Failure;
 pub(super) use self::report::Notes;
 use self::report::{Reporter, channel};
@@ -115,7 +115,10 @@ impl Plan {
         let has_mounts = own_mounts();
         // Opened in the mounts of the program: only there they can be shown in a private directory.
         let own = self.open_own()?;
-        let root_mounts = has_mounts.map(|()| mounts::make_private(own.all()));
+        let root_mounts = has_mounts.map(|()| {
+            isolate_ipc(reporter);
+            mounts::make_private(own.all())
+        });
         privileges::drop_bounding_set();
         if let Some(identity) = &self.identity {
             identity.take().map_err(Refusal::System)?;
@@ -125,11 +128,11 @@ impl Plan {
         let _ = own_session();
         let private = match root_mounts {
             Ok(private) => private,
-            Err(_) => self.private_directories_of_user(),
+            Err(_) => self.private_directories_of_user(reporter),
         };
-        let mut reachable = Reachable::of(own.writable());
+        let mut reachable = Reachable::of(own.writable()).map_err(Refusal::Hole)?;
         match private {
-            Ok(private) => reachable.add(&private),
+            Ok(private) => reachable.add(&private).map_err(Refusal::Hole)?,
             Err(Failure::Unavailable(reason)) => {
                 reporter.missing(&sandbox::no_private_directories(&reason));
             }
@@ -141,7 +144,8 @@ impl Plan {
         match reachable.restrict() {
             Ok(None) => {}
             Ok(Some(text)) => reporter.missing(text),
-            Err(reason) => reporter.missing(&sandbox::no_landlock(&reason)),
+            Err(Unrestricted::Unavailable(reason)) => reporter.missing(&sandbox::no_landlock(&reason)),
+            Err(Unrestricted::NoDescriptors(reason)) => return Err(Refusal::Hole(reason)),
         }
         privileges::are_gone()
     }
@@ -162,7 +166,7 @@ impl Plan {
     }
 
     /// Makes the private directories without rights over the mounts of the machine, in a user namespace with this one user.
-    fn private_directories_of_user(&self) -> Result<Vec<PathBuf>, Failure> {
+    fn private_directories_of_user(&self, reporter: &Reporter) -> Result<Vec<PathBuf>, Failure> {
         if let Some(reason) = &self.no_user_namespace {
             return Err(Failure::Unavailable(reason.clone()));
         }
@@ -170,6 +174,7 @@ impl Plan {
         let ids = privileges::Ids::current();
         own_users_and_mounts().map_err(|error| Failure::Unavailable(error.to_string()))?;
         ids.map().map_err(|error| Failure::Half(Refusal::NoUsers(error.to_string())))?;
+        isolate_ipc(reporter);
         let private = self.open_own().map_err(Failure::Half).and_then(|own| mounts::make_private(own.all()));
         privileges::drop_bounding_set();
         privileges::drop_all();
@@ -198,5 +203,13 @@ impl Plan {
         if accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
             reporter.missing(&sandbox::no_socket(geteuid().as_raw(), directory));
         }
+    }
+}
+
+/// Gives the program System V IPC and POSIX message queues of its own, which end with its last process. Needs the rights that
+/// mounts need.
+fn isolate_ipc(reporter: &Reporter) {
+    if let Err(error) = own_ipc() {
+        reporter.missing(&sandbox::no_own_ipc(&error.to_string()));
     }
 }

@@ -5,15 +5,14 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
 
+use super::super::super::sandbox::PRIVATE_DIRECTORIES;
 use super::Refusal;
 use super::files::OwnDirectory;
 
-/// The directories that every user may write to.
-const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 /// Their limits are those of systemd for such file systems.
 const OPTIONS: &CStr = c"mode=1777,size=10%,nr_inodes=400k";
 
@@ -34,7 +33,7 @@ pub(super) fn make_private<'a>(
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let mut private: Vec<PathBuf> = Vec::new();
-    for directory in SHARED {
+    for directory in PRIVATE_DIRECTORIES {
         // One may be a link to another.
         let Ok(path) = fs::canonicalize(directory) else { continue };
         if path.is_dir() && path != Path::new("/") && !private.contains(&path) {
@@ -43,7 +42,16 @@ pub(super) fn make_private<'a>(
     }
     let below =
         |path: &Path| private.iter().any(|directory| path != directory && path.starts_with(directory));
-    let kept: Vec<_> = shown.filter(|directory| below(&directory.path)).collect();
+    let shown: Vec<_> = shown.collect();
+    let real = shown.iter().map(|directory| (directory.path.as_path(), &directory.fd));
+    let mut kept: Vec<_> = real.filter(|(path, _)| below(path)).collect();
+    // A link there is hidden, and the program may use its path. In a directory that is shown the link is still there.
+    let links = shown.iter().map(|directory| (directory.configured.as_path(), &directory.fd));
+    for (path, fd) in links {
+        if is_plain(path) && below(path) && !kept.iter().any(|(other, _)| path.starts_with(other)) {
+            kept.push((path, fd));
+        }
+    }
     for (number, path) in private.iter().enumerate() {
         let mounted = mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, OPTIONS);
         match mounted {
@@ -52,10 +60,15 @@ pub(super) fn make_private<'a>(
             Err(error) => return Err(half(path, error)),
         }
     }
-    for OwnDirectory { path, fd } in kept {
+    for (path, fd) in kept {
         show(path, fd).map_err(|error| half(path, error))?;
     }
     Ok(private)
+}
+
+/// Returns whether a path is absolute and contains only names.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && path.components().skip(1).all(|name| matches!(name, Component::Normal(_)))
 }
 
 fn half(path: &Path, error: impl Into<io::Error>) -> Failure {

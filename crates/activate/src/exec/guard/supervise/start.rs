@@ -30,7 +30,7 @@ impl Guard {
                 true
             }
             (Err(_), Some(reason)) => {
-                self.send(&GuardEvent::Refused(reason));
+                self.refuse(&format!("it cannot be confined (wake.sandbox): {reason}"));
                 false
             }
             (Err(error), None) => {
