@@ -34,6 +34,8 @@ pub struct Relay {
     timer: SessionTimer,
     /// This side refused a write. Bytes that it sent before are still delivered.
     write_refused: Option<(Side, Errno)>,
+    /// The side that was the first to end its stream, or to refuse bytes. Of two that do so at once it is the client.
+    ended_first: Option<Side>,
     /// The session has ended, and its sockets are prepared for their close.
     ended: bool,
 }
@@ -56,6 +58,7 @@ impl Relay {
             pipes,
             timer: SessionTimer::new(limits),
             write_refused: None,
+            ended_first: None,
             ended: false,
         }
     }
@@ -82,6 +85,12 @@ impl Relay {
         self.up.bytes_moved + self.down.bytes_moved
     }
 
+    /// Returns the side that was the first to end its stream or to refuse bytes, if one has. Of two that do so at once it is
+    /// the client.
+    pub fn ended_first(&self) -> Option<Side> {
+        self.ended_first
+    }
+
     /// Ends the session at once. Neither stream is complete, so both sides see a reset.
     pub fn abort(&mut self, reason: AbortReason) -> Report {
         let end = End::Aborted(reason);
@@ -105,6 +114,8 @@ impl Relay {
                 Ok(paused) => paused,
                 Err(end) => return Poll::Ready(end),
             };
+            let refused_by = self.write_refused.map(|(side, _)| side);
+            self.ended_first = self.ended_first.or(refused_by).or_else(|| self.half_closed_by());
             if let Some(end) = self.end() {
                 return Poll::Ready(end);
             }
@@ -189,19 +200,23 @@ impl Relay {
 
     /// Ends an inactive or overlong session. Called when neither direction can move anything.
     fn poll_timer(&mut self, cx: &mut Context<'_>, up: Paused, down: Paused) -> Poll<End> {
-        let half_closed_by = match (self.up.source_ended(), self.down.source_ended()) {
-            (true, _) => Some(Side::Downstream),
-            (_, true) => Some(Side::Upstream),
-            _ => None,
-        };
         let wait = WaitState {
-            half_closed_by,
+            half_closed_by: self.half_closed_by(),
             awaits_client: up == Paused::SourceEmpty || down == Paused::SinkFull,
             awaits_server: down == Paused::SourceEmpty || up == Paused::SinkFull,
         };
         let ends = u64::from(self.up.source_ended()) + u64::from(self.down.source_ended());
         let progress = self.bytes_moved() + ends;
         self.timer.poll(cx, wait, progress)
+    }
+
+    /// Returns the side whose stream is over.
+    fn half_closed_by(&self) -> Option<Side> {
+        match (self.up.source_ended(), self.down.source_ended()) {
+            (true, _) => Some(Side::Downstream),
+            (_, true) => Some(Side::Upstream),
+            _ => None,
+        }
     }
 
     /// Returns whether bytes were read from one side and not yet delivered to the other.

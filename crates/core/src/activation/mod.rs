@@ -15,12 +15,14 @@
 
 mod hold_queue;
 mod policy;
+mod short_runs;
 mod state_machine;
 
 use std::fmt;
 
 pub use hold_queue::WaiterId;
 pub use policy::Policy;
+pub use short_runs::Pause;
 pub use state_machine::{AdminError, Eviction, Evictions, Snapshot, StateMachine};
 
 /// The state of a workload.
@@ -42,7 +44,7 @@ pub enum State {
     Thawing,
     /// The workload is being stopped.
     Stopping,
-    /// The start failed, and the next start waits for the backoff.
+    /// The start failed, or several runs ended at once, and the next start waits.
     Failed,
 }
 

@@ -24,8 +24,8 @@ pub struct Policy {
     pub minimum_uptime: Duration,
     /// The pauses after failed starts.
     pub backoff: Backoff,
-    /// A crash within this time after the first answer counts as a failed start if the workload would be restarted at
-    /// once.
+    /// A run that ends within this time after the first answer is short. A short one that failed counts as a failed start
+    /// if the workload would be restarted at once, and so do several short ones in a row.
     pub stable_after: Duration,
     /// Whether to freeze and stop a workload that another program started.
     pub stop_foreign: bool,

@@ -8,7 +8,8 @@ mod transitions;
 use std::time::Instant;
 
 use super::hold_queue::{HoldQueue, WaiterId};
-use super::{Action, Event, LeaseRefusal, LeaseResponse, Policy, State};
+use super::short_runs::ShortRuns;
+use super::{Action, Event, LeaseRefusal, LeaseResponse, Pause, Policy, State};
 use crate::backoff::Backoff;
 use crate::time::saturating_add;
 pub use admin::{AdminError, Snapshot};
@@ -37,6 +38,7 @@ pub struct StateMachine {
     /// The reasons to stop the workload as soon as it is unused.
     evictions: Evictions,
     backoff: Backoff,
+    short_runs: ShortRuns,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,7 @@ impl StateMachine {
             foreign: false,
             keep_warm: false,
             evictions: Evictions::default(),
+            short_runs: ShortRuns::default(),
         }
     }
 
@@ -116,7 +119,9 @@ impl StateMachine {
                 return LeaseResponse::Granted;
             }
             Phase::Stopping { failed: true } => return LeaseResponse::Refused(LeaseRefusal::Backoff),
-            Phase::Failed { until } if now < until => return LeaseResponse::Refused(LeaseRefusal::Backoff),
+            Phase::Failed { until } if now < until && self.pause().is_none() => {
+                return LeaseResponse::Refused(LeaseRefusal::Backoff);
+            }
             Phase::Stopped | Phase::Failed { .. } | Phase::Frozen if !may_wake => {
                 return LeaseResponse::Refused(LeaseRefusal::WakeNotAllowed);
             }
@@ -199,9 +204,23 @@ impl StateMachine {
     /// once.
     pub fn reset_backoff(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.backoff.reset();
+        self.short_runs.reset();
         if matches!(self.phase, Phase::Failed { .. }) {
             self.enter_stopped(now, out);
         }
+    }
+
+    /// A client was served, in the present run or in the one that has just ended: the server sent it something, or the
+    /// client ended the session. A workload that serves is started at once, however short its runs are.
+    pub fn mark_served(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.short_runs.mark_served() && matches!(self.phase, Phase::Failed { .. }) {
+            self.enter_stopped(now, out);
+        }
+    }
+
+    /// The pause in progress, in which clients are held, because several runs ended at once.
+    pub fn pause(&self) -> Option<Pause> {
+        self.short_runs.pause()
     }
 
     /// Whether another program started the workload.
@@ -252,7 +271,7 @@ impl StateMachine {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Stopped => None,
-            Phase::Failed { until } => self.keep_warm.then_some(until),
+            Phase::Failed { until } => (self.keep_warm || !self.held.is_empty()).then_some(until),
             Phase::Starting | Phase::Freezing | Phase::Thawing | Phase::Stopping { .. } => {
                 self.operation_timeout()
             }
@@ -283,7 +302,9 @@ impl StateMachine {
                 self.enter(now, Phase::Stopping { failed: false });
                 out.push(Action::Stop);
             }
-            Phase::Failed { until } if self.keep_warm && until <= now => self.ensure_awake(now, out),
+            Phase::Failed { until } if (self.keep_warm || !self.held.is_empty()) && until <= now => {
+                self.ensure_awake(now, out);
+            }
             Phase::Up if due(self.freeze_at()) => {
                 self.enter(now, Phase::Freezing);
                 out.push(Action::Freeze);

@@ -39,7 +39,9 @@ impl Simulation {
         );
         self.assert(state != State::Frozen || self.held.is_empty(), "held although nothing thaws it");
         let down = matches!(state, State::Stopped | State::Failed);
-        self.assert(!down || self.held.is_empty(), "held although nothing starts it");
+        let starts =
+            self.machine.pause().is_some() && self.machine.snapshot().retry_at >= self.machine.deadline();
+        self.assert(!down || self.held.is_empty() || starts, "held although nothing starts it");
         self.assert(state != State::Frozen || !in_use, "in use although nothing thaws it");
         let clock = self.machine.deadline();
         let ends = self.held.values().next().map(|came| *came + self.policy.hold_timeout);

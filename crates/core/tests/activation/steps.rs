@@ -73,6 +73,11 @@ impl Simulation {
                 self.machine.mark_foreign();
             }
             81..83 => self.all_sessions_become_idle(),
+            86..88 => {
+                self.log.push("serves a client".to_owned());
+                self.failed_since = None;
+                self.machine.mark_served(self.now, &mut out);
+            }
             83..86 => return self.run_admin_command(),
             77..79 => {
                 let all = [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use dormouse_relay::{End, Relay, Report, Stream};
+use dormouse_relay::{End, Relay, Report, Side, Stream};
 
 use super::context::ServiceContext;
 use super::info::SessionInfo;
@@ -55,7 +55,27 @@ impl Future for TrackedRelay<'_> {
         if let Some(Poll::Ready(why)) = self.guard.as_mut().map(|guard| guard.poll_abort(cx)) {
             return Poll::Ready(self.relay.abort(why));
         }
-        Pin::new(&mut self.relay).poll(cx)
+        let done = Pin::new(&mut self.relay).poll(cx);
+        if let Poll::Ready(report) = &done {
+            self.mark_served(report);
+        }
+        done
+    }
+}
+
+impl TrackedRelay<'_> {
+    /// Tells the server that this session was served: the server sent something, or the client ended it.
+    fn mark_served(&mut self, report: &Report) {
+        let ended_first = match report.end {
+            End::Gone(side) | End::Reset(side) => self.relay.ended_first().or(Some(side)),
+            _ => self.relay.ended_first(),
+        };
+        if report.downstream_bytes == 0 && ended_first != Some(Side::Downstream) {
+            return;
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.mark_served();
+        }
     }
 }
 

@@ -90,7 +90,10 @@ impl Upstream {
                 match (first_exchange(&mut buffer, &mut request, &mut server, deadline).await, lease) {
                     (ExchangeEnd::Answered, Some(lease)) => lease.server().record_first_byte(),
                     (ExchangeEnd::Answered | ExchangeEnd::NotReplayable | ExchangeEnd::Finished, _) => {}
-                    (ExchangeEnd::ClientLeft, _) => return Err(Refusal::ClientLeft),
+                    (ExchangeEnd::ClientLeft, _) => {
+                        guard.mark_served();
+                        return Err(Refusal::ClientLeft);
+                    }
                     (ExchangeEnd::Dropped(_), _) => {
                         drops.record(lease);
                         drop((server, guard));

@@ -65,6 +65,13 @@ impl ServerGuard {
         }
     }
 
+    /// Marks the session as served: the server sent something, or the client ended it.
+    pub fn mark_served(&mut self) {
+        if let Some(lease) = self.lease_mut() {
+            lease.mark_served();
+        }
+    }
+
     /// Marks the session as established: it keeps this server to its end.
     pub(super) fn mark_established(&mut self) {
         if let Self::Pooled(pooled) = self {

@@ -40,10 +40,15 @@ listener.listen(100)
 note()
 while True:
     client, _ = listener.accept()
+    if how == "hang-up": os._exit(0)
+    if how == "once-in":
+        while client.recv(100): pass
+        os._exit(0)
     words = client.recv(100)
     client.sendall(words)
     if how == "lasting": time.sleep(1000)
     client.close()
+    if how == "once": os._exit(0)
 "#;
 
 /// A dormouse with its directory and its address.

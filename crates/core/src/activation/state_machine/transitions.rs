@@ -41,6 +41,7 @@ impl StateMachine {
 
     pub(super) fn became_ready(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.up_since = now;
+        self.short_runs.begin_run();
         self.unused_since = now;
         self.enter_up(now, out);
     }
@@ -71,11 +72,16 @@ impl StateMachine {
         if lasted >= self.policy.minimum_uptime {
             self.backoff.reset();
         }
+        let is_short = lasted < self.policy.stable_after;
+        let pause = self.short_runs.end_run(is_short);
         // The workload did answer, so the next client may start it at once. An automatic restart after an early crash
-        // takes the backoff, because it could repeat forever.
+        // takes the backoff, because it could repeat forever. So could starts for clients that are not served.
         let at_once = !self.held.is_empty() || self.keep_warm;
-        if failed && at_once && lasted < self.policy.stable_after {
+        if failed && at_once && is_short {
             self.enter_failed(now, out);
+        } else if let Some(pause) = pause {
+            self.enter(now, Phase::Failed { until: saturating_add(now, pause) });
+            self.short_runs.set_paused(true);
         } else {
             self.enter_stopped(now, out);
         }
@@ -104,6 +110,7 @@ impl StateMachine {
         if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
             self.evictions.clear_on_stop();
         }
+        self.short_runs.set_paused(false);
         self.phase = phase;
         self.since = now;
     }

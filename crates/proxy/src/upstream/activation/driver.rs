@@ -15,7 +15,7 @@ use dormouse_log::{Bounded, Level, Log};
 use dormouse_relay::Stream;
 use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::group::{GroupEvent, Membership};
 use super::listener_check::{ListenerCheck, ListenersBefore};
@@ -39,8 +39,8 @@ pub(super) struct Driver {
 
 /// The time between two looks at the time of day.
 const KEEP_WARM_INTERVAL: Duration = Duration::from_secs(20);
-/// The largest number of runs in a row that may end as soon as they took a connection.
-const MAX_BRIEF_RUNS: u32 = 3;
+/// The time beyond the stop timeout in which an activator reports the end.
+const END_MARGIN: Duration = Duration::from_secs(1);
 /// The longest text of an error that is kept, in bytes.
 const MAX_REASON: usize = 4 << 10;
 
@@ -64,7 +64,6 @@ impl Driver {
             listeners_before: ListenersBefore::default(),
             listeners: None,
             probe: None,
-            brief_runs: 0,
             group: Membership::default(),
             found_own_workload: false,
             keep_warm_timer: Box::pin(sleep(Duration::ZERO)),
@@ -115,8 +114,6 @@ struct RunningDriver {
     listeners: Option<Arc<ListenerCheck>>,
     /// Tries whether the server is ready.
     probe: Option<Probe>,
-    /// The number of runs, one after another, that ended as soon as they took a connection.
-    brief_runs: u32,
     group: Membership,
     /// Dormouse had started the workload that was found running.
     found_own_workload: bool,
@@ -140,7 +137,6 @@ impl RunningDriver {
                 },
                 conn = wait_for_probe(&mut self.probe) => {
                     self.probe = None;
-                    self.brief_runs = 0;
                     server.mark_ready(conn);
                     if std::mem::take(&mut self.found_own_workload) {
                         server.mark_owned();
@@ -310,13 +306,10 @@ impl RunningDriver {
     }
 
     /// Returns whether a run that has ended in good order was ready: it took the connection that was to show it, and ended
-    /// before that was found out. Several such runs in a row are failed starts.
-    fn was_brief(&mut self) -> bool {
+    /// before that was found out.
+    fn was_brief(&self) -> bool {
         let took_connection = self.listeners.as_ref().is_some_and(|listeners| listeners.took_connection());
-        let is_enough = self.settings.readiness.needs_only_a_connection();
-        let is_brief = took_connection && is_enough && self.brief_runs < MAX_BRIEF_RUNS;
-        self.brief_runs += u32::from(is_brief);
-        is_brief
+        took_connection && self.settings.readiness.needs_only_a_connection()
     }
 
     /// Cleans up after the workload has ended.
@@ -344,12 +337,14 @@ impl RunningDriver {
         );
     }
 
-    /// Stops what dormouse has started, and lets the activator end.
+    /// Stops what dormouse has started, and lets the activator end. Ends within the stop timeout and a margin, also where the
+    /// workload cannot be stopped.
     async fn end(mut self) {
-        let limit = self.settings.stop_timeout + Duration::from_secs(1);
+        let began = Instant::now();
+        let limit = self.settings.stop_timeout.saturating_add(END_MARGIN);
         if self.driver.server.is_owned() {
-            self.send(Request::Stop).await;
             let stopped = async {
+                self.send(Request::Stop).await;
                 while let Some(event) = self.activator.events.recv().await {
                     if matches!(event, ActivatorEvent::Stopped) {
                         return self.driver.server.record_last_stop();
@@ -361,7 +356,7 @@ impl RunningDriver {
         drop(self.activator.requests);
         let mut events = self.activator.events;
         let ended = async { while events.recv().await.is_some() {} };
-        let _ = timeout(limit, ended).await;
+        let _ = timeout(limit.saturating_sub(began.elapsed()).max(END_MARGIN), ended).await;
         self.activator.task.abort();
         drop(self.driver.ended);
     }

@@ -28,7 +28,7 @@ use self::peer::{Peer, peer_of};
 use self::refused::RefusedSocket;
 use self::report::Report;
 use self::suspects::{Suspects, Usable};
-use crate::connect::{Endpoint, Route};
+use crate::connect::{ConnectError, Endpoint, Route};
 use crate::upstream::wakeable::{ConnectionCheck, JudgedPeers, NotTheServer, WakeableServer};
 
 /// The time that the addresses of a name may take. The connection has just used them.
@@ -110,6 +110,11 @@ impl ListenerCheck {
     /// Returns whether somebody who is no stranger, as far as is known, has taken a connection.
     pub(super) fn took_connection(&self) -> bool {
         self.took_connection.load(Ordering::Relaxed)
+    }
+
+    /// Reports that the socket of the server does not let dormouse in.
+    pub(super) fn report_denied(&self, error: &ConnectError) {
+        self.report.denied(error);
     }
 
     /// Judges a new connection to the server.

@@ -153,7 +153,15 @@ impl Tries<'_> {
 
     /// Connects to the server, and judges the connection.
     async fn connect(&self) -> Option<Judged> {
-        let conn = self.route.connect(false, OnRefused::GiveUp).await.ok()?;
-        Some(self.listeners.connection(conn).await)
+        match self.route.connect(false, OnRefused::GiveUp).await {
+            Ok(conn) => Some(self.listeners.connection(conn).await),
+            Err(error) => {
+                // It passes soon or never, and the end of the start says nothing about it.
+                if error.is_permission_denied() {
+                    self.listeners.report_denied(&error);
+                }
+                None
+            }
+        }
     }
 }

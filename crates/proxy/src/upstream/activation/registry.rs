@@ -199,6 +199,12 @@ impl Registry {
         woken
     }
 
+    /// Returns the names of the servers that dormouse has started and will stop.
+    pub fn owned_names(&self) -> Vec<String> {
+        let owned = self.entries.values().filter(|entry| entry.server.is_owned());
+        owned.map(|entry| entry.server.name().to_owned()).collect()
+    }
+
     /// Waits until [`Self::woken`] may have changed.
     pub async fn changed(&self) {
         self.changed.notified().await;

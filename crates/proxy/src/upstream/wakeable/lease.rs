@@ -18,6 +18,8 @@ pub struct Lease {
     pub(super) run: u32,
     /// Whether the session counts as use of the server.
     pub(super) active: bool,
+    /// Whether the session was served.
+    pub(super) served: bool,
 }
 
 /// A client that waits for a lease. Dropping it gives up the wait.
@@ -50,7 +52,7 @@ impl Waiter<'_> {
     pub(in crate::upstream) async fn granted(&mut self) -> Result<(Lease, Option<Stream>), LeaseRefusal> {
         match (&mut self.answer).await {
             Ok(Ok((run, ready_conn))) => {
-                Ok((Lease { server: Arc::clone(self.server), run, active: true }, ready_conn))
+                Ok((Lease { server: Arc::clone(self.server), run, active: true, served: false }, ready_conn))
             }
             Ok(Err(refusal)) => Err(refusal),
             // The machine answers every waiter. Should it not, the client is refused.
@@ -96,6 +98,11 @@ impl Lease {
         }
     }
 
+    /// Marks the session as served: the server sent something, or the client ended it.
+    pub fn mark_served(&mut self) {
+        self.served = true;
+    }
+
     /// Returns the number of the server's run that the lease is for.
     pub(in crate::upstream) fn run(&self) -> u32 {
         self.run
@@ -110,7 +117,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let active = self.active;
-        self.server.step(|state, now, out| state.machine.release(now, active, out));
+        let Self { active, served, .. } = *self;
+        self.server.step(|state, now, out| {
+            if served {
+                state.machine.mark_served(now, out);
+            }
+            state.machine.release(now, active, out);
+        });
     }
 }

@@ -87,9 +87,12 @@ impl WakeableServer {
     pub(super) fn request_lease(self: &Arc<Self>, may_wake: bool) -> LeaseReply<'_> {
         self.step_by(WokenBy::Client, |state, now, out| {
             match state.machine.request_lease(now, may_wake, out) {
-                LeaseResponse::Granted => {
-                    LeaseReply::Granted(Lease { server: Arc::clone(self), run: state.run, active: true })
-                }
+                LeaseResponse::Granted => LeaseReply::Granted(Lease {
+                    server: Arc::clone(self),
+                    run: state.run,
+                    active: true,
+                    served: false,
+                }),
                 LeaseResponse::Held(id) => {
                     let (sender, answer) = oneshot::channel();
                     state.waiters.insert(id, (sender, now));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_activate::Request;
-use dormouse_core::activation::{Action, LeaseRefusal, Policy, State, StateMachine, WaiterId};
+use dormouse_core::activation::{Action, LeaseRefusal, Pause, Policy, State, StateMachine, WaiterId};
 use dormouse_core::plural::counted;
 use dormouse_log::{Level, Log};
 use dormouse_relay::Stream;
@@ -176,21 +176,38 @@ impl ServerState {
                 if before == State::Starting || state == State::Failed && before != State::Stopping =>
             {
                 counters.failed_starts.inc();
+                let pause = self.machine.pause();
                 let waited = now.duration_since(self.start_began).as_secs_f64();
-                let late = || format!("it was not ready within {waited:.1} s (start_timeout)").into();
-                let reason: Arc<str> = self.reason.take().unwrap_or_else(late);
+                let late = || Arc::from(format!("it was not ready within {waited:.1} s (start_timeout)"));
+                let reason = match (self.reason.take(), pause) {
+                    (Some(why), Some(pause)) => format!("{}; {why}", ended_at_once(pause)).into(),
+                    (None, Some(pause)) => ended_at_once(pause).into(),
+                    (Some(why), None) => why,
+                    (None, None) => late(),
+                };
                 let reason = match self.start_problem.take() {
                     Some(problem) => format!("{reason}; {problem}").into(),
                     None => reason,
                 };
                 let reason = self.reason.insert(reason);
-                log.line(Level::Err, format_args!("{name}: {before} → {state}: {reason}"));
+                // The pauses that follow the first one are no news.
+                let level = if pause.is_some_and(|pause| !pause.is_first) { Level::Info } else { Level::Err };
+                log.line(level, format_args!("{name}: {before} → {state}: {reason}"));
             }
-            State::Stopped if self.reason.is_some() && before != State::Stopping => {
+            // The reason of a failed start was reported then.
+            State::Stopped if self.reason.is_some() && !matches!(before, State::Stopping | State::Failed) => {
                 let reason = self.reason.as_deref().unwrap_or_default();
                 log.line(Level::Warning, format_args!("{name}: {before} → {state}: {reason}"));
             }
             _ => log.line(level, format_args!("{name}: {before} → {state}.")),
         }
     }
+}
+
+/// Describes a pause after runs that ended at once.
+fn ended_at_once(Pause { runs, .. }: Pause) -> String {
+    format!(
+        "{runs} runs in a row ended as soon as they were ready, without an answer to a client; clients are held until the \
+         next start, which waits for a backoff"
+    )
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dormouse_activate::{LogFn, LogLine};
 use dormouse_config::spelling::Spelling;
 
+use crate::connect::ConnectError;
 use crate::upstream::wakeable::WakeableServer;
 
 /// The shortest time between two lines about strangers. A stranger may take any number of sockets, one after another.
@@ -63,6 +64,16 @@ impl Report {
                  private directory, or write {allow} if that process may get the clients"
             )));
             *last = Some((what, Instant::now()));
+        }
+    }
+
+    /// Records as the reason of a failed start that the socket of the server does not let dormouse in.
+    pub(super) fn denied(&self, error: &ConnectError) {
+        if let Some(server) = self.server.upgrade() {
+            server.set_start_problem(&format!(
+                "{error}; let the user of dormouse connect: by the umask of the program, by a chmod of the socket, or by a \
+                 group in common"
+            ));
         }
     }
 
