@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dormouse_activate::ActivatorConfig;
-use dormouse_activate::exec::{Account, Sandbox, Strict};
+use dormouse_activate::exec::{Account, PRIVATE_DIRECTORIES, Sandbox, Strict};
 use dormouse_core::address::Target;
 
 use super::model::{Confined, ServerConfig};
@@ -11,15 +11,15 @@ use super::report::{Place, Report};
 use super::value::Section;
 use crate::defaults;
 
-/// The directories that are private to a confined program.
-const PRIVATE: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
-
-/// Reads the confinement of a program. What depends on the service is added later.
-pub(super) fn read(section: &Section<'_>, directory: Option<&Path>, report: &mut Report) -> Sandbox {
+/// Reads the confinement of a program. What depends on the service is added later. Returns `None` after an error in the
+/// value.
+pub(super) fn read(section: &Section<'_>, directory: Option<&Path>, report: &mut Report) -> Option<Sandbox> {
     let words = [("none", Confined::No), ("strict", Confined::Strictly)];
-    let field = section.get("sandbox");
-    let chosen = field.and_then(|field| field.choice(&words, report)).unwrap_or(defaults::SANDBOX.value);
-    let Confined::Strictly = chosen else { return Sandbox::None };
+    let chosen = match section.get("sandbox") {
+        Some(field) => field.choice(&words, report)?,
+        None => defaults::SANDBOX.value,
+    };
+    let Confined::Strictly = chosen else { return Some(Sandbox::None) };
     if let (Some(field), true) = (section.get("directory"), directory == Some(Path::new("/"))) {
         let sandbox = field.place().call("wake.sandbox");
         let message = format!(
@@ -27,7 +27,7 @@ pub(super) fn read(section: &Section<'_>, directory: Option<&Path>, report: &mut
         );
         report.error(field.place(), message);
     }
-    Sandbox::Strict(Strict::default())
+    Some(Sandbox::Strict(Strict::default()))
 }
 
 /// Adds the user and the directory of the socket to the confined programs of a service.
@@ -46,7 +46,7 @@ pub(super) fn complete(service: &str, servers: &mut [ServerConfig], place: &Plac
         }
         let Target::Unix(socket) = to else { continue };
         let Some(directory) = socket.as_path().parent() else { continue };
-        if PRIVATE.iter().any(|private| directory == Path::new(private)) {
+        if PRIVATE_DIRECTORIES.iter().any(|private| directory == Path::new(private)) {
             let (sandbox, directory) = (place.call("wake.sandbox"), directory.display());
             let message = format!(
                 "the program listens in {directory}, which is private to it ({sandbox}), so dormouse cannot connect; use a \

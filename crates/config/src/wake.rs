@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dormouse_activate::command::Commands;
 use dormouse_activate::container::Container;
-use dormouse_activate::exec::{Account, Exec, Sandbox};
+use dormouse_activate::exec::{Account, AccountError, Exec, Sandbox};
 use dormouse_activate::unit::{Manager, Unit};
 use dormouse_activate::wol::{Machine, parse_mac};
 use dormouse_activate::{ActivatorConfig, Kind};
@@ -192,13 +192,20 @@ fn exec(
     let directory = section.get("directory").and_then(|field| field.absolute_path(report));
     let user = section.get("user");
     let sandbox = sandbox::read(section, directory.as_deref(), report);
-    if user.is_none() && sandbox == Sandbox::None {
+    if user.is_none() && sandbox == Some(Sandbox::None) {
         warn_of_root(field, environment.programs, report);
     }
     let account = account(user, section.get("group"), report);
     let argv = field.command(report)?;
     warn_of_engine(field, &argv, report);
-    Some(Exec { argv, environment: variables, directory, user: account, sandbox, notify: false })
+    Some(Exec {
+        argv,
+        environment: variables,
+        directory,
+        user: account,
+        sandbox: sandbox.unwrap_or_default(),
+        notify: false,
+    })
 }
 
 /// Warns of a program that runs as root because no user is configured.
@@ -245,7 +252,15 @@ fn account(user: Option<Field<'_>>, group: Option<Field<'_>>, report: &mut Repor
         }
         return None;
     };
-    user.parsed(report, |name| Account::find(name, group_name))
+    user.parsed(report, |name| {
+        Account::find(name, group_name).map_err(|error| match error {
+            AccountError::GroupNeeded => {
+                let setting = user.place().write("wake.group", &format!("\"{name}\""));
+                format!("no user has this number, so its group is not known; set the group too, for example {setting}")
+            }
+            error => error.to_string(),
+        })
+    })
 }
 
 fn variables(field: &Field<'_>, report: &mut Report) -> Vec<(OsString, OsString)> {

@@ -68,6 +68,13 @@ fn what_defeats_the_confinement_is_an_error() {
     );
 }
 
+/// The error alone tells what to correct.
+#[test]
+fn a_wrong_word_is_no_reason_for_a_warning_about_root() {
+    let outcome = outcome(&format!("{CONFINED}wake = {{ exec = 'a', sandbox = 'yes' }}"));
+    assert_eq!((outcome.result.unwrap_err().len(), outcome.warnings.len()), (1, 0));
+}
+
 #[test]
 fn two_services_never_share_a_user() {
     let service = |name: &str, keys: &str| {
@@ -88,6 +95,11 @@ fn two_services_never_share_a_user() {
     assert_eq!(
         errors(&(service("s106", strict) + &service("s8", named))),
         [format!("d.toml:1: services.s106: {shared}")]
+    );
+    let grouped = "user = 'root', group = '65364'";
+    assert_eq!(
+        errors(&(service("s106", strict) + &service("s8", grouped))),
+        [format!("d.toml:1: services.s106: {}", shared.replace("the user of", "a group of"))]
     );
     // The servers of one service have one user.
     let servers = "[[services.web.servers]]\nto = '127.0.0.1:9'\nwake = { exec = 'a', sandbox = 'strict' }\n";

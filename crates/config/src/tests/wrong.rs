@@ -237,7 +237,7 @@ fn an_invalid_key_of_a_service_is_reported_with_a_remedy() {
         ),
         (
             "wake = { exec = 'a', user = '64321' }",
-            "services.web.wake.user: \"64321\": no user has this number, so its group is not known; set the group",
+            "services.web.wake.user: \"64321\": no user has this number, so its group is not known; set the group too, for example wake.group = \"64321\"",
         ),
         (
             "wake = { exec = 'a', group = 'root' }",
