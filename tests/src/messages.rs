@@ -109,6 +109,12 @@ pub const RUNS_AS_ROOT: &str = "wake.exec: runs as root, because dormouse does; 
 
 // The confinement of programs.
 
+/// A confined program shares the IPC objects of others.
+pub const NO_OWN_IPC: &str = ": sandbox: no System V IPC of its own (";
+/// The limit of descriptors is too low for a program; its name follows somewhere.
+pub const TOO_FEW_DESCRIPTORS: &str = "descriptors is too low to watch over its processes";
+/// What to do about a limit of descriptors.
+pub const RAISE_DESCRIPTORS: &str = "LimitNOFILE=";
 /// A part of the confinement of a program is missing.
 pub const UNCONFINED: &str = ": sandbox: ";
 /// A confined program keeps the user of dormouse.
@@ -128,10 +134,19 @@ pub const LINK_OF_OTHERS: &str = " is a symbolic link of ";
 
 // Why a workload does not run.
 
+/// dormouse ends, and waits for these workloads; the names follow.
+pub const STOPPING_WORKLOADS: &str = " s each (stop_timeout): ";
+/// dormouse ends.
+pub const ENDING: &str = "Ending";
+/// The socket of a server does not let dormouse in.
+pub const NOT_LET_IN: &str = "Permission denied (os error 13); let the user of dormouse connect";
 /// A process was killed by SIGKILL.
 pub const KILLED: &str = "killed by SIGKILL";
 /// The guard of a process was killed.
 pub const GUARD_KILLED: &str = "its guard was killed";
+/// Several runs in a row ended at once and served nobody. Their number stands before it.
+pub const ENDED_AT_ONCE: &str =
+    "runs in a row ended as soon as they were ready, without an answer to a client";
 /// The program of a service cannot be executed.
 pub const CHECK_THE_PATH: &str = "check the path";
 /// The kernel allows no more processes.
@@ -259,9 +274,11 @@ pub const CLIENT_SILENT: &str = "not served: the client sent nothing for";
 pub const WIDER: &str = "gets the rights of dormouse's user at";
 /// The credentials of clients cannot be passed.
 pub const NEEDS_SETUID: &str = "CAP_SETUID and CAP_SETGID";
-/// This setting, which makes a program run as another user, needs capabilities.
-pub fn user_needs_setuid(setting: &str) -> String {
-    format!("main: {setting} needs {NEEDS_SETUID}")
+/// A program cannot run as another user.
+pub const NEEDS_ANOTHER_USER: &str = "CAP_SETUID, CAP_SETGID and CAP_KILL";
+/// This setting, which makes a program run as another user, needs these capabilities.
+pub fn user_needs(setting: &str, capabilities: &str) -> String {
+    format!("main: {setting} needs {capabilities}")
 }
 
 /// The user of a program may not enter a directory, or execute a program; what follows.

@@ -88,12 +88,46 @@ fn check_shows_the_user_and_the_rights_of_a_confined_program() {
         said.out
     );
     let drop_in = dormouse(&["check", "--drop-in", &file.to_string_lossy()]).unwrap().out;
-    assert!(drop_in.contains("\nRestrictNamespaces=user mnt\nSystemCallFilter=@mount "), "{drop_in}");
+    assert!(drop_in.contains("\nRestrictNamespaces=user mnt ipc\nSystemCallFilter=@mount "), "{drop_in}");
     // Without it root is named the way out.
     fs::write(&file, text.replace("strict", "none")).unwrap();
     let said = check(&file).unwrap();
     let root = rustix::process::geteuid().is_root();
     assert_eq!(said.err.contains("or write wake.sandbox = \"strict\""), root, "{}", said.err);
+}
+
+#[test]
+fn check_warns_of_what_defeats_a_confinement() {
+    let dir = TempDir::below(Path::new("/tmp")).unwrap();
+    let (file, open) = (dir.join("d.toml"), dir.join("open"));
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(dir.join("server.py"), "").unwrap();
+    let text = "[services.web]\nlisten = '@a'\nto = 'DIR/missing/socket'\n\
+                wake = { exec = 'sh DIR/server.py', sandbox = 'strict', directory = '/etc', user = 'root' }\n\
+                [services.db]\nlisten = '@b'\nto = 'DIR/open/socket'\n\
+                wake = { exec = 'sh --file=DIR/server.py', sandbox = 'strict', directory = 'DIR/open' }\n\
+                [services.own]\nlisten = '@c'\nto = '127.0.0.1:9'\n\
+                wake = { exec = 'sh DIR/server.py', sandbox = 'strict', directory = 'DIR' }\n";
+    let place = dir.path().display().to_string();
+    fs::write(&file, text.replace("DIR", &place)).unwrap();
+    let said = check(&file).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let hidden = format!("{place}/server.py is below /tmp");
+    for (line, key, message) in [
+        (3, "web.to", format!("the directory {place}/missing does not exist")),
+        (4, "web.wake.exec", hidden.clone()),
+        (4, "web.wake.directory", "/etc contains files of others".to_owned()),
+        (4, "web.wake.user", "root reads the files of all users".to_owned()),
+        (7, "db.to", format!("every user may write to {place}/open")),
+        (8, "db.wake.exec", hidden.clone()),
+        (8, "db.wake.directory", format!("every user may write to {place}/open")),
+    ] {
+        let warning = format!("{place}/d.toml:{line}: services.{key}: {message}");
+        assert!(said.err.contains(&warning), "{warning}\n{}", said.err);
+    }
+    // Its own directory is there.
+    assert!(!said.err.contains(&format!("services.own.wake.exec: {hidden}")), "{}", said.err);
 }
 
 #[test]
@@ -293,7 +327,7 @@ fn a_user_without_the_capability_to_become_it_is_refused_at_the_start() {
     };
     let (code, err) = command(&["run", "--listen=@a", "--to=@b", "--exec=true", "--uid=root"]);
     assert_eq!(code, Some(77), "{err}");
-    assert!(err.contains(&messages::user_needs_setuid("--uid=root")), "{err}");
+    assert!(err.contains(&messages::user_needs("--uid=root", messages::NEEDS_ANOTHER_USER)), "{err}");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let file = dir.join("d.toml");
     fs::write(&file, "[services.main]\nlisten = '@a'\nto = '@b'\nwake = { exec = 'true', user = 'root' }\n")
@@ -301,10 +335,14 @@ fn a_user_without_the_capability_to_become_it_is_refused_at_the_start() {
     let path = file.to_string_lossy();
     let (code, err) = command(&["run", "--config", &path]);
     assert_eq!(code, Some(77), "{err}");
-    assert!(err.contains(&messages::user_needs_setuid("wake.user = \"root\"")), "{err}");
+    assert!(
+        err.contains(&messages::user_needs("wake.user = \"root\"", messages::NEEDS_ANOTHER_USER)),
+        "{err}"
+    );
     let (code, err) = command(&["check", &path]);
     assert_eq!(code, Some(0), "{err}");
-    let line = format!("{path}:4: services.main.wake.user: the user root needs {}", messages::NEEDS_SETUID);
+    let line =
+        format!("{path}:4: services.main.wake.user: the user root needs {}", messages::NEEDS_ANOTHER_USER);
     assert!(err.contains(&line), "{err}");
 }
 

@@ -51,6 +51,26 @@ fn a_pipe_in_the_place_of_the_file_changes_nothing_and_does_not_hang() {
     scene.wait_for_log(&messages::reloaded("1 unchanged.")).unwrap();
 }
 
+/// The reason of a failed start is said once.
+#[test]
+fn a_reload_that_ends_a_backoff_does_not_repeat_the_reason() {
+    let place = Place::new(1).unwrap();
+    let to = place.port(0);
+    let text = |exec: &str| {
+        format!(
+            "restrict_self = false\n[services.web]\nlisten = '127.0.0.1:0'\nto = '{to}'\n\
+             wake = {{ exec = '{exec}', user = '0' }}\n"
+        )
+    };
+    let scene = Scene::new(place, &text("sh -c \"exit 7\"")).unwrap();
+    scene.is_refused(&scene.client_of("web").unwrap()).unwrap();
+    scene.wait_for_log(messages::FAILED).unwrap();
+    scene.reload(&text("sh -c \"exit 8\"")).unwrap();
+    scene.wait_for_log(&messages::state("failed", "stopped")).unwrap();
+    // In the lines of the start and of the client.
+    scene.expect_in_log_times(&messages::exit_code(7), 2).unwrap();
+}
+
 #[test]
 fn the_manager_is_notified_of_a_reload() {
     let (place, echo) = (Place::new(0).unwrap(), Echo::start().unwrap());

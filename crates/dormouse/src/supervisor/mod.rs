@@ -85,6 +85,7 @@ async fn serve(
     supervisor.close_listeners().await;
     let ended = match &served {
         Ok(()) => {
+            supervisor.log_end();
             let (timeout, fd_limits) =
                 (supervisor.config.drain_timeout.unwrap_or(TimeSpan::ZERO), supervisor.fd_limits.clone());
             tokio::select! {
@@ -102,6 +103,7 @@ async fn serve(
     let (sessions, fd_limits) = (supervisor.open_sessions(), supervisor.fd_limits.clone());
     // If this is cut short, the guards end the processes, and units and containers stay as they are.
     if ended == DrainEnd::Completed {
+        supervisor.log_stops();
         let longest = supervisor.longest_stop_timeout();
         tokio::select! {
             () = supervisor.stop_workloads() => {}

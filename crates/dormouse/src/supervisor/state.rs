@@ -4,6 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dormouse_config::model::{Config, ServiceConfig, Spelling};
+use dormouse_core::plural::counted;
+use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::listener::{Listener, PassedError, PassedFds};
@@ -175,6 +177,41 @@ impl Supervisor {
     /// Returns the longest time that the stop of a workload may take.
     pub(super) fn longest_stop_timeout(&self) -> Duration {
         self.config.services.iter().map(|service| service.waking.stop_timeout).max().unwrap_or_default()
+    }
+
+    /// Logs that the process ends, and for which sessions it waits.
+    pub(super) fn log_end(&self) {
+        let (open, limit) = (self.fd_limits.open(), self.config.drain_timeout.unwrap_or(TimeSpan::ZERO));
+        let what = match open {
+            0 => "Ending.".to_owned(),
+            open if limit.is_zero() => {
+                format!("Ending; {} will be closed.", counted(open, "session", "sessions"))
+            }
+            open => format!(
+                "Ending; waiting up to {limit} for {} (drain_timeout).",
+                counted(open, "session", "sessions")
+            ),
+        };
+        self.log.line(Level::Notice, format_args!("{what}"));
+    }
+
+    /// Logs which workloads are stopped before the end.
+    pub(super) fn log_stops(&self) {
+        /// The most names in a line.
+        const MAX_NAMES: usize = 10;
+        let mut names = self.registry.owned_names();
+        if names.is_empty() {
+            return;
+        }
+        names.sort();
+        let count = counted(names.len(), "workload", "workloads");
+        let more = if names.len() > MAX_NAMES { ", ..." } else { "" };
+        names.truncate(MAX_NAMES);
+        let (names, seconds) = (names.join(", "), self.longest_stop_timeout().as_secs_f64());
+        self.log.line(
+            Level::Notice,
+            format_args!("Stopping {count}, at most {seconds} s each (stop_timeout): {names}{more}."),
+        );
     }
 
     /// Stops the workloads that dormouse started.

@@ -35,6 +35,8 @@ fn ends_in_good_order(options: &[&str], flags: &[&str], state: &str) {
     scene.dormouse.signal(Signal::TERM).unwrap();
     let status = scene.dormouse.wait(SOON).unwrap();
     scene.expect(status.success(), "the exit status is not success");
+    scene.wait_for_log(messages::ENDING).unwrap();
+    scene.wait_for_log(&format!("{}main.", messages::STOPPING_WORKLOADS)).unwrap();
     scene.expect(signalled.elapsed() < Duration::from_secs(20), "the exit took too long");
     let left = processes(&scene);
     scene.expect(left.iter().all(|process| !process.exists()), "a server still runs");

@@ -81,7 +81,9 @@ Listens in place of services that do not run yet. On a connection dormouse holds
 program, a systemd unit, a container, commands of your own, or a machine that a packet wakes), and forwards the client as
 soon as the workload answers. When no client needs the workload, dormouse freezes or stops it. Only one start is under
 way, however many clients wait. After a failed start dormouse pauses, from 1 s up to 60 s; during the pause clients are
-refused. The next client after it starts the workload again.
+refused. The next client after it starts the workload again. A workload that ends by itself within a second of its first
+answer, more than five times in a row and without an answer to a client, has pauses, too, of at most 10 s; clients are held
+meanwhile.
 .PP
 The services are configured in a file, \fBdormouse.toml\fR(5). One service needs no file: flags configure it. A flag stands
 for a key of the file, with the same values and defaults; not every key has a flag. All errors are reported at once; \fBdormouse\-check\fR(8) reports them without starting anything.
@@ -152,7 +154,8 @@ SIGHUP
 Read the configuration again.
 .TP
 SIGTERM, SIGINT, SIGUSR1
-Stop accepting, wait for \fB\-\-drain\-timeout=\fR, stop what was started, and exit. A second signal exits at once.
+Stop accepting, wait for \fB\-\-drain\-timeout=\fR, stop what was started, and exit. The log says for which sessions and
+workloads the exit waits. A second signal exits at once.
 .SH ENVIRONMENT
 LISTEN_FDS, LISTEN_PID, LISTEN_PIDFDID, LISTEN_FDNAMES (\fBsd_listen_fds\fR(3)); NOTIFY_SOCKET (\fBsd_notify\fR(3));
 WATCHDOG_USEC, WATCHDOG_PID (\fBsd_watchdog_enabled\fR(3)); SYSTEMD_LOG_LEVEL; JOURNAL_STREAM; FDSTORE; RUNTIME_DIRECTORY.
@@ -356,14 +359,16 @@ the UNIX socket in to, and to null, zero, full, random, urandom and tty in /dev,
 read it cannot read.
 .IP \(bu 2
 /tmp, /var/tmp and /dev/shm are empty and its own (PrivateTmp=), and gone at its end. If its directory or that of its socket
-is below them, it is there, too. The file of the program itself, and those in its arguments,
-must be elsewhere.
+is below them, it is there, too, also at the path of a link there. The file of the program itself, and those in its
+arguments, must be elsewhere.
 .IP \(bu 2
 It cannot signal or trace processes outside, dormouse included, and connects to none of their abstract sockets. Its
 session keyring is empty (KeyringMode=private), and it leaves no core dumps.
+.IP \(bu 2
+System V IPC and POSIX message queues are its own (PrivateIPC=), and gone at its end.
 .PP
-The network and System V IPC are not restricted, and the memory and the processor are not limited. System V objects that
-the program leaves stay until somebody removes them; see \fBipcrm\fR(1).
+The network is not restricted, and the memory and the processor are not limited. Where the permissions of the control
+socket let in its user, it may use that socket.
 .PP
 The directories must belong to its user: chown them once to the number that \fBdormouse\-check\fR(8) shows. No directory is
 given away by dormouse. A directory that its user may not write to when it starts stays read\-only with all that is in it.
@@ -371,10 +376,11 @@ The program is not started in a directory that its user may not enter, nor if a 
 the program may have placed. A dormouse that is not root
 must be able to enter the directory, too, and to connect to a socket in it: give it a common group. Without a directory the program has no lasting files.
 .PP
-A user of its own needs root, or CAP_SETUID, CAP_SETGID and CAP_KILL; without them the program keeps the user of dormouse. A
-private /tmp needs root or user namespaces, in which the files of all others seem to belong to nobody. Landlock needs Linux
+A user of its own needs root, or CAP_SETUID, CAP_SETGID and CAP_KILL. Without them the program keeps the user of dormouse, and
+root without them does not start. A private /tmp and IPC need root or user namespaces, in which the files of all others seem to belong to nobody. Landlock needs Linux
 5.13, and 6.12 for signals and abstract sockets. What is missing is logged once, and dormouse\-check names what it can know.
-The program is not started if root cannot give it another user, or if it could gain privileges.
+The program is not started if root cannot give it another user, if it could gain privileges, or if there are too few
+descriptors (LimitNOFILE=) for its rules or its guard.
 .PP
 For example, a program that keeps its files in /srv/web, and the command that gives them to it once:
 .PP
