@@ -177,6 +177,12 @@ impl Queue {
     }
 }
 
+/// Returns the time that a started workload runs at least where none is configured. It delays no shorter idle time that is
+/// configured.
+pub(crate) fn minimum_uptime(stop: Option<Duration>, freeze: Option<Duration>) -> Duration {
+    [stop, freeze].into_iter().flatten().fold(MINIMUM_UPTIME.value, Duration::min)
+}
+
 impl Default for Idle {
     fn default() -> Self {
         Self {

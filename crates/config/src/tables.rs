@@ -15,6 +15,7 @@ use super::shell;
 use super::suggest::nearest_choice;
 use super::tree::Value;
 use super::value::{Field, Section, absolute_path};
+use crate::defaults;
 use crate::limit::AtLimit;
 
 /// The words for the treatment of clients beyond a limit.
@@ -136,6 +137,7 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
     let Some(section) = Section::open(field.node, "idle", keys::SERVICE, report) else {
         if matches!(field.node.value, Value::Text(_) | Value::Integer(_)) {
             idle.stop = field.span(report).map_or(idle.stop, TimeSpan::finite);
+            idle.minimum_uptime = defaults::minimum_uptime(idle.stop, idle.freeze);
         } else {
             field.wrong_kind(report);
         }
@@ -146,9 +148,8 @@ pub(super) fn idle(field: Option<&Field<'_>>, report: &mut Report) -> Idle {
     idle.stop = stop.map_or(idle.stop, TimeSpan::finite);
     idle.freeze = span("freeze").map_or(idle.freeze, TimeSpan::finite);
     idle.quiet = span("quiet").map_or(idle.quiet, TimeSpan::finite);
-    if let Some(uptime) = section.get("minimum_uptime") {
-        idle.minimum_uptime = uptime.duration(report).unwrap_or(idle.minimum_uptime);
-    }
+    let uptime = section.get("minimum_uptime").and_then(|uptime| uptime.duration(report));
+    idle.minimum_uptime = uptime.unwrap_or_else(|| defaults::minimum_uptime(idle.stop, idle.freeze));
     // A value of stop that is not a time span says nothing about freeze.
     let known_stop = idle.stop.filter(|_| stop.is_some() || section.get("stop").is_none());
     if let (Some(field), Some(freeze), Some(stop)) = (section.get("freeze"), idle.freeze, known_stop) {

@@ -20,6 +20,15 @@ pub struct PassedFd {
     pub name: String,
 }
 
+/// What the service manager passed to this process.
+#[derive(Debug, Default)]
+pub struct PassedFds {
+    /// The descriptors.
+    pub fds: Vec<PassedFd>,
+    /// The names of further descriptors, which `LISTEN_FDS` does not include, so that nobody serves them.
+    pub left_out: Vec<String>,
+}
+
 /// Why the passed descriptors could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenFdsError {
@@ -48,26 +57,26 @@ impl std::error::Error for ListenFdsError {}
 
 /// Takes the descriptors that the service manager passed to this process. `main` calls this before anything else.
 ///
-/// Returns an empty list if none were passed to this process (`LISTEN_PID` is unset, `LISTEN_PID` or `LISTEN_PIDFDID`
+/// Returns none if none were passed to this process (`LISTEN_PID` is unset, `LISTEN_PID` or `LISTEN_PIDFDID`
 /// names another process, or there is no `LISTEN_FDS`). The variables stay. They name this process, so no child process
 /// uses them.
 ///
 /// # Errors
 /// When descriptors were passed to this process but cannot be taken.
-pub fn take() -> Result<Vec<PassedFd>, ListenFdsError> {
+pub fn take() -> Result<PassedFds, ListenFdsError> {
     let variables = Variables::read();
     if !variables.name_this_process()? {
-        return Ok(Vec::new());
+        return Ok(PassedFds::default());
     }
-    let Some(count) = &variables.fds else { return Ok(Vec::new()) };
+    let Some(count) = &variables.fds else { return Ok(PassedFds::default()) };
     let count = parse_count(count)?;
-    let names = split_names(variables.names.as_deref(), count);
-    let mut passed = Vec::new();
+    let (names, left_out) = split_names(variables.names.as_deref(), count);
+    let mut fds = Vec::new();
     for (fd, name) in (LISTEN_FDS_START..).zip(names) {
         let fd = claim(fd).ok_or(ListenFdsError::NotPassed(fd))?;
-        passed.push(PassedFd { fd, name });
+        fds.push(PassedFd { fd, name });
     }
-    Ok(passed)
+    Ok(PassedFds { fds, left_out })
 }
 
 /// The environment variables of the protocol.
@@ -125,10 +134,15 @@ fn parse_count(value: &OsStr) -> Result<usize, ListenFdsError> {
 }
 
 /// Splits `LISTEN_FDNAMES` at each ':' without merging. Without the variable, or if it contains another number of
-/// names, every name is `unknown`, and the sockets are used all the same.
-fn split_names(names: Option<&OsStr>, count: usize) -> Vec<String> {
-    let names = names.map(|names| names.to_string_lossy().split(':').map(str::to_owned).collect::<Vec<_>>());
-    names.filter(|names| names.len() == count).unwrap_or_else(|| vec!["unknown".to_owned(); count])
+/// names, every name is `unknown`, and the sockets are used all the same. Also returns the names beyond the count.
+fn split_names(names: Option<&OsStr>, count: usize) -> (Vec<String>, Vec<String>) {
+    let unknown = || vec!["unknown".to_owned(); count];
+    let Some(names) = names else { return (unknown(), Vec::new()) };
+    let mut names: Vec<_> = names.to_string_lossy().split(':').map(str::to_owned).collect();
+    if names.len() == count {
+        return (names, Vec::new());
+    }
+    (unknown(), names.split_off(names.len().min(count)))
 }
 
 /// Takes ownership of an inherited descriptor and makes it close-on-exec. Returns `None` if there is no such
@@ -164,9 +178,12 @@ mod tests {
 
     #[test]
     fn names_are_split_without_merging() {
-        assert_eq!(split_names(Some("a::b".as_ref()), 3), ["a", "", "b"]);
-        assert_eq!(split_names(None, 2), ["unknown", "unknown"]);
-        assert_eq!(split_names(Some("a".as_ref()), 2), ["unknown", "unknown"]);
+        let split = |names: Option<&str>, count| split_names(names.map(str::as_ref), count);
+        let of = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(split(Some("a::b"), 3), (of(&["a", "", "b"]), of(&[])));
+        assert_eq!(split(None, 2), (of(&["unknown", "unknown"]), of(&[])));
+        assert_eq!(split(Some("a"), 2), (of(&["unknown", "unknown"]), of(&[])));
+        assert_eq!(split(Some("a:b:c"), 1), (of(&["unknown"]), of(&["b", "c"])));
     }
 
     #[test]

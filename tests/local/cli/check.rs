@@ -49,7 +49,8 @@ fn a_valid_file_prints_what_would_be_opened_started_and_stopped() {
          \x20 serves       4096 sessions at once, further ones wait in the backlog\n\
          \x20 holds        1024 clients for 30s while the server does not answer, further ones are refused\n\
          \x20 woken by     the first byte of a client, from 10.0.0.0/8\n\
-         \x20 ready when   it accepts a connection; within 2min\n\
+         \x20 ready when   it accepts a connection; within 2min; a start that takes longer than 30s loses its clients \
+         (hold.timeout)\n\
          \x20 listener     must be a process of the started program\n\
          \x20 sleeps       frozen after 1min, stopped after 10min without a session, not before it has run for 1min, \
          awake at Mon-Fri 08:00-18:00; only if dormouse started it (wake.stop_foreign)\n\

@@ -65,8 +65,16 @@ cases! {
 
     names_ignored: "LISTEN_FDNAMES names the socket" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.names("web")).start()?.beginning();
-    names_miscounted: "LISTEN_FDNAMES has more names than sockets" => Same("serves"),
-        |s| Plan::new(s).launch(|l| l.names("web:mail:news")).start()?.beginning();
+    names_miscounted: "LISTEN_FDNAMES has more names than LISTEN_FDS includes sockets" => Differs {
+        difference: "left-out-sockets",
+        socket_proxyd: "serves: ",
+        dormouse: "serves: 2 passed sockets are not served, because LISTEN_FDS includes fewer sockets than \
+                   LISTEN_FDNAMES: mail, news. Remove Environment=LISTEN_FDS= from the unit.",
+    }, |s| {
+        let (rig, client, server) = Plan::new(s).launch(|l| l.names("web:mail:news")).start_with_session()?;
+        exchange(&client, &server)?;
+        Ok(format!("serves: {}", log_of(&rig.subject)))
+    };
     names_invalid: "LISTEN_FDNAMES is not valid" => Same("serves"),
         |s| Plan::new(s).launch(|l| l.names("a\tb")).start()?.beginning();
 

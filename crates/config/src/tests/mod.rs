@@ -99,6 +99,12 @@ fn short_and_long_forms_are_equal() {
     let stop = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.stop;
     assert_eq!(stop("idle = '10min'"), stop("idle.stop = 600"));
     assert_eq!(stop("idle = 'infinity'"), None);
+    let uptime = |keys: &str| service(&format!("{WOKEN}{keys}")).idle.minimum_uptime.as_secs();
+    assert_eq!(
+        (uptime("idle = '30s'"), uptime("idle.freeze = '20s'"), uptime("idle = 'infinity'")),
+        (30, 20, 60)
+    );
+    assert_eq!(uptime("idle = { stop = '30s', minimum_uptime = '2min' }"), 120);
     let ready = |keys: &str| service(&format!("{WOKEN}{keys}")).ready;
     assert_eq!(ready("ready = 'file:/x'"), ready("ready.file = '/x'"));
     assert_eq!(ready("ready = 'command:a b'"), ready("ready.command = ['a', 'b']"));

@@ -109,7 +109,8 @@ enum Source {
 /// # Errors
 /// The proxy cannot start, or a listener fails.
 pub fn run(settings: Settings, passed: PassedFds) -> Result<(), ProxyError> {
-    let source = match listener::classify(passed).map_err(ProxyError::Passed)? {
+    let passed = passed.map_err(|error| ProxyError::Passed(error.into()))?;
+    let source = match listener::classify(passed.fds).map_err(ProxyError::Passed)? {
         listener::Passed::Listeners(listeners) => {
             Source::Listeners(listeners.into_iter().map(Listener::named_by_address).collect())
         }
@@ -123,5 +124,5 @@ pub fn run(settings: Settings, passed: PassedFds) -> Result<(), ProxyError> {
         }
     };
     let manager = Notifier::from_env();
-    block_on(serve::serve(settings, source, manager)).map_err(ProxyError::Runtime)?
+    block_on(serve::serve(settings, source, &passed.left_out, manager)).map_err(ProxyError::Runtime)?
 }

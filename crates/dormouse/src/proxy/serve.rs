@@ -12,6 +12,7 @@ use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{Admission, FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::client::Client;
 use dormouse_proxy::connect::{Route, options};
+use dormouse_proxy::listener;
 use dormouse_proxy::server::{
     ListenerFailed, ListeningService, OpenSessions, READY, ServeOptions, Signals, drain, end_sessions,
     watchdog,
@@ -25,13 +26,16 @@ use rustix::net::{AddressFamily, sockopt};
 
 use super::{ProxyError, Settings, Source};
 
-/// Serves the source until the proxy is idle, stopped by a signal, or fails.
+/// Serves the source until the proxy is idle, stopped by a signal, or fails. The passed sockets with these names are left
+/// out.
 pub(super) async fn serve(
     settings: Settings,
     source: Source,
+    left_out: &[String],
     manager: Option<Notifier>,
 ) -> Result<(), ProxyError> {
     let log = Log::new(settings.log_level);
+    listener::warn_of_left_out(left_out, &log);
     let listeners = if let Source::Listeners(listeners) = &source { listeners.len() } else { 0 };
     let budget = raise_fd_limit(settings.cap.get(), FdReservation { listeners, ..FdReservation::default() });
     if budget.sessions < usize::try_from(settings.cap.get()).unwrap_or(usize::MAX) {

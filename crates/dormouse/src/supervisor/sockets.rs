@@ -8,8 +8,8 @@ use dormouse_config::listen_options::ListenOptions;
 use dormouse_config::model::{Config, Listen, ServiceConfig};
 use dormouse_core::address::ListenAddress;
 use dormouse_log::{Level, Log};
-use dormouse_proxy::listener::PassedFds;
 use dormouse_proxy::listener::{self, Listener, OpenError};
+use dormouse_sys::listen_fds::PassedFd;
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
@@ -36,7 +36,7 @@ impl Sockets {
     ///
     /// # Errors
     /// When one of them is not a listener that dormouse can use.
-    pub(super) fn new(passed: PassedFds, stored: StoredListeners) -> Result<Self, RunError> {
+    pub(super) fn new(passed: Vec<PassedFd>, stored: StoredListeners) -> Result<Self, RunError> {
         let passed = match listener::classify(passed).map_err(RunError::Passed)? {
             listener::Passed::Nothing => BTreeMap::new(),
             listener::Passed::Listeners(listeners) => by_name(listeners),

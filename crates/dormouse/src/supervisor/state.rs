@@ -8,7 +8,7 @@ use dormouse_core::plural::counted;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{FdLimits, FdReservation, raise_fd_limit};
-use dormouse_proxy::listener::{Listener, PassedError, PassedFds};
+use dormouse_proxy::listener::{self, Listener, PassedFds};
 use dormouse_proxy::server::{AcceptTasks, ListenerFailed, OpenListener, OpenSessions};
 use dormouse_proxy::stats::Stats;
 use dormouse_proxy::upstream::Registry;
@@ -59,8 +59,9 @@ impl Supervisor {
         manager: Option<Notifier>,
         log: &Log,
     ) -> Result<Self, RunError> {
-        let mut passed = passed.map_err(|error| RunError::Passed(PassedError::Variables(error)))?;
-        let (stored, saved) = StoredListeners::split_off(&mut passed);
+        let mut passed = passed.map_err(|error| RunError::Passed(error.into()))?;
+        listener::warn_of_left_out(&passed.left_out, log);
+        let (stored, saved) = StoredListeners::split_off(&mut passed.fds);
         let mut fd_store = manager.and_then(FdStore::from_env);
         if let Some(store) = &mut fd_store {
             store.set_stored(&stored);
@@ -82,7 +83,7 @@ impl Supervisor {
             draining: Vec::new(),
             accepting: AcceptTasks::default(),
             registry,
-            sockets: Sockets::new(Ok(passed), stored)?,
+            sockets: Sockets::new(passed.fds, stored)?,
             fd_limits,
             pipes: Pipes::new(budget.pipes),
             stats,

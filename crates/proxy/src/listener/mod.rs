@@ -9,5 +9,5 @@ mod socket_file;
 
 pub use handle::{AcceptSocket, Listener, SetFileError};
 pub use open::{OpenError, adopt, open};
-pub use passed::{Passed, PassedError, PassedFds, classify};
+pub use passed::{Passed, PassedError, PassedFds, classify, warn_of_left_out};
 pub use path::{UnsafePath, unsafe_path};

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use dormouse_sys::listen_fds::{ListenFdsError, PassedFd};
+use dormouse_core::plural::counted;
+use dormouse_log::{Level, Log};
+use dormouse_sys::listen_fds::{self, ListenFdsError, PassedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketType, sockopt};
 
 use super::handle::{Listener, address_of_nameless};
 
 /// The descriptors that the service manager passed to the process.
-pub type PassedFds = Result<Vec<PassedFd>, ListenFdsError>;
+pub type PassedFds = Result<listen_fds::PassedFds, ListenFdsError>;
 
 /// The classified descriptors.
 #[derive(Debug)]
@@ -49,12 +51,37 @@ impl fmt::Display for PassedError {
 
 impl std::error::Error for PassedError {}
 
+impl From<ListenFdsError> for PassedError {
+    fn from(error: ListenFdsError) -> Self {
+        Self::Variables(error)
+    }
+}
+
+/// Warns of passed sockets that nobody serves: `LISTEN_FDS` includes fewer sockets than `LISTEN_FDNAMES`, as with an
+/// `Environment=LISTEN_FDS=` in the unit, which replaces the manager's.
+pub fn warn_of_left_out(names: &[String], log: &Log) {
+    /// The most names in a line.
+    const MAX_NAMES: usize = 10;
+    if names.is_empty() {
+        return;
+    }
+    let count = counted(names.len(), "passed socket is", "passed sockets are");
+    let more = if names.len() > MAX_NAMES { ", ..." } else { "" };
+    let names = names.iter().take(MAX_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    log.line(
+        Level::Warning,
+        format_args!(
+            "{count} not served, because LISTEN_FDS includes fewer sockets than LISTEN_FDNAMES: {names}{more}. Remove \
+             Environment=LISTEN_FDS= from the unit."
+        ),
+    );
+}
+
 /// Classifies the descriptors as listeners or one connected socket, and rejects everything else.
 ///
 /// # Errors
 /// When a descriptor is neither, as in systemd-socket-proxyd.
-pub fn classify(passed: PassedFds) -> Result<Passed, PassedError> {
-    let mut passed = passed.map_err(PassedError::Variables)?;
+pub fn classify(mut passed: Vec<PassedFd>) -> Result<Passed, PassedError> {
     if passed.is_empty() {
         return Ok(Passed::Nothing);
     }

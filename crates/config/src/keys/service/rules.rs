@@ -77,7 +77,8 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         default: defaults::MINIMUM_UPTIME.text,
-        manual: "Keep a started workload running at least this long, unless an administrator stops it.",
+        manual: "Keep a started workload running at least this long, unless an administrator stops it. A shorter \
+                 idle.stop or idle.freeze makes the default as short as the shorter of them.",
         ..flagged("idle.minimum_uptime", "--minimum-uptime", SPAN, "\"60s\"")
     },
     Key {

@@ -79,7 +79,13 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         settle => format!(", for {}", TimeSpan::Finite(settle)),
     };
     let start = TimeSpan::Finite(waking.start_timeout);
-    lines.push(("ready when", format!("{}{settle}; within {start}", readiness(service))));
+    let refused = match service.hold.timeout {
+        hold if hold < start => {
+            format!("; a start that takes longer than {hold} loses its clients (hold.timeout)")
+        }
+        _ => String::new(),
+    };
+    lines.push(("ready when", format!("{}{settle}; within {start}{refused}", readiness(service))));
     lines.extend(listener(service).map(|listener| ("listener", listener)));
     lines.push(("sleeps", sleep(service)));
     if let Some(group) = &service.exclusive {
