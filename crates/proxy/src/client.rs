@@ -170,7 +170,22 @@ impl fmt::Display for UnixName<'_> {
         match self.0 {
             [] => f.write_str(LOCAL),
             [0, name @ ..] => write!(f, "@{}", String::from_utf8_lossy(name).escape_debug()),
-            path => write!(f, "{}", String::from_utf8_lossy(path).escape_debug()),
+            [b'/', ..] => write!(f, "{}", String::from_utf8_lossy(self.0).escape_debug()),
+            // The client has chosen it, and must not look like an IP address or one of the texts above.
+            relative => write!(f, "unix:{}", String::from_utf8_lossy(relative).escape_debug()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unix_client_cannot_look_like_another_one() {
+        let shown = |name: &[u8]| UnixName(name).to_string();
+        assert_eq!(shown(b"203.0.113.7:4711"), "unix:203.0.113.7:4711");
+        assert_eq!(shown(LOCAL.as_bytes()), format!("unix:{LOCAL}"));
+        assert_eq!([shown(b"/run/x"), shown(b"\0x"), shown(b"")], ["/run/x", "@x", LOCAL]);
     }
 }

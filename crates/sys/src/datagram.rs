@@ -1,13 +1,12 @@
-//! Datagrams of UNIX sockets together with their sender (`SCM_CREDENTIALS`, unix(7)).
+//! Datagrams of UNIX sockets together with their sender and with descriptors (`SCM_CREDENTIALS`, `SCM_RIGHTS`, unix(7)).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::sockopt;
+use rustix::net::{Shutdown, shutdown, sockopt};
 
-use crate::control_message::{ControlBuffer, UCRED, sender, space};
 use crate::credentials::Credentials;
-use crate::message::{control_length, header};
+use crate::message;
 
 /// Makes the kernel add the sender to each datagram that the socket receives (`SO_PASSCRED`).
 ///
@@ -17,25 +16,38 @@ pub fn pass_senders(socket: impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_passcred(socket, true)?)
 }
 
-/// Receives a datagram without waiting, and returns its length and its sender; `None` if the kernel did not add one. The
-/// rest of a datagram that is longer than the buffer is lost. Descriptors in the datagram are closed.
+/// A datagram, as far as it is not in the buffer.
+#[derive(Debug)]
+pub struct Datagram {
+    /// The number of its bytes in the buffer. The rest of a longer one is lost.
+    pub length: usize,
+    /// Its sender; `None` if the kernel did not add one.
+    pub sender: Option<Credentials>,
+    /// The descriptors that came with it. To close one may take as long as the sender likes (`SO_LINGER`, FUSE).
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// Receives a datagram without waiting.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] without a datagram, and the errors of recvmsg(2).
-pub fn receive_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Option<Credentials>)> {
-    /// Space for one control message with credentials. Without room for more the kernel closes passed descriptors.
-    const LENGTH: usize = space(UCRED);
-    let mut control = ControlBuffer::<LENGTH>::new();
-    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut header = header(&mut vector, control.as_mut_ptr(), LENGTH);
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: the header points to the vector, the buffer and the control buffer with their lengths, which all live until
-    // the call returns.
-    let length = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, flags) };
-    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: the kernel has filled the control buffer up to the length that is in the header now.
-    let first = unsafe { control.messages(control_length(&header)) }.next();
-    Ok((length, first.and_then(sender)))
+pub fn receive_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut descriptors = Vec::new();
+    let received = message::receive_now(socket.as_fd(), buffer, &mut descriptors)?;
+    Ok(Datagram { length: received.bytes, sender: received.credentials, descriptors })
+}
+
+/// Refuses further datagrams, and takes the descriptors out of those that are not read. Without this the kernel closes them
+/// with the socket.
+pub fn take_unread_descriptors(socket: impl AsFd) -> Vec<OwnedFd> {
+    let mut all = Vec::new();
+    // The kernel limits the queue (net.unix.max_dgram_qlen).
+    if shutdown(&socket, Shutdown::Read).is_ok() {
+        while let Ok(datagram) = receive_from(&socket, &mut []) {
+            all.extend(datagram.descriptors);
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -57,8 +69,8 @@ mod tests {
         let error = receive_from(&near, &mut buffer).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         far.send(b"READY=1 and more").unwrap();
-        let (length, sender) = receive_from(&near, &mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"READY=1 ");
+        let Datagram { length, sender, descriptors } = receive_from(&near, &mut buffer).unwrap();
+        assert_eq!((&buffer[..length], descriptors.len()), (&b"READY=1 "[..], 0));
         let sender = sender.unwrap();
         assert_eq!(sender.pid, Some(std::process::id()));
         assert_eq!(sender.uid, rustix::process::getuid().as_raw());
@@ -67,7 +79,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no datagrams of UNIX sockets")]
-    fn passed_descriptors_are_closed() {
+    fn passed_descriptors_are_taken_out() {
         let (near, far) = UnixDatagram::pair().unwrap();
         pass_senders(&near).unwrap();
         let (mut kept, passed) = UnixStream::pair().unwrap();
@@ -76,9 +88,15 @@ mod tests {
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
         sendmsg(&far, &[IoSlice::new(b"BARRIER=1")], &mut control, SendFlags::empty()).unwrap();
+        let datagram = receive_from(&near, &mut [0; 64]).unwrap();
+        assert_eq!((datagram.length, datagram.sender.is_some(), datagram.descriptors.len()), (9, true, 1));
+        drop(datagram);
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        sendmsg(&far, &[IoSlice::new(b"BARRIER=1")], &mut control, SendFlags::empty()).unwrap();
         drop(passed);
-        let (length, sender) = receive_from(&near, &mut [0; 64]).unwrap();
-        assert_eq!((length, sender.is_some()), (9, true));
+        assert_eq!(take_unread_descriptors(&near).len(), 1);
+        assert!(far.send(b"x").is_err());
         // The end of file shows that no descriptor of the other end is left.
         assert_eq!(kept.read(&mut [0]).unwrap(), 0);
     }
@@ -88,6 +106,7 @@ mod tests {
     fn without_the_option_there_is_no_sender() {
         let (near, far) = UnixDatagram::pair().unwrap();
         far.send(b"x").unwrap();
-        assert_eq!(receive_from(&near, &mut [0; 8]).unwrap(), (1, None));
+        let datagram = receive_from(&near, &mut [0; 8]).unwrap();
+        assert_eq!((datagram.length, datagram.sender), (1, None));
     }
 }

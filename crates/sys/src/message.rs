@@ -36,12 +36,31 @@ pub struct Received {
 /// # Errors
 /// Those of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<Received, Errno> {
+    receive_with(socket, buffer, fds, 0)
+}
+
+/// As [`receive`], without waiting on a socket that is blocking.
+pub(crate) fn receive_now(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> Result<Received, Errno> {
+    receive_with(socket, buffer, fds, libc::MSG_DONTWAIT)
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+    flags: libc::c_int,
+) -> Result<Received, Errno> {
     let mut control = ControlBuffer::<CONTROL_LEN>::new();
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut header = header(&mut vector, control.as_mut_ptr(), CONTROL_LEN);
     // SAFETY: the header points to the vector, the buffer and the control buffer with their lengths, which all live until
     // the call returns.
-    let result = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+    let result =
+        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags | libc::MSG_CMSG_CLOEXEC) };
     let bytes = usize::try_from(result).map_err(|_| last_error())?;
     let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
     let mut received = Received { bytes, had_control: truncated, truncated, credentials: None };

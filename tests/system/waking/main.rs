@@ -10,6 +10,7 @@
 mod container;
 mod exec;
 mod first_process;
+mod notifications;
 mod sandbox;
 #[path = "../../local/waking/exec/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]

@@ -1,19 +1,22 @@
 //! The socket for notifications of a program (`sd_notify(3)`).
 //!
-//! The program may give up root before it notifies, so every user may send to the socket. The kernel adds the sender to
-//! each message, and messages of processes that do not belong to the program are ignored.
+//! A program of root may become another user before it notifies, so every user may send to its socket. The kernel adds the
+//! sender to each message, and messages of processes that do not belong to the program are ignored.
 
 mod directory;
+mod foreign;
 mod sender;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_sys::blocking;
 use dormouse_sys::credentials::Credentials;
-use dormouse_sys::datagram;
+use dormouse_sys::datagram::{self, Datagram};
 use dormouse_sys::event_loop::sleep_until;
 use rustix::process::{Pid, geteuid};
 use tokio::io::Interest;
@@ -23,14 +26,24 @@ use tokio::time::Instant;
 pub use self::directory::bases as directories;
 use self::directory::{SOCKET, create};
 pub(super) use self::directory::{is_own, remove};
+use self::foreign::ForeignSenders;
 pub(crate) use self::sender::SenderQuestion;
 use crate::spawner::{Question as _, ask};
 
 /// The longest message that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
-/// The number of messages that are read before a pause, and the pause. Further senders wait meanwhile.
+/// The number of messages that are judged before a pause, and the pause. Further senders wait meanwhile.
 const BURST: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(50);
+/// The number of messages that are dropped before a pause, and the pause. A flood must take little time, and must not keep
+/// the program's own message waiting.
+const DROPPED_BURST: u32 = 64;
+const DROPPED_PAUSE: Duration = Duration::from_millis(5);
+
+/// The mode of a socket that every user may send to.
+const OF_ALL: u32 = 0o666;
+/// The mode of a socket that only its owner and root may send to.
+const OF_ITS_OWNER: u32 = 0o600;
 
 /// A notification socket, in a directory of its own.
 #[derive(Debug)]
@@ -39,8 +52,12 @@ pub(super) struct NotifySocket {
     directory: PathBuf,
     /// The user of the program, if it is not that of dormouse.
     user: Option<u32>,
-    /// The number of messages since the last pause.
-    received: u32,
+    /// The number of messages since the last pause that were judged.
+    judged: u32,
+    /// The number of those that were dropped.
+    dropped: u32,
+    /// The users who have sent messages that are not the program's.
+    foreign: ForeignSenders,
     /// The end of a pause.
     resume: Option<Instant>,
     /// A message whose sender is not judged yet.
@@ -89,8 +106,9 @@ impl NotifySocket {
         let own = geteuid().as_raw();
         // A program of root may become another user by itself.
         let directory = create(own == 0 || user.is_some_and(|user| user != own))?;
-        let socket = bind(&directory.join(SOCKET)).inspect_err(|_| remove(&directory))?;
-        Ok(Self { socket, directory, user, received: 0, resume: None, unjudged: None })
+        let socket = bind(&directory.join(SOCKET), user).inspect_err(|_| remove(&directory))?;
+        let foreign = ForeignSenders::default();
+        Ok(Self { socket, directory, user, judged: 0, dropped: 0, foreign, resume: None, unjudged: None })
     }
 
     /// Returns the directory of the socket.
@@ -107,28 +125,46 @@ impl NotifySocket {
         let (message, sender) = self.unjudged.clone()?;
         let message = self.judge(&message, sender, guard).await;
         self.unjudged = None;
-        if matches!(message, Message::Foreign { .. }) {
-            // Any user may send, and to judge a sender takes time.
-            self.received = BURST;
+        self.judged += 1;
+        if let Message::Foreign { uid, .. } = message {
+            self.foreign.count(uid, Instant::now());
         }
         Some(message)
     }
 
+    /// Receives the next message whose sender is to be judged.
     async fn receive_unjudged(&mut self) -> Option<(Vec<u8>, Option<Credentials>)> {
-        if self.received >= BURST && self.resume.is_none() {
-            self.resume = Instant::now().checked_add(PAUSE);
+        loop {
+            self.pause().await;
+            let mut message = [0; MAX_MESSAGE];
+            let socket = &self.socket;
+            let receive = || datagram::receive_from(socket, &mut message);
+            let Datagram { length, sender, descriptors } =
+                socket.async_io(Interest::READABLE, receive).await.ok()?;
+            close(descriptors);
+            let uid = sender.as_ref().map_or(u32::MAX, |sender| sender.uid);
+            if self.foreign.may_be_judged(uid, Instant::now()) {
+                return Some((message.get(..length).unwrap_or_default().to_vec(), sender));
+            }
+            self.dropped += 1;
+        }
+    }
+
+    /// Waits while enough messages were taken.
+    async fn pause(&mut self) {
+        let pause = match (self.judged >= BURST, self.dropped >= DROPPED_BURST) {
+            (true, _) => Some(PAUSE),
+            (false, true) => Some(DROPPED_PAUSE),
+            (false, false) => None,
+        };
+        if let (Some(pause), None) = (pause, self.resume) {
+            self.resume = Instant::now().checked_add(pause);
         }
         if self.resume.is_some() {
             sleep_until(self.resume).await;
             self.resume = None;
-            self.received = 0;
+            (self.judged, self.dropped) = (0, 0);
         }
-        let mut message = [0; MAX_MESSAGE];
-        let socket = &self.socket;
-        let receive = || datagram::receive_from(socket, &mut message);
-        let (length, sender) = socket.async_io(Interest::READABLE, receive).await.ok()?;
-        self.received += 1;
-        Some((message.get(..length).unwrap_or_default().to_vec(), sender))
     }
 
     async fn judge(&self, message: &[u8], sender: Option<Credentials>, guard: Option<Pid>) -> Message {
@@ -146,15 +182,33 @@ impl NotifySocket {
 impl Drop for NotifySocket {
     fn drop(&mut self) {
         remove(&self.directory);
+        close(datagram::take_unread_descriptors(&self.socket));
     }
 }
 
-/// Binds a socket that every user may send to. Only this process may change its directory, so the path means this socket.
-fn bind(path: &Path) -> io::Result<UnixDatagram> {
+/// Binds a socket that the user of the program may send to. Only this process may change its directory, so the path means
+/// this socket.
+fn bind(path: &Path, user: Option<u32>) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::bind(path)?;
     datagram::pass_senders(&socket)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    let own = geteuid().as_raw();
+    let mode = match user.unwrap_or(own) {
+        // A program of root may become another user by itself.
+        0 => OF_ALL,
+        // Without the right to give files away everybody may send.
+        user if user != own && chown(path, Some(user), None).is_err() => OF_ALL,
+        _ => OF_ITS_OWNER,
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     Ok(socket)
+}
+
+/// Closes the descriptors of a message, as `sd_notify_barrier(3)` expects it. Any user may have sent them, and made their
+/// close last long.
+fn close(descriptors: Vec<OwnedFd>) {
+    if !descriptors.is_empty() {
+        drop(blocking::spawn("close", move || drop(descriptors)));
+    }
 }
 
 fn parse(message: &[u8]) -> Notification {
@@ -172,6 +226,7 @@ fn parse(message: &[u8]) -> Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixDatagram as Sender;
     use std::process::Command;
 
@@ -189,11 +244,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_user_may_send_and_only_the_own_user_may_change_the_directory() {
+    async fn the_user_of_the_program_may_send_and_only_the_own_user_may_change_the_directory() {
+        let root = geteuid().is_root();
+        let other = if root { 64_321 } else { geteuid().as_raw() };
+        let of = |path: &Path| fs::metadata(path).map(|of| (of.uid(), of.mode() & 0o7777)).unwrap();
+        let socket = NotifySocket::open(Some(other)).unwrap();
+        assert_eq!(of(&path_in(socket.directory())), (other, 0o600));
         let socket = NotifySocket::open(None).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        assert_eq!(mode(socket.directory()), 0o711);
-        assert_eq!(mode(&path_in(socket.directory())), 0o666);
+        assert_eq!(of(socket.directory()), (geteuid().as_raw(), 0o711));
+        assert_eq!(of(&path_in(socket.directory())).1, if root { 0o666 } else { 0o600 });
         let directory = socket.directory().to_owned();
         drop(socket);
         assert!(!directory.exists());
