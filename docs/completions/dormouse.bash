@@ -23,6 +23,7 @@ _dormouse() {
         case ${COMP_WORDS[1]}:$before in
         run:--config) ;;
         run:--sandbox) words='none strict' ;;
+        run:--directory) ;;
         run:--engine) ;;
         run:--ready) words='connect notify healthy' ;;
         run:--overflow) words='refuse queue' ;;
@@ -35,7 +36,7 @@ _dormouse() {
         run:--log-level) words='err warning notice info debug' ;;
         run:--log) words='text tcplog json' ;;
         run:--control) ;;
-        run:*) words="--config= --name= --listen= --to= --exec= --uid= --gid= --sandbox= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --foreign-listener= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --peer-credentials= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --no-restrict-self --log-level= --log= --control= --http= --http-host= --help" ;;
+        run:*) words="--config= --name= --listen= --to= --exec= --uid= --gid= --sandbox= --directory= --unit= --user --system --container= --engine= --start-command= --stop-command= --freeze-command= --thaw-command= --status-command= --wol= --ready= --settle= --idle= --freeze= --quiet= --minimum-uptime= --keep-warm= --hold= --hold-max= --overflow= --wake-on= --wake-allow= --foreign-listener= --start-timeout= --stop-timeout= --stop-foreign --no-replay --maxconn= --at-limit= --accept-proxy= --proxy-protocol= --peer-credentials= --connect-timeout= --idle-timeout= --half-close-timeout= --client-timeout= --server-timeout= --tunnel-timeout= --session-timeout= --drain-timeout= --no-restrict-self --log-level= --log= --control= --http= --http-host= --help" ;;
         reload:*) words="--pid= --help" ;;
         check:--config) ;;
         check:*) words="--config= --drop-in --polkit --help" ;;

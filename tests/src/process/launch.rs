@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -79,6 +79,7 @@ pub struct Launch {
     nproc: Option<u32>,
     ignore_sigpipe: bool,
     first_process: bool,
+    directory: Option<PathBuf>,
     dropped: Option<&'static str>,
 }
 
@@ -99,6 +100,7 @@ impl Launch {
             nproc: None,
             ignore_sigpipe: false,
             first_process: false,
+            directory: None,
             dropped: None,
         }
     }
@@ -130,6 +132,12 @@ impl Launch {
     /// started is its parent, outside of the namespace.
     pub fn first_process(mut self) -> Self {
         self.first_process = true;
+        self
+    }
+
+    /// Runs it in this working directory.
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
         self
     }
 
@@ -237,6 +245,9 @@ impl Launch {
         // A shell that runs the tests in the background may have set SIGINT to be ignored.
         let mut command = Command::new("env");
         command.arg("--default-signal");
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         if self.first_process {
             command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         }

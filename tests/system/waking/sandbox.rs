@@ -136,6 +136,36 @@ fn a_program_whose_user_may_not_enter_its_directory_is_not_started() {
     assert_eq!(answer.unwrap(), directory.display().to_string());
 }
 
+/// Without a directory the program runs in that of dormouse. In the place of one that it may not enter it served `/`.
+#[test]
+fn a_program_that_may_not_enter_the_directory_of_dormouse_is_not_started() {
+    let dir = TempDir::below(Path::new("/var/lib")).unwrap();
+    fs::write(dir.join("puppet.py"), PUPPET).unwrap();
+    let (closed, open) = (dir.join("closed"), dir.join("open"));
+    for (directory, mode) in [(&closed, 0o700), (&open, 0o755)] {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
+    }
+    let start = |directory: &Path, flag: &str| {
+        let place = Place::new(1).unwrap();
+        let to = place.port(0);
+        let port = to.rsplit(':').next().unwrap();
+        let exec = format!("--exec=/usr/bin/python3 {} {port}", dir.join("puppet.py").display());
+        let launch = Launch::dormouse().directory(directory).args(["run", "--listen=127.0.0.1:0"]);
+        let launch = launch.args([&format!("--to={to}"), &exec, "--sandbox=strict"]);
+        (Dormouse::start(if flag.is_empty() { launch } else { launch.arg(flag) }).unwrap(), place)
+    };
+    let (dormouse, _place) = start(&closed, "");
+    let answer = ask(dormouse.address().unwrap(), "os.getcwd()");
+    assert!(answer.as_ref().map_or(true, String::is_empty), "{answer:?}");
+    dormouse.wait_for_log(&format!("{}{}", messages::MAY_NOT_ENTER, closed.display())).unwrap();
+    for (started_in, flag) in [(&open, String::new()), (&closed, format!("--directory={}", open.display()))] {
+        let (dormouse, _place) = start(started_in, &flag);
+        let answer = ask(dormouse.address().unwrap(), "os.getcwd()").unwrap();
+        assert_eq!(answer, open.display().to_string(), "{}", dormouse.log());
+    }
+}
+
 /// A directory that is not the program's stays as it is, with everything in it that others may write to.
 #[test]
 fn a_directory_that_its_user_may_not_write_to_stays_closed_with_all_that_is_in_it() {
@@ -341,7 +371,8 @@ fn a_confined_program_wakes_serves_freezes_and_stops() {
             script.display(),
             socket.display()
         );
-        Dormouse::start(configured(&dir, &text, Launch::dormouse()).unwrap()).unwrap()
+        let launch = Launch::dormouse().directory("/");
+        Dormouse::start(configured(&dir, &text, launch).unwrap()).unwrap()
     };
     // The directory of the socket is not the program's yet, which the log says. The client is not served.
     let dormouse = start("stop = \"infinity\"");

@@ -62,6 +62,16 @@ pub(super) fn no_directory(user: u32, directory: &Path, error: &io::Error) -> St
     format!("user {user} may not enter {path}: {error}; use a directory that belongs to this user alone")
 }
 
+/// The reason why a program without a configured directory is not started. In another one, such as `/`, it could serve files
+/// that nobody wanted it to serve.
+pub(super) fn no_working_directory(user: u32, directory: &Path, error: &io::Error) -> String {
+    let path = directory.display();
+    format!(
+        "user {user} may not enter {path}, the working directory of dormouse: {error}; set wake.directory (--directory) to a \
+         directory for the program"
+    )
+}
+
 /// The confinement of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sandbox {

@@ -154,6 +154,7 @@ pub(crate) const RUN: &[Definition<RunFlag>] = &[
         ..key("wake.group", "gid", "GROUP", &["Run the program of --exec as this group"])
     },
     key("wake.sandbox", "sandbox", "none|strict", &["Confine the program of --exec, with a user of its own"]),
+    key("wake.directory", "directory", "PATH", &["Run the program of --exec in this directory"]),
     Definition {
         manual: "The name of a systemd unit; .service is added to a name without a suffix. A unit that dormouse did not start is used, but not stopped unless --stop-foreign is given.",
         ..key("wake.unit", "unit", "NAME", &["Start this systemd unit on demand"])

@@ -106,7 +106,6 @@ mod tests {
             ("--group", "did you mean --gid?"),
             ("--bind", "did you mean --listen?"),
             ("--env", "no flag sets wake.environment; write wake.environment in a file (--config=FILE)"),
-            ("--directory", "no flag sets wake.directory; write wake.directory in a file (--config=FILE)"),
             ("--exce", "did you mean --exec?"),
             ("--timeout", "see dormouse run --help"),
         ] {

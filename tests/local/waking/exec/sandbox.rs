@@ -41,7 +41,9 @@ fn puppet(launch: Launch, flags: &[&str]) -> Scene {
 
 /// An ordinary user, who may or may not have user namespaces.
 fn user() -> Launch {
-    if geteuid().is_root() { Launch::dormouse().uid(61_000) } else { Launch::dormouse() }
+    // The directory of the tests may be closed to this user.
+    let launch = Launch::dormouse().directory("/");
+    if geteuid().is_root() { launch.uid(61_000) } else { launch }
 }
 
 #[test]

@@ -61,8 +61,9 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         default: "the working directory of dormouse (/ under the example unit)",
-        manual: "The working directory of the program of exec. It must exist.",
-        ..key("wake.directory", "an absolute path", "\"/srv/web\"")
+        manual: "The working directory of the program of exec. It must exist. A confined program that may not enter \
+                 it is not started.",
+        ..flagged("wake.directory", "--directory", "an absolute path", "\"/srv/web\"")
     },
     Key {
         manual: "A command that starts the workload and then exits, with status 0 on success.",

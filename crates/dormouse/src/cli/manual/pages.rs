@@ -374,7 +374,7 @@ The directories must belong to its user: chown them once to the number that \fBd
 given away by dormouse. A directory that its user may not write to when it starts stays read\-only with all that is in it.
 The program is not started in a directory that its user may not enter, nor if a part of the path is a symbolic link that
 the program may have placed. A dormouse that is not root
-must be able to enter the directory, too, and to connect to a socket in it: give it a common group. Without a directory the program has no lasting files.
+must be able to enter the directory, too, and to connect to a socket in it: give it a common group. Without a directory of its own the program has no lasting files, and it is not started where it may not enter that of dormouse: it could serve files that nobody wanted it to serve.
 .PP
 A user of its own needs root, or CAP_SETUID, CAP_SETGID and CAP_KILL. Without them the program keeps the user of dormouse, and
 root without them does not start. A private /tmp and IPC need root or user namespaces, in which the files of all others seem to belong to nobody. Landlock needs Linux

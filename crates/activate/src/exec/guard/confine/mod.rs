@@ -190,12 +190,11 @@ impl Plan {
                 Refusal::Hole(sandbox::no_directory(geteuid().as_raw(), configured, &error))
             });
         }
-        // That of dormouse is as good as any other, and may be hidden from the program.
-        let directory = std::env::current_dir().ok();
-        if directory.is_none_or(|directory| std::env::set_current_dir(directory).is_err()) {
-            let _ = std::env::set_current_dir("/");
-        }
-        Ok(())
+        // That of dormouse, which may be hidden from the program, or closed to its user.
+        let directory = std::env::current_dir().map_err(Refusal::System)?;
+        std::env::set_current_dir(&directory).map_err(|error| {
+            Refusal::Hole(sandbox::no_working_directory(geteuid().as_raw(), &directory, &error))
+        })
     }
 
     fn report_unwritable_socket_directory(&self, reporter: &Reporter) {
