@@ -148,7 +148,7 @@ kinds! {
 }
 
 /// The configuration of one activator: the workload, and how it is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ActivatorConfig {
     /// A child process of dormouse.
     Exec(exec::Exec),

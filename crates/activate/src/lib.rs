@@ -23,6 +23,7 @@ mod spawner;
 mod spawner_main;
 pub mod unit;
 pub mod wol;
+mod workload_id;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use program::{Program, Programs};
 pub use run_processes::RunProcesses;
 pub use spawner::{COMMAND as SPAWNER_COMMAND, ended as spawner_ended, start as start_spawner};
 pub use spawner_main::main as spawner_main;
+pub use workload_id::WorkloadId;
 
 /// What an activator needs from its owner.
 #[derive(Clone)]

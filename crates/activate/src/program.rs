@@ -35,9 +35,9 @@ impl Program {
         Self::exec(guard.exec())
     }
 
-    /// Returns the program of a command.
-    pub(crate) fn of_command(command: &CommandLaunch) -> Self {
-        Self::Command { service: command.service.clone(), argv: command.argv.clone() }
+    /// Returns the program of a command, as that of one of the servers of its workload.
+    pub(crate) fn of_command(server: &str, command: &CommandLaunch) -> Self {
+        Self::Command { service: server.to_owned(), argv: command.argv.clone() }
     }
 
     /// Returns the command line.

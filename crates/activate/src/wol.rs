@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{ActivationError, ActivatorContext, Event, LogLine, Operation, Request};
 
 /// A machine in the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Machine {
     /// The hardware address of its network card.
     pub mac: [u8; 6],

@@ -42,6 +42,7 @@ pub mod tree;
 mod value;
 mod wake;
 pub mod width;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ use sockets::RequestedSocket;
 use suggest::nearest_choice;
 use tree::{Node, Parsed, Value};
 use value::{Field, Section};
+use workloads::PlacedService;
 
 /// The text of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +250,12 @@ impl Builder {
         sockets::differ(&services.chain(self.admin.wanted()).collect::<Vec<_>>(), &mut report);
         own_users::differ(&self.services, &mut report);
         self.groups_have_members(&mut report);
+        let services = self.services.iter().map(|draft| PlacedService {
+            config: &draft.config,
+            place: &draft.place,
+            agreed: &draft.agreed,
+        });
+        workloads::agree(services, &mut report);
         let mut admin = AdminConfig::default();
         self.admin.apply(&mut admin);
         let Report { errors, warnings, .. } = report;

@@ -11,6 +11,7 @@ use super::servers::{check_name, servers};
 use super::socket_index::SocketIndex;
 use super::tree::{Node, Value};
 use super::value::{Field, Section};
+use super::workloads::AgreedPlaces;
 use super::{Environment, credentials, endpoint, keys, pool, proxy_headers, sandbox, tables, wake};
 use crate::defaults;
 use crate::limit::Cap;
@@ -23,6 +24,8 @@ pub(super) struct Draft {
     /// The place of each listener.
     pub(super) listen: Vec<Place>,
     pub(super) exclusive: Option<Place>,
+    /// The places of the settings that all services of a workload have in common.
+    pub(super) agreed: AgreedPlaces,
 }
 
 /// Reads a service, and reports errors. The result is incomplete after an error.
@@ -120,7 +123,14 @@ pub(super) fn read(name: &str, node: &Node, environment: Environment, report: &m
         spelling: node.place.spelling(),
     };
     let exclusive = exclusive_field.map(|field| field.place().clone());
-    Some(Draft { config, place: node.place.clone(), listen: listen_places, exclusive })
+    let agreed = AgreedPlaces::find(|key| {
+        let field = match key.strip_prefix("wake.") {
+            Some(name) => wake_section.as_ref()?.get(name)?,
+            None => section.get(key)?,
+        };
+        Some(field.place().clone())
+    });
+    Some(Draft { config, place: node.place.clone(), listen: listen_places, exclusive, agreed })
 }
 
 /// Reports each listener that is also the address of a server.

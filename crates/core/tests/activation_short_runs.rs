@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use dormouse_core::activation::{
-    Action, Event, LeaseRefusal, LeaseResponse, Policy, State, StateMachine, WaiterId,
+    Action, Event, LeaseRefusal, LeaseRequest, LeaseResponse, Policy, Port, State, StateMachine, WaiterId,
 };
 
 /// The runs that are followed by a start at once.
@@ -13,18 +13,22 @@ const BURST: u32 = 5;
 
 struct Bench {
     machine: StateMachine,
+    port: Port,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
         let now = Instant::now();
-        Self { machine: StateMachine::new(Policy::default(), now), now }
+        let mut machine = StateMachine::new(Policy::default(), now);
+        Self { port: machine.open_port(), machine, now }
     }
 
     fn client(&mut self) -> (LeaseResponse, Vec<Action>) {
         let mut out = Vec::new();
-        (self.machine.request_lease(self.now, true, &mut out), out)
+        let hold_timeout = Duration::from_secs(30);
+        let request = LeaseRequest { port: self.port, may_wake: true, hold_timeout, hold_max: 8 };
+        (self.machine.request_lease(self.now, request, &mut out), out)
     }
 
     fn held(&mut self) -> (WaiterId, Vec<Action>) {
@@ -38,13 +42,13 @@ impl Bench {
     fn run(&mut self, lasted: Duration, served: bool, failed: bool) {
         let (_, out) = self.held();
         assert_eq!(out, [Action::Start]);
-        self.event(Event::Ready);
+        self.event(Event::Ready(self.port));
         self.now += lasted;
         let mut out = Vec::new();
         if served {
             self.machine.mark_served(self.now, &mut out);
         }
-        self.machine.release(self.now, true, &mut out);
+        self.machine.release(self.now, self.port, true, &mut out);
         assert_eq!(out, []);
         self.event(Event::Exited { failed });
     }
@@ -89,7 +93,7 @@ fn runs_that_serve_nobody_are_followed_by_a_pause_in_which_clients_are_held() {
         // The next pause is longer, and they do not grow without end.
         let mut pauses = Vec::new();
         for _ in 0..5 {
-            bench.event(Event::Ready);
+            bench.event(Event::Ready(bench.port));
             bench.event(Event::Exited { failed });
             assert!(bench.machine.pause().is_some_and(|pause| !pause.is_first));
             let (_, out) = bench.held();
@@ -130,7 +134,7 @@ fn a_client_that_was_served_ends_the_pause() {
     let (_, mut out) = bench.held();
     bench.machine.mark_served(bench.now, &mut out);
     assert_eq!((out.as_slice(), bench.machine.state()), (&[Action::Start][..], State::Starting));
-    bench.event(Event::Ready);
+    bench.event(Event::Ready(bench.port));
     bench.event(Event::Exited { failed: false });
     assert_eq!(bench.machine.state(), State::Stopped);
 }
@@ -151,10 +155,10 @@ fn a_workload_that_is_kept_warm_is_not_restarted_without_a_pause() {
     let mut out = Vec::new();
     bench.machine.set_keep_warm(bench.now, true, &mut out);
     for _ in 0..BURST {
-        bench.event(Event::Ready);
+        bench.event(Event::Ready(bench.port));
         assert_eq!(bench.event(Event::Exited { failed: false }), [Action::Start]);
     }
-    bench.event(Event::Ready);
+    bench.event(Event::Ready(bench.port));
     assert_eq!(bench.event(Event::Exited { failed: false }), []);
     assert_eq!(bench.advance(Duration::from_secs(1)), [Action::Start]);
 }

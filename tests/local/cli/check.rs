@@ -146,6 +146,51 @@ fn check_shows_all_addresses_as_an_asterisk() {
 }
 
 #[test]
+fn check_shows_which_services_share_a_workload_and_whose_idle_times_count() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.join("d.toml");
+    let service = |name: &str, idle: &str| {
+        format!(
+            "[services.{name}]\nlisten = '@{name}'\nto = '@{name}-server'\nwake.unit = 'game'\nidle = {idle}\n"
+        )
+    };
+    let lines = |idle: [&str; 2]| {
+        fs::write(&file, service("game", idle[0]) + &service("rcon", idle[1])).unwrap();
+        let said = check(&file).unwrap();
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+        let of_it = |line: &&str| line.starts_with("  shares") || line.starts_with("  sleeps");
+        said.out.lines().filter(of_it).map(|line| line[15..].to_owned()).collect::<Vec<_>>()
+    };
+    let end = "; only if dormouse started it (wake.stop_foreign)";
+    let sleeps = |times: &str| format!("{times}{end}");
+    let shares = |other: &str| format!("its workload (unit game.service) with {other}: one start, one stop");
+    for (idle, times) in [
+        (
+            ["{ stop = '5min', minimum_uptime = '1min' }", "{ stop = '10min', minimum_uptime = 0 }"],
+            "stopped after 10min (idle of rcon) without a session of any of these services, \
+             not before it has run for 1min (idle.minimum_uptime of game)",
+        ),
+        (
+            [
+                "{ stop = '5min', freeze = '1min', minimum_uptime = 0 }",
+                "{ stop = '5min', minimum_uptime = 0 }",
+            ],
+            "never frozen (idle of rcon), stopped after 5min without a session of any of these services",
+        ),
+        (
+            [
+                "{ stop = '5min', minimum_uptime = 0 }",
+                "{ stop = '5min', minimum_uptime = 0, keep_warm = ['Mon-Fri 08:00-18:00'] }",
+            ],
+            "stopped after 5min without a session of any of these services, awake at Mon-Fri 08:00-18:00 \
+             (idle.keep_warm of rcon)",
+        ),
+    ] {
+        assert_eq!(lines(idle), [shares("rcon"), sleeps(times), shares("game"), sleeps(times)], "{idle:?}");
+    }
+}
+
+#[test]
 fn check_does_not_announce_the_stop_of_a_machine() {
     let dir = TempDir::new().unwrap();
     let file = dir.join("d.toml");

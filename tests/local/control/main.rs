@@ -10,5 +10,6 @@ mod escapes;
 mod log_scene;
 mod logs;
 mod rig;
+mod shared;
 mod slow_clients;
 mod top;

@@ -6,4 +6,5 @@ mod load;
 mod many_reloads;
 mod restrictions;
 mod scene;
+mod shared;
 mod taken_over;

@@ -5,3 +5,4 @@ mod command;
 mod exec;
 mod many;
 mod rules;
+mod shared;

@@ -310,7 +310,7 @@ impl Launch {
     }
 
     /// Returns the path to execute, and a directory that must exist as long as the process runs.
-    fn place(&self) -> Result<(std::path::PathBuf, Option<TempDir>)> {
+    fn place(&self) -> Result<(PathBuf, Option<TempDir>)> {
         let program = self.subject.program()?;
         if self.subject == Subject::SocketProxyd {
             return Ok((program, None));

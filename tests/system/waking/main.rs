@@ -15,5 +15,6 @@ mod sandbox;
 #[path = "../../local/waking/exec/scene.rs"]
 #[allow(dead_code, reason = "the local suite uses the rest")]
 mod scene;
+mod shared;
 mod stranger;
 mod unit;

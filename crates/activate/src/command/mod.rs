@@ -14,7 +14,7 @@ use self::job::{CommandEnd, CommandLog, Job};
 use crate::{ActivatorContext, Event, Operation, Request};
 
 /// The user's own commands. Each is a program with its arguments, and succeeds when it exits with code 0.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Commands {
     /// Starts the workload.
     pub start: Vec<OsString>,

@@ -24,11 +24,11 @@ use std::path::PathBuf;
 
 pub(crate) use quadlet::quadlet_unit;
 pub use socket::SYSTEM_SOCKETS;
-pub(crate) use socket::engine_user;
+pub(crate) use socket::{engine_id, engine_user};
 pub(crate) use task::run;
 
 /// A container of Podman or Docker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Container {
     /// The name or the ID of the container.
     pub name: String,

@@ -34,6 +34,16 @@ pub(crate) fn engine_user(container: &Container) -> Option<u32> {
     Some(socket.metadata().ok()?.uid())
 }
 
+/// Returns what tells engines apart without a look at the file system: one spelling of the socket's path that is configured
+/// or in the environment. `None`: the first usual path that exists.
+pub(crate) fn engine_id(configured: Option<&Path>) -> Option<PathBuf> {
+    let path = configured.map(Path::to_owned).or_else(from_environment)?;
+    // /var/run is a link to /run.
+    let path =
+        path.strip_prefix("/var/run").map_or_else(|_| path.clone(), |rest| Path::new("/run").join(rest));
+    Some(path.components().collect())
+}
+
 /// Returns the user ID of dormouse.
 pub(super) fn user_id() -> u32 {
     rustix::process::getuid().as_raw()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use dormouse_core::name::is_full_name;
+use dormouse_core::name::named_servers;
 use serde::Deserialize;
 
 use crate::command::CommandLaunch;
@@ -51,12 +51,15 @@ impl Policy {
     pub(super) fn allows(&self, start: &Start) -> bool {
         match start {
             Start::Guard(guard) => {
-                // The name of its service is in a variable of the program.
+                // The name of its workload is in a variable of the program.
                 self.0.contains(&Program::of_guard(guard))
                     && guard.removes_its_own()
-                    && is_full_name(guard.service())
+                    && named_servers(guard.service()).is_some()
             }
-            Start::Command(command) => self.0.contains(&Program::of_command(command)),
+            // Servers with the same commands share a workload, whose name is that of all of them.
+            Start::Command(command) => named_servers(&command.service).is_some_and(|servers| {
+                servers.into_iter().all(|server| self.0.contains(&Program::of_command(server, command)))
+            }),
         }
     }
 }
@@ -101,6 +104,8 @@ mod tests {
         let programs = json!([
             { "Exec": exec("server") },
             { "Command": { "service": "web", "argv": [bytes("start"), bytes("-x")] } },
+            { "Command": { "service": "shop/a", "argv": [bytes("start"), bytes("-x")] } },
+            { "Command": { "service": "mail", "argv": [bytes("other"), bytes("-x")] } },
         ]);
         let policy = Policy::parse(&serde_json::to_vec(&programs).unwrap()).unwrap();
         let none = Value::Null;
@@ -110,7 +115,12 @@ mod tests {
         // A service may get another name, which is a name.
         assert!(policy.allows(&guard("shop/a", &exec("server"), &none)));
         assert!(!policy.allows(&guard("../shop", &exec("server"), &none)));
+        // Servers that start the same thing share a workload.
+        assert!(policy.allows(&guard("shop/a+web", &exec("server"), &none)));
+        assert!(!policy.allows(&guard("web+../shop", &exec("server"), &none)));
         assert!(policy.allows(&command("web", "start")));
+        assert!(policy.allows(&command("web+shop/a", "start")));
+        assert!(!policy.allows(&command("web+mail", "start")));
         assert!(!policy.allows(&guard("web", &exec("sh"), &none)));
         for (key, value) in [
             ("argv", json!([bytes("server"), bytes("--shell")])),

@@ -20,7 +20,7 @@ pub(crate) use self::parts::control_groups;
 use crate::{ActivatorContext, Event, Request};
 
 /// A systemd unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Unit {
     /// The name of the unit, with its suffix.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Unit {
 }
 
 /// A service manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Manager {
     /// The system's service manager.
     System,

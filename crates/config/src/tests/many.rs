@@ -34,7 +34,7 @@ fn few_of_many_warnings_are_reported() {
     for number in 0..1000 {
         let _ = writeln!(
             text,
-            "[services.s{number}]\nlisten = '127.0.0.1:{}'\nto = '10.0.0.1:9'\nwake.unit = 'x'\nexclusive = 'g{number}'",
+            "[services.s{number}]\nlisten = '127.0.0.1:{}'\nto = '10.0.0.1:9'\nwake.unit = 'x{number}'\nexclusive = 'g{number}'",
             number + 1
         );
     }

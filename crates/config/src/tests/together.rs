@@ -86,3 +86,78 @@ fn a_dns_name_uses_the_names_of_all_its_servers() {
         config(&two(names, (other, "@b")));
     }
 }
+
+#[test]
+fn services_of_one_workload_agree_on_its_start_and_stop() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[services.game]\nlisten = '127.0.0.1:80'\nto = '127.0.0.1:81'\nwake.unit = 'x'\n{first}\n\
+             [services.rcon]\nlisten = '127.0.0.1:82'\nto = '127.0.0.1:83'\nwake.unit = 'x.service'\n{second}\n"
+        )
+    };
+    let said = "both have the same workload, unit x.service; set both to the same value";
+    for (first, second, expected) in [
+        (
+            "ready = 'notify'",
+            "",
+            format!("d.toml:5: services.game.ready: differs from ready of rcon (d.toml:6), but {said}"),
+        ),
+        (
+            "wake.start_timeout = '1s'",
+            "wake.start_timeout = '2s'",
+            format!(
+                "d.toml:10: services.rcon.wake.start_timeout: differs from wake.start_timeout of game (d.toml:5), but {said}"
+            ),
+        ),
+        (
+            "",
+            "wake.stop_timeout = '1s'",
+            format!(
+                "d.toml:10: services.rcon.wake.stop_timeout: differs from wake.stop_timeout of game (d.toml:1), but {said}"
+            ),
+        ),
+        (
+            "",
+            "wake.stop_foreign = true",
+            format!(
+                "d.toml:10: services.rcon.wake.stop_foreign: differs from wake.stop_foreign of game (d.toml:1), but {said}"
+            ),
+        ),
+    ] {
+        assert_eq!(errors(&two(first, second)), [expected]);
+    }
+    // The idle times add up, and everything else is the service's own.
+    for (first, second) in [
+        ("idle = '1h'", "idle = '5min'"),
+        ("hold.timeout = '5s'", ""),
+        ("", "maxconn = 5"),
+        ("wake.allow = ['10.0.0.0/8']", ""),
+    ] {
+        config(&two(first, second));
+    }
+    let other = two("ready = 'notify'", "").replace("x.service", "y.service");
+    config(&other);
+}
+
+#[test]
+fn a_container_of_two_services_has_a_named_engine_in_both_or_in_neither() {
+    let two = |first: &str, second: &str| {
+        let service = |name: &str, port: u16, engine: &str| {
+            format!(
+                "[services.{name}]\nlisten = '127.0.0.1:{port}'\nto = '127.0.0.1:{}'\nwake = {{ container = 'x'{engine} }}\n",
+                port + 1
+            )
+        };
+        let text = service("game", 80, first) + &service("rcon", 82, second);
+        lines(&outcome(&text).warnings)
+    };
+    let engine = |path: &str| format!(", engine = '{path}'");
+    let (docker, podman) = (engine("/run/docker.sock"), engine("/run/podman/podman.sock"));
+    for (first, second) in [("", ""), (&docker, &engine("/var/run/docker.sock")), (&docker, &podman)] {
+        assert_eq!(two(first, second), [""; 0]);
+    }
+    let said = "d.toml:5: services.rcon: game (d.toml:1) has a container x, too, and only one of them names its engine, so each \
+                is woken and stopped by itself; set wake.engine in both, to the same value if it is one container";
+    assert_eq!(two("", &docker), [said]);
+    assert_eq!(two(&docker, ""), [said]);
+}

@@ -19,11 +19,29 @@ mod short_runs;
 mod state_machine;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use hold_queue::WaiterId;
-pub use policy::Policy;
+pub use policy::{Policy, longer_idle_time};
 pub use short_runs::Pause;
 pub use state_machine::{AdminError, Eviction, Evictions, Snapshot, StateMachine};
+
+/// One port of a workload: an address at which it answers, with the clients of one server of one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port(u32);
+
+/// A client's request for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// The port that the client wants.
+    pub port: Port,
+    /// Whether the client may wake the workload.
+    pub may_wake: bool,
+    /// The longest time that the client is held.
+    pub hold_timeout: Duration,
+    /// The largest number of held clients of the port.
+    pub hold_max: usize,
+}
 
 /// The state of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,8 +100,8 @@ impl fmt::Display for State {
 /// Something that happened to the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The workload answers: the start succeeded, or another program started it.
-    Ready,
+    /// The workload answers at this port: the start succeeded, or another program started it.
+    Ready(Port),
     /// The start failed.
     StartFailed,
     /// The workload ended without a stop by this machine.
@@ -104,7 +122,7 @@ pub enum Event {
 /// Something that the caller has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Start the workload and probe whether it answers. The caller reports [`Event::Ready`] or [`Event::StartFailed`].
+    /// Start the workload and probe whether its ports answer. The caller reports [`Event::Ready`] or [`Event::StartFailed`].
     Start,
     /// Stop the workload, even if it is frozen, and cancel a start in progress. The caller reports [`Event::Stopped`].
     Stop,

@@ -7,10 +7,6 @@ use crate::backoff::Backoff;
 /// The timeouts and limits of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The longest time that a client is held.
-    pub hold_timeout: Duration,
-    /// The largest number of held clients.
-    pub hold_max: usize,
     /// The longest time from a start to the first answer.
     pub start_timeout: Duration,
     /// The longest time that a stop, a freeze or a thaw may take. After that the machine assumes that a stop succeeded;
@@ -31,11 +27,31 @@ pub struct Policy {
     pub stop_foreign: bool,
 }
 
+/// Returns the idle time of a workload with two users who want these: the longer one. `None`: never.
+pub fn longer_idle_time(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    Some(one?.max(other?))
+}
+
+impl Policy {
+    /// The policy of a workload with two users who want these policies: it sleeps when it may sleep for both.
+    #[must_use]
+    pub fn combined(self, other: &Self) -> Self {
+        Self {
+            start_timeout: self.start_timeout.max(other.start_timeout),
+            stop_timeout: self.stop_timeout.max(other.stop_timeout),
+            freeze_after: longer_idle_time(self.freeze_after, other.freeze_after),
+            stop_after: longer_idle_time(self.stop_after, other.stop_after),
+            minimum_uptime: self.minimum_uptime.max(other.minimum_uptime),
+            backoff: self.backoff,
+            stable_after: self.stable_after.max(other.stable_after),
+            stop_foreign: self.stop_foreign && other.stop_foreign,
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            hold_timeout: Duration::from_secs(30),
-            hold_max: 1024,
             start_timeout: Duration::from_secs(120),
             stop_timeout: Duration::from_secs(30),
             freeze_after: None,

@@ -3,13 +3,17 @@
 mod admin;
 mod evict;
 mod idle;
+mod ports;
 mod transitions;
+mod waiters;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::hold_queue::{HoldQueue, WaiterId};
+use self::ports::PortState;
+use super::hold_queue::HoldQueue;
 use super::short_runs::ShortRuns;
-use super::{Action, Event, LeaseRefusal, LeaseResponse, Pause, Policy, State};
+use super::{Action, Event, LeaseRefusal, LeaseRequest, LeaseResponse, Pause, Policy, Port, State};
 use crate::backoff::Backoff;
 use crate::time::saturating_add;
 pub use admin::{AdminError, Snapshot};
@@ -22,6 +26,10 @@ pub struct StateMachine {
     phase: Phase,
     /// The start of the current phase.
     since: Instant,
+    /// The addresses at which the workload answers.
+    ports: BTreeMap<Port, PortState>,
+    /// The number of ports that were opened.
+    issued_ports: u32,
     held: HoldQueue,
     /// The number of leases.
     leases: usize,
@@ -59,13 +67,15 @@ enum Phase {
 }
 
 impl StateMachine {
-    /// Creates the machine of a stopped workload.
+    /// Creates the machine of a stopped workload without ports.
     pub fn new(policy: Policy, now: Instant) -> Self {
         Self {
             backoff: policy.backoff.clone(),
             policy,
             phase: Phase::Stopped,
             since: now,
+            ports: BTreeMap::new(),
+            issued_ports: 0,
             held: HoldQueue::default(),
             leases: 0,
             in_use: 0,
@@ -83,7 +93,8 @@ impl StateMachine {
         match self.phase {
             Phase::Stopped => State::Stopped,
             Phase::Starting => State::Starting,
-            Phase::Up if self.in_use > 0 => State::Ready,
+            // A client may wait for a port that does not answer yet.
+            Phase::Up if self.in_use > 0 || !self.held.is_empty() => State::Ready,
             Phase::Up => State::Idle,
             Phase::Freezing => State::Freezing,
             Phase::Frozen => State::Frozen,
@@ -111,11 +122,17 @@ impl StateMachine {
         self.leases
     }
 
-    /// A client asks for a lease. `may_wake`: whether the client may wake the workload.
-    pub fn request_lease(&mut self, now: Instant, may_wake: bool, out: &mut Vec<Action>) -> LeaseResponse {
+    /// A client asks for a lease.
+    pub fn request_lease(
+        &mut self,
+        now: Instant,
+        request: LeaseRequest,
+        out: &mut Vec<Action>,
+    ) -> LeaseResponse {
+        let LeaseRequest { port, may_wake, hold_timeout, hold_max } = request;
         match self.phase {
-            Phase::Up => {
-                self.add_lease();
+            Phase::Up if self.is_ready(port) => {
+                self.add_lease(port);
                 return LeaseResponse::Granted;
             }
             Phase::Stopping { failed: true } => return LeaseResponse::Refused(LeaseRefusal::Backoff),
@@ -125,24 +142,17 @@ impl StateMachine {
             Phase::Stopped | Phase::Failed { .. } | Phase::Frozen if !may_wake => {
                 return LeaseResponse::Refused(LeaseRefusal::WakeNotAllowed);
             }
-            _ if self.held.len() >= self.policy.hold_max => {
-                return LeaseResponse::Refused(LeaseRefusal::QueueFull);
-            }
+            _ if self.load(port).1 >= hold_max => return LeaseResponse::Refused(LeaseRefusal::QueueFull),
             _ => {}
         }
-        let waiter = self.held.push(saturating_add(now, self.policy.hold_timeout));
+        let waiter = self.hold(port, saturating_add(now, hold_timeout), may_wake);
         self.ensure_awake(now, out);
         LeaseResponse::Held(waiter)
     }
 
-    /// A held client left. No action follows for it.
-    pub fn cancel(&mut self, waiter: WaiterId) {
-        self.held.remove(waiter);
-    }
-
     /// A session returns its lease. `counted`: whether the lease counted as use until now.
-    pub fn release(&mut self, now: Instant, counted: bool, out: &mut Vec<Action>) {
-        self.leases = self.leases.saturating_sub(1);
+    pub fn release(&mut self, now: Instant, port: Port, counted: bool, out: &mut Vec<Action>) {
+        self.remove_lease(port);
         if counted {
             self.end_use(now);
         }
@@ -191,7 +201,7 @@ impl StateMachine {
         self.tick(now, out);
     }
 
-    /// Replaces the policy. Held clients keep their deadline, and a running backoff continues.
+    /// Replaces the policy. A running backoff continues.
     pub fn set_policy(&mut self, now: Instant, policy: Policy, out: &mut Vec<Action>) {
         if policy.backoff != self.policy.backoff {
             self.backoff = policy.backoff.clone();
@@ -228,19 +238,22 @@ impl StateMachine {
         self.foreign
     }
 
-    /// Whether a client that asks now gets a lease at once.
-    pub fn is_up(&self) -> bool {
-        self.phase == Phase::Up
-    }
-
     /// Handles an event.
     pub fn event(&mut self, now: Instant, event: Event, out: &mut Vec<Action>) {
         match (event, self.phase) {
-            (Event::Ready, Phase::Starting) => self.became_ready(now, out),
-            (Event::Ready, Phase::Stopped | Phase::Failed { .. }) => {
+            // It was closed meanwhile.
+            (Event::Ready(port), _) if !self.ports.contains_key(&port) => {}
+            (Event::Ready(port), Phase::Starting) => self.became_ready(now, port, out),
+            (Event::Ready(port), Phase::Stopped | Phase::Failed { .. }) => {
                 self.foreign = true;
-                self.became_ready(now, out);
+                self.became_ready(now, port, out);
             }
+            // Another port was ready first.
+            (Event::Ready(port), Phase::Up) => {
+                self.set_ready(port);
+                self.grant_ready(out);
+            }
+            (Event::Ready(port), Phase::Freezing | Phase::Frozen | Phase::Thawing) => self.set_ready(port),
             (Event::StartFailed | Event::Exited { .. }, Phase::Starting)
             | (Event::Stopped | Event::Exited { .. }, Phase::Stopping { failed: true }) => {
                 self.enter_failed(now, out);
@@ -253,9 +266,10 @@ impl StateMachine {
             }
             (Event::Frozen, Phase::Freezing) => {
                 self.enter(now, Phase::Frozen);
-                if self.is_needed() {
-                    self.enter(now, Phase::Thawing);
-                    out.push(Action::Thaw);
+                if self.in_use > 0 || self.is_to_wake() {
+                    self.ensure_awake(now, out);
+                } else {
+                    self.refuse_all(LeaseRefusal::WakeNotAllowed, out);
                 }
             }
             (Event::FreezeFailed, Phase::Freezing) | (Event::Thawed, Phase::Thawing) => {
@@ -283,9 +297,7 @@ impl StateMachine {
 
     /// Does everything that is due at `now`.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while let Some(waiter) = self.held.pop_expired(now) {
-            out.push(Action::Refuse(waiter, LeaseRefusal::HoldTimeout));
-        }
+        self.refuse_expired(now, out);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let given_up = due(self.operation_timeout());
         match self.phase {
@@ -302,9 +314,9 @@ impl StateMachine {
                 self.enter(now, Phase::Stopping { failed: false });
                 out.push(Action::Stop);
             }
-            Phase::Failed { until } if (self.keep_warm || !self.held.is_empty()) && until <= now => {
-                self.ensure_awake(now, out);
-            }
+            Phase::Failed { until } if until <= now && self.is_to_wake() => self.ensure_awake(now, out),
+            // Those who had waited for a pause to end, and may not wake the workload.
+            Phase::Failed { until } if until <= now => self.refuse_all(LeaseRefusal::WakeNotAllowed, out),
             Phase::Up if due(self.freeze_at()) => {
                 self.enter(now, Phase::Freezing);
                 out.push(Action::Freeze);

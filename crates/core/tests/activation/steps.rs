@@ -1,8 +1,10 @@
 //! The random steps of a schedule.
 
-use dormouse_core::activation::{AdminError, Event, Eviction, LeaseRefusal, LeaseResponse, State};
+use dormouse_core::activation::{
+    AdminError, Event, Eviction, LeaseRefusal, LeaseRequest, LeaseResponse, State,
+};
 
-use super::simulation::{Simulation, Workload};
+use super::simulation::{HeldClient, SimulatedPort, Simulation, Workload};
 
 impl Simulation {
     pub(super) fn step(&mut self, step: u64) {
@@ -18,21 +20,20 @@ impl Simulation {
             38..60 => {
                 if !self.leases.is_empty() {
                     let index = usize::try_from(self.random.below(self.leases.len() as u64)).unwrap();
-                    let counted = self.leases.swap_remove(index);
-                    self.used(counted);
-                    self.machine.release(self.now, counted, &mut out);
+                    let lease = self.leases.swap_remove(index);
+                    self.release(lease);
                 }
             }
             60..64 => {
-                if let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
-                    *lease = false;
+                if let Some(lease) = self.leases.iter_mut().find(|lease| lease.counted) {
+                    lease.counted = false;
                     self.last_use = self.now;
                     self.machine.session_idle(self.now, &mut out);
                 }
             }
             64..68 => {
-                if let Some(lease) = self.leases.iter_mut().find(|counted| !**counted) {
-                    *lease = true;
+                if let Some(lease) = self.leases.iter_mut().find(|lease| !lease.counted) {
+                    lease.counted = true;
                     self.machine.session_active(self.now, &mut out);
                 }
             }
@@ -61,6 +62,9 @@ impl Simulation {
             75..77 => {
                 self.log.push("wanted by no client".to_owned());
                 self.machine.wake(self.now, &mut out);
+                self.admin_command = true;
+                self.apply(std::mem::take(&mut out));
+                self.admin_command = false;
             }
             79..81
                 if self.workload.starting
@@ -72,16 +76,18 @@ impl Simulation {
                 self.foreign |= !stopping;
                 self.machine.mark_foreign();
             }
+            86..88 => return self.drain_a_port(),
+            88..90 => return self.a_port_comes_or_goes(),
             81..83 => self.all_sessions_become_idle(),
-            86..88 => {
+            90..92 => {
                 self.log.push("serves a client".to_owned());
                 self.failed_since = None;
                 self.machine.mark_served(self.now, &mut out);
             }
             83..86 => return self.run_admin_command(),
             77..79 => {
-                let all = [Eviction::ExclusiveGroup, Eviction::ConfigChanged, Eviction::Admin];
-                let why = all[usize::try_from(self.random.below(3)).unwrap()];
+                let all = [Eviction::ExclusiveGroup, Eviction::ConfigChanged];
+                let why = all[usize::try_from(self.random.below(2)).unwrap()];
                 // A reason may be set twice, or cancelled without being set.
                 let evict = self.random.chance(50);
                 self.log.push(format!("{} {why:?}", if evict { "evicted," } else { "spared," }));
@@ -102,9 +108,62 @@ impl Simulation {
         self.check();
     }
 
+    /// An administrator drains a port, or wants it back.
+    fn drain_a_port(&mut self) {
+        let port = self.any_port();
+        let drained = self.random.chance(50);
+        self.log.push(format!("{port:?} drained: {drained}"));
+        for one in self.ports.iter_mut().filter(|one| one.port == port) {
+            one.drained = drained;
+        }
+        self.update_drained();
+        let mut out = Vec::new();
+        self.machine.drain_port(self.now, port, drained, &mut out);
+        self.apply(out);
+        self.check();
+    }
+
+    /// A reload brings a port, or takes one that has no clients.
+    fn a_port_comes_or_goes(&mut self) {
+        if self.ports.len() < 4 && self.random.chance(50) {
+            let port = SimulatedPort::open(&mut self.machine, &mut self.random);
+            self.log.push(format!("{:?} comes", port.port));
+            self.ports.push(port);
+            self.update_drained();
+            return self.check();
+        }
+        let index = usize::try_from(self.random.below(self.ports.len() as u64)).unwrap();
+        let port = self.ports[index].port;
+        if self.ports.len() > 1 && self.machine.load(port) == (0, 0) {
+            self.log.push(format!("{port:?} goes"));
+            self.ports.remove(index);
+            self.update_drained();
+            // The workload answers at another port then.
+            let (other, workload) = (self.any_port(), &mut self.workload);
+            workload.slow_ports.retain(|(_, slow)| *slow != port);
+            workload.answers.remove(&port);
+            if let Some((_, Event::Ready(first))) = &mut workload.next_event {
+                if *first == port {
+                    *first = other;
+                }
+            }
+            let mut out = Vec::new();
+            self.machine.close_port(self.now, port, &mut out);
+            self.apply(out);
+            self.check();
+        }
+    }
+
+    fn update_drained(&mut self) {
+        self.evictions.retain(|why| *why != Eviction::Admin);
+        if self.ports.iter().all(|port| port.drained) {
+            self.evictions.push(Eviction::Admin);
+        }
+    }
+
     /// An administrator command.
     fn run_admin_command(&mut self) {
-        let (used, warm) = (self.leases.contains(&true) || !self.held.is_empty(), self.warm);
+        let (used, warm) = (self.in_use() || !self.held.is_empty(), self.warm);
         let state = self.machine.state();
         let mut out = Vec::new();
         let done = match self.random.below(3) {
@@ -132,14 +191,18 @@ impl Simulation {
 
     fn client_arrives(&mut self) {
         let may_wake = self.random.chance(80);
+        let index = usize::try_from(self.random.below(self.ports.len() as u64)).unwrap();
+        let SimulatedPort { port, hold_timeout, hold_max, .. } = self.ports[index];
+        let request = LeaseRequest { port, may_wake, hold_timeout, hold_max };
         let before = self.machine.state();
         let mut out = Vec::new();
-        let arrival = self.machine.request_lease(self.now, may_wake, &mut out);
-        self.log.push(format!("client, may_wake {may_wake}: {arrival:?}"));
+        let arrival = self.machine.request_lease(self.now, request, &mut out);
+        self.log.push(format!("client of {port:?}, may_wake {may_wake}: {arrival:?}"));
         match arrival {
-            LeaseResponse::Granted => self.grant(),
+            LeaseResponse::Granted => self.grant(port),
             LeaseResponse::Held(waiter) => {
-                let known = self.held.insert(waiter, self.now);
+                let client = HeldClient { port, end: self.now + hold_timeout, may_wake };
+                let known = self.held.insert(waiter, client);
                 self.assert(known.is_none(), "a waiter's name is used twice");
                 self.assert(
                     may_wake || !matches!(before, State::Stopped | State::Frozen),
@@ -147,7 +210,8 @@ impl Simulation {
                 );
             }
             LeaseResponse::Refused(LeaseRefusal::QueueFull) => {
-                self.assert(self.held.len() == self.policy.hold_max, "turned away although there is room");
+                let held = self.held.values().filter(|client| client.port == port).count();
+                self.assert(held == hold_max, "turned away although there is room");
             }
             LeaseResponse::Refused(LeaseRefusal::WakeNotAllowed) => {
                 self.assert(!may_wake, "turned away although it may wake");
@@ -162,8 +226,8 @@ impl Simulation {
 
     /// All sessions become idle, long enough for several idle times to pass.
     fn all_sessions_become_idle(&mut self) {
-        while let Some(lease) = self.leases.iter_mut().find(|counted| **counted) {
-            *lease = false;
+        while let Some(lease) = self.leases.iter_mut().find(|lease| lease.counted) {
+            lease.counted = false;
             self.last_use = self.now;
             let mut out = Vec::new();
             self.machine.session_idle(self.now, &mut out);

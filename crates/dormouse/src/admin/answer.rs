@@ -89,7 +89,7 @@ pub(super) fn answer(running: &Running, command: Result<Command, CommandError>) 
             for service in running.services().iter() {
                 service.stats().reset_max();
                 for wakeable in service.servers().filter_map(|server| server.wakeable()) {
-                    wakeable.counters.reset_max(wakeable.snapshot().held);
+                    wakeable.counters.reset_max(wakeable.load().1);
                 }
             }
             String::new()

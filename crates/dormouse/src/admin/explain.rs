@@ -13,6 +13,7 @@ use dormouse_sys::local_time::{self, LocalTime};
 
 use super::next_action::next_action;
 use super::running::{Running, RunningServer, RunningService, servers_of};
+use super::shared::Sharers;
 use super::steer::{end_of_drain, end_of_maintenance};
 
 /// Returns the whole answer.
@@ -113,7 +114,7 @@ fn of_workload(
             server.address
         ));
     }
-    if let Some(woken) = wakeable.counters.woken() {
+    if let Some(woken) = wakeable.woken() {
         let took = match cold_start {
             Some(took) => format!(", and the last start took {:.3} s", took.as_secs_f64()),
             None => String::new(),
@@ -127,8 +128,12 @@ fn of_workload(
     if let Some(reason) = wakeable.reason() {
         sentences.push(format!("its last start or end: {reason}"));
     }
-    sentences.extend(kept_awake_by(running, service, server, &snapshot, state, now));
-    sentences.push(next_step(&snapshot, state, server, now));
+    let sharers = Sharers::of(wakeable);
+    if let Some(others) = sharers.others() {
+        sentences.push(format!("it shares its workload with {others}, and sleeps when all of them are idle"));
+    }
+    sentences.extend(kept_awake_by(running, service, &sharers, &snapshot, state, now));
+    sentences.push(next_step(&snapshot, state, server, &sharers, now));
     sentences
 }
 
@@ -136,22 +141,23 @@ fn of_workload(
 fn kept_awake_by(
     running: &Running,
     service: &RunningService,
-    server: &RunningServer<'_>,
+    sharers: &Sharers,
     snapshot: &Snapshot,
     state: State,
     now: Instant,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
     if snapshot.held > 0 {
-        sentences.push(clients(snapshot.held));
+        sentences.push(format!("{}{}", clients(snapshot.held), sharers.of_each(|sharer| sharer.held)));
     }
     if snapshot.leases > 0 {
         let quiet = match snapshot.leases - snapshot.in_use.min(snapshot.leases) {
             0 => String::new(),
             quiet => format!(", {quiet} of them quiet, which does not count"),
         };
-        sentences.push(format!("{} held by {}{quiet}", is_awake(state), sessions(snapshot.leases)));
-        sentences.extend(oldest(running, service, server));
+        let of_each = sharers.of_each(|sharer| sharer.leases);
+        sentences.push(format!("{} held by {}{of_each}{quiet}", is_awake(state), sessions(snapshot.leases)));
+        sentences.extend(oldest(running, service, sharers));
     }
     if snapshot.keep_warm {
         sentences.push("it is kept warm at this time of day (keep_warm)".to_owned());
@@ -182,15 +188,16 @@ fn is_awake(state: State) -> &'static str {
     if matches!(state, State::Ready | State::Idle) { "it is kept awake," } else { "it is" }
 }
 
-/// Returns the oldest session of a server, if it is among the oldest sessions of the process.
-fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_>) -> Option<String> {
+/// Returns the oldest session of a workload, if it is among the oldest sessions of the process.
+fn oldest(running: &Running, service: &RunningService, sharers: &Sharers) -> Option<String> {
     const LIMIT: usize = 1024;
     let entries = running.sessions()?.after(0, LIMIT);
-    let oldest = entries.iter().find(|entry| {
-        *entry.service == *service.name && entry.server().is_some_and(|found| found.name == server.name)
-    })?;
+    let oldest = entries
+        .iter()
+        .find(|entry| entry.server().is_some_and(|server| sharers.has(&entry.service, &server.name)))?;
+    let of = if *oldest.service == *service.name { String::new() } else { format!(" of {}", oldest.service) };
     Some(format!(
-        "the oldest is 0x{:x} from {}, {} old",
+        "the oldest is 0x{:x}{of} from {}, {} old",
         oldest.id,
         oldest.client,
         span(oldest.began.elapsed())
@@ -198,7 +205,13 @@ fn oldest(running: &Running, service: &RunningService, server: &RunningServer<'_
 }
 
 /// Returns the sentence about what happens next.
-fn next_step(snapshot: &Snapshot, state: State, server: &RunningServer<'_>, now: Instant) -> String {
+fn next_step(
+    snapshot: &Snapshot,
+    state: State,
+    server: &RunningServer<'_>,
+    sharers: &Sharers,
+    now: Instant,
+) -> String {
     let (admin, stops) = (server.admin(), server.stop_verb);
     let after =
         |span: Option<Duration>| span.map(|after| TimeSpan::Finite(after).to_string()).unwrap_or_default();
@@ -218,6 +231,12 @@ fn next_step(snapshot: &Snapshot, state: State, server: &RunningServer<'_>, now:
             "next: it starts when a client comes".to_owned()
         }
         (None, State::Failed) if admin == AdminState::Ready => "next: the next client starts it".to_owned(),
+        // The others are not drained.
+        (None, State::Stopped | State::Failed)
+            if sharers.others().is_some() && !snapshot.evictions.contains(Eviction::Admin) =>
+        {
+            "next: it starts when a client of another service comes".to_owned()
+        }
         (None, State::Freezing) => "next: it is frozen".to_owned(),
         (None, State::Thawing) => "next: it is awake".to_owned(),
         (None, State::Stopping) => "next: it is stopped".to_owned(),

@@ -20,6 +20,7 @@ mod server_status;
 mod servers_state;
 mod services;
 mod session_list;
+mod shared;
 mod socket;
 mod stat;
 mod state;

@@ -95,14 +95,15 @@ fn server_value(server: &RunningServer<'_>) -> Value {
     let (state, _, cold_start) = wakeable.state();
     let snapshot = wakeable.snapshot();
     let counters = &wakeable.counters;
-    let woken = counters.woken();
+    let woken = wakeable.woken();
     let next = next_action(&snapshot, state, server.stop_verb, now);
     let wakes: serde_json::Map<String, Value> =
         WokenBy::ALL.iter().map(|by| (by.name().to_owned(), counters.wakes(*by).into())).collect();
     let spent: serde_json::Map<String, Value> =
         State::ALL.iter().map(|state| (state.to_string(), seconds(counters.spent(*state, now)))).collect();
     let more = json!({
-        "waiting": snapshot.held,
+        "waiting": wakeable.load().1,
+        "shares_workload_with": wakeable.sharers().into_iter().map(|sharer| sharer.name).collect::<Vec<_>>(),
         "waiting_max": counters.max_held.get(),
         "in_use": snapshot.in_use,
         "foreign": snapshot.foreign,

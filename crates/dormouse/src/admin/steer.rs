@@ -12,6 +12,7 @@ use dormouse_proxy::admission::raise_fd_limit;
 use dormouse_proxy::stats::wake::WokenBy;
 
 use super::running::{NotFound, Running, RunningServer, find, servers_of};
+use super::shared::Sharers;
 use super::state::state_with_admin;
 
 /// The highest weight of a server.
@@ -91,11 +92,14 @@ fn one(steer: WorkloadCommand, service: &str, name: &str, server: &RunningServer
         AdminError::InUse(number) => {
             let sessions = if number == 1 { "1 session uses it or waits" } else { "sessions use it or wait" };
             let number = if number == 1 { String::new() } else { format!("{number} ") };
-            format!(
-                "{number}{sessions} for it; drain it (dormouse drain {name}), or end them (shutdown sessions \
-                 server {service}/{} on the control socket)",
-                server.name
-            )
+            match Sharers::of(wakeable).of_each(|sharer| sharer.leases + sharer.held) {
+                own if own.is_empty() => format!(
+                    "{number}{sessions} for it; drain it (dormouse drain {name}), or end them (shutdown sessions \
+                     server {service}/{} on the control socket)",
+                    server.name
+                ),
+                of_each => format!("{number}{sessions} for it{of_each}; drain all of these, or end their sessions"),
+            }
         }
         AdminError::KeepWarm => "it is kept warm at this time of day".to_owned(),
     })

@@ -6,6 +6,7 @@ mod describe;
 mod files;
 mod pool;
 mod sandbox;
+mod shared;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

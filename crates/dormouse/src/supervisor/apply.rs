@@ -74,6 +74,7 @@ impl Supervisor {
             self.draining.push(Arc::downgrade(&draining));
             self.drain_tasks.spawn(draining.drain(config.drain_timeout, self.log.clone()));
         }
+        self.registry.expect(&config.services);
         let settings = changed_settings(&self.config, &config);
         let mut changes = Changes { settings, ..Changes::default() };
         for ((service, step), prepared) in config.services.iter().zip(&plan.steps).zip(prepared) {

@@ -200,11 +200,10 @@ impl Supervisor {
     pub(super) fn log_stops(&self) {
         /// The most names in a line.
         const MAX_NAMES: usize = 10;
-        let mut names = self.registry.owned_names();
+        let mut names: Vec<_> = self.registry.owned_names().into_iter().collect();
         if names.is_empty() {
             return;
         }
-        names.sort();
         let count = counted(names.len(), "workload", "workloads");
         let more = if names.len() > MAX_NAMES { ", ..." } else { "" };
         names.truncate(MAX_NAMES);

@@ -1,7 +1,6 @@
 //! The counters of a workload: the time in each state, wake-ups and their causes, start times, held clients.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_core::activation::State;
@@ -81,7 +80,6 @@ pub struct WakeCounters {
     /// The maximum of clients held at once.
     pub max_held: Counter,
     wakes: [Counter; WokenBy::ALL.len()],
-    woken: Mutex<Option<Woken>>,
 }
 
 impl Default for WakeCounters {
@@ -98,7 +96,6 @@ impl Default for WakeCounters {
             failed_holds: Counter::default(),
             max_held: Counter::default(),
             wakes: Default::default(),
-            woken: Mutex::new(None),
         }
     }
 }
@@ -136,7 +133,6 @@ impl WakeCounters {
         {
             count.inc();
         }
-        *self.lock() = Some(Woken { by, client: None, at: SystemTime::now() });
     }
 
     /// Resets the maxima; `held` is the number of clients held now.
@@ -146,18 +142,6 @@ impl WakeCounters {
         self.cold_starts.reset_max();
     }
 
-    /// Sets the client that caused the last wake-up, as part of a sentence.
-    pub fn set_client(&self, client: String) {
-        if let Some(woken) = self.lock().as_mut().filter(|woken| woken.by == WokenBy::Client) {
-            woken.client = Some(client);
-        }
-    }
-
-    /// Returns the last wake-up.
-    pub fn woken(&self) -> Option<Woken> {
-        self.lock().clone()
-    }
-
     /// Returns the number of wake-ups with a cause.
     pub fn wakes(&self, by: WokenBy) -> u64 {
         WokenBy::ALL
@@ -165,10 +149,6 @@ impl WakeCounters {
             .position(|other| *other == by)
             .and_then(|i| self.wakes.get(i))
             .map_or(0, Counter::get)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Woken>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,14 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn remembers_the_client_that_woke_it() {
+    fn wakes_are_counted_by_their_cause() {
         let counters = WakeCounters::default();
         counters.count_wake(WokenBy::Client);
-        counters.set_client("the client 192.0.2.1:5".to_owned());
-        assert_eq!(counters.woken().unwrap().to_string(), "the client 192.0.2.1:5");
         counters.count_wake(WokenBy::Administrator);
-        counters.set_client("nobody".to_owned());
-        assert_eq!(counters.woken().unwrap().to_string(), "an administrator");
         assert_eq!((counters.wakes(WokenBy::Client), counters.wakes(WokenBy::Load)), (1, 0));
     }
 }

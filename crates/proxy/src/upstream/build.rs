@@ -10,7 +10,9 @@ use dormouse_log::Log;
 use dormouse_sys::resolve::ResolveError;
 
 use super::acquire::Upstream;
-use super::activation::{ActivationSettings, KeepAlive, Readiness, Registry, ServerId};
+use super::activation::{
+    ActivationSettings, KeepAlive, MemberSettings, PortSettings, Readiness, Registry, ServerId,
+};
 use super::admin::AdminOverrides;
 use super::names::{self, NamedServers};
 use super::rules::ClientRules;
@@ -19,6 +21,7 @@ use super::server::Server;
 use super::service::{Service, evict_by_admin};
 use super::tasks::{BackgroundTasks, Lifetime};
 use super::wakeable::WakeableServer;
+use super::workload::HoldLimits;
 use crate::connect::Route;
 
 /// The time beyond its stop timeout after which a stop that the activator has not reported counts as failed.
@@ -93,20 +96,27 @@ fn wakeable_server(
     registry: &mut Registry,
 ) -> Option<(Arc<WakeableServer>, KeepAlive)> {
     let wake = server.wake.as_ref()?;
-    let name = config.server_name(server);
-    let before = config.servers.iter().take(number).filter(|other| other.to == server.to);
-    let id = ServerId { service: config.name.clone(), to: server.to.to_string(), number: before.count() };
-    let settings = ActivationSettings {
-        activator: wake.clone(),
-        route: Arc::clone(route),
-        listener: listener_rule(config, wake),
-        spelling: config.spelling,
-        readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
-        stop_timeout: config.waking.stop_timeout,
-        keep_warm: config.idle.keep_warm.clone(),
-        group: config.exclusive.as_deref().map(|name| registry.group(name)),
+    let settings = MemberSettings {
+        name: config.server_name(server),
+        policy: policy(config),
+        hold: HoldLimits {
+            timeout: config.hold.timeout.finite().unwrap_or(Duration::MAX),
+            max: usize::try_from(config.hold.max.get()).unwrap_or(usize::MAX),
+        },
+        activation: ActivationSettings {
+            activator: wake.clone(),
+            stop_timeout: config.waking.stop_timeout,
+            keep_warm: config.idle.keep_warm.clone(),
+            group: config.exclusive.as_deref().map(|name| registry.group(name)),
+        },
+        port: PortSettings {
+            route: Arc::clone(route),
+            listener: listener_rule(config, wake),
+            spelling: config.spelling,
+            readiness: Readiness { ready: config.ready.clone(), settle: config.settle },
+        },
     };
-    Some(registry.get_or_start(&id, &name, policy(config), settings, log))
+    Some(registry.get_or_start(&ServerId::of(config, number)?, settings, log))
 }
 
 /// Returns whose listener a connection to a server may reach.
@@ -146,8 +156,6 @@ fn start_tasks(
 fn policy(config: &ServiceConfig) -> Policy {
     let waking = &config.waking;
     Policy {
-        hold_timeout: config.hold.timeout.finite().unwrap_or(Duration::MAX),
-        hold_max: usize::try_from(config.hold.max.get()).unwrap_or(usize::MAX),
         start_timeout: waking.start_timeout,
         // The activator enforces the stop timeout first.
         stop_timeout: waking.stop_timeout.saturating_add(STOP_GRACE),

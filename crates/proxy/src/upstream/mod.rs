@@ -8,7 +8,8 @@
 //! - `attempt`: a client's attempts at several servers: retries, and another server where one fails.
 //! - `select`: the pool that chooses among several servers, with its queue and health checks.
 //! - `server`: one server; a client waits there for a lease if the server has to be woken.
-//! - `wakeable`: a server that dormouse starts and stops: its state machine, its waiting clients and its leases.
+//! - `wakeable`: a server that dormouse starts and stops: its leases and its waiting clients.
+//! - `workload`: what is started and stopped, for one server or for several: its state machine and all of its clients.
 //! - `hold`: the connection itself, and the clients that are held until the server takes one.
 //! - `guard`: what a session holds while it has a server. `deadline`: how long it waits for one.
 //!
@@ -34,6 +35,7 @@ mod server;
 mod service;
 mod tasks;
 mod wakeable;
+mod workload;
 
 use std::net::IpAddr;
 
@@ -47,6 +49,7 @@ pub use guard::ServerGuard;
 pub use select::{LastCheck, Outages, RetryCounts, ServerHandle, ServerView};
 pub use service::Service;
 pub use wakeable::{Lease, WakeableServer};
+pub use workload::Sharer;
 
 /// A client that needs a server.
 #[derive(Debug)]

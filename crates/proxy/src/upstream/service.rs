@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use dormouse_config::limit::AtLimit;
 use dormouse_config::model::{ServerConfig, ServiceConfig};
-use dormouse_core::activation::Eviction;
 use dormouse_core::address::Target;
 use dormouse_core::control::AdminState;
 use dormouse_core::timespan::TimeSpan;
@@ -174,5 +173,5 @@ impl Service {
 
 /// Makes a wakeable server stop as soon as it is not in use, unless an administrator wants it to take sessions.
 pub(super) fn evict_by_admin(wakeable: &WakeableServer, state: AdminState) {
-    wakeable.set_eviction(Eviction::Admin, state != AdminState::Ready);
+    wakeable.drain(state != AdminState::Ready);
 }

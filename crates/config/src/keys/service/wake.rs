@@ -7,7 +7,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         manual: "The workload of the service, which dormouse starts and stops: one of unit, container, exec, \
                  start and wol, with the keys that belong to it. Without it the service forwards to a server \
-                 that is always running.",
+                 that is always running. Services with the same workload share it: see the section SHARED WORKLOADS.",
         ..key("wake", TABLE, "{ unit = \"nginx.service\" }")
     },
     Key {

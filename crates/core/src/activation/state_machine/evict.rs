@@ -14,7 +14,7 @@ pub enum Eviction {
     ExclusiveGroup,
     /// The next start uses another activator.
     ConfigChanged,
-    /// An administrator drains the server.
+    /// An administrator drains all ports.
     Admin,
 }
 
@@ -49,6 +49,10 @@ impl Evictions {
     /// Clears the reasons that a stop fulfils. The administrator's reason stays.
     pub(super) fn clear_on_stop(&mut self) {
         *self = Self { admin: self.admin, ..Self::default() };
+    }
+
+    pub(super) fn set_admin(&mut self, active: bool) {
+        self.admin = active;
     }
 
     fn set(&mut self, why: Eviction, active: bool) {

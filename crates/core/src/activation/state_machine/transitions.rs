@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Phase, StateMachine};
-use crate::activation::{Action, LeaseRefusal};
+use crate::activation::{Action, LeaseRefusal, Port};
 use crate::time::saturating_add;
 
 impl StateMachine {
@@ -39,7 +39,13 @@ impl StateMachine {
         !self.held.is_empty() || self.in_use > 0 || self.keep_warm
     }
 
-    pub(super) fn became_ready(&mut self, now: Instant, out: &mut Vec<Action>) {
+    /// Whether a workload that sleeps is to be woken. A held client that may not wake it is no reason.
+    pub(super) fn is_to_wake(&self) -> bool {
+        self.held.has_waker() || self.keep_warm
+    }
+
+    pub(super) fn became_ready(&mut self, now: Instant, port: Port, out: &mut Vec<Action>) {
+        self.set_ready(port);
         self.up_since = now;
         self.short_runs.begin_run();
         self.unused_since = now;
@@ -49,22 +55,13 @@ impl StateMachine {
     pub(super) fn enter_up(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.enter(now, Phase::Up);
         self.unused_since = self.unused_since.max(now);
-        while let Some(waiter) = self.held.pop() {
-            self.add_lease();
-            out.push(Action::Grant(waiter));
-        }
+        self.grant_ready(out);
     }
 
     pub(super) fn enter_failed(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.refuse_all(LeaseRefusal::StartFailed, out);
         let until = saturating_add(now, self.backoff.next_delay());
         self.enter(now, Phase::Failed { until });
-    }
-
-    pub(super) fn refuse_all(&mut self, refusal: LeaseRefusal, out: &mut Vec<Action>) {
-        while let Some(waiter) = self.held.pop() {
-            out.push(Action::Refuse(waiter, refusal));
-        }
     }
 
     pub(super) fn exited(&mut self, now: Instant, failed: bool, out: &mut Vec<Action>) {
@@ -76,10 +73,12 @@ impl StateMachine {
         let pause = self.short_runs.end_run(is_short);
         // The workload did answer, so the next client may start it at once. An automatic restart after an early crash
         // takes the backoff, because it could repeat forever. So could starts for clients that are not served.
-        let at_once = !self.held.is_empty() || self.keep_warm;
-        if failed && at_once && is_short {
+        if failed && self.is_to_wake() && is_short {
             self.enter_failed(now, out);
         } else if let Some(pause) = pause {
+            if !self.is_to_wake() {
+                self.refuse_all(LeaseRefusal::WakeNotAllowed, out);
+            }
             self.enter(now, Phase::Failed { until: saturating_add(now, pause) });
             self.short_runs.set_paused(true);
         } else {
@@ -89,14 +88,11 @@ impl StateMachine {
 
     pub(super) fn enter_stopped(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.enter(now, Phase::Stopped);
-        if !self.held.is_empty() || self.keep_warm {
+        if self.is_to_wake() {
             self.ensure_awake(now, out);
+        } else {
+            self.refuse_all(LeaseRefusal::WakeNotAllowed, out);
         }
-    }
-
-    pub(super) fn add_lease(&mut self) {
-        self.leases += 1;
-        self.in_use += 1;
     }
 
     pub(super) fn end_use(&mut self, now: Instant) {
@@ -109,6 +105,7 @@ impl StateMachine {
     pub(super) fn enter(&mut self, now: Instant, phase: Phase) {
         if matches!(phase, Phase::Stopped | Phase::Failed { .. }) {
             self.evictions.clear_on_stop();
+            self.clear_ready();
         }
         self.short_runs.set_paused(false);
         self.phase = phase;

@@ -215,7 +215,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     family("dormouse_server_held", Kind::Gauge, "Clients that are held.", |service, out| {
         each_workload(service, out, |labels, wakeable, out| {
-            out.number(labels, u64::try_from(wakeable.snapshot().held).unwrap_or(u64::MAX));
+            out.number(labels, u64::try_from(wakeable.load().1).unwrap_or(u64::MAX));
         });
     }),
 ];

@@ -19,7 +19,7 @@ pub(super) fn server(service: &RunningService, iid: u32, server: &RunningServer<
     let mut hold_time = 0;
     if let Some(wakeable) = server.wakeable() {
         let (workload_state, ..) = wakeable.state();
-        held = u64::try_from(wakeable.snapshot().held).unwrap_or(u64::MAX);
+        held = u64::try_from(wakeable.load().1).unwrap_or(u64::MAX);
         max_held = wakeable.counters.max_held.get();
         hold_time = mean_millis(&wakeable.counters.holds);
         row.text("last_chk", &workload_state.to_string());

@@ -14,6 +14,7 @@ use dormouse_core::address::Target;
 use dormouse_core::pool::Balance;
 use dormouse_core::timespan::TimeSpan;
 
+use super::shared::{IdleTimes, Workloads};
 use super::{credentials, pool};
 
 /// Describes what would be opened, started and stopped.
@@ -26,16 +27,17 @@ pub(super) fn describe(config: &Config) -> String {
     if let Some(http) = config.admin.http {
         let _ = writeln!(text, "serves the page and the metrics on http://{http}/");
     }
+    let workloads = Workloads::of(config);
     for service in &config.services {
         let _ = writeln!(text, "service {}", service.name);
-        for (what, how) in lines(service) {
+        for (what, how) in lines(service, &workloads) {
             let _ = writeln!(text, "  {what:12} {how}");
         }
     }
     text
 }
 
-fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
+fn lines<'a>(service: &'a ServiceConfig, workloads: &Workloads<'a>) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     lines.extend(service.listen.iter().map(|listen| ("listens on", listen_on(listen))));
     match &service.accept_proxy {
@@ -87,7 +89,8 @@ fn lines(service: &ServiceConfig) -> Vec<(&'static str, String)> {
     };
     lines.push(("ready when", format!("{}{settle}; within {start}{refused}", readiness(service))));
     lines.extend(listener(service).map(|listener| ("listener", listener)));
-    lines.push(("sleeps", sleep(service)));
+    lines.extend(workloads.lines(service));
+    lines.push(("sleeps", sleep(service, &workloads.idle_times(service))));
     if let Some(group) = &service.exclusive {
         lines.push(("runs alone", format!("in the group {group}")));
     }
@@ -173,27 +176,34 @@ fn bytes(bytes: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(bytes))
 }
 
-fn sleep(service: &ServiceConfig) -> String {
-    let idle = &service.idle;
-    let after =
-        |verb: &str, span: Option<Duration>| Some(format!("{verb} after {}", TimeSpan::Finite(span?)));
+fn sleep(service: &ServiceConfig, times: &IdleTimes<'_>) -> String {
+    let after = |verb: &str, (span, whose): (Option<Duration>, String)| match span {
+        Some(span) => Some(format!("{verb} after {}{whose}", TimeSpan::Finite(span))),
+        // This service alone would let it sleep.
+        None if !whose.is_empty() => Some(format!("never {verb}{whose}")),
+        None => None,
+    };
     let mut activators = service.servers.iter().filter_map(|server| server.wake.as_ref());
     let never_stopped = activators.all(|wake| matches!(wake.properties().stop, Support::Never(_)));
     let stopped = if never_stopped { "counts as asleep" } else { "stopped" };
-    let steps: Vec<_> =
-        [after("frozen", idle.freeze), after(stopped, idle.stop)].into_iter().flatten().collect();
+    let (freeze, stop) = (times.longest(|idle| idle.freeze), times.longest(|idle| idle.stop));
+    let steps: Vec<_> = [after("frozen", freeze), after(stopped, stop)].into_iter().flatten().collect();
     if steps.is_empty() {
         return "never".to_owned();
     }
     let mut text = format!("{} without a session", steps.join(", "));
-    if let Some(quiet) = idle.quiet {
+    if times.is_shared() {
+        text.push_str(" of any of these services");
+    }
+    if let Some(quiet) = service.idle.quiet {
         let _ = write!(text, " that moved a byte in the last {}", TimeSpan::Finite(quiet));
     }
-    if !idle.minimum_uptime.is_zero() {
-        let _ = write!(text, ", not before it has run for {}", TimeSpan::Finite(idle.minimum_uptime));
+    let (minimum_uptime, whose) = times.minimum_uptime();
+    if !minimum_uptime.is_zero() {
+        let _ = write!(text, ", not before it has run for {}{whose}", TimeSpan::Finite(minimum_uptime));
     }
-    for window in &idle.keep_warm {
-        let _ = write!(text, ", awake at {window}");
+    for (window, whose) in times.keep_warm() {
+        let _ = write!(text, ", awake at {window}{whose}");
     }
     if never_stopped {
         text.push_str("; dormouse does not stop a machine");

@@ -319,7 +319,45 @@ A time span is a string as in \fBsystemd.time\fR(7), for example "1min 30s", or 
 no limit. A command is a string that is split into words as a shell does, or a list of words; no shell runs it: write
 ["sh", "\-c", "..."] where you need one.
 "#,
-    r#".SH LISTENERS OF OTHER PROGRAMS
+    r#".SH SHARED WORKLOADS
+Services and servers that name the same thing share one workload: the same unit of the same manager, the same container of the
+same engine, the same machine, equal commands, or an exec with equal words, environment, directory, user, group and sandbox. So a
+game and its console, or ports 80 and 443, are two services with the same wake:
+.PP
+.nf
+[services.game]
+listen = "*:25565"
+to = "127.0.0.1:25566"
+wake.unit = "minecraft.service"
+idle.stop = "10min"
+
+[services.console]
+listen = "127.0.0.1:25575"
+to = "127.0.0.1:25576"
+wake.unit = "minecraft.service"
+idle.stop = "10min"
+.fi
+.PP
+A client of either service wakes the workload, which is started once. Each server is ready for itself. The workload freezes or
+stops when all of its services are idle.
+.IP \(bu 2
+These must be equal in its services: ready, settle, exclusive, and start_timeout, stop_timeout and stop_foreign of wake.
+.IP \(bu 2
+These add up: the longest idle.stop, idle.freeze and idle.minimum_uptime count, and each window of idle.keep_warm. A service
+without idle keeps the workload awake. \fBdormouse\-check\fR(8) shows which services share a workload, and whose time counts.
+.IP \(bu 2
+Everything else is the service's own: the clients that may wake it (wake.allow), hold, the limits and the timeouts of sessions.
+A client that may not wake the workload is served while the clients of another service keep it awake.
+.PP
+The log and the variable DORMOUSE_SERVICE name a shared workload by its services (game+console); a command of ready has the name
+of its own service. \fBdormouse explain\fR says which service keeps the workload awake. A workload whose services are all
+drained stops when it is not in use.
+.PP
+Two services with the same program that are to have a process each need an exec that differs, for example by a variable in
+environment. Names are compared as they are written, with .service added to a unit without a suffix: write the alias of a unit, or
+the id of a container, in all services or in none. Otherwise each service takes the workload for its own, and stops it below the
+sessions of the other. The same holds for engine, of which \fBdormouse\-check\fR(8) warns.
+.SH LISTENERS OF OTHER PROGRAMS
 While a workload sleeps, any user of the machine can listen at its TCP address. So each start finds out which process
 listens there before a client is sent there. If that process does not belong to the workload, no client is sent to it, and the
 log names the process.

@@ -1,36 +1,38 @@
-//! The task that owns a wakeable server: it carries out what the machine decides, and records what came of it.
+//! The task that owns a workload: it carries out what the machine decides, and records what came of it.
 
-use std::future::pending;
+mod events;
+mod ports;
+
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_activate::{
-    ActivationError, Activator, ActivatorContext, Event as ActivatorEvent, ListenerRule, LogLine, Request,
-    RunProcesses,
+    Activator, ActivatorContext, Event as ActivatorEvent, LogLine, Request, RunProcesses,
 };
-use dormouse_core::activation::{Event, Eviction};
+use dormouse_core::activation::{Event, Eviction, Port};
 use dormouse_core::schedule::is_open;
-use dormouse_log::{Bounded, Level, Log};
-use dormouse_relay::Stream;
+use dormouse_log::{Level, Log};
 use dormouse_sys::event_loop::sleep_until;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::group::{GroupEvent, Membership};
 use super::listener_check::{ListenerCheck, ListenersBefore};
-use super::readiness::{Probe, Urgency};
-use super::settings::ActivationSettings;
-use crate::upstream::wakeable::WakeableServer;
+use super::probes::Probes;
+use super::readiness::Urgency;
+use super::settings::WorkloadSettings;
+use crate::upstream::workload::Workload;
 
 /// What a driver starts with.
 pub(super) struct Driver {
-    pub(super) server: Arc<WakeableServer>,
+    pub(super) workload: Arc<Workload>,
     /// The settings, which may change at any time.
-    pub(super) settings: watch::Receiver<Arc<ActivationSettings>>,
+    pub(super) settings: watch::Receiver<Arc<WorkloadSettings>>,
     pub(super) log: Log,
-    /// Closed when the driver of the removed server of the same identity has ended.
-    pub(super) predecessor: Option<oneshot::Receiver<()>>,
+    /// Closed when the drivers of removed workloads that this one replaces have ended.
+    pub(super) predecessors: Vec<oneshot::Receiver<()>>,
     /// Whether dormouse started the running workload before its own restart.
     pub(super) started_by_dormouse: bool,
     /// Dropped when the driver has ended.
@@ -41,29 +43,30 @@ pub(super) struct Driver {
 const KEEP_WARM_INTERVAL: Duration = Duration::from_secs(20);
 /// The time beyond the stop timeout in which an activator reports the end.
 const END_MARGIN: Duration = Duration::from_secs(1);
-/// The longest text of an error that is kept, in bytes.
-const MAX_REASON: usize = 4 << 10;
 
 impl Driver {
-    /// Drives the server until `end` is notified, then stops what dormouse has started.
+    /// Drives the workload until `end` is notified, then stops what dormouse has started.
     pub(super) async fn run(mut self, end: Arc<Notify>) {
-        if let Some(predecessor) = self.predecessor.take() {
+        for predecessor in std::mem::take(&mut self.predecessors) {
             // The predecessor has ended with either result.
             let _ = predecessor.await;
         }
         let settings = Arc::clone(&self.settings.borrow_and_update());
         let processes = RunProcesses::default();
-        let context = self.context(&settings, self.started_by_dormouse, &processes);
+        let name = self.workload.name();
+        let context = self.context(name.clone(), &settings, self.started_by_dormouse, &processes);
         let mut running = RunningDriver {
-            activator: dormouse_activate::spawn(settings.activator.clone(), context),
+            activator_name: name,
+            activator: dormouse_activate::spawn(settings.activation.activator.clone(), context),
             outdated: false,
             driver: self,
             settings,
-            ready_reported: Arc::new(Notify::new()),
+            launched: None,
+            ready_reported: watch::Sender::new(false),
             processes,
-            listeners_before: ListenersBefore::default(),
-            listeners: None,
-            probe: None,
+            listeners_before: HashMap::new(),
+            listeners: Vec::new(),
+            probes: Probes::default(),
             group: Membership::default(),
             found_own_workload: false,
             keep_warm_timer: Box::pin(sleep(Duration::ZERO)),
@@ -75,21 +78,23 @@ impl Driver {
         running.end().await;
     }
 
+    /// Returns the context of what belongs to the workload, or to the server, of this name.
     fn context(
         &self,
-        settings: &ActivationSettings,
+        name: String,
+        settings: &WorkloadSettings,
         started_by_dormouse: bool,
         processes: &RunProcesses,
     ) -> ActivatorContext {
-        let (name, log) = (self.server.name().to_owned(), self.log.clone());
+        let (prefix, log) = (name.clone(), self.log.clone());
         let write = Arc::new(move |line: LogLine<'_>| match line {
-            LogLine::Output(text) => log.line(Level::Info, format_args!("{name}| {text}")),
-            LogLine::Notice(text) => log.line(Level::Notice, format_args!("{name}: {text}")),
-            LogLine::Warning(text) => log.line(Level::Warning, format_args!("{name}: {text}")),
+            LogLine::Output(text) => log.line(Level::Info, format_args!("{prefix}| {text}")),
+            LogLine::Notice(text) => log.line(Level::Notice, format_args!("{prefix}: {text}")),
+            LogLine::Warning(text) => log.line(Level::Warning, format_args!("{prefix}: {text}")),
         });
         ActivatorContext {
-            name: self.server.name().to_owned(),
-            stop_timeout: settings.stop_timeout,
+            name,
+            stop_timeout: settings.activation.stop_timeout,
             started_by_dormouse,
             processes: processes.clone(),
             log: write,
@@ -100,20 +105,24 @@ impl Driver {
 /// A driver with its activator.
 struct RunningDriver {
     driver: Driver,
-    settings: Arc<ActivationSettings>,
+    settings: Arc<WorkloadSettings>,
     activator: Activator,
+    /// The name of the workload when the activator was started.
+    activator_name: String,
     /// The activator has former settings. It is replaced when the workload does not run.
     outdated: bool,
-    /// Notified when the workload reports that it is ready.
-    ready_reported: Arc<Notify>,
+    /// How the present run began. `None`: the workload does not run, as far as the activator has reported.
+    launched: Option<Launched>,
+    /// Whether the workload has reported that it is ready.
+    ready_reported: watch::Sender<bool>,
     /// Where the processes of the present run begin.
     processes: RunProcesses,
-    /// The listeners that were at the server's addresses before the last start.
-    listeners_before: ListenersBefore,
-    /// Judges the listeners of the present run.
-    listeners: Option<Arc<ListenerCheck>>,
-    /// Tries whether the server is ready.
-    probe: Option<Probe>,
+    /// The listeners that were at the addresses of each server before the last start.
+    listeners_before: HashMap<Port, ListenersBefore>,
+    /// Judge the listeners of the present run.
+    listeners: Vec<(Port, Arc<ListenerCheck>)>,
+    /// Try whether the servers are ready.
+    probes: Probes,
     group: Membership,
     /// Dormouse had started the workload that was found running.
     found_own_workload: bool,
@@ -121,40 +130,48 @@ struct RunningDriver {
     keep_warm_timer: Pin<Box<Sleep>>,
 }
 
+/// How a run of the workload began.
+#[derive(Debug, Clone, Copy)]
+struct Launched {
+    urgency: Urgency,
+    /// Dormouse has not started the workload.
+    foreign: bool,
+}
+
 impl RunningDriver {
     async fn run(&mut self) {
-        let server = Arc::clone(&self.driver.server);
+        let workload = Arc::clone(&self.driver.workload);
         loop {
-            let due = server.tick();
-            while let Some(request) = server.next_request() {
+            let due = workload.tick();
+            while let Some(request) = workload.next_request() {
                 self.handle_request(request).await;
             }
+            self.hasten_probes();
             tokio::select! {
-                () = server.driver_wakeup.notified() => {}
+                () = workload.driver_wakeup.notified() => {}
                 event = self.activator.events.recv() => match event {
                     Some(event) => self.handle_event(event),
                     None => self.replace_failed_activator(),
                 },
-                conn = wait_for_probe(&mut self.probe) => {
-                    self.probe = None;
-                    server.mark_ready(conn);
+                (port, conn) = self.probes.next_ready() => {
+                    workload.mark_ready(port, conn);
                     if std::mem::take(&mut self.found_own_workload) {
-                        server.mark_owned();
+                        workload.mark_owned();
                     }
                 }
                 event = self.group.next_event() => match event {
                     GroupEvent::Entered => self.request_start().await,
                     GroupEvent::Contended(contended) => {
-                        server.set_eviction(Eviction::ExclusiveGroup, contended);
+                        workload.set_eviction(Eviction::ExclusiveGroup, contended);
                     }
                 },
                 () = sleep_until(due.map(Into::into)) => {}
-                () = &mut self.keep_warm_timer, if !self.settings.keep_warm.is_empty() => {
+                () = &mut self.keep_warm_timer, if !self.settings.activation.keep_warm.is_empty() => {
                     let (day, minute) = dormouse_sys::local_time::weekday_and_minute();
-                    server.set_keep_warm(is_open(&self.settings.keep_warm, day, minute));
+                    workload.set_keep_warm(is_open(&self.settings.activation.keep_warm, day, minute));
                     self.keep_warm_timer = Box::pin(sleep(KEEP_WARM_INTERVAL));
                 }
-                // The sender lives as long as the server is registered.
+                // The sender lives as long as the workload is registered.
                 Ok(()) = self.driver.settings.changed() => self.apply_settings(),
             }
         }
@@ -165,45 +182,52 @@ impl RunningDriver {
     fn apply_settings(&mut self) {
         let settings = Arc::clone(&self.driver.settings.borrow_and_update());
         let before = std::mem::replace(&mut self.settings, settings);
-        let server = Arc::clone(&self.driver.server);
-        if before.keep_warm != self.settings.keep_warm {
+        self.apply_ports(&before);
+        let workload = Arc::clone(&self.driver.workload);
+        let (before, now) = (&before.activation, &self.settings.activation);
+        if before.keep_warm != now.keep_warm {
             self.keep_warm_timer = Box::pin(sleep(Duration::ZERO));
-            if self.settings.keep_warm.is_empty() {
-                server.set_keep_warm(false);
+            if now.keep_warm.is_empty() {
+                workload.set_keep_warm(false);
             }
         }
-        if before.listener != self.settings.listener && !server.is_stopped() && self.probe.is_none() {
-            self.renew_listener_check(server.is_foreign());
-        }
-        let other_activator = before.activator != self.settings.activator;
-        if !other_activator && before.stop_timeout == self.settings.stop_timeout {
+        let other_activator = before.activator != now.activator;
+        let is_changed = other_activator || before.stop_timeout != now.stop_timeout;
+        if !is_changed && workload.name() == self.activator_name {
             return;
         }
         self.outdated = true;
-        if server.is_stopped() {
+        if !is_changed {
+            // The name of a run stays. The activator may still find out whose run it is.
+            if workload.is_stopped() && self.launched.is_none() {
+                self.start_activator();
+            }
+        } else if workload.is_stopped() {
             self.start_activator();
-            server.reset_backoff();
-        } else if other_activator && server.is_foreign() {
+            workload.reset_backoff();
+        } else if other_activator && workload.is_foreign() {
             // Dormouse has not started this workload, and the new activator means another one.
             self.workload_ended();
-            server.record_event(Event::Exited { failed: false }, None);
+            workload.record_event(Event::Exited { failed: false }, None);
         } else if other_activator {
-            server.set_eviction(Eviction::ConfigChanged, true);
+            workload.set_eviction(Eviction::ConfigChanged, true);
         }
     }
 
     /// Starts an activator with the present settings. The one before ends because its requests are closed.
     fn start_activator(&mut self) {
         self.outdated = false;
-        let context = self.driver.context(&self.settings, false, &self.processes);
-        self.activator = dormouse_activate::spawn(self.settings.activator.clone(), context);
+        self.activator_name = self.driver.workload.name();
+        let context =
+            self.driver.context(self.activator_name.clone(), &self.settings, false, &self.processes);
+        self.activator = dormouse_activate::spawn(self.settings.activation.activator.clone(), context);
     }
 
     async fn handle_request(&mut self, request: Request) {
         match request {
             Request::Start => {
-                self.ready_reported = Arc::new(Notify::new());
-                if !self.group.enter(self.settings.group.as_ref()) {
+                self.ready_reported = watch::Sender::new(false);
+                if !self.group.enter(self.settings.activation.group.as_ref()) {
                     self.request_start().await;
                 }
                 return;
@@ -211,10 +235,13 @@ impl RunningDriver {
             Request::Stop if self.group.is_entering() => {
                 // The workload was never started.
                 self.group.cancel();
-                self.driver.server.record_event(Event::Stopped, None);
+                self.driver.workload.record_event(Event::Stopped, None);
                 return;
             }
-            Request::Stop => self.probe = None,
+            Request::Stop => {
+                self.launched = None;
+                self.probes.clear();
+            }
             Request::Freeze | Request::Thaw => {}
         }
         self.send(request).await;
@@ -222,9 +249,7 @@ impl RunningDriver {
 
     /// Lets the activator start the workload. What listens now is none of its listeners.
     async fn request_start(&mut self) {
-        if self.settings.listener == ListenerRule::OwnBeforeStart {
-            self.listeners_before = ListenersBefore::look(&self.settings.route).await;
-        }
+        self.look_at_listeners().await;
         self.send(Request::Start).await;
     }
 
@@ -233,121 +258,17 @@ impl RunningDriver {
         let _ = self.activator.requests.send(request).await;
     }
 
-    fn handle_event(&mut self, event: ActivatorEvent) {
-        let server = Arc::clone(&self.driver.server);
-        match event {
-            ActivatorEvent::Launched { foreign } => {
-                if foreign {
-                    server.mark_foreign();
-                }
-                self.start_probe(Urgency::Requested, foreign);
-            }
-            ActivatorEvent::Running { foreign } => {
-                self.found_own_workload = !foreign;
-                self.start_probe(Urgency::Background, foreign);
-            }
-            ActivatorEvent::Ready => self.ready_reported.notify_one(),
-            ActivatorEvent::StartFailed(error) => {
-                self.workload_ended();
-                server.record_event(Event::StartFailed, Some(reason(&error)));
-            }
-            ActivatorEvent::Exited(result) => {
-                if result.is_ok() && server.is_starting() && self.was_brief() {
-                    // The next run is for the clients that wait.
-                    server.mark_ready(None);
-                }
-                let event = Event::Exited { failed: result.is_err() };
-                let reason = match result {
-                    Err(error) => Some(reason(&error)),
-                    Ok(()) if server.is_starting() => {
-                        Some(self.settings.activator.properties().ended_early.to_owned())
-                    }
-                    Ok(()) => None,
-                };
-                self.workload_ended();
-                server.record_event(event, reason);
-            }
-            ActivatorEvent::Stopped => {
-                // After a stop that took too long and was given up, the group's slot belongs to the next start.
-                if !server.is_starting() || self.group.is_entering() {
-                    self.workload_ended();
-                }
-                server.record_event(Event::Stopped, None);
-            }
-            ActivatorEvent::Frozen => server.record_event(Event::Frozen, None),
-            ActivatorEvent::FreezeFailed(error) => {
-                let name = server.name();
-                self.driver.log.line(Level::Warning, format_args!("{name}: {error}"));
-                server.record_event(Event::FreezeFailed, None);
-            }
-            ActivatorEvent::Thawed => server.record_event(Event::Thawed, None),
-        }
-    }
-
-    /// Begins to try whether the server is ready. `foreign`: dormouse has not started the workload.
-    fn start_probe(&mut self, urgency: Urgency, foreign: bool) {
-        let listeners = self.renew_listener_check(foreign);
-        self.listeners = Some(Arc::clone(&listeners));
-        let ActivationSettings { readiness, route, .. } = &*self.settings;
-        let context = self.driver.context(&self.settings, false, &self.processes);
-        self.probe = Some(readiness.probe(route, &self.ready_reported, urgency, context, listeners));
-    }
-
-    /// Has the listeners of the present run judged from now on, by the present rule. `foreign`: dormouse has not started
-    /// the workload.
-    fn renew_listener_check(&self, foreign: bool) -> Arc<ListenerCheck> {
-        let ActivationSettings { route, activator, listener, spelling, .. } = &*self.settings;
-        let context = self.driver.context(&self.settings, false, &self.processes);
-        let before = (!foreign).then(|| self.listeners_before.clone());
-        let server = &self.driver.server;
-        let listeners = ListenerCheck::new(*listener, route, activator, context, before, (server, *spelling));
-        server.set_connection_check(listeners.for_clients());
-        listeners
-    }
-
-    /// Returns whether a run that has ended in good order was ready: it took the connection that was to show it, and ended
-    /// before that was found out.
-    fn was_brief(&self) -> bool {
-        let took_connection = self.listeners.as_ref().is_some_and(|listeners| listeners.took_connection());
-        took_connection && self.settings.readiness.needs_only_a_connection()
-    }
-
-    /// Cleans up after the workload has ended.
-    fn workload_ended(&mut self) {
-        self.listeners = None;
-        self.probe = None;
-        self.group.release();
-        self.found_own_workload = false;
-        if self.outdated {
-            self.start_activator();
-        }
-    }
-
-    /// Replaces an activator whose task has ended unexpectedly.
-    fn replace_failed_activator(&mut self) {
-        let name = self.driver.server.name();
-        self.driver
-            .log
-            .line(Level::Err, format_args!("{name}: the activator ended unexpectedly; restarting it."));
-        self.start_activator();
-        self.workload_ended();
-        self.driver.server.record_event(
-            Event::Exited { failed: true },
-            Some("its activator ended unexpectedly".to_owned()),
-        );
-    }
-
     /// Stops what dormouse has started, and lets the activator end. Ends within the stop timeout and a margin, also where the
     /// workload cannot be stopped.
     async fn end(mut self) {
         let began = Instant::now();
-        let limit = self.settings.stop_timeout.saturating_add(END_MARGIN);
-        if self.driver.server.is_owned() {
+        let limit = self.settings.activation.stop_timeout.saturating_add(END_MARGIN);
+        if self.driver.workload.is_owned() {
             let stopped = async {
                 self.send(Request::Stop).await;
                 while let Some(event) = self.activator.events.recv().await {
                     if matches!(event, ActivatorEvent::Stopped) {
-                        return self.driver.server.record_last_stop();
+                        return self.driver.workload.record_last_stop();
                     }
                 }
             };
@@ -359,18 +280,6 @@ impl RunningDriver {
         let _ = timeout(limit.saturating_sub(began.elapsed()).max(END_MARGIN), ended).await;
         self.activator.task.abort();
         drop(self.driver.ended);
-    }
-}
-
-/// Returns the text of an error, which is kept and shown. It may quote another program.
-fn reason(error: &ActivationError) -> String {
-    Bounded(error, MAX_REASON).to_string()
-}
-
-async fn wait_for_probe(probe: &mut Option<Probe>) -> Option<Stream> {
-    match probe {
-        Some(probe) => probe.await,
-        None => pending().await,
     }
 }
 

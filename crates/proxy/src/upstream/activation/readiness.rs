@@ -10,7 +10,7 @@ use dormouse_activate::ActivatorContext;
 use dormouse_activate::command::succeeds;
 use dormouse_config::model::Ready;
 use dormouse_relay::Stream;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::listener_check::{Judged, ListenerCheck};
@@ -48,19 +48,20 @@ impl Readiness {
         matches!(self.ready, Ready::Connect) && self.settle.is_zero()
     }
 
-    /// Returns a probe that tries until the server is ready. `reported`: notified when the workload reports itself ready.
+    /// Returns a probe that tries until the server is ready. `reported`: whether the workload has reported itself ready.
     pub(super) fn probe(
         &self,
         route: &Arc<Route>,
-        reported: &Arc<Notify>,
+        mut reported: watch::Receiver<bool>,
         urgency: Urgency,
         context: ActivatorContext,
         listeners: Arc<ListenerCheck>,
     ) -> Probe {
-        let (readiness, route, reported) = (self.clone(), Arc::clone(route), Arc::clone(reported));
+        let (readiness, route) = (self.clone(), Arc::clone(route));
         Box::pin(async move {
             if matches!(readiness.ready, Ready::Notify | Ready::Healthy) {
-                reported.notified().await;
+                // The sender lives as long as the run.
+                let _ = reported.wait_for(|reported| *reported).await;
             }
             let tries =
                 Tries { readiness: &readiness, route: &route, context: &context, listeners: &listeners };

@@ -1,34 +1,39 @@
-//! The registry of wakeable servers. A server stays the same one while services come, change and go, as long as a
-//! service or one of its sessions needs it.
+//! The registry of wakeable servers and of the workloads that they lead to. A server stays the same one while services
+//! come, change and go, as long as a service or one of its sessions needs it. Servers that name the same workload share
+//! it.
 
-use std::collections::{HashMap, HashSet};
+mod workloads;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use dormouse_activate::ActivatorConfig;
+use dormouse_activate::{ActivatorConfig, WorkloadId};
+use dormouse_config::model::ServiceConfig;
 use dormouse_core::activation::Policy;
 use dormouse_log::Log;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 
-use super::driver::Driver;
+use self::workloads::{WorkloadKey, Workloads};
 use super::group::{Group, Groups};
-use super::settings::ActivationSettings;
+use super::settings::{ActivationSettings, MemberSettings, PortSettings, WorkloadSettings};
 use crate::upstream::wakeable::WakeableServer;
 
-/// All wakeable servers, each with its driver.
+/// All wakeable servers, and their workloads.
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: HashMap<ServerId, RegistryEntry>,
+    /// Servers that lead to another workload since a reload. Sessions still use the former one.
+    former: Vec<RegistryEntry>,
+    workloads: Workloads,
     groups: Groups,
-    drivers: JoinSet<()>,
     /// Notified, for each service, when a waiting slot becomes free.
     capacities: HashMap<String, Arc<Notify>>,
-    /// The removed servers whose drivers have not ended yet, or whose workloads could not be stopped.
-    removed: HashMap<ServerId, RemovedServer>,
     /// Notified when [`Self::woken`] may have changed.
     changed: Arc<Notify>,
     /// The servers that dormouse had started before its own restart, and that no service has claimed yet.
     restored: HashSet<WokenServer>,
+    /// The workloads of these servers.
+    restored_workloads: HashSet<WorkloadId>,
 }
 
 /// A server that dormouse has started, and that keeps running when dormouse ends.
@@ -48,47 +53,42 @@ pub struct WokenServer {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::upstream) struct ServerId {
     /// The name of the service.
-    pub(in crate::upstream) service: String,
+    service: String,
     /// The server's address.
-    pub(in crate::upstream) to: String,
+    to: String,
     /// The number of earlier servers of the service with the same address.
-    pub(in crate::upstream) number: usize,
+    number: usize,
 }
 
 impl ServerId {
+    /// Returns the identity of the server of this number.
+    pub(in crate::upstream) fn of(config: &ServiceConfig, number: usize) -> Option<Self> {
+        let server = config.servers.get(number)?;
+        let before = config.servers.iter().take(number).filter(|other| other.to == server.to);
+        Some(Self { service: config.name.clone(), to: server.to.to_string(), number: before.count() })
+    }
+
+    #[cfg(test)]
+    pub(in crate::upstream) fn new(service: &str, to: &str, number: usize) -> Self {
+        Self { service: service.to_owned(), to: to.to_owned(), number }
+    }
+
     fn woken_by(&self, activator: &ActivatorConfig) -> WokenServer {
         let Self { service, to, number } = self.clone();
         WokenServer { service, to, number, wake: activator.to_string() }
     }
 }
 
-/// A server and its driver.
+/// A server.
 #[derive(Debug)]
 struct RegistryEntry {
     server: Arc<WakeableServer>,
-    settings: watch::Sender<Arc<ActivationSettings>>,
-    /// Makes the driver end.
-    end: Arc<Notify>,
-    /// Closed when the driver has ended.
-    ended: oneshot::Receiver<()>,
+    workload: WorkloadKey,
+    policy: Policy,
+    activation: ActivationSettings,
+    port: PortSettings,
     /// Counts the services and sessions that need the server.
     keep_alive: Arc<()>,
-}
-
-/// A server that is being stopped, because no service has it any more.
-#[derive(Debug)]
-struct RemovedServer {
-    server: Arc<WakeableServer>,
-    activator: ActivatorConfig,
-    /// Closed when the driver has ended.
-    ended: oneshot::Receiver<()>,
-}
-
-impl RemovedServer {
-    fn is_over(&mut self) -> bool {
-        let has_driver = matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        !has_driver && !self.server.is_owned()
-    }
 }
 
 /// Keeps a server in the registry until it is dropped.
@@ -96,51 +96,73 @@ impl RemovedServer {
 pub(in crate::upstream) struct KeepAlive(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
 
 impl Registry {
-    /// Returns the server of this identity. A server that exists gets the new policy and settings. Otherwise a new
-    /// server called `name` is registered and its driver started.
+    /// Prepares for the services of the next configuration. A workload whose servers all name the same other workload
+    /// becomes that one when it is not in use.
+    pub fn expect(&mut self, services: &[ServiceConfig]) {
+        let mut wanted: HashMap<WorkloadKey, Vec<WorkloadId>> = HashMap::new();
+        for service in services {
+            for (number, server) in service.servers.iter().enumerate() {
+                let (Some(id), Some(wake)) = (ServerId::of(service, number), &server.wake) else { continue };
+                if self.restored.contains(&id.woken_by(wake)) {
+                    self.restored_workloads.insert(wake.workload());
+                }
+                if let Some(entry) = self.entries.get(&id) {
+                    wanted.entry(entry.workload).or_default().push(wake.workload());
+                }
+            }
+        }
+        for (key, mut ids) in wanted {
+            let Some(first) = ids.pop() else { continue };
+            if ids.iter().all(|other| *other == first) {
+                self.workloads.replace(key, first);
+            }
+        }
+    }
+
+    /// Returns the server of this identity. A server that exists gets the new settings. Otherwise a new server is
+    /// registered. It leads to the workload that the settings name, which is registered and driven if it is new, too.
     pub(in crate::upstream) fn get_or_start(
         &mut self,
         id: &ServerId,
-        name: &str,
-        policy: Policy,
-        settings: ActivationSettings,
+        settings: MemberSettings,
         log: &Log,
     ) -> (Arc<WakeableServer>, KeepAlive) {
-        if let Some(entry) = self.entries.get(id) {
-            entry.server.set_policy(policy);
-            // The driver applies them when it is not busy.
-            entry.settings.send_replace(Arc::new(settings));
-            return (Arc::clone(&entry.server), KeepAlive(Arc::clone(&entry.keep_alive)));
+        let MemberSettings { name, policy, hold, activation, port } = settings;
+        let workload_id = activation.activator.workload();
+        let known = self.workloads.find(&workload_id);
+        if let Some(entry) = self.entries.get_mut(id).filter(|entry| known == Some(entry.workload)) {
+            (entry.policy, entry.activation, entry.port) = (policy, activation, port);
+            entry.server.set_hold_limits(hold);
+            let (server, key) = (Arc::clone(&entry.server), entry.workload);
+            let keep_alive = KeepAlive(Arc::clone(&entry.keep_alive));
+            self.update(key);
+            return (server, keep_alive);
         }
-        let woken = id.woken_by(&settings.activator);
-        let removed = self.removed.remove(id);
-        // Its workload may run still, if it cannot be stopped.
-        let is_left = removed
-            .as_ref()
-            .is_some_and(|removed| removed.server.is_owned() && removed.activator == settings.activator);
-        let (capacity, changed) = (self.capacity(&id.service), Arc::clone(&self.changed));
-        let server = WakeableServer::new(name.to_owned(), policy, capacity, changed, log.clone());
-        let (settings, received_settings) = watch::channel(Arc::new(settings));
-        let (driver_ended, ended) = oneshot::channel();
-        let end = Arc::new(Notify::new());
-        let driver = Driver {
-            server: Arc::clone(&server),
-            settings: received_settings,
-            log: log.clone(),
-            predecessor: removed.map(|removed| removed.ended),
-            started_by_dormouse: self.restored.remove(&woken) || is_left,
-            ended: driver_ended,
-        };
-        self.drivers.spawn(driver.run(Arc::clone(&end)));
+        if let Some(former) = self.entries.remove(id) {
+            let before = former.workload;
+            self.workloads.leave(before, id);
+            self.former.push(former);
+            self.update(before);
+        }
+        let known = known.and_then(|key| Some((key, self.workloads.join(key, id)?)));
+        let (key, workload) = known.unwrap_or_else(|| {
+            let started_by_dormouse = self.restored_workloads.contains(&workload_id)
+                // A removed workload runs still, if it could not be stopped.
+                || self.workloads.is_left(&workload_id);
+            self.workloads.add(&activation, policy.clone(), started_by_dormouse, id, &self.changed, log)
+        });
+        let server = WakeableServer::new(name, &workload, self.capacity(&id.service), hold);
         let keep_alive = Arc::new(());
         let entry = RegistryEntry {
             server: Arc::clone(&server),
-            settings,
-            end,
-            ended,
+            workload: key,
+            policy,
+            activation,
+            port,
             keep_alive: Arc::clone(&keep_alive),
         };
         self.entries.insert(id.clone(), entry);
+        self.update(key);
         (server, KeepAlive(keep_alive))
     }
 
@@ -154,20 +176,28 @@ impl Registry {
         self.groups.get(name)
     }
 
-    /// Removes the servers that no service and no session needs any more. Their drivers stop them.
+    /// Removes the servers that no service and no session needs any more. The drivers stop workloads without servers.
     pub fn remove_unused(&mut self) {
-        while self.drivers.try_join_next().is_some() {}
-        self.removed.retain(|_, removed| !removed.is_over());
+        self.workloads.forget_ended();
         let is_unused = |entry: &RegistryEntry| Arc::strong_count(&entry.keep_alive) == 1;
         let unused: Vec<ServerId> =
             self.entries.iter().filter(|(_, entry)| is_unused(entry)).map(|(id, _)| id.clone()).collect();
+        let (mut removed, former): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.former).into_iter().partition(is_unused);
+        self.former = former;
         for id in unused {
-            if let Some(RegistryEntry { end, ended, server, settings, .. }) = self.entries.remove(&id) {
-                end.notify_one();
-                let activator = settings.borrow().activator.clone();
-                self.removed.insert(id, RemovedServer { server, activator, ended });
-                self.changed.notify_one();
+            if let Some(entry) = self.entries.remove(&id) {
+                self.workloads.leave(entry.workload, &id);
+                removed.push(entry);
             }
+        }
+        for entry in removed {
+            if entry.server.leave() {
+                self.workloads.remove(entry.workload);
+            } else {
+                self.update(entry.workload);
+            }
+            self.changed.notify_one();
         }
         self.capacities.retain(|_, capacity| Arc::strong_count(capacity) > 1);
         self.groups.remove_unused();
@@ -182,27 +212,24 @@ impl Registry {
     /// Forgets the restored servers that no service has.
     pub fn forget_restored(&mut self) {
         self.restored.clear();
+        self.restored_workloads.clear();
     }
 
     /// Returns the servers that dormouse has started and that keep running when it ends, until their processes are gone.
     pub fn woken(&self) -> Vec<WokenServer> {
-        let owned = self.entries.iter().filter(|(_, entry)| entry.server.is_owned());
-        let activators = owned.map(|(id, entry)| (id, entry.settings.borrow().activator.clone()));
-        let stopping = self.removed.iter().filter(|(_, removed)| removed.server.is_owned());
-        let stopping = stopping.map(|(id, removed)| (id, removed.activator.clone()));
-        let mut woken: Vec<_> = activators
-            .chain(stopping)
-            .filter(|(_, activator)| activator.properties().survives_crash)
-            .map(|(id, activator)| id.woken_by(&activator))
-            .collect();
+        let owned = self.entries.iter().filter(|(_, entry)| entry.server.workload().is_owned());
+        let lasting = owned.filter(|(_, entry)| entry.activation.activator.properties().survives_crash);
+        let mut woken: Vec<_> = lasting.map(|(id, entry)| id.woken_by(&entry.activation.activator)).collect();
+        woken.extend(self.workloads.stopping());
         woken.sort();
+        woken.dedup();
         woken
     }
 
-    /// Returns the names of the servers that dormouse has started and will stop.
-    pub fn owned_names(&self) -> Vec<String> {
-        let owned = self.entries.values().filter(|entry| entry.server.is_owned());
-        owned.map(|entry| entry.server.name().to_owned()).collect()
+    /// Returns the names of the workloads that dormouse has started and will stop, in order.
+    pub fn owned_names(&self) -> BTreeSet<String> {
+        let workloads = self.entries.values().map(|entry| entry.server.workload());
+        workloads.filter(|workload| workload.is_owned()).map(|workload| workload.name()).collect()
     }
 
     /// Waits until [`Self::woken`] may have changed.
@@ -210,12 +237,23 @@ impl Registry {
         self.changed.notified().await;
     }
 
-    /// Stops all servers that dormouse has started. Returns those that could not be stopped.
+    /// Stops all workloads that dormouse has started. Returns the servers of those that could not be stopped.
     pub async fn shut_down(mut self) -> Vec<WokenServer> {
-        for entry in self.entries.values() {
-            entry.end.notify_one();
-        }
-        while self.drivers.join_next().await.is_some() {}
+        self.workloads.shut_down().await;
         self.woken()
+    }
+
+    /// Gives a workload the settings of all of its servers together. The driver applies them when it is not busy.
+    fn update(&self, key: WorkloadKey) {
+        let members: Vec<_> =
+            self.workloads.members(key).iter().filter_map(|id| self.entries.get(id)).collect();
+        let Some((first, others)) = members.split_first() else { return };
+        let (mut policy, mut activation) = (first.policy.clone(), first.activation.clone());
+        for entry in others {
+            policy = policy.combined(&entry.policy);
+            activation = activation.combined(&entry.activation);
+        }
+        let ports = members.iter().map(|entry| (Arc::clone(&entry.server), entry.port.clone())).collect();
+        self.workloads.update(key, policy, WorkloadSettings { activation, ports });
     }
 }

@@ -7,8 +7,8 @@ use dormouse_relay::Stream;
 use tokio::sync::oneshot;
 
 use super::WakeableServer;
-use super::state::LeaseAnswer;
 use crate::client::Peer;
+use crate::upstream::workload::LeaseAnswer;
 
 /// A client's lease on a server that is awake. Dropping it reports the end of the session to the server.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Waiter<'_> {
     /// Records the client's address as the reason why the server was woken.
     pub(in crate::upstream) fn record_client(&self, client: &Stream) {
         if let Some(socket) = client.socket() {
-            self.server.counters.set_client(Peer::of(socket).phrase());
+            self.server.workload.set_waking_client(self.server.port, &Peer::of(socket).phrase());
         }
     }
 
@@ -64,17 +64,9 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.answer.close();
-        let id = self.id;
         // A lease that was granted after the last poll is given back.
         let granted = matches!(self.answer.try_recv(), Ok(Ok(_)));
-        self.server.step(|state, now, out| {
-            if granted {
-                state.machine.release(now, true, out);
-            } else if state.waiters.remove(&id).is_some() {
-                self.server.counters.failed_holds.inc();
-                state.machine.cancel(id);
-            }
-        });
+        self.server.workload.withdraw(self.server.port, self.id, granted);
     }
 }
 
@@ -87,14 +79,14 @@ impl Lease {
     /// Marks the session as idle: it no longer counts as use of the server.
     pub fn mark_idle(&mut self) {
         if std::mem::replace(&mut self.active, false) {
-            self.server.step(|state, now, out| state.machine.session_idle(now, out));
+            self.server.workload.session_idle();
         }
     }
 
     /// Marks the session as active: it moves bytes again.
     pub fn mark_active(&mut self) {
         if !std::mem::replace(&mut self.active, true) {
-            self.server.step(|state, now, out| state.machine.session_active(now, out));
+            self.server.workload.session_active(self.server.port);
         }
     }
 
@@ -110,19 +102,12 @@ impl Lease {
 
     /// Waits until the run of this lease has ended. Returns at once if it already has.
     pub(in crate::upstream) async fn lost(&self) {
-        // The sender lives as long as the server.
-        let _ = self.server.run.subscribe().wait_for(|run| *run != self.run).await;
+        self.server.workload.run_ended(self.run).await;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Self { active, served, .. } = *self;
-        self.server.step(|state, now, out| {
-            if served {
-                state.machine.mark_served(now, out);
-            }
-            state.machine.release(now, active, out);
-        });
+        self.server.workload.release(self.server.port, self.active, self.served);
     }
 }

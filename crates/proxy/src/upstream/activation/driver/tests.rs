@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use dormouse_activate::ActivatorConfig;
 use dormouse_activate::command::Commands;
+use dormouse_activate::{ActivatorConfig, ListenerRule};
 use dormouse_config::model::Ready;
 use dormouse_core::activation::{Policy, State};
 use dormouse_core::address::Target;
@@ -16,7 +16,9 @@ use crate::connect::Route;
 use crate::upstream::activation::Readiness;
 use crate::upstream::activation::group::{Group, Groups};
 use crate::upstream::activation::registry::{Registry, ServerId};
-use crate::upstream::wakeable::{Lease, LeaseReply};
+use crate::upstream::activation::settings::{ActivationSettings, MemberSettings, PortSettings};
+use crate::upstream::wakeable::{Lease, LeaseReply, WakeableServer};
+use crate::upstream::workload::HoldLimits;
 
 /// Far longer than any step here takes on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -33,23 +35,36 @@ async fn lease(server: &Arc<WakeableServer>) -> Lease {
     }
 }
 
-fn settings(directory: &Path, stop: &str, group: &Arc<Group>) -> ActivationSettings {
+fn settings(
+    server: &Arc<WakeableServer>,
+    directory: &Path,
+    stop: &str,
+    group: &Arc<Group>,
+) -> WorkloadSettings {
+    let (activation, port) = one_port(directory, stop, group);
+    WorkloadSettings { activation, ports: vec![(Arc::clone(server), port)] }
+}
+
+fn one_port(directory: &Path, stop: &str, group: &Arc<Group>) -> (ActivationSettings, PortSettings) {
     let shell = |script: &str| {
         let script = format!("cd {} && {script}", directory.display());
         vec!["/bin/sh".into(), "-c".into(), script.into()]
     };
     let (start, stop) = (shell("true"), Some(shell(stop)));
     let to = Target::parse(directory.join("socket").as_os_str()).unwrap();
-    ActivationSettings {
+    let activation = ActivationSettings {
         activator: ActivatorConfig::Command(Commands { start, stop, freeze: None, thaw: None, status: None }),
+        stop_timeout: SOON,
+        keep_warm: Vec::new(),
+        group: Some(Arc::clone(group)),
+    };
+    let port = PortSettings {
         route: Arc::new(Route::new(&to, None).unwrap()),
         listener: ListenerRule::Any,
         spelling: dormouse_config::spelling::Spelling::Keys,
         readiness: Readiness { ready: Ready::Connect, settle: Duration::ZERO },
-        stop_timeout: SOON,
-        keep_warm: Vec::new(),
-        group: Some(Arc::clone(group)),
-    }
+    };
+    (activation, port)
 }
 
 #[tokio::test]
@@ -68,15 +83,18 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
         ..Policy::default()
     };
     let log = Log::new(Some(Level::Err));
-    let server = WakeableServer::new("web".to_owned(), policy, Arc::default(), Arc::default(), log.clone());
+    let workload = Workload::new(policy, Arc::default(), log.clone());
+    let hold = HoldLimits { timeout: SOON, max: 8 };
+    let server = WakeableServer::new("web".to_owned(), &workload, Arc::default(), hold);
     let group = Groups::default().get("gpu");
-    let (_settings, received) = watch::channel(Arc::new(settings(&directory, "read go <gate", &group)));
+    let (_settings, received) =
+        watch::channel(Arc::new(settings(&server, &directory, "read go <gate", &group)));
     let (ended, _ended) = oneshot::channel();
     let driver = Driver {
-        server: Arc::clone(&server),
+        workload,
         settings: received,
         log,
-        predecessor: None,
+        predecessors: Vec::new(),
         started_by_dormouse: false,
         ended,
     };
@@ -91,7 +109,7 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
     };
     soon(given_up).await;
     // Its processes exist still.
-    assert!(server.is_owned());
+    assert!(server.workload().is_owned());
     // The next client waits while the stop goes on.
     let LeaseReply::Held(mut waiter) = server.request_lease(true) else { panic!("not held") };
     gate.write_all(b"go\n").unwrap();
@@ -102,7 +120,7 @@ async fn a_start_after_a_stop_that_was_given_up_keeps_the_slot_of_its_group() {
     gate.write_all(b"go\n").unwrap();
     end.notify_one();
     soon(task).await.unwrap();
-    assert!(!server.is_owned());
+    assert!(!server.workload().is_owned());
     fs::remove_dir_all(directory).unwrap();
 }
 
@@ -116,10 +134,13 @@ async fn a_removed_server_is_saved_until_its_stop_has_ended() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &gate, rustix::fs::Mode::RWXU).unwrap();
     let mut gate = fs::File::options().read(true).write(true).open(gate).unwrap();
     let (mut registry, log) = (Registry::default(), Log::new(Some(Level::Err)));
-    let id = ServerId { service: "web".to_owned(), to: "/a".to_owned(), number: 0 };
+    let id = ServerId::new("web", "/a", 0);
     let group = registry.group("gpu");
-    let settings = settings(&directory, "read go <gate", &group);
-    let (server, keep_alive) = registry.get_or_start(&id, "web", Policy::default(), settings, &log);
+    let (activation, port) = one_port(&directory, "read go <gate", &group);
+    let hold = HoldLimits { timeout: SOON, max: 8 };
+    let policy = Policy::default();
+    let settings = MemberSettings { name: "web".to_owned(), policy, hold, activation, port };
+    let (server, keep_alive) = registry.get_or_start(&id, settings, &log);
     drop(lease(&server).await);
     let woken = registry.woken();
     assert_eq!(woken.len(), 1);
