@@ -35,6 +35,6 @@ mod tests {
         let allow = |spelling: Spelling| spelling.write("wake.foreign_listener", "\"allow\"");
         assert_eq!(allow(Spelling::Keys), "wake.foreign_listener = \"allow\"");
         assert_eq!(allow(Spelling::Flags), "--foreign-listener=allow");
-        assert_eq!(Spelling::Flags.call("wake.directory"), "wake.directory", "there is no flag");
+        assert_eq!(Spelling::Flags.call("wake.environment"), "wake.environment", "there is no flag");
     }
 }

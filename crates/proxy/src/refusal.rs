@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dormouse_core::activation::LeaseRefusal;
 
-use crate::connect::ConnectError;
 use crate::proxy_protocol::{HeaderError, ReadHeaderError};
+use dormouse_connect::ConnectError;
 
 /// Why a session gets no server.
 #[derive(Debug)]

@@ -108,7 +108,8 @@ fn confined_program(machine: &Machine) -> Result<()> {
     stage.start()?;
     for _ in 0..2 {
         ask(8080)?;
-        let pid = succeed(Command::new("pgrep").args(["-u", user, "-x", "busybox"]))
+        // The oldest: the server has a process for each client.
+        let pid = succeed(Command::new("pgrep").args(["-o", "-u", user, "-x", "busybox"]))
             .map_err(|failure| with_log(&failure))?;
         let seen = succeed(Command::new("ls").arg("-A").arg(format!("/proc/{}/root/tmp", pid.trim())))?;
         ensure(seen.is_empty(), || format!("the program sees {seen}"))?;

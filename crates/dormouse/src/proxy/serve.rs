@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use dormouse_config::proxy_protocol::SendProxy;
 use dormouse_config::spelling::Spelling;
+use dormouse_connect::{Route, options};
 use dormouse_core::timespan::TimeSpan;
 use dormouse_log::{Level, Log};
 use dormouse_proxy::admission::{Admission, FdLimits, FdReservation, raise_fd_limit};
 use dormouse_proxy::client::Client;
-use dormouse_proxy::connect::{Route, options};
 use dormouse_proxy::listener;
 use dormouse_proxy::server::{
     ListenerFailed, ListeningService, OpenSessions, READY, ServeOptions, Signals, drain, end_sessions,

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use dormouse_config::model::{Config, Listen, ServerConfig, ServiceConfig};
+use dormouse_connect::message_credentials;
 use dormouse_log::Level;
 use dormouse_proxy::admission::Admission;
-use dormouse_proxy::connect::message_credentials;
 use dormouse_proxy::proxy_protocol::AcceptProxy;
 use dormouse_proxy::session::ServiceContext;
 use dormouse_proxy::stats::Stats;

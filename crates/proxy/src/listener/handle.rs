@@ -12,7 +12,7 @@ use dormouse_core::address::ListenAddress;
 use rustix::net::{AddressFamily, SocketAddrUnix, getsockname, sockopt};
 
 use super::socket_file::{SocketFile, file_remedy};
-use crate::connect::{self, Endpoint};
+use dormouse_connect::{self, Endpoint};
 
 /// A duplicate of a listener's socket for the accept task.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Listener {
     pub(super) fn new(socket: OwnedFd, name: String) -> Self {
         let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
         // Accepted sockets inherit the options, which only improve performance.
-        let _ = connect::options::prepare(&socket, family);
+        let _ = dormouse_connect::options::prepare(&socket, family);
         Self { socket, name, family, file: None }
     }
 

@@ -20,7 +20,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
 use super::handle::Listener;
 use super::socket::socket;
 use super::socket_file::{SocketFile, StepError, identity_of, is_socket, set_permissions_of};
-use crate::connect::Endpoint;
+use dormouse_connect::Endpoint;
 
 /// The name of a socket in its private directory.
 const PRIVATE_NAME: &str = "s";

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use crate::admission::{Admission, Decision};
 use crate::client::{Client, Peer};
-use crate::connect::options;
 use crate::listener::AcceptSocket;
 use crate::session::{self, ServiceContext};
+use dormouse_connect::options;
 
 /// The number of clients after which the loop yields to other tasks.
 const BATCH: usize = 64;

@@ -14,8 +14,8 @@ use super::guard::ServerGuard;
 use super::rules::ClientRules;
 use super::select::{ConnectionSlot, Pool, RetryEvent, RetryRules, SlotReply};
 use super::server::{AttemptError, Server};
-use crate::connect::ConnectError;
 use crate::refusal::Refusal;
+use dormouse_connect::ConnectError;
 
 /// Connects a client to one of several servers.
 ///

@@ -22,7 +22,7 @@ use super::service::{Service, evict_by_admin};
 use super::tasks::{BackgroundTasks, Lifetime};
 use super::wakeable::WakeableServer;
 use super::workload::HoldLimits;
-use crate::connect::Route;
+use dormouse_connect::Route;
 
 /// The time beyond its stop timeout after which a stop that the activator has not reported counts as failed.
 const STOP_GRACE: Duration = Duration::from_secs(20);

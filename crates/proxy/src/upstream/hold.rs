@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use crate::admission::{FdPressure, Permit};
-use crate::connect::retry_pace::RetryPace;
-use crate::connect::{ConnectAs, ConnectError, OnRefused, PERMISSION_GRACE, Route};
 use crate::refusal::Refusal;
+use dormouse_connect::retry_pace::RetryPace;
+use dormouse_connect::{ConnectAs, ConnectError, OnRefused, PERMISSION_GRACE, Route};
 
 /// The route to a server, and the clients that are held until the server takes connections.
 #[derive(Debug)]

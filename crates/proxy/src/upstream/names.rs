@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::select::Pool;
-use crate::connect::Route;
+use dormouse_connect::Route;
 
 /// A name, and the slots of its servers in the pool.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use super::admin::AdminCell;
 use super::deadline::Deadline;
 use super::hold::HeldRoute;
 use super::wakeable::{Lease, LeaseReply, NotTheServer, WakeableServer};
-use crate::connect::Route;
 use crate::refusal::Refusal;
+use dormouse_connect::Route;
 
 /// The number of a client's connections that may lead to strangers. A server may have several addresses.
 const MOST_STRANGERS: usize = 8;

@@ -17,8 +17,8 @@ use super::server::Server;
 use super::tasks::BackgroundTasks;
 use super::wakeable::WakeableServer;
 use super::{UpstreamConn, UpstreamRequest};
-use crate::connect::Route;
 use crate::refusal::Refusal;
+use dormouse_connect::Route;
 
 /// A service: its servers, and the rules by which clients get to them.
 #[derive(Debug)]

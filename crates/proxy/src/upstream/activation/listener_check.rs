@@ -28,8 +28,8 @@ use self::peer::{Peer, peer_of};
 use self::refused::RefusedSocket;
 use self::report::Report;
 use self::suspects::{Suspects, Usable};
-use crate::connect::{ConnectError, Endpoint, Route};
 use crate::upstream::wakeable::{ConnectionCheck, JudgedPeers, NotTheServer, WakeableServer};
+use dormouse_connect::{ConnectError, Endpoint, Route};
 
 /// The time that the addresses of a name may take. The connection has just used them.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::listener_check::{Judged, ListenerCheck};
-use crate::connect::retry_pace::RetryPace;
-use crate::connect::{Endpoint, OnRefused, Route};
 use crate::upstream::exchange::exchange;
+use dormouse_connect::retry_pace::RetryPace;
+use dormouse_connect::{Endpoint, OnRefused, Route};
 
 /// How to find out that a server is ready.
 #[derive(Debug, Clone)]

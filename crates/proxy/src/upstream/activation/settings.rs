@@ -10,9 +10,9 @@ use dormouse_core::schedule::WeeklyWindow;
 
 use super::group::Group;
 use super::readiness::Readiness;
-use crate::connect::Route;
 use crate::upstream::wakeable::WakeableServer;
 use crate::upstream::workload::HoldLimits;
+use dormouse_connect::Route;
 
 /// What the configuration says about one wakeable server.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::admission::{Admission, Decision, FdLimits};
-use crate::connect::{AddressFailed, Endpoint, Route};
 use crate::upstream::{Service, UpstreamRequest};
 use dormouse_config::limit::{AtLimit, Cap};
+use dormouse_connect::{AddressFailed, Endpoint, Route};
 use dormouse_core::address::Target;
 use dormouse_core::timespan::TimeSpan;
 use dormouse_relay::{Pipes, StreamKind};

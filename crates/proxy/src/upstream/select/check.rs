@@ -12,10 +12,10 @@ use dormouse_sys::event_loop::sleep_until;
 use tokio::time::{sleep, timeout};
 
 use super::Pool;
-use crate::connect::path_watch::PathWatch;
-use crate::connect::{OnRefused, Route};
 use crate::upstream::exchange::exchange;
 use crate::upstream::wakeable::{NotTheServer, WakeableServer};
+use dormouse_connect::path_watch::PathWatch;
+use dormouse_connect::{OnRefused, Route};
 
 /// What the task needs to check one server.
 pub(in crate::upstream) struct HealthChecker {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_relay::Stream;
 
-use crate::connect::Endpoint;
+use dormouse_connect::Endpoint;
 
 /// The largest number of addresses to keep. A name may have any number of addresses, one after another.
 const MOST_PEERS: usize = 64;

@@ -12,9 +12,9 @@ use dormouse_relay::Stream;
 use tokio::sync::Notify;
 
 use super::workload::{self, HoldLimits, Member, Sharer, Workload};
-use crate::connect::Endpoint;
 use crate::stats::wake::{WakeCounters, Woken, WokenBy};
 pub(super) use connection_check::{ConnectionCheck, JudgedPeers, NotTheServer};
+use dormouse_connect::Endpoint;
 pub use lease::Lease;
 pub(super) use lease::Waiter;
 

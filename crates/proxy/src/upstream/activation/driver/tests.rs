@@ -12,13 +12,13 @@ use dormouse_core::activation::{Policy, State};
 use dormouse_core::address::Target;
 
 use super::*;
-use crate::connect::Route;
 use crate::upstream::activation::Readiness;
 use crate::upstream::activation::group::{Group, Groups};
 use crate::upstream::activation::registry::{Registry, ServerId};
 use crate::upstream::activation::settings::{ActivationSettings, MemberSettings, PortSettings};
 use crate::upstream::wakeable::{Lease, LeaseReply, WakeableServer};
 use crate::upstream::workload::HoldLimits;
+use dormouse_connect::Route;
 
 /// Far longer than any step here takes on a busy machine.
 const SOON: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use dormouse_activate::{LogFn, LogLine};
 use dormouse_config::spelling::Spelling;
 
-use crate::connect::ConnectError;
 use crate::upstream::wakeable::WakeableServer;
+use dormouse_connect::ConnectError;
 
 /// The shortest time between two lines about strangers. A stranger may take any number of sockets, one after another.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,6 +1,9 @@
 //! Connecting to a target: its addresses, tried in the resolver's order with a delay between them, the socket options, and
 //! the credentials that a UNIX server sees.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod as_client;
 mod choice;
 mod dial;
