@@ -6,16 +6,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use dormouse_core::proxy_protocol::{Addresses, Tlv};
-use dormouse_relay::StreamKind;
+use dormouse_relay::{StreamKind, socket_fd};
+use dormouse_sys::socket_fd::SocketFd;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 
 /// A client's socket, connected and non-blocking.
 #[derive(Debug)]
 pub struct Client {
     /// The socket.
-    pub socket: OwnedFd,
+    pub socket: SocketFd,
     /// The kind of the socket.
     pub kind: StreamKind,
+}
+
+impl Client {
+    /// Takes the socket of a client.
+    pub fn new(socket: OwnedFd, kind: StreamKind) -> Self {
+        Self { socket: socket_fd(socket, kind), kind }
+    }
 }
 
 /// The addresses of an accepted connection.
