@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use dormouse_core::proxy_protocol::{Addresses, Tlv};
-use dormouse_relay::{StreamKind, socket_fd};
+use dormouse_relay::{StreamKind, kind_of, socket_fd};
 use dormouse_sys::socket_fd::SocketFd;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 
@@ -15,14 +15,17 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 pub struct Client {
     /// The socket.
     pub socket: SocketFd,
-    /// The kind of the socket.
-    pub kind: StreamKind,
 }
 
 impl Client {
     /// Takes the socket of a client.
     pub fn new(socket: OwnedFd, kind: StreamKind) -> Self {
-        Self { socket: socket_fd(socket, kind), kind }
+        Self { socket: socket_fd(socket, kind) }
+    }
+
+    /// Returns the kind of the socket.
+    pub fn kind(&self) -> StreamKind {
+        kind_of(&self.socket)
     }
 }
 

@@ -8,10 +8,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::fd_passing::{Received, SpliceGuard};
+use crate::fd_passing::Received;
 use crate::message_credentials::MessageCredentials;
 use crate::passed_fds::{self, PassedFds};
-use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
+use crate::pipe_lease::PipeLease;
+use crate::pipes::{PIPE_SIZE, Pipes};
 use crate::report::SocketError;
 use crate::stream::Stream;
 use crate::transfer::{read, read_message, splice_in, splice_out, write, write_message};
@@ -55,14 +56,6 @@ enum Flow {
     Splice { small_splices: u8, lease: Option<PipeLease> },
     /// Through the copy buffer, because one of the two sockets cannot be spliced.
     CopyOnly,
-}
-
-/// A pipe for the bytes in flight.
-#[derive(Debug)]
-struct PipeLease {
-    pipe: Pipe,
-    /// Present between UNIX sockets, so that a splice loses no descriptor.
-    guard: Option<SpliceGuard>,
 }
 
 /// The rest of a read.
@@ -250,16 +243,14 @@ impl Direction {
             self.flow = Flow::CopyOnly;
         }
         if let Flow::Splice { small_splices, lease } = &mut self.flow {
-            if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, self.carries_fds, source, pipes) {
+            if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, source, pipes) {
                 self.flow = Flow::Copy { full_reads: 0 };
             }
         }
         if let Flow::Splice { lease: Some(lease), .. } = &mut self.flow {
-            let spliceable = |guard: &SpliceGuard| guard.spliceable_bytes(source.socket()?);
-            let limit = lease.guard.as_ref().map_or(Some(PIPE_SIZE), spliceable);
             // Bytes that may carry descriptors are copied together with them.
-            if let Some(limit) = limit.filter(|limit| *limit > 0) {
-                return self.fill_pipe(source, limit.min(PIPE_SIZE));
+            if let Some(limit) = lease.spliceable_bytes(source).filter(|limit| *limit > 0) {
+                return self.fill_pipe(source, limit);
             }
         }
         let (received, full) = self.copy(source, sink)?;
@@ -335,17 +326,10 @@ impl Direction {
     }
 }
 
-/// Leases a pipe if there is none, with a guard where descriptors may travel. Returns whether there is a pipe now.
-fn ensure_lease(
-    lease: &mut Option<PipeLease>,
-    carries_fds: bool,
-    source: &Stream,
-    pipes: &Arc<Pipes>,
-) -> bool {
+/// Leases a pipe if there is none. Returns whether there is one now.
+fn ensure_lease(lease: &mut Option<PipeLease>, source: &mut Stream, pipes: &Arc<Pipes>) -> bool {
     if lease.is_none() {
-        let guard =
-            if carries_fds { source.socket().and_then(SpliceGuard::new).map(Some) } else { Some(None) };
-        *lease = guard.and_then(|guard| Some(PipeLease { pipe: pipes.lease()?, guard }));
+        *lease = PipeLease::new(source, pipes);
     }
     lease.is_some()
 }

@@ -1,8 +1,8 @@
 //! What travels with the bytes between UNIX sockets: descriptors and credentials (`SCM_RIGHTS`, `SCM_CREDENTIALS`, unix(7)).
 //!
 //! A read with room for control messages receives them. Without room the kernel closes descriptors within the read, which may
-//! wait (see `dormouse_sys::closer`), so each read of a UNIX socket has room. A splice closes them, too, so a bulk flow between
-//! UNIX sockets is spliced only as far as the queue is known to hold none.
+//! wait (see `dormouse_sys::closer`), so each read of a UNIX socket has room. A splice closes them, too, so a bulk flow from a
+//! UNIX socket is spliced only as far as the queue is known to hold none.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -120,6 +120,11 @@ impl SpliceGuard {
         let queue = QueuedFds::of(source)?;
         queue.count()?;
         Some(Self(queue))
+    }
+
+    /// Returns whether the queue holds no descriptors now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.count() == Some(0)
     }
 
     /// Returns how many bytes may be spliced, or `None` if some of them may carry descriptors.

@@ -66,9 +66,10 @@ fn open() -> usize {
     HELD.load(Ordering::Relaxed).saturating_add(closer::waiting())
 }
 
-/// Returns whether `more` descriptors can be received.
+/// Returns whether `more` descriptors can be received. There is always room for none, also beyond the limit: sockets that
+/// wait to be closed count, too.
 pub(crate) fn has_room_for(more: usize) -> bool {
-    open().saturating_add(more) <= LIMIT.load(Ordering::Relaxed)
+    more == 0 || open().saturating_add(more) <= LIMIT.load(Ordering::Relaxed)
 }
 
 /// Returns whether any message can be received, whatever comes with it.

@@ -44,8 +44,8 @@ pub struct Relay {
 impl Relay {
     /// Joins a client and a server. `prefix` is sent to the server before the client's bytes.
     pub fn new(
-        downstream: Stream,
-        upstream: Stream,
+        mut downstream: Stream,
+        mut upstream: Stream,
         prefix: Vec<u8>,
         limits: Arc<Limits>,
         pipes: Arc<Pipes>,

@@ -31,6 +31,7 @@ pub struct Stream {
     pub(crate) kind: StreamKind,
     /// The credentials that the peer gets with the bytes.
     pub(crate) message_credentials: MessageCredentials,
+    pub(crate) incoming_fds: IncomingFds,
     ack_mode: AckMode,
     /// The family whose standard options the socket has, if a later session may reuse the socket.
     reusable: Option<AddressFamily>,
@@ -49,6 +50,26 @@ pub enum StreamKind {
     Unix,
     /// A socket of another family: bytes only.
     Other,
+}
+
+/// Whether descriptors come with the bytes of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IncomingFds {
+    /// None can come, and none wait.
+    None,
+    /// The kernel lets no further ones come. Some may wait.
+    Refused,
+    /// They may come at any time.
+    Possible,
+}
+
+impl IncomingFds {
+    fn of(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::Unix => Self::Possible,
+            StreamKind::Other => Self::None,
+        }
+    }
 }
 
 /// When the kernel acknowledges received segments.
@@ -83,20 +104,22 @@ impl Stream {
     /// # Errors
     /// When the event loop cannot register the socket (a limit of the system).
     pub fn new(socket: OwnedFd, kind: StreamKind, readable: bool) -> io::Result<Self> {
-        Self::of(socket_fd(socket, kind), kind, readable)
+        Self::of(socket_fd(socket, kind), readable)
     }
 
     /// The same for a socket from [`socket_fd`].
     ///
     /// # Errors
     /// When the event loop cannot register the socket (a limit of the system).
-    pub fn of(socket: SocketFd, kind: StreamKind, readable: bool) -> io::Result<Self> {
+    pub fn of(socket: SocketFd, readable: bool) -> io::Result<Self> {
+        let kind = kind_of(&socket);
         let fd = register(socket, Self::READ)?;
         Ok(Self {
             fd: Some(fd),
             registration: Registration::Read,
             kind,
             message_credentials: MessageCredentials::Own,
+            incoming_fds: IncomingFds::of(kind),
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable,
@@ -113,6 +136,7 @@ impl Stream {
             registration: Registration::ReadWrite,
             kind,
             message_credentials: MessageCredentials::Own,
+            incoming_fds: IncomingFds::of(kind),
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable: false,
@@ -168,9 +192,11 @@ impl Stream {
 
     /// Makes the kernel refuse descriptors, which cannot be passed on. Older kernels cannot: there they are received and
     /// given up.
-    pub(crate) fn refuse_fds(&self) {
+    pub(crate) fn refuse_fds(&mut self) {
         if let (StreamKind::Unix, Some(socket)) = (self.kind, self.socket()) {
-            let _ = pass_rights(socket, false);
+            if pass_rights(socket, false).is_ok() {
+                self.incoming_fds = IncomingFds::Refused;
+            }
         }
     }
 
@@ -295,6 +321,11 @@ impl Stream {
             reset_on_close(socket);
         }
     }
+}
+
+/// Returns the kind of a socket from [`socket_fd`].
+pub fn kind_of(socket: &SocketFd) -> StreamKind {
+    if socket.close_by() == CloseBy::Unread { StreamKind::Unix } else { StreamKind::Other }
 }
 
 /// Returns a connected socket that is closed without a wait (`dormouse_sys::closer`).

@@ -35,6 +35,11 @@ impl SocketFd {
         Self { fd: ManuallyDrop::new(fd), close_by }
     }
 
+    /// Returns how the socket is closed.
+    pub fn close_by(&self) -> CloseBy {
+        self.close_by
+    }
+
     /// Declares that nothing can arrive any more and all has been read: the peer has ended its stream.
     pub fn set_input_ended(&mut self) {
         self.close_by = CloseBy::ThisThread;

@@ -40,12 +40,12 @@ impl AcceptProxy {
     /// # Errors
     /// When no valid header arrives in time.
     pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
-        if !must_send_header(&self.from, peer, client.kind) {
+        if !must_send_header(&self.from, peer, client.kind()) {
             return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
         let stream = client.socket.as_fd().try_clone_to_owned();
-        let stream = stream.and_then(|socket| Stream::new(socket, client.kind, false));
+        let stream = stream.and_then(|socket| Stream::new(socket, client.kind(), false));
         let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?.as_duplicate();
         let problem = match timeout(self.timeout, stream.take_prefix(MAX_HEADER, try_decode)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::admission::{Admission, Decision};
 use crate::client::{Client, Peer};
@@ -27,6 +27,9 @@ use crate::session::{self, ServiceContext};
 const BATCH: usize = 64;
 /// The pause after a system limit, which another process may lift without notice.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The time between two looks at whether descriptors are closed.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Accepts clients and starts their sessions, for as long as the socket listens.
 ///
@@ -64,8 +67,7 @@ pub async fn accept_all(
                 continue;
             }
             if kind == StreamKind::Unix && !refuses_fds && closer::is_full() {
-                report_full_closer(&context.stats.log);
-                let _ = timeout(PAUSE, admission.session_ended()).await;
+                await_closer(&context.stats.log).await;
                 continue;
             }
             match accept(&socket, &context) {
@@ -125,16 +127,24 @@ fn accept(socket: &AsyncFd<SocketFd>, context: &ServiceContext) -> Accepted {
     }
 }
 
-/// Reports that clients of UNIX sockets wait, because each could bring more descriptors that cannot be closed.
-fn report_full_closer(log: &Log) {
+/// Waits until descriptors that clients passed are closed, because each further client could bring more of them. Reports it
+/// after [`PAUSE`].
+async fn await_closer(log: &Log) {
+    let closed = async {
+        while closer::is_full() {
+            sleep(CLOSE_INTERVAL).await;
+        }
+    };
+    if timeout(PAUSE, closed).await.is_ok() {
+        return;
+    }
     log.recurring(
         Recurring::AcceptPaused,
         Level::Warning,
         format_args!(
             "Cannot accept clients: {} descriptors that clients passed wait to be closed, for example sockets that \
-             linger; retrying in {} ms. Linux 6.16 refuses descriptors where no server gets them.",
+             linger. Linux 6.16 refuses descriptors where no server gets them.",
             closer::waiting(),
-            PAUSE.as_millis()
         ),
     );
 }
