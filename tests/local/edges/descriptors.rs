@@ -29,7 +29,7 @@ const MAX_FDS: usize = 253;
 /// A socket whose close waits for its peer, which reads nothing.
 struct Lingering {
     socket: OwnedFd,
-    _peer: TcpStream,
+    peer: TcpStream,
 }
 
 impl Lingering {
@@ -38,7 +38,7 @@ impl Lingering {
         let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         set_socket_linger(&socket, Some(LINGER)).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let _peer = listener.accept().unwrap().0;
+        let peer = listener.accept().unwrap().0;
         let chunk = vec![0; 1 << 16];
         loop {
             match socket.write(&chunk) {
@@ -47,13 +47,13 @@ impl Lingering {
                 Err(error) => panic!("{error}"),
             }
         }
-        Self { socket: socket.into(), _peer }
+        Self { socket: socket.into(), peer }
     }
 
     /// Sends the socket to the peer of `to`, and gives it up. Returns whether the kernel takes it: it refuses descriptors
     /// where dormouse does not expect them (Linux 6.16).
     fn send(self, to: &UnixStream) -> (bool, TcpStream) {
-        let Self { socket, _peer } = self;
+        let Self { socket, peer } = self;
         let sent = send_descriptors(to, b"x", &socket, 1);
         if sent.is_err() {
             // This thread must not wait for it either.
@@ -63,7 +63,7 @@ impl Lingering {
             Ok(count) => assert_eq!(count, 1),
             Err(error) => assert_eq!(error, Errno::PERM),
         }
-        (sent.is_ok(), _peer)
+        (sent.is_ok(), peer)
     }
 }
 
@@ -207,7 +207,7 @@ fn a_descriptor_over_a_socket_of_dormouse_proxy_delays_no_session() {
 
 #[test]
 fn a_descriptor_of_a_refused_client_delays_no_session() {
-    let scene = Scene::new("", "to = \"DIR/nobody\"\nhold.timeout = \"300ms\"").unwrap();
+    let scene = Scene::new("", "to = \"DIR/nobody\"\nhold.timeout = \"1s\"").unwrap();
     let client = Stream::connect(&Address::Unix(scene.dir.join("front")), SOON).unwrap();
     let (sent, _peer) = Lingering::new().send(&client.socket().try_clone().unwrap().into());
     assert!(sent, "the server could get descriptors");
@@ -222,7 +222,7 @@ fn descriptors_that_the_server_leaves_delay_no_session() {
     let server = DeafServer::start(&dir.join("server"));
     let scene = Scene::new("", &format!("to = \"{}\"", dir.join("server").display())).unwrap();
     let client = scene.client();
-    let Lingering { socket, _peer } = Lingering::new();
+    let Lingering { socket, peer: _peer } = Lingering::new();
     fill(&client, &socket, 1);
     drop(socket);
     let client = Stream::from_socket(client.into()).unwrap();
@@ -262,6 +262,39 @@ fn descriptors_of_waiting_clients_do_not_delay_the_stop() {
     assert!(sent, "the server could get descriptors");
     scene.dormouse.signal(Signal::TERM).unwrap();
     assert!(scene.dormouse.wait(SOON).unwrap().success());
+}
+
+/// All threads of dormouse that close descriptors wait, and clients bring more than it takes.
+#[test]
+fn descriptors_that_are_never_closed_keep_out_only_clients_that_bring_them() {
+    const THREADS: usize = 8;
+    const FULL: usize = 256;
+
+    let scene = Scene::new("", "to = \"DIR/nobody\"\nhold.timeout = \"1s\"\nmaxconn = 64").unwrap();
+    let before = scene.dormouse.descriptors().unwrap().len();
+    let refused = || Stream::connect(&Address::Unix(scene.dir.join("front")), SOON).unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..THREADS {
+        let (lingering, client) = (Lingering::new(), refused());
+        let (sent, peer) = lingering.send(&client.socket().try_clone().unwrap().into());
+        peers.push((peer, client));
+        assert!(sent, "the server could get descriptors");
+    }
+    let clients: Vec<Stream> = (0..FULL * 3 / 2).map(|_| refused()).collect();
+    for client in &clients {
+        // Some wait in the backlog.
+        let _ = client.send_nonblocking(b"unread");
+    }
+    scene.dormouse.wait_for_log(messages::CLOSER_IS_FULL).unwrap();
+    let open = scene.dormouse.descriptors().unwrap().len();
+    assert!(open < before + FULL * 3 / 2, "{open} descriptors are open, {before} before");
+    scene.expect_service();
+    // The closes end with the peers. Then every client has its turn.
+    drop(peers);
+    for client in clients {
+        client.ended_within(SOON).unwrap().expect("a client still waits");
+    }
+    scene.expect_service();
 }
 
 /// The descriptors of a process that refer to this file.
