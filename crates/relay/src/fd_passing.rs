@@ -4,12 +4,12 @@
 //! wait (see `dormouse_sys::closer`), so each read of a UNIX socket has room. A splice closes them, too, so a bulk flow from a
 //! UNIX socket is spliced only as far as the queue is known to hold none.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::message::{self, receive, send};
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, ioctl_fionread, pread};
+use dormouse_sys::queued_fds::QueuedFds;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, recv};
 
 use crate::passed_fds::{self, PassedFds};
@@ -88,25 +88,6 @@ pub(crate) fn send_message(
             send(sink, bytes, fds, Some(Credentials { uid, gid, pid: None }))
         }
         (done, _) => done,
-    }
-}
-
-/// The kernel's fdinfo of a UNIX socket, which counts the descriptors in its queue.
-#[derive(Debug)]
-struct QueuedFds(OwnedFd);
-
-impl QueuedFds {
-    fn of(socket: BorrowedFd<'_>) -> Option<Self> {
-        let path = format!("/proc/self/fdinfo/{}", socket.as_raw_fd());
-        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok().map(Self)
-    }
-
-    /// Returns `None` if the kernel does not report the number (before 5.5).
-    fn count(&self) -> Option<u32> {
-        let mut text = [0; 512];
-        let length = pread(&self.0, &mut text, 0).ok()?;
-        let text = std::str::from_utf8(text.get(..length)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("scm_fds:"))?.trim().parse().ok()
     }
 }
 

@@ -26,6 +26,7 @@ pub mod namespaces;
 pub mod notify;
 pub mod pass_rights;
 pub mod pidfd;
+pub mod queued_fds;
 pub mod regular_file;
 pub mod resolve;
 pub mod seccomp;

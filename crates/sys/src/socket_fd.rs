@@ -8,14 +8,15 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::closer;
+use crate::queued_fds::QueuedFds;
 
 /// How a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseBy {
     /// By this thread: nothing in the socket can make it wait.
     ThisThread,
-    /// By this thread if the socket holds no unread bytes, otherwise by the [`closer`]. For connected UNIX sockets without
-    /// a duplicate: the close shuts down the socket for all who have it.
+    /// By this thread if no descriptors wait among the unread bytes of the socket, otherwise by the [`closer`]. For connected
+    /// UNIX sockets without a duplicate: the close shuts down the socket for all who have it.
     Unread,
     /// By this thread if no client waits in the queue, otherwise by the [`closer`]. For UNIX listeners.
     Queue,
@@ -57,9 +58,10 @@ impl SocketFd {
         match self.close_by {
             CloseBy::ThisThread => false,
             CloseBy::Unread => {
-                // Nothing arrives after this, so the number below is the last one.
+                // Nothing arrives after this, so the numbers below are the last ones.
                 let _ = shutdown(self, Shutdown::Read);
-                ioctl_fionread(self).ok() != Some(0)
+                let count = || QueuedFds::of(self.as_fd())?.count();
+                ioctl_fionread(self).ok() != Some(0) && count() != Some(0)
             }
             CloseBy::Queue => {
                 // A client may still arrive between this look and the close. The listener cannot be shut down before, because
@@ -122,10 +124,12 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no shutdown")]
     fn the_peer_of_unread_bytes_sees_that_they_are_lost() {
-        let (mut far, near) = pair();
-        far.write_all(b"unread").unwrap();
-        drop(near);
-        assert_eq!(far.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        for fds in [vec![], vec![OwnedFd::from(std::fs::File::open("/dev/null").unwrap())]] {
+            let (mut far, near) = pair();
+            assert_eq!(send(far.as_fd(), b"unread", &fds, None), Ok(6));
+            drop(near);
+            assert_eq!(far.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        }
     }
 
     /// In this thread the drop of one would take 600 s.

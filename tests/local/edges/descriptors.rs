@@ -281,9 +281,10 @@ fn descriptors_that_are_never_closed_keep_out_only_clients_that_bring_them() {
         assert!(sent, "the server could get descriptors");
     }
     let clients: Vec<Stream> = (0..FULL * 3 / 2).map(|_| refused()).collect();
+    let file = OwnedFd::from(fs::File::open("/dev/null").unwrap());
     for client in &clients {
-        // Some wait in the backlog.
-        let _ = client.send_nonblocking(b"unread");
+        // Most wait in the backlog.
+        let _ = send_descriptors(&client.socket().try_clone().unwrap().into(), b"unread", &file, 1);
     }
     scene.dormouse.wait_for_log(messages::CLOSER_IS_FULL).unwrap();
     let open = scene.dormouse.descriptors().unwrap().len();
