@@ -51,6 +51,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri does not let a test read /proc")]
     fn a_file_has_no_such_queue() {
         let file = File::open("/dev/null").unwrap();
         assert_eq!(QueuedFds::of(file.as_fd()).and_then(|queue| queue.count()), None);
