@@ -27,6 +27,8 @@ pub const PAGE_IS_AT: &str = "The page and the metrics are at";
 
 /// Accepting clients fails and is repeated later; the reason follows.
 pub const CANNOT_ACCEPT: &str = "Cannot accept clients: ";
+/// So many descriptors wait to be closed that clients of UNIX listeners wait, too.
+pub const CLOSER_IS_FULL: &str = " descriptors that clients passed wait to be closed";
 
 /// Dormouse listens on this address.
 pub fn listening_on(address: &str) -> String {

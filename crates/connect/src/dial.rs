@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dormouse_core::backoff::Backoff;
-use dormouse_relay::{Stream, StreamKind, reset_on_close, socket_reuse};
+use dormouse_relay::{Stream, StreamKind, reset_on_close, socket_fd, socket_reuse};
 use dormouse_sys::event_loop::register;
 use rustix::io::Errno;
 use rustix::net::{
@@ -203,7 +203,7 @@ fn start_connect(socket: &OwnedFd, address: &SocketAddrAny) -> Result<Progress, 
 
 /// Waits for a connection in progress.
 async fn established(socket: OwnedFd, kind: StreamKind) -> std::io::Result<Stream> {
-    let fd = register(socket, Stream::READ_WRITE)?;
+    let fd = register(socket_fd(socket, kind), Stream::READ_WRITE)?;
     fd.writable().await?.retain_ready();
     sockopt::socket_error(fd.get_ref())??;
     Ok(Stream::from_connected(fd, kind))

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use dormouse_config::model::PeerCredentials;
 use dormouse_core::address::Target;
-use dormouse_relay::{MessageCredentials, Stream};
+use dormouse_relay::{MessageCredentials, Stream, StreamKind};
 use dormouse_sys::connect_as::Identity;
 use dormouse_sys::resolve::ResolveError;
 use rustix::io::Errno;
@@ -104,6 +104,12 @@ impl Route {
     pub fn with_credentials(self, peer_credentials: PeerCredentials) -> Self {
         let message_credentials = message_credentials(peer_credentials);
         Self { peer_credentials, message_credentials, ..self }
+    }
+
+    /// Returns whether the server is at a UNIX socket, so that descriptors of a client get to it.
+    pub fn reaches_unix(&self) -> bool {
+        let Addresses::Fixed(endpoints) = &self.addresses else { return false };
+        endpoints.iter().any(|endpoint| endpoint.kind() == StreamKind::Unix)
     }
 
     /// Returns whether each client is connected with its own credentials, so that no client can get the connection of

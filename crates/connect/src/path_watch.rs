@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dormouse_sys::blocking;
+use dormouse_sys::closer;
 use dormouse_sys::event_loop::register;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -99,8 +99,7 @@ impl Drop for PathWatch {
     /// wait.
     fn drop(&mut self) {
         let Some(inotify) = self.inotify.take().map(AsyncFd::into_inner) else { return };
-        // If no thread can be started, it is closed here.
-        let _ = blocking::spawn("close", move || drop(inotify));
+        closer::close(vec![inotify]);
     }
 }
 

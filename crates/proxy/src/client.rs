@@ -6,16 +6,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use dormouse_core::proxy_protocol::{Addresses, Tlv};
-use dormouse_relay::StreamKind;
+use dormouse_relay::{StreamKind, kind_of, socket_fd};
+use dormouse_sys::socket_fd::SocketFd;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 
 /// A client's socket, connected and non-blocking.
 #[derive(Debug)]
 pub struct Client {
     /// The socket.
-    pub socket: OwnedFd,
-    /// The kind of the socket.
-    pub kind: StreamKind,
+    pub socket: SocketFd,
+}
+
+impl Client {
+    /// Takes the socket of a client.
+    pub fn new(socket: OwnedFd, kind: StreamKind) -> Self {
+        Self { socket: socket_fd(socket, kind) }
+    }
+
+    /// Returns the kind of the socket.
+    pub fn kind(&self) -> StreamKind {
+        kind_of(&self.socket)
+    }
 }
 
 /// The addresses of an accepted connection.

@@ -1,16 +1,18 @@
 //! One direction of a session: from a source to a sink.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use dormouse_sys::credentials::Credentials;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::fd_passing::{Received, SpliceGuard};
+use crate::fd_passing::Received;
 use crate::message_credentials::MessageCredentials;
-use crate::pipes::{PIPE_SIZE, Pipe, Pipes};
+use crate::passed_fds::{self, PassedFds};
+use crate::pipe_lease::PipeLease;
+use crate::pipes::{PIPE_SIZE, Pipes};
 use crate::report::SocketError;
 use crate::stream::Stream;
 use crate::transfer::{read, read_message, splice_in, splice_out, write, write_message};
@@ -41,6 +43,8 @@ pub(crate) struct Direction {
     stage: Stage,
     /// Both sockets are UNIX sockets, so descriptors may travel with the bytes.
     carries_fds: bool,
+    /// Descriptors have come, so more may.
+    has_carried_fds: bool,
 }
 
 /// How bytes move.
@@ -54,27 +58,19 @@ enum Flow {
     CopyOnly,
 }
 
-/// A pipe for the bytes in flight.
-#[derive(Debug)]
-struct PipeLease {
-    pipe: Pipe,
-    /// Present between UNIX sockets, so that a splice loses no descriptor.
-    guard: Option<SpliceGuard>,
-}
-
 /// The rest of a read.
 #[derive(Debug)]
 struct Unsent {
     bytes: Vec<u8>,
     start: usize,
     /// Descriptors that travel with the next byte.
-    fds: Vec<OwnedFd>,
+    fds: PassedFds,
     /// The credentials of the sender, where they are passed.
     sender: Option<Credentials>,
 }
 
 impl Unsent {
-    fn new(bytes: Vec<u8>, fds: Vec<OwnedFd>, sender: Option<Credentials>) -> Option<Box<Self>> {
+    fn new(bytes: Vec<u8>, fds: PassedFds, sender: Option<Credentials>) -> Option<Box<Self>> {
         (!bytes.is_empty()).then(|| Box::new(Self { bytes, start: 0, fds, sender }))
     }
 }
@@ -107,8 +103,15 @@ pub(crate) enum Paused {
 impl Direction {
     /// Returns a direction that sends `prefix` first.
     pub(crate) fn new(prefix: Vec<u8>, carries_fds: bool) -> Self {
-        let unsent = Unsent::new(prefix, Vec::new(), None);
-        Self { bytes_moved: 0, flow: Flow::Copy { full_reads: 0 }, unsent, stage: Stage::Open, carries_fds }
+        let unsent = Unsent::new(prefix, PassedFds::default(), None);
+        Self {
+            bytes_moved: 0,
+            flow: Flow::Copy { full_reads: 0 },
+            unsent,
+            stage: Stage::Open,
+            carries_fds,
+            has_carried_fds: false,
+        }
     }
 
     /// Returns whether nothing more moves.
@@ -125,6 +128,11 @@ impl Direction {
     pub(crate) fn holds_bytes(&self) -> bool {
         self.unsent.is_some()
             || matches!(&self.flow, Flow::Splice { lease: Some(lease), .. } if lease.pipe.buffered > 0)
+    }
+
+    /// Returns whether descriptors were received from the source and not yet accepted by the sink.
+    pub(crate) fn holds_fds(&self) -> bool {
+        self.unsent.as_ref().is_some_and(|unsent| !unsent.fds.is_empty())
     }
 
     /// Ends the direction after the sink has refused bytes. Held bytes are lost, and nothing more is read.
@@ -173,6 +181,10 @@ impl Direction {
             if budget == 0 {
                 return Ok(Paused::BudgetSpent);
             }
+            if !self.may_receive(sink) {
+                sink.writable = false;
+                return Ok(Paused::SinkFull);
+            }
             let received = self.fill(source, sink, pipes)?;
             budget = budget.saturating_sub(received);
         }
@@ -202,7 +214,7 @@ impl Direction {
             match splice_out(pipe, sink) {
                 Ok(sent) => self.bytes_moved += sent as u64,
                 Err(SocketError { error: Errno::INVAL, .. }) => {
-                    self.unsent = Unsent::new(pipe.read_all()?, Vec::new(), None);
+                    self.unsent = Unsent::new(pipe.read_all()?, PassedFds::default(), None);
                     self.flow = Flow::CopyOnly;
                     return self.flush(sink);
                 }
@@ -210,6 +222,13 @@ impl Direction {
             }
         }
         Ok(true)
+    }
+
+    /// Returns whether descriptors that come now would not have to be held. The system call for this is made only where they
+    /// have come before, or where all sessions together hold many.
+    fn may_receive(&self, sink: &Stream) -> bool {
+        let looks = self.carries_fds && (self.has_carried_fds || passed_fds::are_scarce());
+        !looks || has_room(sink)
     }
 
     /// Reads once; nothing is held. Returns the number of bytes read.
@@ -224,15 +243,14 @@ impl Direction {
             self.flow = Flow::CopyOnly;
         }
         if let Flow::Splice { small_splices, lease } = &mut self.flow {
-            if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, self.carries_fds, source, pipes) {
+            if *small_splices >= SMALL_SPLICES || !ensure_lease(lease, source, pipes) {
                 self.flow = Flow::Copy { full_reads: 0 };
             }
         }
         if let Flow::Splice { lease: Some(lease), .. } = &mut self.flow {
-            let limit = lease.guard.as_ref().map_or(Some(PIPE_SIZE), |guard| guard.spliceable_bytes(source));
             // Bytes that may carry descriptors are copied together with them.
-            if let Some(limit) = limit.filter(|limit| *limit > 0) {
-                return self.fill_pipe(source, limit.min(PIPE_SIZE));
+            if let Some(limit) = lease.spliceable_bytes(source).filter(|limit| *limit > 0) {
+                return self.fill_pipe(source, limit);
             }
         }
         let (received, full) = self.copy(source, sink)?;
@@ -249,7 +267,7 @@ impl Direction {
     /// number of bytes read, and whether they filled the buffer.
     fn copy(&mut self, source: &mut Stream, sink: &mut Stream) -> Result<(usize, bool), SocketError> {
         COPY_BUFFER.with_borrow_mut(|buffer| {
-            let mut fds = Vec::new();
+            let mut fds = PassedFds::default();
             let read = if self.carries_fds {
                 read_message(source, buffer, &mut fds)?
             } else {
@@ -262,6 +280,7 @@ impl Direction {
                 self.stage = Stage::Flushing;
                 return Ok((0, false));
             }
+            self.has_carried_fds |= !fds.is_empty();
             let full = received == buffer.len();
             // A short read has emptied the socket, so later bytes cause a new event.
             source.readable = full || ended_early;
@@ -307,18 +326,20 @@ impl Direction {
     }
 }
 
-/// Leases a pipe if there is none, with a guard where descriptors may travel. Returns whether there is a pipe now.
-fn ensure_lease(
-    lease: &mut Option<PipeLease>,
-    carries_fds: bool,
-    source: &Stream,
-    pipes: &Arc<Pipes>,
-) -> bool {
+/// Leases a pipe if there is none. Returns whether there is one now.
+fn ensure_lease(lease: &mut Option<PipeLease>, source: &mut Stream, pipes: &Arc<Pipes>) -> bool {
     if lease.is_none() {
-        let guard = if carries_fds { SpliceGuard::new(source).map(Some) } else { Some(None) };
-        *lease = guard.and_then(|guard| Some(PipeLease { pipe: pipes.lease()?, guard }));
+        *lease = PipeLease::new(source, pipes);
     }
     lease.is_some()
+}
+
+/// Returns whether the sink takes at least one more byte, or shows why it never will.
+fn has_room(sink: &Stream) -> bool {
+    let Some(socket) = sink.socket() else { return true };
+    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)) != Ok(0)
 }
 
 /// Sends the end of stream to the sink. If the sink has closed, the next event on it shows that.

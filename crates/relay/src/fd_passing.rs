@@ -1,17 +1,18 @@
 //! What travels with the bytes between UNIX sockets: descriptors and credentials (`SCM_RIGHTS`, `SCM_CREDENTIALS`, unix(7)).
 //!
-//! A read with room for control messages receives them. A splice closes descriptors silently, so a bulk flow between UNIX
-//! sockets is spliced only as far as the queue is known to hold none.
+//! A read with room for control messages receives them. Without room the kernel closes descriptors within the read, which may
+//! wait (see `dormouse_sys::closer`), so each read of a UNIX socket has room. A splice closes them, too, so a bulk flow from a
+//! UNIX socket is spliced only as far as the queue is known to hold none.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::message::{self, receive, send};
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, ioctl_fionread, pread};
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
+use dormouse_sys::queued_fds::QueuedFds;
+use rustix::io::{Errno, ioctl_fionread};
+use rustix::net::{RecvFlags, recv};
 
-use crate::stream::Stream;
+use crate::passed_fds::{self, PassedFds};
 
 /// The result of one read.
 #[derive(Debug, Clone, Copy)]
@@ -28,26 +29,50 @@ pub(crate) struct Received {
 pub(crate) fn receive_message(
     source: BorrowedFd<'_>,
     buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
+    fds: &mut PassedFds,
 ) -> Result<Received, Errno> {
-    let message::Received { bytes, had_control, truncated, credentials } = receive(source, buffer, fds)?;
+    let limit = if passed_fds::has_room_for_any() { None } else { Some(readable_bytes(source)?) };
+    let room = limit.map_or(buffer.len(), |limit| limit.min(buffer.len()));
+    let buffer = buffer.get_mut(..room).unwrap_or_default();
+    let mut received = Vec::new();
+    let message = receive(source, buffer, &mut received);
+    *fds = PassedFds::new(received);
+    let message::Received { bytes, had_control, truncated, credentials } = message?;
     if truncated {
         // The buffer has room for all descriptors, so the process has reached its limit, and the kernel has dropped
         // them.
         return Err(Errno::MFILE);
     }
     // The kernel ends a read after bytes that carry a control message.
-    Ok(Received { bytes, ended_early: had_control, credentials })
+    Ok(Received { bytes, ended_early: had_control || limit.is_some(), credentials })
 }
 
-/// Reads bytes only: the kernel closes the descriptors that travel with them.
+/// Returns how many bytes may be read when there is not room for the descriptors of any message. Zero at the end of stream.
+///
+/// # Errors
+/// `MFILE` if there is not room for what has arrived, `AGAIN` if nothing has.
+fn readable_bytes(source: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let waiting = |socket| ioctl_fionread(socket).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if waiting(source)? == 0 {
+        let (arrived, _) = recv(source, &mut [0; 1], RecvFlags::PEEK)?;
+        if arrived == 0 {
+            return Ok(0);
+        }
+    }
+    // What arrives from here on may be counted without its bytes, which is safe.
+    let bytes = waiting(source)?;
+    // Where the kernel does not tell the number, half of the limit is for sessions that bring none.
+    let has_room = match QueuedFds::of(source).and_then(|queue| queue.count()) {
+        Some(count) => passed_fds::has_room_for(usize::try_from(count).unwrap_or(usize::MAX)),
+        None => !passed_fds::are_scarce(),
+    };
+    if has_room { Ok(bytes) } else { Err(Errno::MFILE) }
+}
+
+/// Reads bytes only. Descriptors that travel with them are given up.
 pub(crate) fn receive_bytes(source: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Errno> {
-    let mut control = RecvAncillaryBuffer::default();
-    let buffer = &mut [std::io::IoSliceMut::new(buffer)];
-    let message = recvmsg(source, buffer, &mut control, RecvFlags::empty())?;
-    // A truncated control message ended the read after its bytes.
-    let ended_early = message.flags.contains(ReturnFlags::CTRUNC);
-    Ok(Received { bytes: message.bytes, ended_early, credentials: None })
+    let received = receive_message(source, buffer, &mut PassedFds::default())?;
+    Ok(Received { credentials: None, ..received })
 }
 
 /// Writes bytes, with what travels with them attached to the first of them. Without the permission to name the process of
@@ -68,35 +93,27 @@ pub(crate) fn send_message(
 
 /// Limits splices from a UNIX socket to bytes that carry no descriptor.
 #[derive(Debug)]
-pub(crate) struct SpliceGuard {
-    /// The kernel's fdinfo of the socket, which counts the descriptors in its queue.
-    fdinfo: OwnedFd,
-}
+pub(crate) struct SpliceGuard(QueuedFds);
 
 impl SpliceGuard {
     /// Returns `None` if the kernel does not report the count (before 5.5, or without /proc).
-    pub(crate) fn new(source: &Stream) -> Option<Self> {
-        let path = format!("/proc/self/fdinfo/{}", source.socket()?.as_raw_fd());
-        let fdinfo = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let guard = Self { fdinfo };
-        guard.queued_fds()?;
-        Some(guard)
+    pub(crate) fn new(source: BorrowedFd<'_>) -> Option<Self> {
+        let queue = QueuedFds::of(source)?;
+        queue.count()?;
+        Some(Self(queue))
+    }
+
+    /// Returns whether the queue holds no descriptors now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.count() == Some(0)
     }
 
     /// Returns how many bytes may be spliced, or `None` if some of them may carry descriptors.
     ///
     /// The bytes are counted before the descriptors. A descriptor that arrives in between is counted without its bytes,
     /// which is safe; the other order would miss it.
-    pub(crate) fn spliceable_bytes(&self, source: &Stream) -> Option<usize> {
-        let bytes = ioctl_fionread(source.socket()?).ok()?;
-        if self.queued_fds()? == 0 { usize::try_from(bytes).ok() } else { None }
-    }
-
-    /// Returns the number of descriptors in the socket's queue.
-    fn queued_fds(&self) -> Option<u32> {
-        let mut text = [0; 512];
-        let length = pread(&self.fdinfo, &mut text, 0).ok()?;
-        let text = std::str::from_utf8(text.get(..length)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("scm_fds:"))?.trim().parse().ok()
+    pub(crate) fn spliceable_bytes(&self, source: BorrowedFd<'_>) -> Option<usize> {
+        let bytes = ioctl_fionread(source).ok()?;
+        if self.0.count()? == 0 { usize::try_from(bytes).ok() } else { None }
     }
 }

@@ -162,10 +162,10 @@ impl Prefix {
     fn consume(&mut self, stream: &Stream, end: usize) -> Result<(), Errno> {
         while self.consumed < end {
             let room = self.bytes.get_mut(self.consumed..end).unwrap_or_default();
-            match recv(stream.socket().ok_or(Errno::BADF)?, room, RecvFlags::empty()) {
+            match stream.receive(room) {
                 // The bytes were in the socket when they were peeked at.
-                Ok((0, _)) => return Err(Errno::CONNRESET),
-                Ok((consumed, _)) => self.consumed += consumed,
+                Ok(0) => return Err(Errno::CONNRESET),
+                Ok(consumed) => self.consumed += consumed,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::close::CloseMode;
 use crate::direction::{Direction, Paused};
 use crate::limits::{Limits, WaitState};
+use crate::passed_fds::are_scarce;
 use crate::pipes::Pipes;
 use crate::report::{AbortReason, End, Operation, Report, Side, SocketError};
 use crate::stream::{Stream, StreamKind, Wakeups};
@@ -43,13 +44,17 @@ pub struct Relay {
 impl Relay {
     /// Joins a client and a server. `prefix` is sent to the server before the client's bytes.
     pub fn new(
-        downstream: Stream,
-        upstream: Stream,
+        mut downstream: Stream,
+        mut upstream: Stream,
         prefix: Vec<u8>,
         limits: Arc<Limits>,
         pipes: Arc<Pipes>,
     ) -> Self {
         let carries_fds = downstream.kind == StreamKind::Unix && upstream.kind == StreamKind::Unix;
+        if !carries_fds {
+            downstream.refuse_fds();
+            upstream.refuse_fds();
+        }
         Self {
             downstream,
             upstream,
@@ -174,8 +179,17 @@ impl Relay {
             (true, true, None) => Some(End::Finished),
             (true, false, _) if self.downstream.hung_up => Some(hang_up(Side::Downstream, &self.down)),
             (false, true, _) if self.upstream.hung_up => Some(hang_up(Side::Upstream, &self.up)),
-            _ => None,
+            _ => self.left_with_fds().map(End::Gone),
         }
+    }
+
+    /// Returns a side that has left while its descriptors are held and are scarce.
+    fn left_with_fds(&self) -> Option<Side> {
+        let left = |direction: &Direction, source: &Stream| direction.holds_fds() && source.hung_up;
+        let sides =
+            [(Side::Downstream, &self.up, &self.downstream), (Side::Upstream, &self.down, &self.upstream)];
+        let (side, ..) = sides.into_iter().find(|(_, direction, source)| left(direction, source))?;
+        are_scarce().then_some(side)
     }
 
     /// Handles an error in the direction from this source. A sink that refuses bytes may have sent bytes before that,

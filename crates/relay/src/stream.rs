@@ -6,12 +6,15 @@ use std::task::{Context, Poll};
 
 use dormouse_sys::credentials::{Credentials, peer_credentials};
 use dormouse_sys::event_loop::register;
+use dormouse_sys::pass_rights::pass_rights;
+use dormouse_sys::socket_fd::{CloseBy, SocketFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, recv, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::close::{CloseMode, reset_on_close};
+use crate::fd_passing::receive_bytes;
 use crate::message_credentials::MessageCredentials;
 use crate::socket_reuse;
 
@@ -22,12 +25,13 @@ use crate::socket_reuse;
 #[derive(Debug)]
 pub struct Stream {
     /// `None` only during a new registration.
-    fd: Option<AsyncFd<OwnedFd>>,
+    fd: Option<AsyncFd<SocketFd>>,
     registration: Registration,
     /// Whether the socket can carry descriptors.
     pub(crate) kind: StreamKind,
     /// The credentials that the peer gets with the bytes.
     pub(crate) message_credentials: MessageCredentials,
+    pub(crate) incoming_fds: IncomingFds,
     ack_mode: AckMode,
     /// The family whose standard options the socket has, if a later session may reuse the socket.
     reusable: Option<AddressFamily>,
@@ -46,6 +50,26 @@ pub enum StreamKind {
     Unix,
     /// A socket of another family: bytes only.
     Other,
+}
+
+/// Whether descriptors come with the bytes of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IncomingFds {
+    /// None can come, and none wait.
+    None,
+    /// The kernel lets no further ones come. Some may wait.
+    Refused,
+    /// They may come at any time.
+    Possible,
+}
+
+impl IncomingFds {
+    fn of(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::Unix => Self::Possible,
+            StreamKind::Other => Self::None,
+        }
+    }
 }
 
 /// When the kernel acknowledges received segments.
@@ -80,12 +104,22 @@ impl Stream {
     /// # Errors
     /// When the event loop cannot register the socket (a limit of the system).
     pub fn new(socket: OwnedFd, kind: StreamKind, readable: bool) -> io::Result<Self> {
+        Self::of(socket_fd(socket, kind), readable)
+    }
+
+    /// The same for a socket from [`socket_fd`].
+    ///
+    /// # Errors
+    /// When the event loop cannot register the socket (a limit of the system).
+    pub fn of(socket: SocketFd, readable: bool) -> io::Result<Self> {
+        let kind = kind_of(&socket);
         let fd = register(socket, Self::READ)?;
         Ok(Self {
             fd: Some(fd),
             registration: Registration::Read,
             kind,
             message_credentials: MessageCredentials::Own,
+            incoming_fds: IncomingFds::of(kind),
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable,
@@ -94,13 +128,15 @@ impl Stream {
         })
     }
 
-    /// Takes a socket that is registered for [`Self::READ_WRITE`] and whose connection has been established.
-    pub fn from_connected(fd: AsyncFd<OwnedFd>, kind: StreamKind) -> Self {
+    /// Takes a socket that is registered for [`Self::READ_WRITE`] and whose connection has been established. See
+    /// [`socket_fd`].
+    pub fn from_connected(fd: AsyncFd<SocketFd>, kind: StreamKind) -> Self {
         Self {
             fd: Some(fd),
             registration: Registration::ReadWrite,
             kind,
             message_credentials: MessageCredentials::Own,
+            incoming_fds: IncomingFds::of(kind),
             ack_mode: AckMode::Prompt,
             reusable: None,
             readable: false,
@@ -138,6 +174,42 @@ impl Stream {
             let _ = sockopt::set_socket_passcred(socket, true);
         }
         self
+    }
+
+    /// Declares that another descriptor of the socket stays open. It decides about the close.
+    #[must_use]
+    pub fn as_duplicate(mut self) -> Self {
+        self.set_input_ended();
+        self
+    }
+
+    /// The close needs no look at what is unread: nothing is, and nothing more can arrive.
+    pub(crate) fn set_input_ended(&mut self) {
+        if let Some(fd) = &mut self.fd {
+            fd.get_mut().set_input_ended();
+        }
+    }
+
+    /// Makes the kernel refuse descriptors, which cannot be passed on. Older kernels cannot: there they are received and
+    /// given up.
+    pub(crate) fn refuse_fds(&mut self) {
+        if let (StreamKind::Unix, Some(socket)) = (self.kind, self.socket()) {
+            if pass_rights(socket, false).is_ok() {
+                self.incoming_fds = IncomingFds::Refused;
+            }
+        }
+    }
+
+    /// Reads bytes once. Descriptors that come with them are given up.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let socket = self.socket().ok_or(Errno::BADF)?;
+        match self.kind {
+            StreamKind::Unix => receive_bytes(socket, buffer).map(|received| received.bytes),
+            StreamKind::Other => recv(socket, buffer, RecvFlags::empty()).map(|(bytes, _)| bytes),
+        }
     }
 
     /// Returns the credentials of a message from this peer: those that came with it, or else those that the peer had when
@@ -235,7 +307,7 @@ impl Stream {
         match (self.reusable, mode) {
             (Some(family), _) => {
                 if let Some(fd) = self.fd.take() {
-                    socket_reuse::release(fd.into_inner(), family, mode);
+                    socket_reuse::release(fd.into_inner().into_inner(), family, mode);
                 }
             }
             (None, CloseMode::Reset) => self.reset_on_close(),
@@ -247,6 +319,24 @@ impl Stream {
     pub(crate) fn reset_on_close(&self) {
         if let Some(socket) = self.socket() {
             reset_on_close(socket);
+        }
+    }
+}
+
+/// Returns the kind of a socket from [`socket_fd`].
+pub fn kind_of(socket: &SocketFd) -> StreamKind {
+    if socket.close_by() == CloseBy::Unread { StreamKind::Unix } else { StreamKind::Other }
+}
+
+/// Returns a connected socket that is closed without a wait (`dormouse_sys::closer`).
+pub fn socket_fd(socket: OwnedFd, kind: StreamKind) -> SocketFd {
+    match kind {
+        StreamKind::Other => SocketFd::new(socket, CloseBy::ThisThread),
+        StreamKind::Unix => {
+            // An urgent byte that a read skips is closed by the kernel, with the descriptors that came with it. In the stream
+            // it is received as any other byte.
+            let _ = sockopt::set_socket_oobinline(&socket, true);
+            SocketFd::new(socket, CloseBy::Unread)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Single reads, writes and splices, each of which updates the readiness flags of its stream.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use dormouse_sys::credentials::Credentials;
 use rustix::io::Errno;
@@ -9,6 +9,7 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use crate::fd_passing::{Received, receive_bytes, receive_message, send_message};
 use crate::message_credentials::{MessageCredentials, NOBODY};
+use crate::passed_fds::PassedFds;
 use crate::pipes::Pipe;
 use crate::report::{Operation, SocketError};
 use crate::stream::{Stream, StreamKind};
@@ -28,7 +29,7 @@ pub(crate) fn read(source: &mut Stream, buffer: &mut [u8]) -> Result<Option<Rece
 pub(crate) fn read_message(
     source: &mut Stream,
     buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
+    fds: &mut PassedFds,
 ) -> Result<Option<Received>, SocketError> {
     read_by(source, |socket| receive_message(socket, buffer, fds))
 }
@@ -40,6 +41,9 @@ fn read_by(
     loop {
         match read_once(socket(source, Operation::Read)?) {
             Ok(received) => {
+                if received.bytes == 0 {
+                    source.set_input_ended();
+                }
                 let ended_early = received.ended_early || source.has_urgent_data();
                 return Ok(Some(Received { ended_early, ..received }));
             }
@@ -63,12 +67,12 @@ pub(crate) fn write(sink: &mut Stream, bytes: &[u8]) -> Result<usize, SocketErro
     }
 }
 
-/// Writes once, with what travels with the first byte. The list is cleared as soon as a byte is written.
+/// Writes once, with what travels with the first byte. The descriptors are let go as soon as a byte is written.
 /// `sender`: the credentials for a sink that gets those of the sender.
 pub(crate) fn write_message(
     sink: &mut Stream,
     bytes: &[u8],
-    fds: &mut Vec<OwnedFd>,
+    fds: &mut PassedFds,
     sender: Option<Credentials>,
 ) -> Result<usize, SocketError> {
     let credentials = match sink.message_credentials {
@@ -79,9 +83,9 @@ pub(crate) fn write_message(
     if fds.is_empty() && credentials.is_none() {
         return write(sink, bytes);
     }
-    let sent = write_by(sink, |socket| send_message(socket, bytes, fds, credentials))?;
+    let sent = write_by(sink, |socket| send_message(socket, bytes, fds.as_slice(), credentials))?;
     if sent > 0 {
-        fds.clear();
+        fds.set_delivered();
     }
     Ok(sent)
 }

@@ -5,6 +5,7 @@
 
 pub mod blocking;
 pub mod chmod;
+pub mod closer;
 pub mod code_pages;
 pub mod connect_as;
 mod control_message;
@@ -23,12 +24,17 @@ mod lookup_deadline;
 pub mod message;
 pub mod namespaces;
 pub mod notify;
+pub mod pass_rights;
 pub mod pidfd;
+pub mod queued_fds;
 pub mod regular_file;
 pub mod resolve;
 pub mod seccomp;
 pub mod send_queue;
 pub mod sock_diag;
+pub mod socket_fd;
 pub mod spawn;
+#[cfg(test)]
+mod test_lingering;
 pub mod users;
 pub mod vsock;

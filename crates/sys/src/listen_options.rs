@@ -35,7 +35,11 @@ fn saturating_i32(value: u64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-fn set(socket: impl AsFd, level: i32, option: i32, value: &[u8]) -> io::Result<()> {
+/// Sets an option of a socket.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub(crate) fn set(socket: impl AsFd, level: i32, option: i32, value: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: `value` is `length` readable bytes that live until the call returns; the kernel copies them.
     let result =

@@ -11,6 +11,7 @@
 
 mod accept_proxy;
 mod connecting;
+mod descriptors;
 mod listeners;
 mod proxy_header;
 mod scene;

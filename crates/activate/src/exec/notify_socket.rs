@@ -9,12 +9,11 @@ mod sender;
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dormouse_sys::blocking;
+use dormouse_sys::closer;
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::datagram::{self, Datagram};
 use dormouse_sys::event_loop::sleep_until;
@@ -141,7 +140,8 @@ impl NotifySocket {
             let receive = || datagram::receive_from(socket, &mut message);
             let Datagram { length, sender, descriptors } =
                 socket.async_io(Interest::READABLE, receive).await.ok()?;
-            close(descriptors);
+            // As sd_notify_barrier(3) expects it. Any user may have sent them, and made their close last long.
+            closer::discard(descriptors);
             let uid = sender.as_ref().map_or(u32::MAX, |sender| sender.uid);
             if self.foreign.may_be_judged(uid, Instant::now()) {
                 return Some((message.get(..length).unwrap_or_default().to_vec(), sender));
@@ -152,6 +152,9 @@ impl NotifySocket {
 
     /// Waits while enough messages were taken.
     async fn pause(&mut self) {
+        while closer::is_full() {
+            sleep_until(Instant::now().checked_add(PAUSE)).await;
+        }
         let pause = match (self.judged >= BURST, self.dropped >= DROPPED_BURST) {
             (true, _) => Some(PAUSE),
             (false, true) => Some(DROPPED_PAUSE),
@@ -182,7 +185,7 @@ impl NotifySocket {
 impl Drop for NotifySocket {
     fn drop(&mut self) {
         remove(&self.directory);
-        close(datagram::take_unread_descriptors(&self.socket));
+        closer::discard(datagram::take_unread_descriptors(&self.socket));
     }
 }
 
@@ -201,14 +204,6 @@ fn bind(path: &Path, user: Option<u32>) -> io::Result<UnixDatagram> {
     };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     Ok(socket)
-}
-
-/// Closes the descriptors of a message, as `sd_notify_barrier(3)` expects it. Any user may have sent them, and made their
-/// close last long.
-fn close(descriptors: Vec<OwnedFd>) {
-    if !descriptors.is_empty() {
-        drop(blocking::spawn("close", move || drop(descriptors)));
-    }
 }
 
 fn parse(message: &[u8]) -> Notification {

@@ -7,10 +7,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::sleep;
 
+use super::local_stream::LocalStream;
 use super::progress::Progress;
 
 /// The pause after a failure to accept, such as a limit of the system: sessions come first.
@@ -35,10 +36,10 @@ pub(super) trait Acceptor {
 }
 
 impl Acceptor for UnixListener {
-    type Client = UnixStream;
+    type Client = LocalStream;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        self.accept().await.map(|(client, _)| client)
+    async fn next(&self) -> io::Result<LocalStream> {
+        self.accept().await.map(|(client, _)| LocalStream::new(client))
     }
 }
 

@@ -11,6 +11,7 @@ mod host_check;
 mod http;
 mod info;
 mod listeners;
+mod local_stream;
 mod metrics;
 mod next_action;
 mod process;

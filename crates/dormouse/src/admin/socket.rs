@@ -9,13 +9,15 @@ use std::time::Duration;
 use dormouse_core::control::{Command, Line, LineBuffer, parse};
 use dormouse_log::Level;
 use dormouse_proxy::listener::Listener;
+use dormouse_sys::pass_rights::pass_rights;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::acceptor::receive;
 use super::answer::{Answer, answer};
+use super::local_stream::LocalStream;
 use super::progress::{Progress, Watched};
 use super::running::Running;
 
@@ -32,6 +34,8 @@ const MAX_READ: usize = 4096;
 
 /// Serves the clients of the control socket.
 pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
+    // No command takes descriptors. Where the kernel cannot refuse them, the stream of a client gives them up.
+    let _ = pass_rights(listener.socket(), false);
     let acceptor = listener.socket().as_fd().try_clone_to_owned();
     match acceptor.and_then(|socket| UnixListener::from_std(StdListener::from(socket))) {
         Ok(acceptor) => {
@@ -44,12 +48,12 @@ pub(super) async fn serve(listener: Arc<Listener>, running: Arc<Running>) {
     }
 }
 
-async fn run_client(client: UnixStream, progress: Progress, running: Arc<Running>) {
+async fn run_client(client: LocalStream, progress: Progress, running: Arc<Running>) {
     // Errors of a client concern only that client.
     let _ = serve_client(Watched::new(client, progress.clone()), &progress, &running).await;
 }
 
-type Client = Watched<UnixStream>;
+type Client = Watched<LocalStream>;
 
 /// The settings of a connection, which the client may change.
 struct ClientOptions {

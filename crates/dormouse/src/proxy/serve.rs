@@ -121,7 +121,7 @@ fn passed_session(
     let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
     let _ = options::prepare(&socket, family);
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
-    session::serve(Arc::clone(context), Client { socket, kind }, None, admission.admit())
+    session::serve(Arc::clone(context), Client::new(socket, kind), None, admission.admit())
 }
 
 /// Serves one session until it or the process ends.

@@ -1,6 +1,6 @@
 //! How the process's file descriptors are divided between sessions, pipes and the rest.
 
-use dormouse_relay::Pipes;
+use dormouse_relay::{Pipes, set_passed_fds_limit};
 use dormouse_sys::fd_limit;
 
 /// Descriptors of a session: two sockets.
@@ -51,20 +51,32 @@ pub struct FdBudget {
     pub sessions: usize,
     /// The number of descriptors left for pipes.
     pub pipes: usize,
+    /// The number of descriptors that clients and servers have passed and sessions may hold.
+    pub passed: usize,
     /// The limit on open files (`RLIMIT_NOFILE`) that is divided.
     pub limit: u64,
 }
 
 /// Raises the soft limit to what `sessions` sessions and the reservation need, as far as the hard limit allows. Returns
-/// how many sessions and pipes fit.
+/// how many sessions and pipes fit. Sets the limit for the descriptors that sessions hold.
 pub fn raise_fd_limit(sessions: u32, reservation: FdReservation) -> FdBudget {
-    let others = reservation.permanent().saturating_add(reservation.reserve()).saturating_add(MAX_FOR_PIPES);
+    let others = reservation
+        .permanent()
+        .saturating_add(reservation.reserve())
+        .saturating_add(MAX_FOR_PIPES + MAX_PASSED);
     let wanted = u64::from(sessions).saturating_mul(PER_SESSION);
-    divide(fd_limit::raise(wanted.saturating_add(others)), sessions, reservation)
+    let budget = divide(fd_limit::raise(wanted.saturating_add(others)), sessions, reservation);
+    set_passed_fds_limit(budget.passed);
+    budget
 }
 
 /// The maximum number of descriptors for pipes.
 const MAX_FOR_PIPES: u64 = Pipes::MAX_DESCRIPTORS as u64;
+
+/// The maximum number of descriptors that sessions hold of those that their peers pass: four full messages.
+const MAX_PASSED: u64 = 4 * 253;
+/// Where nothing is left for them, some come out of the reserve.
+const MIN_PASSED: u64 = 16;
 
 fn divide(limit: u64, sessions: u32, reservation: FdReservation) -> FdBudget {
     let left = limit.saturating_sub(reservation.permanent());
@@ -73,7 +85,8 @@ fn divide(limit: u64, sessions: u32, reservation: FdReservation) -> FdBudget {
     let fits = (left / PER_SESSION).min(u64::from(sessions));
     let pipes = (left - fits * PER_SESSION).min(MAX_FOR_PIPES);
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    FdBudget { sessions: count(fits), pipes: count(pipes), limit }
+    let passed = (left - fits * PER_SESSION - pipes).clamp(MIN_PASSED, MAX_PASSED);
+    FdBudget { sessions: count(fits), pipes: count(pipes), passed: count(passed), limit }
 }
 
 #[cfg(test)]
@@ -84,6 +97,8 @@ mod tests {
     fn the_default_session_limit_fits_in_1024_descriptors() {
         let budget = divide(1024, 256, FdReservation::default());
         assert_eq!((budget.sessions, budget.pipes), (256, 96));
+        // Any message can be received: none has more than 253 descriptors.
+        assert!(budget.passed >= 253, "{budget:?}");
     }
 
     #[test]
@@ -92,6 +107,8 @@ mod tests {
             for sessions in [1, 10, 256, 5000] {
                 let budget = divide(limit, sessions, FdReservation::default());
                 assert!((budget.sessions * 2 + budget.pipes) as u64 <= limit, "{limit}: {budget:?}");
+                let all = (budget.sessions * 2 + budget.pipes + budget.passed) as u64;
+                assert!(all <= limit.max(RESERVE * 2) || budget.passed == 16, "{limit}: {budget:?}");
                 assert!(limit < 8 || budget.sessions > 0, "{limit}: {budget:?}");
             }
         }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use dormouse_config::endpoint;
 use dormouse_config::listen_options::FileOptions;
 use dormouse_core::address::ListenAddress;
+use dormouse_sys::socket_fd::{CloseBy, SocketFd};
 use rustix::net::{AddressFamily, SocketAddrUnix, getsockname, sockopt};
 
 use super::socket_file::{SocketFile, file_remedy};
@@ -17,20 +18,24 @@ use dormouse_connect::{self, Endpoint};
 /// A duplicate of a listener's socket for the accept task.
 #[derive(Debug)]
 pub struct AcceptSocket {
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: SocketFd,
     pub(crate) family: AddressFamily,
     /// The path of the socket file. The kernel may report the name before a rename.
     pub(crate) path: Option<PathBuf>,
+    /// The service manager passed the socket, and keeps it.
+    pub(crate) shared: bool,
 }
 
 /// A listening stream socket.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) socket: OwnedFd,
+    pub(super) socket: SocketFd,
     name: String,
     family: AddressFamily,
     /// Removes the socket file on drop.
     pub(super) file: Option<SocketFile>,
+    /// The service manager passed the socket, and keeps it.
+    pub(super) shared: bool,
 }
 
 impl Listener {
@@ -38,7 +43,7 @@ impl Listener {
         let family = sockopt::socket_domain(&socket).unwrap_or(AddressFamily::UNSPEC);
         // Accepted sockets inherit the options, which only improve performance.
         let _ = dormouse_connect::options::prepare(&socket, family);
-        Self { socket, name, family, file: None }
+        Self { socket: listening(socket, family), name, family, file: None, shared: false }
     }
 
     /// Duplicates the socket for a task that accepts on it. The listener outlives the task.
@@ -47,7 +52,8 @@ impl Listener {
     /// When there are no descriptors left.
     pub fn accept_socket(&self) -> io::Result<AcceptSocket> {
         let path = self.file.as_ref().map(|file| file.path.clone());
-        Ok(AcceptSocket { socket: self.socket.try_clone()?, family: self.family, path })
+        let socket = listening(self.socket.as_fd().try_clone_to_owned()?, self.family);
+        Ok(AcceptSocket { socket, family: self.family, path, shared: self.shared })
     }
 
     /// Returns device and inode of the socket file, if dormouse created one.
@@ -90,9 +96,15 @@ impl Listener {
     }
 
     /// The listening socket.
-    pub fn socket(&self) -> &OwnedFd {
+    pub fn socket(&self) -> &SocketFd {
         &self.socket
     }
+}
+
+/// Returns a listening socket whose close does not wait for what clients in its queue have sent.
+fn listening(socket: OwnedFd, family: AddressFamily) -> SocketFd {
+    let close_by = if family == AddressFamily::UNIX { CloseBy::Queue } else { CloseBy::ThisThread };
+    SocketFd::new(socket, close_by)
 }
 
 /// Why the permissions of a socket file could not be set.

@@ -192,6 +192,7 @@ fn open_tcp(address: SocketAddr, options: &TcpOptions) -> Result<OwnedFd, StepEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn each_error_contains_advice() {
@@ -238,8 +239,8 @@ mod tests {
         let any = ListenAddress::parse("0.0.0.0:0").unwrap();
         let opened = open(&any, &ListenOptions::default()).unwrap();
         let asked = ListenAddress::parse("*:0").unwrap();
-        assert!(adopt(opened.socket.try_clone().unwrap(), &asked, None).is_some());
+        assert!(adopt(opened.socket.as_fd().try_clone_to_owned().unwrap(), &asked, None).is_some());
         let other = ListenAddress::parse("127.0.0.1:0").unwrap();
-        assert!(adopt(opened.socket, &other, None).is_none());
+        assert!(adopt(opened.socket.into_inner(), &other, None).is_none());
     }
 }

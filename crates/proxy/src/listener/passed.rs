@@ -99,7 +99,9 @@ pub fn classify(mut passed: Vec<PassedFd>) -> Result<Passed, PassedError> {
         }
         // Accept must not block: another process may share the socket and be faster.
         let _ = rustix::io::ioctl_fionbio(&socket.fd, true);
-        listeners.push(Listener::new(socket.fd, socket.name));
+        let mut listener = Listener::new(socket.fd, socket.name);
+        listener.shared = true;
+        listeners.push(listener);
     }
     Ok(Passed::Listeners(listeners))
 }

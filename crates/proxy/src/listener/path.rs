@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use dormouse_config::listen_options::FileOptions;
 use dormouse_sys::directory::{Directory, DirectoryError, PrivateDirectory};
+use dormouse_sys::socket_fd::{CloseBy, SocketFd};
 use dormouse_sys::users::user_name;
 use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, statat};
 use rustix::io::Errno;
@@ -172,7 +173,9 @@ fn move_into_place(
 
 /// Returns whether a program listens on an address.
 fn is_alive(address: &SocketAddrUnix) -> io::Result<bool> {
-    match connect(&socket(AddressFamily::UNIX)?, address) {
+    // Whoever listens may have sent descriptors whose close waits.
+    let socket = SocketFd::new(socket(AddressFamily::UNIX)?, CloseBy::Unread);
+    match connect(&socket, address) {
         Ok(()) | Err(Errno::AGAIN) => Ok(true),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
         Err(error) => Err(error.into()),

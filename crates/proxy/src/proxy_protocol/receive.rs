@@ -1,6 +1,7 @@
 //! Reading the PROXY header of a trusted proxy.
 
 use std::fmt;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use dormouse_config::proxy_protocol::Sources;
@@ -39,12 +40,13 @@ impl AcceptProxy {
     /// # Errors
     /// When no valid header arrives in time.
     pub async fn read_header(&self, client: &Client, peer: &mut Peer) -> Result<(), ReadHeaderError> {
-        if !must_send_header(&self.from, peer, client.kind) {
+        if !must_send_header(&self.from, peer, client.kind()) {
             return Ok(());
         }
         // A second descriptor of the socket, while the session does not have its server's yet.
-        let stream = client.socket.try_clone().and_then(|socket| Stream::new(socket, client.kind, false));
-        let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?;
+        let stream = client.socket.as_fd().try_clone_to_owned();
+        let stream = stream.and_then(|socket| Stream::new(socket, client.kind(), false));
+        let mut stream = stream.map_err(ReadHeaderError::Unwatchable)?.as_duplicate();
         let problem = match timeout(self.timeout, stream.take_prefix(MAX_HEADER, try_decode)).await {
             Ok(Ok(Ok((addresses, tlvs)))) => {
                 peer.set_proxied(addresses, tlvs);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     fn client(socket: OwnedFd, kind: StreamKind) -> Client {
-        Client { socket, kind }
+        Client::new(socket, kind)
     }
 
     fn tcp() -> (TcpStream, Client) {

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use dormouse_log::{Level, Log, Recurring};
 use dormouse_relay::{StreamKind, socket_reuse};
+use dormouse_sys::closer;
 use dormouse_sys::event_loop::register;
+use dormouse_sys::pass_rights::pass_rights;
+use dormouse_sys::socket_fd::SocketFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::admission::{Admission, Decision};
 use crate::client::{Client, Peer};
@@ -25,18 +28,27 @@ const BATCH: usize = 64;
 /// The pause after a system limit, which another process may lift without notice.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The time between two looks at whether descriptors are closed.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Accepts clients and starts their sessions, for as long as the socket listens.
 ///
 /// # Errors
 /// When the listener is unusable, for example after a shutdown(2).
 pub async fn accept_all(
-    AcceptSocket { socket, family, path }: AcceptSocket,
+    AcceptSocket { socket, family, path, shared }: AcceptSocket,
     admission: Arc<Admission>,
     context: Arc<ServiceContext>,
 ) -> io::Result<()> {
     let kind = if family == AddressFamily::UNIX { StreamKind::Unix } else { StreamKind::Other };
     // Clients that connected before the listener got its options did not inherit them.
     let mut options_inherited = false;
+    // A kernel that refuses descriptors keeps them away from the clients of a server that cannot get them.
+    let carries_fds = kind == StreamKind::Unix && context.service.reaches_unix();
+    // The option stays with the socket. A socket that the service manager passed serves others after dormouse, which may
+    // expect descriptors, so only its connections get the option (`dormouse_relay::Relay`).
+    let refuses_fds =
+        kind == StreamKind::Unix && !shared && pass_rights(&socket, carries_fds).is_ok() && !carries_fds;
     let socket = register(socket, Interest::READABLE)?;
     loop {
         let mut ready = socket.readable().await?;
@@ -54,6 +66,10 @@ pub async fn accept_all(
                 admission.session_ended().await;
                 continue;
             }
+            if kind == StreamKind::Unix && !refuses_fds && closer::is_full() {
+                await_closer(&context.stats.log).await;
+                continue;
+            }
             match accept(&socket, &context) {
                 Accepted::Client(socket) if decision == Decision::Accept => {
                     if !options_inherited {
@@ -62,11 +78,14 @@ pub async fn accept_all(
                     }
                     let peer = path.as_ref().filter(|_| context.needs_client());
                     let peer = peer.map(|path| Box::new(Peer::of_unix_path(&socket, path)));
-                    let client = Client { socket, kind };
+                    let client = Client::new(socket, kind);
                     let session = session::start(Arc::clone(&context), client, peer, admission.admit());
                     admission.track_task(|| session.abort_handle());
                 }
-                Accepted::Client(_) => context.stats.refuse(),
+                Accepted::Client(socket) => {
+                    drop(Client::new(socket, kind));
+                    context.stats.refuse();
+                }
                 Accepted::ClientFailed => {}
                 Accepted::Empty => {
                     ready.clear_ready();
@@ -100,12 +119,34 @@ enum Accepted {
     ListenerFailed(Errno),
 }
 
-fn accept(socket: &AsyncFd<OwnedFd>, context: &ServiceContext) -> Accepted {
+fn accept(socket: &AsyncFd<SocketFd>, context: &ServiceContext) -> Accepted {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     match socket_reuse::open_or_make_room(|| accept_with(socket.get_ref(), flags)) {
         Ok(client) => Accepted::Client(client),
         Err(error) => classify(error, &context.stats.log),
     }
+}
+
+/// Waits until descriptors that clients passed are closed, because each further client could bring more of them. Reports it
+/// after [`PAUSE`].
+async fn await_closer(log: &Log) {
+    let closed = async {
+        while closer::is_full() {
+            sleep(CLOSE_INTERVAL).await;
+        }
+    };
+    if timeout(PAUSE, closed).await.is_ok() {
+        return;
+    }
+    log.recurring(
+        Recurring::AcceptPaused,
+        Level::Warning,
+        format_args!(
+            "Cannot accept clients: {} descriptors that clients passed wait to be closed, for example sockets that \
+             linger. Linux 6.16 refuses descriptors where no server gets them.",
+            closer::waiting(),
+        ),
+    );
 }
 
 fn classify(error: Errno, log: &Log) -> Accepted {

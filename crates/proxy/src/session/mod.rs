@@ -145,7 +145,7 @@ async fn relay(
     began: Instant,
 ) -> Outcome {
     let client_has_data = ioctl_fionread(&client.socket).is_ok_and(|bytes| bytes > 0);
-    let mut client = match Stream::new(client.socket, client.kind, client_has_data) {
+    let mut client = match Stream::of(client.socket, client_has_data) {
         Ok(client) => client.with_message_credentials(context.message_credentials),
         Err(error) => return Outcome::Unserved(Refusal::Unwatchable(error)),
     };

@@ -2,7 +2,7 @@
 
 use dormouse_relay::Stream;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 
 /// The maximum number of bytes of an answer that are searched.
 const MAX_ANSWER: usize = 4096;
@@ -19,10 +19,9 @@ pub(super) async fn exchange(mut server: Stream, request: &[u8], expected: &[u8]
     }
     let mut answer = Vec::new();
     while answer.len() < MAX_ANSWER && server.wait_for_data().await {
-        let Some(socket) = server.socket() else { return false };
         let mut chunk = [0; 1024];
-        match recv(socket, &mut chunk, RecvFlags::empty()) {
-            Ok((length, _)) => answer.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+        match server.receive(&mut chunk) {
+            Ok(length) => answer.extend_from_slice(chunk.get(..length).unwrap_or_default()),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => return false,
         }

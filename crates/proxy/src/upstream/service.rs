@@ -80,6 +80,11 @@ impl Service {
         self.capacity.notified().await;
     }
 
+    /// Returns whether a server is at a UNIX socket, so that descriptors of a client get to it.
+    pub fn reaches_unix(&self) -> bool {
+        self.upstream.servers.iter().any(|server| server.target.route().reaches_unix())
+    }
+
     /// Returns whether a client that arrives now has to wait for a start.
     pub fn is_asleep(&self) -> bool {
         !self.upstream.servers.iter().any(Server::is_up)

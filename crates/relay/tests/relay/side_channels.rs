@@ -2,28 +2,75 @@
 
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use dormouse_relay::{End, Limits, MessageCredentials, Pipes, Relay, Report, Stream, StreamKind};
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::message::receive;
-use rustix::net::sockopt::set_socket_passcred;
+use dormouse_sys::pass_rights::pass_rights;
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_linger, set_socket_passcred};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::descriptor::send_with_descriptor;
+use crate::descriptor::{send_with, send_with_descriptor};
 use crate::rig::{TIMEOUT, ended, expect_bytes, relay, tcp_pair, unix_pair};
 
 fn start(downstream: OwnedFd, upstream: OwnedFd) -> JoinHandle<Report> {
     relay(downstream, upstream, Limits::default(), Pipes::new(64))
 }
 
+/// Starts a session between a UNIX socket and a TCP socket, as on a kernel that cannot refuse descriptors (before 6.16).
+fn start_without_refusal(downstream: OwnedFd, upstream: OwnedFd) -> JoinHandle<Report> {
+    let duplicate = downstream.try_clone().unwrap();
+    let report = start(downstream, upstream);
+    let _ = pass_rights(&duplicate, true);
+    report
+}
+
+#[tokio::test]
+async fn the_kernel_refuses_descriptors_that_do_not_get_to_the_server() {
+    let ((client, downstream), (server, upstream)) = (unix_pair(), tcp_pair());
+    let can_refuse = pass_rights(&downstream, true).is_ok();
+    start(downstream, upstream);
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let sent = send_with(&client, b"x", &[file.as_fd()], SendFlags::empty());
+    assert_eq!(sent, if can_refuse { Err(Errno::PERM) } else { Ok(1) });
+    (&client).write_all(b"y").unwrap();
+    expect_bytes(&server, if can_refuse { b"y" } else { b"xy" }).await;
+}
+
+/// Sends a socket whose close waits for longer than the test, and gives it up. Returns its peer.
+fn send_lingering(client: &UnixStream, bytes: &[u8], flags: SendFlags) -> TcpStream {
+    let (peer, socket) = tcp_pair();
+    set_socket_linger(&socket, Some(TIMEOUT * 3)).unwrap();
+    rustix::io::ioctl_fionbio(&socket, true).unwrap();
+    let chunk = vec![0; 1 << 16];
+    while send(&socket, &chunk, SendFlags::empty()).is_ok() {}
+    assert_eq!(send_with(client, bytes, &[socket.as_fd()], flags), Ok(bytes.len()));
+    peer
+}
+
+#[tokio::test]
+async fn a_descriptor_whose_close_waits_delays_no_byte() {
+    let ((client, downstream), (server, upstream)) = (unix_pair(), tcp_pair());
+    start_without_refusal(downstream, upstream);
+    let _peer = send_lingering(&client, b"x", SendFlags::empty());
+    expect_bytes(&server, b"x").await;
+    // The relay runs on this thread, so it reads both at once.
+    let _peer = send_lingering(&client, b"!", SendFlags::OOB);
+    (&client).write_all(b"y").unwrap();
+    // An urgent byte is received as any other, with its descriptor, because the kernel would close that.
+    expect_bytes(&server, b"!y").await;
+}
+
 #[tokio::test]
 async fn bytes_after_a_dropped_descriptor_are_relayed() {
     let ((client, downstream), (server, upstream)) = (unix_pair(), tcp_pair());
-    start(downstream, upstream);
+    start_without_refusal(downstream, upstream);
     for _ in 0..5 {
         // The relay runs on this thread, so it reads both writes at once.
         send_with_descriptor(&client, b"first ");
@@ -117,7 +164,7 @@ async fn descriptors_travel_between_unix_sockets() {
 }
 
 /// The credentials of the messages that a peer has received, in their order, without repetitions.
-fn senders(socket: &std::os::unix::net::UnixStream, bytes: usize) -> Vec<Option<Credentials>> {
+fn senders(socket: &UnixStream, bytes: usize) -> Vec<Option<Credentials>> {
     let (mut senders, mut total) = (Vec::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     while total < bytes {

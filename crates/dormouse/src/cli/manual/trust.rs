@@ -87,6 +87,11 @@ of dormouse, and bytes to UNIX sockets are copied, because spliced ones would ca
 those of dormouse, and bulk transfers are spliced. A dormouse without CAP_SETUID and CAP_SETGID cannot withhold them; the
 kernel then adds its user, who has no rights that other processes of that user lack. \fBdormouse\-proxy\fR(8) leaves
 them to the kernel, as \fBsystemd\-socket\-proxyd\fR(8) does.
+.SS "Descriptors in messages"
+Descriptors (SCM_RIGHTS) pass between two UNIX sockets. Where the server listens at another kind of address, and at the
+control socket, Linux 6.16 refuses them: the sender gets EPERM. On older kernels the bytes pass, and the descriptors are
+closed. A server that reads slowly does not make dormouse hold them: they wait in the socket of the client. All sessions
+together hold at most 1012, or what LimitNOFILE= leaves; a session that would exceed it ends.
 .SS "What is not passed"
 Security labels (SO_PEERSEC, SCM_SECURITY) and process descriptors (SO_PEERPIDFD, SCM_PIDFD) of a client are never passed: a
 server that asks for them gets those of dormouse. The user of a client that comes over TCP, vsock or another proxy is not
