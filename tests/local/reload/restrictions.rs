@@ -90,6 +90,10 @@ fn what_dormouse_starts_is_not_restricted_and_dormouse_is() {
     let scene = start(&place, &config(&place, "")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "hello").unwrap();
     let pid = scene.pid();
+    let status = |name: &str| field(&pid.to_string(), name);
+    assert_eq!((status("Seccomp"), status("NoNewPrivs")), ("2".to_owned(), "1".to_owned()));
+    // Each kernel that runs the tests has Landlock.
+    assert!(!scene.log().contains(messages::FILES_UNRESTRICTED), "{}", scene.log());
     let (seccomp, privileges) = (field("self", "Seccomp"), field("self", "NoNewPrivs"));
     assert_eq!(filters(&pid.to_string()), filters("self") + 1);
     let started = descendants(pid);

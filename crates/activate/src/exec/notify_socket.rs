@@ -6,24 +6,25 @@
 mod directory;
 mod sender;
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::datagram;
 use dormouse_sys::event_loop::sleep_until;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, geteuid};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
-pub use self::directory::bases as directories;
+pub(crate) use self::directory::{MODE as DIRECTORY_MODE, is_own};
 use self::directory::{SOCKET, create};
-pub(super) use self::directory::{is_own, remove};
+pub use self::directory::{directories, prepare};
+pub(super) use self::directory::{remove, remove_common_of};
 pub(crate) use self::sender::SenderQuestion;
+use crate::permissions::set_mode;
 use crate::spawner::{Question as _, ask};
 
 /// The longest message that is read, in bytes.
@@ -153,7 +154,7 @@ impl Drop for NotifySocket {
 fn bind(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::bind(path)?;
     datagram::pass_senders(&socket)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    set_mode(open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?, 0o666)?;
     Ok(socket)
 }
 
@@ -172,6 +173,8 @@ fn parse(message: &[u8]) -> Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixDatagram as Sender;
     use std::process::Command;
 

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use dormouse_activate::{Program, command_line, start_spawner};
+use dormouse_activate::exec::prepare_notify_directory;
+use dormouse_activate::{Changeable, Program, command_line, start_spawner};
 use dormouse_config::model::{Config, Control};
 use dormouse_log::{Level, write_stderr_lines};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -43,6 +44,8 @@ pub(crate) enum NeedsRestart {
     Program(String, Program),
     /// A look into other processes.
     Processes,
+    /// The mode or the owner of a socket.
+    Permissions,
 }
 
 impl std::fmt::Display for NeedsRestart {
@@ -63,6 +66,10 @@ impl std::fmt::Display for NeedsRestart {
                 "the first service that starts a workload needs a restart, because dormouse has given up the right to look \
                  into other processes with the configuration",
             )?,
+            Self::Permissions => f.write_str(
+                "a mode, an owner or a group of a UNIX socket needs a restart, because dormouse has given up the right to \
+                 set others than those of the configuration",
+            )?,
         }
         f.write_str(" with which it started (restrict_self = false switches this off)")
     }
@@ -79,10 +86,12 @@ impl Restrictions {
             // It creates the directory of the control socket if that is missing, which the restrictions would prevent.
             let _ = usual_address();
         }
+        if needs::notifies(config) {
+            prepare_notify_directory();
+        }
         let granted = Needs::of(config, file);
         if granted.spawner() {
-            start_spawner(&granted.programs.iter().collect::<Vec<_>>())
-                .map_err(|error| format!("cannot start the spawner: {error}"))?;
+            start_spawner(&granted.grant()).map_err(|error| format!("cannot start the spawner: {error}"))?;
         }
         // What this process holds of its clients stays out of files. The spawner keeps its limit for what it starts.
         let maximum = getrlimit(Resource::Core).maximum;
@@ -127,6 +136,11 @@ impl Restrictions {
         if let Some((server, program)) = needs.programs.beyond(&self.granted.programs) {
             return Err(NeedsRestart::Program(server.to_owned(), program.clone()));
         }
+        if needs.changes
+            && !(self.granted.spawner() && is_covered(&needs.changeable, &self.granted.changeable))
+        {
+            return Err(NeedsRestart::Permissions);
+        }
         if needs.spawner() && !self.granted.spawner() {
             return Err(NeedsRestart::Processes);
         }
@@ -150,6 +164,13 @@ impl Restrictions {
             None => Ok(()),
         }
     }
+}
+
+/// Returns whether the spawner may set all modes and owners that are needed.
+fn is_covered(needed: &Changeable, granted: &Changeable) -> bool {
+    needed.directories.is_subset(&granted.directories)
+        && needed.users.is_subset(&granted.users)
+        && needed.groups.is_subset(&granted.groups)
 }
 
 /// Returns the device and the inode of a directory.
@@ -241,10 +262,43 @@ mod tests {
         );
     }
 
+    /// The spawner sets modes and owners, and learns at the start which.
+    #[test]
+    fn another_owner_of_a_socket_needs_a_restart() {
+        let started = restrictions("listen = '/dev/shm/a.sock?mode=0600&owner=7'");
+        let allows = |restrictions: &Restrictions, listen: &str| {
+            restrictions.allows(&config(&format!("listen = '{listen}'")))
+        };
+        for allowed in ["/dev/shm/a.sock?mode=0666", "/dev/shm/b.sock?owner=7", "/dev/shm/a.sock", "@a"] {
+            assert_eq!(allows(&started, allowed), Ok(()), "{allowed}");
+        }
+        for refused in ["/dev/shm/a.sock?owner=8", "/dev/shm/a.sock?group=7"] {
+            assert_eq!(allows(&started, refused), Err(NeedsRestart::Permissions), "{refused}");
+        }
+        let plain = restrictions("listen = '/dev/shm/a.sock'");
+        assert_eq!(allows(&plain, "/dev/shm/a.sock?mode=0666"), Err(NeedsRestart::Permissions));
+        assert!(NeedsRestart::Permissions.to_string().contains("needs a restart"));
+    }
+
+    #[test]
+    fn notifications_open_one_directory_and_not_all_of_run_or_tmp() {
+        let config = config("listen = '@a'\nwake = { exec = 'a' }\nready = 'notify'");
+        prepare_notify_directory();
+        let needs = Needs::of(&config, None);
+        let notify = needs.changeable.notify.clone().unwrap();
+        assert!(notify.to_string_lossy().contains("dormouse-notify-"), "{notify:?}");
+        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+        let others = needs.writable.iter().filter(|path| **path != notify).count();
+        assert_eq!(others, runtime.iter().flat_map(std::env::split_paths).count(), "{:?}", needs.writable);
+        std::fs::remove_dir(notify).unwrap();
+    }
+
     #[test]
     fn a_configuration_without_workloads_needs_no_spawner() {
         for (service, spawner) in [
             ("listen = '@a'", false),
+            ("listen = '/dev/shm/a.sock'", false),
+            ("listen = '/dev/shm/a.sock?mode=0600'", true),
             ("listen = '@a'\nwake = { wol = '00:00:00:00:00:01' }", false),
             ("listen = '@a'\nwake = { unit = 'web.service' }", true),
             ("listen = '@a'\nwake = { exec = 'a' }", true),

@@ -1,67 +1,34 @@
 //! The restriction of system calls, by seccomp: those that this program never makes, and that help an attacker who
 //! controls it, fail with EPERM.
 //!
-//! The list names what is refused, not what is allowed: the C library and its modules for names and users may begin to
-//! use other calls with any update.
+//! The lists name what is refused, not what is allowed: the C library and its modules for names and users may begin to
+//! use other calls with any update. Compare them with the groups of systemd (`systemd-analyze syscall-filter`).
+
+mod arguments;
+mod refused;
 
 use std::env::consts::ARCH;
 
-use dormouse_sys::seccomp;
+use dormouse_sys::seccomp::{self, Instruction};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// The calls that are refused.
-const REFUSED: &[libc::c_long] = &[
-    // Other programs, and the memory of other processes.
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
-    // Namespaces, mounts and file handles, which lead around paths.
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_move_mount,
-    libc::SYS_fsopen,
-    libc::SYS_fsmount,
-    libc::SYS_open_tree,
-    libc::SYS_mount_setattr,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_open_by_handle_at,
-    // Large and rarely needed parts of the kernel.
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_personality,
-    // The machine.
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
-    libc::SYS_adjtimex,
-    libc::SYS_clock_adjtime,
-    libc::SYS_acct,
-    libc::SYS_quotactl,
-    libc::SYS_syslog,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
-];
+/// The calls of the 32-bit interface with 64-bit registers (x32) have these numbers and above. To the kernel they are of the
+/// same architecture, so a list of other numbers would miss them.
+#[cfg(target_arch = "x86_64")]
+const FOREIGN: Option<u32> = Some(0x4000_0000);
+#[cfg(not(target_arch = "x86_64"))]
+const FOREIGN: Option<u32> = None;
+
+/// `BPF_LD | BPF_W | BPF_ABS`.
+const LOAD: u16 = 0x20;
+/// `BPF_JMP | BPF_JA`.
+const JUMP: u16 = 0x05;
+/// `BPF_JMP | BPF_JEQ | BPF_K`.
+const IF_EQUAL: u16 = 0x15;
+/// `BPF_JMP | BPF_JGE | BPF_K`.
+const IF_AT_LEAST: u16 = 0x35;
+/// `BPF_RET | BPF_K`.
+const RETURN: u16 = 0x06;
 
 /// Refuses the calls for all threads of this process. The kernel reports each refused call in its log, where it keeps one
 /// (`kernel.seccomp.actions_logged`).
@@ -73,40 +40,42 @@ pub(super) fn restrict() -> Result<(), String> {
     seccomp::restrict_all_threads(&program).map_err(|error| error.to_string())
 }
 
-fn program() -> Result<Vec<seccomp::Instruction>, String> {
+fn program() -> Result<Vec<Instruction>, String> {
     let architecture =
         TargetArch::try_from(ARCH).map_err(|_| format!("the architecture {ARCH} is not known"))?;
-    let rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules = arguments::rules().map_err(|error| error.to_string())?;
+    rules.extend(refused::ALWAYS.iter().copied().flatten().map(|call| (*call, Vec::new())));
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture);
     let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
-    let instruction = |one: &seccompiler::sock_filter| seccomp::Instruction {
+    let instruction = |one: &seccompiler::sock_filter| Instruction {
         code: one.code,
         jump_true: one.jt,
         jump_false: one.jf,
         value: one.k,
     };
-    Ok(program.iter().map(instruction).collect())
+    Ok(missing_calls().into_iter().chain(program.iter().map(instruction)).collect())
+}
+
+/// Returns the beginning of the program, which seccompiler cannot write: calls that fail with another error. All its jumps
+/// are relative.
+fn missing_calls() -> Vec<Instruction> {
+    let plain = |code, value| Instruction { code, jump_true: 0, jump_false: 0, value };
+    let calls = refused::MISSING.into_iter().filter_map(|call| u32::try_from(call).ok());
+    let tests: Vec<_> =
+        calls.map(|call| (IF_EQUAL, call)).chain(FOREIGN.map(|first| (IF_AT_LEAST, first))).collect();
+    // Over the remaining tests, and the jump to the rest of the program.
+    let to_the_end = (1..=tests.len()).rev().map(|distance| u8::try_from(distance).unwrap_or(u8::MAX));
+    let tests = tests
+        .iter()
+        .zip(to_the_end)
+        .map(|((code, value), distance)| Instruction { jump_true: distance, ..plain(*code, *value) });
+    // The number of the call is first in the data of the filter.
+    std::iter::once(plain(LOAD, 0))
+        .chain(tests)
+        .chain([plain(JUMP, 1), plain(RETURN, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs())])
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-    use std::thread;
-
-    use super::*;
-
-    /// Only the thread that restricts itself is restricted.
-    #[test]
-    fn a_restricted_thread_starts_no_program_and_does_the_rest() {
-        let restricted = thread::spawn(|| {
-            seccomp::restrict_thread(&program().unwrap()).unwrap();
-            let started = Command::new("/bin/true").status();
-            assert_eq!(started.unwrap_err().raw_os_error(), Some(libc::EPERM));
-            // Threads, sockets and names work.
-            thread::spawn(|| std::net::TcpListener::bind("localhost:0").map(drop)).join().unwrap().unwrap();
-        });
-        restricted.join().unwrap();
-        assert!(Command::new("/bin/true").status().unwrap().success());
-    }
-}
+mod tests;
