@@ -4,6 +4,7 @@
 //! functions are thin and typed; the callers make the decisions.
 
 pub mod blocking;
+pub mod capabilities;
 pub mod chmod;
 pub mod code_pages;
 pub mod connect_as;
@@ -30,5 +31,6 @@ pub mod seccomp;
 pub mod send_queue;
 pub mod sock_diag;
 pub mod spawn;
+pub mod umask;
 pub mod users;
 pub mod vsock;

@@ -1,9 +1,10 @@
 //! The restrictions that `dormouse run` puts on itself before it serves: the directories of the configuration (Landlock),
-//! no system call that it never makes (seccomp), and no core dumps.
+//! no system call that it never makes (seccomp), no capability that the configuration does not need, and no core dumps.
 //!
 //! All threads have them, and they never end. Programs come from the spawner, which is started before and is not
 //! restricted.
 
+mod capabilities;
 mod files;
 mod needs;
 mod system_calls;
@@ -16,6 +17,7 @@ use dormouse_activate::exec::prepare_notify_directory;
 use dormouse_activate::{Changeable, Program, command_line, start_spawner};
 use dormouse_config::model::{Config, Control};
 use dormouse_log::{Level, write_stderr_lines};
+use dormouse_sys::capabilities::keep;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::needs::Needs;
@@ -46,6 +48,8 @@ pub(crate) enum NeedsRestart {
     Processes,
     /// The mode or the owner of a socket.
     Permissions,
+    /// This capability.
+    Capability(&'static str),
 }
 
 impl std::fmt::Display for NeedsRestart {
@@ -69,6 +73,11 @@ impl std::fmt::Display for NeedsRestart {
             Self::Permissions => f.write_str(
                 "a mode, an owner or a group of a UNIX socket needs a restart, because dormouse has given up the right to \
                  set others than those of the configuration",
+            )?,
+            Self::Capability(name) => write!(
+                f,
+                "{name} is needed, which needs a restart, because dormouse has given up the capabilities that it did not need for \
+                 the configuration"
             )?,
         }
         f.write_str(" with which it started (restrict_self = false switches this off)")
@@ -105,6 +114,10 @@ impl Restrictions {
                 false
             }
         };
+        if let Err(error) = keep(granted.capabilities) {
+            let message = format!("No capability is given up: {error} (capset(2))");
+            write_stderr_lines(Some(Level::Info), [message]);
+        }
         if let Err(error) = system_calls::restrict() {
             let message = format!("System calls are not restricted: {error} (seccomp(2))");
             write_stderr_lines(Some(Level::Info), [message]);
@@ -136,13 +149,19 @@ impl Restrictions {
         if let Some((server, program)) = needs.programs.beyond(&self.granted.programs) {
             return Err(NeedsRestart::Program(server.to_owned(), program.clone()));
         }
-        if needs.changes
-            && !(self.granted.spawner() && is_covered(&needs.changeable, &self.granted.changeable))
-        {
+        let settable = if self.granted.spawner() {
+            !needs.changes || is_covered(&needs.changeable, &self.granted.changeable)
+        } else {
+            !needs::sets_permissions(config)
+        };
+        if !settable {
             return Err(NeedsRestart::Permissions);
         }
-        if needs.spawner() && !self.granted.spawner() {
+        if needs.looks_or_starts() && !self.granted.spawner() {
             return Err(NeedsRestart::Processes);
+        }
+        if let Some(name) = capabilities::missing(needs.capabilities, self.granted.capabilities) {
+            return Err(NeedsRestart::Capability(name));
         }
         Ok(())
     }
@@ -180,131 +199,4 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use dormouse_config::{Environment, read, single};
-
-    use super::*;
-
-    fn config(service: &str) -> Config {
-        let text = format!("[services.web]\nto = '127.0.0.1:1'\n{service}\n");
-        read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap()
-    }
-
-    fn restrictions(service: &str) -> Restrictions {
-        Restrictions::of(Needs::of(&config(service), None), true, None)
-    }
-
-    #[test]
-    fn a_directory_outside_needs_a_restart() {
-        let restrictions = restrictions("listen = '/dev/shm/a.sock'");
-        let allows = |restrictions: &Restrictions, listen: &str| {
-            restrictions.allows(&config(&format!("listen = '{listen}'")))
-        };
-        for allowed in ["/dev/shm/b.sock", "127.0.0.1:80", "@a"] {
-            assert_eq!(allows(&restrictions, allowed), Ok(()), "{allowed}");
-        }
-        assert_eq!(allows(&restrictions, "/usr/a.sock"), Err(NeedsRestart::Directory("/usr".into())));
-        let unrestricted = Restrictions { restricts_files: false, ..restrictions };
-        assert_eq!(allows(&unrestricted, "/usr/a.sock"), Ok(()));
-    }
-
-    #[test]
-    fn a_directory_that_was_made_again_needs_a_restart() {
-        let base = dormouse_tests::temp::TempDir::new().unwrap();
-        let path = base.join("sockets").canonicalize().unwrap_or_else(|_| base.join("sockets"));
-        std::fs::create_dir(&path).unwrap();
-        let service = format!("listen = '{}/a.sock'", path.display());
-        let restrictions = restrictions(&service);
-        assert_eq!(restrictions.allows(&config(&service)), Ok(()));
-        std::fs::rename(&path, base.join("former")).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        assert_eq!(
-            restrictions.allows(&config(&service)),
-            Err(NeedsRestart::Directory(path.canonicalize().unwrap()))
-        );
-    }
-
-    #[test]
-    fn another_program_needs_a_restart() {
-        let listen = "listen = '127.0.0.1:2'\n";
-        let started = restrictions(&format!("{listen}wake = {{ exec = 'server -x' }}"));
-        let allows = |restrictions: &Restrictions, rest: &str| {
-            restrictions.allows(&config(&format!("{listen}{rest}")))
-        };
-        for same in ["wake = { exec = 'server -x' }\nidle = '5min'", "wake = { exec = 'server -x' }", ""] {
-            assert_eq!(allows(&started, same), Ok(()), "{same}");
-        }
-        for other in [
-            "wake = { exec = 'server -y' }",
-            "wake = { exec = 'server -x', directory = '/' }",
-            "wake = { exec = 'server -x', environment = { A = '1' } }",
-            "wake = { exec = 'server -x' }\nready = 'command:test -e /x'",
-            "wake = { start = 'server -x' }",
-        ] {
-            let refused = allows(&started, other);
-            assert!(matches!(refused, Err(NeedsRestart::Program(..))), "{other}: {refused:?}");
-            assert!(refused.unwrap_err().to_string().contains("needs a restart"));
-        }
-        // A service may get another name. A command has it in a variable, by which a script may act.
-        let renamed = |restrictions: &Restrictions, wake: &str| {
-            let text = format!("[services.shop]\nto = '127.0.0.1:1'\n{listen}wake = {wake}\n");
-            let config = read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap();
-            restrictions.allows(&config)
-        };
-        assert_eq!(renamed(&started, "{ exec = 'server -x' }"), Ok(()));
-        let command = restrictions(&format!("{listen}wake = {{ start = 'server -x' }}"));
-        assert!(matches!(renamed(&command, "{ start = 'server -x' }"), Err(NeedsRestart::Program(..))));
-        // The owner of its listener is judged by the spawner, which is there.
-        assert_eq!(allows(&started, "wake = { unit = 'web.service' }"), Ok(()));
-        assert_eq!(
-            allows(&restrictions(listen), "wake = { unit = 'web.service' }"),
-            Err(NeedsRestart::Processes)
-        );
-    }
-
-    /// The spawner sets modes and owners, and learns at the start which.
-    #[test]
-    fn another_owner_of_a_socket_needs_a_restart() {
-        let started = restrictions("listen = '/dev/shm/a.sock?mode=0600&owner=7'");
-        let allows = |restrictions: &Restrictions, listen: &str| {
-            restrictions.allows(&config(&format!("listen = '{listen}'")))
-        };
-        for allowed in ["/dev/shm/a.sock?mode=0666", "/dev/shm/b.sock?owner=7", "/dev/shm/a.sock", "@a"] {
-            assert_eq!(allows(&started, allowed), Ok(()), "{allowed}");
-        }
-        for refused in ["/dev/shm/a.sock?owner=8", "/dev/shm/a.sock?group=7"] {
-            assert_eq!(allows(&started, refused), Err(NeedsRestart::Permissions), "{refused}");
-        }
-        let plain = restrictions("listen = '/dev/shm/a.sock'");
-        assert_eq!(allows(&plain, "/dev/shm/a.sock?mode=0666"), Err(NeedsRestart::Permissions));
-        assert!(NeedsRestart::Permissions.to_string().contains("needs a restart"));
-    }
-
-    #[test]
-    fn notifications_open_one_directory_and_not_all_of_run_or_tmp() {
-        let config = config("listen = '@a'\nwake = { exec = 'a' }\nready = 'notify'");
-        prepare_notify_directory();
-        let needs = Needs::of(&config, None);
-        let notify = needs.changeable.notify.clone().unwrap();
-        assert!(notify.to_string_lossy().contains("dormouse-notify-"), "{notify:?}");
-        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let others = needs.writable.iter().filter(|path| **path != notify).count();
-        assert_eq!(others, runtime.iter().flat_map(std::env::split_paths).count(), "{:?}", needs.writable);
-        std::fs::remove_dir(notify).unwrap();
-    }
-
-    #[test]
-    fn a_configuration_without_workloads_needs_no_spawner() {
-        for (service, spawner) in [
-            ("listen = '@a'", false),
-            ("listen = '/dev/shm/a.sock'", false),
-            ("listen = '/dev/shm/a.sock?mode=0600'", true),
-            ("listen = '@a'\nwake = { wol = '00:00:00:00:00:01' }", false),
-            ("listen = '@a'\nwake = { unit = 'web.service' }", true),
-            ("listen = '@a'\nwake = { exec = 'a' }", true),
-            ("listen = '@a'\nwake = { start = 'a' }", true),
-        ] {
-            assert_eq!(restrictions(service).granted.spawner(), spawner, "{service}");
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,18 @@
 //! What a configuration needs of the system.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use dormouse_activate::exec::notify_directories;
 use dormouse_activate::{ActivatorConfig, Changeable, Grant, ListenerRule, Program, Programs};
 use dormouse_config::listen_options::FileOptions;
-use dormouse_config::model::{Config, Control, Listen, Ready};
+use dormouse_config::model::{Config, Listen, Ready};
 use dormouse_core::address::ListenAddress;
+use rustix::thread::CapabilitySet;
 
-use crate::admin::usual_address;
+use super::capabilities;
+use crate::admin::CONTROL_MODE;
 
 /// The directories that the program reads: the databases and libraries of the C library, and the state of processes and
 /// network interfaces.
@@ -38,7 +41,7 @@ const READABLE: [&str; 19] = [
 const LINKS: [&str; 4] = ["/etc/hosts", "/etc/localtime", "/etc/nsswitch.conf", "/etc/resolv.conf"];
 
 /// What a configuration needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needs {
     /// The directories that are read, without symbolic links.
     pub(super) readable: BTreeSet<PathBuf>,
@@ -52,6 +55,8 @@ pub(super) struct Needs {
     pub(super) changeable: Changeable,
     /// The configuration names the mode or the owner of a socket.
     pub(super) changes: bool,
+    /// The capabilities.
+    pub(super) capabilities: CapabilitySet,
 }
 
 impl Needs {
@@ -65,12 +70,18 @@ impl Needs {
             judges: wakes().any(|wake| wake.properties().listener != ListenerRule::Any),
             changeable: changeable(config),
             changes: changes(config),
+            capabilities: capabilities::needed(config),
         }
     }
 
     /// Returns whether a process must start programs, look into others, or change files.
     pub(super) fn spawner(&self) -> bool {
-        self.judges || self.changes || !self.programs.is_empty()
+        self.changes || self.looks_or_starts()
+    }
+
+    /// Returns whether a process must start programs or look into others.
+    pub(super) fn looks_or_starts(&self) -> bool {
+        self.judges || !self.programs.is_empty()
     }
 
     /// Returns what the spawner may do.
@@ -133,13 +144,22 @@ fn socket_directories(config: &Config) -> impl Iterator<Item = PathBuf> {
 }
 
 fn changes(config: &Config) -> bool {
-    // A control socket has a mode in any case.
-    let control = match &config.admin.control {
-        Control::Off => false,
-        Control::Usual => usual_address().is_some(),
-        Control::At { address, .. } => matches!(address, ListenAddress::Unix(_)),
+    sockets(config).any(|(_, file)| file != FileOptions::default())
+}
+
+/// Returns whether the mode or the owner of a socket is set beyond what a new socket gets when it is bound.
+pub(super) fn sets_permissions(config: &Config) -> bool {
+    let of_control = |path: &Path| match config.admin.control.listen() {
+        Some(Listen::Open { address: ListenAddress::Unix(own), .. }) if own.as_path() == path => {
+            Some(CONTROL_MODE)
+        }
+        _ => None,
     };
-    control || sockets(config).any(|(_, file)| file != FileOptions::default())
+    sockets(config).any(|(path, file)| {
+        let file = FileOptions { mode: file.mode.or_else(|| of_control(&path)), ..file };
+        let differs = |mode| path.symlink_metadata().is_ok_and(|found| found.mode() & 0o7777 != mode);
+        file.owner.is_some() || file.group.is_some() || file.mode.is_some_and(differs)
+    })
 }
 
 fn changeable(config: &Config) -> Changeable {

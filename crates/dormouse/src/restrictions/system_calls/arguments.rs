@@ -28,6 +28,8 @@ const IOCTLS: [u32; 4] = [0x5412, 0x541c, 0x4008_6602, 0x401c_5820];
 pub(super) fn rules() -> Result<BTreeMap<c_long, Vec<Rule>>, BackendError> {
     let mut rules = BTreeMap::from([
         (libc::SYS_clone, clone()?),
+        // A umask of its own, for a new socket.
+        (libc::SYS_unshare, vec![one([(0, SeccompCmpOp::Ne, libc::CLONE_FS.unsigned_abs())])?]),
         (libc::SYS_openat, open(2)?),
         (libc::SYS_prlimit64, vec![one([(0, SeccompCmpOp::Ne, 0)])?]),
         (

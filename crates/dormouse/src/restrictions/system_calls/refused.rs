@@ -64,7 +64,6 @@ const FILES: &[c_long] = &[
 
 /// Namespaces and mounts, which lead around paths.
 const MOUNTS: &[c_long] = &[
-    libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_mount,
     libc::SYS_umount2,

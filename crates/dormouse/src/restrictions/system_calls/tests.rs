@@ -154,6 +154,8 @@ fn the_filter_leaves_threads_and_refuses_processes_and_namespaces() {
     ] {
         assert_eq!(decision(libc::SYS_clone, &[flags(refused)]), REFUSED, "{refused:#x}");
     }
+    assert_eq!(decision(libc::SYS_unshare, &[flags(libc::CLONE_FS)]), ALLOWED);
+    assert_eq!(decision(libc::SYS_unshare, &[flags(libc::CLONE_FS | libc::CLONE_NEWUSER)]), REFUSED);
     // Bits that the kernel ignores change nothing.
     assert_eq!(decision(libc::SYS_clone, &[flags(libc::CLONE_NEWUSER) | 1 << 40]), REFUSED);
 }
