@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_sys::seccomp::{BackendError, Comparison, Operator, Rule, rule as one};
 use libc::{c_int, c_long};
-use seccompiler::{
-    BackendError, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition as Condition, SeccompRule as Rule,
-};
 
 /// The flags of clone(2) for namespaces of the new process.
 const NAMESPACES: [c_int; 7] = [
@@ -29,14 +27,14 @@ pub(super) fn rules() -> Result<BTreeMap<c_long, Vec<Rule>>, BackendError> {
     let mut rules = BTreeMap::from([
         (libc::SYS_clone, clone()?),
         // A umask of its own, for a new socket.
-        (libc::SYS_unshare, vec![one([(0, SeccompCmpOp::Ne, libc::CLONE_FS.unsigned_abs())])?]),
+        (libc::SYS_unshare, vec![one([(0, Operator::Ne, libc::CLONE_FS.unsigned_abs())])?]),
         (libc::SYS_openat, open(2)?),
-        (libc::SYS_prlimit64, vec![one([(0, SeccompCmpOp::Ne, 0)])?]),
+        (libc::SYS_prlimit64, vec![one([(0, Operator::Ne, 0)])?]),
         (
             libc::SYS_ioctl,
-            IOCTLS.into_iter().map(|call| one([(1, SeccompCmpOp::Eq, call)])).collect::<Result<_, _>>()?,
+            IOCTLS.into_iter().map(|call| one([(1, Operator::Eq, call)])).collect::<Result<_, _>>()?,
         ),
-        (libc::SYS_socket, vec![one(FAMILIES.map(|family| (0, SeccompCmpOp::Ne, family.unsigned_abs())))?]),
+        (libc::SYS_socket, vec![one(FAMILIES.map(|family| (0, Operator::Ne, family.unsigned_abs())))?]),
     ]);
     #[cfg(target_arch = "x86_64")]
     rules.extend([(libc::SYS_open, open(1)?), (libc::SYS_creat, set_id(1, None)?)]);
@@ -46,7 +44,7 @@ pub(super) fn rules() -> Result<BTreeMap<c_long, Vec<Rule>>, BackendError> {
 /// No processes, and no namespaces: threads only.
 fn clone() -> Result<Vec<Rule>, BackendError> {
     let thread = libc::CLONE_THREAD.unsigned_abs();
-    let no_thread = one([(0, SeccompCmpOp::MaskedEq(thread.into()), 0)]);
+    let no_thread = one([(0, Operator::MaskedEq(thread.into()), 0)]);
     let namespaces = NAMESPACES.map(|flag| one([has(0, flag.unsigned_abs())]));
     std::iter::once(no_thread).chain(namespaces).collect()
 }
@@ -65,17 +63,6 @@ fn set_id(mode: u8, flag: Option<(u8, u32)>) -> Result<Vec<Rule>, BackendError> 
     SET_ID.into_iter().map(|bit| one(flag().chain([has(mode, bit)]))).collect()
 }
 
-/// The comparison of an argument: its number, how, and with what.
-type Comparison = (u8, SeccompCmpOp, u32);
-
 fn has(argument: u8, flag: u32) -> Comparison {
-    (argument, SeccompCmpOp::MaskedEq(flag.into()), flag)
-}
-
-/// Returns the rule that matches if all comparisons do.
-fn one(comparisons: impl IntoIterator<Item = Comparison>) -> Result<Rule, BackendError> {
-    let conditions = comparisons
-        .into_iter()
-        .map(|(argument, operator, value)| Condition::new(argument, Dword, operator, value.into()));
-    Rule::new(conditions.collect::<Result<_, _>>()?)
+    (argument, Operator::MaskedEq(flag.into()), flag)
 }

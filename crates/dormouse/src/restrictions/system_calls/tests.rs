@@ -3,6 +3,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::process::Command;
 use std::thread;
 
+use dormouse_sys::seccomp::{IF_AT_LEAST, IF_EQUAL, JUMP, LOAD, RETURN};
 use dormouse_tests::temp::TempDir;
 use libc::c_long;
 use rustix::fs::{
