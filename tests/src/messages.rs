@@ -125,6 +125,8 @@ pub const KEEPS_USER: &str = ": sandbox: the program runs as the user of dormous
 pub const NO_PRIVATE_TMP: &str = ": sandbox: no private /tmp (";
 /// The files of a confined program are not restricted.
 pub const NO_LANDLOCK: &str = ": sandbox: no Landlock (";
+/// A confined program can change the limits of dormouse.
+pub const NO_FILTER: &str = ": sandbox: no filter of system calls (";
 /// The kernel restricts a confined program only in part.
 pub const OLD_LANDLOCK: &str = ": sandbox: Landlock of this kernel is older";
 /// A confined program may not create its socket; the directory and the remedy follow.

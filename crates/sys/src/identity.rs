@@ -11,6 +11,8 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
+use crate::capabilities::before;
+
 /// The user and the groups of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -52,7 +54,8 @@ pub fn drop_inherited_capabilities(command: &mut Command) {
 
 impl Identity {
     /// Returns the names of the capabilities that this process lacks to start programs with this identity, and to end them
-    /// afterwards (`kill(2)`). Root may lack some of them, too.
+    /// afterwards (`kill(2)`). Root may lack some of them, too. What it has given up counts, because a process that was
+    /// started before does it then.
     pub fn lacks(&self) -> Vec<&'static str> {
         if self.is_own_without_privileges() {
             return Vec::new();
@@ -63,8 +66,7 @@ impl Identity {
             CapabilitySet::SETUID | CapabilitySet::KILL
         };
         let needed = of_user | CapabilitySet::SETGID;
-        let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-        let missing = needed.difference(effective);
+        let missing = needed.difference(before());
         let named = OF_OTHER_USERS.into_iter().filter(|(capability, _)| missing.contains(*capability));
         named.map(|(_, name)| name).collect()
     }
@@ -113,10 +115,10 @@ fn take(uid: u32, gid: u32, groups: &[Gid]) -> io::Result<()> {
 }
 
 /// Returns whether this process is to start programs as other users, and signal them: it is root, or has the three
-/// capabilities for it. What root lacks, [`Identity::lacks`] shows.
+/// capabilities for it, or had them before it gave them up. What root lacks, [`Identity::lacks`] shows.
 pub fn may_become_others() -> bool {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
-    geteuid().is_root() || capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+    geteuid().is_root() || before().contains(needed)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! functions are thin and typed; the callers make the decisions.
 
 pub mod blocking;
+pub mod capabilities;
 pub mod chmod;
 pub mod closer;
 pub mod code_pages;
@@ -36,5 +37,6 @@ pub mod socket_fd;
 pub mod spawn;
 #[cfg(test)]
 mod test_lingering;
+pub mod umask;
 pub mod users;
 pub mod vsock;

@@ -1,6 +1,12 @@
 //! Filters of system calls (seccomp(2)), which last until the end of the process.
 
+mod compile;
+
 use std::io;
+
+pub use self::compile::{
+    BackendError, Comparison, IF_AT_LEAST, IF_EQUAL, JUMP, LOAD, Operator, RETURN, Rule, compile, rule,
+};
 
 /// An instruction of a filter (`struct sock_filter`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub struct Instruction {
 /// # Errors
 /// When the kernel refuses, for example because a filter around this process does not allow it.
 pub fn restrict_all_threads(program: &[Instruction]) -> io::Result<()> {
-    install(program, libc::SECCOMP_FILTER_FLAG_TSYNC)
+    install(program, libc::SECCOMP_FILTER_FLAG_TSYNC | libc::SECCOMP_FILTER_FLAG_LOG)
 }
 
 /// Applies a filter to this thread and those that it starts.
@@ -28,19 +34,31 @@ pub fn restrict_all_threads(program: &[Instruction]) -> io::Result<()> {
 /// # Errors
 /// As for [`restrict_all_threads`].
 pub fn restrict_thread(program: &[Instruction]) -> io::Result<()> {
+    install(program, libc::SECCOMP_FILTER_FLAG_LOG)
+}
+
+/// Applies a filter to this thread and those that it starts. The kernel does not log what the filter refuses, because another
+/// program may try without end.
+///
+/// # Errors
+/// As for [`restrict_all_threads`].
+pub fn restrict_program(program: &[Instruction]) -> io::Result<()> {
     install(program, 0)
 }
 
-fn install(program: &[Instruction], scope: libc::c_ulong) -> io::Result<()> {
+fn install(program: &[Instruction], flags: libc::c_ulong) -> io::Result<()> {
     let filter: Vec<libc::sock_filter> = program
         .iter()
         .map(|one| libc::sock_filter { code: one.code, jt: one.jump_true, jf: one.jump_false, k: one.value })
         .collect();
     let length = u16::try_from(filter.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     rustix::thread::set_no_new_privs(true)?;
-    match set_filter(&filter, length, scope | libc::SECCOMP_FILTER_FLAG_LOG) {
+    let without_log = flags & !libc::SECCOMP_FILTER_FLAG_LOG;
+    match set_filter(&filter, length, flags) {
         // Before Linux 4.14 there is no log.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => set_filter(&filter, length, scope),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && flags != without_log => {
+            set_filter(&filter, length, without_log)
+        }
         result => result,
     }
 }
@@ -67,12 +85,6 @@ mod tests {
 
     use rustix::process::getpriority_process;
 
-    /// `BPF_RET | BPF_K`.
-    const RETURN: u16 = 0x06;
-    /// `BPF_LD | BPF_W | BPF_ABS`.
-    const LOAD: u16 = 0x20;
-    /// `BPF_JMP | BPF_JEQ | BPF_K`.
-    const IF_EQUAL: u16 = 0x15;
     /// An error that the call does not have.
     const ERROR: u16 = 77;
 

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dormouse_tests::failure::Doing;
@@ -90,6 +90,19 @@ fn what_dormouse_starts_is_not_restricted_and_dormouse_is() {
     let scene = start(&place, &config(&place, "")).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "hello").unwrap();
     let pid = scene.pid();
+    let status = |name: &str| field(&pid.to_string(), name);
+    assert_eq!((status("Seccomp"), status("NoNewPrivs")), ("2".to_owned(), "1".to_owned()));
+    // Each kernel that runs the tests has Landlock.
+    assert!(!scene.log().contains(messages::FILES_UNRESTRICTED), "{}", scene.log());
+    // CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE and CAP_SYS_RESOURCE, if it had
+    // them.
+    let capabilities = |pid: &str| u64::from_str_radix(&field(pid, "CapEff"), 16).unwrap();
+    let kept = capabilities("self") & (1 << 1 | 1 << 2 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 24);
+    assert_eq!(capabilities(&pid.to_string()), kept);
+    for set in ["CapPrm", "CapBnd"] {
+        let has = u64::from_str_radix(&status(set), 16).unwrap();
+        assert!(has == kept || capabilities("self") == 0, "{set}: {has:x}");
+    }
     let (seccomp, privileges) = (field("self", "Seccomp"), field("self", "NoNewPrivs"));
     assert_eq!(filters(&pid.to_string()), filters("self") + 1);
     let started = descendants(pid);
@@ -98,6 +111,7 @@ fn what_dormouse_starts_is_not_restricted_and_dormouse_is() {
     for process in &started {
         assert_eq!(field(process, "Seccomp"), seccomp, "{process}");
         assert_eq!(field(process, "NoNewPrivs"), privileges, "{process}");
+        assert_eq!(capabilities(process), capabilities("self"), "{process}");
         // Landlock lets a process look into others only if they are restricted as it is.
         assert!(fs::read(format!("/proc/{process}/environ")).is_ok(), "{process}");
         assert_eq!(core_limit(process), core_limit("self"), "{process}");
@@ -107,6 +121,32 @@ fn what_dormouse_starts_is_not_restricted_and_dormouse_is() {
     let spawner = started.first().unwrap();
     let (of_spawner, of_dormouse) = (sockets(spawner), sockets(&pid.to_string()));
     assert!(!of_spawner.is_empty() && of_spawner.is_disjoint(&of_dormouse), "{of_spawner:?} {of_dormouse:?}");
+}
+
+/// The directory of the notification sockets exists before dormouse restricts itself. Nothing is left of it.
+#[test]
+fn a_restricted_dormouse_hears_its_program_and_leaves_no_directory() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let place = Place::new(1).unwrap();
+        let text = format!("{}ready = 'notify'\n", config(&place, ""));
+        let mut scene = start(&place, &text).unwrap();
+        scene.echo(&scene.client_of("web").unwrap(), "hello").unwrap();
+        let sockets: BTreeSet<_> =
+            descendants(scene.pid()).iter().filter_map(|pid| notify_socket(pid)).collect();
+        let directory = sockets.first().unwrap().parent().unwrap().parent().unwrap().to_owned();
+        let name = directory.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("dormouse-notify-") && sockets.len() == 1, "{sockets:?}");
+        scene.signal(signal).unwrap();
+        scene.wait(SOON).unwrap();
+        wait::until("no directory", SOON, || Ok((!directory.exists()).then_some(()))).unwrap();
+    }
+}
+
+/// Returns the notification socket of a process.
+fn notify_socket(pid: &str) -> Option<PathBuf> {
+    let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let path = variables.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"NOTIFY_SOCKET="))?;
+    Some(PathBuf::from(std::str::from_utf8(path).ok()?))
 }
 
 #[test]

@@ -10,14 +10,16 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, IoSlice, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use dormouse_tests::Result;
 use dormouse_tests::failure::Doing;
 use dormouse_tests::rig::Place;
 use dormouse_tests::wait::SOON;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::net::sockopt::socket_type;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, sendmsg};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -72,6 +74,36 @@ fn the_spawner_starts_nothing_that_the_configuration_does_not_name() {
     scene.echo(&scene.client_of("web").unwrap(), "hello").unwrap();
 }
 
+/// The spawner may change modes and owners. It does so for sockets in the directories of the configuration alone.
+#[test]
+fn the_spawner_changes_no_file_but_sockets_of_the_configuration() {
+    let place = Place::new(1).unwrap();
+    let socket = place.path("sockets/web.sock");
+    let listen = format!(", '{}?mode=0620'", socket.display());
+    let scene = start(&place, &config(&place, &listen)).unwrap();
+    let attacker = Attacker::new(scene.pid()).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&socket), 0o620);
+    let change = |path: &Path, change: &str| {
+        let file = open(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+        attacker.send_with(&format!("{{\"change\":{change}}}"), file.as_fd()).unwrap()
+    };
+    // What dormouse itself asks for shows that the requests are understood.
+    assert_eq!(change(&socket, "{\"mode\":384}"), "answer null\n");
+    assert_eq!(mode(&socket), 0o600);
+    let (file, other) = (place.path("sockets/file"), place.path("other.sock"));
+    let _other = UnixListener::bind(&other).unwrap();
+    fs::write(&file, "").unwrap();
+    let before = [mode(&file), mode(&other), mode(&place.path("sockets"))];
+    for path in [&file, &other, &place.path("sockets"), &"/etc/passwd".into(), &"/proc/self/exe".into()] {
+        assert_eq!(change(path, "{\"mode\":511}"), "refused \n", "{}", path.display());
+    }
+    for refused in ["{\"mode\":2541}", "{\"owner\":{\"uid\":65534,\"gid\":null}}"] {
+        assert_eq!(change(&socket, refused), "refused \n", "{refused}");
+    }
+    assert_eq!([mode(&file), mode(&other), mode(&place.path("sockets"))], before);
+}
+
 /// The socket of dormouse to its spawner.
 struct Attacker(OwnedFd);
 
@@ -88,11 +120,16 @@ impl Attacker {
 
     /// Sends a request, and returns the first report.
     fn send(&self, request: &str) -> Result<String> {
+        let output = fs::File::options().write(true).open("/dev/null").unwrap();
+        self.send_with(request, output.as_fd())
+    }
+
+    /// Sends a request with this descriptor.
+    fn send_with(&self, request: &str, output: BorrowedFd<'_>) -> Result<String> {
         let mut file = fs::File::from(memfd_create("request", MemfdFlags::CLOEXEC).unwrap());
         file.write_all(request.as_bytes()).unwrap();
         let (near, far) = UnixStream::pair().unwrap();
-        let output = fs::File::options().write(true).open("/dev/null").unwrap();
-        let descriptors = [file.as_fd(), far.as_fd(), output.as_fd()];
+        let descriptors = [file.as_fd(), far.as_fd(), output];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));

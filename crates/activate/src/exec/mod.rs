@@ -31,7 +31,10 @@ use dormouse_sys::identity::may_become_others;
 pub use self::account::{Account, AccountError};
 pub(crate) use self::launch::GuardLaunch;
 pub(crate) use self::notify_socket::SenderQuestion;
-pub use self::notify_socket::directories as notify_directories;
+pub(crate) use self::notify_socket::{
+    DIRECTORY_MODE as NOTIFY_DIRECTORY_MODE, is_own as is_notify_directory,
+};
+pub use self::notify_socket::{directories as notify_directories, prepare as prepare_notify_directory};
 use self::running::{AfterRun, Running};
 use self::sandbox::Reported;
 pub use self::sandbox::{PRIVATE_DIRECTORIES, Sandbox, Strict};

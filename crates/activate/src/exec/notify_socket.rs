@@ -7,9 +7,7 @@ mod directory;
 mod foreign;
 mod sender;
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,16 +15,19 @@ use dormouse_sys::closer;
 use dormouse_sys::credentials::Credentials;
 use dormouse_sys::datagram::{self, Datagram};
 use dormouse_sys::event_loop::sleep_until;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, geteuid};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
-pub use self::directory::bases as directories;
+pub(crate) use self::directory::{MODE as DIRECTORY_MODE, is_own};
 use self::directory::{SOCKET, create};
-pub(super) use self::directory::{is_own, remove};
+pub use self::directory::{directories, prepare};
+pub(super) use self::directory::{remove, remove_common_of};
 use self::foreign::ForeignSenders;
 pub(crate) use self::sender::SenderQuestion;
+use crate::permissions::{set_mode, set_owner};
 use crate::spawner::{Question as _, ask};
 
 /// The longest message that is read, in bytes.
@@ -194,15 +195,16 @@ impl Drop for NotifySocket {
 fn bind(path: &Path, user: Option<u32>) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::bind(path)?;
     datagram::pass_senders(&socket)?;
+    let file = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let own = geteuid().as_raw();
     let mode = match user.unwrap_or(own) {
         // A program of root may become another user by itself.
         0 => OF_ALL,
         // Without the right to give files away everybody may send.
-        user if user != own && chown(path, Some(user), None).is_err() => OF_ALL,
+        user if user != own && set_owner(&file, Some(user), None).is_err() => OF_ALL,
         _ => OF_ITS_OWNER,
     };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    set_mode(file, mode)?;
     Ok(socket)
 }
 
@@ -221,6 +223,7 @@ fn parse(message: &[u8]) -> Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixDatagram as Sender;
     use std::process::Command;

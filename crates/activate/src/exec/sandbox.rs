@@ -21,6 +21,13 @@ pub(super) fn no_landlock(reason: &str) -> String {
     format!("no Landlock ({reason}); the program can write wherever its user can")
 }
 
+/// The report that the program can change processes of its user.
+pub(super) fn no_filter(reason: &str) -> String {
+    format!(
+        "no filter of system calls ({reason}); the program can change limits and priorities of dormouse, whose user it has"
+    )
+}
+
 /// The report that the program shares the directories for temporary files.
 pub(super) fn no_private_directories(reason: &str) -> String {
     format!(

@@ -33,12 +33,11 @@ pub(super) struct Spawner {
     child: Mutex<LastingChild>,
 }
 
-/// Starts the spawner of this process, which may start these programs only. What is started later comes from it. The first
-/// call counts.
+/// Starts the spawner of this process, which may do only this. What is started later comes from it. The first call counts.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(programs: &impl Serialize) -> io::Result<()> {
+pub fn start(grant: &impl Serialize) -> io::Result<()> {
     let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let mut command = Command::new("/proc/self/exe");
     // A terminal's interrupt, and a signal to the group of dormouse, do not end it.
@@ -46,7 +45,7 @@ pub fn start(programs: &impl Serialize) -> io::Result<()> {
     // It passes these variables on, and no others.
     command.env_clear().envs(base_environment()).stdin(Stdio::from(far));
     let child = LastingChild::start(&mut command)?;
-    send(near.as_fd(), programs, &[])?;
+    send(near.as_fd(), grant, &[])?;
     let _ = SPAWNER.set(Spawner { socket: near, child: Mutex::new(child) });
     Ok(())
 }
@@ -82,14 +81,21 @@ impl Spawner {
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
         let reports = Reports::new(near)?;
         let all = [&[far.as_fd()], descriptors].concat();
-        match send(self.socket.as_fd(), request, &all) {
-            Ok(()) => Ok((reports, place)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
-                    Err(gone())
-                }
-                _ => Err(error),
-            },
-        }
+        self.send(request, &all)?;
+        Ok((reports, place))
+    }
+
+    /// Sends a request with these descriptors, the first of which is for the reports.
+    pub(super) fn send(&self, request: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        send(self.socket.as_fd(), request, descriptors).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
+                gone()
+            }
+            _ => error,
+        })
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
     }
 }

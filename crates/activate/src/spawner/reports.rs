@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use crate::process::Termination;
 
 /// The longest report, in bytes.
-const MAX_REPORT: usize = 1 << 16;
+pub(super) const MAX_REPORT: usize = 1 << 16;
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ')?;
         Some(match word {
             "started" => Self::Started(Pid::from_raw(rest.parse().ok()?)?),

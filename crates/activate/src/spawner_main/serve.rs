@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal};
 
 use super::children::{Children, Started};
 use super::policy::{Ask, Policy, Request, Start};
+use crate::permissions::Change;
 use crate::spawner::{Descriptors, Question, Received, Report, Startable, read_request, receive};
 
 /// The largest number of questions at a time that need a thread. Further ones are refused.
@@ -54,7 +55,10 @@ pub(super) fn serve() -> io::Result<()> {
         if requested {
             match receive(socket.as_fd()) {
                 Ok(Received::Request(descriptors)) => spawner.handle(descriptors),
-                Ok(Received::End) => return Ok(()),
+                Ok(Received::End) => {
+                    spawner.policy.tidy_up();
+                    return Ok(());
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -128,6 +132,10 @@ impl Spawner {
                 self.start(&start, descriptors, reports);
             }
             Some(Request::Ask(ask)) => self.answer(ask, reports),
+            Some(Request::Change(change)) => {
+                let Some(file) = descriptors.next() else { return };
+                self.change(change, &file, reports);
+            }
             None => {}
         }
     }
@@ -149,6 +157,19 @@ impl Spawner {
                 child.report_start();
                 self.children.add(child);
             }
+            Err(error) => {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+                let _ = write!(reports, "{}", Report::Failed(errno));
+            }
+        }
+    }
+
+    fn change(&self, change: Change, file: &OwnedFd, mut reports: UnixStream) {
+        if !self.policy.allows_change(change, file) {
+            return refuse(reports);
+        }
+        match change.carry_out(file.as_fd()) {
+            Ok(()) => reply(&(), reports),
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
                 let _ = write!(reports, "{}", Report::Failed(errno));

@@ -23,7 +23,8 @@ pub const TOP: &[Key] = &[
         manual: "Before serving, restrict the process of dormouse as far as the kernel supports it: to the directories of the \
                  configuration (Landlock) and without system calls that it never makes (seccomp), and write no core \
                  dumps. What dormouse starts is not restricted. A reload that needs another directory, for a UNIX \
-                 socket, or brings another program, command or user is refused until a restart. Changes at a restart.",
+                 socket, or brings another program, command or user, or another owner or group of a UNIX socket, or \
+                 needs another capability, is refused until a restart. Capabilities that are not needed are given up. Changes at a restart.",
         ..flagged("restrict_self", "--no-restrict-self", SWITCH, "false")
     },
     Key {

@@ -13,7 +13,7 @@ use super::acceptor::BATCH;
 use super::{Running, http, socket, usual_address};
 
 /// The default mode of the control socket: only the user of dormouse may connect.
-const MODE: u32 = 0o600;
+pub(crate) const CONTROL_MODE: u32 = 0o600;
 
 /// The listeners for admin clients and the tasks that serve them.
 #[derive(Debug, Default)]
@@ -81,12 +81,12 @@ impl AdminListeners {
             Control::Off => None,
             Control::At { address, options } => {
                 let mut options = options.clone();
-                options.file.mode.get_or_insert(MODE);
+                options.file.mode.get_or_insert(CONTROL_MODE);
                 Some(Endpoint { address: address.clone(), options, configured: true })
             }
             Control::Usual => usual_address().map(|address| {
                 let mut options = ListenOptions::default();
-                options.file.mode = Some(MODE);
+                options.file.mode = Some(CONTROL_MODE);
                 Endpoint { address, options, configured: false }
             }),
         };

@@ -1,9 +1,10 @@
 //! The restrictions that `dormouse run` puts on itself before it serves: the directories of the configuration (Landlock),
-//! no system call that it never makes (seccomp), and no core dumps.
+//! no system call that it never makes (seccomp), no capability that the configuration does not need, and no core dumps.
 //!
 //! All threads have them, and they never end. Programs come from the spawner, which is started before and is not
 //! restricted.
 
+mod capabilities;
 mod files;
 mod needs;
 mod system_calls;
@@ -12,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use dormouse_activate::{Program, command_line, start_spawner};
+use dormouse_activate::exec::prepare_notify_directory;
+use dormouse_activate::{Changeable, Program, command_line, start_spawner};
 use dormouse_config::model::{Config, Control};
 use dormouse_log::{Level, write_stderr_lines};
+use dormouse_sys::capabilities::keep;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::needs::Needs;
@@ -43,6 +46,10 @@ pub(crate) enum NeedsRestart {
     Program(String, Program),
     /// A look into other processes.
     Processes,
+    /// The mode or the owner of a socket.
+    Permissions,
+    /// This capability.
+    Capability(&'static str),
 }
 
 impl std::fmt::Display for NeedsRestart {
@@ -63,6 +70,15 @@ impl std::fmt::Display for NeedsRestart {
                 "the first service that starts a workload needs a restart, because dormouse has given up the right to look \
                  into other processes with the configuration",
             )?,
+            Self::Permissions => f.write_str(
+                "a mode, an owner or a group of a UNIX socket needs a restart, because dormouse has given up the right to \
+                 set others than those of the configuration",
+            )?,
+            Self::Capability(name) => write!(
+                f,
+                "{name} is needed, which needs a restart, because dormouse has given up the capabilities that it did not need for \
+                 the configuration"
+            )?,
         }
         f.write_str(" with which it started (restrict_self = false switches this off)")
     }
@@ -79,10 +95,12 @@ impl Restrictions {
             // It creates the directory of the control socket if that is missing, which the restrictions would prevent.
             let _ = usual_address();
         }
+        if needs::notifies(config) {
+            prepare_notify_directory();
+        }
         let granted = Needs::of(config, file);
         if granted.spawner() {
-            start_spawner(&granted.programs.iter().collect::<Vec<_>>())
-                .map_err(|error| format!("cannot start the spawner: {error}"))?;
+            start_spawner(&granted.grant()).map_err(|error| format!("cannot start the spawner: {error}"))?;
         }
         // What this process holds of its clients stays out of files. The spawner keeps its limit for what it starts.
         let maximum = getrlimit(Resource::Core).maximum;
@@ -96,6 +114,10 @@ impl Restrictions {
                 false
             }
         };
+        if let Err(error) = keep(granted.capabilities) {
+            let message = format!("No capability is given up: {error} (capset(2))");
+            write_stderr_lines(Some(Level::Info), [message]);
+        }
         if let Err(error) = system_calls::restrict() {
             let message = format!("System calls are not restricted: {error} (seccomp(2))");
             write_stderr_lines(Some(Level::Info), [message]);
@@ -127,8 +149,19 @@ impl Restrictions {
         if let Some((server, program)) = needs.programs.beyond(&self.granted.programs) {
             return Err(NeedsRestart::Program(server.to_owned(), program.clone()));
         }
-        if needs.spawner() && !self.granted.spawner() {
+        let settable = if self.granted.spawner() {
+            !needs.changes || is_covered(&needs.changeable, &self.granted.changeable)
+        } else {
+            !needs::sets_permissions(config)
+        };
+        if !settable {
+            return Err(NeedsRestart::Permissions);
+        }
+        if needs.looks_or_starts() && !self.granted.spawner() {
             return Err(NeedsRestart::Processes);
+        }
+        if let Some(name) = capabilities::missing(needs.capabilities, self.granted.capabilities) {
+            return Err(NeedsRestart::Capability(name));
         }
         Ok(())
     }
@@ -152,6 +185,13 @@ impl Restrictions {
     }
 }
 
+/// Returns whether the spawner may set all modes and owners that are needed.
+fn is_covered(needed: &Changeable, granted: &Changeable) -> bool {
+    needed.directories.is_subset(&granted.directories)
+        && needed.users.is_subset(&granted.users)
+        && needed.groups.is_subset(&granted.groups)
+}
+
 /// Returns the device and the inode of a directory.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let found = std::fs::metadata(path).ok()?;
@@ -159,98 +199,4 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use dormouse_config::{Environment, read, single};
-
-    use super::*;
-
-    fn config(service: &str) -> Config {
-        let text = format!("[services.web]\nto = '127.0.0.1:1'\n{service}\n");
-        read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap()
-    }
-
-    fn restrictions(service: &str) -> Restrictions {
-        Restrictions::of(Needs::of(&config(service), None), true, None)
-    }
-
-    #[test]
-    fn a_directory_outside_needs_a_restart() {
-        let restrictions = restrictions("listen = '/dev/shm/a.sock'");
-        let allows = |restrictions: &Restrictions, listen: &str| {
-            restrictions.allows(&config(&format!("listen = '{listen}'")))
-        };
-        for allowed in ["/dev/shm/b.sock", "127.0.0.1:80", "@a"] {
-            assert_eq!(allows(&restrictions, allowed), Ok(()), "{allowed}");
-        }
-        assert_eq!(allows(&restrictions, "/usr/a.sock"), Err(NeedsRestart::Directory("/usr".into())));
-        let unrestricted = Restrictions { restricts_files: false, ..restrictions };
-        assert_eq!(allows(&unrestricted, "/usr/a.sock"), Ok(()));
-    }
-
-    #[test]
-    fn a_directory_that_was_made_again_needs_a_restart() {
-        let base = dormouse_tests::temp::TempDir::new().unwrap();
-        let path = base.join("sockets").canonicalize().unwrap_or_else(|_| base.join("sockets"));
-        std::fs::create_dir(&path).unwrap();
-        let service = format!("listen = '{}/a.sock'", path.display());
-        let restrictions = restrictions(&service);
-        assert_eq!(restrictions.allows(&config(&service)), Ok(()));
-        std::fs::rename(&path, base.join("former")).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        assert_eq!(
-            restrictions.allows(&config(&service)),
-            Err(NeedsRestart::Directory(path.canonicalize().unwrap()))
-        );
-    }
-
-    #[test]
-    fn another_program_needs_a_restart() {
-        let listen = "listen = '127.0.0.1:2'\n";
-        let started = restrictions(&format!("{listen}wake = {{ exec = 'server -x' }}"));
-        let allows = |restrictions: &Restrictions, rest: &str| {
-            restrictions.allows(&config(&format!("{listen}{rest}")))
-        };
-        for same in ["wake = { exec = 'server -x' }\nidle = '5min'", "wake = { exec = 'server -x' }", ""] {
-            assert_eq!(allows(&started, same), Ok(()), "{same}");
-        }
-        for other in [
-            "wake = { exec = 'server -y' }",
-            "wake = { exec = 'server -x', directory = '/' }",
-            "wake = { exec = 'server -x', environment = { A = '1' } }",
-            "wake = { exec = 'server -x' }\nready = 'command:test -e /x'",
-            "wake = { start = 'server -x' }",
-        ] {
-            let refused = allows(&started, other);
-            assert!(matches!(refused, Err(NeedsRestart::Program(..))), "{other}: {refused:?}");
-            assert!(refused.unwrap_err().to_string().contains("needs a restart"));
-        }
-        // A service may get another name. A command has it in a variable, by which a script may act.
-        let renamed = |restrictions: &Restrictions, wake: &str| {
-            let text = format!("[services.shop]\nto = '127.0.0.1:1'\n{listen}wake = {wake}\n");
-            let config = read(&[single(Path::new("d.toml"), &text)], Environment::SYSTEM).result.unwrap();
-            restrictions.allows(&config)
-        };
-        assert_eq!(renamed(&started, "{ exec = 'server -x' }"), Ok(()));
-        let command = restrictions(&format!("{listen}wake = {{ start = 'server -x' }}"));
-        assert!(matches!(renamed(&command, "{ start = 'server -x' }"), Err(NeedsRestart::Program(..))));
-        // The owner of its listener is judged by the spawner, which is there.
-        assert_eq!(allows(&started, "wake = { unit = 'web.service' }"), Ok(()));
-        assert_eq!(
-            allows(&restrictions(listen), "wake = { unit = 'web.service' }"),
-            Err(NeedsRestart::Processes)
-        );
-    }
-
-    #[test]
-    fn a_configuration_without_workloads_needs_no_spawner() {
-        for (service, spawner) in [
-            ("listen = '@a'", false),
-            ("listen = '@a'\nwake = { wol = '00:00:00:00:00:01' }", false),
-            ("listen = '@a'\nwake = { unit = 'web.service' }", true),
-            ("listen = '@a'\nwake = { exec = 'a' }", true),
-            ("listen = '@a'\nwake = { start = 'a' }", true),
-        ] {
-            assert_eq!(restrictions(service).granted.spawner(), spawner, "{service}");
-        }
-    }
-}
+mod tests;

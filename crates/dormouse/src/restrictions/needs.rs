@@ -1,12 +1,18 @@
 //! What a configuration needs of the system.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use dormouse_activate::exec::notify_directories;
-use dormouse_activate::{ActivatorConfig, ListenerRule, Program, Programs};
+use dormouse_activate::{ActivatorConfig, Changeable, Grant, ListenerRule, Program, Programs};
+use dormouse_config::listen_options::FileOptions;
 use dormouse_config::model::{Config, Listen, Ready};
 use dormouse_core::address::ListenAddress;
+use rustix::thread::CapabilitySet;
+
+use super::capabilities;
+use crate::admin::CONTROL_MODE;
 
 /// The directories that the program reads: the databases and libraries of the C library, and the state of processes and
 /// network interfaces.
@@ -35,7 +41,7 @@ const READABLE: [&str; 19] = [
 const LINKS: [&str; 4] = ["/etc/hosts", "/etc/localtime", "/etc/nsswitch.conf", "/etc/resolv.conf"];
 
 /// What a configuration needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needs {
     /// The directories that are read, without symbolic links.
     pub(super) readable: BTreeSet<PathBuf>,
@@ -45,6 +51,12 @@ pub(super) struct Needs {
     pub(super) programs: Programs,
     /// The owners of listeners are judged, which takes a look into other processes.
     pub(super) judges: bool,
+    /// The sockets whose mode or owner the spawner may set.
+    pub(super) changeable: Changeable,
+    /// The configuration names the mode or the owner of a socket.
+    pub(super) changes: bool,
+    /// The capabilities.
+    pub(super) capabilities: CapabilitySet,
 }
 
 impl Needs {
@@ -56,13 +68,33 @@ impl Needs {
             writable: writable(config),
             programs: programs(config),
             judges: wakes().any(|wake| wake.properties().listener != ListenerRule::Any),
+            changeable: changeable(config),
+            changes: changes(config),
+            capabilities: capabilities::needed(config),
         }
     }
 
-    /// Returns whether a process must start programs or look into others.
+    /// Returns whether a process must start programs, look into others, or change files.
     pub(super) fn spawner(&self) -> bool {
+        self.changes || self.looks_or_starts()
+    }
+
+    /// Returns whether a process must start programs or look into others.
+    pub(super) fn looks_or_starts(&self) -> bool {
         self.judges || !self.programs.is_empty()
     }
+
+    /// Returns what the spawner may do.
+    pub(super) fn grant(&self) -> Grant {
+        Grant { programs: self.programs.iter().cloned().collect(), files: self.changeable.clone() }
+    }
+}
+
+/// Returns whether programs report that they are ready.
+pub(super) fn notifies(config: &Config) -> bool {
+    let servers = config.services.iter().flat_map(|service| &service.servers);
+    let notifies = |wake: &ActivatorConfig| matches!(wake, ActivatorConfig::Exec(exec) if exec.notify);
+    servers.flat_map(|server| &server.wake).any(notifies)
 }
 
 /// Returns the directories that are read, for a configuration in this file.
@@ -87,19 +119,72 @@ fn directory_of(path: &Path) -> Option<PathBuf> {
 }
 
 fn writable(config: &Config) -> BTreeSet<PathBuf> {
-    let listeners = config.services.iter().flat_map(|service| service.listen.iter().cloned());
-    let sockets = listeners.chain(config.admin.control.listen()).filter_map(|listen| match listen {
-        Listen::Open { address: ListenAddress::Unix(path), .. } => Some(path.as_path().parent()?.to_owned()),
-        Listen::Open { .. } | Listen::Inherited(_) => None,
-    });
-    // The control socket and the saved state.
-    let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-    let runtime = runtime.iter().flat_map(std::env::split_paths);
-    let servers = config.services.iter().flat_map(|service| &service.servers);
-    let notifies = |wake: &ActivatorConfig| matches!(wake, ActivatorConfig::Exec(exec) if exec.notify);
-    let notify = servers.flat_map(|server| &server.wake).any(notifies).then(notify_directories);
-    let all = sockets.chain(runtime).chain(notify.into_iter().flatten());
+    let notify = notifies(config).then(notify_directories);
+    let all = socket_directories(config).chain(notify.into_iter().flatten());
     all.map(|path| resolved(&path)).collect()
+}
+
+/// Returns the UNIX sockets that dormouse creates at paths of the configuration.
+fn sockets(config: &Config) -> impl Iterator<Item = (PathBuf, FileOptions)> {
+    let listeners = config.services.iter().flat_map(|service| service.listen.iter().cloned());
+    listeners.chain(config.admin.control.listen()).filter_map(|listen| match listen {
+        Listen::Open { address: ListenAddress::Unix(path), options } => {
+            Some((path.as_path().to_owned(), options.file))
+        }
+        Listen::Open { .. } | Listen::Inherited(_) => None,
+    })
+}
+
+/// Returns the directories of the sockets, of the default control socket and of the saved state.
+fn socket_directories(config: &Config) -> impl Iterator<Item = PathBuf> {
+    let sockets = sockets(config).filter_map(|(path, _)| Some(path.parent()?.to_owned()));
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+    let runtime: Vec<_> = runtime.iter().flat_map(std::env::split_paths).collect();
+    sockets.chain(runtime)
+}
+
+fn changes(config: &Config) -> bool {
+    sockets(config).any(|(_, file)| file != FileOptions::default())
+}
+
+/// Returns whether the mode or the owner of a socket is set beyond what a new socket gets when it is bound.
+pub(super) fn sets_permissions(config: &Config) -> bool {
+    let of_control = |path: &Path| match config.admin.control.listen() {
+        Some(Listen::Open { address: ListenAddress::Unix(own), .. }) if own.as_path() == path => {
+            Some(CONTROL_MODE)
+        }
+        _ => None,
+    };
+    sockets(config).any(|(path, file)| {
+        let file = FileOptions { mode: file.mode.or_else(|| of_control(&path)), ..file };
+        let differs = |mode| path.symlink_metadata().is_ok_and(|found| found.mode() & 0o7777 != mode);
+        file.owner.is_some() || file.group.is_some() || file.mode.is_some_and(differs)
+    })
+}
+
+fn changeable(config: &Config) -> Changeable {
+    let owners = || sockets(config).map(|(_, file)| file);
+    let servers = config.services.iter().flat_map(|service| &service.servers);
+    // The notification socket of a program may belong to the program's user.
+    let accounts: Vec<_> = servers
+        .filter_map(|server| match &server.wake {
+            Some(ActivatorConfig::Exec(exec)) if exec.notify => Some(&exec.account()?.identity),
+            _ => None,
+        })
+        .collect();
+    let notify = if notifies(config) { notify_directories() } else { Vec::new() };
+    Changeable {
+        directories: socket_directories(config).map(|path| resolved(&path)).collect(),
+        notify: notify.first().map(|path| resolved(path)),
+        users: owners()
+            .filter_map(|file| Some(file.owner?.id))
+            .chain(accounts.iter().map(|it| it.uid))
+            .collect(),
+        groups: owners()
+            .filter_map(|file| Some(file.group?.id))
+            .chain(accounts.iter().map(|it| it.gid))
+            .collect(),
+    }
 }
 
 fn programs(config: &Config) -> Programs {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use dormouse_config::listen_options::FileOptions;
 use dormouse_sys::directory::{Directory, DirectoryError, PrivateDirectory};
 use dormouse_sys::socket_fd::{CloseBy, SocketFd};
+use dormouse_sys::umask::with_mode;
 use dormouse_sys::users::user_name;
 use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, statat};
 use rustix::io::Errno;
@@ -43,7 +44,9 @@ pub(super) fn open(path: &Path, options: &FileOptions, backlog: i32) -> Result<L
     let private = directory.create_private(&name).map_err(|error| ("bind", error))?;
     let leftover = Leftover(&private);
     let socket = socket(AddressFamily::UNIX).map_err(|error| ("open a socket", error.into()))?;
-    bind_in(&private, &socket)?;
+    // A restricted process may not change the mode afterwards.
+    let bind = || bind_in(&private, &socket);
+    options.mode.map_or_else(bind, |mode| with_mode(mode, bind))?;
     let file = private.file(PRIVATE_NAME).map_err(|error| ("inspect its file", error))?;
     // Before listen(2), so that no unauthorized client can connect.
     set_permissions_of(&file, options)?;

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use dormouse_activate::{set_mode, set_owner};
 use dormouse_config::listen_options::FileOptions;
-use dormouse_sys::chmod::chmod;
 use dormouse_sys::directory::{Directory, DirectoryError};
-use rustix::fs::{AtFlags, FileType, Gid, Stat, Uid, chownat, fstat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
 /// The operation that failed, and the error.
@@ -18,12 +18,11 @@ pub(super) type StepError = (&'static str, io::Error);
 pub(super) fn set_permissions_of(file: impl AsFd, options: &FileOptions) -> Result<(), StepError> {
     let FileOptions { mode, owner, group } = options;
     if let Some(mode) = *mode {
-        chmod(&file, mode).map_err(|error| ("set the mode", error))?;
+        set_mode(&file, mode).map_err(|error| ("set the mode", error))?;
     }
     if owner.is_some() || group.is_some() {
         let (uid, gid) = (owner.as_ref().map(|it| it.id), group.as_ref().map(|it| it.id));
-        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-        chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH).map_err(|error| ("set the owner", error.into()))?;
+        set_owner(&file, uid, gid).map_err(|error| ("set the owner", error))?;
     }
     Ok(())
 }
@@ -31,7 +30,8 @@ pub(super) fn set_permissions_of(file: impl AsFd, options: &FileOptions) -> Resu
 /// Returns advice if the owner of a socket file cannot be set.
 pub(super) fn file_remedy(operation: &str, error: &io::Error) -> Option<&'static str> {
     match (operation, error.kind()) {
-        ("set the owner", io::ErrorKind::PermissionDenied) => {
+        // An error without a number comes from the spawner, and contains its remedy.
+        ("set the owner", io::ErrorKind::PermissionDenied) if error.raw_os_error().is_some() => {
             Some("only root can set another owner; other users can set only a group they belong to")
         }
         _ => None,

@@ -71,6 +71,23 @@ fn a_program_of_an_ordinary_user_cannot_reach_dormouse_or_the_files_of_others() 
             assert_eq!(refused(scene, &attack), stopped, "{attack}\n{}", scene.log());
         }
     }
+    // Limits and priorities of dormouse, whose user they have. They are set to what they are.
+    for (scene, stopped) in [(&loose, false), (&strict, !lacks(messages::NO_FILTER))] {
+        let changes = |pid: u32| {
+            [
+                format!("__import__('resource').prlimit({pid}, 4, (0, 0))"),
+                format!("os.sched_setaffinity({pid}, os.sched_getaffinity({pid}))"),
+                format!("os.sched_setscheduler({pid}, os.SCHED_OTHER, os.sched_param(0))"),
+                format!("os.setpriority(os.PRIO_PROCESS, {pid}, os.getpriority(os.PRIO_PROCESS, {pid}))"),
+            ]
+        };
+        for attack in changes(scene.dormouse.pid()) {
+            assert_eq!(refused(scene, &attack), stopped, "{attack}\n{}", scene.log());
+        }
+        for own in changes(0) {
+            assert!(!refused(scene, &own), "{own}\n{}", scene.log());
+        }
+    }
     assert_eq!(loose.ask(&read).unwrap(), "what others have");
     let own = strict.dir.path();
     let file = own.join("own");

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use dormouse_sys::{fd_limit, inherited};
-use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
+use rustix::process::{Signal, getpid, getppid, set_child_subreaper, setsid};
 
 pub(super) use self::confine::unrestricted;
 use self::descendants::MIN_DESCRIPTORS;
@@ -60,6 +60,7 @@ fn guard(arguments: &GuardArguments) -> io::Result<()> {
     if let Ok(name) = CString::new(format!("guard:{}", arguments.service)) {
         let _ = rustix::thread::set_name(&name);
     }
+    let parent = getppid();
     set_child_subreaper(Some(getpid()))?;
     let descriptor_limit = arguments.descriptor_limit.unwrap_or_else(fd_limit::current);
     // The guard holds each descendant by a descriptor before it signals it.
@@ -74,6 +75,10 @@ fn guard(arguments: &GuardArguments) -> io::Result<()> {
     if let Some(directory) = &arguments.notify_directory {
         // It still exists only if dormouse was killed.
         notify_socket::remove(directory);
+        if getppid() != parent {
+            // The spawner has ended, and nothing will be made there any more.
+            notify_socket::remove_common_of(directory);
+        }
     }
     Ok(())
 }

@@ -1,17 +1,30 @@
 //! The directory of a notification socket: every user may reach the socket in it, and nobody else may replace it.
+//!
+//! A restricted dormouse makes a common directory for them before it restricts itself, so that it needs no rights in /run
+//! or /tmp.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use dormouse_sys::identity::may_become_others;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::permissions::set_mode;
+
 /// The name of the socket.
 pub(super) const SOCKET: &str = "socket";
-/// The prefix of the names of the directories. A random number follows.
+/// The prefix of the names of the directories. A random number follows. In the common directory the number is the name: the
+/// path of a socket must be short (unix(7)).
 const PREFIX: &str = "dormouse-notify-";
+/// The mode of the directories: other users can use the names in them that they know.
+pub(crate) const MODE: u32 = 0o711;
 /// The directory that root uses without a runtime directory.
 const OF_ROOT: &str = "/run";
 /// The directory that other users use without a runtime directory.
@@ -20,11 +33,56 @@ const TEMPORARY: &str = "/tmp";
 /// The user ID of users without one in this user namespace (`kernel.overflowuid`).
 const UNMAPPED: u32 = 65_534;
 
+/// The directory of the directories of this process, or why there is none.
+static COMMON: OnceLock<Result<Common, String>> = OnceLock::new();
+
+#[derive(Debug)]
+struct Common {
+    path: PathBuf,
+    /// systemd-tmpfiles does not remove a locked directory from /tmp, however old it is (tmpfiles.d(5)).
+    _locked: Option<OwnedFd>,
+}
+
+/// Makes the directory in which those of all notification sockets of this process will be. The first call counts. A
+/// failure is reported when the first socket is needed.
+pub fn prepare() {
+    COMMON.get_or_init(|| {
+        let others = geteuid().is_root() || may_become_others();
+        // A program with the user of dormouse can do with less.
+        let made = create_in_first(others).or_else(|error| {
+            if others && !geteuid().is_root() { create_in_first(false) } else { Err(error) }
+        });
+        let path = made.map_err(|error| error.to_string())?;
+        let locked = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok();
+        let locked = locked.filter(|fd| flock(fd, FlockOperation::NonBlockingLockExclusive).is_ok());
+        Ok(Common { path, _locked: locked })
+    });
+}
+
+/// Returns the directories in which those of notification sockets may be: the common one, if it was made.
+#[must_use]
+pub fn directories() -> Vec<PathBuf> {
+    match COMMON.get() {
+        Some(Ok(common)) => vec![common.path.clone()],
+        Some(Err(_)) => Vec::new(),
+        None => bases(),
+    }
+}
+
 /// Creates a directory with a name that nobody can know before, which other users can reach if they must.
 pub(super) fn create(for_others: bool) -> io::Result<PathBuf> {
+    match COMMON.get() {
+        Some(Ok(common)) => create_in(&common.path, "", for_others),
+        Some(Err(reason)) => Err(io::Error::other(reason.as_str())),
+        None => create_in_first(for_others),
+    }
+}
+
+/// Creates a directory in the first place that is suitable.
+fn create_in_first(for_others: bool) -> io::Result<PathBuf> {
     let mut tried = Err(io::ErrorKind::NotFound.into());
     for base in bases() {
-        tried = create_in(&base, for_others);
+        tried = create_in(&base, PREFIX, for_others);
         if tried.is_ok() {
             break;
         }
@@ -38,16 +96,28 @@ pub(in super::super) fn remove(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Returns whether a directory has the name of one that [`create`] has created.
-pub(in super::super) fn is_own(directory: &Path) -> bool {
-    let name = directory.file_name().and_then(|name| name.to_str());
-    let number = name.and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
-    number.len() == 32 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Removes the common directory of a directory after the end of dormouse, if nothing is left in it.
+pub(in super::super) fn remove_common_of(directory: &Path) {
+    if let Some(common) = directory.parent().filter(|above| is_number(above.file_name(), PREFIX)) {
+        let _ = fs::remove_dir(common);
+    }
 }
 
-/// Returns the directories in which those of notification sockets may be, in the order in which they are tried.
-#[must_use]
-pub fn bases() -> Vec<PathBuf> {
+/// Returns whether a directory has the name of one that [`create`] or [`prepare`] has created.
+pub(crate) fn is_own(directory: &Path) -> bool {
+    let above = directory.parent().and_then(Path::file_name);
+    is_number(directory.file_name(), PREFIX)
+        || is_number(directory.file_name(), "") && is_number(above, PREFIX)
+}
+
+/// Returns whether a name consists of a prefix and a random number.
+fn is_number(name: Option<&OsStr>, prefix: &str) -> bool {
+    let number = name.and_then(|name| name.to_str()?.strip_prefix(prefix)).unwrap_or_default();
+    number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Returns the directories that are tried, in this order.
+fn bases() -> Vec<PathBuf> {
     let root = geteuid().is_root();
     // The temporary directory of root's environment may be anybody's.
     let variables: &[&str] =
@@ -64,7 +134,7 @@ pub fn bases() -> Vec<PathBuf> {
     bases
 }
 
-fn create_in(base: &Path, for_others: bool) -> io::Result<PathBuf> {
+fn create_in(base: &Path, prefix: &str, for_others: bool) -> io::Result<PathBuf> {
     let base = fs::canonicalize(base)?;
     for directory in base.ancestors() {
         if let Some(reason) = unsuitable(&fs::metadata(directory)?, for_others) {
@@ -74,12 +144,13 @@ fn create_in(base: &Path, for_others: bool) -> io::Result<PathBuf> {
             ));
         }
     }
-    let mut number = [0; 16];
+    let mut number = [0; 8];
     getrandom(&mut number, GetRandomFlags::empty())?;
-    let path = base.join(format!("{PREFIX}{:032x}", u128::from_ne_bytes(number)));
-    DirBuilder::new().mode(0o700).create(&path)?;
+    let path = base.join(format!("{prefix}{:016x}", u64::from_ne_bytes(number)));
+    DirBuilder::new().mode(MODE).create(&path)?;
     // The mode of the creation is subject to the umask.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).inspect_err(|_| remove(&path))?;
+    let opened = open(&path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(io::Error::from).and_then(|fd| set_mode(fd, MODE)).inspect_err(|_| remove(&path))?;
     Ok(path)
 }
 
@@ -110,6 +181,8 @@ fn in_user_namespace() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
     use dormouse_tests::temp::TempDir;
 
     #[test]
@@ -118,11 +191,13 @@ mod tests {
         let set = |mode| fs::set_permissions(base.path(), fs::Permissions::from_mode(mode)).unwrap();
         for (mode, suitable) in [(0o755, true), (0o1777, true), (0o777, false), (0o775, false)] {
             set(mode);
-            let created = create_in(base.path(), true);
+            let created = create_in(base.path(), PREFIX, true);
             assert_eq!(created.is_ok(), suitable, "{mode:o}: {created:?}");
         }
         set(0o700);
-        assert!(create_in(base.path(), true).is_err() && create_in(base.path(), false).is_ok());
+        assert!(
+            create_in(base.path(), PREFIX, true).is_err() && create_in(base.path(), PREFIX, false).is_ok()
+        );
         set(0o755);
     }
 
@@ -130,11 +205,18 @@ mod tests {
     fn names_differ() {
         let base = TempDir::new().unwrap();
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let name = || create_in(base.path(), false).unwrap();
+        let name = || create_in(base.path(), PREFIX, false).unwrap();
         let first = name();
         assert!(is_own(&first));
         assert_ne!(first, name());
-        for other in ["/run/dormouse-notify-1", "/run/postgresql", "/", "/run/dormouse-notify-/.."] {
+        assert!(is_own(&create_in(&first, "", false).unwrap()));
+        for other in [
+            "/run/dormouse-notify-1",
+            "/run/postgresql",
+            "/",
+            "/run/dormouse-notify-/..",
+            "/run/0123456789abcdef",
+        ] {
             assert!(!is_own(other.as_ref()), "{other}");
         }
     }

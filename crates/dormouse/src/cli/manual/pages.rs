@@ -404,6 +404,10 @@ It cannot signal or trace processes outside, dormouse included, and connects to 
 session keyring is empty (KeyringMode=private), and it leaves no core dumps.
 .IP \(bu 2
 System V IPC and POSIX message queues are its own (PrivateIPC=), and gone at its end.
+.IP \(bu 2
+If it keeps the user of dormouse, it changes limits, priorities and processors (\fBprlimit\fR(2), \fBsetpriority\fR(2),
+\fBsched_setaffinity\fR(2)) of itself alone, by the process ID 0. Calls with another number fail with EPERM, also with its
+own, or that of one of its threads.
 .PP
 The network is not restricted, and the memory and the processor are not limited. Where the permissions of the control
 socket let in its user, it may use that socket.

@@ -11,6 +11,7 @@ mod files;
 mod mounts;
 mod privileges;
 mod report;
+mod system_calls;
 
 use std::io;
 use std::path::PathBuf;
@@ -141,6 +142,12 @@ impl Plan {
         self.enter_directory(&own)?;
         self.report_unwritable_socket_directory(reporter);
         privileges::forbid_new()?;
+        if self.identity.is_none() {
+            // Another user may not do that anyway.
+            if let Err(reason) = system_calls::restrict() {
+                reporter.missing(&sandbox::no_filter(&reason));
+            }
+        }
         match reachable.restrict() {
             Ok(None) => {}
             Ok(Some(text)) => reporter.missing(text),

@@ -3,22 +3,15 @@
 use std::fs;
 use std::io;
 
+use dormouse_sys::capabilities::{bounding_set, drop_from_bounding_set};
 use rustix::process::{DumpableBehavior, getegid, geteuid, set_dumpable_behavior};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, no_new_privs,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
-};
+use rustix::thread::{CapabilitySet, CapabilitySets, no_new_privs, set_capabilities, set_no_new_privs};
 
 use super::Refusal;
 
-/// The numbers of capabilities that the kernel's interface has room for.
-const CAPABILITIES: u32 = 64;
-
 /// Removes all capabilities from the bounding set, as far as this process may. It may not without `CAP_SETPCAP`.
 pub(super) fn drop_bounding_set() {
-    for capability in in_bounding_set() {
-        let _ = remove_capability_from_bounding_set(capability);
-    }
+    drop_from_bounding_set(CapabilitySet::empty());
 }
 
 /// Gives up all capabilities. Where a filter of system calls forbids that, the execution of the program does it.
@@ -38,18 +31,11 @@ pub(super) fn forbid_new() -> Result<(), Refusal> {
 
 /// Makes sure that the program will have no capabilities. One that runs as root gets those of the bounding set.
 pub(super) fn are_gone() -> Result<(), Refusal> {
-    if geteuid().is_root() && in_bounding_set().next().is_some() {
+    if geteuid().is_root() && !bounding_set().is_empty() {
         let reason = "root keeps capabilities, because dormouse lacks CAP_SETPCAP; name another user";
         return Err(Refusal::Hole(reason.to_owned()));
     }
     Ok(())
-}
-
-fn in_bounding_set() -> impl Iterator<Item = CapabilitySet> {
-    let all = (0..CAPABILITIES).map(|number| CapabilitySet::from_bits_retain(1 << number));
-    // The kernel knows no capability after the first error.
-    all.map_while(|capability| Some((capability, capability_is_in_bounding_set(capability).ok()?)))
-        .filter_map(|(capability, is_in)| is_in.then_some(capability))
 }
 
 /// Gives the files of this process in /proc to its user, who may have changed. The execution of the program decides that
