@@ -1,7 +1,7 @@
 //! The mode and the owner of files that dormouse has created. A restricted process may not change those of any file, so
 //! the spawner does, for sockets in the directories of the configuration.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -10,20 +10,10 @@ use dormouse_sys::chmod::chmod;
 use rustix::fs::{AtFlags, Gid, Stat, Uid, chownat, fstat};
 use serde::{Deserialize, Serialize};
 
-use crate::program::Program;
 use crate::spawner::change_file;
 
 /// The bits of a mode that chmod(2) changes.
 const MODE: u32 = 0o7777;
-
-/// What the spawner may do for dormouse.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// The programs that it may start.
-    pub programs: HashSet<Program>,
-    /// The files that it may change.
-    pub files: Changeable,
-}
 
 /// The files whose mode and owner may be changed: UNIX sockets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -259,6 +259,9 @@ pub struct Hold {
     pub overflow: AtLimit,
 }
 
+/// The mode of the control socket, unless another one is configured: commands are for the user of dormouse alone.
+pub const CONTROL_MODE: u32 = 0o600;
+
 /// When an unused workload is frozen and stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {

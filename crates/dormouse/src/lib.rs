@@ -12,5 +12,4 @@ pub mod admin;
 pub mod cli;
 pub mod demo;
 pub mod proxy;
-mod restrictions;
 pub mod supervisor;

@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use crate::command::CommandLaunch;
 use crate::exec::{GuardLaunch, NOTIFY_DIRECTORY_MODE, SenderQuestion, Sweep, is_notify_directory};
+use crate::grant::Grant;
 use crate::ownership::{EvidentQuestion, GroupQuestion, JudgeQuestion, JudgeUnixQuestion};
-use crate::permissions::{Change, Grant};
+use crate::permissions::Change;
 use crate::program::Program;
 
 /// A request, as [`crate::spawner`] writes it.

@@ -10,10 +10,9 @@ use dormouse_proxy::listener::{Listener, OpenError};
 use tokio::task::JoinHandle;
 
 use super::acceptor::BATCH;
-use super::{Running, http, socket, usual_address};
+use dormouse_config::model::CONTROL_MODE;
 
-/// The default mode of the control socket: only the user of dormouse may connect.
-pub(crate) const CONTROL_MODE: u32 = 0o600;
+use super::{Running, http, socket, usual_address};
 
 /// The listeners for admin clients and the tasks that serve them.
 #[derive(Debug, Default)]

@@ -33,7 +33,6 @@ use std::path::PathBuf;
 use dormouse_client::FILE;
 use dormouse_core::address::ListenAddress;
 
-pub(crate) use listeners::CONTROL_MODE;
 pub use listeners::{AdminListeners, Reconfigure};
 pub use running::{Running, RunningService};
 

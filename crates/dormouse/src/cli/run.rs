@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dormouse_config::Environment;
+use dormouse_config::model::Control;
 use dormouse_log::{Escaped, Level, write_stderr_lines};
 use dormouse_proxy::listener::PassedFds;
+use dormouse_restrictions::Restrictions;
 use rustix::io::Errno;
 
 use super::flags::{self, Definition};
@@ -15,7 +17,7 @@ use super::proxy::fail_with;
 use super::run_config::{Request, parse};
 use super::run_flags::RUN;
 use super::{ProblemList, out};
-use crate::restrictions::Restrictions;
+use crate::admin;
 use crate::supervisor::{LoadedConfig, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
@@ -31,6 +33,10 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
     match outcome.result {
         Ok(config) => {
             let names: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
+            if config.restrict_self && config.admin.control == Control::Usual {
+                // It creates the directory of the control socket if that is missing, which the restrictions would prevent.
+                let _ = admin::usual_address();
+            }
             // Threads that start later are restricted, too. Those that have read the configuration only end.
             let restrictions =
                 match config.restrict_self.then(|| Restrictions::enter(&config, file.as_deref())).transpose()

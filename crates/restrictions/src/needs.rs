@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use dormouse_activate::exec::notify_directories;
 use dormouse_activate::{ActivatorConfig, Changeable, Grant, ListenerRule, Program, Programs};
 use dormouse_config::listen_options::FileOptions;
-use dormouse_config::model::{Config, Listen, Ready};
+use dormouse_config::model::{CONTROL_MODE, Config, Listen, Ready};
 use dormouse_core::address::ListenAddress;
 use rustix::thread::CapabilitySet;
 
 use super::capabilities;
-use crate::admin::CONTROL_MODE;
 
 /// The directories that the program reads: the databases and libraries of the C library, and the state of processes and
 /// network interfaces.

@@ -4,6 +4,9 @@
 //! All threads have them, and they never end. Programs come from the spawner, which is started before and is not
 //! restricted.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod capabilities;
 mod files;
 mod needs;
@@ -15,17 +18,16 @@ use std::path::{Path, PathBuf};
 
 use dormouse_activate::exec::prepare_notify_directory;
 use dormouse_activate::{Changeable, Program, command_line, start_spawner};
-use dormouse_config::model::{Config, Control};
+use dormouse_config::model::Config;
 use dormouse_log::{Level, write_stderr_lines};
 use dormouse_sys::capabilities::keep;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::needs::Needs;
-use crate::admin::usual_address;
 
 /// The restrictions that are in force.
 #[derive(Debug, Clone)]
-pub(crate) struct Restrictions {
+pub struct Restrictions {
     /// What the configuration needed at the start.
     granted: Needs,
     /// The directories among that which existed, each with its device and inode: a directory that is made again is another
@@ -39,7 +41,7 @@ pub(crate) struct Restrictions {
 
 /// Something that a configuration needs and the restrictions do not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NeedsRestart {
+pub enum NeedsRestart {
     /// A directory of a socket or of the configuration.
     Directory(PathBuf),
     /// A program of this server.
@@ -90,11 +92,7 @@ impl Restrictions {
     ///
     /// # Errors
     /// When the spawner cannot be started.
-    pub(crate) fn enter(config: &Config, file: Option<&Path>) -> Result<Self, String> {
-        if config.admin.control == Control::Usual {
-            // It creates the directory of the control socket if that is missing, which the restrictions would prevent.
-            let _ = usual_address();
-        }
+    pub fn enter(config: &Config, file: Option<&Path>) -> Result<Self, String> {
         if needs::notifies(config) {
             prepare_notify_directory();
         }
@@ -135,7 +133,7 @@ impl Restrictions {
     ///
     /// # Errors
     /// A directory to which they were moved.
-    pub(crate) fn allows_files(&self) -> Result<(), NeedsRestart> {
+    pub fn allows_files(&self) -> Result<(), NeedsRestart> {
         self.allows_directories(&needs::of_files(self.file.as_deref()), &self.granted.readable)
     }
 
@@ -143,7 +141,7 @@ impl Restrictions {
     ///
     /// # Errors
     /// What it needs.
-    pub(crate) fn allows(&self, config: &Config) -> Result<(), NeedsRestart> {
+    pub fn allows(&self, config: &Config) -> Result<(), NeedsRestart> {
         let needs = Needs::of(config, self.file.as_deref());
         self.allows_directories(&needs.writable, &self.granted.writable)?;
         if let Some((server, program)) = needs.programs.beyond(&self.granted.programs) {
