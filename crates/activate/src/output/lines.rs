@@ -15,8 +15,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Returns the buffer to read into.
+    /// Returns the buffer to read into. It has room for all that may be read: a read takes no more than there is room for.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.buffer.reserve(MAX_LINE.saturating_sub(self.buffer.len()));
         &mut self.buffer
     }
 

@@ -206,6 +206,22 @@ mod tests {
         assert_eq!(output.last_line().to_string(), "; its last output was \"the end\"");
     }
 
+    /// Each read takes as many lines as there are. With one a read, a program of many short lines waited for its full pipe.
+    #[tokio::test(start_paused = true)]
+    async fn a_full_pipe_is_read_in_few_reads() {
+        let (log, lines) = collected();
+        let (write, mut output) = Output::start(log).unwrap();
+        let mut write = std::fs::File::from(write);
+        let line = format!("{}\n", "x".repeat(199));
+        write.write_all(line.repeat(300).as_bytes()).unwrap();
+        drop(write);
+        let began = tokio::time::Instant::now();
+        output.finish(Duration::from_secs(20)).await;
+        assert_eq!(lines.lock().unwrap().len(), 300);
+        // The clock stands still but for the pauses.
+        assert!(began.elapsed() < 50 * READ_PAUSE, "{:?}", began.elapsed());
+    }
+
     #[tokio::test]
     async fn other_tasks_run_between_two_reads() {
         let (log, lines) = collected();
