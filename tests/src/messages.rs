@@ -144,6 +144,8 @@ pub const STOPPING_WORKLOADS: &str = " s each (stop_timeout): ";
 pub const ENDING: &str = "Ending";
 /// The socket of a server does not let dormouse in.
 pub const NOT_LET_IN: &str = "Permission denied (os error 13); let the user of dormouse connect";
+/// A process ignored SIGTERM for the stop timeout of 200 ms, and was killed.
+pub const KILLED_LATE: &str = "did not end within 0.2 s of SIGTERM (stop_timeout), and is killed";
 /// A process was killed by SIGKILL.
 pub const KILLED: &str = "killed by SIGKILL";
 /// The guard of a process was killed.
@@ -344,6 +346,8 @@ pub const SPAWNER_ENDED: &str =
 pub const SPAWNER_GONE: &str = "the spawner has ended; restart dormouse";
 /// A reload failed before anything was changed.
 pub const NOTHING_CHANGED: &str = "was not reloaded and nothing has changed";
+/// The new configuration is applied by a restart alone.
+pub const RESTART_TO_APPLY: &str = "was not reloaded and nothing has changed. Restart dormouse to apply it.";
 /// A session of the previous configuration was ended.
 pub const OLD_SESSION_ENDED: &str = "closed 1 session from before the reload";
 

@@ -158,7 +158,7 @@ fn without_workloads_there_is_no_spawner() {
     assert_ne!(filters(&scene.pid().to_string()), filters("self"));
     // The first workload would need one.
     reload(&scene, &place, &config(&place, ""), messages::NEEDS_RESTART).unwrap();
-    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
+    scene.wait_for_log(messages::RESTART_TO_APPLY).unwrap();
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_reload_that_needs_another_directory_is_refused_and_changes_nothing() {
     let socket = place.path("sockets/web.sock");
     let wider = config(&place, &format!(", '{}'", socket.display()));
     reload(&scene, &place, &wider, messages::NEEDS_RESTART).unwrap();
-    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
+    scene.wait_for_log(messages::RESTART_TO_APPLY).unwrap();
     assert!(!socket.exists());
     scene.echo(&scene.client_of("web").unwrap(), "still here").unwrap();
     // Other rules need no more than before.
@@ -223,7 +223,7 @@ fn a_reload_that_brings_another_program_is_refused_and_changes_nothing() {
         toml(&place.server(1, &[]))
     );
     reload(&scene, &place, &format!("{}{other}", config(&place, "")), messages::NEEDS_RESTART).unwrap();
-    scene.wait_for_log(messages::NOTHING_CHANGED).unwrap();
+    scene.wait_for_log(messages::RESTART_TO_APPLY).unwrap();
     scene.echo(&scene.client_of("web").unwrap(), "still here").unwrap();
 }
 

@@ -18,7 +18,7 @@ use super::run_config::{Request, parse};
 use super::run_flags::RUN;
 use super::{ProblemList, out};
 use crate::admin;
-use crate::supervisor::{LoadedConfig, exit};
+use crate::supervisor::{LoadedConfig, NotApplied, exit};
 
 pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> ExitCode {
     let args: Vec<OsString> = args.collect();
@@ -73,11 +73,12 @@ pub(super) fn run(args: impl Iterator<Item = OsString>, passed: PassedFds) -> Ex
 /// Reads the arguments and the file that they name again. What the restrictions do not allow is an error.
 fn reread(args: &[OsString], restrictions: Option<&Restrictions>) -> LoadedConfig {
     if let Err(beyond) = restrictions.map_or(Ok(()), Restrictions::allows_files) {
-        return LoadedConfig { result: Err(beyond.to_string()), warnings: Vec::new() };
+        let result = Err(NotApplied::NeedsRestart(beyond.to_string()));
+        return LoadedConfig { result, warnings: Vec::new() };
     }
     let Request::Serve(outcome, _) = parse(args.iter().cloned(), Environment::current()) else {
         return LoadedConfig {
-            result: Err("the command line only asks for the help".to_owned()),
+            result: Err(NotApplied::Wrong("the command line only asks for the help".to_owned())),
             warnings: Vec::new(),
         };
     };
@@ -86,12 +87,13 @@ fn reread(args: &[OsString], restrictions: Option<&Restrictions>) -> LoadedConfi
         warnings.push("restrict_self: changes at a restart of dormouse".to_owned());
     }
     LoadedConfig {
-        result: outcome.result.map_err(|problems| ProblemList(&problems).to_string()).and_then(|config| {
-            match restrictions.map_or(Ok(()), |restrictions| restrictions.allows(&config)) {
+        result: match outcome.result {
+            Err(problems) => Err(NotApplied::Wrong(ProblemList(&problems).to_string())),
+            Ok(config) => match restrictions.map_or(Ok(()), |restrictions| restrictions.allows(&config)) {
                 Ok(()) => Ok(config),
-                Err(beyond) => Err(beyond.to_string()),
-            }
-        }),
+                Err(beyond) => Err(NotApplied::NeedsRestart(beyond.to_string())),
+            },
+        },
         warnings,
     }
 }

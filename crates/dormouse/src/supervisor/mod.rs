@@ -36,7 +36,7 @@ use tokio::task::JoinSet;
 
 pub use error::{CAPABILITIES_REMEDY, RunError, USER_REMEDY, exit};
 use reload::Reload;
-pub use reload::{ConfigLoader, LoadedConfig};
+pub use reload::{ConfigLoader, LoadedConfig, NotApplied};
 use state::Supervisor;
 
 /// Serves this configuration until a signal ends the process. SIGHUP applies what `load` returns then.

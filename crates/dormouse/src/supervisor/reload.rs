@@ -18,10 +18,19 @@ pub type ConfigLoader = Arc<dyn Fn() -> LoadedConfig + Send + Sync>;
 /// The result of loading the configuration.
 #[derive(Debug, Clone)]
 pub struct LoadedConfig {
-    /// The configuration, or all problems in it, one line each.
-    pub result: Result<Config, String>,
+    /// The configuration, or why it is not applied.
+    pub result: Result<Config, NotApplied>,
     /// Warnings that do not prevent the reload.
     pub warnings: Vec<String>,
+}
+
+/// Why a configuration is not applied.
+#[derive(Debug, Clone)]
+pub enum NotApplied {
+    /// All problems in it, one line each.
+    Wrong(String),
+    /// It is valid, and needs what this process has given up at its start: one line each.
+    NeedsRestart(String),
 }
 
 /// A load that takes longer counts as failed: the file system hangs.
@@ -59,7 +68,8 @@ impl<'a> Reload<'a> {
             let load = Arc::clone(load);
             (blocking::spawn("reload", move || load()), Instant::now() + LOAD_TIMEOUT)
         });
-        let failed = |reason: String| LoadedConfig { result: Err(reason), warnings: Vec::new() };
+        let failed =
+            |reason: String| LoadedConfig { result: Err(NotApplied::Wrong(reason)), warnings: Vec::new() };
         let loaded = match timeout_at(*deadline, loading.result()).await {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(error)) => failed(format!("cannot read it: {error}")),
@@ -79,23 +89,28 @@ impl<'a> Reload<'a> {
             log.escaped_line(Level::Warning, warning);
         }
         let applied = match loaded.result {
-            Ok(config) => supervisor.apply(config).await.map_err(|error| Escaped(error).to_string()),
-            Err(problems) => Err(problems),
+            Ok(config) => {
+                let applied = supervisor.apply(config).await;
+                applied.map_err(|error| NotApplied::Wrong(Escaped(error).to_string()))
+            }
+            Err(not_applied) => Err(not_applied),
         };
         match applied {
             Ok(changes) => {
                 log.line(Level::Info, format_args!("The configuration was reloaded: {changes}."));
                 self.note.set("");
             }
-            Err(problems) => {
+            Err(not_applied) => {
+                let (problems, remedy) = match &not_applied {
+                    NotApplied::Wrong(problems) => (problems, "Correct it and reload again."),
+                    NotApplied::NeedsRestart(needs) => (needs, "Restart dormouse to apply it."),
+                };
                 for problem in problems.lines() {
                     log.escaped_line(Level::Err, problem);
                 }
                 log.line(
                     Level::Err,
-                    format_args!(
-                        "The configuration was not reloaded and nothing has changed. Correct it and reload again."
-                    ),
+                    format_args!("The configuration was not reloaded and nothing has changed. {remedy}"),
                 );
                 self.note.set(&format!("the configuration was not reloaded: {problems}"));
             }

@@ -41,6 +41,7 @@ fn a_workload_that_ignores_sigterm_is_killed() {
     let scene = Scene::new("stubborn", &["--idle=50ms", "--stop-timeout=200ms"]).unwrap();
     for round in 1..=2 {
         scene.while_served("hello\n", || scene.server(round)).ended();
+        scene.wait_for_log_times(messages::KILLED_LATE, round).unwrap();
     }
 }
 

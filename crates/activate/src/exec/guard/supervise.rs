@@ -182,6 +182,10 @@ impl Guard {
             StopState::Terminating { kill_at } if Instant::now() >= kill_at => {
                 self.stop = StopState::Killing { since: Instant::now(), warned: false };
                 self.pause = MIN_PAUSE;
+                self.send(&GuardEvent::Warning(format!(
+                    "did not end within {} s of SIGTERM (stop_timeout), and is killed",
+                    self.stop_timeout.as_secs_f64()
+                )));
                 self.kill();
             }
             StopState::Killing { since, warned } => {
