@@ -88,7 +88,14 @@ impl Server {
         let route = self.target.route();
         let (mut strangers, mut pace) = (0, Backoff::READINESS);
         loop {
-            let connected = self.connect_awake(wakeable, &lease, request, deadline).await?;
+            let connected = match self.connect_awake(wakeable, &lease, request, deadline).await {
+                // As a connection that is reset a moment later: something accepts for a server that does not listen yet.
+                Err(AttemptError::ServerFailed(refusal)) if refusal.is_reset() && !wakeable.has_sent() => {
+                    delay_next_connection(wakeable, &lease, deadline, pace.next_delay()).await?;
+                    continue;
+                }
+                connected => connected?,
+            };
             match wakeable.check_connection(connected, &route.take_refused()).await {
                 Ok(connected) => return Ok((connected, lease)),
                 // A server may have several addresses, and another program may listen at some of them.
@@ -102,7 +109,7 @@ impl Server {
                     return Err(AttemptError::ServerFailed(stranger));
                 }
                 Err(NotTheServer::Inconclusive) => {
-                    delay_next_connection(wakeable, &lease, request, deadline, pace.next_delay()).await?;
+                    delay_next_connection(wakeable, &lease, deadline, pace.next_delay()).await?;
                 }
             }
         }
@@ -136,18 +143,17 @@ impl Server {
     }
 }
 
-/// Waits before the next connection to a server that is awake, because the last one said nothing about the server.
+/// Waits before the next connection to a server that is awake, because the last one said nothing about the server. The
+/// client's bytes may have been taken to be said again, so an end of its stream is no reason to give it up.
 async fn delay_next_connection(
     wakeable: &WakeableServer,
     lease: &Lease,
-    request: &mut UpstreamRequest<'_>,
     deadline: Deadline,
     delay: Duration,
 ) -> Result<(), AttemptError> {
     tokio::select! {
         () = sleep(delay) => Ok(()),
         () = lease.lost() => Err(AttemptError::ServerStopped),
-        () = request.client.wait_for_departure() => Err(AttemptError::Refused(Refusal::ClientLeft)),
         () = deadline.expired() => {
             let late = Refusal::NotWoken(LeaseRefusal::HoldTimeout, wakeable.reason());
             Err(AttemptError::ServerFailed(late))
