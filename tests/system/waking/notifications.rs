@@ -11,17 +11,19 @@ use dormouse_tests::wait::SOON;
 const ATTACKER: &str = r#"
 import array, os, socket, struct, sys, threading, time
 way = sys.argv[1]
+end = time.monotonic() + 30
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 def sockets():
     for line in open("/proc/net/unix"):
         words = line.split()
         if len(words) == 8 and "dormouse-notify-" in words[7]: yield words[7]
 def find():
-    while True:
+    while time.monotonic() < end:
         for path in sockets():
             # Those of other tests are not in the way.
-            if os.path.dirname(os.path.dirname(path)) == sys.argv[2]: return path
+            if path.startswith(sys.argv[2] + "/"): return path
         time.sleep(0.01)
+    sys.exit("no notification socket")
 path = find()
 def connected():
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -29,7 +31,9 @@ def connected():
         try:
             sender.connect(path)
             return sender
-        except PermissionError: time.sleep(0.01)
+        except PermissionError:
+            if time.monotonic() > end: raise
+            time.sleep(0.01)
 def flood():
     try: connected().send(b"READY=1")
     except OSError: pass
