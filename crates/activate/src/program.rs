@@ -1,4 +1,5 @@
-//! The programs that a configuration starts. The spawner is told them at the start, and starts no others.
+//! The programs that a configuration starts. The spawner receives the list at the start, and starts no
+//! other program.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

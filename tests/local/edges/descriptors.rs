@@ -157,16 +157,23 @@ fn fill(client: &UnixStream, fd: &OwnedFd, count: usize) {
     }
 }
 
+/// Sends a lingering socket with a byte, which must reach the server. Returns the peer of the socket.
+#[track_caller]
+fn send_lingering(client: &UnixStream, server: &Listener) -> TcpStream {
+    let (sent, peer) = Lingering::new().send(client);
+    if !sent {
+        (&*client).write_all(b"x").unwrap();
+    }
+    assert_eq!(server.accept(SOON).unwrap().receive(1, SOON).unwrap(), b"x");
+    peer
+}
+
 #[test]
 fn a_descriptor_for_a_tcp_server_delays_no_session() {
     let server = Listener::bind(Family::Tcp4).unwrap();
     let scene = Scene::new("", &format!("to = \"{}\"", server.address())).unwrap();
     let client = scene.client();
-    let (sent, _peer) = Lingering::new().send(&client);
-    if !sent {
-        (&client).write_all(b"x").unwrap();
-    }
-    assert_eq!(server.accept(SOON).unwrap().receive(1, SOON).unwrap(), b"x");
+    let _peer = send_lingering(&client, &server);
     scene.expect_service();
 }
 
@@ -179,11 +186,7 @@ fn a_descriptor_over_a_passed_socket_delays_no_session() {
     let launch = Launch::dormouse().pass(&front).names("front");
     let scene = Scene::with("", &format!("to = \"{}\"", server.address()), "fd:front", launch).unwrap();
     let client = UnixStream::connect(dir.join("front")).unwrap();
-    let (sent, _peer) = Lingering::new().send(&client);
-    if !sent {
-        (&client).write_all(b"x").unwrap();
-    }
-    assert_eq!(server.accept(SOON).unwrap().receive(1, SOON).unwrap(), b"x");
+    let _peer = send_lingering(&client, &server);
     scene.expect_service();
 }
 

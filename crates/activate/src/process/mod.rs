@@ -4,6 +4,7 @@ mod children;
 mod environment;
 mod held;
 mod own_child;
+mod signals;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -19,6 +20,7 @@ pub(crate) use self::environment::{base_environment, environment};
 pub(crate) use self::held::{HeldProcess, parse_pid, parse_stat};
 pub use self::own_child::reap_adopted;
 pub(crate) use self::own_child::{LastingChild, OwnChild};
+pub(crate) use self::signals::handled_signals;
 
 /// Returns a command that inherits neither the private variables nor the raised descriptor limit of dormouse.
 pub(crate) fn new_command(program: &OsStr, service: &str) -> Command {

@@ -2,7 +2,7 @@
 //!
 //! The spawner is started before dormouse restricts itself. It starts the programs that the configuration names, so that
 //! they have the rights of the service's unit and not the restrictions of dormouse, looks into other processes, and gives
-//! sockets their modes and owners. It is told at the start what it may start and change, and refuses everything else:
+//! sockets their modes and owners. It receives at the start what it may start and change, and refuses everything else:
 //! whoever takes over dormouse cannot start another program. Without a spawner dormouse does the same by itself.
 
 mod ask;

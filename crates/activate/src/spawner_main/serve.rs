@@ -11,19 +11,16 @@ use std::thread::Builder;
 use dormouse_sys::fd_limit;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 
 use super::children::{Children, Started};
 use super::policy::{Ask, Policy, Request, Start};
 use crate::permissions::Change;
+use crate::process::handled_signals;
 use crate::spawner::{Descriptors, Question, Received, Report, Startable, read_request, receive};
 
 /// The largest number of questions at a time that need a thread. Further ones are refused.
 const MAX_THREADS: usize = 64;
-
-/// SIGCHLD, and the signals that would kill the spawner while dormouse still stops its workloads.
-const HANDLED_SIGNALS: [Signal; 6] =
-    [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::TERM];
 
 /// Serves until dormouse has ended.
 pub(super) fn serve() -> io::Result<()> {
@@ -35,7 +32,7 @@ pub(super) fn serve() -> io::Result<()> {
     }
     // Each child needs a descriptor. Programs get the former limit.
     fd_limit::raise(u64::MAX);
-    let signals = signals()?;
+    let signals = handled_signals()?;
     let Received::Request(descriptors) = receive(socket.as_fd())? else { return Ok(()) };
     let list = descriptors.first().and_then(read_request).ok_or(io::ErrorKind::InvalidData)?;
     let mut spawner = Spawner {
@@ -64,16 +61,6 @@ pub(super) fn serve() -> io::Result<()> {
             }
         }
     }
-}
-
-/// Returns a socket that receives a byte with each signal. The children do not inherit it.
-fn signals() -> io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    for signal in HANDLED_SIGNALS {
-        signal_hook::low_level::pipe::register(signal.as_raw(), write.try_clone()?)?;
-    }
-    read.set_nonblocking(true)?;
-    Ok(read)
 }
 
 fn drain(mut signals: &UnixStream) {

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use dormouse_sys::{fd_limit, inherited};
-use rustix::process::{Signal, getpid, getppid, set_child_subreaper, setsid};
+use rustix::process::{getpid, getppid, set_child_subreaper, setsid};
 
 pub(super) use self::confine::unrestricted;
 use self::descendants::MIN_DESCRIPTORS;
@@ -24,11 +24,7 @@ pub(crate) use self::descendants::descendants_of;
 use self::supervise::Guard;
 use super::notify_socket;
 use super::protocol::GuardArguments;
-use crate::process::too_few_descriptors;
-
-/// SIGCHLD, and the signals that would kill the guard before the program.
-const HANDLED_SIGNALS: [Signal; 6] =
-    [Signal::CHILD, Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::TERM];
+use crate::process::{handled_signals, too_few_descriptors};
 
 /// Runs a guard. The arguments are those after the subcommand. Standard input is the socket to dormouse.
 ///
@@ -65,7 +61,7 @@ fn guard(arguments: &GuardArguments) -> io::Result<()> {
     let descriptor_limit = arguments.descriptor_limit.unwrap_or_else(fd_limit::current);
     // The guard holds each descendant by a descriptor before it signals it.
     let own_limit = fd_limit::raise(u64::MAX);
-    let signals = signals()?;
+    let signals = handled_signals()?;
     let mut guard = Guard::new(socket, arguments.stop_timeout);
     if own_limit < MIN_DESCRIPTORS {
         guard.refuse(&too_few_descriptors(own_limit, MIN_DESCRIPTORS));
@@ -81,14 +77,4 @@ fn guard(arguments: &GuardArguments) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Returns a socket that receives a byte with each signal. The program does not inherit it.
-fn signals() -> io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    for signal in HANDLED_SIGNALS {
-        signal_hook::low_level::pipe::register(signal.as_raw(), write.try_clone()?)?;
-    }
-    read.set_nonblocking(true)?;
-    Ok(read)
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const INTERVAL: Duration = Duration::from_millis(50);
 /// The foreign messages of a user that are judged at once, in units of the interval.
 const BURST: Duration = INTERVAL.saturating_mul(4);
-/// The most users that are told apart. Further ones share a place.
+/// The largest number of users with a limit of their own. Further users share one.
 const MAX_USERS: usize = 256;
 /// The place of further users. It is no user's ID.
 const OTHERS: u32 = u32::MAX;
