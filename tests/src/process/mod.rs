@@ -89,13 +89,16 @@ impl Running {
         cpu::idling(self.pid()).map_err(|failure| self.with_log(&failure))
     }
 
-    /// Sets the soft and hard limit of its descriptors.
+    /// Sets the soft limit of its descriptors, which may be raised again without privileges.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn limit_nofile(&self, limit: u64) -> Result<()> {
-        let both = Rlimit { current: Some(limit), maximum: Some(limit) };
-        prlimit(Some(self.rustix_pid()?), Resource::Nofile, both)
+        let path = format!("/proc/{}/limits", self.pid());
+        let limits = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+        let maximum = line.split_whitespace().nth(1).and_then(|hard| hard.parse().ok());
+        prlimit(Some(self.rustix_pid()?), Resource::Nofile, Rlimit { current: Some(limit), maximum })
             .doing(|| format!("limit the descriptors of {}", self.argv0))?;
         Ok(())
     }
