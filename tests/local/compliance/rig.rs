@@ -217,6 +217,14 @@ pub(crate) fn ending(subject: &mut Running, limit: Duration) -> Result<String> {
     Ok(if log.is_empty() { ended } else { format!("{ended}: {log}") })
 }
 
+/// Waits until dormouse has written a line: a thread of its own writes the log. The original has none to wait for.
+pub(crate) fn await_line(program: &Running, subject: Subject) -> Result<()> {
+    if subject == Subject::Dormouse {
+        program.stderr().wait_for("\n", SOON)?;
+    }
+    Ok(())
+}
+
 /// Returns the standard error of the program as one line, without priorities and with its name as `ARGV0`.
 pub(crate) fn log_of(subject: &Running) -> String {
     let text = subject.stderr().text().replace(subject.argv0(), "ARGV0");

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::case::Expect::{Changed, Differs, Same};
 use crate::case::cases;
-use crate::rig::{A_WHILE, Plan, ending, exchange, log_of};
+use crate::rig::{A_WHILE, Plan, await_line, ending, exchange, log_of};
 
 /// The process id of another process, the init process.
 const FOREIGN: &str = "1";
@@ -73,10 +73,7 @@ cases! {
     }, |s| {
         let (rig, client, server) = Plan::new(s).launch(|l| l.names("web:mail:news")).start_with_session()?;
         exchange(&client, &server)?;
-        if s == Subject::Dormouse {
-            // A thread of its own writes the log.
-            rig.subject.stderr().wait_for("\n", SOON)?;
-        }
+        await_line(&rig.subject, s)?;
         Ok(format!("serves: {}", log_of(&rig.subject)))
     };
     names_invalid: "LISTEN_FDNAMES is not valid" => Same("serves"),
@@ -113,10 +110,7 @@ cases! {
     }, |s| {
         let mut rig = Plan::new(s).launch(|l| l.env("SYSTEMD_LOG_LEVEL", "debug")).start()?;
         rig.beginning()?;
-        if s == Subject::Dormouse {
-            // A thread of its own writes the log.
-            rig.subject.stderr().wait_for("\n", SOON)?;
-        }
+        await_line(&rig.subject, s)?;
         let log = log_of(&rig.subject);
         let line = format!("Listening on {} for {}.", rig.front.address(), rig.back.address());
         Ok(if log.contains(&line) { "its address" } else { "nothing" }.to_owned())

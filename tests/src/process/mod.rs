@@ -96,8 +96,11 @@ impl Running {
     pub fn limit_nofile(&self, limit: u64) -> Result<()> {
         let path = format!("/proc/{}/limits", self.pid());
         let limits = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
-        let maximum = line.split_whitespace().nth(1).and_then(|hard| hard.parse().ok());
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let maximum = match line.and_then(|line| line.split_whitespace().nth(1)) {
+            Some("unlimited") => None,
+            hard => Some(hard.and_then(|hard| hard.parse().ok()).ok_or(Failure::Unexpected(limits.clone()))?),
+        };
         prlimit(Some(self.rustix_pid()?), Resource::Nofile, Rlimit { current: Some(limit), maximum })
             .doing(|| format!("limit the descriptors of {}", self.argv0))?;
         Ok(())
